@@ -1,0 +1,135 @@
+"""Who is right when a buyer complains (CrowdBuy, step 11, made sound).
+
+The paper lets the buyer send the image and the cloud compare hashes. Here the buyer reveals the
+one-time private key instead, and the arbiter looks for itself: it opens the very blob that the
+seller signed for, so that neither side can present another image.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.canonical import digest
+from protocol.commitments import commit_feature, commit_image
+from protocol.messages.purchase import Bid, Receipt, SignedBid, SignedOrder, SignedReceipt, Terms
+from protocol.sealing import BadDeliveryKey, Opening, SealBroken, delivery_public_key, open_sealed
+from strategies.signatures import on_lattice, signature_table
+
+Featurize = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
+"""From one image to its lattice feature, shape (2,)."""
+
+
+@dataclass(frozen=True)
+class Deal:
+    """All that was promised and signed about one image.
+
+    `targets` are the features of the buyer's samples, (m, 2); `salt` is the request's.
+    """
+
+    bid: SignedBid
+    order: SignedOrder
+    receipt: SignedReceipt
+    terms: Terms
+    targets: NDArray[np.int64]
+    salt: bytes
+
+
+class Fault(StrEnum):
+    """Whose fault a complaint turned out to be."""
+
+    SELLER = "seller"
+    BUYER = "buyer"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The arbiter's word on one complaint."""
+
+    fault: Fault
+    reason: str
+
+
+def arbitrate(deal: Deal, blob: bytes, private_key: bytes, featurize: Featurize) -> Verdict:
+    """Decide one complaint.
+
+    1. the revealed key must belong to the public key in the order, which the buyer signed;
+    2. the blob must be the one that the seller signed for;
+    3. the arbiter opens it and checks it against the bid, as the buyer should have (`find_fault`).
+
+    Parameters
+    ----------
+    deal : Deal
+        Bid, order and receipt; the caller has checked their signatures when they came in.
+    blob : bytes
+        The sealed image from the vault.
+    private_key : bytes
+        The one-time key that the buyer reveals.
+    featurize : callable
+        The featurizer of `deal.terms.model_id`.
+    """
+    order = deal.order.order
+    try:
+        public_key = delivery_public_key(private_key, order.suite)
+    except BadDeliveryKey:
+        public_key = b""
+    if public_key != order.delivery_key:
+        return Verdict(Fault.BUYER, "the buyer revealed a key that is not the one in its order")
+    if not matches_receipt(blob, deal.receipt.receipt):
+        return Verdict(Fault.SELLER, "the stored blob is not the one that was signed for")
+    try:
+        opening = open_sealed(blob, private_key, digest(order), order.suite)
+    except SealBroken as broken:
+        return Verdict(Fault.SELLER, f"the delivery does not open: {broken}")
+    fault = find_fault(deal, opening, featurize(opening.image))
+    if fault is not None:
+        return Verdict(Fault.SELLER, fault)
+    return Verdict(Fault.BUYER, "the image is the one that was offered")
+
+
+def find_fault(deal: Deal, opening: Opening, recomputed: NDArray[np.int64] | None) -> str | None:
+    """Say what is wrong with an opened image, None when it is as its bid promised.
+
+    The buyer and the arbiter both judge by this. Committed features are compared with what the bid
+    published exactly, and with recomputed ones within the tolerance (floats differ across devices).
+
+    Parameters
+    ----------
+    deal : Deal
+        What was promised.
+    opening : Opening
+        What was in the box.
+    recomputed : (2,) int64 or None
+        The feature computed from the opened image; None skips that comparison.
+    """
+    bid = deal.bid.bid
+    if commit_image(opening.image_salt, opening.image) != bid.image_commitment:
+        return "another image was delivered than the one that was offered"
+    if commit_feature(opening.feature_salt, opening.feature, deal.terms.model_id) != bid.feature_commitment:
+        return "the opened feature is not the one that was committed to"
+    if not _published(bid, opening.feature, deal):
+        return "the feature that was bid with is not the one that was committed to"
+    if not np.abs(deal.targets - np.array(opening.feature)).any(axis=1).all():
+        return "the image is one of the buyer's own samples"
+    if recomputed is not None and np.abs(recomputed - np.array(opening.feature)).max() > deal.order.order.tolerance:
+        return "the image's feature is not the one that was bid with"
+    return None
+
+
+def matches_receipt(blob: bytes, receipt: Receipt) -> bool:
+    """Whether a blob is the one a receipt speaks of."""
+    return len(blob) == receipt.length and hashlib.sha256(blob).digest() == receipt.blob
+
+
+def _published(bid: Bid, feature: tuple[int, int], deal: Deal) -> bool:
+    if bid.feature is not None:
+        return bid.feature == feature
+    point = np.array([feature], dtype=np.int64)
+    if not on_lattice(point).all():
+        return False
+    table = signature_table(deal.salt, deal.terms.reach, deal.terms.signature_size)
+    expected = table.sign(point)[0]
+    return bid.signature_points == tuple((int(x), int(y)) for x, y in expected)

@@ -1,0 +1,190 @@
+"""Messages to Flower `RecordDict` and back.
+
+Arrays go to the `ArrayRecord` ``arrays``, everything else to the `ConfigRecord` ``fields``, under
+the path of the field (``bids/3/bid/price``). Decoding is where a peer's bytes become data, so it
+trusts nothing: sizes are compared with what really arrived before anything is allocated, nothing is
+unpickled, and the result is validated strictly against the one message that is expected.
+"""
+
+from io import BytesIO
+from math import prod
+from typing import Any, TypeVar
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from protocol.errors import ProtocolError
+from protocol.messages.base import ProtocolMessage
+
+MAX_MESSAGE_BYTES = 256_000_000
+"""The largest message that is decoded."""
+
+RECORDS = _HEADER, _FIELDS, _ARRAYS = "message", "fields", "arrays"
+"""The names of the Flower records that make up one message."""
+
+_COUNT = "#"
+_MAX_DEPTH = 8
+_SCALARS = (bool, int, float, str, bytes)
+
+M = TypeVar("M", bound=ProtocolMessage)
+
+
+class UnreadableMessage(ProtocolError):
+    """What arrived is not the message that was expected; the text says why, in one sentence."""
+
+
+def encode(message: ProtocolMessage) -> RecordDict:
+    """Turn a message into Flower records.
+
+    Examples
+    --------
+    >>> from protocol.messages.purchase import Introduction
+    >>> records = encode(Introduction(role="seller", identity=bytes(32)))
+    >>> records["fields"]["role"]
+    'seller'
+    >>> decode(records, Introduction).role
+    'seller'
+    """
+    fields: dict[str, Any] = {}
+    arrays: dict[str, Array] = {}
+    for name in type(message).model_fields:
+        _flatten(name, getattr(message, name), fields, arrays)
+    header = ConfigRecord({"kind": message.kind(), "version": message.version})
+    return RecordDict({_HEADER: header, _FIELDS: ConfigRecord(fields), _ARRAYS: ArrayRecord(arrays)})
+
+
+def decode(content: RecordDict, expected: type[M]) -> M:
+    """Read the expected message out of Flower records.
+
+    Raises
+    ------
+    UnreadableMessage
+        When the records hold anything but a valid `expected` of this version.
+    """
+    size = encoded_size(content)
+    if size > MAX_MESSAGE_BYTES:
+        raise UnreadableMessage(f"a message of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    header, fields, arrays = content.get(_HEADER), content.get(_FIELDS), content.get(_ARRAYS)
+    if not (isinstance(header, ConfigRecord) and isinstance(fields, ConfigRecord) and isinstance(arrays, ArrayRecord)):
+        raise UnreadableMessage(f"expected a {expected.kind()}, got records that are no message of this protocol")
+    kind, version = header.get("kind"), header.get("version")
+    if (kind, version) != (expected.kind(), expected.version):
+        raise UnreadableMessage(
+            f"expected {expected.kind()} version {expected.version}, got {str(kind)[:80]} version {str(version)[:20]}"
+        )
+    tree: dict[str, Any] = {}
+    for path, value in fields.items():
+        _insert(tree, path, tuple(value) if isinstance(value, list) else value)
+    for path, array in arrays.items():
+        _insert(tree, path, read_array(array))
+    try:
+        return expected.model_validate(_collapse(tree))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "message"
+        raise UnreadableMessage(f"{expected.kind()}: {where}: {first['msg']}") from None
+
+
+def encoded_size(content: RecordDict) -> int:
+    """Bytes that the content of these records takes: values and array data, with their names."""
+    total = 0
+    for record in content.values():
+        if isinstance(record, ArrayRecord):
+            total += sum(len(name) + len(array.data) for name, array in record.items())
+        else:
+            total += sum(len(name) + _value_size(value) for name, value in record.items())
+    return total
+
+
+def read_array(array: Array) -> NDArray[Any]:
+    """Read a Flower array without trusting its header.
+
+    The header's dtype and shape are compared with the bytes that are there; the result is a
+    read-only view of those bytes, so a header cannot make us allocate anything.
+
+    Raises
+    ------
+    UnreadableMessage
+        When the bytes are not one whole array of numbers in NumPy's own format.
+    """
+    stream = BytesIO(array.data)
+    try:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise UnreadableMessage("an array is in an unknown version of NumPy's format")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=1000)
+    except ValueError:
+        raise UnreadableMessage("an array has no readable header") from None
+    if dtype.kind not in "biuf" or fortran:
+        raise UnreadableMessage(f"an array of {dtype} in {'Fortran' if fortran else 'C'} order is not accepted")
+    body = memoryview(array.data)[stream.tell() :]
+    if any(extent < 0 for extent in shape) or prod(shape) * dtype.itemsize != len(body):
+        raise UnreadableMessage(f"an array claims {dtype} of shape {shape} but brings {len(body)} bytes")
+    return np.frombuffer(body, dtype=dtype).reshape(shape)
+
+
+def copy_records(content: RecordDict) -> RecordDict:
+    """Copy records so that a change of the copy does not show in the original.
+
+    Byte strings and arrays' data are shared: they cannot be changed in place.
+    """
+    copy = RecordDict()
+    for name, record in content.items():
+        values = {key: list(value) if isinstance(value, list) else value for key, value in record.items()}
+        copy[name] = type(record)(values)  # type: ignore[arg-type]
+    return copy
+
+
+def _flatten(path: str, value: Any, fields: dict[str, Any], arrays: dict[str, Array]) -> None:
+    match value:
+        case None:
+            return
+        case np.ndarray():
+            arrays[path] = Array(np.ascontiguousarray(value))
+        case ProtocolMessage():
+            for name in type(value).model_fields:
+                _flatten(f"{path}/{name}", getattr(value, name), fields, arrays)
+        case tuple() if value and type(value[0]) in _SCALARS:
+            fields[path] = list(value)
+        case tuple():
+            fields[f"{path}/{_COUNT}"] = len(value)
+            for index, item in enumerate(value):
+                _flatten(f"{path}/{index}", item, fields, arrays)
+        case str():
+            fields[path] = str(value)
+        case _:
+            fields[path] = value
+
+
+def _insert(tree: dict[str, Any], path: str, value: Any) -> None:
+    *parents, leaf = path.split("/", _MAX_DEPTH)
+    if len(parents) == _MAX_DEPTH:
+        raise UnreadableMessage(f"a field is nested more than {_MAX_DEPTH} deep")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise UnreadableMessage(f"the field {path[:80]} is both a value and a group")
+    if leaf in tree:
+        raise UnreadableMessage(f"the field {path[:80]} comes twice")
+    tree[leaf] = value
+
+
+def _collapse(tree: Any) -> Any:
+    """Turn the groups that carry a count into tuples, from the leaves up."""
+    if not isinstance(tree, dict):
+        return tree
+    count = tree.pop(_COUNT, None)
+    if count is None:
+        return {name: _collapse(value) for name, value in tree.items()}
+    if not isinstance(count, int) or count != len(tree) or any(str(index) not in tree for index in range(count)):
+        raise UnreadableMessage(f"a list claims {str(count)[:20]} items but brings {len(tree)}")
+    return tuple(_collapse(tree[str(index)]) for index in range(count))
+
+
+def _value_size(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(_value_size(item) for item in value)
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    return 1 if isinstance(value, bool) else 8

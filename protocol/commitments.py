@@ -1,0 +1,132 @@
+"""Commitments to an image and to its feature: made with the bid, opened to the buyer in the sealed box.
+
+A commitment is SHA-256 over length-prefixed fields that begin with a label of its own. It is *binding*
+because the encoding is injective and SHA-256 resists collisions, and *hiding* because each one takes a
+fresh random salt of 128 bits. Without the salt a plain hash of a lattice point is found by trying all
+2^32 of them, in seconds.
+"""
+
+import struct
+from hashlib import sha256
+from operator import index
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.messages.base import MAX_PIXELS
+
+Pixels = NDArray[np.uint8]
+"""A picture: (H, W, 3), RGB, uint8."""
+
+SALT_BYTES = 16
+
+_IMAGE = b"parley/commitment/image/1"
+_FEATURE = b"parley/commitment/feature/1"
+_POINT = struct.Struct(">ii")
+
+
+def commit_image(salt: bytes, image: Pixels) -> bytes:
+    """Commit to every pixel of an image.
+
+    Parameters
+    ----------
+    salt : bytes
+        16 fresh random bytes.
+    image : (H, W, 3) uint8 array
+        The picture, 1 to 25,000,000 pixels.
+
+    Returns
+    -------
+    bytes
+        H(label, salt, W, H, canonical RGB), 32 bytes.
+
+    Raises
+    ------
+    ValueError
+        When the salt or the image is not as described.
+
+    Examples
+    --------
+    >>> picture = np.zeros((2, 3, 3), np.uint8)
+    >>> commit_image(bytes(16), picture) == commit_image(bytes(16), picture.reshape(3, 2, 3))
+    False
+    """
+    pixels = canonical_rgb(image)
+    height, width, _ = image.shape
+    return _hash(_IMAGE, _checked(salt), struct.pack(">II", width, height), pixels)
+
+
+def commit_feature(salt: bytes, feature: tuple[int, int], model_id: str) -> bytes:
+    """Commit to a feature as a point of the integer lattice; never to floats, which differ between devices.
+
+    Parameters
+    ----------
+    salt : bytes
+        16 fresh random bytes, not those of the image's commitment.
+    feature : (int, int)
+        The lattice point, each coordinate within 32 bits, signed.
+    model_id : str
+        The feature extractor that computed it.
+
+    Returns
+    -------
+    bytes
+        H(label, salt, feature, model id), 32 bytes.
+
+    Raises
+    ------
+    ValueError
+        When the salt or the feature is not as described.
+    """
+    return _hash(_FEATURE, _checked(salt), pack_feature(feature), model_id.encode())
+
+
+def canonical_rgb(image: Pixels) -> memoryview:
+    """Lay an image out as flat RGB bytes, row by row; copies only what is not laid out so already.
+
+    Raises
+    ------
+    ValueError
+        When it is not a (H, W, 3) uint8 array of 1 to 25,000,000 pixels.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"an image is a (H, W, 3) uint8 array, not {image.dtype} of shape {image.shape}")
+    height, width, _ = image.shape
+    if not 1 <= height * width <= MAX_PIXELS:
+        raise ValueError(f"an image has 1 to {MAX_PIXELS} pixels, not {width} x {height}")
+    return np.ascontiguousarray(image).data.cast("B")
+
+
+def pack_feature(feature: tuple[int, int]) -> bytes:
+    """Encode a lattice point in 8 bytes.
+
+    Raises
+    ------
+    ValueError
+        When a coordinate does not fit 32 bits, signed.
+    """
+    x, y = feature
+    try:
+        return _POINT.pack(index(x), index(y))
+    except (struct.error, TypeError):
+        raise ValueError(f"a feature is two integers of 32 bits, not ({x}, {y})") from None
+
+
+def unpack_feature(packed: bytes) -> tuple[int, int]:
+    """Read a lattice point from its 8 bytes."""
+    x, y = _POINT.unpack(packed)
+    return x, y
+
+
+def _checked(salt: bytes) -> bytes:
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"a salt is {SALT_BYTES} bytes, not {len(salt)}")
+    return salt
+
+
+def _hash(*fields: bytes | memoryview) -> bytes:
+    state = sha256()
+    for field in fields:
+        state.update(len(field).to_bytes(8, "big"))
+        state.update(field)
+    return state.digest()

@@ -1,0 +1,72 @@
+"""The three internals of Flower that Parley needs, in one place.
+
+1. `TaskIdentity` is process-global and read by ``Message(...)``; the grids build messages with
+   ready-made metadata instead, and `task_identity` sets it for foreign apps that build their own.
+2. A message's id has no public setter; Flower's own grids write it the way `with_id` does.
+3. `Run.create_empty`, for the run that a `Grid` has to name.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flwr.app import DEFAULT_TTL, Message, Metadata, RecordDict
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+SERVER_NODE_ID = 1
+"""The node id of the server, Flower's own."""
+FIRST_NODE_ID = 2
+"""The node id of the first party; the others count on from it."""
+
+
+def new_run(run_id: int) -> Run:
+    """Return an otherwise empty run of this id."""
+    return Run.create_empty(run_id)
+
+
+def new_message(
+    content: RecordDict,
+    *,
+    run_id: int,
+    message_type: str,
+    dst_node_id: int,
+    group_id: str = "",
+    ttl: float | None = None,
+) -> Message:
+    """Build a message from the cloud without consulting the process-global identity."""
+    metadata = Metadata(
+        run_id=run_id,
+        message_id="",
+        src_node_id=SERVER_NODE_ID,
+        dst_node_id=dst_node_id,
+        reply_to_message_id="",
+        group_id=group_id,
+        created_at=time.time(),
+        ttl=ttl or DEFAULT_TTL,
+        message_type=message_type,
+    )
+    return with_content(metadata, content)
+
+
+def with_content(metadata: Metadata, content: RecordDict) -> Message:
+    """Build a message of ready-made metadata, as Flower's own grids do."""
+    message: Message = Message(content=content, metadata=metadata)  # type: ignore[call-overload]
+    return message
+
+
+def with_id(message: Message, message_id: str) -> Message:
+    """Give a message its id."""
+    message.metadata.__dict__["_message_id"] = message_id
+    return message
+
+
+@contextmanager
+def task_identity(run_id: int) -> Iterator[None]:
+    """Let code inside the block build messages with Flower's own ``Message(content, dst_node_id, type)``."""
+    before = (TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id)
+    TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = 0, run_id, SERVER_NODE_ID
+    try:
+        yield
+    finally:
+        TaskIdentity._task_id, TaskIdentity._run_id, TaskIdentity._node_id = before

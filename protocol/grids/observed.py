@@ -1,0 +1,102 @@
+"""A grid that is watched: who told whom what kind of message, and what it held."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from protocol.codec import encoded_size
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """One message as it crossed the wire.
+
+    Attributes
+    ----------
+    source, target : int
+        Node ids.
+    step : str
+        The action asked for or answered to (``bid`` of ``query.bid``).
+    kind : str
+        The name of the message, ``Error`` for a party that failed.
+    size : int
+        Bytes of content.
+    content : RecordDict or None
+        The content itself, None for an error. For views; never logged.
+    """
+
+    source: int
+    target: int
+    step: str
+    kind: str
+    size: int
+    content: RecordDict | None
+
+
+class ObservedGrid(Grid):
+    """Any grid, with each message shown to observers as it is sent and as its reply comes in.
+
+    Parameters
+    ----------
+    grid : Grid
+        The grid that carries the messages.
+    observe : callable
+        Called with each `Envelope`, questions and answers alike, in a deterministic order where the
+        grid's own order is.
+    """
+
+    def __init__(self, grid: Grid, observe: Callable[[Envelope], None]) -> None:
+        self._grid = grid
+        self._observe = observe
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that messages belong to."""
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> Run:
+        """The run that messages belong to."""
+        return self._grid.run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Create a message to a node."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the ids of all nodes."""
+        return self._grid.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages on, each one seen first."""
+        return self._grid.push_messages(self._seen(messages))
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return replies, each one seen."""
+        return list(self._seen(self._grid.pull_messages(message_ids)))
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Send messages and return the replies, all of them seen."""
+        return list(self._seen(self._grid.send_and_receive(list(self._seen(messages)), timeout=timeout)))
+
+    def _seen(self, messages: Iterable[Message]) -> Iterable[Message]:
+        for message in messages:
+            self._observe(_envelope(message))
+            yield message
+
+
+def _envelope(message: Message) -> Envelope:
+    content = message.content if message.has_content() else None
+    header = None if content is None else content.get("message")
+    return Envelope(
+        source=message.metadata.src_node_id,
+        target=message.metadata.dst_node_id,
+        step=message.metadata.message_type.partition(".")[2],
+        kind=str(header["kind"]) if header else ("Error" if content is None else "records"),
+        size=0 if content is None else encoded_size(content),
+        content=content,
+    )

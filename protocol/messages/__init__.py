@@ -1,0 +1,1 @@
+"""What parties may say: one module per workflow."""

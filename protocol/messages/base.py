@@ -1,0 +1,90 @@
+"""What every message has in common: frozen, strict, bounded, versioned."""
+
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Len
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+MAX_ITEMS = 100_000
+"""The most items any list in a message may hold."""
+
+
+class ArrayOf:
+    """The dtype and shape an array field must have.
+
+    Parameters
+    ----------
+    dtype : str
+        NumPy's name of the dtype; anything else is refused, never cast.
+    shape : tuple of (int or None)
+        The exact extent of each axis, None where it is free.
+    max_bytes : int
+        The most bytes the array may hold.
+    """
+
+    def __init__(self, dtype: str, shape: tuple[int | None, ...], max_bytes: int) -> None:
+        self.dtype = np.dtype(dtype)
+        self.shape = shape
+        self.max_bytes = max_bytes
+
+    def admits(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+        """Whether an array of this dtype and shape is welcome; needs only its header."""
+        size = dtype.itemsize
+        for extent in shape:
+            size *= extent
+        return (
+            dtype == self.dtype
+            and len(shape) == len(self.shape)
+            and all(want in (None, have) for want, have in zip(self.shape, shape, strict=True))
+            and size <= self.max_bytes
+        )
+
+    def __str__(self) -> str:
+        extents = " x ".join("any" if extent is None else str(extent) for extent in self.shape)
+        return f"{self.dtype} of shape {extents}, at most {self.max_bytes} bytes"
+
+    def check(self, value: Any) -> NDArray[Any]:
+        """Return a read-only view of an array that fits, raise ValueError otherwise."""
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"expected an array ({self}), got {type(value).__name__}")
+        if not self.admits(value.dtype, value.shape):
+            raise ValueError(f"expected {self}, got {value.dtype} of shape {value.shape}")
+        view = value.view()
+        view.flags.writeable = False
+        return view
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check, metadata={"array": self})
+
+
+MAX_PIXELS = 25_000_000
+"""The largest picture that may be traded: 25 megapixels."""
+
+Salt = Annotated[bytes, Len(16, 16)]
+Digest = Annotated[bytes, Len(32, 32)]
+PublicKey = Annotated[bytes, Len(32, 32)]
+Signature = Annotated[bytes, Len(64, 64)]
+Image = Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None, 3), 3 * MAX_PIXELS)]
+
+
+class ProtocolMessage(BaseModel):
+    """A message, or a part of one.
+
+    Validation is strict (no coercion, no unknown field, no NaN or infinity) and runs again on
+    whatever arrives from a peer. `version` is checked on decoding: raise it with any change of
+    fields.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+    version: ClassVar[int] = 1
+
+    @classmethod
+    def kind(cls) -> str:
+        """The name by which the message goes on the wire."""
+        return cls.__name__

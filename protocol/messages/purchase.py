@@ -1,0 +1,330 @@
+r"""The words of a purchase (CrowdBuy, sections III to V), in the order they are said.
+
+Parties only ever reply, so each exchange is a question by the cloud and an answer:
+
+====  ==========  ==================================  =============================
+step  asked       the cloud says                      the party answers
+====  ==========  ==================================  =============================
+\     everyone    `Hello`                             `Introduction`
+1     buyer       `Invitation`                        `SignedRequest`
+2-4   sellers     `CallForBids`                       `Bids`
+6     all         `SelectionNotice`, `SelectionResult`  `Acknowledgement`
+7     buyer       `Invoice`                           `SignedPayment`
+8-9   sellers     `DeliveryOrder`                     `Delivery`
+9     buyer       `Parcel`                            `Acknowledgement`
+10-11 buyer       `VerificationCall`                  `SignedConfirmation`
+12    all         `Statement`                         `Acknowledgement`
+====  ==========  ==================================  =============================
+
+Money is in integer minor units (cents). Features are points of the 2^16 x 2^16 lattice.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Len, MaxLen
+from pydantic import Field, model_validator
+
+from protocol.messages.base import MAX_ITEMS, Digest, Image, ProtocolMessage, PublicKey, Salt, Signature
+
+Amount = Annotated[int, Ge(0), Le(10**12)]
+Price = Annotated[int, Gt(0), Le(10**9)]
+Rate = Annotated[int, Ge(0), Le(1_000_000)]
+Coordinate = Annotated[int, Ge(0), Le(65_535)]
+Point = tuple[Coordinate, Coordinate]
+Name = Annotated[str, MaxLen(200)]
+
+MAX_BLOB = 80_000_000
+"""Bytes of the largest sealed image: 25 megapixels of RGB, padded, with its envelope."""
+
+
+class Privacy(StrEnum):
+    """What the cloud sees of an image (section II.D): its 2-d feature, or a MinHash signature."""
+
+    LEVEL1 = "level1"
+    LEVEL2 = "level2"
+
+
+class Quality(StrEnum):
+    """What the buyer wants most of (section IV.B)."""
+
+    QUANTITY = "quantity"
+    MATCHING = "matching"
+    DIVERSITY = "diversity"
+
+
+class Hello(ProtocolMessage):
+    """The cloud asks who is there."""
+
+
+class Introduction(ProtocolMessage):
+    """A party says its role and the key that its word is checked with."""
+
+    role: Name
+    identity: PublicKey
+
+
+class Acknowledgement(ProtocolMessage):
+    """Heard."""
+
+
+class Terms(ProtocolMessage):
+    """The conditions of trade, the same for everybody and fixed before the first bid.
+
+    Rates are in parts per million. `radius`, `reach` and `signature_size` are the paper's R, d and
+    k; `tolerance` is how far (L-infinity, lattice units) a recomputed feature may lie from a
+    committed one.
+    """
+
+    privacy: Annotated[Privacy, Field(strict=False)]
+    model_id: Name
+    radius: Annotated[int, Gt(0), Le(65_536)]
+    reach: Annotated[int, Gt(0), Le(32_767)]
+    signature_size: Annotated[int, Gt(0), Le(64)]
+    tolerance: Annotated[int, Ge(0), Le(65_536)]
+    suite: Name
+    commission: Rate
+    stake: Rate
+    bond: Rate
+
+
+class Invitation(ProtocolMessage):
+    """The cloud invites the buyer to state its wish under these terms."""
+
+    terms: Terms
+    nonce: Salt
+
+
+class PurchaseRequest(ProtocolMessage):
+    """Step 1: (S, B, Q, Pk). `identity` is Pk: it signs each order and the one-time keys in it."""
+
+    samples: Annotated[tuple[Image, ...], Len(1, 1000)]
+    budget: Amount
+    quality: Annotated[Quality, Field(strict=False)]
+    identity: PublicKey
+    nonce: Salt
+
+
+class SignedRequest(ProtocolMessage):
+    """A request under the buyer's signature."""
+
+    request: PurchaseRequest
+    signature: Signature
+
+
+class CallForBids(ProtocolMessage):
+    """Step 2: what all sellers hear; never the budget, never who the buyer is.
+
+    `buyer` is Pk, under which orders will come. `salt` keys the MinHash permutation of this request.
+    `tie_commitment` is SHA-256 of the seed that breaks ties; the seed itself follows with the
+    result, which shows that it was fixed before bidding.
+    """
+
+    request_id: Digest
+    buyer: PublicKey
+    terms: Terms
+    samples: Annotated[tuple[Image, ...], Len(1, 1000)]
+    salt: Salt
+    tie_commitment: Digest
+    expires_at: Annotated[int, Ge(0)]
+
+
+class Bid(ProtocolMessage):
+    """Step 4: one image on offer. Exactly one of `feature` and `signature_points` is given.
+
+    `pseudonym` is a key made for this bid alone, so that a buyer can neither tell the seller nor
+    which images come from the same one.
+    """
+
+    request_id: Digest
+    pseudonym: PublicKey
+    image_commitment: Digest
+    feature_commitment: Digest
+    feature: Point | None = None
+    signature_points: Annotated[tuple[Point, ...], Len(1, 64)] | None = None
+    price: Price
+    stake: Amount
+    expires_at: Annotated[int, Ge(0)]
+
+    @model_validator(mode="after")
+    def _one_level(self) -> "Bid":
+        if (self.feature is None) == (self.signature_points is None):
+            raise ValueError("a bid gives its feature (level 1) or its signature (level 2), not both and not neither")
+        return self
+
+
+class SignedBid(ProtocolMessage):
+    """A bid under its pseudonym's signature."""
+
+    bid: Bid
+    signature: Signature
+
+
+class Bids(ProtocolMessage):
+    """Step 4: all that one seller offers, and how many of its pictures would not open."""
+
+    bids: Annotated[tuple[SignedBid, ...], MaxLen(MAX_ITEMS)]
+    unreadable: Annotated[int, Ge(0)]
+
+
+class Award(ProtocolMessage):
+    """A bid that won, by its hash, and what it will be paid."""
+
+    bid: Digest
+    payment: Amount
+
+
+class SelectionNotice(ProtocolMessage):
+    """Step 6, to a seller: which of its bids won; the seed that broke ties is now open."""
+
+    request_id: Digest
+    awards: Annotated[tuple[Award, ...], MaxLen(MAX_ITEMS)]
+    tie_seed: Digest
+
+
+class SelectionResult(ProtocolMessage):
+    """Step 6, to the buyer: how much it will have to pay."""
+
+    request_id: Digest
+    images: Annotated[int, Ge(0)]
+    payments: Amount
+    commission: Amount
+
+
+class InvoiceItem(ProtocolMessage):
+    """One image the buyer is about to pay for."""
+
+    bid: SignedBid
+    payment: Amount
+    commission: Amount
+
+
+class Invoice(ProtocolMessage):
+    """Step 7: what is due, the salt of the signatures, and by when (Unix seconds) sellers must deliver."""
+
+    request_id: Digest
+    salt: Salt
+    deliver_by: Annotated[int, Ge(0)]
+    items: Annotated[tuple[InvoiceItem, ...], Len(1, MAX_ITEMS)]
+
+
+class Order(ProtocolMessage):
+    """Step 8: the buyer's order for one image; its hash is the context the image is sealed in."""
+
+    request_id: Digest
+    bid: Digest
+    suite: Name
+    delivery_key: Annotated[bytes, Len(32, 4096)]
+    tolerance: Annotated[int, Ge(0), Le(65_536)]
+    deliver_by: Annotated[int, Ge(0)]
+
+
+class SignedOrder(ProtocolMessage):
+    """An order under the buyer's signature."""
+
+    order: Order
+    signature: Signature
+
+
+class Payment(ProtocolMessage):
+    """Step 7: the buyer lets the cloud take the amount into escrow, and places its orders."""
+
+    request_id: Digest
+    amount: Amount
+    orders: Annotated[tuple[SignedOrder, ...], Len(1, MAX_ITEMS)]
+
+
+class SignedPayment(ProtocolMessage):
+    """A payment under the buyer's signature."""
+
+    payment: Payment
+    signature: Signature
+
+
+class DeliveryOrder(ProtocolMessage):
+    """Step 8: the money is in escrow; deliver this image, sealed to the order's key."""
+
+    order: SignedOrder
+
+
+class Receipt(ProtocolMessage):
+    """What a seller says it delivered, and is held to: the order's hash, the blob's hash and length."""
+
+    order: Digest
+    blob: Digest
+    length: Annotated[int, Gt(0), Le(MAX_BLOB)]
+
+
+class SignedReceipt(ProtocolMessage):
+    """A receipt under the bid's pseudonym."""
+
+    receipt: Receipt
+    signature: Signature
+
+
+class Delivery(ProtocolMessage):
+    """Step 9: the sealed image."""
+
+    receipt: SignedReceipt
+    blob: Annotated[bytes, Len(1, MAX_BLOB)]
+
+
+class ParcelItem(ProtocolMessage):
+    """A sealed image on its way to the buyer."""
+
+    bid: Digest
+    receipt: SignedReceipt
+    blob: Annotated[bytes, Len(1, MAX_BLOB)]
+
+
+class Parcel(ProtocolMessage):
+    """Step 9: some of the sealed images; a large purchase arrives in several parcels."""
+
+    request_id: Digest
+    items: Annotated[tuple[ParcelItem, ...], Len(1, MAX_ITEMS)]
+
+
+class VerificationCall(ProtocolMessage):
+    """Step 10: everything there is has been delivered; now check it."""
+
+    request_id: Digest
+    undelivered: Annotated[tuple[Digest, ...], MaxLen(MAX_ITEMS)]
+
+
+class Complaint(ProtocolMessage):
+    """Step 11: an image is not as its bid said. The one-time key lets the arbiter look for itself."""
+
+    bid: Digest
+    reason: Name
+    private_key: Annotated[bytes, Len(1, 8192)]
+
+
+class Confirmation(ProtocolMessage):
+    """Step 11: the images accepted and those complained about."""
+
+    request_id: Digest
+    accepted: Annotated[tuple[Digest, ...], MaxLen(MAX_ITEMS)]
+    complaints: Annotated[tuple[Complaint, ...], MaxLen(MAX_ITEMS)]
+
+
+class SignedConfirmation(ProtocolMessage):
+    """A confirmation under the buyer's signature."""
+
+    confirmation: Confirmation
+    signature: Signature
+
+
+class StatementLine(ProtocolMessage):
+    """What became of one image: `delivered`, `refunded`, ... and the money that moved for this party."""
+
+    bid: Digest
+    outcome: Name
+    amount: int
+
+
+class Statement(ProtocolMessage):
+    """Step 12: the account of a party after payout, refunds and penalties."""
+
+    request_id: Digest
+    lines: Annotated[tuple[StatementLine, ...], MaxLen(MAX_ITEMS)]
+    balance: int

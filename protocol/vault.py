@@ -1,0 +1,158 @@
+"""The vault: sealed images kept by the hash of their bytes until nobody can dispute them any more."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from protocol.errors import ProtocolError
+
+_CHUNK = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobTooLarge(ProtocolError):
+    """A blob is longer than its reader or writer allows."""
+
+
+class BlobMissing(ProtocolError):
+    """The vault holds no such blob."""
+
+
+class BlobDamaged(ProtocolError):
+    """A blob is not what was stored."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a blob is found again: its SHA-256 in hexadecimal, and its length in bytes."""
+
+    digest: str
+    length: int
+
+
+class Vault:
+    """Blobs by their SHA-256, streamed both ways and never held whole.
+
+    A blob appears under its digest only when it is whole: it is written under a temporary name, then
+    moved. In a local folder it has also reached the disk when `put` returns.
+
+    Parameters
+    ----------
+    url : str
+        A folder, or any URL that fsspec knows: ``file:///var/vault``, ``memory://vault``, ``s3://bucket/vault``.
+
+    Examples
+    --------
+    >>> vault = Vault("memory://example")
+    >>> stored = vault.put([b"sealed ", b"image"], limit=100)
+    >>> b"".join(vault.get(stored.digest))
+    b'sealed image'
+    """
+
+    def __init__(self, url: str) -> None:
+        self._files: Any
+        self._root: str
+        self._files, self._root = url_to_fs(url)
+        self._files.makedirs(self._root, exist_ok=True)
+
+    def put(self, chunks: Iterable[bytes], limit: int) -> Stored:
+        """Store a blob as it arrives; storing it again changes nothing.
+
+        Raises
+        ------
+        BlobTooLarge
+            When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
+        """
+        arriving = f"{self._root}/arriving-{uuid4().hex}"
+        state, length = sha256(), 0
+        try:
+            with self._files.open(arriving, "wb") as file:
+                for chunk in chunks:
+                    length += len(chunk)
+                    if length > limit:
+                        raise BlobTooLarge(f"a blob of at most {limit} bytes was expected, but more arrived")
+                    state.update(chunk)
+                    file.write(chunk)
+                self._sync(file)
+            stored = Stored(state.hexdigest(), length)
+            self._files.mv(arriving, self._path(stored.digest))
+        except BaseException:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(arriving)
+            raise
+        self._sync_folder()
+        return stored
+
+    def get(self, digest: str) -> Iterator[bytes]:
+        """Read a blob in chunks, comparing its hash on the way: what was yielded counts only if it ends well.
+
+        Raises
+        ------
+        BlobMissing
+            At the first chunk, when the vault does not hold it.
+        BlobDamaged
+            After the last chunk, when its bytes do not have this hash.
+        """
+        state = sha256()
+        try:
+            file = self._files.open(self._path(digest), "rb")
+        except FileNotFoundError:
+            raise BlobMissing(f"the vault holds no blob {digest}") from None
+        with file:
+            while chunk := file.read(_CHUNK):
+                state.update(chunk)
+                yield chunk
+        if state.hexdigest() != digest:
+            raise BlobDamaged(f"blob {digest} was damaged in the vault")
+
+    def read(self, digest: str, limit: int) -> bytes:
+        """Read a whole blob of at most `limit` bytes.
+
+        Raises
+        ------
+        BlobMissing, BlobDamaged
+            See `get`.
+        BlobTooLarge
+            When it is longer than `limit`.
+        """
+        whole = bytearray()
+        for chunk in self.get(digest):
+            if len(whole) + len(chunk) > limit:
+                raise BlobTooLarge(f"blob {digest} is longer than the {limit} bytes expected")
+            whole += chunk
+        return bytes(whole)
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob, if it is there."""
+        with suppress(FileNotFoundError):
+            self._files.rm_file(self._path(digest))
+
+    def __contains__(self, digest: str) -> bool:
+        return bool(self._files.exists(self._path(digest)))
+
+    def _path(self, digest: str) -> str:
+        if not _DIGEST.fullmatch(digest):
+            raise ValueError(f"a blob's name is 64 hexadecimal digits in lower case, not {digest[:80]!r}")
+        return f"{self._root}/{digest}"
+
+    def _sync(self, file: Any) -> None:
+        if isinstance(self._files, LocalFileSystem):
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _sync_folder(self) -> None:
+        """Make the new name last; systems that cannot open a folder do that by themselves."""
+        if isinstance(self._files, LocalFileSystem) and hasattr(os, "O_DIRECTORY"):
+            folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)

@@ -1,0 +1,156 @@
+"""What every grid has to do; a new grid inherits `GridContract`."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg
+
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, new_run, task_identity
+from protocol.grids import Envelope, LocalGrid, ObservedGrid
+
+
+def echo_app() -> ClientApp:
+    """Answers with its node id, counts its calls, changes what it was sent, and fails when told to."""
+    app = ClientApp()
+
+    @app.query("echo")
+    def echo(message: Message, context: Context) -> Message:
+        counter = context.state.setdefault("counter", ConfigRecord({"calls": 0}))
+        counter["calls"] = int(counter["calls"]) + 1  # type: ignore[arg-type,call-overload]
+        sent = message.content["fields"]
+        sent["touched"] = True
+        if sent.get("fail"):
+            raise RuntimeError("told to fail")
+        answer = ConfigRecord({"node": context.node_id, "calls": counter["calls"], **context.node_config})
+        return Message(RecordDict({"fields": answer}), reply_to=message)
+
+    return app
+
+
+class GridContract(ABC):
+    """Inherit it and say how to make the grid."""
+
+    @abstractmethod
+    def make(self, apps: list[ClientApp]) -> Grid:
+        """Return a grid with one node per app."""
+
+    @pytest.fixture
+    def grid(self) -> Grid:
+        return self.make([echo_app() for _ in range(5)])
+
+    def send(self, grid: Grid, nodes: list[int], **fields: object) -> list[Message]:
+        records = [RecordDict({"fields": ConfigRecord(dict(fields))}) for _ in nodes]  # type: ignore[arg-type]
+        messages = [grid.create_message(r, "query.echo", n, "g") for r, n in zip(records, nodes, strict=True)]
+        return list(grid.send_and_receive(messages))
+
+    def test_node_ids_follow_from_the_position(self, grid: Grid) -> None:
+        assert list(grid.get_node_ids()) == list(range(FIRST_NODE_ID, FIRST_NODE_ID + 5))
+
+    def test_replies_come_in_the_order_of_node_ids_whatever_the_order_of_sending(self, grid: Grid) -> None:
+        replies = self.send(grid, [5, 2, 4, 3, 6])
+        assert [reply.metadata.src_node_id for reply in replies] == [2, 3, 4, 5, 6]
+        assert [reply.content["fields"]["node"] for reply in replies] == [2, 3, 4, 5, 6]
+        assert all(reply.metadata.dst_node_id == SERVER_NODE_ID for reply in replies)
+
+    def test_a_reply_names_its_question(self, grid: Grid) -> None:
+        message = grid.create_message(RecordDict({"fields": ConfigRecord()}), "query.echo", 3, "g")
+        (message_id,) = grid.push_messages([message])
+        (reply,) = grid.pull_messages([message_id])
+        assert reply.metadata.reply_to_message_id == message_id
+        assert reply.metadata.group_id == "g"
+        assert list(grid.pull_messages([message_id])) == []
+
+    def test_nodes_know_their_partition(self, grid: Grid) -> None:
+        replies = self.send(grid, [2, 6])
+        seen = [(r.content["fields"]["partition-id"], r.content["fields"]["num-partitions"]) for r in replies]
+        assert seen == [(0, 5), (4, 5)]
+
+    def test_state_outlives_a_message_and_is_each_nodes_own(self, grid: Grid) -> None:
+        self.send(grid, [2, 3])
+        replies = self.send(grid, [2, 4])
+        assert [reply.content["fields"]["calls"] for reply in replies] == [2, 1]
+
+    def test_what_a_node_does_to_a_message_does_not_reach_the_sender(self, grid: Grid) -> None:
+        record = RecordDict({"fields": ConfigRecord({"x": 1})})
+        list(grid.send_and_receive([grid.create_message(record, "query.echo", node, "g") for node in (2, 3)]))
+        assert dict(record["fields"]) == {"x": 1}
+
+    def test_a_node_that_raises_is_one_failed_node(self, grid: Grid) -> None:
+        messages = [
+            grid.create_message(RecordDict({"fields": ConfigRecord({"fail": node == 3})}), "query.echo", node, "g")
+            for node in (2, 3, 4)
+        ]
+        replies = list(grid.send_and_receive(messages))
+        assert [reply.has_error() for reply in replies] == [False, True, False]
+        assert "told to fail" in str(replies[1].error.reason)
+
+    def test_a_failed_step_leaves_the_state_as_it_was(self, grid: Grid) -> None:
+        self.send(grid, [2])
+        self.send(grid, [2], fail=True)
+        (reply,) = self.send(grid, [2])
+        assert reply.content["fields"]["calls"] == 2
+
+    def test_an_unknown_node_and_an_unknown_step_are_errors(self, grid: Grid) -> None:
+        (nobody,) = self.send(grid, [99])
+        assert nobody.has_error()
+        (reply,) = grid.send_and_receive([grid.create_message(RecordDict(), "query.nothing", 2, "g")])
+        assert reply.has_error()
+
+    def test_the_run_is_the_one_that_was_set(self, grid: Grid) -> None:
+        grid.set_run(new_run(42))
+        assert grid.run.run_id == 42
+        assert grid.create_message(RecordDict(), "query.echo", 2, "g").metadata.run_id == 42
+
+    def test_flowers_own_fedavg_runs_and_repeats(self) -> None:
+        assert self.fedavg() == self.fedavg()
+
+    def fedavg(self) -> list[float]:
+        app = ClientApp()
+
+        @app.train()
+        def train(message: Message, context: Context) -> Message:
+            (weights,) = message.content["arrays"].to_numpy_ndarrays()  # type: ignore[union-attr]
+            step = float(context.node_config["partition-id"])
+            content = RecordDict(
+                {
+                    "arrays": ArrayRecord([weights + step]),
+                    "metrics": _metrics({"num-examples": 1 + step, "loss": step}),
+                }
+            )
+            return Message(content, reply_to=message)
+
+        grid = self.make([app] * 4)
+        strategy = FedAvg(fraction_train=1.0, fraction_evaluate=0.0, min_available_nodes=4)
+        with task_identity(1):
+            result = strategy.start(grid=grid, initial_arrays=ArrayRecord([np.zeros(3)]), num_rounds=2)
+        values: list[float] = result.arrays.to_numpy_ndarrays()[0].tolist()
+        assert values == pytest.approx([4.0] * 3)
+        return values
+
+
+def _metrics(values: dict[str, float]) -> "object":
+    from flwr.app import MetricRecord
+
+    return MetricRecord(values)  # type: ignore[arg-type]
+
+
+class TestLocalGrid(GridContract):
+    def make(self, apps: list[ClientApp]) -> Grid:
+        return LocalGrid(apps)
+
+
+class TestObservedGrid(GridContract):
+    def make(self, apps: list[ClientApp]) -> Grid:
+        return ObservedGrid(LocalGrid(apps), lambda envelope: None)
+
+    def test_questions_and_answers_are_seen_once_each(self) -> None:
+        seen: list[Envelope] = []
+        grid = ObservedGrid(LocalGrid([echo_app(), echo_app()]), seen.append)
+        self.send(grid, [3, 2])
+        flows = [(envelope.source, envelope.target, envelope.step) for envelope in seen]
+        assert flows == [(1, 3, "echo"), (1, 2, "echo"), (2, 1, "echo"), (3, 1, "echo")]
+        assert all(envelope.size > 0 for envelope in seen[2:])
