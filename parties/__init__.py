@@ -1,0 +1,1 @@
+"""Who acts: one class per role, one method per protocol step."""

@@ -1,0 +1,80 @@
+"""The cloud: it brokers, keeps the money and the sealed images, and opens no picture but a disputed one."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
+from protocol.exchange import ask
+from protocol.ledger import Ledger
+from protocol.messages.purchase import Hello, Introduction, Terms
+from protocol.signing import derive
+from protocol.vault import Vault
+from strategies.featurizer import Featurizer
+
+Arbiter = Callable[[Deal, bytes, bytes, Featurize], Verdict]
+"""Decides a complaint from the deal, the sealed blob, the revealed key and the public model."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What the cloud brings to any workflow.
+
+    It is trusted with money and with staying up, never with a picture. (It could name a key of its
+    own as the buyer's; certificates tie the two together where parties are on separate machines.)
+
+    Attributes
+    ----------
+    secret : bytes
+        32 bytes; its random draws derive from it.
+    terms : Terms
+        The conditions of trade.
+    featurizer : Featurizer
+        The public model.
+    ledger, vault
+        Where money and sealed images are kept.
+    deposits : mapping of str to int
+        What each role brings when it joins, minor units.
+    patience : float
+        Seconds that sellers have to deliver.
+    clock : callable
+        Unix time.
+    arbiter : callable
+        How complaints are decided.
+    """
+
+    secret: bytes = field(repr=False)
+    terms: Terms
+    featurizer: Featurizer
+    ledger: Ledger
+    vault: Vault
+    deposits: Mapping[str, int]
+    patience: float = 3600.0
+    clock: Callable[[], float] = time.time
+    arbiter: Arbiter = arbitrate
+
+    def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
+        """Return secret bytes for one purpose."""
+        return derive(self.secret, *labels, length=length)
+
+    def roll_call(self, grid: Grid) -> dict[str, list[int]]:
+        """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
+        present: dict[str, list[int]] = {}
+        for node_id, introduction in ask(
+            grid, "introduce", dict.fromkeys(grid.get_node_ids(), Hello()), Introduction
+        ).answers.items():
+            present.setdefault(introduction.role, []).append(node_id)
+        return present
+
+    def server_app(self, workflow: Callable[["Cloud", Grid], None]) -> ServerApp:
+        """Compile the cloud into a Flower app that runs one workflow."""
+        app = ServerApp()
+
+        @app.main()
+        def main(grid: Grid, context: Context) -> None:
+            workflow(self, grid)
+
+        return app

@@ -1,0 +1,81 @@
+"""One image on offer, as the cloud follows it through a purchase."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.arbitration import Fault, Verdict
+from protocol.messages.purchase import Complaint, SignedBid, SignedOrder, SignedReceipt
+
+
+class Outcome(StrEnum):
+    """What became of an offer."""
+
+    DECLINED = "declined"
+    UNPAID = "unpaid"
+    UNDELIVERED = "undelivered"
+    ACCEPTED = "accepted"
+    REFUNDED = "refunded"
+    UPHELD = "upheld"
+
+
+@dataclass
+class Offer:
+    """One valid bid and what followed from it.
+
+    Attributes
+    ----------
+    seller : int
+        Node id; the buyer never learns it.
+    index : int
+        Position among the seller's bids.
+    bid : SignedBid
+        The bid.
+    bid_id : bytes
+        Its hash, by which everyone refers to it.
+    candidate : bool
+        Whether it matched the request.
+    payment, commission : int
+        What the buyer pays for it, minor units; 0 unless it won.
+    order, receipt, blob
+        What was signed for it, and the vault's name of the sealed image.
+    complaint, verdict
+        The buyer's complaint and the arbiter's word on it.
+    """
+
+    seller: int
+    index: int
+    bid: SignedBid
+    bid_id: bytes
+    candidate: bool = False
+    won: bool = False
+    payment: int = 0
+    commission: int = 0
+    order: SignedOrder | None = None
+    receipt: SignedReceipt | None = None
+    blob: str | None = None
+    complaint: Complaint | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it, by how far it came."""
+        if not self.won:
+            return Outcome.DECLINED
+        if self.order is None:
+            return Outcome.UNPAID
+        if self.receipt is None:
+            return Outcome.UNDELIVERED
+        if self.verdict is None:
+            return Outcome.ACCEPTED
+        return Outcome.REFUNDED if self.verdict.fault is Fault.SELLER else Outcome.UPHELD
+
+    @property
+    def placed(self) -> SignedOrder:
+        """The order; there is one from the payment on."""
+        assert self.order is not None
+        return self.order
+
+    @property
+    def paid(self) -> bool:
+        """Whether the seller got its payment."""
+        return self.outcome in (Outcome.ACCEPTED, Outcome.UPHELD)

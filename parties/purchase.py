@@ -1,0 +1,410 @@
+"""The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from parties import settlement
+from parties.checks import bid_refusal, columns, delivery_refusal, payment_refusal
+from parties.cloud import Cloud
+from parties.offer import Offer
+from parties.settlement import account
+from protocol.arbitration import Deal
+from protocol.canonical import canonical, digest
+from protocol.errors import ProtocolError
+from protocol.exchange import ask
+from protocol.messages.base import ProtocolMessage
+from protocol.messages.purchase import (
+    MAX_BLOB,
+    Acknowledgement,
+    Award,
+    Bids,
+    CallForBids,
+    Delivery,
+    DeliveryOrder,
+    Invitation,
+    Invoice,
+    InvoiceItem,
+    Parcel,
+    ParcelItem,
+    PurchaseRequest,
+    SelectionNotice,
+    SelectionResult,
+    SignedConfirmation,
+    SignedPayment,
+    SignedRequest,
+    Statement,
+    StatementLine,
+    VerificationCall,
+)
+from protocol.signing import verify
+from strategies.selection import Offers, select, tie_ranks
+
+M = TypeVar("M", bound=ProtocolMessage)
+
+STEPS = (
+    "request",
+    "broadcast",
+    "local matching",
+    "bids",
+    "selection",
+    "notification",
+    "payment",
+    "delivery orders",
+    "sealed delivery",
+    "verification",
+    "confirmation and arbitration",
+    "payout",
+)
+"""CrowdBuy's twelve steps (section III.B), in order; step n is ``STEPS[n - 1]``."""
+
+WAVE_BYTES = 64_000_000
+"""About how many bytes of sealed images are in flight at once."""
+FIRST_WAVE, MAX_WAVE = 8, 4096
+"""Deliveries asked for at once: before their size is known, and at most."""
+
+
+class PurchaseFailed(ProtocolError):
+    """A purchase that could not even begin; the text says why."""
+
+
+@dataclass
+class PurchaseRecord:
+    """What happened in a purchase, as the cloud saw it.
+
+    Attributes
+    ----------
+    buyer : int
+        Node id.
+    sellers : list of int
+        Node ids of those who were called.
+    call : CallForBids or None
+        What they were told.
+    request : PurchaseRequest or None
+        What the buyer asked for.
+    offers : list of Offer
+        All valid bids, by seller and position.
+    rejected : list of (int, str)
+        Bids that were refused: the seller, and why.
+    unreadable : int
+        Pictures that sellers could not open.
+    failures : list of (str, int, str)
+        Steps that a party failed: step, node id, reason.
+    """
+
+    buyer: int
+    sellers: list[int]
+    request: PurchaseRequest | None = None
+    call: CallForBids | None = None
+    targets: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    offers: list[Offer] = field(default_factory=list)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+    unreadable: int = 0
+    failures: list[tuple[str, int, str]] = field(default_factory=list)
+
+    @property
+    def winners(self) -> list[Offer]:
+        """The offers that were selected."""
+        return [offer for offer in self.offers if offer.won]
+
+
+class Purchase:
+    """One purchase between one buyer and many sellers.
+
+    1. the buyer states its request; 2. the cloud broadcasts the samples to all sellers, who 3. match
+    their albums and 4. bid, each bid locking its stake; 5. the cloud decides which bids match and
+    selects winners and payments; 6. it notifies everybody; 7. the buyer pays into escrow and places
+    its orders, which 8. go to the winners, who 9. deliver sealed images through the cloud; 10. the
+    buyer verifies and 11. confirms or complains, and the cloud arbitrates; 12. money moves.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Terms, money and storage.
+    grid : Grid
+        Carries every message.
+    on_step : callable
+        Told the number of each step as it begins.
+    """
+
+    def __init__(self, cloud: Cloud, grid: Grid, on_step: Callable[[int], None] = lambda number: None) -> None:
+        self.cloud = cloud
+        self.grid = grid
+        self.on_step = on_step
+        present = cloud.roll_call(grid)
+        if len(present.get("buyer", [])) != 1:
+            raise PurchaseFailed(f"a purchase needs one buyer, and there are {len(present.get('buyer', []))}")
+        self.record = PurchaseRecord(buyer=present["buyer"][0], sellers=present.get("seller", []))
+
+    def run(self) -> PurchaseRecord:
+        """Play all steps; those that need a winner are left out where nothing was selected."""
+        self._open_accounts()
+        self.on_step(1)
+        self._request()
+        self.on_step(2)
+        self._call_for_bids()
+        self.on_step(5)
+        self._select()
+        self.on_step(6)
+        self._notify()
+        if self.record.winners:
+            self.on_step(7)
+            if self._pay():
+                self.on_step(8)
+                self._deliver()
+                self.on_step(10)
+                self._verify()
+                self.on_step(11)
+                self._arbitrate()
+        self.on_step(12)
+        self._settle()
+        return self.record
+
+    @property
+    def _buyer_account(self) -> str:
+        return account("buyer", self.record.buyer)
+
+    @property
+    def _id(self) -> bytes:
+        assert self.record.call is not None
+        return self.record.call.request_id
+
+    def _open_accounts(self) -> None:
+        record, deposits = self.record, self.cloud.deposits
+        names = {self._buyer_account: deposits["buyer"]}
+        names |= {account("seller", node_id): deposits["seller"] for node_id in record.sellers}
+        settlement.open_accounts(self.cloud.ledger, names)
+
+    def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M]) -> M | None:
+        """Ask the buyer; None, and a failure on record, when it does not answer."""
+        replies = ask(self.grid, step, {self.record.buyer: question}, answer)
+        self._note(step, replies.failures)
+        return replies.answers.get(self.record.buyer)
+
+    def _note(self, step: str, failures: Mapping[int, str]) -> None:
+        self.record.failures += [(step, node_id, why) for node_id, why in failures.items()]
+
+    def _request(self) -> None:
+        nonce = self.cloud.derive("nonce", length=16)
+        signed = self._ask_buyer("request", Invitation(terms=self.cloud.terms, nonce=nonce), SignedRequest)
+        if signed is None:
+            raise PurchaseFailed(f"the buyer made no request: {self.record.failures[-1][2].strip().splitlines()[-1]}")
+        request = signed.request
+        if request.nonce != nonce or not verify(request.identity, "request", canonical(request), signed.signature):
+            raise PurchaseFailed("the buyer's request is not signed by the key in it")
+        request_id = digest(signed)
+        self.record.request = request
+        self.record.call = CallForBids(
+            request_id=request_id,
+            buyer=request.identity,
+            terms=self.cloud.terms,
+            samples=request.samples,
+            salt=self.cloud.derive("salt", request_id, length=16),
+            tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
+            expires_at=int(self.cloud.clock() + self.cloud.patience),
+        )
+        self.record.targets = self.cloud.featurizer.features(request.samples)
+
+    def _tie_seed(self, request_id: bytes) -> bytes:
+        return self.cloud.derive("ties", request_id)
+
+    def _call_for_bids(self) -> None:
+        call, record = self.record.call, self.record
+        assert call is not None
+        self.on_step(3)
+        replies = ask(self.grid, "bid", dict.fromkeys(record.sellers, call), Bids)
+        self._note("bid", replies.failures)
+        self.on_step(4)
+        seen: set[bytes] = set()
+        for seller, bids in replies.answers.items():
+            record.unreadable += bids.unreadable
+            funds = self.cloud.ledger.balance(account("seller", seller))
+            for index, bid in enumerate(bids.bids):
+                refusal = bid_refusal(bid, call, funds, seen)
+                if refusal is not None:
+                    record.rejected.append((seller, refusal))
+                    continue
+                seen |= {bid.bid.pseudonym, bid.bid.image_commitment}
+                funds -= bid.bid.stake
+                record.offers.append(Offer(seller, index, bid, digest(bid)))
+        settlement.lock_stakes(self.cloud.ledger, self._id.hex(), record.offers)
+
+    def _select(self) -> None:
+        record, terms = self.record, self.cloud.terms
+        assert record.request is not None
+        offers = record.offers
+        prices = np.array([offer.bid.bid.price for offer in offers], dtype=np.int64)
+        keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
+        selection = select(
+            Offers(*columns(offers, terms.signature_size), prices),
+            record.targets,
+            quality=record.request.quality,
+            budget=record.request.budget * 1_000_000 // (1_000_000 + terms.commission),
+            radius=terms.radius,
+            reach=terms.reach,
+            ranks=tie_ranks(self._tie_seed(self._id), keys),
+        )
+        for index in selection.candidates:
+            offers[index].candidate = True
+        for index, payment in zip(selection.winners, selection.payments, strict=True):
+            offers[index].won = True
+            offers[index].payment = int(payment)
+            offers[index].commission = int(payment) * terms.commission // 1_000_000
+
+    def _notify(self) -> None:
+        record = self.record
+        awards: dict[int, list[Award]] = {offer.seller: [] for offer in record.offers}
+        for offer in record.winners:
+            awards[offer.seller].append(Award(bid=offer.bid_id, payment=offer.payment))
+        tie_seed = self._tie_seed(self._id)
+        notices = {
+            seller: SelectionNotice(request_id=self._id, awards=tuple(won), tie_seed=tie_seed)
+            for seller, won in awards.items()
+        }
+        self._note("notify", ask(self.grid, "notify", notices, Acknowledgement).failures)
+        result = SelectionResult(
+            request_id=self._id,
+            images=len(record.winners),
+            payments=sum(offer.payment for offer in record.winners),
+            commission=sum(offer.commission for offer in record.winners),
+        )
+        self._ask_buyer("notify", result, Acknowledgement)
+        losers = [offer for offer in record.offers if not offer.won]
+        settlement.release_stakes(self.cloud.ledger, self._id.hex(), losers, "declined")
+
+    def _pay(self) -> bool:
+        """Step 7; False when the buyer does not pay, which ends the purchase."""
+        record, call = self.record, self.record.call
+        assert call is not None
+        invoice = Invoice(
+            request_id=self._id,
+            salt=call.salt,
+            deliver_by=int(self.cloud.clock() + self.cloud.patience),
+            items=tuple(
+                InvoiceItem(bid=offer.bid, payment=offer.payment, commission=offer.commission)
+                for offer in record.winners
+            ),
+        )
+        signed = self._ask_buyer("pay", invoice, SignedPayment)
+        refusal = "" if signed is None else payment_refusal(signed, invoice, call)
+        if signed is None or refusal:
+            if refusal:
+                self._note("pay", {record.buyer: refusal})
+            settlement.release_stakes(self.cloud.ledger, self._id.hex(), record.winners, "unpaid")
+            return False
+        settlement.take_payment(self.cloud.ledger, self._id.hex(), self._buyer_account, record.winners)
+        orders = {order.order.bid: order for order in signed.payment.orders}
+        for offer in record.winners:
+            offer.order = orders[offer.bid_id]
+        return True
+
+    def _deliver(self) -> None:
+        """Steps 8 and 9, in waves of at most one image per seller and about `WAVE_BYTES`."""
+        delivered, total, wave = 0, 0, FIRST_WAVE
+        pending = self.record.winners
+        while pending:
+            batch = next_wave(pending, wave)
+            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
+            questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
+            replies = ask(self.grid, "deliver", questions, Delivery)
+            self._note("deliver", replies.failures)
+            self.on_step(9)
+            items = []
+            for seller, delivery in replies.answers.items():
+                offer = batch[seller]
+                refusal = delivery_refusal(delivery, offer)
+                if refusal is not None:
+                    self._note("deliver", {seller: refusal})
+                    continue
+                offer.blob = self.cloud.vault.put([delivery.blob], MAX_BLOB).digest
+                offer.receipt = delivery.receipt
+                items.append(ParcelItem(bid=offer.bid_id, receipt=delivery.receipt, blob=delivery.blob))
+                delivered, total = delivered + 1, total + len(delivery.blob)
+            if items:
+                self._ask_buyer("receive", Parcel(request_id=self._id, items=tuple(items)), Acknowledgement)
+                wave = max(1, min(MAX_WAVE, WAVE_BYTES * delivered // total))
+
+    def _verify(self) -> None:
+        """Steps 10 and 11; a buyer that stays silent after delivery has accepted."""
+        record = self.record
+        assert record.request is not None
+        undelivered = tuple(offer.bid_id for offer in record.winners if offer.receipt is None)
+        call = VerificationCall(request_id=self._id, undelivered=undelivered)
+        signed = self._ask_buyer("verify", call, SignedConfirmation)
+        if signed is None:
+            return
+        confirmation = signed.confirmation
+        if not verify(record.request.identity, "confirmation", canonical(confirmation), signed.signature):
+            self._note("verify", {record.buyer: "the confirmation is not signed by the buyer"})
+            return
+        complaints = {complaint.bid: complaint for complaint in confirmation.complaints}
+        for offer in record.winners:
+            if offer.receipt is not None:
+                offer.complaint = complaints.get(offer.bid_id)
+
+    def _arbitrate(self) -> None:
+        """Step 11: lock a bond for each complaint that the buyer can afford, then look at the image."""
+        record, cloud = self.record, self.cloud
+        call = record.call
+        assert call is not None
+        disputed = [offer for offer in record.winners if offer.complaint is not None]
+        funds = cloud.ledger.balance(self._buyer_account)
+        affordable = []
+        for offer in disputed:
+            funds -= settlement.bond(offer, cloud.terms.bond)
+            if funds < 0:
+                self._note("verify", {record.buyer: "the buyer cannot afford the bond on a complaint"})
+                break
+            affordable.append(offer)
+        settlement.lock_bonds(cloud.ledger, self._id.hex(), self._buyer_account, affordable, cloud.terms.bond)
+        for offer in affordable:
+            assert offer.receipt is not None
+            assert offer.blob is not None
+            assert offer.complaint is not None
+            deal = Deal(offer.bid, offer.placed, offer.receipt, cloud.terms, record.targets, call.salt)
+            blob = cloud.vault.read(offer.blob, MAX_BLOB)
+            offer.verdict = cloud.arbiter(deal, blob, offer.complaint.private_key, self._featurize)
+
+    def _featurize(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        feature: NDArray[np.int64] = self.cloud.featurizer.features([image])[0]
+        return feature
+
+    def _settle(self) -> None:
+        """Step 12: move the money, send everybody its statement, drop the sealed images."""
+        record, cloud = self.record, self.cloud
+        dealt = [offer for offer in record.winners if offer.order is not None]
+        settlement.settle(cloud.ledger, self._id.hex(), self._buyer_account, dealt, cloud.terms.bond)
+        statements: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
+        for offer in record.offers:
+            amount = offer.payment if offer.paid else 0
+            statements[offer.seller].append(line(offer, amount))
+        bought = [line(offer, -(offer.payment + offer.commission) if offer.paid else 0) for offer in record.winners]
+        messages = {seller: self._statement("seller", seller, lines) for seller, lines in statements.items()}
+        messages[record.buyer] = self._statement("buyer", record.buyer, bought)
+        self._note("settle", ask(self.grid, "settle", messages, Acknowledgement).failures)
+        for offer in dealt:
+            if offer.blob is not None:
+                cloud.vault.delete(offer.blob)
+
+    def _statement(self, role: str, node_id: int, lines: Sequence[StatementLine]) -> Statement:
+        balance = self.cloud.ledger.balance(account(role, node_id))
+        return Statement(request_id=self._id, lines=tuple(lines), balance=balance)
+
+
+def next_wave(pending: Sequence[Offer], size: int) -> dict[int, Offer]:
+    """Pick the first offer of each of the first `size` sellers."""
+    wave: dict[int, Offer] = {}
+    for offer in pending:
+        if offer.seller not in wave and len(wave) < size:
+            wave[offer.seller] = offer
+    return wave
+
+
+def line(offer: Offer, amount: int) -> StatementLine:
+    """Write one offer's line of a statement."""
+    return StatementLine(bid=offer.bid_id, outcome=str(offer.outcome), amount=amount)

@@ -1,0 +1,195 @@
+"""The seller: a phone with an album."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, MaxLen
+from numpy.typing import NDArray
+from strategies.near_duplicates import distinct
+
+from parties.album import Album, Pixels, readable
+from parties.checks import stake
+from parties.party import Party, step
+from protocol.canonical import canonical, digest
+from protocol.commitments import commit_feature, commit_image
+from protocol.errors import ProtocolError
+from protocol.messages.base import MAX_ITEMS, Digest, ProtocolMessage, PublicKey
+from protocol.messages.purchase import (
+    Acknowledgement,
+    Bid,
+    Bids,
+    CallForBids,
+    Delivery,
+    DeliveryOrder,
+    Point,
+    Privacy,
+    Receipt,
+    SelectionNotice,
+    SignedBid,
+    SignedReceipt,
+    Statement,
+)
+from protocol.sealing import Opening, seal
+from protocol.signing import SigningKey, verify
+from strategies.featurizer import Featurizer
+from strategies.matching import is_candidate
+from strategies.signatures import signature_table
+
+
+class OpenBid(ProtocolMessage):
+    """What the seller must remember of a bid to deliver on it."""
+
+    bid: SignedBid
+    image: Annotated[int, Ge(0)]
+    feature: Point
+
+
+class OpenBids(ProtocolMessage):
+    """All bids of one request, and what holds the cloud and the buyer to it."""
+
+    buyer: PublicKey
+    tie_commitment: Digest
+    bids: Annotated[tuple[OpenBid, ...], MaxLen(MAX_ITEMS)]
+
+
+class Seller(Party):
+    """Offers the pictures of an album that match a request, and delivers those that win.
+
+    Steps:
+
+    1. ``bid`` (3, 4): open the album picture by picture, drop near-duplicates, extract features,
+       keep those within R of a sample and not at distance zero, and bid each at its price;
+    2. ``notify`` (6): hear which bids won;
+    3. ``deliver`` (8, 9): check that the order is the buyer's, seal the picture to its key, sign the receipt;
+    4. ``settle`` (12): hear what was paid.
+
+    Parameters
+    ----------
+    secret : bytes
+        See `Party`.
+    album : Album
+        The pictures.
+    costs : sequence of int
+        True cost of parting with each picture, minor units; known to nobody else.
+    featurizer : Featurizer
+        The public model.
+    """
+
+    role = "seller"
+
+    def __init__(self, secret: bytes, album: Album, costs: Sequence[int], featurizer: Featurizer) -> None:
+        super().__init__(secret)
+        self.album = album
+        self.costs = costs
+        self.featurizer = featurizer
+
+    @step("bid")
+    def bid(self, call: CallForBids) -> Bids:
+        """Steps 3 and 4: match the album against the samples and bid on what matches."""
+        if call.terms.model_id != self.featurizer.model_id:
+            raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
+        positions, thumbnails = [], []
+        for position, picture in readable(self.album):
+            positions.append(position)
+            thumbnails.append(self.featurizer.prepare(picture))
+        unreadable = len(self.album) - len(positions)
+        kept = distinct(thumbnails)
+        features = self.featurizer.features([thumbnails[index] for index in kept])
+        offered = self.choose(call, features)
+        bids = tuple(
+            self._bid(call, positions[kept[index]], self.claim(call, _point(features[index]))) for index in offered
+        )
+        memory = OpenBids(buyer=call.buyer, tie_commitment=call.tie_commitment, bids=bids)
+        self.memory.keep(f"bids-{call.request_id.hex()}", memory)
+        return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
+
+    def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pick what to offer: features on the lattice, within R of a sample, at distance zero from none."""
+        targets = self.featurizer.features(call.samples)
+        return np.flatnonzero(is_candidate(features, targets, call.terms.radius)).astype(np.int64)
+
+    def claim(self, call: CallForBids, feature: Point) -> Point:
+        """Return the feature to bid with; an honest seller's is the true one."""
+        return feature
+
+    def price(self, image: int) -> int:
+        """Return the price to declare; truth is the best a seller can do under the default mechanisms."""
+        return self.costs[image]
+
+    def picture(self, image: int) -> Pixels:
+        """Return the picture to deliver."""
+        return self.album[image]
+
+    @step("notify")
+    def notify(self, notice: SelectionNotice) -> Acknowledgement:
+        """Step 6: check that ties were broken by the seed that was fixed before bidding."""
+        memory = self._recall(notice.request_id)
+        if hashlib.sha256(notice.tie_seed).digest() != memory.tie_commitment:
+            raise ProtocolError("ties were not broken by the seed that was fixed before bidding")
+        return Acknowledgement()
+
+    @step("deliver")
+    def deliver(self, asked: DeliveryOrder) -> Delivery:
+        """Steps 8 and 9: seal one picture to the one-time key in the buyer's order."""
+        order = asked.order.order
+        memory = self._recall(order.request_id)
+        if not verify(memory.buyer, "order", canonical(order), asked.order.signature):
+            raise ProtocolError("the order is not signed by the buyer of this request")
+        opened = next((open_bid for open_bid in memory.bids if digest(open_bid.bid) == order.bid), None)
+        if opened is None:
+            raise ProtocolError("the order is for a bid that this seller did not make")
+        pseudonym = self.pseudonym(order.request_id, opened.image)
+        image_salt, feature_salt = self._salts(order.request_id, opened.image)
+        opening = Opening(image_salt, feature_salt, opened.feature, self.picture(opened.image))
+        blob = seal(opening, order.delivery_key, digest(order), order.suite)
+        receipt = Receipt(order=digest(order), blob=hashlib.sha256(blob).digest(), length=len(blob))
+        signature = pseudonym.sign("receipt", canonical(receipt))
+        return Delivery(receipt=SignedReceipt(receipt=receipt, signature=signature), blob=blob)
+
+    @step("settle")
+    def settle(self, statement: Statement) -> Acknowledgement:
+        """Step 12: hear what was paid."""
+        return Acknowledgement()
+
+    def _bid(self, call: CallForBids, image: int, feature: Point) -> OpenBid:
+        pseudonym = self.pseudonym(call.request_id, image)
+        image_salt, feature_salt = self._salts(call.request_id, image)
+        terms = call.terms
+        price = self.price(image)
+        points: tuple[Point, ...] | None = None
+        if terms.privacy is Privacy.LEVEL2:
+            table = signature_table(call.salt, terms.reach, terms.signature_size)
+            points = tuple(_point(point) for point in table.sign(np.array([feature], dtype=np.int64))[0])
+        bid = Bid(
+            request_id=call.request_id,
+            pseudonym=pseudonym.public,
+            image_commitment=commit_image(image_salt, self.album[image]),
+            feature_commitment=commit_feature(feature_salt, feature, terms.model_id),
+            feature=feature if terms.privacy is Privacy.LEVEL1 else None,
+            signature_points=points,
+            price=price,
+            stake=stake(price, terms.stake),
+            expires_at=call.expires_at,
+        )
+        signed = SignedBid(bid=bid, signature=pseudonym.sign("bid", canonical(bid)))
+        return OpenBid(bid=signed, image=image, feature=feature)
+
+    def pseudonym(self, request_id: bytes, image: int) -> SigningKey:
+        """Return the key under which one picture is offered: never the same in two requests, nor for two pictures."""
+        return SigningKey.derive(self.derive("pseudonym", request_id, str(image)), "bid")
+
+    def _salts(self, request_id: bytes, image: int) -> tuple[bytes, bytes]:
+        salts = self.derive("salts", request_id, str(image))
+        return salts[:16], salts[16:]
+
+    def _recall(self, request_id: bytes) -> OpenBids:
+        try:
+            return self.memory.recall(f"bids-{request_id.hex()}", OpenBids)
+        except KeyError:
+            raise ProtocolError("this seller has not bid on that request") from None
+
+
+def _point(pair: NDArray[np.integer]) -> Point:
+    return int(pair[0]), int(pair[1])

@@ -1,0 +1,141 @@
+"""The money of a purchase: stakes, escrow, bonds, and who gets what in the end.
+
+Every function is one ledger transaction under a key of its own: asked for twice, it happens once.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from parties.offer import Offer, Outcome
+from protocol.ledger import Hold, Ledger, Posting, Release, Transfer
+
+MINT = "mint"
+"""Where deposits come from; the only account that may be below zero."""
+CLOUD = "cloud"
+
+
+def account(role: str, node_id: int) -> str:
+    """Name the account of a party."""
+    return f"{role}-{node_id}"
+
+
+def open_accounts(ledger: Ledger, deposits: Mapping[str, int]) -> None:
+    """Open an account for everybody and pay in what they bring."""
+
+    def effect(posting: Posting) -> bytes:
+        posting.open_account(MINT, overdraft=True)
+        posting.open_account(CLOUD)
+        posting.open_accounts(deposits)
+        posting.transfer([Transfer(MINT, name, amount, "deposit") for name, amount in deposits.items() if amount])
+        return b""
+
+    ledger.once("deposits", repr(sorted(deposits.items())).encode(), effect)
+
+
+def lock_stakes(ledger: Ledger, request: str, offers: Sequence[Offer]) -> None:
+    """Step 4: each bid locks its stake."""
+
+    def effect(posting: Posting) -> bytes:
+        posting.hold(
+            [
+                Hold(_stake(offer), account("seller", offer.seller), offer.bid.bid.stake, "stake on a bid")
+                for offer in offers
+                if offer.bid.bid.stake
+            ]
+        )
+        return b""
+
+    ledger.once(f"{request}/stakes", _fingerprint(offers), effect)
+
+
+def release_stakes(ledger: Ledger, request: str, offers: Sequence[Offer], why: str) -> None:
+    """Give back the stakes of bids that are out of the game."""
+
+    def effect(posting: Posting) -> bytes:
+        posting.void([_stake(offer) for offer in offers if offer.bid.bid.stake])
+        return b""
+
+    ledger.once(f"{request}/released/{why}", _fingerprint(offers), effect)
+
+
+def take_payment(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer]) -> None:
+    """Step 7: the buyer's money for each image goes into an escrow of its own."""
+
+    def effect(posting: Posting) -> bytes:
+        posting.hold([Hold(_escrow(offer), buyer, offer.payment + offer.commission, "an image") for offer in offers])
+        return b""
+
+    ledger.once(f"{request}/escrow", _fingerprint(offers), effect)
+
+
+def lock_bonds(ledger: Ledger, request: str, buyer: str, complaints: Sequence[Offer], rate: int) -> None:
+    """Step 11: each complaint locks its `bond`."""
+
+    def effect(posting: Posting) -> bytes:
+        bonds = [(offer, bond(offer, rate)) for offer in complaints]
+        posting.hold([Hold(_bond(offer), buyer, amount, "bond on a complaint") for offer, amount in bonds if amount])
+        return b""
+
+    ledger.once(f"{request}/bonds", _fingerprint(complaints), effect)
+
+
+def bond(offer: Offer, rate: int) -> int:
+    """Return the bond on a complaint about this offer: `rate` millionths of its payment, minor units, rounded down."""
+    return offer.payment * rate // 1_000_000
+
+
+def settle(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bond_rate: int) -> None:
+    """Step 12: pay out, refund and penalise, all offers in one transaction.
+
+    ============  =====================  ==================  ==================
+    outcome       escrow                 stake               bond
+    ============  =====================  ==================  ==================
+    accepted      to seller and cloud    back to the seller  (none)
+    undelivered   back to the buyer      to the buyer        (none)
+    refunded      back to the buyer      to the buyer        back to the buyer
+    upheld        to seller and cloud    back to the seller  to the seller
+    ============  =====================  ==================  ==================
+    """
+
+    def effect(posting: Posting) -> bytes:
+        post: list[Release] = []
+        void: list[str] = []
+        for offer in offers:
+            seller = account("seller", offer.seller)
+            if offer.paid:
+                post.append(Release(_escrow(offer), {seller: offer.payment, CLOUD: offer.commission}))
+            else:
+                void.append(_escrow(offer))
+            if offer.bid.bid.stake and offer.paid:
+                void.append(_stake(offer))
+            elif offer.bid.bid.stake:
+                post.append(Release(_stake(offer), {buyer: offer.bid.bid.stake}))
+            if offer.outcome is Outcome.REFUNDED and bond(offer, bond_rate):
+                void.append(_bond(offer))
+            elif offer.outcome is Outcome.UPHELD and bond(offer, bond_rate):
+                post.append(Release(_bond(offer), {seller: bond(offer, bond_rate)}))
+        posting.post(post)
+        posting.void(void)
+        return b""
+
+    ledger.once(f"{request}/settlement", _fingerprint(offers), effect)
+
+
+def _escrow(offer: Offer) -> str:
+    return f"escrow/{offer.bid_id.hex()}"
+
+
+def _stake(offer: Offer) -> str:
+    return f"stake/{offer.bid_id.hex()}"
+
+
+def _bond(offer: Offer) -> str:
+    return f"bond/{offer.bid_id.hex()}"
+
+
+def _fingerprint(offers: Sequence[Offer]) -> bytes:
+    """What a replay has to bring again: the same offers with the same outcomes."""
+    hashed = hashlib.sha256()
+    for offer in offers:
+        hashed.update(offer.bid_id + f"{offer.outcome}/{offer.payment}/{offer.commission};".encode())
+    return hashed.digest()

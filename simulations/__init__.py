@@ -1,0 +1,1 @@
+"""Worlds, scenarios, reports and the command line."""

@@ -1,0 +1,38 @@
+"""What a user can get wrong: one sentence each, and the exit code that goes with it."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the text is one sentence that says what, where and how.
+
+    Attributes
+    ----------
+    exit_code : int
+        What the command line exits with. 0 is success, 1 a fault of Parley's own, 2 a wrong command
+        line, 130 an interrupt.
+    """
+
+    exit_code = 1
+
+
+class BadScenario(UserError):
+    """The scenario cannot be read or asks for something impossible."""
+
+    exit_code = 3
+
+
+class BadInput(UserError):
+    """Pictures, folders or weights cannot be used."""
+
+    exit_code = 4
+
+
+class OutputExists(UserError):
+    """The output folder is already there."""
+
+    exit_code = 5
+
+
+class RunFailed(UserError):
+    """The parties could not finish the protocol."""
+
+    exit_code = 6

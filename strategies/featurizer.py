@@ -1,0 +1,248 @@
+"""From a picture to a point: the featurizer that sellers, buyer and cloud all run (CrowdBuy, sections III.A and IV.D).
+
+A network classifies the picture; its last fully connected layer, before the softmax, is the paper's "fc8" feature.
+The encoder of an autoencoder maps fc8 to two numbers, and a calibration scales these to integers on a lattice of 2^16 x
+2^16 points, where the paper's radius R, reach d and signature size k apply.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+Pixels = NDArray[np.uint8]
+
+LATTICE_SIDE = 1 << 16
+INPUT_SIZE = 64
+_BATCH = 16
+
+
+class SmallNet(nn.Module):
+    """A compact convolutional classifier of 64 x 64 pictures, where the paper has VGG-16.
+
+    Five convolutions with ReLU, an average over positions, and one fully connected layer: fc8. It is trained with batch
+    normalisation between the convolutions and published with that folded into their weights.
+
+    Parameters
+    ----------
+    classes : int
+        Number of classes, the length of fc8.
+    """
+
+    WIDTHS = (24, 48, 64, 96, 128)
+    STRIDES = (2, 2, 2, 1, 2)
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after, stride in zip((3, *self.WIDTHS), self.WIDTHS, self.STRIDES, strict=False):
+            layers += [nn.Conv2d(before, after, 3, stride, padding=1), nn.ReLU(inplace=True)]
+        self.convolutions = nn.Sequential(*layers)
+        self.fc8 = nn.Linear(self.WIDTHS[-1], classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (n, 3, 64, 64) inputs in -1..1 to (n, classes) fc8 features."""
+        features: Tensor = self.fc8(self.convolutions(inputs).mean((2, 3)))
+        return features
+
+
+class Autoencoder(nn.Module):
+    """fc8 to two numbers and back: three fully connected layers with two softplus, mirrored (section IV.D).
+
+    Parameters
+    ----------
+    features : int
+        Length of fc8.
+    hidden : int
+        Width of the hidden layers.
+
+    Attributes
+    ----------
+    mean, deviation : Tensor of shape (features,)
+        Statistics of fc8 over public pictures; the autoencoder sees standardised features.
+    """
+
+    def __init__(self, features: int, hidden: int) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.encoder = _three_layers(features, hidden, 2)
+        self.decoder = _three_layers(2, hidden, features)
+
+    def encode(self, fc8: Tensor) -> Tensor:
+        """Map (n, features) to (n, 2)."""
+        codes: Tensor = self.encoder((fc8 - self.mean) / self.deviation)
+        return codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Map (n, 2) to the (n, features) that the codes most likely stand for."""
+        reconstruction: Tensor = self.decoder(codes)
+        return reconstruction * self.deviation + self.mean
+
+
+def _three_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.Softplus(), nn.Linear(hidden, hidden), nn.Softplus(), nn.Linear(hidden, outputs)
+    )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How codes become lattice points, and the paper's parameters on that lattice, in lattice units.
+
+    Attributes
+    ----------
+    radius : int
+        R: a picture matches within this distance of a sample picture.
+    reach : int
+        d: half the side of the square that a picture covers.
+    signature_size : int
+        k: points in a MinHash signature.
+    scale : float
+        Lattice units per unit of the code.
+    offset : (float, float)
+        Lattice point of the code (0, 0).
+    tolerance : int
+        Largest distance at which two computations of one picture's feature count as equal.
+    """
+
+    radius: int
+    reach: int
+    signature_size: int
+    scale: float
+    offset: tuple[float, float]
+    tolerance: int
+
+
+def prepare(picture: Pixels) -> Pixels:
+    """Cut the central square out of a picture and resize it to 64 x 64: all of it that a feature depends on.
+
+    The resizing is bicubic and antialiased, in fixed-point arithmetic: the same on every machine. A 64 x 64 picture is
+    returned as it is.
+
+    Parameters
+    ----------
+    picture : uint8 array of shape (height, width, 3)
+        RGB, of any size.
+
+    Returns
+    -------
+    uint8 array of shape (64, 64, 3)
+
+    Raises
+    ------
+    ValueError
+        If the picture has another type or shape, or no pixels.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise ValueError(
+            f"a picture is an array of type {picture.dtype} and shape {picture.shape};"
+            " it must be uint8 of shape (height, width, 3)"
+        )
+    height, width, _ = picture.shape
+    if height == width == INPUT_SIZE:
+        return picture
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = Image.fromarray(picture[top : top + side, left : left + side])
+    return np.asarray(square.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BICUBIC))
+
+
+def network_input(pictures: Sequence[Pixels]) -> Tensor:
+    """Return prepared pictures as the (n, 3, 64, 64) inputs of a network, in -1..1."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+class Featurizer:
+    """A pure function from pictures to lattice points, with the identity that parties compare.
+
+    Parameters
+    ----------
+    network : SmallNet
+        Classifier that computes fc8.
+    autoencoder : Autoencoder
+        Trained on the fc8 features of public pictures.
+    calibration : Calibration
+
+    Attributes
+    ----------
+    network, autoencoder, calibration
+        As given, in evaluation mode.
+    model_id : str
+        SHA-256 over all weights and the calibration's scale and offset: equal identities give equal features.
+    """
+
+    def __init__(self, network: SmallNet, autoencoder: Autoencoder, calibration: Calibration) -> None:
+        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.autoencoder = autoencoder.eval()
+        self.calibration = calibration
+        self.model_id = _digest(
+            {
+                **{f"network.{name}": tensor for name, tensor in network.state_dict().items()},
+                **{f"autoencoder.{name}": tensor for name, tensor in autoencoder.state_dict().items()},
+                "lattice.scale": torch.tensor(calibration.scale, dtype=torch.float64),
+                "lattice.offset": torch.tensor(calibration.offset, dtype=torch.float64),
+            }
+        )
+
+    @staticmethod
+    def prepare(picture: Pixels) -> Pixels:
+        """Return all of a picture that its feature depends on (see `prepare`)."""
+        return prepare(picture)
+
+    def features(self, images: Iterable[Pixels]) -> NDArray[np.int64]:
+        """Return the (n, 2) lattice points of pictures; a point may lie off the lattice, and is then unmatched.
+
+        A picture's point depends on nothing but the picture: forward passes run in padded batches of a fixed size.
+        Pictures are taken one at a time, so that an album need not be in memory.
+
+        Raises
+        ------
+        ValueError
+            If a picture is not a uint8 array of shape (height, width, 3).
+        """
+        return self.to_lattice(self.codes(images))
+
+    @torch.inference_mode()
+    def codes(self, images: Iterable[Pixels]) -> NDArray[np.float32]:
+        """Return the (n, 2) codes of pictures, before scaling and rounding."""
+        prepared = map(prepare, images)
+        codes = [np.empty((0, 2), dtype=np.float32)]
+        while batch := list(itertools.islice(prepared, _BATCH)):
+            inputs = torch.zeros(_BATCH, 3, INPUT_SIZE, INPUT_SIZE).to(memory_format=torch.channels_last)
+            inputs[: len(batch)] = network_input(batch)
+            codes.append(self.autoencoder.encode(self.network(inputs))[: len(batch)].numpy())
+        return np.concatenate(codes)
+
+    def to_lattice(self, codes: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Scale, shift and round (n, 2) codes to lattice points."""
+        points = np.array(self.calibration.offset) + self.calibration.scale * codes.astype(np.float64)
+        return np.rint(points).astype(np.int64)
+
+    @torch.inference_mode()
+    def decode(self, points: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the (n, classes) fc8 features that lattice points of shape (n, 2) most likely stand for.
+
+        This is what the paper's cloud can do at privacy level 1 with the public decoder (section V).
+        """
+        codes = (points - np.array(self.calibration.offset)) / self.calibration.scale
+        reconstruction: NDArray[np.float32] = self.autoencoder.decode(torch.from_numpy(codes).float()).numpy()
+        return reconstruction
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash names, types, shapes and little-endian contents, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().contiguous().numpy()
+        digest.update(f"{name}:{values.dtype.name}:{values.shape};".encode())
+        digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""Worlds to play in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import settings
+
+from parties.buyer import Buyer
+from parties.cloud import Cloud
+from parties.offer import Offer
+from parties.purchase import PurchaseRecord
+from parties.seller import Seller
+from protocol.grids import Envelope
+from protocol.ledger import Ledger
+from protocol.vault import Vault
+from simulations.featurizers import load_featurizer
+from simulations.play import make_cloud, play
+from simulations.scenario import Scenario
+from simulations.scoring import PurchaseOutcome, Trade, score, trades
+from simulations.world import World, build
+from strategies.featurizer import Featurizer
+
+torch.set_num_threads(1)
+settings.register_profile("shared-machine", deadline=None)
+settings.load_profile("shared-machine")
+
+SMALL: dict[str, Any] = {
+    "seed": 3,
+    "buyer": {"budget": 12.0, "samples": {"count": 6, "classes": 2}},
+    "sellers": {"count": 12, "noise": 0.25, "album": {"images": [2, 6]}},
+}
+"""A purchase of a second or two: a dozen sellers."""
+
+
+def small(**changes: Any) -> Scenario:
+    """The small scenario with some of its keys changed; sections are merged."""
+    return Scenario.model_validate(merge(SMALL, changes))
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        merged[key] = merge(inner, value) if isinstance(value, dict) and isinstance(inner, dict) else value
+    return merged
+
+
+@pytest.fixture(scope="session")
+def featurizer() -> Featurizer:
+    return load_featurizer("small")
+
+
+@dataclass
+class Played:
+    """A purchase that was played, with everything there is to know about it."""
+
+    world: World
+    cloud: Cloud
+    ledger: Ledger
+    record: PurchaseRecord
+    envelopes: list[Envelope]
+    trades: list[Trade]
+    outcome: PurchaseOutcome
+
+    def by_outcome(self, outcome: str) -> list[Offer]:
+        return [offer for offer in self.record.offers if offer.outcome == outcome]
+
+    def profit(self, name: str) -> int:
+        """What an account has more than it brought."""
+        brought = sum(e.amount for e in self.ledger.entries() if e.account == name and e.memo == "deposit")
+        return self.ledger.balance(name) - brought
+
+
+Play = Callable[..., Played]
+
+
+@pytest.fixture
+def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
+    """Play a scenario; roles and the cloud may be replaced."""
+
+    def run(
+        scenario: Scenario,
+        *,
+        sellers: type[Seller] | None = None,
+        buyer: type[Buyer] | None = None,
+        change_cloud: Callable[[Cloud], Cloud] = lambda cloud: cloud,
+    ) -> Played:
+        world = build(scenario, featurizer, tmp_path / "bought")
+        if buyer is not None:
+            world = replace(world, buyer=recast(world.buyer, buyer))
+        if sellers is not None:
+            world = replace(world, sellers=[replace(h, party=recast(h.party, sellers)) for h in world.sellers])
+        ledger = Ledger()
+        cloud = change_cloud(make_cloud(scenario, featurizer, ledger, Vault(str(tmp_path / "vault"))))
+        envelopes: list[Envelope] = []
+        record = play(world, cloud, envelopes.append)
+        traded = trades(world, record, featurizer)
+        outcome = score(scenario, world, record, ledger, traded, featurizer)
+        return Played(world, cloud, ledger, record, envelopes, traded, outcome)
+
+    return run
+
+
+def recast(party: Any, role: type[Any]) -> Any:
+    """The same party with the manners of another class of its role."""
+    other = object.__new__(role)
+    other.__dict__.update(party.__dict__)
+    return other
