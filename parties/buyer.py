@@ -13,14 +13,13 @@ from parties.party import Party, step
 from protocol.arbitration import Deal, find_fault, matches_receipt
 from protocol.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, Digest, ProtocolMessage, Salt
+from protocol.messages.base import MAX_ITEMS, ProtocolMessage, Salt
 from protocol.messages.purchase import (
     Acknowledgement,
     Complaint,
     Confirmation,
     Invitation,
     Invoice,
-    InvoiceItem,
     Order,
     Parcel,
     Payment,
@@ -227,16 +226,15 @@ class Buyer(Party):
             raise ProtocolError(f"the invoice of {amount} is over the budget of {wish.budget}")
         if len({item.bid.bid.pseudonym for item in invoice.items}) < len(invoice.items):
             raise ProtocolError("the invoice names a bid twice")
-        for item in invoice.items:
-            self._check_item(invoice.request_id, item, wish.terms.commission)
-        return amount
-
-    def _check_item(self, request_id: Digest, item: InvoiceItem, commission: int) -> None:
-        bid = item.bid.bid
-        if bid.request_id != request_id or not verify(bid.pseudonym, "bid", canonical(bid), item.bid.signature):
-            raise ProtocolError("the invoice holds a bid that its seller did not sign for this request")
-        if item.commission > item.payment * commission // 1_000_000:
+        commission = sum(item.commission for item in invoice.items)
+        if commission > (amount - commission) * wish.terms.commission // 1_000_000:
             raise ProtocolError("the invoice takes more commission than was agreed")
+        for item in invoice.items:
+            bid = item.bid.bid
+            signed = verify(bid.pseudonym, "bid", canonical(bid), item.bid.signature)
+            if bid.request_id != invoice.request_id or not signed:
+                raise ProtocolError("the invoice holds a bid that its seller did not sign for this request")
+        return amount
 
     def _check_receipt(self, item: Purchased, receipt: SignedReceipt, blob: bytes) -> None:
         signed = verify(item.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature)

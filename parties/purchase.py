@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 from parties import settlement
 from parties.checks import bid_refusal, columns, delivery_refusal, payment_refusal
 from parties.cloud import Cloud
+from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
 from parties.offer import Offer
-from parties.settlement import account
+from parties.record import PurchaseFailed, PurchaseRecord
+from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
-from protocol.errors import ProtocolError
 from protocol.exchange import ask
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import (
@@ -32,7 +32,6 @@ from protocol.messages.purchase import (
     InvoiceItem,
     Parcel,
     ParcelItem,
-    PurchaseRequest,
     SelectionNotice,
     SelectionResult,
     SignedConfirmation,
@@ -62,55 +61,6 @@ STEPS = (
     "payout",
 )
 """CrowdBuy's twelve steps (section III.B), in order; step n is ``STEPS[n - 1]``."""
-
-WAVE_BYTES = 64_000_000
-"""About how many bytes of sealed images are in flight at once."""
-FIRST_WAVE, MAX_WAVE = 8, 4096
-"""Deliveries asked for at once: before their size is known, and at most."""
-
-
-class PurchaseFailed(ProtocolError):
-    """A purchase that could not even begin; the text says why."""
-
-
-@dataclass
-class PurchaseRecord:
-    """What happened in a purchase, as the cloud saw it.
-
-    Attributes
-    ----------
-    buyer : int
-        Node id.
-    sellers : list of int
-        Node ids of those who were called.
-    call : CallForBids or None
-        What they were told.
-    request : PurchaseRequest or None
-        What the buyer asked for.
-    offers : list of Offer
-        All valid bids, by seller and position.
-    rejected : list of (int, str)
-        Bids that were refused: the seller, and why.
-    unreadable : int
-        Pictures that sellers could not open.
-    failures : list of (str, int, str)
-        Steps that a party failed: step, node id, reason.
-    """
-
-    buyer: int
-    sellers: list[int]
-    request: PurchaseRequest | None = None
-    call: CallForBids | None = None
-    targets: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
-    offers: list[Offer] = field(default_factory=list)
-    rejected: list[tuple[int, str]] = field(default_factory=list)
-    unreadable: int = 0
-    failures: list[tuple[str, int, str]] = field(default_factory=list)
-
-    @property
-    def winners(self) -> list[Offer]:
-        """The offers that were selected."""
-        return [offer for offer in self.offers if offer.won]
 
 
 class Purchase:
@@ -251,10 +201,11 @@ class Purchase:
         )
         for index in selection.candidates:
             offers[index].candidate = True
-        for index, payment in zip(selection.winners, selection.payments, strict=True):
+        commissions = shares(selection.payments.tolist(), terms.commission)
+        for index, payment, commission in zip(selection.winners, selection.payments, commissions, strict=True):
             offers[index].won = True
             offers[index].payment = int(payment)
-            offers[index].commission = int(payment) * terms.commission // 1_000_000
+            offers[index].commission = commission
 
     def _notify(self) -> None:
         record = self.record
@@ -325,9 +276,9 @@ class Purchase:
                 offer.receipt = delivery.receipt
                 items.append(ParcelItem(bid=offer.bid_id, receipt=delivery.receipt, blob=delivery.blob))
                 delivered, total = delivered + 1, total + len(delivery.blob)
-            if items:
-                self._ask_buyer("receive", Parcel(request_id=self._id, items=tuple(items)), Acknowledgement)
-                wave = max(1, min(MAX_WAVE, WAVE_BYTES * delivered // total))
+            for parcel in parcels(items):
+                self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+            wave = next_size(wave, delivered, total)
 
     def _verify(self) -> None:
         """Steps 10 and 11; a buyer that stays silent after delivery has accepted."""
@@ -394,15 +345,6 @@ class Purchase:
     def _statement(self, role: str, node_id: int, lines: Sequence[StatementLine]) -> Statement:
         balance = self.cloud.ledger.balance(account(role, node_id))
         return Statement(request_id=self._id, lines=tuple(lines), balance=balance)
-
-
-def next_wave(pending: Sequence[Offer], size: int) -> dict[int, Offer]:
-    """Pick the first offer of each of the first `size` sellers."""
-    wave: dict[int, Offer] = {}
-    for offer in pending:
-        if offer.seller not in wave and len(wave) < size:
-            wave[offer.seller] = offer
-    return wave
 
 
 def line(offer: Offer, amount: int) -> StatementLine:

@@ -7,7 +7,6 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, MaxLen
 from numpy.typing import NDArray
-from strategies.near_duplicates import distinct
 
 from parties.album import Album, Pixels, readable
 from parties.checks import stake
@@ -35,6 +34,7 @@ from protocol.sealing import Opening, seal
 from protocol.signing import SigningKey, verify
 from strategies.featurizer import Featurizer
 from strategies.matching import is_candidate
+from strategies.near_duplicates import distinct
 from strategies.signatures import signature_table
 
 

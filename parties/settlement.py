@@ -5,6 +5,7 @@ Every function is one ledger transaction under a key of its own: asked for twice
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 
 from parties.offer import Offer, Outcome
 from protocol.ledger import Hold, Ledger, Posting, Release, Transfer
@@ -17,6 +18,20 @@ CLOUD = "cloud"
 def account(role: str, node_id: int) -> str:
     """Name the account of a party."""
     return f"{role}-{node_id}"
+
+
+def shares(payments: Sequence[int], rate: int) -> list[int]:
+    """Split a commission of `rate` millionths on all payments among them, to whole minor units.
+
+    Together they are the commission on the total, rounded down; no share is more than a unit off its own.
+
+    Examples
+    --------
+    >>> shares([49, 49, 49], 50_000)
+    [2, 2, 3]
+    """
+    totals = [total * rate // 1_000_000 for total in accumulate(payments, initial=0)]
+    return [after - before for before, after in pairwise(totals)]
 
 
 def open_accounts(ledger: Ledger, deposits: Mapping[str, int]) -> None:

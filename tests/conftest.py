@@ -12,7 +12,7 @@ from hypothesis import settings
 from parties.buyer import Buyer
 from parties.cloud import Cloud
 from parties.offer import Offer
-from parties.purchase import PurchaseRecord
+from parties.record import PurchaseRecord
 from parties.seller import Seller
 from protocol.grids import Envelope
 from protocol.ledger import Ledger

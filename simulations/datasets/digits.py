@@ -9,7 +9,6 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from simulations.datasets.split import Split
 
@@ -23,6 +22,8 @@ _INK_LEVELS = 16
 @functools.cache
 def _scans() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return all scans as dark ink on white paper, enlarged from 8 x 8 pixels, and what they show."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  (half a second that other data sets need not wait for)
+
     scans = load_digits()
     paper = np.rint(255 * (1 - scans.images / _INK_LEVELS)).astype(np.uint8)
     enlarged = np.stack(

@@ -1,7 +1,7 @@
 """A whole purchase, honest and not: who gets what."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from parties.adversaries.sellers import IrrelevantImages, SwappedDelivery
 from parties.buyer import Buyer, Wish
 from parties.cloud import Cloud
 from parties.offer import Outcome
-from parties.purchase import PurchaseFailed
+from parties.record import PurchaseFailed
 from parties.seller import Seller
 from protocol.arbitration import Deal, Fault, Featurize, Verdict
 from protocol.canonical import canonical
@@ -24,6 +24,7 @@ from protocol.messages.purchase import (
     CallForBids,
     Delivery,
     DeliveryOrder,
+    Invitation,
     Invoice,
     Parcel,
     SelectionNotice,
@@ -283,7 +284,10 @@ class TestFalseComplaint:
 class TestIrrelevantImages:
     """The cloud's decision (section IV.A) is the defence; a radius that covers everything takes it away."""
 
-    NOISY: Any = {"sellers": {"noise": 0.75}, "buyer": {"quality": "quantity", "budget": 30.0}}
+    NOISY: ClassVar[Any] = {
+        "sellers": {"noise": 0.5, "count": 30},
+        "buyer": {"quality": "quantity", "budget": 40.0},
+    }
 
     def test_they_are_sold_where_the_cloud_does_not_decide(self, play_purchase: Play) -> None:
         def undecided(cloud: Cloud) -> Cloud:
@@ -291,13 +295,13 @@ class TestIrrelevantImages:
 
         played = play_purchase(small(**self.NOISY), sellers=IrrelevantImages, change_cloud=undecided)
         assert played.outcome.precision is not None
-        assert played.outcome.precision < 0.6
+        assert played.outcome.precision < 0.65
 
     def test_the_clouds_decision_keeps_them_out(self, play_purchase: Play) -> None:
         played = play_purchase(small(**self.NOISY), sellers=IrrelevantImages)
         assert played.outcome.bids > played.outcome.candidates
         assert played.outcome.precision is not None
-        assert played.outcome.precision >= 0.8
+        assert played.outcome.precision >= 0.9
 
 
 class TestForgedFeatures:
@@ -380,12 +384,10 @@ class TestBuyersThatFail:
 class TestTheCloudIsWatched:
     def test_a_buyer_refuses_an_invoice_over_its_budget(self, play_purchase: Play) -> None:
         class Poor(Buyer):
-            def request(self, invitation: Any) -> SignedRequest:
+            def request(self, invitation: Invitation) -> SignedRequest:
                 signed = super().request(invitation)
                 self.memory.keep("wish", self.memory.recall("wish", Wish).model_copy(update={"budget": 1}))
                 return signed
-
-            request.__annotations__ = dict(Buyer.request.__annotations__)
 
         played = play_purchase(small(), buyer=Poor)
         assert played.record.failures[0][0] == "pay"
@@ -404,7 +406,7 @@ class TestTheCloudIsWatched:
 
 
 def test_big_deliveries_come_in_waves(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.purchase.WAVE_BYTES", 1)
+    monkeypatch.setattr("parties.delivery.WAVE_BYTES", 1)
     played = play_purchase(small())
     check_money(played)
     assert played.outcome.verified == played.outcome.selected
@@ -414,5 +416,5 @@ def test_big_deliveries_come_in_waves(play_purchase: Play, monkeypatch: pytest.M
 
 def test_waves_do_not_change_the_outcome(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = play_purchase(small()).outcome
-    monkeypatch.setattr("parties.purchase.WAVE_BYTES", 1)
+    monkeypatch.setattr("parties.delivery.WAVE_BYTES", 1)
     assert play_purchase(small()).outcome == whole

@@ -194,4 +194,4 @@ def test_honest_drift_within_the_tolerance_is_no_fault(featurizer: Featurizer) -
     committed = np.array(opening.feature)
     tolerance = featurizer.calibration.tolerance
     assert find_fault(good.deal, opening, committed + tolerance) is None
-    assert find_fault(good.deal, opening, committed + [0, tolerance + 1]) is not None
+    assert find_fault(good.deal, opening, committed + np.array([0, tolerance + 1])) is not None

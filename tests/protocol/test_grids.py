@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
@@ -118,7 +118,7 @@ class GridContract(ABC):
             content = RecordDict(
                 {
                     "arrays": ArrayRecord([weights + step]),
-                    "metrics": _metrics({"num-examples": 1 + step, "loss": step}),
+                    "metrics": MetricRecord({"num-examples": 1 + step, "loss": step}),
                 }
             )
             return Message(content, reply_to=message)
@@ -130,12 +130,6 @@ class GridContract(ABC):
         values: list[float] = result.arrays.to_numpy_ndarrays()[0].tolist()
         assert values == pytest.approx([4.0] * 3)
         return values
-
-
-def _metrics(values: dict[str, float]) -> "object":
-    from flwr.app import MetricRecord
-
-    return MetricRecord(values)  # type: ignore[arg-type]
 
 
 class TestLocalGrid(GridContract):

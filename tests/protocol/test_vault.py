@@ -1,4 +1,5 @@
 import os
+import random
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from protocol.errors import ProtocolError
 from protocol.vault import BlobDamaged, BlobMissing, BlobTooLarge, Stored, Vault
 
-BLOB = os.urandom(3 << 20)
+BLOB = random.Random(0).randbytes(3 << 20)
 DIGEST = sha256(BLOB).hexdigest()
 
 

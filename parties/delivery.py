@@ -1,0 +1,52 @@
+"""How many sealed images travel at once: memory stays bounded however large the pictures are."""
+
+from collections.abc import Iterator, Sequence
+
+from parties.offer import Offer
+from protocol.messages.purchase import ParcelItem
+
+WAVE_BYTES = 64_000_000
+"""About how many bytes of sealed images are in flight at once."""
+FIRST_WAVE, MAX_WAVE = 8, 4096
+"""Deliveries asked for at once: before their size is known, and at most."""
+
+
+def next_wave(pending: Sequence[Offer], size: int) -> dict[int, Offer]:
+    """Pick the first offer of each of the first `size` sellers."""
+    wave: dict[int, Offer] = {}
+    for offer in pending:
+        if offer.seller not in wave and len(wave) < size:
+            wave[offer.seller] = offer
+    return wave
+
+
+def next_size(size: int, delivered: int, total: int) -> int:
+    """Return the size of the next wave: what fits in `WAVE_BYTES` by the mean so far, at most twice the last.
+
+    Parameters
+    ----------
+    size : int
+        Images in the last wave.
+    delivered, total : int
+        Images delivered so far, and their bytes.
+
+    Examples
+    --------
+    >>> next_size(8, 8, 8 * 12_000), next_size(8, 8, 8 * 32_000_000)
+    (16, 2)
+    """
+    return max(1, min(MAX_WAVE, 2 * size, WAVE_BYTES * delivered // total)) if delivered else size
+
+
+def parcels(items: Sequence[ParcelItem]) -> Iterator[tuple[ParcelItem, ...]]:
+    """Pack sealed images into parcels of at most `WAVE_BYTES`, or one image."""
+    packed: list[ParcelItem] = []
+    size = 0
+    for item in items:
+        if packed and size + len(item.blob) > WAVE_BYTES:
+            yield tuple(packed)
+            packed, size = [], 0
+        packed.append(item)
+        size += len(item.blob)
+    if packed:
+        yield tuple(packed)

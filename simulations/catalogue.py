@@ -1,0 +1,23 @@
+"""Everything that has a name, with one line each."""
+
+from parties.adversaries import ADVERSARIES, summary
+from simulations.benchmarks import BENCHMARKS
+from simulations.datasets import DATASETS
+from simulations.featurizers import FEATURIZERS
+from simulations.scenario import packaged
+from strategies.mechanisms import MECHANISMS
+
+WORKFLOWS = {"purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout"}
+
+
+def catalogue() -> dict[str, dict[str, str]]:
+    """Return one line per named thing, by group."""
+    return {
+        "scenarios": packaged(),
+        "workflows": WORKFLOWS,
+        "mechanisms": {name: info.description for name, info in MECHANISMS.items()},
+        "data sets": {name: info.description for name, info in DATASETS.items()},
+        "featurizers": {name: info.description for name, info in FEATURIZERS.items()},
+        "adversaries": {name: f"{kind.role}: {summary(kind)}" for name, kind in ADVERSARIES.items()},
+        "benchmarks": BENCHMARKS,
+    }

@@ -1,0 +1,134 @@
+"""The `parley` command.
+
+Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
+own, 2 a wrong command line, 3 a bad scenario, 4 unusable pictures or weights, 5 the output is
+already there, 6 the protocol could not be finished, 130 interrupted.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from simulations.errors import OutputExists, UserError
+
+app = typer.Typer(
+    help="Run, deploy and attack multi-party protocols over private images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+screen = Console(stderr=True)
+"""Progress and errors go to stderr; results go to stdout."""
+
+
+@app.command("run")
+def run_scenario(
+    scenario: Annotated[str, typer.Argument(help="A scenario's name (see `parley list`) or a .yaml file.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. buyer.budget=20.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed; the same one gives the same outcome.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print report.json instead of the table.")] = False,
+) -> None:
+    """Play a scenario and write its report."""
+    from simulations.scenario import load
+
+    chosen = load(scenario, [*(settings or []), *([] if seed is None else [f"seed={seed}"])])
+
+    from simulations.runner import default_folder, run
+
+    folder = out or default_folder(Path(scenario).stem, chosen.seed)
+    with _progress() as begin:
+        report = run(chosen, folder, begin)
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+        return
+    from simulations.report.terminal import tables
+
+    console = Console()
+    for part in tables(report):
+        console.print(part)
+    console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
+
+
+@app.command("list")
+def list_all() -> None:
+    """List scenarios, workflows, mechanisms, data sets, featurizers and adversaries."""
+    from simulations.catalogue import catalogue
+
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for group, entries in catalogue().items():
+        table.add_row(f"[bold]{group}[/bold]", "")
+        for name, line in entries.items():
+            table.add_row(f"  {name}", line)
+    Console().print(table)
+
+
+@app.command("init")
+def init(path: Annotated[Path, typer.Argument(help="The .yaml file to write.")]) -> None:
+    """Write a commented scenario to start from."""
+    from simulations.scenario import commented
+
+    if path.exists():
+        raise OutputExists(f"{path} is already there; name another file")
+    if path.suffix not in (".yaml", ".yml"):
+        raise typer.BadParameter(f"a scenario file ends in .yaml, {path} does not")
+    path.write_text(commented(), encoding="utf-8")
+    typer.echo(f"Wrote {path}; run it with: parley run {path}")
+
+
+@app.command("bench")
+def bench(what: Annotated[str, typer.Argument(help="sealing, signatures or selection.")]) -> None:
+    """Measure one thing beside its bar, in one run; exits 1 when a bar is missed."""
+    from simulations.benchmarks import BENCHMARKS, measure
+
+    if what not in BENCHMARKS:
+        raise typer.BadParameter(f"there is no benchmark {what}; choose from {', '.join(BENCHMARKS)}")
+    table = Table("what", "measured", "bar", "")
+    missed = False
+    for result in measure(what):
+        bar = "" if result.below is None else f"<= {result.below:g} {result.unit}"
+        verdict = {None: "", True: "met", False: "missed"}[result.met]
+        missed |= result.met is False
+        table.add_row(result.what, f"{result.value:.4g} {result.unit}", bar, verdict)
+    Console().print(table)
+    if missed:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, str], None]]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
+        task = progress.add_task("starting", total=14)
+
+        def begin(number: int, name: str) -> None:
+            label = f"step {number:2d} of 12: {name}" if 1 <= number <= 12 else name
+            progress.update(task, completed=number, description=f"{label:<44}")
+
+        yield begin
+
+
+def main() -> None:
+    """Run the command line; turn mistakes into one sentence and an exit code."""
+    start = time.perf_counter()
+    try:
+        app()
+    except UserError as error:
+        screen.print(f"[bold red]parley:[/bold red] {error}", soft_wrap=True, highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        screen.print(f"parley: interrupted after {time.perf_counter() - start:.0f} s; nothing was written")
+        sys.exit(130)

@@ -1,0 +1,83 @@
+"""Puts the parties of a world on a grid and lets the cloud drive the workflow."""
+
+from collections.abc import Callable
+
+from flwr.app import Context, RecordDict
+from flwr.serverapp import Grid
+
+from parties.cloud import Cloud
+from parties.purchase import Purchase
+from parties.record import PurchaseRecord
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
+from protocol.grids import Envelope, LocalGrid, ObservedGrid
+from protocol.ledger import Ledger
+from protocol.messages.purchase import Terms
+from protocol.vault import Vault
+from simulations.scenario import Scenario
+from simulations.seeding import secret
+from simulations.world import COIN, World
+from strategies.featurizer import Featurizer
+
+RUN_ID = 1
+
+
+def play(
+    world: World,
+    cloud: Cloud,
+    observe: Callable[[Envelope], None] = lambda envelope: None,
+    on_step: Callable[[int], None] = lambda number: None,
+) -> PurchaseRecord:
+    """Play one purchase: the buyer is the first node, the sellers follow.
+
+    Parameters
+    ----------
+    world : World
+        The parties.
+    cloud : Cloud
+        The broker.
+    observe : callable
+        Told of every message.
+    on_step : callable
+        Told the number of each step as it begins.
+
+    Raises
+    ------
+    PurchaseFailed
+        When the purchase could not even begin.
+    """
+    apps = [world.buyer.client_app(), *(held.party.client_app() for held in world.sellers)]
+    records: list[PurchaseRecord] = []
+
+    def workflow(cloud: Cloud, grid: Grid) -> None:
+        records.append(Purchase(cloud, grid, on_step).run())
+
+    context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
+    with task_identity(RUN_ID):
+        cloud.server_app(workflow)(ObservedGrid(LocalGrid(apps, RUN_ID), observe), context)
+    return records[0]
+
+
+def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault: Vault) -> Cloud:
+    """Return the cloud of a scenario; the buyer brings its budget and enough for bonds on all of it."""
+    section, calibration = scenario.cloud, featurizer.calibration
+    terms = Terms(
+        privacy=section.privacy,
+        model_id=featurizer.model_id,
+        radius=calibration.radius,
+        reach=calibration.reach,
+        signature_size=calibration.signature_size,
+        tolerance=calibration.tolerance,
+        suite=section.suite,
+        commission=round(section.commission * 1_000_000),
+        stake=round(section.stake * 1_000_000),
+        bond=round(section.bond * 1_000_000),
+    )
+    budget = round(scenario.buyer.budget * COIN)
+    deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
+    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits)
+
+
+def party_names(world: World) -> dict[int, str]:
+    """Name every node as in ``messages.jsonl``."""
+    sellers = {FIRST_NODE_ID + 1 + index: f"seller-{FIRST_NODE_ID + 1 + index}" for index in range(len(world.sellers))}
+    return {SERVER_NODE_ID: "cloud", FIRST_NODE_ID: "buyer", **sellers}

@@ -1,0 +1,134 @@
+"""Runs a scenario and writes its folder, whole or not at all."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from parties.purchase import STEPS
+from parties.record import PurchaseFailed
+from protocol.flower import SERVER_NODE_ID
+from protocol.grids import Envelope
+from protocol.ledger import Ledger
+from protocol.messages.purchase import Bids
+from protocol.vault import Vault
+from simulations.errors import BadInput, OutputExists, RunFailed
+from simulations.featurizers import load_featurizer
+from simulations.play import make_cloud, party_names, play
+from simulations.report import Report
+from simulations.report.compile import compile_report
+from simulations.report.page import write_page
+from simulations.scenario import Scenario
+from simulations.scoring import score, trades
+from simulations.traffic import TrafficLog, View
+from simulations.world import build
+
+Progress = Callable[[int, str], None]
+"""Told the number (0: building the world, 13: writing the report) and the name of each step as it begins."""
+
+
+def default_folder(name: str, seed: int) -> Path:
+    """Name a new folder under ``runs/`` after the scenario, the seed and the time."""
+    return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name: None) -> Report:
+    """Play a scenario and write its folder.
+
+    It holds ``report.json``, ``report.html``, ``messages.jsonl``, ``ledger.sqlite`` and ``bought/``.
+
+    Everything is written to a hidden folder beside `out` first, which takes its name when it is complete.
+
+    Raises
+    ------
+    UserError
+        With one sentence; nothing is left behind.
+    """
+    if out.exists():
+        raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise BadInput(
+            f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
+        ) from None
+    try:
+        with _one_thread():
+            report = _run(scenario, partial, progress)
+        if out.exists():
+            raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return report
+
+
+def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
+    clock = _Stopwatch(progress)
+    clock.step(0, "building the world")
+    featurizer = load_featurizer(scenario.cloud.featurizer)
+    world = build(scenario, featurizer, folder / "bought")
+    vault = folder / "vault"
+    with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
+        cloud_view = View(SERVER_NODE_ID, Bids)
+        with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
+            log = TrafficLog(stream, party_names(world))
+
+            def observe(envelope: Envelope) -> None:
+                log.observe(envelope)
+                cloud_view.observe(envelope)
+
+            try:
+                cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
+                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]))
+            except PurchaseFailed as failed:
+                raise RunFailed(str(failed)) from None
+        clock.step(len(STEPS) + 1, "writing the report")
+        traded = trades(world, record, featurizer)
+        outcome = score(scenario, world, record, ledger, traded, featurizer)
+        report = compile_report(
+            scenario, world, record, ledger, traded, outcome, cloud_view, log.flows, clock.timings(), featurizer
+        )
+        (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_page(folder / "report.html", report, world, record, traded, featurizer)
+    shutil.rmtree(vault, ignore_errors=True)
+    shutil.rmtree(folder / "bought" / "sealed", ignore_errors=True)
+    return report
+
+
+class _Stopwatch:
+    """Wall seconds per step."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._begun: list[tuple[str, float]] = []
+
+    def step(self, number: int, name: str) -> None:
+        if not self._begun or self._begun[-1][0] != name:
+            self._begun.append((name, time.perf_counter()))
+            self._progress(number, name)
+
+    def timings(self) -> dict[str, float]:
+        now = time.perf_counter()
+        ends = [start for _, start in self._begun[1:]] + [now]
+        seconds: dict[str, float] = {}
+        for (name, start), end in zip(self._begun, ends, strict=True):
+            seconds[name] = seconds.get(name, 0.0) + end - start
+        return seconds | {"total": now - self._begun[0][1]}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one torch thread, so that sums are always taken in the same order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

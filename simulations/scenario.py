@@ -1,0 +1,242 @@
+"""A scenario: one YAML file that says which world to build and what to play in it."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from parties.adversaries import ADVERSARIES
+from protocol.messages.purchase import Privacy, Quality
+from protocol.sealing import SUITES
+from simulations.errors import BadScenario
+
+Share = Annotated[float, Ge(0), Le(1)]
+Coins = Annotated[float, Ge(0), Le(10**7)]
+
+PACKAGED = files("simulations") / "scenarios"
+
+
+class Section(BaseModel):
+    """A part of a scenario; keys it does not know are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Samples(Section):
+    """What the buyer shows of what it wants."""
+
+    count: Annotated[int, Ge(1), Le(1000)] = Field(10, description="how many sample pictures, drawn from the data set")
+    classes: Annotated[int, Ge(1)] = Field(3, description="how many classes of the data set are wanted")
+    folder: str | None = Field(None, description="my own sample pictures instead: all in this folder")
+
+
+class BuyerSection(Section):
+    """The buyer."""
+
+    budget: Coins = Field(60.0, description="coins to spend, commission included")
+    quality: Quality = Field(Quality.DIVERSITY, description="what to have most of: quantity, matching or diversity")
+    checked: Share = Field(1.0, description="share of the bought images whose features are computed again to verify")
+    samples: Samples = Samples()
+
+
+class AlbumSection(Section):
+    """What a seller holds."""
+
+    images: Annotated[int | tuple[int, int], Field(union_mode="left_to_right")] = Field(
+        (1, 20), description="pictures per seller: a number, or a range [least, most] to draw from"
+    )
+    classes: Annotated[int, Ge(1)] = Field(2, description="classes of the data set that one seller has pictures of")
+    folder: str | None = Field(None, description="my own pictures instead, dealt out to the sellers")
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Least and most pictures per seller."""
+        return (self.images, self.images) if isinstance(self.images, int) else self.images
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "AlbumSection":
+        least, most = self.range
+        if not 1 <= least <= most <= 10_000:
+            raise ValueError(f"an album holds 1 to 10000 pictures, least first, not {self.images}")
+        return self
+
+
+class PriceSection(Section):
+    """What sellers' pictures are worth to them (section VI.C)."""
+
+    model: Literal["identical", "uniform", "normal"] = Field("uniform", description="identical, uniform or normal")
+    mean: Annotated[float, Gt(0), Le(10**6)] = Field(1.0, description="mean price of a picture, coins")
+    variance: Annotated[float, Ge(0), Le(10**6)] = Field(0.4, description="variance of the price, coins squared")
+    floor: Annotated[float, Ge(0.01), Le(10**6)] = Field(0.05, description="no price is below this, coins")
+
+
+class SellersSection(Section):
+    """The sellers."""
+
+    count: Annotated[int, Ge(1), Le(1_000_000)] = Field(200, description="how many sellers there are")
+    noise: Share = Field(
+        0.3, description="share of sellers who hold only classes that nobody asked for; the others hold wanted ones"
+    )
+    deposit: Coins = Field(20.0, description="coins each seller brings, for stakes")
+    album: AlbumSection = AlbumSection()
+    price: PriceSection = PriceSection()
+
+
+class CloudSection(Section):
+    """The cloud's terms."""
+
+    privacy: Privacy = Field(Privacy.LEVEL2, description="level1: 2-d features; level2: MinHash signatures")
+    featurizer: Literal["small"] = Field("small", description="the public model that features are computed with")
+    commission: Share = Field(0.05, description="the cloud's share on top of each payment")
+    stake: Share = Field(0.1, description="what a bid locks, as a share of its price; lost by a seller who cheats")
+    bond: Share = Field(0.1, description="what a complaint locks, as a share of the payment; lost if it is false")
+    suite: Literal[tuple(SUITES)] = Field(  # type: ignore[valid-type]
+        "x25519", description=f"how images are sealed: {' or '.join(SUITES)}"
+    )
+
+
+class Scenario(Section):
+    """One world and one workflow."""
+
+    description: str = Field("A purchase on one machine, from request to payout.", description="one line about it")
+    workflow: Literal["purchase"] = Field("purchase", description="what is played")
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = Field(7, description="the same seed gives the same outcome")
+    grid: Literal["local"] = Field("local", description="where the parties run: in this process")
+    workers: Annotated[int, Ge(1), Le(1)] = Field(1, description="processes that share the work")
+    dataset: Literal["pets", "digits"] = Field("pets", description="pictures to trade; `parley list` names them")
+    cloud: CloudSection = CloudSection()
+    buyer: BuyerSection = BuyerSection()
+    sellers: SellersSection = SellersSection()
+    adversaries: dict[str, Share] = Field(
+        {}, description="parties that cheat: {name: share of their role}; `parley list` names them"
+    )
+
+    @model_validator(mode="after")
+    def _adversaries_exist(self) -> "Scenario":
+        for name in self.adversaries:
+            if name not in ADVERSARIES:
+                raise ValueError(f"there is no adversary {name!r}; {nearest(name, ADVERSARIES)}")
+        total = sum(share for name, share in self.adversaries.items() if ADVERSARIES[name].role == "seller")
+        if total > 1:
+            raise ValueError(f"the shares of cheating sellers add up to {total:g}, more than 1")
+        return self
+
+
+def packaged() -> dict[str, str]:
+    """Return the scenarios that come with Parley: name and description."""
+    names = sorted(entry.name.removesuffix(".yaml") for entry in PACKAGED.iterdir() if entry.name.endswith(".yaml"))
+    return {name: load(name).description for name in names}
+
+
+def load(source: str, settings: Sequence[str] = ()) -> Scenario:
+    """Read a scenario by name or from a YAML file, and change some of its keys.
+
+    Parameters
+    ----------
+    source : str
+        A packaged scenario's name, or the path of a ``.yaml`` file.
+    settings : sequence of str
+        ``key.of.section=value`` each; the value is YAML.
+
+    Raises
+    ------
+    BadScenario
+        With one sentence that names the key at fault and the nearest right one.
+    """
+    if source.endswith((".yaml", ".yml")):
+        path = Path(source)
+        if not path.is_file():
+            raise BadScenario(f"there is no scenario file {source}; `parley init {source}` writes one to start from")
+        text, where = path.read_text(encoding="utf-8", errors="replace"), source
+    else:
+        entry = PACKAGED / f"{source}.yaml"
+        if not source.replace("-", "").isalnum() or not entry.is_file():
+            names = [item.name.removesuffix(".yaml") for item in PACKAGED.iterdir() if item.name.endswith(".yaml")]
+            raise BadScenario(f"there is no scenario {source!r}; {nearest(source, names)}, or give a .yaml file")
+        text, where = entry.read_text(encoding="utf-8"), f"scenario {source}"
+    tree = _parse(text, where)
+    if not isinstance(tree, dict):
+        raise BadScenario(f"{where}: a scenario is a mapping of keys to values")
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise BadScenario(f"--set {setting}: write it as key=value, for example seed=3")
+        _assign(tree, key.split("."), _parse(value, f"--set {setting}"), setting)
+    try:
+        return Scenario.model_validate(tree)
+    except ValidationError as error:
+        raise BadScenario(f"{where}: {_sentence(error.errors(include_url=False)[0])}") from None
+
+
+def nearest(name: str, names: Sequence[str] | dict[str, Any]) -> str:
+    """Suggest the known name that is nearest to a wrong one, or list all of them."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(names))}"
+
+
+def commented() -> str:
+    """Write the default scenario as YAML with a comment on each key.
+
+    Examples
+    --------
+    >>> yaml.safe_load(commented())["sellers"]["count"]
+    200
+    """
+    return "\n".join(("# A Parley scenario: run it with `parley run FILE`.", *_comment(Scenario(), 0))) + "\n"
+
+
+def _comment(section: Section, indent: int) -> Iterator[str]:
+    pad, plain = "  " * indent, section.model_dump(mode="json")
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield ""
+            yield f"{pad}# {(type(value).__doc__ or '').strip()}"
+            yield f"{pad}{name}:"
+            yield from _comment(value, indent + 1)
+        else:
+            rendered = yaml.safe_dump(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+            yield f"{pad}{name}: {rendered}  # {info.description}"
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise BadScenario(f"{where}{line}: this is not YAML ({getattr(error, 'problem', error)})") from None
+
+
+def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, setting: str) -> None:
+    *parents, leaf = path
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise BadScenario(f"--set {setting}: {parent} is a value, it has no keys below it")
+    tree[leaf] = value
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Turn pydantic's first complaint into one sentence of ours."""
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        return f"there is no key {key}; {nearest(path[-1], _keys(path[:-1]))}"
+    message = error["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(error["input"], (dict, Section)) else f", not {error['input']!r}"
+    return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}"
+
+
+def _keys(path: Sequence[str]) -> list[str]:
+    section: Any = Scenario
+    for name in path:
+        section = section.model_fields[name].annotation
+        section = next((option for option in get_args(section) if isinstance(option, type)), section)
+    return list(section.model_fields)

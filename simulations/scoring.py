@@ -1,0 +1,230 @@
+"""What a purchase was worth, by the truth that only the simulation knows."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from parties.album import Pixels
+from parties.offer import Offer, Outcome
+from parties.record import PurchaseRecord
+from parties.settlement import bond
+from protocol.flower import FIRST_NODE_ID
+from protocol.ledger import Ledger
+from simulations.scenario import Scenario
+from simulations.world import Held, World
+from strategies.coverage import Squares
+from strategies.featurizer import Featurizer
+from strategies.matching import matching_degree
+
+
+class QualityScores(BaseModel):
+    """The three qualities of the images that were bought (section IV.B), by their true features.
+
+    Attributes
+    ----------
+    quantity : int
+        How many there are.
+    matching_degree : float or None
+        Mean of Definition 1, 0 to 1; None where nothing was bought.
+    diversity : float
+        Area of the union of their squares (Definition 2), in squares: 3.0 is what three images far
+        apart cover.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    quantity: int
+    matching_degree: float | None
+    diversity: float
+
+
+class PurchaseOutcome(BaseModel):
+    """What came out of a purchase. Money is in minor units; counts are of images but for `sellers`.
+
+    Attributes
+    ----------
+    sellers : int
+        Sellers called.
+    bids, rejected, candidates, selected, delivered, verified : int
+        Valid bids, refused ones, those that matched, those that won, those that arrived, those that
+        the buyer accepted or had to.
+    complaints, upheld : int
+        Complaints that were heard, and those in which the image was good after all.
+    unreadable : int
+        Pictures that sellers could not open.
+    paid_total, refunded_total, commission, budget : int
+        To sellers; back to the buyer, commission included; to the cloud; what the buyer had.
+    penalties : int
+        Stakes and bonds that were lost.
+    precision : float or None
+        Share of the bought images that show a wanted class; None where nothing was bought or nobody
+        knows what the pictures show.
+    recall : float or None
+        Share of the wanted images in honest albums that were candidates; None likewise.
+    quality : QualityScores
+        Of the bought images.
+    digest : str
+        SHA-256 over all of this and every bid, payment and balance; the same for the same scenario
+        and seed, whatever the grid, the workers and the clock.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sellers: int
+    bids: int
+    rejected: int
+    candidates: int
+    selected: int
+    delivered: int
+    verified: int
+    complaints: int
+    upheld: int
+    unreadable: int
+    paid_total: int
+    refunded_total: int
+    commission: int
+    penalties: int
+    budget: int
+    precision: float | None
+    recall: float | None
+    quality: QualityScores
+    digest: str
+
+
+@dataclass(frozen=True)
+class Trade:
+    """An offer beside the truth about it.
+
+    Attributes
+    ----------
+    offer : Offer
+        What the cloud knows.
+    held : Held
+        The seller.
+    image : int
+        Position of the picture in its album.
+    feature : (2,) int64
+        The picture's true feature.
+    wanted : bool or None
+        Whether it shows a wanted class; None where nobody knows.
+    """
+
+    offer: Offer
+    held: Held
+    image: int
+    feature: NDArray[np.int64]
+    wanted: bool | None
+
+    @property
+    def picture(self) -> Pixels:
+        """The picture that was offered."""
+        return self.held.party.album[self.image]
+
+
+def trades(world: World, record: PurchaseRecord, featurizer: Featurizer) -> list[Trade]:
+    """Put the truth beside each offer."""
+    if record.call is None:
+        return []
+    request_id = record.call.request_id
+    positions: dict[int, dict[bytes, int]] = {}
+    located = []
+    for offer in record.offers:
+        held = world.sellers[offer.seller - FIRST_NODE_ID - 1]
+        if offer.seller not in positions:
+            keys = (held.party.pseudonym(request_id, image) for image in range(len(held.party.album)))
+            positions[offer.seller] = {key.public: image for image, key in enumerate(keys)}
+        located.append((offer, held, positions[offer.seller][offer.bid.bid.pseudonym]))
+    features = featurizer.features(held.party.album[image] for _, held, image in located)
+    return [
+        Trade(offer, held, image, feature, is_wanted(world, held, image))
+        for (offer, held, image), feature in zip(located, features, strict=True)
+    ]
+
+
+def is_wanted(world: World, held: Held, image: int) -> bool | None:
+    """Whether a picture shows a wanted class; None where nobody knows."""
+    if world.wanted is None or not world.class_names:
+        return None
+    label = int(held.labels[image])
+    return label >= 0 and world.class_names[label] in world.wanted
+
+
+def score(
+    scenario: Scenario,
+    world: World,
+    record: PurchaseRecord,
+    ledger: Ledger,
+    traded: list[Trade],
+    featurizer: Featurizer,
+) -> PurchaseOutcome:
+    """Add everything up."""
+    winners = record.winners
+    bought = [trade for trade in traded if trade.offer.paid]
+    refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)]
+    features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
+    square = (2 * featurizer.calibration.reach) ** 2
+    degrees = matching_degree(features, record.targets, featurizer.calibration.radius)
+    known = [trade.wanted for trade in bought if trade.wanted is not None]
+    stakes = sum(offer.bid.bid.stake for offer in refunded)
+    upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
+    bond_rate = round(scenario.cloud.bond * 1_000_000)
+    fields: dict[str, Any] = {
+        "sellers": len(record.sellers),
+        "bids": len(record.offers),
+        "rejected": len(record.rejected),
+        "candidates": sum(offer.candidate for offer in record.offers),
+        "selected": len(winners),
+        "delivered": sum(offer.receipt is not None for offer in winners),
+        "verified": len(bought),
+        "complaints": sum(offer.verdict is not None for offer in winners),
+        "upheld": len(upheld),
+        "unreadable": record.unreadable,
+        "paid_total": sum(trade.offer.payment for trade in bought),
+        "refunded_total": sum(offer.payment + offer.commission for offer in refunded),
+        "commission": sum(trade.offer.commission for trade in bought),
+        "penalties": stakes + sum(bond(offer, bond_rate) for offer in upheld),
+        "budget": world.buyer.budget,
+        "precision": sum(known) / len(known) if known else None,
+        "recall": _recall(world, traded),
+        "quality": {
+            "quantity": len(bought),
+            "matching_degree": float(degrees.mean()) if bought else None,
+            "diversity": Squares(features, featurizer.calibration.reach).union_area() / square if bought else 0.0,
+        },
+    }
+    return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
+
+
+def _recall(world: World, traded: list[Trade]) -> float | None:
+    wanted = sum(
+        bool(is_wanted(world, held, image))
+        for held in world.sellers
+        if held.adversary is None
+        for image in range(len(held.labels))
+    )
+    found = sum(bool(trade.wanted) and trade.offer.candidate and trade.held.adversary is None for trade in traded)
+    return found / wanted if wanted else None
+
+
+def _digest(scenario: Scenario, record: PurchaseRecord, ledger: Ledger, fields: dict[str, Any]) -> str:
+    """Hash what must not depend on grid, workers or clock."""
+    offers = [
+        [
+            offer.seller,
+            offer.index,
+            offer.bid.bid.price,
+            offer.bid.bid.feature or offer.bid.bid.signature_points,
+            offer.candidate,
+            offer.payment,
+            str(offer.outcome),
+        ]
+        for offer in record.offers
+    ]
+    world = scenario.model_dump(mode="json", exclude={"grid", "workers", "description"})
+    content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

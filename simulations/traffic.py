@@ -1,0 +1,95 @@
+"""Who told whom what kind of message: bytes and time, never contents."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO
+
+from protocol.codec import decode
+from protocol.grids import Envelope
+from protocol.messages.base import ProtocolMessage
+
+
+@dataclass(frozen=True)
+class Flow:
+    """All messages of one kind between two roles.
+
+    Attributes
+    ----------
+    source, target : str
+        Roles.
+    step, kind : str
+        What was asked, and the message's name.
+    messages, size : int
+        How many, and their bytes together.
+    """
+
+    source: str
+    target: str
+    step: str
+    kind: str
+    messages: int
+    size: int
+
+
+class TrafficLog:
+    """Writes one line of JSON per message and adds up flows.
+
+    Parameters
+    ----------
+    stream : text file
+        ``messages.jsonl``.
+    names : mapping of int to str
+        Party names by node id, ``role`` or ``role-n``.
+    """
+
+    def __init__(self, stream: IO[str], names: Mapping[int, str]) -> None:
+        self._stream = stream
+        self._names = names
+        self._start = time.perf_counter()
+        self._flows: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+
+    def observe(self, envelope: Envelope) -> None:
+        """Record one message."""
+        source, target = self._names[envelope.source], self._names[envelope.target]
+        line = {
+            "time": round(time.perf_counter() - self._start, 6),
+            "from": source,
+            "to": target,
+            "step": envelope.step,
+            "kind": envelope.kind,
+            "bytes": envelope.size,
+        }
+        self._stream.write(json.dumps(line) + "\n")
+        key = (source.partition("-")[0], target.partition("-")[0], envelope.step, envelope.kind)
+        messages, size = self._flows.get(key, (0, 0))
+        self._flows[key] = (messages + 1, size + envelope.size)
+
+    @property
+    def flows(self) -> list[Flow]:
+        """All flows, in the order in which they began."""
+        return [Flow(*key, *totals) for key, totals in self._flows.items()]
+
+
+class View:
+    """What one party received, as far as an attack on it needs.
+
+    Parameters
+    ----------
+    observer : int
+        The party's node id.
+    kinds : message classes
+        Which messages to keep.
+    """
+
+    def __init__(self, observer: int, *kinds: type[ProtocolMessage]) -> None:
+        self._observer = observer
+        self._kinds = {kind.kind(): kind for kind in kinds}
+        self.received: list[tuple[int, ProtocolMessage]] = []
+        """Messages with the node ids of their senders, in the order they came."""
+
+    def observe(self, envelope: Envelope) -> None:
+        """Keep a message if it came to this party."""
+        if envelope.target == self._observer and envelope.kind in self._kinds and envelope.content is not None:
+            self.received.append((envelope.source, decode(envelope.content, self._kinds[envelope.kind])))

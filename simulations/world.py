@@ -1,0 +1,237 @@
+"""A world from a scenario: a buyer, sellers with albums and prices, and the truth about all of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.adversaries import ADVERSARIES
+from parties.album import Album, Pixels
+from parties.buyer import Buyer
+from parties.seller import Seller
+from simulations.datasets.folder import FolderImages, read_folder
+from simulations.errors import BadInput, BadScenario
+from simulations.scenario import PriceSection, Scenario
+from simulations.seeding import generator, secret
+from simulations.stock import Pile, Stock, folder_pile, stock
+from strategies.featurizer import Featurizer
+
+COIN = 100
+"""Minor units per coin."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A seller and what only the simulation knows about it.
+
+    Attributes
+    ----------
+    party : Seller
+        The actor.
+    labels : (n,) int64
+        True class of each picture of its album, in the stock's numbering.
+    adversary : str or None
+        The name of the cheat it plays.
+    noise : bool
+        Whether it holds only what nobody asked for.
+    """
+
+    party: Seller
+    labels: NDArray[np.int64]
+    adversary: str | None
+    noise: bool
+
+
+@dataclass(frozen=True)
+class World:
+    """Everybody and everything in a scenario.
+
+    Attributes
+    ----------
+    buyer : Buyer
+        The actor.
+    buyer_adversary : str or None
+        The name of the cheat it plays.
+    sellers : list of Held
+        The sellers, by index.
+    samples : list of pictures
+        What the buyer shows.
+    class_names : tuple of str
+        Names of the sellers' classes; empty where their pictures are unlabelled.
+    wanted : frozenset of str or None
+        Names of the classes that the buyer wants; None where nobody has said.
+    notes : list of str
+        What a user should know about how the world was built.
+    """
+
+    buyer: Buyer
+    buyer_adversary: str | None
+    sellers: list[Held]
+    samples: list[Pixels]
+    class_names: tuple[str, ...]
+    wanted: frozenset[str] | None
+    notes: list[str]
+
+
+def build(scenario: Scenario, featurizer: Featurizer, store: Path) -> World:
+    """Build the world of a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What to build.
+    featurizer : Featurizer
+        The public model.
+    store : Path
+        Where the buyer keeps what it buys.
+
+    Raises
+    ------
+    BadInput
+        When a folder cannot be used.
+    BadScenario
+        When the scenario wants more classes than there are.
+    """
+    notes: list[str] = []
+    supply = _supply(scenario, notes)
+    samples, wanted = _samples(scenario, supply, notes)
+    sellers = list(_sellers(scenario, supply, wanted, featurizer))
+    if isinstance(supply, Pile) and supply.left and scenario.sellers.album.folder:
+        notes.append(f"{supply.left} pictures are in nobody's album: raise sellers.count or sellers.album.images.")
+    cheat = next(
+        (name for name, share in scenario.adversaries.items() if share and ADVERSARIES[name].role == "buyer"), None
+    )
+    role = cast(type[Buyer], ADVERSARIES[cheat]) if cheat else Buyer
+    buyer = role(
+        secret(scenario.seed, "buyer"),
+        samples,
+        round(scenario.buyer.budget * COIN),
+        scenario.buyer.quality,
+        featurizer,
+        store,
+        scenario.buyer.checked,
+    )
+    return World(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
+
+
+def _supply(scenario: Scenario, notes: list[str]) -> Stock:
+    folder = scenario.sellers.album.folder
+    if folder is None:
+        return stock(scenario.dataset, scenario.seed)
+    pictures = _read(folder, "sellers.album.folder", notes)
+    return folder_pile(pictures, scenario.seed)
+
+
+def _read(folder: str, key: str, notes: list[str]) -> FolderImages:
+    pictures = read_folder(Path(folder))
+    for reason, count in pictures.skipped.items():
+        notes.append(f"{key}: {count} {'file' if count == 1 else 'files'} skipped: {reason}.")
+    return pictures
+
+
+def _samples(scenario: Scenario, supply: Stock, notes: list[str]) -> tuple[list[Pixels], frozenset[str] | None]:
+    """Return the sample pictures, and the names of the classes they show where these are known."""
+    wish = scenario.buyer.samples
+    if wish.folder is not None:
+        pictures = _read(wish.folder, "buyer.samples.folder", notes)
+        if len(pictures) > 1000:
+            raise BadInput(f"buyer.samples.folder: {wish.folder} holds {len(pictures)} pictures; show at most 1000")
+        named = {label for label in pictures.labels if label is not None}
+        known = bool(named) and None not in pictures.labels and named <= set(supply.class_names)
+        return [pictures[index] for index in range(len(pictures))], frozenset(named) if known else None
+    source = stock(scenario.dataset, scenario.seed) if scenario.sellers.album.folder else supply
+    names = source.class_names
+    if wish.classes > len(names):
+        raise BadScenario(f"buyer.samples.classes: {wish.classes} classes are wanted and there are {len(names)}")
+    draws = generator(scenario.seed, "wish")
+    wanted = draws.permutation(len(names))[: wish.classes]
+    album, _ = source.take(np.resize(wanted, wish.count).astype(np.int64), "samples")
+    return [album[index] for index in range(len(album))], frozenset(names[index] for index in wanted)
+
+
+def _sellers(
+    scenario: Scenario, supply: Stock, wanted: frozenset[str] | None, featurizer: Featurizer
+) -> Iterator[Held]:
+    section = scenario.sellers
+    draws = generator(scenario.seed, "sellers")
+    least, most = section.album.range
+    sizes = draws.integers(least, most + 1, section.count)
+    noise = _share(section.noise, section.count, draws)
+    cheats = _cheats(scenario, draws)
+    classes = [
+        _classes(supply, wanted, int(size), section.album.classes, bool(noisy), draws)
+        for size, noisy in zip(sizes, noise, strict=True)
+    ]
+    albums = _deal(supply, classes)
+    for index, (album, labels) in enumerate(albums):
+        if len(album) == 0:
+            continue
+        role = cast(type[Seller], ADVERSARIES[cheats[index]]) if index in cheats else Seller
+        costs = _prices(section.price, len(album), generator(scenario.seed, "prices", index))
+        party = role(secret(scenario.seed, "seller", index), album, costs, featurizer)
+        yield Held(party, labels, cheats.get(index), bool(noise[index]))
+
+
+def _share(share: float, count: int, draws: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose a share of all sellers, rounded to whole ones."""
+    chosen = np.zeros(count, dtype=bool)
+    chosen[draws.permutation(count)[: round(share * count)]] = True
+    return chosen
+
+
+def _cheats(scenario: Scenario, draws: np.random.Generator) -> dict[int, str]:
+    """Choose who cheats how: disjoint groups of sellers, by index."""
+    count = scenario.sellers.count
+    order = draws.permutation(count)
+    cheats: dict[int, str] = {}
+    for name, share in scenario.adversaries.items():
+        if ADVERSARIES[name].role == "seller":
+            start = len(cheats)
+            cheats |= {int(index): name for index in order[start : start + round(share * count)]}
+    return cheats
+
+
+def _classes(
+    supply: Stock,
+    wanted: frozenset[str] | None,
+    size: int,
+    variety: int,
+    noisy: bool,
+    draws: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Draw the class of each picture of one album: wanted ones, or, of a noise seller, others (section VI.C)."""
+    names = supply.class_names
+    if not names:
+        return np.full(size, -1, dtype=np.int64)
+    asked = [index for index, name in enumerate(names) if wanted is not None and name in wanted]
+    other = [index for index in range(len(names)) if index not in asked]
+    held = (other if noisy else asked) or list(range(len(names)))
+    return draws.choice(draws.permutation(held)[:variety], size).astype(np.int64)
+
+
+def _deal(supply: Stock, classes: list[NDArray[np.int64]]) -> list[tuple[Album, NDArray[np.int64]]]:
+    """Fill all albums; painted pictures are drawn in one batch."""
+    if isinstance(supply, Pile):
+        return [supply.take(wanted, f"album {index}") for index, wanted in enumerate(classes)]
+    pictures, labels = supply.take(np.concatenate(classes), "albums")
+    ends = np.cumsum([len(wanted) for wanted in classes])
+    return [
+        ([pictures[index] for index in range(end - len(wanted), end)], labels[end - len(wanted) : end])
+        for end, wanted in zip(ends.tolist(), classes, strict=True)
+    ]
+
+
+def _prices(section: PriceSection, count: int, draws: np.random.Generator) -> list[int]:
+    """Draw true costs in minor units, truncated below at the floor."""
+    spread = section.variance**0.5
+    if section.model == "identical":
+        prices = np.full(count, section.mean)
+    elif section.model == "uniform":
+        prices = draws.uniform(section.mean - 3**0.5 * spread, section.mean + 3**0.5 * spread, count)
+    else:
+        prices = draws.normal(section.mean, spread, count)
+    minor = np.rint(np.maximum(prices, section.floor) * COIN).astype(np.int64)
+    return [max(1, int(price)) for price in minor]

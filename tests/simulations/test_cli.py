@@ -1,0 +1,136 @@
+"""The command line as a user meets it: real processes, their output and exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+FEW = ("--set", "sellers.count=8", "--set", "buyer.samples.count=4", "--set", "sellers.album.images=3")
+
+
+def parley(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("parley")
+    return subprocess.run([program, *words], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_a_run_writes_a_whole_folder(tmp_path: Path) -> None:
+    done = parley("run", "purchase", *FEW, "--out", "x", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads((tmp_path / "x" / "report.json").read_text())
+    assert report.keys() >= {
+        "schema_version", "scenario", "seed", "grid", "workers", "outcome", "traffic", "timings", "parties",
+    }  # fmt: skip
+    assert report["outcome"].keys() >= {
+        "sellers", "bids", "candidates", "selected", "delivered", "verified", "paid_total", "refunded_total",
+        "commission", "budget", "precision", "quality", "digest",
+    }  # fmt: skip
+    assert report["outcome"]["quality"].keys() == {"quantity", "matching_degree", "diversity"}
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {
+        "report.json", "report.html", "messages.jsonl", "ledger.sqlite", "bought",
+    }  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "x" / "messages.jsonl").read_text().splitlines()]
+    assert len(lines) == sum(flow["messages"] for flow in report["traffic"])
+    assert all(line.keys() == {"time", "from", "to", "step", "kind", "bytes"} for line in lines)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_the_table_ends_with_where_the_report_is(tmp_path: Path) -> None:
+    done = parley("run", "purchase", *FEW, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert done.stdout.rstrip().endswith(f"Report: runs/{folder.name}/report.html")
+
+
+def test_the_scenarios_of_cheats_show_their_verdicts(tmp_path: Path) -> None:
+    swapped = parley(
+        "run", "purchase-swapped", *FEW, "--set", "adversaries.swapped-delivery=1.0", "--json", cwd=tmp_path
+    )
+    disputes = json.loads(swapped.stdout)["disputes"]
+    assert disputes
+    assert {dispute["fault"] for dispute in disputes} == {"seller"}
+    false = parley("run", "purchase-false-complaint", *FEW, "--seed", "8", "--json", cwd=tmp_path)
+    disputes = json.loads(false.stdout)["disputes"]
+    assert disputes
+    assert {dispute["fault"] for dispute in disputes} == {"buyer"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("run", "purchase", "--set", "buyer.qualty=x"), 3, "did you mean quality?"),
+        (("run", "purchase", "--set", "buyer.budget=-1"), 3, "greater than or equal to 0"),
+        (("run", "purchase", "--set", "sellers.album.folder=empty"), 4, "empty"),
+        (("run", "purchase", "--set", "sellers.album.folder=nowhere"), 4, "nowhere"),
+        (("run", "purchase", "--out", "there"), 5, "already there"),
+        (("run", "purchase", "--set", "buyer.samples.classes=21"), 3, "21 classes are wanted and there are 20"),
+        (("run", "purchase", "--out", "file/x"), 4, "cannot be made"),
+        (("init", "there.yaml"), 5, "already there"),
+        (("bench", "nothing"), 2, "there is no benchmark nothing"),
+        (("frobnicate",), 2, "No such command"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_an_exit_code(
+    tmp_path: Path, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    for name in ("empty", "there"):
+        (tmp_path / name).mkdir()
+    for name in ("there.yaml", "file"):
+        (tmp_path / name).touch()
+    before = sorted(tmp_path.rglob("*"))
+    done = parley(*words, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert sentence in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "runs"] == before
+
+
+def test_a_budget_too_small_and_no_match_are_runs_that_say_so(tmp_path: Path) -> None:
+    done = parley("run", "purchase", *FEW, "--set", "buyer.budget=0.02", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "too small" in done.stdout
+
+
+def test_my_own_pictures(tmp_path: Path) -> None:
+    """JPEG, PNG and WebP of any size; a corrupt one is skipped and counted."""
+    rng = np.random.default_rng(0)
+    for folder, count in (("photos", 6), ("wanted", 2)):
+        (tmp_path / folder).mkdir()
+        for index in range(count):
+            size = (int(rng.integers(40, 900)), int(rng.integers(40, 900)))
+            small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+            suffix = ("jpg", "png", "webp")[index % 3]
+            small.resize(size, Image.Resampling.BICUBIC).save(tmp_path / folder / f"{index}.{suffix}")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    folders = ("--set", "sellers.album.folder=./photos", "--set", "buyer.samples.folder=./wanted")
+    done = parley("run", "purchase", *folders, "--set", "sellers.album.images=2", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["outcome"]["sellers"] == 3
+    assert report["outcome"]["precision"] is None
+    assert any("1 file skipped" in note for note in report["notes"])
+
+
+def test_init_writes_a_scenario_that_runs(tmp_path: Path) -> None:
+    assert parley("init", "mine.yaml", cwd=tmp_path).returncode == 0
+    done = parley("run", "mine.yaml", *FEW, "--out", "x", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_list_names_everything(tmp_path: Path) -> None:
+    shown = parley("list", cwd=tmp_path).stdout
+    for name in (
+        "purchase-swapped",
+        "purchase",
+        "chen-gravin-lu",
+        "pets",
+        "digits",
+        "folder",
+        "small",
+        "false-complaint",
+    ):
+        assert name in shown

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from simulations.errors import BadScenario
+from simulations.scenario import Scenario, commented, load, packaged
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("buyer.qualty=matching", "there is no key buyer.qualty; did you mean quality?"),
+        ("sellers.album.image=3", "there is no key sellers.album.image; did you mean images?"),
+        ("bier.budget=3", "there is no key bier; did you mean buyer?"),
+        ("buyer.budget=-3", "buyer.budget: input should be greater than or equal to 0, not -3"),
+        ("buyer.budget=.nan", "buyer.budget: input should be a finite number"),
+        ("cloud.privacy=level3", "cloud.privacy: input should be 'level1' or 'level2', not 'level3'"),
+        ("sellers.album.images=[3, 1]", "least first"),
+        ("sellers.count=many", "sellers.count: input should be a valid integer"),
+        ("adversaries.swaped-delivery=0.1", "there is no adversary 'swaped-delivery'; did you mean swapped-delivery?"),
+        ("adversaries={swapped-delivery: 0.7, irrelevant-images: 0.7}", "add up to 1.4"),
+        ("seed", "write it as key=value"),
+        ("seed=[1", "this is not YAML"),
+        ("seed.x=1", "it has no keys below it"),
+        ("buyer=3", "buyer: "),
+        ("workflow=auction", "workflow: "),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_it(setting: str, sentence: str) -> None:
+    settings = ["seed=1", setting] if setting == "seed.x=1" else [setting]
+    with pytest.raises(BadScenario) as error:
+        load("purchase", settings)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_scenario_names_the_nearest() -> None:
+    with pytest.raises(BadScenario, match="did you mean purchase"):
+        load("purchas")
+    with pytest.raises(BadScenario, match="parley init"):
+        load("nowhere.yaml")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [1", "\x00", ""])
+def test_a_file_that_is_no_scenario(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(BadScenario, match=r"mine\.yaml"):
+        load(str(path))
+
+
+def test_every_packaged_scenario_loads_and_says_what_it_is() -> None:
+    found = packaged()
+    assert {"purchase", "purchase-swapped", "purchase-false-complaint"} <= found.keys()
+    assert all(found.values())
+
+
+def test_settings_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 1\nbuyer: {budget: 5}\n")
+    scenario = load(str(path), ["seed=2", "cloud.privacy=level1"])
+    assert (scenario.seed, scenario.buyer.budget, scenario.cloud.privacy) == (2, 5, "level1")
+
+
+def test_the_commented_scenario_is_the_default_one_and_explains_every_key() -> None:
+    assert Scenario.model_validate(yaml.safe_load(commented())) == Scenario()
+    for line in commented().splitlines():
+        if line.strip() and not line.strip().startswith("#") and not line.rstrip().endswith(":"):
+            assert "  # " in line, line

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import small
+from PIL import Image
+
+from simulations.errors import BadInput, BadScenario
+from simulations.seeding import generator, secret, torch_generator
+from simulations.world import World, build
+from strategies.featurizer import Featurizer
+
+
+def world(featurizer: Featurizer, **changes: object) -> World:
+    return build(small(**changes), featurizer, Path("unused"))
+
+
+def albums(built: World) -> list[bytes]:
+    return [held.party.album[image].tobytes() for held in built.sellers for image in range(len(held.party.album))]
+
+
+class TestPopulation:
+    def test_the_same_seed_builds_the_same_world(self, featurizer: Featurizer) -> None:
+        one, again, other = (world(featurizer, seed=seed) for seed in (3, 3, 4))
+        assert albums(one) == albums(again) != albums(other)
+        assert [held.party.costs for held in one.sellers] == [held.party.costs for held in again.sellers]
+        assert one.wanted == again.wanted
+
+    def test_sizes_noise_and_classes_are_as_the_scenario_says(self, featurizer: Featurizer) -> None:
+        built = world(featurizer, sellers={"count": 40, "noise": 0.25, "album": {"images": [3, 5], "classes": 2}})
+        assert len(built.sellers) == 40
+        assert {len(held.party.album) for held in built.sellers} == {3, 4, 5}
+        assert sum(held.noise for held in built.sellers) == 10
+        assert built.wanted is not None
+        for held in built.sellers:
+            shown = {built.class_names[label] for label in held.labels}
+            assert len(shown) <= 2
+            assert shown.isdisjoint(built.wanted) if held.noise else shown <= built.wanted
+
+    def test_no_picture_is_in_two_albums_or_among_the_samples(self, featurizer: Featurizer) -> None:
+        for dataset in ("pets", "digits"):
+            built = world(featurizer, dataset=dataset)
+            pictures = [*albums(built), *(sample.tobytes() for sample in built.samples)]
+            assert len(set(pictures)) == len(pictures), dataset
+
+    def test_a_finite_data_set_runs_out(self, featurizer: Featurizer) -> None:
+        built = world(featurizer, dataset="digits", sellers={"count": 500, "album": {"images": 20}})
+        assert 0 < sum(len(held.party.album) for held in built.sellers) < 898
+        assert all(len(held.party.album) for held in built.sellers)
+
+    def test_cheats_come_in_their_shares_and_never_twice(self, featurizer: Featurizer) -> None:
+        shares = {"swapped-delivery": 0.25, "irrelevant-images": 0.5}
+        built = world(featurizer, adversaries=shares)
+        names = [held.adversary for held in built.sellers]
+        assert (names.count("swapped-delivery"), names.count("irrelevant-images"), names.count(None)) == (3, 6, 3)
+
+    def test_a_cheating_buyer(self, featurizer: Featurizer) -> None:
+        assert world(featurizer, adversaries={"false-complaint": 1.0}).buyer_adversary == "false-complaint"
+        assert world(featurizer, adversaries={"false-complaint": 0.0}).buyer_adversary is None
+
+    @pytest.mark.parametrize("model", ["identical", "uniform", "normal"])
+    def test_prices_follow_their_model(self, featurizer: Featurizer, model: str) -> None:
+        price = {"model": model, "mean": 2.0, "variance": 0.25, "floor": 0.5}
+        built = world(featurizer, sellers={"count": 150, "price": price})
+        costs = np.concatenate([held.party.costs for held in built.sellers])
+        # 600 draws: four standard errors of the mean are 0.08 coins.
+        assert costs.mean() == pytest.approx(200, abs=8)
+        assert costs.min() >= 50
+        assert costs.var() == pytest.approx(0 if model == "identical" else 2500, rel=0.2)
+
+    def test_more_classes_than_there_are(self, featurizer: Featurizer) -> None:
+        with pytest.raises(BadScenario, match="11 classes are wanted and there are 10"):
+            world(featurizer, dataset="digits", buyer={"samples": {"classes": 11}})
+
+
+class TestFolders:
+    def fill(self, folder: Path, count: int, seed: int) -> None:
+        folder.mkdir(parents=True)
+        draws = np.random.default_rng(seed)
+        for index in range(count):
+            pixels = draws.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+
+    def folders(self, album: Path, samples: Path) -> dict[str, object]:
+        return {"sellers": {"album": {"folder": str(album)}}, "buyer": {"samples": {"folder": str(samples)}}}
+
+    def test_pictures_are_dealt_once_and_leftovers_are_noted(self, featurizer: Featurizer, tmp_path: Path) -> None:
+        self.fill(tmp_path / "photos", 9, 0)
+        self.fill(tmp_path / "wanted", 2, 1)
+        built = world(featurizer, **self.folders(tmp_path / "photos", tmp_path / "wanted"))
+        assert len(albums(built)) == len(set(albums(built))) == 9
+        few = self.folders(tmp_path / "photos", tmp_path / "wanted")
+        few["sellers"] = {"count": 1, "album": {"folder": str(tmp_path / "photos"), "images": 2}}
+        built = world(featurizer, **few)
+        assert built.notes == ["7 pictures are in nobody's album: raise sellers.count or sellers.album.images."]
+
+    def test_sub_folders_are_classes_when_both_sides_have_them(self, featurizer: Featurizer, tmp_path: Path) -> None:
+        for name in ("cat", "dog"):
+            self.fill(tmp_path / "photos" / name, 6, len(name))
+        self.fill(tmp_path / "wanted" / "cat", 2, 9)
+        built = world(featurizer, **self.folders(tmp_path / "photos", tmp_path / "wanted"))
+        assert built.wanted == {"cat"}
+        self.fill(tmp_path / "plain", 2, 9)
+        assert world(featurizer, **self.folders(tmp_path / "photos", tmp_path / "plain")).wanted is None
+
+    def test_too_many_samples(self, featurizer: Featurizer, tmp_path: Path) -> None:
+        self.fill(tmp_path / "photos", 1001, 0)
+        with pytest.raises(BadInput, match="show at most 1000"):
+            world(featurizer, **self.folders(tmp_path / "photos", tmp_path / "photos"))
+
+
+def test_seeds_are_told_apart_by_every_label() -> None:
+    labels = [(1,), (2,), (1, "a"), (1, "b"), (1, "a", "b"), (1, "ab"), (11,), (1, 1)]
+    assert len({secret(*each) for each in labels}) == len(labels)
+    assert generator(1, "x").random() == generator(1, "x").random() != generator(1, "y").random()
+    assert torch_generator(1, "x").initial_seed() == torch_generator(1, "x").initial_seed()
