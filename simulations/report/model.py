@@ -1,0 +1,126 @@
+"""What a report says: the schema of ``report.json``."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from simulations.scoring import PurchaseOutcome
+
+SCHEMA_VERSION = 1
+"""Raised with every change of the schema that a reader could notice."""
+
+
+class Traffic(BaseModel):
+    """All messages of one kind from one role to another: how many, and their bytes together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    target: str
+    step: str
+    kind: str
+    messages: int
+    bytes: int
+
+
+class PartyAccount(BaseModel):
+    """One party: who it was, what it did and what it earned. Money in minor units.
+
+    Attributes
+    ----------
+    party : str
+        ``buyer``, ``cloud`` or ``seller-n``.
+    adversary : str or None
+        The cheat it played.
+    bids, selected, sold : int
+        Images it offered, those chosen, those paid for.
+    deposit, balance : int
+        What it brought and what it ended with.
+    cost : int
+        True cost of what it sold, 0 but for sellers.
+    failures : list of str
+        Steps it failed, and why.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    party: str
+    adversary: str | None
+    bids: int
+    selected: int
+    sold: int
+    deposit: int
+    balance: int
+    cost: int
+    failures: list[str]
+
+
+class Dispute(BaseModel):
+    """One complaint and what came of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    party: str
+    complaint: str
+    fault: str
+    reason: str
+    payment: int
+
+
+class Learned(BaseModel):
+    """One thing that one party learned in the run, and how exactly."""
+
+    model_config = ConfigDict(frozen=True)
+
+    observer: str
+    what: str
+    detail: str
+
+
+class Report(BaseModel):
+    """A run, written down.
+
+    Attributes
+    ----------
+    schema_version : int
+        See `SCHEMA_VERSION`.
+    scenario : dict
+        The whole scenario, defaults included.
+    seed, grid, workers
+        Out of the scenario, for quick reading.
+    outcome : PurchaseOutcome
+        The result.
+    summary : str
+        One sentence on what happened.
+    traffic : list of Traffic
+        Message flows in the order in which they began.
+    timings : dict of str to float
+        Wall seconds per step, and ``total``.
+    parties : list of PartyAccount
+        Buyer, cloud, then the sellers who offered something.
+    disputes : list of Dispute
+        Complaints and verdicts.
+    learned : list of Learned
+        What each party learned.
+    notes : list of str
+        What a reader should know about how the world was built.
+    versions : dict of str to str
+        Versions of Parley and of the libraries that the outcome depends on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    scenario: dict[str, Any]
+    seed: int
+    grid: str
+    workers: int
+    outcome: PurchaseOutcome
+    summary: str
+    traffic: list[Traffic]
+    timings: dict[str, float]
+    parties: list[PartyAccount]
+    disputes: list[Dispute]
+    learned: list[Learned]
+    notes: list[str]
+    versions: dict[str, str]

@@ -1,0 +1,162 @@
+"""Contact sheets: small copies of pictures of any size, inside the page."""
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from parties.album import Pixels
+from parties.offer import Offer, Outcome
+from simulations.report.compile import coins, party_name
+from simulations.scoring import Trade
+from simulations.world import World
+
+SHEET = 60
+"""Pictures on a sheet, at most; a sheet of pairs holds half as many."""
+SHEET_PIXELS = 200_000_000
+"""Pixels that a sheet opens, about: it holds fewer pictures where they are enormous."""
+THUMBNAIL = 96
+"""Longest side of a thumbnail, pixels."""
+
+_SMALLEST = 48
+
+_REFUSED = {
+    Outcome.REFUNDED: "delivered",
+    Outcome.UNDELIVERED: "never delivered",
+    Outcome.UNPAID: "never ordered",
+}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture of a sheet.
+
+    Attributes
+    ----------
+    image : str
+        Data URI; empty where there is no picture.
+    caption : str
+        What is written under it.
+    wrong : bool
+        Whether it shows what was not asked for.
+    beside : str or None
+        Data URI of what was delivered instead; empty where that is lost, None for a picture that stands alone.
+    beside_caption : str
+        What is written under that.
+    """
+
+    image: str
+    caption: str
+    wrong: bool = False
+    beside: str | None = None
+    beside_caption: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet: the first of `total` pictures."""
+
+    shots: list[Shot]
+    total: int
+
+    @property
+    def more(self) -> int:
+        """Pictures that did not fit."""
+        return self.total - len(self.shots)
+
+
+def wanted_sheet(world: World) -> Sheet:
+    """Show the buyer's samples."""
+    shots = (Shot(thumbnail(picture), "") for picture in _affordable(world.samples, SHEET))
+    return Sheet(list(shots), len(world.samples))
+
+
+def bought_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
+    """Show the pictures that were paid for, as they were delivered."""
+    numbers = _numbers(winners)
+    bought = [trade for trade in traded if trade.offer.paid]
+    pictures = (_delivered(world, numbers[trade.offer.bid_id]) for trade in bought)
+    received = (trade.picture if picture is None else picture for trade, picture in zip(bought, pictures, strict=True))
+    shots = [
+        Shot(thumbnail(picture), _caption(world, trade), wrong=trade.wanted is False)
+        for trade, picture in zip(bought, _affordable(received, SHEET), strict=False)
+    ]
+    return Sheet(shots, len(bought))
+
+
+def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
+    """Show the pictures that won and were not paid for: what was offered beside what came."""
+    numbers = _numbers(winners)
+    refused = [trade for trade in traded if trade.offer.won and not trade.offer.paid]
+    shots = []
+    for trade, offered in zip(refused, _affordable((trade.picture for trade in refused), SHEET // 2), strict=False):
+        delivered = _delivered(world, numbers[trade.offer.bid_id])
+        shots.append(
+            Shot(
+                thumbnail(offered),
+                f"by {party_name(world, trade.offer.seller)}",
+                beside="" if delivered is None else thumbnail(delivered),
+                beside_caption=_REFUSED[trade.offer.outcome],
+            )
+        )
+    return Sheet(shots, len(refused))
+
+
+def thumbnail(picture: Pixels) -> str:
+    """Return a picture as the data URI of a JPEG of at most `THUMBNAIL` pixels a side; tiny ones are enlarged.
+
+    Parameters
+    ----------
+    picture : uint8 array of shape (height, width, 3)
+
+    Examples
+    --------
+    >>> thumbnail(np.zeros((3000, 2000, 3), dtype=np.uint8))[:23]
+    'data:image/jpeg;base64,'
+    """
+    step = max(1, max(picture.shape[:2]) // (4 * THUMBNAIL))
+    image = Image.fromarray(np.ascontiguousarray(picture[::step, ::step]))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    if max(image.size) < _SMALLEST:
+        factor = THUMBNAIL // max(image.size)
+        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _affordable(pictures: Iterable[Pixels], most: int) -> Iterator[Pixels]:
+    """Yield pictures, `most` at most and until their pixels add up to `SHEET_PIXELS`."""
+    pixels = 0
+    for picture in islice(pictures, most):
+        yield picture
+        pixels += picture.shape[0] * picture.shape[1]
+        if pixels > SHEET_PIXELS:
+            return
+
+
+def _numbers(winners: Sequence[Offer]) -> dict[bytes, int]:
+    """Number the winners as the buyer's invoice does, which names the files of its store."""
+    return {offer.bid_id: number for number, offer in enumerate(winners)}
+
+
+def _delivered(world: World, number: int) -> Pixels | None:
+    """Return what the buyer received for a winner, good or not; None where nothing can be found."""
+    store: Path = world.buyer.store
+    for path in (store / f"{number:05d}.png", store / "refused" / f"{number:05d}.png"):
+        if path.is_file():
+            with Image.open(path) as image:
+                return np.asarray(image.convert("RGB"))
+    return None
+
+
+def _caption(world: World, trade: Trade) -> str:
+    label = int(trade.held.labels[trade.image])
+    name = world.class_names[label] if label >= 0 and world.class_names else ""
+    price = coins(trade.offer.payment)
+    return f"{name}\n{price}" if name else price

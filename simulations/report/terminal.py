@@ -1,0 +1,47 @@
+"""A report as tables for the terminal."""
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from simulations.report.compile import coins
+from simulations.report.model import Report
+
+
+def tables(report: Report) -> Iterator[RenderableType]:
+    """Yield what is worth printing of a report."""
+    outcome = report.outcome
+    table = Table(title=f"{report.scenario['workflow']}, seed {report.seed}", show_header=False, title_justify="left")
+    table.add_column(style="cyan")
+    table.add_column(justify="right")
+    rows = [
+        ("sellers called", str(outcome.sellers)),
+        ("images offered", str(outcome.bids)),
+        ("matching the samples", str(outcome.candidates)),
+        ("selected", str(outcome.selected)),
+        ("delivered", str(outcome.delivered)),
+        ("verified and paid", str(outcome.verified)),
+        ("complaints, of them false", f"{outcome.complaints}, {outcome.upheld}"),
+        ("paid to sellers", coins(outcome.paid_total)),
+        ("commission", coins(outcome.commission)),
+        ("refunded", coins(outcome.refunded_total)),
+        ("penalties", coins(outcome.penalties)),
+        ("budget", coins(outcome.budget)),
+        ("precision", "unknown" if outcome.precision is None else f"{outcome.precision:.1%}"),
+        ("mean matching degree", _number(outcome.quality.matching_degree)),
+        ("diversity (squares)", _number(outcome.quality.diversity)),
+        ("messages", str(sum(flow.messages for flow in report.traffic))),
+        ("bytes", f"{sum(flow.bytes for flow in report.traffic):,}"),
+        ("seconds", f"{report.timings['total']:.1f}"),
+        ("digest", outcome.digest[:16]),
+    ]
+    for row in rows:
+        table.add_row(*row)
+    yield table
+    yield report.summary
+    yield from report.notes
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"
