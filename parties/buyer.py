@@ -118,12 +118,12 @@ class Buyer(Party):
 
     @step("request")
     def request(self, invitation: Invitation) -> SignedRequest:
-        """Step 1: (S, B, Q, Pk)."""
+        """Step 1: (S, B, Q, Pk); of S just what the featurizer looks at."""
         if invitation.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud works with model {invitation.terms.model_id}, this buyer has another")
         key = self._key(invitation.nonce)
         request = PurchaseRequest(
-            samples=tuple(self.samples),
+            samples=tuple(self.featurizer.prepare(sample) for sample in self.samples),
             budget=self.budget,
             quality=self.quality,
             identity=key.public,

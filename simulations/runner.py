@@ -23,7 +23,7 @@ from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.page import write_page
 from simulations.scenario import Scenario
-from simulations.scoring import score, trades
+from simulations.scoring import score
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
 
@@ -90,13 +90,10 @@ def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
-        traded = trades(world, record, featurizer)
-        outcome = score(scenario, world, record, ledger, traded, featurizer)
-        report = compile_report(
-            scenario, world, record, ledger, traded, outcome, cloud_view, log.flows, clock.timings(), featurizer
-        )
+        scored = score(scenario, featurizer, world, record, ledger)
+        report = compile_report(scored, cloud_view, log.flows, clock.timings())
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        write_page(folder / "report.html", report, world, record, traded, featurizer)
+        write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)
     shutil.rmtree(folder / "bought" / "sealed", ignore_errors=True)
     return report

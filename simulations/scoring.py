@@ -64,6 +64,8 @@ class PurchaseOutcome(BaseModel):
     precision : float or None
         Share of the bought images that show a wanted class; None where nothing was bought or nobody
         knows what the pictures show.
+    candidate_precision : float or None
+        The same of the candidates, the paper's Fig. 6.
     recall : float or None
         Share of the wanted images in honest albums that were candidates; None likewise.
     quality : QualityScores
@@ -91,6 +93,7 @@ class PurchaseOutcome(BaseModel):
     penalties: int
     budget: int
     precision: float | None
+    candidate_precision: float | None
     recall: float | None
     quality: QualityScores
     digest: str
@@ -154,22 +157,42 @@ def is_wanted(world: World, held: Held, image: int) -> bool | None:
     return label >= 0 and world.class_names[label] in world.wanted
 
 
+@dataclass(frozen=True)
+class ScoredPurchase:
+    """A purchase that was played, beside the truth about it."""
+
+    scenario: Scenario
+    featurizer: Featurizer
+    world: World
+    record: PurchaseRecord
+    ledger: Ledger
+    trades: list[Trade]
+    outcome: PurchaseOutcome
+
+
 def score(
+    scenario: Scenario, featurizer: Featurizer, world: World, record: PurchaseRecord, ledger: Ledger
+) -> ScoredPurchase:
+    """Put the truth beside each offer and add everything up."""
+    traded = trades(world, record, featurizer)
+    outcome = _outcome(scenario, featurizer, world, record, ledger, traded)
+    return ScoredPurchase(scenario, featurizer, world, record, ledger, traded, outcome)
+
+
+def _outcome(
     scenario: Scenario,
+    featurizer: Featurizer,
     world: World,
     record: PurchaseRecord,
     ledger: Ledger,
     traded: list[Trade],
-    featurizer: Featurizer,
 ) -> PurchaseOutcome:
-    """Add everything up."""
     winners = record.winners
     bought = [trade for trade in traded if trade.offer.paid]
     refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)]
     features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
     square = (2 * featurizer.calibration.reach) ** 2
     degrees = matching_degree(features, record.targets, featurizer.calibration.radius)
-    known = [trade.wanted for trade in bought if trade.wanted is not None]
     stakes = sum(offer.bid.bid.stake for offer in refunded)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
@@ -189,15 +212,21 @@ def score(
         "commission": sum(trade.offer.commission for trade in bought),
         "penalties": stakes + sum(bond(offer, bond_rate) for offer in upheld),
         "budget": world.buyer.budget,
-        "precision": sum(known) / len(known) if known else None,
+        "precision": _precision(bought),
+        "candidate_precision": _precision([trade for trade in traded if trade.offer.candidate]),
         "recall": _recall(world, traded),
         "quality": {
             "quantity": len(bought),
-            "matching_degree": float(degrees.mean()) if bought else None,
+            "matching_degree": round(float(degrees.mean()), 9) if bought else None,
             "diversity": Squares(features, featurizer.calibration.reach).union_area() / square if bought else 0.0,
         },
     }
     return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
+
+
+def _precision(traded: list[Trade]) -> float | None:
+    known = [trade.wanted for trade in traded if trade.wanted is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _recall(world: World, traded: list[Trade]) -> float | None:

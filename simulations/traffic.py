@@ -3,34 +3,26 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import IO
+
+from pydantic import BaseModel, ConfigDict
 
 from protocol.codec import decode
 from protocol.grids import Envelope
 from protocol.messages.base import ProtocolMessage
 
 
-@dataclass(frozen=True)
-class Flow:
-    """All messages of one kind between two roles.
+class Flow(BaseModel):
+    """All messages of one kind from one role to another: how many, and their bytes together."""
 
-    Attributes
-    ----------
-    source, target : str
-        Roles.
-    step, kind : str
-        What was asked, and the message's name.
-    messages, size : int
-        How many, and their bytes together.
-    """
+    model_config = ConfigDict(frozen=True)
 
     source: str
     target: str
     step: str
     kind: str
     messages: int
-    size: int
+    bytes: int
 
 
 class TrafficLog:
@@ -69,7 +61,10 @@ class TrafficLog:
     @property
     def flows(self) -> list[Flow]:
         """All flows, in the order in which they began."""
-        return [Flow(*key, *totals) for key, totals in self._flows.items()]
+        return [
+            Flow(source=source, target=target, step=step, kind=kind, messages=messages, bytes=size)
+            for (source, target, step, kind), (messages, size) in self._flows.items()
+        ]
 
 
 class View:

@@ -12,7 +12,6 @@ from hypothesis import settings
 from parties.buyer import Buyer
 from parties.cloud import Cloud
 from parties.offer import Offer
-from parties.record import PurchaseRecord
 from parties.seller import Seller
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
@@ -20,8 +19,8 @@ from protocol.vault import Vault
 from simulations.featurizers import load_featurizer
 from simulations.play import make_cloud, play
 from simulations.scenario import Scenario
-from simulations.scoring import PurchaseOutcome, Trade, score, trades
-from simulations.world import World, build
+from simulations.scoring import ScoredPurchase, score
+from simulations.world import build
 from strategies.featurizer import Featurizer
 
 torch.set_num_threads(1)
@@ -54,17 +53,12 @@ def featurizer() -> Featurizer:
     return load_featurizer("small")
 
 
-@dataclass
-class Played:
+@dataclass(frozen=True)
+class Played(ScoredPurchase):
     """A purchase that was played, with everything there is to know about it."""
 
-    world: World
     cloud: Cloud
-    ledger: Ledger
-    record: PurchaseRecord
     envelopes: list[Envelope]
-    trades: list[Trade]
-    outcome: PurchaseOutcome
 
     def by_outcome(self, outcome: str) -> list[Offer]:
         return [offer for offer in self.record.offers if offer.outcome == outcome]
@@ -98,9 +92,7 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
         cloud = change_cloud(make_cloud(scenario, featurizer, ledger, Vault(str(tmp_path / "vault"))))
         envelopes: list[Envelope] = []
         record = play(world, cloud, envelopes.append)
-        traded = trades(world, record, featurizer)
-        outcome = score(scenario, world, record, ledger, traded, featurizer)
-        return Played(world, cloud, ledger, record, envelopes, traded, outcome)
+        return Played(**vars(score(scenario, featurizer, world, record, ledger)), cloud=cloud, envelopes=envelopes)
 
     return run
 

@@ -10,32 +10,19 @@ from parties.offer import Offer
 from parties.record import PurchaseRecord
 from parties.settlement import CLOUD, account
 from protocol.flower import FIRST_NODE_ID
-from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Privacy
-from simulations.report.model import Dispute, Learned, PartyAccount, Report, Traffic
-from simulations.scenario import Scenario
-from simulations.scoring import PurchaseOutcome, Trade
+from simulations.report.model import Dispute, Learned, PartyAccount, Report
+from simulations.scoring import PurchaseOutcome, ScoredPurchase, Trade
 from simulations.traffic import Flow, View
 from simulations.world import COIN, World
-from strategies.featurizer import Featurizer
 from strategies.localisation import localise
 
 LIBRARIES = ("parley", "flwr", "torch", "numpy", "numba", "cryptography")
 
 
-def compile_report(
-    scenario: Scenario,
-    world: World,
-    record: PurchaseRecord,
-    ledger: Ledger,
-    traded: list[Trade],
-    outcome: PurchaseOutcome,
-    cloud_view: View,
-    flows: list[Flow],
-    timings: Mapping[str, float],
-    featurizer: Featurizer,
-) -> Report:
+def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], timings: Mapping[str, float]) -> Report:
     """Put everything that is worth saying about a purchase into a report."""
+    scenario, outcome = scored.scenario, scored.outcome
     return Report(
         scenario=scenario.model_dump(mode="json"),
         seed=scenario.seed,
@@ -43,22 +30,12 @@ def compile_report(
         workers=scenario.workers,
         outcome=outcome,
         summary=summary(outcome),
-        traffic=[
-            Traffic(
-                source=flow.source,
-                target=flow.target,
-                step=flow.step,
-                kind=flow.kind,
-                messages=flow.messages,
-                bytes=flow.size,
-            )
-            for flow in flows
-        ],
+        traffic=flows,
         timings={name: round(seconds, 3) for name, seconds in timings.items()},
-        parties=_accounts(world, record, ledger, traded),
-        disputes=_disputes(record),
-        learned=_learned(world, record, traded, cloud_view, featurizer),
-        notes=world.notes,
+        parties=_accounts(scored),
+        disputes=_disputes(scored.record),
+        learned=_learned(scored, cloud_view),
+        notes=scored.world.notes,
         versions={name: _version(name) for name in LIBRARIES},
     )
 
@@ -74,15 +51,26 @@ def coins(amount: int) -> str:
     return f"{'-' if amount < 0 else ''}{abs(amount) // COIN}.{abs(amount) % COIN:02d}"
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> count(1, "image"), count(1200, "image")
+    ('1 image', '1,200 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def summary(outcome: PurchaseOutcome) -> str:
     """Say in one sentence what happened."""
     if outcome.candidates == 0:
-        offered = f"none of the {outcome.bids} images on offer" if outcome.bids else "no image in any album"
+        offered = f"none of {count(outcome.bids, 'image')} on offer" if outcome.bids else "no image in any album"
         return f"Nothing was bought: {offered} matches the samples."
     if outcome.selected == 0:
         return f"Nothing was bought: the budget of {coins(outcome.budget)} is too small for any image that matches."
     text = (
-        f"The buyer got {outcome.verified} images out of {outcome.candidates} that matched, for "
+        f"The buyer got {count(outcome.verified, 'image')} out of {outcome.candidates:,} that matched, for "
         f"{coins(outcome.paid_total + outcome.commission)} of its {coins(outcome.budget)} coins"
     )
     if outcome.precision is not None:
@@ -90,7 +78,7 @@ def summary(outcome: PurchaseOutcome) -> str:
     if outcome.refunded_total:
         text += f"; {coins(outcome.refunded_total)} came back"
     if outcome.upheld:
-        text += f"; {outcome.upheld} complaints were false"
+        text += f"; {count(outcome.upheld, 'complaint')} {'was' if outcome.upheld == 1 else 'were'} false"
     return text + "."
 
 
@@ -99,7 +87,8 @@ def party_name(world: World, node_id: int) -> str:
     return "buyer" if node_id == FIRST_NODE_ID else f"seller-{node_id}"
 
 
-def _accounts(world: World, record: PurchaseRecord, ledger: Ledger, traded: list[Trade]) -> list[PartyAccount]:
+def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:
+    world, record, ledger = scored.world, scored.record, scored.ledger
     balances = ledger.balances()
     deposits = Counter[str]()
     for entry in ledger.entries():
@@ -109,7 +98,7 @@ def _accounts(world: World, record: PurchaseRecord, ledger: Ledger, traded: list
     for offer in record.offers:
         offers.setdefault(offer.seller, []).append(offer)
     costs = Counter[int]()
-    for trade in traded:
+    for trade in scored.trades:
         if trade.offer.paid:
             costs[trade.offer.seller] += trade.held.party.costs[trade.image]
     failures: dict[int, list[str]] = {}
@@ -151,16 +140,13 @@ def _disputes(record: PurchaseRecord) -> list[Dispute]:
     ]
 
 
-def _learned(
-    world: World, record: PurchaseRecord, traded: list[Trade], cloud_view: View, featurizer: Featurizer
-) -> list[Learned]:
+def _learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
+    record, traded = scored.record, scored.trades
     bought = sum(trade.offer.paid for trade in traded)
     opened = sum(trade.offer.receipt is not None for trade in traded)
     disputed = sum(trade.offer.verdict is not None for trade in traded)
     lines = [
-        Learned(
-            observer="sellers", what="the buyer's samples", detail=f"all {len(world.samples)}, as 64 x 64 pictures"
-        ),
+        Learned(observer="sellers", what="the buyer's samples", detail=f"all {len(scored.world.samples)}, at 64 x 64"),
         Learned(observer="sellers", what="the buyer's budget, quality and name", detail="nothing"),
         Learned(observer="sellers", what="other sellers' bids", detail="nothing"),
         Learned(
@@ -171,20 +157,22 @@ def _learned(
             what="sellers' names",
             detail="none: each image came under a key of its own, so not even which ones share a seller",
         ),
-        Learned(observer="buyer", what="prices", detail=f"of the {len(record.winners)} images that won"),
+        Learned(observer="buyer", what="prices", detail=f"of {count(len(record.winners), 'image')} that won"),
         Learned(observer="cloud", what="pictures", detail=f"{disputed} (only those in dispute), and the samples"),
-        Learned(observer="cloud", what="prices, and who offers them", detail=f"all {len(record.offers)}"),
+        Learned(
+            observer="cloud", what="prices, and who offers them", detail=f"of {count(len(record.offers), 'offer')}"
+        ),
     ]
-    return [*lines, _localisation(record, traded, cloud_view, featurizer)]
+    return [*lines, _localisation(record, traded, cloud_view)]
 
 
-def _localisation(record: PurchaseRecord, traded: list[Trade], view: View, featurizer: Featurizer) -> Learned:
+def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Learned:
     """Measure how well the cloud can place images in the feature plane, by attacking its own view."""
     what = "features of images on offer"
     if record.call is None or not traded:
         return Learned(observer="cloud", what=what, detail="nothing: there was no bid")
     if record.call.terms.privacy is Privacy.LEVEL1:
-        return Learned(observer="cloud", what=what, detail=f"all {len(traded)}, exactly (level 1)")
+        return Learned(observer="cloud", what=what, detail=f"all {len(traded):,}, exactly (level 1)")
     points = {
         bid.bid.pseudonym: bid.bid.signature_points
         for _, message in view.received
@@ -194,12 +182,12 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View, featu
     signatures = np.array([points[trade.offer.bid.bid.pseudonym] for trade in traded], dtype=np.uint16)
     guesses = localise(signatures, record.call.salt, record.call.terms.reach)
     errors = np.linalg.norm(guesses - np.array([trade.feature for trade in traded]), axis=1)
-    radius = featurizer.calibration.radius
+    radius = record.call.terms.radius
     return Learned(
         observer="cloud",
         what=what,
         detail=(
-            f"{len(traded)} by their signatures: the localisation attack places them to within "
+            f"{len(traded):,} by their signatures: the localisation attack places them to within "
             f"{np.median(errors):.0f} lattice units (median; 95 % within {np.quantile(errors, 0.95):.0f}), "
             f"{np.median(errors) / radius:.1%} of R. Level 2 blurs features, it does not hide them."
         ),

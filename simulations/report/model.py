@@ -5,22 +5,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from simulations.scoring import PurchaseOutcome
+from simulations.traffic import Flow
 
 SCHEMA_VERSION = 1
 """Raised with every change of the schema that a reader could notice."""
-
-
-class Traffic(BaseModel):
-    """All messages of one kind from one role to another: how many, and their bytes together."""
-
-    model_config = ConfigDict(frozen=True)
-
-    source: str
-    target: str
-    step: str
-    kind: str
-    messages: int
-    bytes: int
 
 
 class PartyAccount(BaseModel):
@@ -92,7 +80,7 @@ class Report(BaseModel):
         The result.
     summary : str
         One sentence on what happened.
-    traffic : list of Traffic
+    traffic : list of Flow
         Message flows in the order in which they began.
     timings : dict of str to float
         Wall seconds per step, and ``total``.
@@ -117,7 +105,7 @@ class Report(BaseModel):
     workers: int
     outcome: PurchaseOutcome
     summary: str
-    traffic: list[Traffic]
+    traffic: list[Flow]
     timings: dict[str, float]
     parties: list[PartyAccount]
     disputes: list[Dispute]

@@ -26,9 +26,8 @@ from simulations.report.money import (
 from simulations.report.pictures import bought_sheet, refused_sheet, wanted_sheet
 from simulations.report.plots import Plot, close_up, feature_plane, payments
 from simulations.report.sequence import sequence
-from simulations.scoring import Trade
-from simulations.world import World
-from strategies.featurizer import Calibration, Featurizer
+from simulations.scoring import ScoredPurchase, Trade
+from strategies.featurizer import Calibration
 from strategies.matching import nearest_distance
 from strategies.selection import DEFAULT_MECHANISMS
 from strategies.signatures import centroids
@@ -37,9 +36,7 @@ ROWS = 200
 """Rows of a long table that is folded away."""
 
 
-def write_page(
-    path: Path, report: Report, world: World, record: PurchaseRecord, traded: list[Trade], featurizer: Featurizer
-) -> None:
+def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
     """Write the page of a finished purchase.
 
     Parameters
@@ -48,15 +45,10 @@ def write_page(
         The file.
     report : Report
         What is said in numbers.
-    world : World
-        Pictures and the truth about them. What was delivered is read from the buyer's store.
-    record : PurchaseRecord
-        Offers, winners and verdicts.
-    traded : list of Trade
-        The offers beside the truth, in the order of `record.offers`.
-    featurizer : Featurizer
-        For its calibration.
+    scored : ScoredPurchase
+        Offers, pictures and the truth about them. What was delivered is read from the buyer's store.
     """
+    world, record, traded, featurizer = scored.world, scored.record, scored.trades, scored.featurizer
     page = _template().render(
         report=report,
         outcome=report.outcome,

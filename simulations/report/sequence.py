@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from parties.purchase import STEPS
 from protocol.messages.purchase import Privacy
-from simulations.report.model import Report, Traffic
+from simulations.report.model import Report
+from simulations.traffic import Flow
 
 BUYER, CLOUD, SELLERS = "buyer", "cloud", "seller"
 
@@ -127,7 +128,7 @@ def sequence(report: Report) -> list[Step]:
     return steps
 
 
-def _said(flow: Traffic, report: Report) -> tuple[int, str]:
+def _said(flow: Flow, report: Report) -> tuple[int, str]:
     if flow.kind == "Bids" and report.scenario["cloud"]["privacy"] == Privacy.LEVEL1:
         return 4, "features, promises, prices, stakes"
     if flow.kind in _SAID:
@@ -136,7 +137,7 @@ def _said(flow: Traffic, report: Report) -> tuple[int, str]:
     return _ANSWERED.get(flow.step, len(STEPS)), says
 
 
-def _arrow(flow: Traffic, says: str) -> Arrow:
+def _arrow(flow: Flow, says: str) -> Arrow:
     return Arrow(
         rightwards=flow.source == BUYER or flow.target == SELLERS,
         role=flow.source,

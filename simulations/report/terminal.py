@@ -28,7 +28,8 @@ def tables(report: Report) -> Iterator[RenderableType]:
         ("refunded", coins(outcome.refunded_total)),
         ("penalties", coins(outcome.penalties)),
         ("budget", coins(outcome.budget)),
-        ("precision", "unknown" if outcome.precision is None else f"{outcome.precision:.1%}"),
+        ("precision of what matched", _share(outcome.candidate_precision)),
+        ("precision of what was bought", _share(outcome.precision)),
         ("mean matching degree", _number(outcome.quality.matching_degree)),
         ("diversity (squares)", _number(outcome.quality.diversity)),
         ("messages", str(sum(flow.messages for flow in report.traffic))),
@@ -41,6 +42,10 @@ def tables(report: Report) -> Iterator[RenderableType]:
     yield table
     yield report.summary
     yield from report.notes
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1%}"
 
 
 def _number(value: float | None) -> str:

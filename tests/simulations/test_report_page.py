@@ -25,7 +25,6 @@ from simulations.report.pictures import THUMBNAIL, thumbnail
 from simulations.report.sequence import sequence
 from simulations.scenario import Scenario
 from simulations.traffic import TrafficLog, View
-from strategies.featurizer import Featurizer
 
 SECTIONS = ("how", "messages", "plane", "pictures", "money", "disputes", "learned", "time", "words", "again")
 VOID = {"meta", "img", "br"}
@@ -71,24 +70,13 @@ class Outline(HTMLParser):
         self.text[section] = f"{self.text.get(section, '')} {data}"
 
 
-def told(played: Played, scenario: Scenario, featurizer: Featurizer, **changes: Any) -> Report:
+def told(played: Played, **changes: Any) -> Report:
     """The report of a purchase that was played, with some of its parts changed."""
     log, view = TrafficLog(io.StringIO(), party_names(played.world)), View(SERVER_NODE_ID, Bids)
     for envelope in played.envelopes:
         log.observe(envelope)
         view.observe(envelope)
-    report = compile_report(
-        scenario,
-        played.world,
-        played.record,
-        played.ledger,
-        played.trades,
-        played.outcome,
-        view,
-        log.flows,
-        {"request": 0.25, "payout": 0.5, "total": 0.75},
-        featurizer,
-    )
+    report = compile_report(played, view, log.flows, {"request": 0.25, "payout": 0.5, "total": 0.75})
     return report.model_copy(update=changes)
 
 
@@ -96,16 +84,16 @@ Write = Callable[..., tuple[str, Report, Played]]
 
 
 @pytest.fixture
-def write(play_purchase: Play, tmp_path: Path, featurizer: Featurizer) -> Write:
+def write(play_purchase: Play, tmp_path: Path) -> Write:
     """Play a scenario and write its page; parts of the world and of the report may be changed in between."""
 
     def page(
         scenario: Scenario, change: Callable[[Played], Played] = lambda played: played, **changes: Any
     ) -> tuple[str, Report, Played]:
         played = change(play_purchase(scenario))
-        report = told(played, scenario, featurizer, **changes)
+        report = told(played, **changes)
         path = tmp_path / "report.html"
-        write_page(path, report, played.world, played.record, played.trades, featurizer)
+        write_page(path, report, played)
         return path.read_text(encoding="utf-8"), report, played
 
     return page
@@ -237,9 +225,9 @@ class TestPage:
         assert "<img src=x" not in page
         assert page.count("&lt;script&gt;") >= 12
 
-    def test_the_same_report_gives_the_same_page(self, write: Write, tmp_path: Path, featurizer: Featurizer) -> None:
+    def test_the_same_report_gives_the_same_page(self, write: Write, tmp_path: Path) -> None:
         first, report, played = write(small())
-        write_page(tmp_path / "again.html", report, played.world, played.record, played.trades, featurizer)
+        write_page(tmp_path / "again.html", report, played)
         assert (tmp_path / "again.html").read_text(encoding="utf-8") == first
 
     def test_a_crowd_of_offers_is_thinned_out_and_says_so(self, write: Write) -> None:
