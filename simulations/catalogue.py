@@ -15,7 +15,9 @@ def catalogue() -> dict[str, dict[str, str]]:
     return {
         "scenarios": packaged(),
         "workflows": WORKFLOWS,
-        "mechanisms": {name: info.description for name, info in MECHANISMS.items()},
+        "mechanisms": {
+            name: f"{', '.join(sorted(info.qualities))}: {info.description}" for name, info in MECHANISMS.items()
+        },
         "data sets": {name: info.description for name, info in DATASETS.items()},
         "featurizers": {name: info.description for name, info in FEATURIZERS.items()},
         "adversaries": {name: f"{kind.role}: {summary(kind)}" for name, kind in ADVERSARIES.items()},

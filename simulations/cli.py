@@ -68,12 +68,10 @@ def list_all() -> None:
     """List scenarios, workflows, mechanisms, data sets, featurizers and adversaries."""
     from simulations.catalogue import catalogue
 
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for group, entries in catalogue().items():
-        table.add_row(f"[bold]{group}[/bold]", "")
+        typer.secho(group, bold=True)
         for name, line in entries.items():
-            table.add_row(f"  {name}", line)
-    Console().print(table)
+            typer.echo(f"  {name:<26}{line}")
 
 
 @app.command("init")
