@@ -34,6 +34,7 @@ from protocol.messages.purchase import (
     Statement,
     VerificationCall,
 )
+from simulations.report.compile import summary
 
 
 def check_money(played: Played) -> None:
@@ -126,10 +127,12 @@ class TestNothingToBuy:
         assert played.outcome.selected == played.outcome.paid_total == 0
 
     def test_nothing_matches(self, play_purchase: Play) -> None:
-        played = play_purchase(small(sellers={"noise": 1.0, "count": 3, "album": {"images": 1}}))
+        lonely = {"noise": 1.0, "count": 2, "album": {"images": 1}}
+        played = play_purchase(small(dataset="digits", sellers=lonely, buyer={"samples": {"count": 1, "classes": 1}}))
         check_money(played)
-        if played.outcome.candidates == 0:
-            assert played.outcome.selected == 0
+        assert played.outcome.bids == played.outcome.candidates == played.outcome.selected == 0
+        assert played.outcome.precision is None
+        assert summary(played.outcome) == "Nothing was bought: no image in any album matches the samples."
 
 
 class Raises(Seller):
