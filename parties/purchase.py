@@ -190,11 +190,12 @@ class Purchase:
         offers = record.offers
         prices = np.array([offer.bid.bid.price for offer in offers], dtype=np.int64)
         keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
+        budget = min(record.request.budget, self.cloud.ledger.balance(self._buyer_account))
         selection = select(
             Offers(*columns(offers, terms.signature_size), prices),
             record.targets,
             quality=record.request.quality,
-            budget=record.request.budget * 1_000_000 // (1_000_000 + terms.commission),
+            budget=budget * 1_000_000 // (1_000_000 + terms.commission),
             radius=terms.radius,
             reach=terms.reach,
             ranks=tie_ranks(self._tie_seed(self._id), keys),

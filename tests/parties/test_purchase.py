@@ -357,6 +357,16 @@ class TestBuyersThatFail:
         check_money(played)
         assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
 
+    def test_a_budget_that_is_not_there_is_not_spent(self, play_purchase: Play) -> None:
+        class Boasts(Buyer):
+            def request(self, invitation: Invitation) -> SignedRequest:
+                self.budget = 100 * 10_000
+                return super().request(invitation)
+
+        played = play_purchase(small(sellers={"deposit": 50.0}), buyer=Boasts)
+        assert played.outcome.paid_total + played.outcome.commission <= played.cloud.deposits["buyer"]
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
+
     def test_a_payment_of_another_amount_is_none(self, play_purchase: Play) -> None:
         class Haggles(Buyer):
             def pay(self, invoice: Invoice) -> SignedPayment:
