@@ -171,7 +171,9 @@ class _Portrait:
         return canvas.pixels
 
     def _skin_colour(self) -> Tensor:
-        tanned = _mix(_LIGHT, _DARK, self.build.skin)
+        colours = ("Black_Hair", "Brown_Hair", "Gray_Hair", "Bald")
+        dark = sum((self.has[name] for name in colours), torch.zeros_like(self.old))  # not blond or red
+        tanned = _mix(_LIGHT, _DARK, self.build.skin * (0.35 + 0.65 * dark))
         return _mix(tanned, _PALE, self.has["Pale_Skin"] * (0.9 + 0.1 * self.build.skin))
 
     def _hair_colour(self) -> Tensor:

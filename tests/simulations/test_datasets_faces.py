@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import Play, small
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -184,3 +185,9 @@ class TestStock:
             pixels = [thumbnails(np.stack([album[index] for index in range(6)])) for album, _ in dealt]
             spreads[one_person] = np.mean([each[:, 336:432].std(0).mean() for each in pixels])
         assert spreads[True] < spreads[False]
+
+
+def test_a_purchase_of_faces(play_purchase: Play) -> None:
+    played = play_purchase(small(dataset="faces", sellers={"album": {"partition": "person"}}))
+    assert played.record.offers
+    assert played.world.class_names == CLASSES
