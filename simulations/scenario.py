@@ -52,6 +52,16 @@ class AlbumSection(Section):
         (1, 20), description="pictures per seller: a number, or a range [least, most] to draw from"
     )
     classes: Annotated[int, Ge(1)] = Field(2, description="classes of the data set that one seller has pictures of")
+    partition: Literal["classes", "dirichlet", "person"] = Field(
+        "classes",
+        description="classes: a few per seller; dirichlet: in unlike shares; person: several pictures of one person",
+    )
+    alpha: Annotated[float, Ge(0.01), Le(1e6)] = Field(
+        0.5, description="for dirichlet: near 0 all pictures of a seller are of one class, large: of every class alike"
+    )
+    skew: Annotated[float, Ge(0), Le(10)] = Field(
+        0.0, description="an album holds s pictures with a probability like s^-skew: 0 is uniform, 1.5 makes most small"
+    )
     folder: str | None = Field(None, description="my own pictures instead, dealt out to the sellers")
 
     @property
@@ -109,7 +119,12 @@ class Scenario(Section):
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = Field(7, description="the same seed gives the same outcome")
     grid: Literal["local"] = Field("local", description="where the parties run: in this process")
     workers: Annotated[int, Ge(1), Le(1)] = Field(1, description="processes that share the work")
-    dataset: Literal["pets", "digits"] = Field("pets", description="pictures to trade; `parley list` names them")
+    dataset: Literal["pets", "faces", "digits", "imagenet", "celeba", "stl10", "oxford_pets", "cifar10"] = Field(
+        "pets", description="pictures to trade; `parley list` names them"
+    )
+    data_root: str | None = Field(
+        None, description="folder of the torchvision data sets; null: ~/.cache/parley/data, downloaded there if need be"
+    )
     cloud: CloudSection = CloudSection()
     buyer: BuyerSection = BuyerSection()
     sellers: SellersSection = SellersSection()

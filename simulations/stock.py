@@ -1,18 +1,23 @@
 """Where albums' pictures come from: painted as many as wanted, or dealt from a finite pile, each once."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parties.album import Album, Pixels
-from simulations.datasets import digits, pets
+from simulations.datasets import digits, faces, people, pets, published
 from simulations.datasets.folder import FolderImages
 from simulations.seeding import generator, torch_generator
 
 UNLABELLED = -1
 """The label of a picture of which nobody has said what it shows."""
+
+
+Dealt = list[tuple[Album, NDArray[np.int64]]]
+"""An album and the labels of its pictures, per seller."""
 
 
 class Stock(Protocol):
@@ -22,18 +27,25 @@ class Stock(Protocol):
     ----------
     class_names : tuple of str
         What the classes are called; empty where pictures are unlabelled.
+    shows_persons : bool
+        Whether it is known whom the pictures show.
     """
 
     class_names: tuple[str, ...]
+    shows_persons: bool
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
         """Return one picture per wanted class and the labels of those there were; fewer when the pile runs out."""
 
+    def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
+        """Fill one album per array of wanted classes; with `one_person`, all pictures of an album show the same one."""
 
-class PaintedStock:
+
+class PaintedPets:
     """Breeds of pets, painted on demand."""
 
     class_names = pets.BREEDS
+    shows_persons = False
 
     def __init__(self, seed: int, size: int = 64) -> None:
         self._seed = seed
@@ -42,6 +54,61 @@ class PaintedStock:
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
         """Paint one picture per class; other purposes get other pictures."""
         return list(pets.draw(classes, self._size, torch_generator(self._seed, "paint", purpose))), classes
+
+    def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
+        """Paint all albums in one batch."""
+        pictures, labels = self.take(np.concatenate(albums), "albums")
+        return _split(pictures, labels, albums)
+
+
+class PaintedFaces:
+    """Faces, painted on demand; the classes are `people.CLASSES`."""
+
+    class_names = people.CLASSES
+    shows_persons = True
+
+    def __init__(self, seed: int, size: int = 64) -> None:
+        self._seed = seed
+        self._size = size
+
+    def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
+        """Paint one person per class; other purposes get other people."""
+        return self._paint(classes, self._find(classes, purpose), purpose), classes
+
+    def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
+        """Paint all albums in one batch; an album of one person is of the class of its first picture."""
+        classes, sizes = np.concatenate(albums), [len(album) for album in albums]
+        if one_person:
+            classes = np.repeat([album[0] for album in albums], sizes)
+            persons = np.repeat(self._find(np.array([album[0] for album in albums]), "albums"), sizes)
+        else:
+            persons = self._find(classes, "albums")
+        return _split(self._paint(classes, persons, "albums"), classes, albums)
+
+    def _find(self, classes: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
+        """Find a person of the right sex and age for each class, each another one."""
+        draws = generator(self._seed, "people", purpose)
+        persons = np.empty(len(classes), dtype=np.int64)
+        missing = np.arange(len(classes))
+        while len(missing):
+            persons[missing] = draws.integers(2**62, size=len(missing))
+            found = people.classify(people.look(persons[missing], torch_generator(0)))
+            missing = missing[found // 2 != classes[missing] // 2]
+        return persons
+
+    def _paint(self, classes: NDArray[np.int64], persons: NDArray[np.int64], purpose: str) -> list[Pixels]:
+        draws = torch_generator(self._seed, "paint", purpose)
+        looks = people.look(persons, draws)
+        looks[:, people.ATTRIBUTES.index("Eyeglasses")] = classes % 2 == 1  # anybody can put on glasses
+        return list(faces.paint(persons, looks, self._size, draws))
+
+
+def _split(pictures: Album, labels: NDArray[np.int64], albums: Sequence[NDArray[np.int64]]) -> Dealt:
+    ends = np.cumsum([len(album) for album in albums]).tolist()
+    return [
+        ([pictures[index] for index in range(end - len(album), end)], labels[end - len(album) : end])
+        for end, album in zip(ends, albums, strict=True)
+    ]
 
 
 class Pile:
@@ -57,11 +124,22 @@ class Pile:
         Names of the classes.
     seed : int
         Shuffles the pile.
+    persons : (n,) int64 or None
+        Whom they show, where this is known.
     """
 
-    def __init__(self, pictures: Album, labels: NDArray[np.int64], class_names: tuple[str, ...], seed: int) -> None:
+    def __init__(
+        self,
+        pictures: Album,
+        labels: NDArray[np.int64],
+        class_names: tuple[str, ...],
+        seed: int,
+        persons: NDArray[np.int64] | None = None,
+    ) -> None:
         self.class_names = class_names
+        self.shows_persons = persons is not None
         self._pictures = pictures
+        self._persons = persons
         order = generator(seed, "pile").permutation(len(labels))
         self._left = {int(label): list(order[labels[order] == label]) for label in np.unique(labels)}
 
@@ -72,10 +150,27 @@ class Pile:
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
         """Take pictures off the pile, class by class; a class that has run out is skipped."""
-        taken = [(self._left[label].pop(), label) for label in classes.tolist() if self._left.get(label)]
-        return Chosen(self._pictures, [index for index, _ in taken]), np.array(
-            [label for _, label in taken], dtype=np.int64
-        )
+        return self._album([(self._left[label].pop(), label) for label in classes.tolist() if self._left.get(label)])
+
+    def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
+        """Fill the albums one after the other."""
+        fill = self._take_person if one_person else lambda wanted: self.take(wanted, "albums")
+        return [fill(wanted) for wanted in albums]
+
+    def _take_person(self, classes: NDArray[np.int64]) -> tuple[Album, NDArray[np.int64]]:
+        """Take pictures of whom the topmost one of the class shows; its others of this person go to nobody."""
+        label = int(classes[0])
+        left = self._left.get(label)
+        if not left or self._persons is None:
+            return self._album([])
+        person = self._persons[left[-1]]
+        same = [index for index in left if self._persons[index] == person]
+        self._left[label] = [index for index in left if self._persons[index] != person]
+        return self._album([(index, label) for index in same[: len(classes)]])
+
+    def _album(self, taken: list[tuple[int, int]]) -> tuple[Album, NDArray[np.int64]]:
+        labels = np.array([label for _, label in taken], dtype=np.int64)
+        return Chosen(self._pictures, [index for index, _ in taken]), labels
 
 
 class Chosen:
@@ -92,12 +187,32 @@ class Chosen:
         return self._album[int(self._indices[index])]
 
 
-def stock(dataset: str, seed: int) -> Stock:
-    """Return a data set's pictures that may be traded; never one that a featurizer was trained on."""
+def stock(dataset: str, seed: int, root: Path | None = None) -> Stock:
+    """Return a data set's pictures that may be traded; never one that a featurizer was trained on.
+
+    Parameters
+    ----------
+    dataset : str
+        A key of `DATASETS` other than "folder".
+    seed : int
+        Draws what is painted, or shuffles what there is.
+    root : Path or None
+        The folder of published data sets; None for the default one.
+
+    Raises
+    ------
+    BadInput
+        When a published data set is neither there nor to be had.
+    """
     if dataset == "pets":
-        return PaintedStock(seed)
-    images, labels = digits.read("traded")
-    return Pile(list(images), labels, digits.CLASSES, seed)
+        return PaintedPets(seed)
+    if dataset == "faces":
+        return PaintedFaces(seed)
+    if dataset == "digits":
+        images, labels = digits.read("traded")
+        return Pile(list(images), labels, digits.CLASSES, seed)
+    photographs = published.read(dataset, root)
+    return Pile(photographs.pictures, photographs.labels, photographs.class_names, seed, photographs.persons)
 
 
 def folder_pile(folder: FolderImages, seed: int) -> Pile:

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.adversaries import ADVERSARIES
-from parties.album import Album, Pixels
+from parties.album import Pixels
 from parties.buyer import Buyer
 from parties.seller import Seller
 from simulations.datasets.folder import FolderImages, read_folder
 from simulations.errors import BadInput, BadScenario
-from simulations.scenario import PriceSection, Scenario
+from simulations.partition import album_sizes, by_classes, by_dirichlet, by_person
+from simulations.scenario import AlbumSection, PriceSection, Scenario
 from simulations.seeding import generator, secret
-from simulations.stock import Pile, Stock, folder_pile, stock
+from simulations.stock import UNLABELLED, Pile, Stock, folder_pile, stock
 from strategies.featurizer import Featurizer
 
 COIN = 100
@@ -91,9 +92,9 @@ def build(scenario: Scenario, featurizer: Featurizer, store: Path) -> World:
     Raises
     ------
     BadInput
-        When a folder cannot be used.
+        When a folder or a data set cannot be used.
     BadScenario
-        When the scenario wants more classes than there are.
+        When the scenario wants more classes than there are, or albums of persons whom nobody knows.
     """
     notes: list[str] = []
     supply = _supply(scenario, notes)
@@ -120,9 +121,13 @@ def build(scenario: Scenario, featurizer: Featurizer, store: Path) -> World:
 def _supply(scenario: Scenario, notes: list[str]) -> Stock:
     folder = scenario.sellers.album.folder
     if folder is None:
-        return stock(scenario.dataset, scenario.seed)
+        return _stock(scenario)
     pictures = _read(folder, "sellers.album.folder", notes)
     return folder_pile(pictures, scenario.seed)
+
+
+def _stock(scenario: Scenario) -> Stock:
+    return stock(scenario.dataset, scenario.seed, Path(scenario.data_root) if scenario.data_root else None)
 
 
 def _read(folder: str, key: str, notes: list[str]) -> FolderImages:
@@ -142,7 +147,7 @@ def _samples(scenario: Scenario, supply: Stock, notes: list[str]) -> tuple[list[
         named = {label for label in pictures.labels if label is not None}
         known = bool(named) and None not in pictures.labels and named <= set(supply.class_names)
         return [pictures[index] for index in range(len(pictures))], frozenset(named) if known else None
-    source = stock(scenario.dataset, scenario.seed) if scenario.sellers.album.folder else supply
+    source = _stock(scenario) if scenario.sellers.album.folder else supply
     names = source.class_names
     if wish.classes > len(names):
         raise BadScenario(f"buyer.samples.classes: {wish.classes} classes are wanted and there are {len(names)}")
@@ -157,16 +162,19 @@ def _sellers(
 ) -> Iterator[Held]:
     section = scenario.sellers
     draws = generator(scenario.seed, "sellers")
-    least, most = section.album.range
-    sizes = draws.integers(least, most + 1, section.count)
+    one_person = section.album.partition == "person"
+    if one_person and not supply.shows_persons:
+        raise BadScenario(
+            "sellers.album.partition: person needs pictures of known persons: set dataset to faces or celeba"
+        )
+    sizes = album_sizes(section.count, *section.album.range, section.album.skew, draws)
     noise = _share(section.noise, section.count, draws)
     cheats = _cheats(scenario, draws)
     classes = [
-        _classes(supply, wanted, int(size), section.album.classes, bool(noisy), draws)
+        _classes(supply, wanted, int(size), section.album, bool(noisy), draws)
         for size, noisy in zip(sizes, noise, strict=True)
     ]
-    albums = _deal(supply, classes)
-    for index, (album, labels) in enumerate(albums):
+    for index, (album, labels) in enumerate(supply.deal(classes, one_person)):
         if len(album) == 0:
             continue
         role = cast(type[Seller], ADVERSARIES[cheats[index]]) if index in cheats else Seller
@@ -198,30 +206,22 @@ def _classes(
     supply: Stock,
     wanted: frozenset[str] | None,
     size: int,
-    variety: int,
+    section: AlbumSection,
     noisy: bool,
     draws: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draw the class of each picture of one album: wanted ones, or, of a noise seller, others (section VI.C)."""
     names = supply.class_names
     if not names:
-        return np.full(size, -1, dtype=np.int64)
+        return np.full(size, UNLABELLED, dtype=np.int64)
     asked = [index for index, name in enumerate(names) if wanted is not None and name in wanted]
     other = [index for index in range(len(names)) if index not in asked]
-    held = (other if noisy else asked) or list(range(len(names)))
-    return draws.choice(draws.permutation(held)[:variety], size).astype(np.int64)
-
-
-def _deal(supply: Stock, classes: list[NDArray[np.int64]]) -> list[tuple[Album, NDArray[np.int64]]]:
-    """Fill all albums; painted pictures are drawn in one batch."""
-    if isinstance(supply, Pile):
-        return [supply.take(wanted, f"album {index}") for index, wanted in enumerate(classes)]
-    pictures, labels = supply.take(np.concatenate(classes), "albums")
-    ends = np.cumsum([len(wanted) for wanted in classes])
-    return [
-        ([pictures[index] for index in range(end - len(wanted), end)], labels[end - len(wanted) : end])
-        for end, wanted in zip(ends.tolist(), classes, strict=True)
-    ]
+    held = np.array((other if noisy else asked) or list(range(len(names))), dtype=np.int64)
+    if section.partition == "dirichlet":
+        return by_dirichlet(held, size, section.alpha, draws)
+    if section.partition == "person":
+        return by_person(held, size, draws)
+    return by_classes(held, size, section.classes, draws)
 
 
 def _prices(section: PriceSection, count: int, draws: np.random.Generator) -> list[int]:

@@ -48,18 +48,28 @@ class Canvas:
         *,
         soft: float = 1.0,
         rough: Scalar = 0.0,
+        above: Scalar = math.inf,
+        below: Scalar = -math.inf,
     ) -> None:
-        """Paint an ellipse whose edge is `soft` pixels wide and frayed by `rough` times the grain."""
-        rows, (cx, cy, rx, ry, rough) = self._visible(opacity, *centre, *radii, rough)
+        """Paint an ellipse whose edge is `soft` pixels wide and frayed by `rough` times the grain.
+
+        Only what lies above one height and below another is painted.
+        """
+        rows, (cx, cy, rx, ry, rough, above, below) = self._visible(opacity, *centre, *radii, rough, above, below)
         if not len(rows):
             return
         reach = 1 + float(rough.max()) + 2 * soft / self._size
-        x, y, window = self._window(cx - rx * reach, cx + rx * reach, cy - ry * reach, cy + ry * reach)
+        top, bottom = torch.maximum(cy - ry * reach, below), torch.minimum(cy + ry * reach, above)
+        x, y, window = self._window(cx - rx * reach, cx + rx * reach, top, bottom)
         distance = ((y - cy) / ry).square() + ((x - cx) / rx).square()
         if float(rough.max()) > 0:
             distance += rough * self._grain[:, *window][rows]
         edge = torch.minimum(rx, ry) * (self._size / 4 / soft)
-        self._paint(rows, window, ((1 - distance) * edge + 0.5).clamp_(0, 1), colour, opacity)
+        mask = ((1 - distance) * edge + 0.5).clamp_(0, 1)
+        for inside in (above - y, y - below):
+            if math.isfinite(float(inside.max())):
+                mask = mask * (inside * (self._size / 2) + 0.5).clamp_(0, 1)
+        self._paint(rows, window, mask, colour, opacity)
 
     def triangle(
         self, a: Point, b: Point, c: Point, colour: Tensor, opacity: Scalar = 1.0, *, soft: float = 1.0

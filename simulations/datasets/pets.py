@@ -8,17 +8,16 @@ Public and traded portraits can never coincide: their backgrounds and fur are cu
 seed of one split paints a picture of the other.
 """
 
-import math
 from dataclasses import astuple, fields
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from simulations.datasets.breeds import BLACK, BREEDS, CATS, DOGS, WHITE, Breed
 from simulations.datasets.drawing import Canvas, textures
+from simulations.datasets.scene import background, lit, posed
 from simulations.datasets.split import Split
 
 __all__ = ["BREEDS", "draw"]
@@ -114,10 +113,10 @@ def _portraits(breeds: Tensor, size: int, generator: torch.Generator, texture_se
     traits = _individuals(breeds, generator)
     grain = textures(count, size, 0.6, texture_seed, generator)
     animal = _Animal(traits, breeds < len(CATS), grain, textures(count, size, 1.0, texture_seed, generator), generator)
-    figure = _posed(animal.paint(size), generator)
-    scene = _background(count, size, texture_seed, generator)
+    figure = posed(animal.paint(size), generator)
+    scene = background(count, size, texture_seed, generator)
     picture = scene.mul_(1 - figure[:, 3:]).add_(figure[:, :3])
-    return _lit(picture, grain, generator)
+    return lit(picture, grain, generator)
 
 
 class _Animal:
@@ -272,41 +271,3 @@ class _Animal:
         half = 0.055 + 0.035 * self.dog
         canvas.ellipse((x, low - 0.01), (half, half * 0.72), nose)
         canvas.stroke((x, low), mouth, 0.02, _BLACK, 0.7)
-
-
-def _posed(figure: Tensor, generator: torch.Generator) -> Tensor:
-    """Tilt, scale, mirror and move each painted animal."""
-    count = len(figure)
-    uniform = torch.rand(5, count, generator=generator)
-    angle = (uniform[0] - 0.5) * math.radians(40)
-    zoom = 1 / (0.85 + 0.40 * uniform[1])
-    mirror = torch.where(uniform[2] < 0.5, -1.0, 1.0)
-    shift = (uniform[3:] - 0.5) * 0.4
-    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    rows = torch.stack([cos * mirror, -sin * mirror, shift[0], sin, cos, shift[1]], 1)
-    grid = F.affine_grid(rows.reshape(count, 2, 3), list(figure.shape), align_corners=False)
-    return F.grid_sample(figure, grid, padding_mode="border", align_corners=False)
-
-
-def _background(count: int, size: int, texture_seed: int, generator: torch.Generator) -> Tensor:
-    """Return a wall above a floor (or a sky above a meadow) out of focus."""
-    colours = torch.rand(count, 2, 1, generator=generator) * 0.5 + 0.3
-    colours = colours + (torch.rand(count, 2, 3, generator=generator) - 0.5) * 0.3
-    horizon = (torch.rand(count, 1, 1, 1, generator=generator) - 0.3) * 1.2
-    axis = (torch.arange(size) + 0.5) / size * 2 - 1
-    texture = textures(count, size, 1.6, texture_seed, generator)[:, None]
-    floor = ((axis[None, None, :, None] - horizon) * 3 + 0.5 + 0.3 * texture).clamp(0, 1)
-    upper, lower = colours[:, 0, :, None, None], colours[:, 1, :, None, None]
-    return torch.lerp(upper, lower, floor).add_(0.08 * texture).clamp_(0, 1)
-
-
-def _lit(picture: Tensor, grain: Tensor, generator: torch.Generator) -> Tensor:
-    """Light the scene from one side, with its own exposure, white balance and a sensor's noise."""
-    count, _, _, size = picture.shape
-    axis = (torch.arange(size) + 0.5) / size * 2 - 1
-    exposure = 0.78 + 0.44 * torch.rand(count, 1, 1, 1, generator=generator)
-    balance = 1 + 0.035 * torch.randn(count, 3, 1, 1, generator=generator)
-    slope = (torch.rand(2, count, 1, 1, 1, generator=generator) - 0.5) * 0.3
-    light = exposure * (1 + slope[0] * axis + slope[1] * axis[:, None])
-    picture.mul_(light * balance).add_(0.022 * grain[:, None])
-    return picture.add_(0.012 * torch.randn(picture.shape, generator=generator)).clamp_(0, 1)

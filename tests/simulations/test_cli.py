@@ -66,6 +66,7 @@ def test_the_scenarios_of_cheats_show_their_verdicts(tmp_path: Path) -> None:
         (("run", "purchase", "--set", "buyer.budget=-1"), 3, "greater than or equal to 0"),
         (("run", "purchase", "--set", "sellers.album.folder=empty"), 4, "empty"),
         (("run", "purchase", "--set", "sellers.album.folder=nowhere"), 4, "nowhere"),
+        (("run", "purchase", "--set", "dataset=imagenet", "--set", "data_root=empty"), 4, "image-net.org"),
         (("run", "purchase", "--out", "there"), 5, "already there"),
         (("run", "purchase", "--set", "buyer.samples.classes=21"), 3, "21 classes are wanted and there are 20"),
         (("run", "purchase", "--out", "file/x"), 4, "cannot be made"),

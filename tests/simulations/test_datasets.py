@@ -4,6 +4,7 @@ import struct
 import time
 import zlib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from parties.album import UnreadableImage
 from simulations.datasets import DATASETS, digits, folder, pets
 from simulations.datasets.drawing import Canvas, textures
 from simulations.datasets.folder import read_folder
+from simulations.datasets.published import SOURCES
 from simulations.errors import BadInput
+from simulations.scenario import Scenario
 
 
 def generator(seed: int) -> torch.Generator:
@@ -55,6 +58,16 @@ class TestCanvas:
         canvas.ellipse((3.0, 0.0), (0.5, 0.5), torch.ones(3))
         canvas.stroke((0.0, -4.0), (0.0, -3.0), 0.1, torch.ones(3))
         assert canvas.pixels.abs().max() == 0
+
+    def test_ellipses_can_be_cut_above_and_below(self) -> None:
+        whole, *parts = self.canvas(), self.canvas(), self.canvas()
+        whole.ellipse((0.0, 0.1), (0.5, 0.6), torch.ones(3))
+        for part, cut in zip(
+            parts, ({"above": torch.tensor([0.3, 0.0])}, {"below": torch.tensor([0.3, 0.0])}), strict=True
+        ):
+            part.ellipse((0.0, 0.1), (0.5, 0.6), torch.ones(3), **cut)
+        assert (parts[0].pixels + parts[1].pixels).numpy() == pytest.approx(whole.pixels.numpy(), abs=1e-5)
+        assert (parts[0].pixels[0, 3].sum() > parts[0].pixels[1, 3].sum() > 0).item()
 
     def test_tint_keeps_the_coverage(self) -> None:
         canvas = self.canvas()
@@ -255,5 +268,6 @@ def _png_header(width: int, height: int) -> bytes:
 
 
 def test_every_data_set_has_a_line_about_it() -> None:
-    assert set(DATASETS) == {"pets", "digits", "folder"}
+    choices = get_args(Scenario.model_fields["dataset"].annotation)
+    assert set(DATASETS) == {*choices, "folder"} == {"pets", "digits", "faces", "folder", *SOURCES}
     assert all(info.description and "\n" not in info.description for info in DATASETS.values())

@@ -38,7 +38,7 @@ class TestPopulation:
             assert shown.isdisjoint(built.wanted) if held.noise else shown <= built.wanted
 
     def test_no_picture_is_in_two_albums_or_among_the_samples(self, featurizer: Featurizer) -> None:
-        for dataset in ("pets", "digits"):
+        for dataset in ("pets", "digits", "faces"):
             built = world(featurizer, dataset=dataset)
             pictures = [*albums(built), *(sample.tobytes() for sample in built.samples)]
             assert len(set(pictures)) == len(pictures), dataset
@@ -71,6 +71,50 @@ class TestPopulation:
     def test_more_classes_than_there_are(self, featurizer: Featurizer) -> None:
         with pytest.raises(BadScenario, match="11 classes are wanted and there are 10"):
             world(featurizer, dataset="digits", buyer={"samples": {"classes": 11}})
+
+
+class TestPartitions:
+    def test_dirichlet_albums_hold_classes_in_unlike_shares(self, featurizer: Featurizer) -> None:
+        def largest_share(alpha: float) -> float:
+            album = {"partition": "dirichlet", "alpha": alpha, "images": 30}
+            built = world(featurizer, sellers={"noise": 0.5, "album": album}, buyer={"samples": {"classes": 10}})
+            return float(np.mean([np.bincount(held.labels).max() / len(held.labels) for held in built.sellers]))
+
+        # Ten classes each: a tenth, and what chance adds to it, when all are alike.
+        assert largest_share(1000) < 0.3
+        assert largest_share(0.01) > 0.9
+
+    def test_noise_sellers_hold_nothing_that_was_asked_for(self, featurizer: Featurizer) -> None:
+        for album in ({"partition": "dirichlet", "alpha": 0.3}, {"partition": "person"}):
+            built = world(featurizer, dataset="faces", sellers={"album": album})
+            assert built.wanted is not None
+            assert sum(held.noise for held in built.sellers) == 3
+            for held in built.sellers:
+                shown = {built.class_names[label] for label in held.labels}
+                assert shown.isdisjoint(built.wanted) if held.noise else shown <= built.wanted
+
+    def test_skewed_sizes(self, featurizer: Featurizer) -> None:
+        built = world(featurizer, sellers={"count": 100, "album": {"images": [1, 20], "skew": 1.5}})
+        sizes = [len(held.party.album) for held in built.sellers]
+        assert np.median(sizes) <= 3
+        assert max(sizes) > 8
+
+    def test_a_person_per_seller(self, featurizer: Featurizer) -> None:
+        built = world(featurizer, dataset="faces", sellers={"album": {"partition": "person"}})
+        assert all(len(set(held.labels.tolist())) == 1 for held in built.sellers)
+        pictures = albums(built)
+        assert len(set(pictures)) == len(pictures)
+
+    @pytest.mark.parametrize("dataset", ["pets", "digits"])
+    def test_persons_must_be_known(self, featurizer: Featurizer, dataset: str) -> None:
+        with pytest.raises(BadScenario, match="set dataset to faces or celeba"):
+            world(featurizer, dataset=dataset, sellers={"album": {"partition": "person"}})
+
+    def test_a_folder_does_not_say_who_is_on_its_pictures(self, featurizer: Featurizer, tmp_path: Path) -> None:
+        TestFolders().fill(tmp_path / "photos", 3, 0)
+        album = {"partition": "person", "folder": str(tmp_path / "photos")}
+        with pytest.raises(BadScenario, match="known persons"):
+            world(featurizer, dataset="faces", sellers={"album": album})
 
 
 class TestFolders:
