@@ -50,5 +50,5 @@ class PurchaseRecord:
 
     @property
     def winners(self) -> list[Offer]:
-        """The offers that were selected."""
-        return [offer for offer in self.offers if offer.won]
+        """The offers that were selected, in the order of their hashes: the buyer must not see who is next to whom."""
+        return sorted((offer for offer in self.offers if offer.won), key=lambda offer: offer.bid_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
-from parties.cloud import Cloud
+from parties.cloud import ARBITERS, Cloud
 from parties.purchase import Purchase
 from parties.record import PurchaseRecord
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
@@ -71,10 +71,12 @@ def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault
         commission=round(section.commission * 1_000_000),
         stake=round(section.stake * 1_000_000),
         bond=round(section.bond * 1_000_000),
+        arbitration=section.arbitration,
     )
     budget = round(scenario.buyer.budget * COIN)
     deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
-    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits)
+    arbiter = ARBITERS[section.arbitration]
+    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
 
 
 def party_names(world: World) -> dict[int, str]:

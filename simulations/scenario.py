@@ -99,6 +99,9 @@ class CloudSection(Section):
     suite: Literal[tuple(SUITES)] = Field(  # type: ignore[valid-type]
         "x25519", description=f"how images are sealed: {' or '.join(SUITES)}"
     )
+    arbitration: Literal["sound", "paper"] = Field(
+        "sound", description="who is believed in a dispute: sound: the revealed key; paper: the image the buyer sends"
+    )
 
 
 class Scenario(Section):
