@@ -22,8 +22,10 @@ from simulations.play import make_cloud, party_names, play
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.page import write_page
+from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
 from simulations.scoring import score
+from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
 
@@ -36,10 +38,11 @@ def default_folder(name: str, seed: int) -> Path:
     return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name: None) -> Report:
+def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name: None) -> Report | SweepReport:
     """Play a scenario and write its folder.
 
-    It holds ``report.json``, ``report.html``, ``messages.jsonl``, ``ledger.sqlite`` and ``bought/``.
+    It holds ``report.json``, ``report.html``, ``messages.jsonl``, ``ledger.sqlite`` and ``bought/``; of a
+    sweep, the first two.
 
     Everything is written to a hidden folder beside `out` first, which takes its name when it is complete.
 
@@ -60,7 +63,10 @@ def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name:
         ) from None
     try:
         with _one_thread():
-            report = _run(scenario, partial, progress)
+            if scenario.sweep is None:
+                report: Report | SweepReport = _run(scenario, partial, progress)
+            else:
+                report = run_sweep(scenario, scenario.sweep, partial, progress)
         if out.exists():
             raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
         partial.rename(out)

@@ -36,7 +36,7 @@ def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], 
         disputes=_disputes(scored.record),
         learned=_learned(scored, cloud_view),
         notes=scored.world.notes,
-        versions={name: _version(name) for name in LIBRARIES},
+        versions={name: library_version(name) for name in LIBRARIES},
     )
 
 
@@ -194,7 +194,8 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
     )
 
 
-def _version(name: str) -> str:
+def library_version(name: str) -> str:
+    """Return the version of an installed library."""
     try:
         return version(name)
     except PackageNotFoundError:
