@@ -86,7 +86,7 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{100 * self.value:.0f} % (95 % confidence: {100 * self.low:.0f} to {100 * self.high:.0f})"
+        return f"{round(100 * self.value)} % (95 % confidence: {round(100 * self.low)} to {round(100 * self.high)})"
 
 
 @dataclass(frozen=True)

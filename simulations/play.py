@@ -26,6 +26,7 @@ def play(
     cloud: Cloud,
     observe: Callable[[Envelope], None] = lambda envelope: None,
     on_step: Callable[[int], None] = lambda number: None,
+    meddle: Callable[[Grid], Grid] = lambda grid: grid,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
@@ -39,6 +40,8 @@ def play(
         Told of every message.
     on_step : callable
         Told the number of each step as it begins.
+    meddle : callable
+        Puts a dishonest cloud's hands between the cloud's program and the wire.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def play(
 
     context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
     with task_identity(RUN_ID):
-        cloud.server_app(workflow)(ObservedGrid(LocalGrid(apps, RUN_ID), observe), context)
+        cloud.server_app(workflow)(meddle(ObservedGrid(LocalGrid(apps, RUN_ID), observe)), context)
     return records[0]
 
 

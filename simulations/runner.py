@@ -11,11 +11,12 @@ import torch
 
 from parties.purchase import STEPS
 from parties.record import PurchaseFailed
-from protocol.flower import SERVER_NODE_ID
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
-from protocol.messages.purchase import Bids
+from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.vault import Vault
+from simulations.collusion import KeySubstitution, link, linked, substituted
 from simulations.errors import BadInput, OutputExists, RunFailed
 from simulations.featurizers import load_featurizer
 from simulations.play import make_cloud, party_names, play
@@ -25,6 +26,7 @@ from simulations.report.page import write_page
 from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
 from simulations.scoring import score
+from simulations.seeding import secret
 from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
@@ -82,22 +84,32 @@ def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
     world = build(scenario, featurizer, folder / "bought")
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
-        cloud_view = View(SERVER_NODE_ID, Bids)
+        cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
+        substitution = KeySubstitution(secret(scenario.seed, "substitution"))
+        meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
 
             def observe(envelope: Envelope) -> None:
                 log.observe(envelope)
                 cloud_view.observe(envelope)
+                buyer_view.observe(envelope)
 
             try:
                 cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
-                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]))
+                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle)
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
+        substitution.reveal(record)
         scored = score(scenario, featurizer, world, record, ledger)
         report = compile_report(scored, cloud_view, log.flows, clock.timings())
+        collusion = []
+        if "key-substitution" in scenario.collusion:
+            collusion.append(substituted(substitution, record))
+        if "cloud-buyer" in scenario.collusion:
+            collusion.append(linked(link(cloud_view, buyer_view)))
+        report = report.model_copy(update={"learned": [*report.learned, *collusion]})
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)

@@ -123,6 +123,9 @@ class Scenario(Section):
     cloud: CloudSection = CloudSection()
     buyer: BuyerSection = BuyerSection()
     sellers: SellersSection = SellersSection()
+    collusion: tuple[Literal["cloud-buyer", "key-substitution"], ...] = Field(
+        (), description="what the paper assumes away: cloud-buyer (they pool what they know), key-substitution"
+    )
     sweep: SweepSection | None = Field(
         None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"
     )
