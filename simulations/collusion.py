@@ -80,8 +80,8 @@ def linked(sellers: dict[bytes, int]) -> Learned:
         what="who sold which picture",
         detail=(
             f"the seller of each of the {count(len(owners), 'picture')} delivered, {len(set(owners))} sellers in all, "
-            f"and which {shared} of the pictures share a seller with another. Alone, the buyer knows none of it and the "
-            "cloud no picture."
+            f"and which {shared} of the pictures share a seller with another. Alone, the buyer knows none of it and "
+            "the cloud no picture."
         ),
     )
 
