@@ -215,11 +215,11 @@ def substituted(substitution: KeySubstitution, record: PurchaseRecord) -> Learne
     delivered = sum(offer.receipt is not None for offer in record.winners)
     complaints = sum(offer.complaint is not None for offer in record.winners)
     return Learned(
-        observer="cloud with keys of its own",
+        observer="cloud",
         what="pictures",
         detail=(
-            f"it opened {substitution.opened} of the {delivered} that were delivered. Sellers sealed to its keys in "
-            f"place of the buyer's, and it sealed again to the buyer's: {count(len(record.failures), 'step')} refused, "
-            f"{count(complaints, 'complaint')}. Only certificates, which tie keys to parties, would have told them."
+            f"{substitution.opened} of the {delivered} that were delivered, opened by naming keys of its own: sellers "
+            f"sealed to these, and it sealed again to the buyer's. Who noticed: {count(len(record.failures), 'step')} "
+            f"refused, {count(complaints, 'complaint')}. Certificates, which tie keys to parties, would have told."
         ),
     )

@@ -104,12 +104,15 @@ def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
         substitution.reveal(record)
         scored = score(scenario, featurizer, world, record, ledger)
         report = compile_report(scored, cloud_view, log.flows, clock.timings())
-        collusion = []
+        learned = report.learned
         if "key-substitution" in scenario.collusion:
-            collusion.append(substituted(substitution, record))
+            opened = substituted(substitution, record)
+            learned = [
+                opened if (line.observer, line.what) == (opened.observer, opened.what) else line for line in learned
+            ]
         if "cloud-buyer" in scenario.collusion:
-            collusion.append(linked(link(cloud_view, buyer_view)))
-        report = report.model_copy(update={"learned": [*report.learned, *collusion]})
+            learned = [*learned, linked(link(cloud_view, buyer_view))]
+        report = report.model_copy(update={"learned": learned})
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)

@@ -111,6 +111,16 @@ def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade
     return Sheet(shots, len(refused))
 
 
+def kept_for_nothing(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> int:
+    """Count the pictures that came just as they were offered, and were refunded all the same."""
+    numbers = _numbers(winners)
+    refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
+    delivered = (_delivered(world, numbers[trade.offer.bid_id]) for trade in refunded)
+    return sum(
+        got is not None and np.array_equal(got, trade.picture) for got, trade in zip(delivered, refunded, strict=True)
+    )
+
+
 def inverted_sheet(scored: ScoredPurchase) -> Sheet | None:
     """Show pictures on offer beside what the cloud's inversion attack makes of them; None where it cannot attack."""
     world, record = scored.world, scored.record

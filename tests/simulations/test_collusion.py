@@ -97,13 +97,14 @@ def test_keys_that_change_after_the_bids_are_refused_by_sellers(meddled: Meddled
 def test_the_report_counts_what_collusion_costs(tmp_path: Path) -> None:
     report = run(small(collusion=["cloud-buyer", "key-substitution"]), tmp_path / "out")
     assert isinstance(report, Report)
-    learned = {line.observer: line.detail for line in report.learned}
+    learned = {(line.observer, line.what): line.detail for line in report.learned}
     delivered = report.outcome.delivered
-    assert f"opened {delivered} of the {delivered}" in learned["cloud with keys of its own"]
-    assert "0 steps refused, 0 complaints" in learned["cloud with keys of its own"]
-    assert f"each of the {delivered} pictures" in learned["cloud and buyer together"]
+    assert learned["cloud", "pictures"].startswith(f"{delivered} of the {delivered} that were delivered, opened")
+    assert "0 steps refused, 0 complaints" in learned["cloud", "pictures"]
+    assert f"each of the {delivered} pictures" in learned["cloud and buyer together", "who sold which picture"]
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "cloud with keys of its own" in page
+    assert "opened by naming keys of its own" in page
+    assert "cloud and buyer together" in page
 
 
 def test_an_honest_run_says_nothing_of_collusion(tmp_path: Path) -> None:
@@ -134,4 +135,5 @@ def test_the_packaged_scenarios_show_what_they_say(tmp_path: Path, name: str) ->
     else:
         assert {dispute.fault for dispute in report.disputes} == {"seller"}
         assert report.outcome.paid_total == 0
-        assert "Nothing proves that it is the one that was delivered" in (tmp_path / "out" / "report.html").read_text()
+        truth = f"In truth {report.outcome.delivered} pictures came just as they were offered"
+        assert truth in (tmp_path / "out" / "report.html").read_text()
