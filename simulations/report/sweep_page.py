@@ -14,6 +14,8 @@ from simulations.report.sweep import Range, SweepReport
 PAPER = {0.1: 0.99, 0.3: 0.95, 0.5: 0.90}
 """Precision of candidates by share of noise that the paper reports (section VI.C; the last is a lower bound)."""
 
+_PERCENT = "\N{NO-BREAK SPACE}%"
+
 
 def write_sweep_page(path: Path, report: SweepReport) -> None:
     """Write the page of a finished sweep."""
@@ -41,11 +43,11 @@ def percent(value: Range | float | None) -> str:
 
     Examples
     --------
-    >>> percent(Range(low=0.9, median=0.95, high=0.97))
-    '95.0 % (90.0 to 97.0)'
+    >>> percent(Range(low=0.9, median=0.95, high=0.97)).split()
+    ['95.0', '%', '(90.0', 'to', '97.0)']
     """
     if value is None:
         return "none"
     if isinstance(value, Range):
-        return f"{value.median:.1%} ({100 * value.low:.1f} to {100 * value.high:.1f})".replace("%", " %", 1)
-    return f"{100 * value:.0f} %"
+        return f"{100 * value.median:.1f}{_PERCENT} ({100 * value.low:.1f} to {100 * value.high:.1f})"
+    return f"{100 * value:.0f}{_PERCENT}"
