@@ -194,7 +194,8 @@ class Buyer(Party):
             if fault is None:
                 accepted.append(bid)
             else:
-                complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key))
+                image = self.evidence(number) if wish.terms.arbitration == "paper" else None
+                complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key, image=image))
         confirmation = Confirmation(request_id=call.request_id, accepted=tuple(accepted), complaints=tuple(complaints))
         signature = self._key(wish.nonce).sign("confirmation", canonical(confirmation))
         return SignedConfirmation(confirmation=confirmation, signature=signature)
@@ -213,6 +214,14 @@ class Buyer(Party):
         kept.mkdir(exist_ok=True)
         PillowImage.fromarray(np.asarray(opening.image)).save(kept / f"{number:05d}.png")
         return fault
+
+    def evidence(self, number: int) -> Pixels | None:
+        """Return the refused image, to go with a complaint under the paper's arbitration; None if it did not open."""
+        path = self.store / "refused" / f"{number:05d}.png"
+        if not path.exists():
+            return None
+        with PillowImage.open(path) as image:
+            return np.asarray(image)
 
     @step("settle")
     def settle(self, statement: Statement) -> Acknowledgement:

@@ -8,15 +8,28 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
+from protocol.arbitration_paper import arbitrate_paper
 from protocol.exchange import ask
 from protocol.ledger import Ledger
-from protocol.messages.purchase import Hello, Introduction, Terms
+from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
 from protocol.signing import derive
 from protocol.vault import Vault
 from strategies.featurizer import Featurizer
 
-Arbiter = Callable[[Deal, bytes, bytes, Featurize], Verdict]
-"""Decides a complaint from the deal, the sealed blob, the revealed key and the public model."""
+Arbiter = Callable[[Deal, bytes, Complaint, Featurize], Verdict]
+"""Decides a complaint from the deal, the sealed blob, what the buyer says and the public model."""
+
+
+def sound(deal: Deal, blob: bytes, complaint: Complaint, featurize: Featurize) -> Verdict:
+    """Decide by the key that the buyer reveals (`arbitrate`)."""
+    return arbitrate(deal, blob, complaint.private_key, featurize)
+
+
+ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
+"""The rules of arbitration by their names in the terms."""
+
+GRACE = 5.0
+"""Seconds after a deadline in which the cloud still takes in what was there before it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Cloud:
     deposits : mapping of str to int
         What each role brings when it joins, minor units.
     patience : float
-        Seconds that sellers have to deliver.
+        Seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm.
     clock : callable
         Unix time.
     arbiter : callable
@@ -54,7 +67,7 @@ class Cloud:
     deposits: Mapping[str, int]
     patience: float = 3600.0
     clock: Callable[[], float] = time.time
-    arbiter: Arbiter = arbitrate
+    arbiter: Arbiter = sound
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
         """Return secret bytes for one purpose."""

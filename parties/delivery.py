@@ -1,6 +1,6 @@
 """How many sealed images travel at once: memory stays bounded however large the pictures are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from parties.offer import Offer
 from protocol.messages.purchase import ParcelItem
@@ -38,7 +38,7 @@ def next_size(size: int, delivered: int, total: int) -> int:
     return max(1, min(MAX_WAVE, 2 * size, WAVE_BYTES * delivered // total)) if delivered else size
 
 
-def parcels(items: Sequence[ParcelItem]) -> Iterator[tuple[ParcelItem, ...]]:
+def parcels(items: Iterable[ParcelItem]) -> Iterator[tuple[ParcelItem, ...]]:
     """Pack sealed images into parcels of at most `WAVE_BYTES`, or one image."""
     packed: list[ParcelItem] = []
     size = 0

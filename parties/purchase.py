@@ -1,7 +1,7 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parties import settlement
 from parties.checks import bid_refusal, columns, delivery_refusal, payment_refusal
-from parties.cloud import Cloud
+from parties.cloud import GRACE, Cloud
 from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
 from parties.offer import Offer
 from parties.record import PurchaseFailed, PurchaseRecord
@@ -130,11 +130,24 @@ class Purchase:
         names |= {account("seller", node_id): deposits["seller"] for node_id in record.sellers}
         settlement.open_accounts(self.cloud.ledger, names)
 
-    def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M]) -> M | None:
-        """Ask the buyer; None, and a failure on record, when it does not answer."""
-        replies = ask(self.grid, step, {self.record.buyer: question}, answer)
+    def _ask_buyer(
+        self, step: str, question: ProtocolMessage, answer: type[M], deadline: float | None = None
+    ) -> M | None:
+        """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
+        return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
+
+    def _ask(
+        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[M], deadline: float | None = None
+    ) -> dict[int, M]:
+        """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
+        clock = self.cloud.clock
+        timeout = None if deadline is None else max(0.0, deadline - clock())
+        replies = ask(self.grid, step, questions, answer, timeout)
         self._note(step, replies.failures)
-        return replies.answers.get(self.record.buyer)
+        if deadline is not None and clock() > deadline + GRACE:
+            self._note(step, dict.fromkeys(replies.answers, "the answer came after the deadline"))
+            return {}
+        return replies.answers
 
     def _note(self, step: str, failures: Mapping[int, str]) -> None:
         self.record.failures += [(step, node_id, why) for node_id, why in failures.items()]
@@ -167,11 +180,10 @@ class Purchase:
         call, record = self.record.call, self.record
         assert call is not None
         self.on_step(3)
-        replies = ask(self.grid, "bid", dict.fromkeys(record.sellers, call), Bids)
-        self._note("bid", replies.failures)
+        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at)
         self.on_step(4)
         seen: set[bytes] = set()
-        for seller, bids in replies.answers.items():
+        for seller, bids in answers.items():
             record.unreadable += bids.unreadable
             funds = self.cloud.ledger.balance(account("seller", seller))
             for index, bid in enumerate(bids.bids):
@@ -202,11 +214,13 @@ class Purchase:
         )
         for index in selection.candidates:
             offers[index].candidate = True
-        commissions = shares(selection.payments.tolist(), terms.commission)
-        for index, payment, commission in zip(selection.winners, selection.payments, commissions, strict=True):
+        for index, payment in zip(selection.winners, selection.payments, strict=True):
             offers[index].won = True
             offers[index].payment = int(payment)
-            offers[index].commission = commission
+        winners = record.winners
+        commissions = shares([offer.payment for offer in winners], terms.commission)
+        for offer, commission in zip(winners, commissions, strict=True):
+            offer.commission = commission
 
     def _notify(self) -> None:
         record = self.record
@@ -242,7 +256,7 @@ class Purchase:
                 for offer in record.winners
             ),
         )
-        signed = self._ask_buyer("pay", invoice, SignedPayment)
+        signed = self._ask_buyer("pay", invoice, SignedPayment, invoice.deliver_by)
         refusal = "" if signed is None else payment_refusal(signed, invoice, call)
         if signed is None or refusal:
             if refusal:
@@ -256,18 +270,21 @@ class Purchase:
         return True
 
     def _deliver(self) -> None:
-        """Steps 8 and 9, in waves of at most one image per seller and about `WAVE_BYTES`."""
+        """Steps 8 and 9, in waves of at most one image per seller and about `WAVE_BYTES`.
+
+        Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
+        have come from one seller.
+        """
         delivered, total, wave = 0, 0, FIRST_WAVE
         pending = self.record.winners
         while pending:
             batch = next_wave(pending, wave)
             pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
             questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
-            replies = ask(self.grid, "deliver", questions, Delivery)
-            self._note("deliver", replies.failures)
+            deadline = min(offer.placed.order.deliver_by for offer in batch.values())
+            answers = self._ask("deliver", questions, Delivery, deadline)
             self.on_step(9)
-            items = []
-            for seller, delivery in replies.answers.items():
+            for seller, delivery in answers.items():
                 offer = batch[seller]
                 refusal = delivery_refusal(delivery, offer)
                 if refusal is not None:
@@ -275,19 +292,27 @@ class Purchase:
                     continue
                 offer.blob = self.cloud.vault.put([delivery.blob], MAX_BLOB).digest
                 offer.receipt = delivery.receipt
-                items.append(ParcelItem(bid=offer.bid_id, receipt=delivery.receipt, blob=delivery.blob))
                 delivered, total = delivered + 1, total + len(delivery.blob)
-            for parcel in parcels(items):
-                self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
             wave = next_size(wave, delivered, total)
+        for parcel in parcels(self._parcel_items()):
+            self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+
+    def _parcel_items(self) -> Iterator[ParcelItem]:
+        """Read what was delivered from the vault, an image at a time."""
+        for offer in self.record.winners:
+            if offer.receipt is not None and offer.blob is not None:
+                yield ParcelItem(
+                    bid=offer.bid_id, receipt=offer.receipt, blob=self.cloud.vault.read(offer.blob, MAX_BLOB)
+                )
 
     def _verify(self) -> None:
-        """Steps 10 and 11; a buyer that stays silent after delivery has accepted."""
+        """Steps 10 and 11; a buyer that stays silent after delivery, or speaks too late, has accepted."""
         record = self.record
         assert record.request is not None
         undelivered = tuple(offer.bid_id for offer in record.winners if offer.receipt is None)
         call = VerificationCall(request_id=self._id, undelivered=undelivered)
-        signed = self._ask_buyer("verify", call, SignedConfirmation)
+        deadline = self.cloud.clock() + self.cloud.patience
+        signed = self._ask_buyer("verify", call, SignedConfirmation, deadline)
         if signed is None:
             return
         confirmation = signed.confirmation
@@ -320,7 +345,7 @@ class Purchase:
             assert offer.complaint is not None
             deal = Deal(offer.bid, offer.placed, offer.receipt, cloud.terms, record.targets, call.salt)
             blob = cloud.vault.read(offer.blob, MAX_BLOB)
-            offer.verdict = cloud.arbiter(deal, blob, offer.complaint.private_key, self._featurize)
+            offer.verdict = cloud.arbiter(deal, blob, offer.complaint, self._featurize)
 
     def _featurize(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
         feature: NDArray[np.int64] = self.cloud.featurizer.features([image])[0]

@@ -50,5 +50,5 @@ class PurchaseRecord:
 
     @property
     def winners(self) -> list[Offer]:
-        """The offers that were selected."""
-        return [offer for offer in self.offers if offer.won]
+        """The offers that were selected, by pseudonym: their order must not tell the buyer which share a seller."""
+        return sorted((offer for offer in self.offers if offer.won), key=lambda offer: offer.bid.bid.pseudonym)

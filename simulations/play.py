@@ -5,7 +5,7 @@ from collections.abc import Callable
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
-from parties.cloud import Cloud
+from parties.cloud import ARBITERS, Cloud
 from parties.purchase import Purchase
 from parties.record import PurchaseRecord
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
@@ -26,6 +26,7 @@ def play(
     cloud: Cloud,
     observe: Callable[[Envelope], None] = lambda envelope: None,
     on_step: Callable[[int], None] = lambda number: None,
+    meddle: Callable[[Grid], Grid] = lambda grid: grid,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
@@ -39,6 +40,8 @@ def play(
         Told of every message.
     on_step : callable
         Told the number of each step as it begins.
+    meddle : callable
+        Puts a dishonest cloud's hands between the cloud's program and the wire.
 
     Raises
     ------
@@ -53,7 +56,7 @@ def play(
 
     context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
     with task_identity(RUN_ID):
-        cloud.server_app(workflow)(ObservedGrid(LocalGrid(apps, RUN_ID), observe), context)
+        cloud.server_app(workflow)(meddle(ObservedGrid(LocalGrid(apps, RUN_ID), observe)), context)
     return records[0]
 
 
@@ -71,10 +74,12 @@ def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault
         commission=round(section.commission * 1_000_000),
         stake=round(section.stake * 1_000_000),
         bond=round(section.bond * 1_000_000),
+        arbitration=section.arbitration,
     )
     budget = round(scenario.buyer.budget * COIN)
     deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
-    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits)
+    arbiter = ARBITERS[section.arbitration]
+    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
 
 
 def party_names(world: World) -> dict[int, str]:

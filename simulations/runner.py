@@ -11,19 +11,23 @@ import torch
 
 from parties.purchase import STEPS
 from parties.record import PurchaseFailed
-from protocol.flower import SERVER_NODE_ID
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
-from protocol.messages.purchase import Bids
+from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.vault import Vault
+from simulations.collusion import KeySubstitution, link, linked, substituted
 from simulations.errors import BadInput, OutputExists, RunFailed
 from simulations.featurizers import load_featurizer
 from simulations.play import make_cloud, party_names, play
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.page import write_page
+from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
 from simulations.scoring import score
+from simulations.seeding import secret
+from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
 
@@ -36,10 +40,11 @@ def default_folder(name: str, seed: int) -> Path:
     return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name: None) -> Report:
+def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name: None) -> Report | SweepReport:
     """Play a scenario and write its folder.
 
-    It holds ``report.json``, ``report.html``, ``messages.jsonl``, ``ledger.sqlite`` and ``bought/``.
+    It holds ``report.json``, ``report.html``, ``messages.jsonl``, ``ledger.sqlite`` and ``bought/``; of a
+    sweep, the first two.
 
     Everything is written to a hidden folder beside `out` first, which takes its name when it is complete.
 
@@ -60,7 +65,10 @@ def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name:
         ) from None
     try:
         with _one_thread():
-            report = _run(scenario, partial, progress)
+            if scenario.sweep is None:
+                report: Report | SweepReport = _run(scenario, partial, progress)
+            else:
+                report = run_sweep(scenario, scenario.sweep, partial, progress)
         if out.exists():
             raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
         partial.rename(out)
@@ -76,22 +84,35 @@ def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
     world = build(scenario, featurizer, folder / "bought")
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
-        cloud_view = View(SERVER_NODE_ID, Bids)
+        cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
+        substitution = KeySubstitution(secret(scenario.seed, "substitution"))
+        meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
 
             def observe(envelope: Envelope) -> None:
                 log.observe(envelope)
                 cloud_view.observe(envelope)
+                buyer_view.observe(envelope)
 
             try:
                 cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
-                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]))
+                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle)
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
+        substitution.reveal(record)
         scored = score(scenario, featurizer, world, record, ledger)
         report = compile_report(scored, cloud_view, log.flows, clock.timings())
+        learned = report.learned
+        if "key-substitution" in scenario.collusion:
+            opened = substituted(substitution, record)
+            learned = [
+                opened if (line.observer, line.what) == (opened.observer, opened.what) else line for line in learned
+            ]
+        if "cloud-buyer" in scenario.collusion:
+            learned = [*learned, linked(link(cloud_view, buyer_view))]
+        report = report.model_copy(update={"learned": learned})
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
@@ -109,6 +109,16 @@ class CloudSection(Section):
     suite: Literal[tuple(SUITES)] = Field(  # type: ignore[valid-type]
         "x25519", description=f"how images are sealed: {' or '.join(SUITES)}"
     )
+    arbitration: Literal["sound", "paper"] = Field(
+        "sound", description="who is believed in a dispute: sound: the revealed key; paper: the image the buyer sends"
+    )
+
+
+class SweepSection(Section):
+    """Many purchases instead of one: several worlds for each share of noise sellers (section VI.C, Fig. 6)."""
+
+    noise: Annotated[tuple[Share, ...], Len(1, 20)] = Field((0.1, 0.2, 0.3, 0.4, 0.5), description="shares of noise")
+    seeds: Annotated[int, Ge(1), Le(100)] = Field(5, description="worlds for each share")
 
 
 class Scenario(Section):
@@ -128,6 +138,12 @@ class Scenario(Section):
     cloud: CloudSection = CloudSection()
     buyer: BuyerSection = BuyerSection()
     sellers: SellersSection = SellersSection()
+    collusion: tuple[Literal["cloud-buyer", "key-substitution"], ...] = Field(
+        (), description="what the paper assumes away: cloud-buyer (they pool what they know), key-substitution"
+    )
+    sweep: SweepSection | None = Field(
+        None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"
+    )
     adversaries: dict[str, Share] = Field(
         {}, description="parties that cheat: {name: share of their role}; `parley list` names them"
     )

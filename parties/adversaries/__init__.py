@@ -4,11 +4,12 @@ To add one: subclass the role it plays in a module of this package, override a s
 does and what it knows, and list it here.
 """
 
-from parties.adversaries.buyers import FalseComplaint
+from parties.adversaries.buyers import AnotherImage, FalseComplaint
 from parties.adversaries.sellers import IrrelevantImages, SwappedDelivery
 from parties.party import Party
 
 ADVERSARIES: dict[str, type[Party]] = {
+    "another-image": AnotherImage,
     "false-complaint": FalseComplaint,
     "irrelevant-images": IrrelevantImages,
     "swapped-delivery": SwappedDelivery,

@@ -73,7 +73,7 @@ class Terms(ProtocolMessage):
 
     Rates are in parts per million. `radius`, `reach` and `signature_size` are the paper's R, d and
     k; `tolerance` is how far (L-infinity, lattice units) a recomputed feature may lie from a
-    committed one.
+    committed one. `arbitration` names the rule by which complaints are decided.
     """
 
     privacy: Annotated[Privacy, Field(strict=False)]
@@ -86,6 +86,7 @@ class Terms(ProtocolMessage):
     commission: Rate
     stake: Rate
     bond: Rate
+    arbitration: Name = "sound"
 
 
 class Invitation(ProtocolMessage):
@@ -292,11 +293,15 @@ class VerificationCall(ProtocolMessage):
 
 
 class Complaint(ProtocolMessage):
-    """Step 11: an image is not as its bid said. The one-time key lets the arbiter look for itself."""
+    """Step 11: an image is not as its bid said. The one-time key lets the arbiter look for itself.
+
+    `image` is what the buyer says it got, which the paper's arbitration goes by; the sound one wants none.
+    """
 
     bid: Digest
     reason: Name
     private_key: Annotated[bytes, Len(1, 8192)]
+    image: Image | None = None
 
 
 class Confirmation(ProtocolMessage):

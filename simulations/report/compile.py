@@ -4,18 +4,16 @@ from collections import Counter
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
-
 from parties.offer import Offer
 from parties.record import PurchaseRecord
 from parties.settlement import CLOUD, account
 from protocol.flower import FIRST_NODE_ID
-from protocol.messages.purchase import Bids, Privacy
-from simulations.report.model import Dispute, Learned, PartyAccount, Report
-from simulations.scoring import PurchaseOutcome, ScoredPurchase, Trade
+from simulations.report.learned import learned
+from simulations.report.model import Dispute, PartyAccount, Report
+from simulations.report.words import count
+from simulations.scoring import PurchaseOutcome, ScoredPurchase
 from simulations.traffic import Flow, View
 from simulations.world import COIN, World
-from strategies.localisation import localise
 
 LIBRARIES = ("parley", "flwr", "torch", "numpy", "numba", "cryptography")
 
@@ -34,9 +32,9 @@ def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], 
         timings={name: round(seconds, 3) for name, seconds in timings.items()},
         parties=_accounts(scored),
         disputes=_disputes(scored.record),
-        learned=_learned(scored, cloud_view),
+        learned=learned(scored, cloud_view),
         notes=scored.world.notes,
-        versions={name: _version(name) for name in LIBRARIES},
+        versions={name: library_version(name) for name in LIBRARIES},
     )
 
 
@@ -49,17 +47,6 @@ def coins(amount: int) -> str:
     '-12.05'
     """
     return f"{'-' if amount < 0 else ''}{abs(amount) // COIN}.{abs(amount) % COIN:02d}"
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number of things.
-
-    Examples
-    --------
-    >>> count(1, "image"), count(1200, "image")
-    ('1 image', '1,200 images')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def summary(outcome: PurchaseOutcome) -> str:
@@ -140,61 +127,8 @@ def _disputes(record: PurchaseRecord) -> list[Dispute]:
     ]
 
 
-def _learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
-    record, traded = scored.record, scored.trades
-    bought = sum(trade.offer.paid for trade in traded)
-    opened = sum(trade.offer.receipt is not None for trade in traded)
-    disputed = sum(trade.offer.verdict is not None for trade in traded)
-    lines = [
-        Learned(observer="sellers", what="the buyer's samples", detail=f"all {len(scored.world.samples)}, at 64 x 64"),
-        Learned(observer="sellers", what="the buyer's budget, quality and name", detail="nothing"),
-        Learned(observer="sellers", what="other sellers' bids", detail="nothing"),
-        Learned(
-            observer="buyer", what="pictures", detail=f"the {opened} that were delivered, {bought} of them paid for"
-        ),
-        Learned(
-            observer="buyer",
-            what="sellers' names",
-            detail="none: each image came under a key of its own, so not even which ones share a seller",
-        ),
-        Learned(observer="buyer", what="prices", detail=f"of {count(len(record.winners), 'image')} that won"),
-        Learned(observer="cloud", what="pictures", detail=f"{disputed} (only those in dispute), and the samples"),
-        Learned(
-            observer="cloud", what="prices, and who offers them", detail=f"of {count(len(record.offers), 'offer')}"
-        ),
-    ]
-    return [*lines, _localisation(record, traded, cloud_view)]
-
-
-def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Learned:
-    """Measure how well the cloud can place images in the feature plane, by attacking its own view."""
-    what = "features of images on offer"
-    if record.call is None or not traded:
-        return Learned(observer="cloud", what=what, detail="nothing: there was no bid")
-    if record.call.terms.privacy is Privacy.LEVEL1:
-        return Learned(observer="cloud", what=what, detail=f"all {len(traded):,}, exactly (level 1)")
-    points = {
-        bid.bid.pseudonym: bid.bid.signature_points
-        for _, message in view.received
-        if isinstance(message, Bids)
-        for bid in message.bids
-    }
-    signatures = np.array([points[trade.offer.bid.bid.pseudonym] for trade in traded], dtype=np.uint16)
-    guesses = localise(signatures, record.call.salt, record.call.terms.reach)
-    errors = np.linalg.norm(guesses - np.array([trade.feature for trade in traded]), axis=1)
-    radius = record.call.terms.radius
-    return Learned(
-        observer="cloud",
-        what=what,
-        detail=(
-            f"{len(traded):,} by their signatures: the localisation attack places them to within "
-            f"{np.median(errors):.0f} lattice units (median; 95 % within {np.quantile(errors, 0.95):.0f}), "
-            f"{np.median(errors) / radius:.1%} of R. Level 2 blurs features, it does not hide them."
-        ),
-    )
-
-
-def _version(name: str) -> str:
+def library_version(name: str) -> str:
+    """Return the version of an installed library."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -12,8 +12,9 @@ from PIL import Image
 
 from parties.album import Pixels
 from parties.offer import Offer, Outcome
+from simulations.attacks import invert_bids, public_pictures, sampled
 from simulations.report.compile import coins, party_name
-from simulations.scoring import Trade
+from simulations.scoring import ScoredPurchase, Trade
 from simulations.world import World
 
 SHEET = 60
@@ -22,6 +23,9 @@ SHEET_PIXELS = 200_000_000
 """Pixels that a sheet opens, about: it holds fewer pictures where they are enormous."""
 THUMBNAIL = 96
 """Longest side of a thumbnail, pixels."""
+
+INVERTED = 8
+"""Pictures that are shown beside what an attack makes of them."""
 
 _SMALLEST = 48
 
@@ -105,6 +109,38 @@ def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade
             )
         )
     return Sheet(shots, len(refused))
+
+
+def kept_for_nothing(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> int:
+    """Count the pictures that came just as they were offered, and were refunded all the same."""
+    numbers = _numbers(winners)
+    refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
+    delivered = (_delivered(world, numbers[trade.offer.bid_id]) for trade in refunded)
+    return sum(
+        got is not None and np.array_equal(got, trade.picture) for got, trade in zip(delivered, refunded, strict=True)
+    )
+
+
+def inverted_sheet(scored: ScoredPurchase) -> Sheet | None:
+    """Show pictures on offer beside what the cloud's inversion attack makes of them; None where it cannot attack."""
+    world, record = scored.world, scored.record
+    folder = scored.scenario.sellers.album.folder
+    public = None if folder else public_pictures(scored.scenario.dataset, scored.featurizer)
+    known = sampled(scored.trades, world.class_names)
+    if record.call is None or public is None or not known:
+        return None
+    shown = [known[index] for index in np.linspace(0, len(known) - 1, min(len(known), INVERTED)).astype(int)]
+    guesses = invert_bids([trade.offer.bid.bid for trade in shown], record.call, public)
+    shots = [
+        Shot(
+            thumbnail(trade.picture),
+            world.class_names[trade.held.labels[trade.image]],
+            beside=thumbnail(picture),
+            beside_caption=f"“{public.class_names[label]}”",
+        )
+        for trade, label, picture in zip(shown, *guesses, strict=True)
+    ]
+    return Sheet(shots, len(scored.trades))
 
 
 def thumbnail(picture: Pixels) -> str:

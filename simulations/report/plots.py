@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
 from numpy.typing import NDArray
 
+from simulations.report.sweep import RadiusPoint, SweepPoint
 from simulations.scoring import Trade
 from simulations.world import COIN
 from strategies.featurizer import Calibration
@@ -194,6 +195,47 @@ def payments(traded: Sequence[Trade]) -> Plot:
         _legend(figure, axes)
         alt = f"Scatter plot of payment over price asked for {len(winners)} pictures that were chosen."
         return Plot(_svg(figure), alt, thinned)
+
+
+def precision_over_noise(points: Sequence[SweepPoint], paper: Mapping[float, float]) -> Plot:
+    """Draw precision against the share of noise sellers: ours with its range, beside the paper's (Fig. 6)."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "noise"}):
+        figure, axes = _figure()
+        figure.set_size_inches(7.4, 4.2)
+        for label, colour, shape, shift, ranges in (
+            ("what matched", BLUE, "o", -0.4, [(point.noise, point.candidates) for point in points]),
+            ("what was bought", VERMILLION, "^", 0.4, [(point.noise, point.bought) for point in points]),
+        ):
+            known = [(100 * noise + shift, each) for noise, each in ranges if each is not None]
+            middle = [100 * each.median for _, each in known]
+            below = [100 * (each.median - each.low) for _, each in known]
+            above = [100 * (each.high - each.median) for _, each in known]
+            places = [place for place, _ in known]
+            axes.errorbar(places, middle, (below, above), color=colour, marker=shape, capsize=3, label=label)
+        axes.plot(
+            [100 * noise for noise in paper],
+            [100 * precision for precision in paper.values()],
+            color=INK, marker="s", linestyle="--", linewidth=1, label="the paper, ImageNet dogs (at 50 %: above 90 %)",
+        )  # fmt: skip
+        axes.set(xlabel="noise sellers (%)", ylabel="precision (%)", ylim=(min(60, axes.get_ylim()[0]), 100.5))
+        _legend(figure, axes)
+        alt = f"Precision against the share of noise sellers, at {len(points)} shares, beside the paper's three."
+        return Plot(_svg(figure), alt, [])
+
+
+def precision_over_radius(curve: Sequence[RadiusPoint], radius: int) -> Plot:
+    """Draw precision and recall against the matching radius; R itself is marked."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "radius"}):
+        figure, axes = _figure()
+        figure.set_size_inches(7.4, 3.8)
+        radii = [point.radius for point in curve]
+        axes.plot(radii, [100 * point.precision for point in curve], color=BLUE, label="precision")
+        axes.plot(radii, [100 * point.recall for point in curve], color=VERMILLION, linestyle="-.", label="recall")
+        axes.axvline(radius, color=INK, linestyle="--", linewidth=1, label=f"R = {radius}")
+        axes.set(xlabel="matching radius (lattice units)", ylabel="%", xlim=(0, max(radii)), ylim=(0, 102))
+        _legend(figure, axes, columns=3)
+        alt = "Precision and recall against the matching radius."
+        return Plot(_svg(figure), alt, [])
 
 
 def _figure() -> tuple[Figure, Axes]:

@@ -7,10 +7,24 @@ from rich.table import Table
 
 from simulations.report.compile import coins
 from simulations.report.model import Report
+from simulations.report.sweep import SweepReport
+from simulations.report.sweep_page import percent
 
 
-def tables(report: Report) -> Iterator[RenderableType]:
+def tables(report: Report | SweepReport) -> Iterator[RenderableType]:
     """Yield what is worth printing of a report."""
+    yield from _sweep(report) if isinstance(report, SweepReport) else _purchase(report)
+
+
+def _sweep(report: SweepReport) -> Iterator[RenderableType]:
+    table = Table("noise sellers", "what matched", "what was bought", "recall", title="precision under noise")
+    for point in report.points:
+        table.add_row(*(percent(value) for value in (point.noise, point.candidates, point.bought, point.recall)))
+    yield table
+    yield report.summary
+
+
+def _purchase(report: Report) -> Iterator[RenderableType]:
     outcome = report.outcome
     table = Table(title=f"{report.scenario['workflow']}, seed {report.seed}", show_header=False, title_justify="left")
     table.add_column(style="cyan")

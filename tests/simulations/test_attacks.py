@@ -1,0 +1,108 @@
+"""The inversion attack on a cloud's own view: what a feature gives away, and what noise takes back."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from conftest import Play, Played, small
+
+from protocol.flower import SERVER_NODE_ID
+from protocol.messages.purchase import Bid, Bids
+from simulations.attacks import (
+    InversionScore,
+    PublicPictures,
+    bids_in,
+    invert_bids,
+    public_pictures,
+    sampled,
+    score_inversion,
+)
+from simulations.traffic import View
+from strategies.featurizer import Featurizer
+from strategies.planar_laplace import planar_laplace
+
+MANY = {
+    "buyer": {"budget": 1.0, "samples": {"count": 12, "classes": 6}},
+    "sellers": {"count": 60, "noise": 0.5, "album": {"images": [4, 8]}},
+}
+
+
+@pytest.fixture
+def attack(play_purchase: Play, featurizer: Featurizer) -> Callable[..., InversionScore]:
+    """Play, attack what the cloud received, and score; `change` protects the bids before they are attacked."""
+
+    def go(privacy: str, change: Callable[[Bid], Bid] = lambda bid: bid) -> InversionScore:
+        played = play_purchase(small(cloud={"privacy": privacy}, **MANY))
+        bids = {bid.pseudonym: change(bid) for bid in bids_in(view_of(played))}
+        public = public_pictures("pets", featurizer)
+        assert public is not None
+        assert played.record.call is not None
+        traded = sampled(played.trades, played.world.class_names)
+        inverted = invert_bids([bids[trade.offer.bid.bid.pseudonym] for trade in traded], played.record.call, public)
+        return score_inversion(inverted, public, traded, played.world.class_names)
+
+    return go
+
+
+def view_of(played: Played) -> View:
+    view = View(SERVER_NODE_ID, Bids)
+    for envelope in played.envelopes:
+        view.observe(envelope)
+    return view
+
+
+def test_a_feature_gives_the_class_away_and_not_the_picture(attack: Callable[..., InversionScore]) -> None:
+    score = attack("level1")
+    assert score.offers > 100
+    assert score.named.low > 0.75 > 2 * score.guessed
+    assert score.named.low <= score.named.value <= score.named.high
+    assert score.likeness.high < 0.25
+
+
+def test_signatures_hide_next_to_nothing_from_it(attack: Callable[..., InversionScore]) -> None:
+    first, second = attack("level1"), attack("level2")
+    assert second.named.value == pytest.approx(first.named.value, abs=0.04)
+
+
+def test_noise_with_a_guarantee_does(attack: Callable[..., InversionScore]) -> None:
+    """Planar Laplace noise with a mean displacement of twice R: 2 / epsilon = 8,000."""
+    draws = np.random.default_rng(0)
+
+    def noisy(bid: Bid) -> Bid:
+        point = planar_laplace(np.array([bid.feature]), 1 / 4000, draws).clip(0, 65_535).round().astype(int)[0]
+        return bid.model_copy(update={"feature": (int(point[0]), int(point[1]))})
+
+    assert attack("level1", noisy).named.high < 0.6 * attack("level1").named.low
+
+
+def test_public_pictures_are_never_traded_ones(play_purchase: Play, featurizer: Featurizer) -> None:
+    for dataset, classes in (("pets", 20), ("digits", 10)):
+        public = public_pictures(dataset, featurizer)
+        assert isinstance(public, PublicPictures)
+        assert len(set(public.labels.tolist())) == classes
+        played = play_purchase(small(dataset=dataset))
+        traded = {featurizer.prepare(trade.picture).tobytes() for trade in played.trades}
+        assert traded
+        assert not traded & {picture.tobytes() for picture in public.pictures}
+
+
+def test_what_nobody_knows_is_not_attacked(featurizer: Featurizer) -> None:
+    assert public_pictures("folder", featurizer) is None
+
+
+def test_a_perfect_guess_scores_one_and_the_mean_picture_nothing(play_purchase: Play, featurizer: Featurizer) -> None:
+    played = play_purchase(small(sellers={"noise": 0.0}))
+    public = public_pictures("pets", featurizer)
+    assert public is not None
+    names, traded = played.world.class_names, sampled(played.trades, played.world.class_names)
+    assert played.record.call is not None
+    guess = invert_bids([trade.offer.bid.bid for trade in traded], played.record.call, public)
+    labels = np.array([trade.held.labels[trade.image] for trade in traded])
+    true = guess._replace(labels=labels, pictures=np.stack([trade.picture for trade in traded]))
+    perfect = score_inversion(true, public, traded, names)
+    assert perfect.named.value == perfect.likeness.value == 1.0
+    mean = np.rint(public.pictures.mean(axis=0)).astype(np.uint8)
+    dull = score_inversion(true._replace(pictures=np.stack([mean] * len(traded))), public, traded, names)
+    assert dull.likeness.value == pytest.approx(0, abs=1e-3)
+    wrong = score_inversion(true._replace(labels=(labels + 1) % len(names)), public, traded, names)
+    assert wrong.named.value == 0
