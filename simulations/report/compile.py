@@ -15,6 +15,7 @@ from simulations.report.model import Dispute, Learned, PartyAccount, Report
 from simulations.scoring import PurchaseOutcome, ScoredPurchase, Trade
 from simulations.traffic import Flow, View
 from simulations.world import COIN, World
+from strategies.featurizer import VECTOR_UNITS
 from strategies.localisation import localise
 
 LIBRARIES = ("parley", "flwr", "torch", "numpy", "numba", "cryptography")
@@ -34,6 +35,7 @@ def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], 
         timings={name: round(seconds, 3) for name, seconds in timings.items()},
         parties=_accounts(scored),
         disputes=_disputes(scored.record),
+        verification=verification(scored),
         learned=_learned(scored, cloud_view),
         notes=scored.world.notes,
         versions={name: _version(name) for name in LIBRARIES},
@@ -80,6 +82,22 @@ def summary(outcome: PurchaseOutcome) -> str:
     if outcome.upheld:
         text += f"; {count(outcome.upheld, 'complaint')} {'was' if outcome.upheld == 1 else 'were'} false"
     return text + "."
+
+
+def verification(scored: ScoredPurchase) -> str:
+    """Say in one sentence what a picture was compared with before it was paid for, and what would slip through."""
+    basic = scored.scenario.cloud.privacy is Privacy.BASIC
+    calibration = scored.featurizer.calibration
+    tolerance = calibration.vector_tolerance if basic else calibration.tolerance
+    rate = calibration.vector_false_accepts if basic else calibration.false_accepts
+    unit = f"{tolerance / VECTOR_UNITS:.3g} in each number" if basic else f"{tolerance} lattice units"
+    wrong = "not measured" if rate is None else f"{rate:.1e} of those measured" if rate else "none of those measured"
+    return (
+        "Every delivered picture had to open the commitment to its pixels, to the last one; "
+        f"{scored.scenario.buyer.checked:.0%} were featurised again, and had to come within {unit} of the bid. "
+        f"Pairs of different pictures of one category that pass for each other by the feature alone: {wrong} (the "
+        "false-accept rate)."
+    )
 
 
 def party_name(world: World, node_id: int) -> str:
@@ -146,7 +164,9 @@ def _learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
     opened = sum(trade.offer.receipt is not None for trade in traded)
     disputed = sum(trade.offer.verdict is not None for trade in traded)
     lines = [
-        Learned(observer="sellers", what="the buyer's samples", detail=f"all {len(scored.world.samples)}, at 64 x 64"),
+        Learned(
+            observer="sellers", what="the buyer's samples", detail=f"all {len(scored.world.samples)}{_size(record)}"
+        ),
         Learned(observer="sellers", what="the buyer's budget, quality and name", detail="nothing"),
         Learned(observer="sellers", what="other sellers' bids", detail="nothing"),
         Learned(
@@ -166,11 +186,22 @@ def _learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
     return [*lines, _localisation(record, traded, cloud_view)]
 
 
+def _size(record: PurchaseRecord) -> str:
+    if record.call is None:
+        return ""
+    height, width, _ = record.call.samples[0].shape
+    return f", at {width} x {height}"
+
+
 def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Learned:
     """Measure how well the cloud can place images in the feature plane, by attacking its own view."""
     what = "features of images on offer"
     if record.call is None or not traded:
         return Learned(observer="cloud", what=what, detail="nothing: there was no bid")
+    if record.call.terms.privacy is Privacy.BASIC:
+        dimensions = record.targets.shape[1]
+        detail = f"all {len(traded):,}, exactly: the whole fc8 vectors of {dimensions:,} numbers (basic mode)"
+        return Learned(observer="cloud", what=what, detail=detail)
     if record.call.terms.privacy is Privacy.LEVEL1:
         return Learned(observer="cloud", what=what, detail=f"all {len(traded):,}, exactly (level 1)")
     points = {
