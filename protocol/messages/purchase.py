@@ -84,10 +84,10 @@ class Terms(ProtocolMessage):
 
     privacy: Annotated[Privacy, Field(strict=False)]
     model_id: Name
-    radius: Annotated[int, Gt(0), Le(65_536)]
+    radius: Annotated[int, Gt(0), Le(2**24)]
     reach: Annotated[int, Gt(0), Le(32_767)]
     signature_size: Annotated[int, Gt(0), Le(64)]
-    tolerance: Annotated[int, Ge(0), Le(65_536)]
+    tolerance: Annotated[int, Ge(0), Le(2**24)]
     suite: Name
     commission: Rate
     stake: Rate
@@ -221,7 +221,7 @@ class Order(ProtocolMessage):
     bid: Digest
     suite: Name
     delivery_key: Annotated[bytes, Len(32, 4096)]
-    tolerance: Annotated[int, Ge(0), Le(65_536)]
+    tolerance: Annotated[int, Ge(0), Le(2**24)]
     deliver_by: Annotated[int, Ge(0)]
 
 

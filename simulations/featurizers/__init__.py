@@ -71,8 +71,7 @@ def load_featurizer(name: str, weights: str | None = None, calibration: str | No
         If there is none of that name, or its weights or calibration are missing, damaged or not the ones that the card
         describes.
     """
-    if name not in FEATURIZERS:
-        raise BadInput(f"there is no featurizer {name!r}; choose one of: {', '.join(FEATURIZERS)}")
+    _check(name, weights)
     if name == "small" and calibration is None:
         return _shipped(name)
     if calibration is None:
@@ -85,6 +84,7 @@ def load_featurizer(name: str, weights: str | None = None, calibration: str | No
 
 def load_network(name: str, weights: str | None = None) -> Network:
     """Load a featurizer's network alone, ready to compute features; see `load_featurizer`."""
+    _check(name, weights)
     if name == "small":
         return _shipped(name).network
     from simulations.featurizers.vgg import load_vgg16
@@ -98,6 +98,13 @@ def save_calibrated(folder: Path, featurizer: Featurizer, description: dict[str,
     card = {"model_id": featurizer.model_id, "calibration": asdict(featurizer.calibration), **description}
     (folder / "autoencoder.safetensors").write_bytes(save(tensors))
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+
+def _check(name: str, weights: str | None) -> None:
+    if name not in FEATURIZERS:
+        raise BadInput(f"there is no featurizer {name!r}; choose one of: {', '.join(FEATURIZERS)}")
+    if name == "small" and weights is not None:
+        raise BadInput(f"featurizer small comes with its weights; {weights} can only be used with vgg16")
 
 
 def _shipped(name: str) -> Featurizer:

@@ -22,7 +22,7 @@ from parties.album import Album
 from simulations.datasets import digits, pets
 from simulations.datasets.folder import read_folder
 from simulations.errors import BadInput, OutputExists
-from simulations.featurizers import FEATURIZERS, calibration, load_featurizer, load_network, save_calibrated
+from simulations.featurizers import calibration, load_featurizer, load_network, save_calibrated
 from simulations.featurizers.autoencoding import STEPS, train_autoencoder
 from simulations.featurizers.drift import Drift, coarse_drift, honest_drift, tolerance
 from simulations.featurizers.figure1 import draw_figure1
@@ -155,14 +155,13 @@ def run(
     UserError
         With one sentence; nothing is left behind.
     """
-    if name not in FEATURIZERS:
-        raise BadInput(f"there is no featurizer {name!r}; choose one of: {', '.join(FEATURIZERS)}")
     if (folder is None) == (dataset is None) or dataset not in (None, *PUBLIC):
         raise BadInput(f"say whose pictures to calibrate on: --images FOLDER, or --dataset {' or '.join(PUBLIC)}")
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
+    network = load_network(name, weights)
     pictures = public_dataset(dataset, per_category) if dataset else public_folder(Path(folder or ""), per_category)
-    calibrated = calibrate(name, weights, pictures, progress)
+    calibrated = calibrate(name, network, pictures, progress)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -173,7 +172,7 @@ def run(
 
 def calibrate(
     name: str,
-    weights: str | None,
+    network: Network,
     pictures: PublicPictures,
     progress: Progress = lambda what, done, total: None,
     steps: int = STEPS,
@@ -182,8 +181,10 @@ def calibrate(
 
     Parameters
     ----------
-    name, weights
-        As in `load_featurizer`.
+    name : str
+        One of `FEATURIZERS`.
+    network : Network
+        From `load_network`.
     pictures : PublicPictures
         What to choose by.
     progress : callable
@@ -192,7 +193,6 @@ def calibrate(
         Optimiser steps of each autoencoder.
     """
     labels = pictures.labels
-    network = load_network(name, weights)
     fc8 = _fc8(network, pictures.images, progress)
     if name == "small":
         shipped = load_featurizer(name)

@@ -128,6 +128,10 @@ class TestLoading:
         with pytest.raises(BadInput, match="no featurizer 'large'; choose one of: small"):
             load_featurizer("large")
 
+    def test_weights_for_small_are_refused(self) -> None:
+        with pytest.raises(BadInput, match=r"small comes with its weights; mine\.pth can only be used with vgg16"):
+            load_featurizer("small", "mine.pth")
+
     def test_missing_weights_are_bad_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(package, "PACKAGE", tmp_path)
         with pytest.raises(BadInput, match="Flower app bundles do not carry them"):

@@ -55,7 +55,7 @@ def portraits() -> PublicPictures:
 def calibrated(files: Path, portraits: PublicPictures) -> Calibrated:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DRIFTING, "vgg16", 2)
-        done = calibrate("vgg16", str(files / "vgg16.pth"), portraits, steps=60)
+        done = calibrate("vgg16", load_network("vgg16", str(files / "vgg16.pth")), portraits, steps=60)
     (files / "calibration").mkdir()
     write(files / "calibration", "vgg16", done, portraits)
     return done
