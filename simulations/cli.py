@@ -96,7 +96,7 @@ def calibrate(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Instead: the public half of pets or digits.")] = None,
     weights: Annotated[str | None, typer.Option(help="vgg16's weights: a .pth or .safetensors file.")] = None,
-    per_category: Annotated[int, typer.Option(min=2, help="Pictures of each category, at most.")] = 100,
+    per_category: Annotated[int, typer.Option(min=4, help="Pictures of each category, at most.")] = 100,
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")] = Path("calibration"),
 ) -> None:
     """Choose R and d for a featurizer from public pictures, and draw Fig. 1."""

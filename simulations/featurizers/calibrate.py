@@ -39,6 +39,8 @@ from strategies.featurizer import (
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
+LEAST = 4
+"""Pictures of a category that a calibration needs: two to learn from, two to measure on."""
 PUBLIC = ("pets", "digits")
 """Data sets whose public half comes with Parley."""
 RESTARTS = 3
@@ -124,15 +126,15 @@ def public_folder(folder: Path, per_category: int) -> PublicPictures:
     Raises
     ------
     BadInput
-        When there are not two categories with two pictures each.
+        When there are not two categories with `LEAST` pictures each.
     """
     pictures = read_folder(folder)
     counts = {name: pictures.labels.count(name) for name in pictures.labels if name is not None}
-    names = tuple(sorted(name for name, count in counts.items() if count > 1))
+    names = tuple(sorted(name for name, count in counts.items() if count >= LEAST))
     if len(names) < 2:
         raise BadInput(
-            f"{folder} holds {len(names)} sub-folders with two or more pictures; a calibration needs two, one for each"
-            " category"
+            f"{folder} holds {len(names)} sub-folders with {LEAST} or more pictures; a calibration needs two or more,"
+            " one for each category"
         )
     chosen = [index for index, label in enumerate(pictures.labels) if label in names]
     labels = np.array([names.index(str(pictures.labels[index])) for index in chosen], dtype=np.int64)
@@ -164,9 +166,16 @@ def run(
     calibrated = calibrate(name, network, pictures, progress)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(partial, name, calibrated, pictures)
-    partial.rename(out)
+    try:
+        partial.mkdir(parents=True)
+        write(partial, name, calibrated, pictures)
+        partial.rename(out)
+    except OSError as error:
+        raise BadInput(
+            f"the output folder {out} cannot be written: {error.strerror}; name another with --out"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return calibrated
 
 

@@ -82,8 +82,8 @@ def test_only_each_category_s_first_pictures_are_used(tmp_path: Path) -> None:
 
 class TestMistakes:
     def test_a_folder_without_categories(self, tmp_path: Path) -> None:
-        folder = folder_of(tmp_path / "one", 1, 3)
-        with pytest.raises(BadInput, match="holds 1 sub-folders with two or more pictures; a calibration needs two"):
+        folder = folder_of(tmp_path / "one", 1, 4)
+        with pytest.raises(BadInput, match="holds 1 sub-folders with 4 or more pictures; a calibration needs two"):
             run("small", None, folder, None, 10, tmp_path / "out", lambda what, done, total: None)
         assert not (tmp_path / "out").exists()
 
