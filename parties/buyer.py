@@ -9,6 +9,7 @@ from annotated_types import Ge, MaxLen
 from PIL import Image as PillowImage
 
 from parties.album import Pixels
+from parties.checks import features_under
 from parties.party import Party, step
 from protocol.arbitration import Deal, find_fault, matches_receipt
 from protocol.canonical import canonical, digest
@@ -180,7 +181,7 @@ class Buyer(Party):
         """Steps 10 and 11: open and check what arrived; accept it, or complain and reveal its one-time key."""
         wish = self.memory.recall("wish", Wish)
         basket = self.memory.recall("basket", Basket)
-        targets = self.featurizer.features(self.samples)
+        targets = features_under(wish.terms, self.featurizer, self.samples)
         draws = self.generator("verify", call.request_id).random(len(basket.items))
         accepted: list[bytes] = []
         complaints: list[Complaint] = []
@@ -205,10 +206,10 @@ class Buyer(Party):
         order = deal.order.order
         blob = (self.store / "sealed" / order.bid.hex()).read_bytes()
         try:
-            opening = open_sealed(blob, private_key, digest(order), order.suite)
+            opening = open_sealed(blob, private_key, digest(order), order.suite, deal.dimensions)
         except SealBroken as broken:
             return f"the delivery does not open: {broken}"
-        recomputed = self.featurizer.features([opening.image])[0] if check_feature else None
+        recomputed = features_under(deal.terms, self.featurizer, [opening.image])[0] if check_feature else None
         fault = find_fault(deal, opening, recomputed)
         kept = self.store if fault is None else self.store / "refused"
         kept.mkdir(exist_ok=True)

@@ -1,10 +1,11 @@
 """What the cloud checks of everything it is sent, before anything follows from it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parties.album import Pixels
 from parties.offer import Offer
 from protocol.arbitration import matches_receipt
 from protocol.canonical import canonical, digest
@@ -15,9 +16,11 @@ from protocol.messages.purchase import (
     Privacy,
     SignedBid,
     SignedPayment,
+    Terms,
 )
 from protocol.sealing import BadDeliveryKey, check_delivery_key
 from protocol.signing import verify
+from strategies.featurizer import Featurizer
 
 
 def stake(price: int, rate: int) -> int:
@@ -25,7 +28,12 @@ def stake(price: int, rate: int) -> int:
     return -(-price * rate // 1_000_000)
 
 
-def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[bytes]) -> str | None:
+def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels]) -> NDArray[np.int64]:
+    """Return the (n, D) features that these terms speak of: fc8 vectors in the basic mode, else lattice points."""
+    return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
+
+
+def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[bytes], dimensions: int = 2) -> str | None:
     """Say why a bid is refused, None when it stands.
 
     Parameters
@@ -38,6 +46,8 @@ def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[byte
         What is left on the seller's account, minor units.
     seen : set of bytes
         Pseudonyms and image commitments of earlier bids; none may come twice.
+    dimensions : int
+        D: how many numbers a feature has.
     """
     bid, terms = signed.bid, call.terms
     if bid.request_id != call.request_id or bid.expires_at != call.expires_at:
@@ -46,8 +56,10 @@ def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[byte
         return "it is not signed by its pseudonym"
     if bid.pseudonym in seen or bid.image_commitment in seen:
         return "it repeats another bid"
-    if terms.privacy is Privacy.LEVEL1 and bid.feature is None:
+    if terms.privacy is not Privacy.LEVEL2 and bid.feature is None:
         return "it brings a signature where a feature is wanted"
+    if bid.feature is not None and len(bid.feature) != dimensions:
+        return f"its feature has {len(bid.feature)} numbers, not {dimensions}"
     if terms.privacy is Privacy.LEVEL2 and len(bid.signature_points or ()) != terms.signature_size:
         return f"it does not bring a signature of {terms.signature_size} points"
     if bid.stake != stake(bid.price, terms.stake):
@@ -94,9 +106,12 @@ def delivery_refusal(delivery: Delivery, offer: Offer) -> str | None:
     return None
 
 
-def columns(offers: Sequence[Offer], size: int) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-    """Line up what the cloud sees of offers of one level: features (n, 2), or signatures (n, size, 2)."""
-    if offers and offers[0].bid.bid.feature is not None:
-        return np.array([offer.bid.bid.feature for offer in offers], dtype=np.int64), None
-    points = [offer.bid.bid.signature_points for offer in offers]
-    return None, np.array(points, dtype=np.int64).reshape(len(offers), size, 2)
+def columns(
+    offers: Sequence[Offer], terms: Terms, dimensions: int
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Line up what the cloud sees of offers: features (n, D), or signatures (n, k, 2)."""
+    if terms.privacy is Privacy.LEVEL2:
+        points = [offer.bid.bid.signature_points for offer in offers]
+        return None, np.array(points, dtype=np.int64).reshape(len(offers), terms.signature_size, 2)
+    features = [offer.bid.bid.feature for offer in offers]
+    return np.array(features, dtype=np.int64).reshape(len(offers), dimensions), None

@@ -9,7 +9,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from parties import settlement
-from parties.checks import bid_refusal, columns, delivery_refusal, payment_refusal
+from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
 from parties.cloud import GRACE, Cloud
 from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
 from parties.offer import Offer
@@ -171,7 +171,7 @@ class Purchase:
             tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
             expires_at=int(self.cloud.clock() + self.cloud.patience),
         )
-        self.record.targets = self.cloud.featurizer.features(request.samples)
+        self.record.targets = features_under(self.cloud.terms, self.cloud.featurizer, request.samples)
 
     def _tie_seed(self, request_id: bytes) -> bytes:
         return self.cloud.derive("ties", request_id)
@@ -187,7 +187,7 @@ class Purchase:
             record.unreadable += bids.unreadable
             funds = self.cloud.ledger.balance(account("seller", seller))
             for index, bid in enumerate(bids.bids):
-                refusal = bid_refusal(bid, call, funds, seen)
+                refusal = bid_refusal(bid, call, funds, seen, record.targets.shape[1])
                 if refusal is not None:
                     record.rejected.append((seller, refusal))
                     continue
@@ -204,7 +204,7 @@ class Purchase:
         keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
         budget = min(record.request.budget, self.cloud.ledger.balance(self._buyer_account))
         selection = select(
-            Offers(*columns(offers, terms.signature_size), prices),
+            Offers(*columns(offers, terms, record.targets.shape[1]), prices),
             record.targets,
             quality=record.request.quality,
             budget=budget * 1_000_000 // (1_000_000 + terms.commission),
@@ -348,7 +348,7 @@ class Purchase:
             offer.verdict = cloud.arbiter(deal, blob, offer.complaint, self._featurize)
 
     def _featurize(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
-        feature: NDArray[np.int64] = self.cloud.featurizer.features([image])[0]
+        feature: NDArray[np.int64] = features_under(self.cloud.terms, self.cloud.featurizer, [image])[0]
         return feature
 
     def _settle(self) -> None:

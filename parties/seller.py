@@ -9,7 +9,7 @@ from annotated_types import Ge, MaxLen
 from numpy.typing import NDArray
 
 from parties.album import Album, Pixels, readable
-from parties.checks import stake
+from parties.checks import features_under, stake
 from parties.party import Party, step
 from protocol.canonical import canonical, digest
 from protocol.commitments import commit_feature, commit_image
@@ -22,6 +22,7 @@ from protocol.messages.purchase import (
     CallForBids,
     Delivery,
     DeliveryOrder,
+    Feature,
     Point,
     Privacy,
     Receipt,
@@ -29,6 +30,7 @@ from protocol.messages.purchase import (
     SignedBid,
     SignedReceipt,
     Statement,
+    Vector,
 )
 from protocol.sealing import Opening, seal
 from protocol.signing import SigningKey, verify
@@ -43,7 +45,7 @@ class OpenBid(ProtocolMessage):
 
     bid: SignedBid
     image: Annotated[int, Ge(0)]
-    feature: Point
+    feature: Point | Vector
 
 
 class OpenBids(ProtocolMessage):
@@ -96,10 +98,10 @@ class Seller(Party):
             thumbnails.append(self.featurizer.prepare(picture))
         unreadable = len(self.album) - len(positions)
         kept = distinct(thumbnails)
-        features = self.featurizer.features([thumbnails[index] for index in kept])
+        features = features_under(call.terms, self.featurizer, (thumbnails[index] for index in kept))
         offered = self.choose(call, features)
         bids = tuple(
-            self._bid(call, positions[kept[index]], self.claim(call, _point(features[index]))) for index in offered
+            self._bid(call, positions[kept[index]], self.claim(call, _numbers(features[index]))) for index in offered
         )
         memory = OpenBids(buyer=call.buyer, tie_commitment=call.tie_commitment, bids=bids)
         self.memory.keep(f"bids-{call.request_id.hex()}", memory)
@@ -107,10 +109,10 @@ class Seller(Party):
 
     def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
         """Pick what to offer: features on the lattice, within R of a sample, at distance zero from none."""
-        targets = self.featurizer.features(call.samples)
+        targets = features_under(call.terms, self.featurizer, call.samples)
         return np.flatnonzero(is_candidate(features, targets, call.terms.radius)).astype(np.int64)
 
-    def claim(self, call: CallForBids, feature: Point) -> Point:
+    def claim(self, call: CallForBids, feature: Feature) -> Feature:
         """Return the feature to bid with; an honest seller's is the true one."""
         return feature
 
@@ -153,7 +155,7 @@ class Seller(Party):
         """Step 12: hear what was paid."""
         return Acknowledgement()
 
-    def _bid(self, call: CallForBids, image: int, feature: Point) -> OpenBid:
+    def _bid(self, call: CallForBids, image: int, feature: Feature) -> OpenBid:
         pseudonym = self.pseudonym(call.request_id, image)
         image_salt, feature_salt = self._salts(call.request_id, image)
         terms = call.terms
@@ -167,7 +169,7 @@ class Seller(Party):
             pseudonym=pseudonym.public,
             image_commitment=commit_image(image_salt, self.album[image]),
             feature_commitment=commit_feature(feature_salt, feature, terms.model_id),
-            feature=feature if terms.privacy is Privacy.LEVEL1 else None,
+            feature=None if terms.privacy is Privacy.LEVEL2 else feature,
             signature_points=points,
             price=price,
             stake=stake(price, terms.stake),
@@ -193,3 +195,7 @@ class Seller(Party):
 
 def _point(pair: NDArray[np.integer]) -> Point:
     return int(pair[0]), int(pair[1])
+
+
+def _numbers(feature: NDArray[np.integer]) -> Feature:
+    return tuple(feature.tolist())

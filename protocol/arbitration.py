@@ -20,14 +20,14 @@ from protocol.sealing import BadDeliveryKey, Opening, SealBroken, delivery_publi
 from strategies.signatures import on_lattice, signature_table
 
 Featurize = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
-"""From one image to its lattice feature, shape (2,)."""
+"""From one image to its feature under the deal's terms, shape (D,)."""
 
 
 @dataclass(frozen=True)
 class Deal:
     """All that was promised and signed about one image.
 
-    `targets` are the features of the buyer's samples, (m, 2); `salt` is the request's.
+    `targets` are the features of the buyer's samples, (m, D); `salt` is the request's.
     """
 
     bid: SignedBid
@@ -36,6 +36,11 @@ class Deal:
     terms: Terms
     targets: NDArray[np.int64]
     salt: bytes
+
+    @property
+    def dimensions(self) -> int:
+        """D: how many numbers a feature has."""
+        return int(self.targets.shape[1])
 
 
 class Fault(StrEnum):
@@ -81,7 +86,7 @@ def arbitrate(deal: Deal, blob: bytes, private_key: bytes, featurize: Featurize)
     if not matches_receipt(blob, deal.receipt.receipt):
         return Verdict(Fault.SELLER, "the stored blob is not the one that was signed for")
     try:
-        opening = open_sealed(blob, private_key, digest(order), order.suite)
+        opening = open_sealed(blob, private_key, digest(order), order.suite, deal.dimensions)
     except SealBroken as broken:
         return Verdict(Fault.SELLER, f"the delivery does not open: {broken}")
     fault = find_fault(deal, opening, featurize(opening.image))
@@ -102,7 +107,7 @@ def find_fault(deal: Deal, opening: Opening, recomputed: NDArray[np.int64] | Non
         What was promised.
     opening : Opening
         What was in the box.
-    recomputed : (2,) int64 or None
+    recomputed : (D,) int64 or None
         The feature computed from the opened image; None skips that comparison.
     """
     bid = deal.bid.bid
@@ -124,7 +129,7 @@ def matches_receipt(blob: bytes, receipt: Receipt) -> bool:
     return len(blob) == receipt.length and hashlib.sha256(blob).digest() == receipt.blob
 
 
-def _published(bid: Bid, feature: tuple[int, int], deal: Deal) -> bool:
+def _published(bid: Bid, feature: tuple[int, ...], deal: Deal) -> bool:
     if bid.feature is not None:
         return bid.feature == feature
     point = np.array([feature], dtype=np.int64)

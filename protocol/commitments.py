@@ -22,7 +22,7 @@ SALT_BYTES = 16
 
 _IMAGE = b"parley/commitment/image/1"
 _FEATURE = b"parley/commitment/feature/1"
-_POINT = struct.Struct(">ii")
+_COMPONENT_BYTES = 4
 
 
 def commit_image(salt: bytes, image: Pixels) -> bytes:
@@ -56,15 +56,15 @@ def commit_image(salt: bytes, image: Pixels) -> bytes:
     return _hash(_IMAGE, _checked(salt), struct.pack(">II", width, height), pixels)
 
 
-def commit_feature(salt: bytes, feature: tuple[int, int], model_id: str) -> bytes:
-    """Commit to a feature as a point of the integer lattice; never to floats, which differ between devices.
+def commit_feature(salt: bytes, feature: tuple[int, ...], model_id: str) -> bytes:
+    """Commit to a feature in integers, a lattice point or an fc8 vector; never in floats, which differ between devices.
 
     Parameters
     ----------
     salt : bytes
         16 fresh random bytes, not those of the image's commitment.
-    feature : (int, int)
-        The lattice point, each coordinate within 32 bits, signed.
+    feature : tuple of int
+        Each number within 32 bits, signed.
     model_id : str
         The feature extractor that computed it.
 
@@ -97,25 +97,23 @@ def canonical_rgb(image: Pixels) -> memoryview:
     return np.ascontiguousarray(image).data.cast("B")
 
 
-def pack_feature(feature: tuple[int, int]) -> bytes:
-    """Encode a lattice point in 8 bytes.
+def pack_feature(feature: tuple[int, ...]) -> bytes:
+    """Encode a feature in 4 bytes for each number.
 
     Raises
     ------
     ValueError
-        When a coordinate does not fit 32 bits, signed.
+        When a number does not fit 32 bits, signed.
     """
-    x, y = feature
     try:
-        return _POINT.pack(index(x), index(y))
+        return struct.pack(f">{len(feature)}i", *map(index, feature))
     except (struct.error, TypeError):
-        raise ValueError(f"a feature is two integers of 32 bits, not ({x}, {y})") from None
+        raise ValueError(f"a feature is integers of 32 bits, not {str(feature)[:80]}") from None
 
 
-def unpack_feature(packed: bytes) -> tuple[int, int]:
-    """Read a lattice point from its 8 bytes."""
-    x, y = _POINT.unpack(packed)
-    return x, y
+def unpack_feature(packed: bytes) -> tuple[int, ...]:
+    """Read a feature from its bytes."""
+    return struct.unpack(f">{len(packed) // _COMPONENT_BYTES}i", packed)
 
 
 def _checked(salt: bytes) -> bytes:

@@ -50,7 +50,6 @@ _KEY_BYTES = 32
 _TAG_BYTES = 16
 _NONCE = bytes(12)
 _PIECE_BYTES = 1 << 16
-_HEADER = struct.Struct(f">{SALT_BYTES}s{SALT_BYTES}s8sII")
 
 _PublicKey = X25519PublicKey | hpke.MLKEM768X25519PublicKey
 _PrivateKey = X25519PrivateKey | hpke.MLKEM768X25519PrivateKey
@@ -76,15 +75,15 @@ class Opening:
     ----------
     image_salt, feature_salt : bytes
         16 bytes each.
-    feature : (int, int)
-        The committed lattice point.
+    feature : tuple of int
+        What was committed to: a lattice point, or an fc8 vector.
     image : (H, W, 3) uint8 array
         The image; read-only when it comes out of `open_sealed`.
     """
 
     image_salt: bytes = field(repr=False)
     feature_salt: bytes = field(repr=False)
-    feature: tuple[int, int]
+    feature: tuple[int, ...]
     image: Pixels = field(repr=False)
 
 
@@ -259,7 +258,7 @@ def seal(opening: Opening, public_key: bytes, context: bytes, suite: str) -> byt
     return blob.getvalue()
 
 
-def open_sealed(blob: bytes, private_key: bytes, context: bytes, suite: str) -> Opening:
+def open_sealed(blob: bytes, private_key: bytes, context: bytes, suite: str, dimensions: int = 2) -> Opening:
     """Open a blob, as its buyer or, with the buyer's revealed key, as the arbiter of a dispute.
 
     What is inside is not yet compared with the bid's commitments: that is the caller's next step.
@@ -274,6 +273,8 @@ def open_sealed(blob: bytes, private_key: bytes, context: bytes, suite: str) -> 
         SHA-256 of the canonical order, 32 bytes.
     suite : str
         A name from `SUITES`.
+    dimensions : int
+        How many numbers a feature has.
 
     Raises
     ------
@@ -289,7 +290,7 @@ def open_sealed(blob: bytes, private_key: bytes, context: bytes, suite: str) -> 
     chosen = _suite(suite)
     _check_context(context)
     own_key = chosen.private_key(_checked_private(private_key))
-    least, most = (sealed_length(pixels, suite) for pixels in (1, MAX_PIXELS))
+    least, most = (sealed_length(pixels, suite, dimensions) for pixels in (1, MAX_PIXELS))
     if not least <= len(blob) <= most:
         raise SealBroken(f"a sealed image is {least} to {most} bytes, not {len(blob)}")
     body_at = chosen.wrap_bytes + _KEY_BYTES
@@ -306,12 +307,16 @@ def open_sealed(blob: bytes, private_key: bytes, context: bytes, suite: str) -> 
         plaintext = AESGCM(body_key).decrypt(_NONCE, body, context + expected_commitment)
     except InvalidTag:
         raise SealBroken("the sealed image was changed on its way, or never was one") from None
-    return _unpacked(plaintext)
+    return _unpacked(plaintext, dimensions)
 
 
-def sealed_length(pixels: int, suite: str) -> int:
-    """Bytes of the blob that an image of so many pixels is sealed in."""
-    return _suite(suite).wrap_bytes + _KEY_BYTES + _padme(_HEADER.size + 3 * pixels) + _TAG_BYTES
+def sealed_length(pixels: int, suite: str, dimensions: int = 2) -> int:
+    """Bytes of the blob that an image of so many pixels, with a feature of so many numbers, is sealed in."""
+    return _suite(suite).wrap_bytes + _KEY_BYTES + _padme(_header(dimensions).size + 3 * pixels) + _TAG_BYTES
+
+
+def _header(dimensions: int) -> struct.Struct:
+    return struct.Struct(f">{SALT_BYTES}s{SALT_BYTES}s{4 * dimensions}sII")
 
 
 def _suite(name: str) -> Suite:
@@ -353,19 +358,21 @@ def _laid_out(opening: Opening) -> Iterator[bytes | memoryview]:
     pixels = canonical_rgb(opening.image)
     height, width, _ = opening.image.shape
     feature = pack_feature(opening.feature)
-    yield _HEADER.pack(opening.image_salt, opening.feature_salt, feature, width, height)
+    header = _header(len(opening.feature))
+    yield header.pack(opening.image_salt, opening.feature_salt, feature, width, height)
     for start in range(0, len(pixels), _PIECE_BYTES):
         yield pixels[start : start + _PIECE_BYTES]
-    length = _HEADER.size + len(pixels)
+    length = header.size + len(pixels)
     yield bytes(_padme(length) - length)
 
 
-def _unpacked(plaintext: bytes) -> Opening:
-    image_salt, feature_salt, feature, width, height = _HEADER.unpack_from(plaintext)
+def _unpacked(plaintext: bytes, dimensions: int) -> Opening:
+    header = _header(dimensions)
+    image_salt, feature_salt, feature, width, height = header.unpack_from(plaintext)
     size = 3 * width * height
-    if not (1 <= width * height <= MAX_PIXELS and _padme(_HEADER.size + size) == len(plaintext)):
+    if not (1 <= width * height <= MAX_PIXELS and _padme(header.size + size) == len(plaintext)):
         raise SealBroken(f"the box claims an image of {width} x {height} pixels but holds {len(plaintext)} bytes")
-    content = np.frombuffer(plaintext, np.uint8, offset=_HEADER.size)
+    content = np.frombuffer(plaintext, np.uint8, offset=header.size)
     if content[size:].any():
         raise SealBroken("the box hides something behind the image: its padding is not zero")
     return Opening(image_salt, feature_salt, unpack_feature(feature), content[:size].reshape(height, width, 3))

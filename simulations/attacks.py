@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.messages.purchase import Bid, Bids, CallForBids
+from protocol.messages.purchase import Bid, Bids, CallForBids, Privacy
 from simulations.datasets import digits, pets
-from simulations.scoring import Trade
+from simulations.scoring import ScoredPurchase, Trade
 from simulations.seeding import generator, torch_generator
 from simulations.traffic import View
 from strategies.featurizer import Featurizer, prepare
@@ -57,6 +57,18 @@ def public_pictures(dataset: str, featurizer: Featurizer) -> PublicPictures | No
     else:
         return None
     return PublicPictures(featurizer, names, labels, drawn, featurizer.features(drawn))
+
+
+def known_to_attackers(scored: ScoredPurchase) -> PublicPictures | None:
+    """Return the public pictures that the inversion attack on a purchase may use.
+
+    None where there are none: for people's own folders, in basic mode (whose vectors it is not written for) and for a
+    featurizer that is too slow to run over a thousand pictures in passing.
+    """
+    cloud = scored.scenario.cloud
+    if scored.scenario.sellers.album.folder or cloud.privacy is Privacy.BASIC or cloud.featurizer != "small":
+        return None
+    return public_pictures(scored.scenario.dataset, scored.featurizer)
 
 
 def bids_in(view: View) -> list[Bid]:

@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 screen = Console(stderr=True)
 """Progress and errors go to stderr; results go to stdout."""
+_COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
 
 
 @app.command("run")
@@ -87,6 +88,31 @@ def init(path: Annotated[Path, typer.Argument(help="The .yaml file to write.")])
     typer.echo(f"Wrote {path}; run it with: parley run {path}")
 
 
+@app.command("calibrate")
+def calibrate(
+    featurizer: Annotated[str, typer.Option(help="small or vgg16.")] = "small",
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of public pictures; sub-folders are categories.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Instead: the public half of pets or digits.")] = None,
+    weights: Annotated[str | None, typer.Option(help="vgg16's weights: a .pth or .safetensors file.")] = None,
+    per_category: Annotated[int, typer.Option(min=4, help="Pictures of each category, at most.")] = 100,
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")] = Path("calibration"),
+) -> None:
+    """Choose R and d for a featurizer from public pictures, and draw Fig. 1."""
+    from simulations.featurizers.calibrate import run
+    from simulations.featurizers.table import lines
+
+    with _counting() as count:
+        calibrated = run(featurizer, weights, images, dataset, per_category, out, count)
+    table = Table("", "fc8", "plane", title=f"Featurizer {featurizer}", title_justify="left")
+    for line in lines(calibrated):
+        table.add_row(*line)
+    console = Console()
+    console.print(table)
+    console.print(f"Calibration: {out}; use it with --set cloud.calibration={out}", style="bold", soft_wrap=True)
+
+
 @app.command("bench")
 def bench(what: Annotated[str, typer.Argument(help="sealing, signatures or selection.")]) -> None:
     """Measure one thing beside its bar, in one run; exits 1 when a bar is missed."""
@@ -107,9 +133,15 @@ def bench(what: Annotated[str, typer.Argument(help="sealing, signatures or selec
 
 
 @contextmanager
+def _counting() -> Iterator[Callable[[str, int, int], None]]:
+    with Progress(*_COLUMNS, console=screen, transient=True) as progress:
+        task = progress.add_task("starting")
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+
+
+@contextmanager
 def _progress() -> Iterator[Callable[[int, str], None]]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
+    with Progress(*_COLUMNS, console=screen, transient=True) as progress:
         task = progress.add_task("starting", total=14)
 
         def begin(number: int, name: str) -> None:

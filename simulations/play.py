@@ -11,7 +11,7 @@ from parties.record import PurchaseRecord
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.ledger import Ledger
-from protocol.messages.purchase import Terms
+from protocol.messages.purchase import Privacy, Terms
 from protocol.vault import Vault
 from simulations.scenario import Scenario
 from simulations.seeding import secret
@@ -63,13 +63,14 @@ def play(
 def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault: Vault) -> Cloud:
     """Return the cloud of a scenario; the buyer brings its budget and enough for bonds on all of it."""
     section, calibration = scenario.cloud, featurizer.calibration
+    basic = section.privacy is Privacy.BASIC
     terms = Terms(
         privacy=section.privacy,
         model_id=featurizer.model_id,
-        radius=calibration.radius,
+        radius=calibration.vector_radius if basic else calibration.radius,
         reach=calibration.reach,
         signature_size=calibration.signature_size,
-        tolerance=calibration.tolerance,
+        tolerance=calibration.vector_tolerance if basic else calibration.tolerance,
         suite=section.suite,
         commission=round(section.commission * 1_000_000),
         stake=round(section.stake * 1_000_000),

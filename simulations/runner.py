@@ -80,7 +80,7 @@ def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name:
 def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
     clock = _Stopwatch(progress)
     clock.step(0, "building the world")
-    featurizer = load_featurizer(scenario.cloud.featurizer)
+    featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)
     world = build(scenario, featurizer, folder / "bought")
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:

@@ -101,8 +101,13 @@ class SellersSection(Section):
 class CloudSection(Section):
     """The cloud's terms."""
 
-    privacy: Privacy = Field(Privacy.LEVEL2, description="level1: 2-d features; level2: MinHash signatures")
-    featurizer: Literal["small"] = Field("small", description="the public model that features are computed with")
+    privacy: Privacy = Field(
+        Privacy.LEVEL2,
+        description="what bids show: basic: fc8 vectors; level1: 2-d features; level2: MinHash signatures",
+    )
+    featurizer: Literal["small", "vgg16"] = Field("small", description="the public model: small, or the paper's vgg16")
+    weights: str | None = Field(None, description="vgg16's weights, .pth or .safetensors; none: torchvision's cache")
+    calibration: str | None = Field(None, description="a folder that `parley calibrate` wrote; vgg16 needs one")
     commission: Share = Field(0.05, description="the cloud's share on top of each payment")
     stake: Share = Field(0.1, description="what a bid locks, as a share of its price; lost by a seller who cheats")
     bond: Share = Field(0.1, description="what a complaint locks, as a share of the payment; lost if it is false")
@@ -147,6 +152,15 @@ class Scenario(Section):
     adversaries: dict[str, Share] = Field(
         {}, description="parties that cheat: {name: share of their role}; `parley list` names them"
     )
+
+    @model_validator(mode="after")
+    def _diversity_is_flat(self) -> "Scenario":
+        if self.cloud.privacy is Privacy.BASIC and self.buyer.quality is Quality.DIVERSITY:
+            raise ValueError(
+                "diversity needs features of two numbers, as the union of hypercubes in an fc8 vector's dimensions"
+                " cannot be computed (section IV.D): for cloud.privacy basic set buyer.quality to quantity or matching"
+            )
+        return self
 
     @model_validator(mode="after")
     def _adversaries_exist(self) -> "Scenario":

@@ -112,7 +112,7 @@ class Trade:
     image : int
         Position of the picture in its album.
     feature : (2,) int64
-        The picture's true feature.
+        The picture's true point in the feature plane.
     wanted : bool or None
         Whether it shows a wanted class; None where nobody knows.
     """
@@ -159,13 +159,17 @@ def is_wanted(world: World, held: Held, image: int) -> bool | None:
 
 @dataclass(frozen=True)
 class ScoredPurchase:
-    """A purchase that was played, beside the truth about it."""
+    """A purchase that was played, beside the truth about it.
+
+    `targets` are the samples' points in the feature plane, (m, 2), whatever the bids were made with.
+    """
 
     scenario: Scenario
     featurizer: Featurizer
     world: World
     record: PurchaseRecord
     ledger: Ledger
+    targets: NDArray[np.int64]
     trades: list[Trade]
     outcome: PurchaseOutcome
 
@@ -175,8 +179,9 @@ def score(
 ) -> ScoredPurchase:
     """Put the truth beside each offer and add everything up."""
     traded = trades(world, record, featurizer)
-    outcome = _outcome(scenario, featurizer, world, record, ledger, traded)
-    return ScoredPurchase(scenario, featurizer, world, record, ledger, traded, outcome)
+    targets = featurizer.features(record.call.samples if record.call else [])
+    outcome = _outcome(scenario, featurizer, world, record, ledger, targets, traded)
+    return ScoredPurchase(scenario, featurizer, world, record, ledger, targets, traded, outcome)
 
 
 def _outcome(
@@ -185,6 +190,7 @@ def _outcome(
     world: World,
     record: PurchaseRecord,
     ledger: Ledger,
+    targets: NDArray[np.int64],
     traded: list[Trade],
 ) -> PurchaseOutcome:
     winners = record.winners
@@ -192,7 +198,7 @@ def _outcome(
     refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)]
     features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
     square = (2 * featurizer.calibration.reach) ** 2
-    degrees = matching_degree(features, record.targets, featurizer.calibration.radius)
+    degrees = matching_degree(features, targets, featurizer.calibration.radius)
     stakes = sum(offer.bid.bid.stake for offer in refunded)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)

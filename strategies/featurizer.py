@@ -1,14 +1,17 @@
 """From a picture to a point: the featurizer that sellers, buyer and cloud all run (CrowdBuy, sections III.A and IV.D).
 
 A network classifies the picture; its last fully connected layer, before the softmax, is the paper's "fc8" feature.
-The encoder of an autoencoder maps fc8 to two numbers, and a calibration scales these to integers on a lattice of 2^16 x
-2^16 points, where the paper's radius R, reach d and signature size k apply.
+In the paper's basic mode that vector, in fixed point, is what a seller bids with. Otherwise the encoder of an
+autoencoder maps fc8 to two numbers, and a calibration scales these to integers on a lattice of 2^16 x 2^16 points, on
+which the paper's radius R, reach d and signature size k apply.
 """
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,11 +22,36 @@ from torch import Tensor, nn
 Pixels = NDArray[np.uint8]
 
 LATTICE_SIDE = 1 << 16
+VECTOR_UNITS = 256
+"""An fc8 vector's components are integers in units of 1 / 256."""
 INPUT_SIZE = 64
-_BATCH = 16
+
+_INT32 = np.iinfo(np.int32)
 
 
-class SmallNet(nn.Module):
+class Network(nn.Module, ABC):
+    """A classifier, and how pictures become its inputs; its output before the softmax is fc8.
+
+    Attributes
+    ----------
+    BATCH : int
+        Pictures in one forward pass: always as many, so that a picture's feature depends on nothing else.
+    """
+
+    BATCH: ClassVar[int]
+
+    @staticmethod
+    @abstractmethod
+    def prepare(picture: Pixels) -> Pixels:
+        """Return all of a picture that its feature depends on; preparing again changes nothing."""
+
+    @staticmethod
+    @abstractmethod
+    def inputs(pictures: Sequence[Pixels]) -> Tensor:
+        """Return prepared pictures as (n, 3, height, width) inputs."""
+
+
+class SmallNet(Network):
     """A compact convolutional classifier of 64 x 64 pictures, where the paper has VGG-16.
 
     Five convolutions with ReLU, an average over positions, and one fully connected layer: fc8. It is trained with batch
@@ -35,6 +63,7 @@ class SmallNet(nn.Module):
         Number of classes, the length of fc8.
     """
 
+    BATCH = 16
     WIDTHS = (24, 48, 64, 96, 128)
     STRIDES = (2, 2, 2, 1, 2)
 
@@ -45,6 +74,16 @@ class SmallNet(nn.Module):
             layers += [nn.Conv2d(before, after, 3, stride, padding=1), nn.ReLU(inplace=True)]
         self.convolutions = nn.Sequential(*layers)
         self.fc8 = nn.Linear(self.WIDTHS[-1], classes)
+
+    @staticmethod
+    def prepare(picture: Pixels) -> Pixels:
+        """Return the central square at 64 x 64 (see `prepare`)."""
+        return prepare(picture)
+
+    @staticmethod
+    def inputs(pictures: Sequence[Pixels]) -> Tensor:
+        """Return prepared pictures in -1..1 (see `network_input`)."""
+        return network_input(pictures)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (n, 3, 64, 64) inputs in -1..1 to (n, classes) fc8 features."""
@@ -96,14 +135,14 @@ def _three_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How codes become lattice points, and the paper's parameters on that lattice, in lattice units.
+    """How codes become lattice points, and the paper's parameters there and among fc8 vectors.
 
     Attributes
     ----------
     radius : int
-        R: a picture matches within this distance of a sample picture.
+        R: a picture matches within this distance of a sample picture, lattice units.
     reach : int
-        d: half the side of the square that a picture covers.
+        d: half the side of the square that a picture covers, lattice units.
     signature_size : int
         k: points in a MinHash signature.
     scale : float
@@ -111,7 +150,11 @@ class Calibration:
     offset : (float, float)
         Lattice point of the code (0, 0).
     tolerance : int
-        Largest distance at which two computations of one picture's feature count as equal.
+        Largest distance (L-infinity, lattice units) at which two computations of one picture's feature count as equal.
+    vector_radius, vector_tolerance : int
+        R and tolerance among fc8 vectors, in units of 1 / 256. R is 75 in the paper.
+    false_accepts, vector_false_accepts : float or None
+        Share of pairs of different pictures of one category within the tolerance of each other; None: not measured.
     """
 
     radius: int
@@ -120,6 +163,10 @@ class Calibration:
     scale: float
     offset: tuple[float, float]
     tolerance: int
+    vector_radius: int = 75 * VECTOR_UNITS
+    vector_tolerance: int = 10
+    false_accepts: float | None = None
+    vector_false_accepts: float | None = None
 
 
 def prepare(picture: Pixels) -> Pixels:
@@ -142,12 +189,7 @@ def prepare(picture: Pixels) -> Pixels:
     ValueError
         If the picture has another type or shape, or no pixels.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        raise ValueError(
-            f"a picture is an array of type {picture.dtype} and shape {picture.shape};"
-            " it must be uint8 of shape (height, width, 3)"
-        )
-    height, width, _ = picture.shape
+    height, width = height_and_width(picture)
     if height == width == INPUT_SIZE:
         return picture
     side = min(height, width)
@@ -156,9 +198,34 @@ def prepare(picture: Pixels) -> Pixels:
     return np.asarray(square.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BICUBIC))
 
 
+def height_and_width(picture: Pixels) -> tuple[int, int]:
+    """Return a picture's size, or raise ValueError when it is no uint8 array of shape (height, width, 3)."""
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
+        raise ValueError(
+            f"a picture is an array of type {picture.dtype} and shape {picture.shape};"
+            " it must be uint8 of shape (height, width, 3)"
+        )
+    return picture.shape[0], picture.shape[1]
+
+
 def network_input(pictures: Sequence[Pixels]) -> Tensor:
     """Return prepared pictures as the (n, 3, 64, 64) inputs of a network, in -1..1."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def forward(network: Network, images: Iterable[Pixels]) -> Iterator[tuple[Tensor, int]]:
+    """Yield fc8 of one padded batch after another, (BATCH, D), and how many pictures there are in it."""
+    prepared = map(network.prepare, images)
+    while batch := list(itertools.islice(prepared, network.BATCH)):
+        pictures = network.inputs(batch)
+        inputs = torch.zeros(network.BATCH, *pictures.shape[1:]).to(memory_format=torch.channels_last)
+        inputs[: len(batch)] = pictures
+        yield network(inputs), len(batch)
+
+
+def ready(network: Network) -> Network:
+    """Return the network in evaluation mode, laid out as it computes fastest: layouts differ in the last bits."""
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 class Featurizer:
@@ -166,7 +233,7 @@ class Featurizer:
 
     Parameters
     ----------
-    network : SmallNet
+    network : Network
         Classifier that computes fc8.
     autoencoder : Autoencoder
         Trained on the fc8 features of public pictures.
@@ -180,8 +247,8 @@ class Featurizer:
         SHA-256 over all weights and the calibration's scale and offset: equal identities give equal features.
     """
 
-    def __init__(self, network: SmallNet, autoencoder: Autoencoder, calibration: Calibration) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
+    def __init__(self, network: Network, autoencoder: Autoencoder, calibration: Calibration) -> None:
+        self.network = ready(network)
         self.autoencoder = autoencoder.eval()
         self.calibration = calibration
         self.model_id = _digest(
@@ -193,10 +260,9 @@ class Featurizer:
             }
         )
 
-    @staticmethod
-    def prepare(picture: Pixels) -> Pixels:
-        """Return all of a picture that its feature depends on (see `prepare`)."""
-        return prepare(picture)
+    def prepare(self, picture: Pixels) -> Pixels:
+        """Return all of a picture that its feature depends on."""
+        return self.network.prepare(picture)
 
     def features(self, images: Iterable[Pixels]) -> NDArray[np.int64]:
         """Return the (n, 2) lattice points of pictures; a point may lie off the lattice, and is then unmatched.
@@ -214,13 +280,18 @@ class Featurizer:
     @torch.inference_mode()
     def codes(self, images: Iterable[Pixels]) -> NDArray[np.float32]:
         """Return the (n, 2) codes of pictures, before scaling and rounding."""
-        prepared = map(prepare, images)
-        codes = [np.empty((0, 2), dtype=np.float32)]
-        while batch := list(itertools.islice(prepared, _BATCH)):
-            inputs = torch.zeros(_BATCH, 3, INPUT_SIZE, INPUT_SIZE).to(memory_format=torch.channels_last)
-            inputs[: len(batch)] = network_input(batch)
-            codes.append(self.autoencoder.encode(self.network(inputs))[: len(batch)].numpy())
-        return np.concatenate(codes)
+        codes = [self.autoencoder.encode(fc8)[:count].numpy() for fc8, count in forward(self.network, images)]
+        return np.concatenate([np.empty((0, 2), dtype=np.float32), *codes])
+
+    @torch.inference_mode()
+    def fc8(self, images: Iterable[Pixels]) -> NDArray[np.float32]:
+        """Return the (n, D) fc8 features of pictures, as the network computes them."""
+        vectors = [fc8[:count].numpy() for fc8, count in forward(self.network, images)]
+        return np.concatenate([np.empty((0, len(self.autoencoder.mean)), dtype=np.float32), *vectors])
+
+    def vectors(self, images: Iterable[Pixels]) -> NDArray[np.int64]:
+        """Return the (n, D) fc8 vectors of pictures in fixed point, the features of the paper's basic mode."""
+        return to_vectors(self.fc8(images))
 
     def to_lattice(self, codes: NDArray[np.floating]) -> NDArray[np.int64]:
         """Scale, shift and round (n, 2) codes to lattice points."""
@@ -236,6 +307,18 @@ class Featurizer:
         codes = (points - np.array(self.calibration.offset)) / self.calibration.scale
         reconstruction: NDArray[np.float32] = self.autoencoder.decode(torch.from_numpy(codes).float()).numpy()
         return reconstruction
+
+
+def to_vectors(fc8: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Round fc8 features to fixed point, in units of 1 / 256, within 32 bits.
+
+    Examples
+    --------
+    >>> to_vectors(np.array([[0.5, -2.001, 1e30]])).tolist()
+    [[128, -512, 2147483647]]
+    """
+    units = np.rint(fc8.astype(np.float64) * VECTOR_UNITS)
+    return np.clip(units, _INT32.min, _INT32.max).astype(np.int64)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,7 @@
-"""Which images match the buyer's samples, and how well (CrowdBuy, sections IV.A and IV.B)."""
+"""Which images match the buyer's samples, and how well (CrowdBuy, sections IV.A and IV.B).
+
+Features have D = 2 numbers, or as many as an fc8 vector.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +16,15 @@ def nearest_distance(points: Points, centroids: Points) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    points : NDArray, shape (n, 2)
+    points : NDArray, shape (n, D)
         Features, or the centroids of signatures.
-    centroids : NDArray, shape (m, 2)
+    centroids : NDArray, shape (m, D)
         Features of the buyer's sample images.
 
     Returns
     -------
     NDArray[np.float64], shape (n,)
-        Distances in lattice steps.
+        Distances in the features' own units.
 
     Raises
     ------
@@ -36,23 +39,24 @@ def nearest_distance(points: Points, centroids: Points) -> NDArray[np.float64]:
     if not len(centroids):
         raise ValueError("no target centroid: a request needs at least one sample image")
     positions = np.asarray(points, np.float64)
+    axes = np.ascontiguousarray(positions.T)
     squared = np.full(len(positions), np.inf)
-    for x, y in np.asarray(centroids, np.float64):
-        np.minimum(squared, (positions[:, 0] - x) ** 2 + (positions[:, 1] - y) ** 2, out=squared)
+    for centroid in np.asarray(centroids, np.float64):
+        np.minimum(squared, sum((axis - value) ** 2 for axis, value in zip(axes, centroid, strict=True)), out=squared)
     return np.asarray(np.sqrt(squared))
 
 
 def is_candidate(points: Points, centroids: Points, radius: float, *, exclude_zero: bool = True) -> NDArray[np.bool_]:
-    """Return which images match a sample: on the lattice, and 0 < min D <= R.
+    """Return which images match a sample: 0 < min D <= R, and, in two dimensions, on the lattice.
 
     Parameters
     ----------
-    points : NDArray, shape (n, 2)
+    points : NDArray, shape (n, D)
         Features, or the centroids of signatures.
-    centroids : NDArray, shape (m, 2)
+    centroids : NDArray, shape (m, D)
         Features of the buyer's sample images.
     radius : float
-        R, in lattice steps.
+        R, in the same units.
     exclude_zero : bool
         Whether an image at distance 0, which the buyer has already, is out. At level 2 the cloud sees only signatures
         and cannot tell: there the seller excludes it and the buyer verifies.
@@ -73,7 +77,8 @@ def is_candidate(points: Points, centroids: Points, radius: float, *, exclude_ze
     """
     _require_radius(radius)
     distance = nearest_distance(points, centroids)
-    return on_lattice(points) & (distance <= radius) & ((distance > 0) | (not exclude_zero))
+    inside = on_lattice(points) if points.shape[1] == 2 else True
+    return inside & (distance <= radius) & ((distance > 0) | (not exclude_zero))
 
 
 def matching_degree(points: Points, centroids: Points, radius: float) -> NDArray[np.float64]:
@@ -81,12 +86,12 @@ def matching_degree(points: Points, centroids: Points, radius: float) -> NDArray
 
     Parameters
     ----------
-    points : NDArray, shape (n, 2)
+    points : NDArray, shape (n, D)
         Features, or the centroids of signatures.
-    centroids : NDArray, shape (m, 2)
+    centroids : NDArray, shape (m, D)
         Features of the buyer's sample images.
     radius : float
-        R, in lattice steps.
+        R, in the same units.
 
     Returns
     -------

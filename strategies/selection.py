@@ -27,8 +27,8 @@ class Offers:
 
     Attributes
     ----------
-    features : (n, 2) int64 or None
-        Lattice features, at level 1.
+    features : (n, D) int64 or None
+        fc8 vectors in the basic mode, lattice features (D = 2) at level 1.
     signatures : (n, k, 2) int64 or None
         MinHash signatures, at level 2.
     prices : (n,) int64
@@ -83,14 +83,15 @@ def select(
     ----------
     offers : Offers
         The bids.
-    targets : (m, 2) int64
+    targets : (m, D) int64
         Features of the buyer's samples, the target centroids O.
     quality : str
-        ``quantity`` (`singer`), ``matching`` (`chen_gravin_lu`) or ``diversity`` (`descending_clock`).
+        ``quantity`` (`singer`), ``matching`` (`chen_gravin_lu`) or ``diversity`` (`descending_clock`; needs D = 2:
+        the union of hypercubes in 1,000 dimensions cannot be computed, section IV.D).
     budget : int
         What payments may add up to, minor units, commission already set aside.
     radius, reach : int
-        The paper's R and d, lattice units.
+        The paper's R and d, in the features' units.
     ranks : (n,) int64
         Public order of the offers, fixed before bidding; breaks ties.
 
@@ -98,6 +99,11 @@ def select(
     -------
     Selection
         Payments add up to at most `budget`; each is at least the winner's declared price.
+
+    Raises
+    ------
+    ValueError
+        When there is no such quality, or diversity is wanted of features of other than two dimensions.
     """
     points = offers.points
     exact = offers.features is not None
@@ -134,6 +140,8 @@ def _diversity(
 ) -> Award:
     coverage: Squares | SignaturePoints
     if offers.features is not None:
+        if offers.features.shape[1] != 2:
+            raise ValueError(f"diversity needs features of 2 dimensions, not {offers.features.shape[1]}")
         coverage = Squares(offers.features[candidates], reach)
     else:
         assert offers.signatures is not None

@@ -18,7 +18,8 @@ class IrrelevantImages(Seller):
 
     def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
         """Offer everything."""
-        return np.flatnonzero(on_lattice(features)).astype(np.int64)
+        valid = features.shape[1] > 2 or on_lattice(features)
+        return np.flatnonzero(np.broadcast_to(valid, len(features))).astype(np.int64)
 
 
 class SwappedDelivery(Seller):

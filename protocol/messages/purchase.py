@@ -16,7 +16,8 @@ step  asked       the cloud says                      the party answers
 12    all         `Statement`                         `Acknowledgement`
 ====  ==========  ==================================  =============================
 
-Money is in integer minor units (cents). Features are points of the 2^16 x 2^16 lattice.
+Money is in integer minor units (cents). Features are points of the 2^16 x 2^16 lattice, or, in the paper's basic mode,
+fc8 vectors in units of 1 / 256.
 """
 
 from enum import StrEnum
@@ -32,6 +33,10 @@ Price = Annotated[int, Gt(0), Le(10**9)]
 Rate = Annotated[int, Ge(0), Le(1_000_000)]
 Coordinate = Annotated[int, Ge(0), Le(65_535)]
 Point = tuple[Coordinate, Coordinate]
+Component = Annotated[int, Ge(-(2**31)), Le(2**31 - 1)]
+Vector = Annotated[tuple[Component, ...], Len(3, 4096)]
+Feature = tuple[int, ...]
+"""A point or a vector."""
 Name = Annotated[str, MaxLen(200)]
 
 MAX_BLOB = 80_000_000
@@ -39,8 +44,9 @@ MAX_BLOB = 80_000_000
 
 
 class Privacy(StrEnum):
-    """What the cloud sees of an image (section II.D): its 2-d feature, or a MinHash signature."""
+    """What the cloud sees of an image: its fc8 vector (III.B), its 2-d feature, or a MinHash signature (II.D)."""
 
+    BASIC = "basic"
     LEVEL1 = "level1"
     LEVEL2 = "level2"
 
@@ -72,16 +78,16 @@ class Terms(ProtocolMessage):
     """The conditions of trade, the same for everybody and fixed before the first bid.
 
     Rates are in parts per million. `radius`, `reach` and `signature_size` are the paper's R, d and
-    k; `tolerance` is how far (L-infinity, lattice units) a recomputed feature may lie from a
+    k; `tolerance` is how far (L-infinity, in the features' units) a recomputed feature may lie from a
     committed one. `arbitration` names the rule by which complaints are decided.
     """
 
     privacy: Annotated[Privacy, Field(strict=False)]
     model_id: Name
-    radius: Annotated[int, Gt(0), Le(65_536)]
+    radius: Annotated[int, Gt(0), Le(2**24)]
     reach: Annotated[int, Gt(0), Le(32_767)]
     signature_size: Annotated[int, Gt(0), Le(64)]
-    tolerance: Annotated[int, Ge(0), Le(65_536)]
+    tolerance: Annotated[int, Ge(0), Le(2**24)]
     suite: Name
     commission: Rate
     stake: Rate
@@ -141,7 +147,7 @@ class Bid(ProtocolMessage):
     pseudonym: PublicKey
     image_commitment: Digest
     feature_commitment: Digest
-    feature: Point | None = None
+    feature: Point | Vector | None = None
     signature_points: Annotated[tuple[Point, ...], Len(1, 64)] | None = None
     price: Price
     stake: Amount
@@ -150,7 +156,7 @@ class Bid(ProtocolMessage):
     @model_validator(mode="after")
     def _one_level(self) -> "Bid":
         if (self.feature is None) == (self.signature_points is None):
-            raise ValueError("a bid gives its feature (level 1) or its signature (level 2), not both and not neither")
+            raise ValueError("a bid gives its feature or (level 2) its signature, not both and not neither")
         return self
 
 
@@ -216,7 +222,7 @@ class Order(ProtocolMessage):
     bid: Digest
     suite: Name
     delivery_key: Annotated[bytes, Len(32, 4096)]
-    tolerance: Annotated[int, Ge(0), Le(65_536)]
+    tolerance: Annotated[int, Ge(0), Le(2**24)]
     deliver_by: Annotated[int, Ge(0)]
 
 

@@ -1,18 +1,16 @@
 """Choosing the lattice's scale for a featurizer, and measuring what its points are worth (CrowdBuy, section VI.A).
 
-Points and codes have shape (n, 2), labels shape (n,): indices of categories, every one of which occurs.
+Codes have shape (n, 2), points (n, 2) or, where they may be fc8 vectors, (n, D), labels shape (n,): indices of
+categories, every one of which occurs.
 """
 
-import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from strategies.featurizer import LATTICE_SIDE, Featurizer, Pixels, network_input, prepare
+from strategies.featurizer import LATTICE_SIDE
 
 RADIUS, REACH, SIGNATURE_SIZE = 4000, 300, 4
 """R, d and k of the paper."""
@@ -57,21 +55,32 @@ def off_lattice(points: Points) -> float:
     return float(((points < 0) | (points >= LATTICE_SIDE)).any(1).mean())
 
 
-def recall(points: Points, labels: Labels) -> float:
+def recall(points: Points, labels: Labels, radius: float = RADIUS) -> float:
     """Return the share of a category within R of its centroid, averaged over categories."""
-    within = np.linalg.norm(points - centroids(points, labels)[labels], axis=1) <= RADIUS
-    return float(np.mean([within[labels == label].mean() for label in range(labels.max() + 1)]))
+    return float(recall_curves(points, labels, np.array([radius])).mean())
 
 
-def _pair_distances(points: Points) -> NDArray[np.float64]:
-    distances = np.linalg.norm(points[:, None].astype(np.float64) - points, axis=2)
-    pairs: NDArray[np.float64] = distances[np.triu_indices(len(points), 1)]
-    return pairs
+def recall_curves(points: Points, labels: Labels, radii: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the share of each category within each radius of its centroid (Fig. 1b): shape (categories, radii)."""
+    distance = np.linalg.norm(points - centroids(points, labels)[labels], axis=1)
+    categories = [np.sort(distance[labels == label]) for label in range(labels.max() + 1)]
+    return np.stack([np.searchsorted(own, radii, side="right") / len(own) for own in categories])
 
 
-def pair_separation(points: Points, labels: Labels) -> float:
+def pair_distances(points: Points, order: float = 2) -> NDArray[np.float64]:
+    """Return the distances between all pairs of points, by the norm of that order: shape (n (n - 1) / 2,)."""
+    pairs = [np.linalg.norm(points[index + 1 :] - point, order, axis=1) for index, point in enumerate(points)]
+    return np.concatenate([np.empty(0), *pairs])
+
+
+def centroid_distances(points: Points, labels: Labels) -> NDArray[np.float64]:
+    """Return the distances between the centroids of all pairs of categories (Fig. 1a)."""
+    return pair_distances(centroids(points, labels))
+
+
+def pair_separation(points: Points, labels: Labels, radius: float = RADIUS) -> float:
     """Return the share of pairs of categories whose centroids are more than R apart."""
-    return float((_pair_distances(centroids(points, labels)) > RADIUS).mean())
+    return float((centroid_distances(points, labels) > radius).mean())
 
 
 @dataclass(frozen=True)
@@ -120,41 +129,10 @@ def purchase_quality(
     return PurchaseQuality(float(np.mean(precisions)), float(np.mean(recalls)))
 
 
-@torch.inference_mode()
-def drift(featurizer: Featurizer, images: Sequence[Pixels]) -> NDArray[np.float64]:
-    """Return how far each picture's lattice point moves when it is computed otherwise, in lattice units.
-
-    Otherwise is: in batches of 1, 7 and 64 instead of 16, with two threads instead of one, and in double precision.
-
-    Returns
-    -------
-    array of shape (variants * n,)
-    """
-    inputs = network_input([prepare(image) for image in images])
-    reference = featurizer.features(images)
-    network, autoencoder = copy.deepcopy(featurizer.network).double(), copy.deepcopy(featurizer.autoencoder).double()
-    exact = [autoencoder.encode(network(batch.double())) for batch in torch.split(inputs, 64)]
-    variants = [torch.cat(exact)]
-    threads = torch.get_num_threads()
-    for batch_size, batch_threads in ((1, threads), (7, threads), (64, threads), (16, 2 if threads == 1 else 1)):
-        torch.set_num_threads(batch_threads)
-        batches = torch.split(inputs.contiguous(memory_format=torch.channels_last), batch_size)
-        variants.append(torch.cat([featurizer.autoencoder.encode(featurizer.network(batch)) for batch in batches]))
-    torch.set_num_threads(threads)
-    moved = [featurizer.to_lattice(variant.numpy()) - reference for variant in variants]
-    distances: NDArray[np.float64] = np.linalg.norm(np.concatenate(moved), axis=1)
-    return distances
-
-
-def tolerance(drifts: NDArray[np.float64]) -> int:
-    """Return ten times the 99.99th percentile of honest drift, at least ten: rounding alone may move a point by one."""
-    return max(10, math.ceil(10 * float(np.quantile(drifts, 0.9999))))
-
-
 def false_accepts(points: Points, labels: Labels, within: int) -> float:
-    """Return the share of pairs of different pictures of one category whose points are that close."""
+    """Return the share of pairs of different pictures of one category whose points are that close (L-infinity)."""
     close = pairs = 0
     for label in range(labels.max() + 1):
-        distances = _pair_distances(points[labels == label])
+        distances = pair_distances(points[labels == label], np.inf)
         close, pairs = close + int((distances <= within).sum()), pairs + len(distances)
     return close / pairs

@@ -8,12 +8,14 @@ from parties.offer import Offer
 from parties.record import PurchaseRecord
 from parties.settlement import CLOUD, account
 from protocol.flower import FIRST_NODE_ID
+from protocol.messages.purchase import Privacy
 from simulations.report.learned import learned
 from simulations.report.model import Dispute, PartyAccount, Report
 from simulations.report.words import count
 from simulations.scoring import PurchaseOutcome, ScoredPurchase
 from simulations.traffic import Flow, View
 from simulations.world import COIN, World
+from strategies.featurizer import VECTOR_UNITS
 
 LIBRARIES = ("parley", "flwr", "torch", "numpy", "numba", "cryptography")
 
@@ -32,6 +34,7 @@ def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], 
         timings={name: round(seconds, 3) for name, seconds in timings.items()},
         parties=_accounts(scored),
         disputes=_disputes(scored.record),
+        verification=verification(scored),
         learned=learned(scored, cloud_view),
         notes=scored.world.notes,
         versions={name: library_version(name) for name in LIBRARIES},
@@ -67,6 +70,22 @@ def summary(outcome: PurchaseOutcome) -> str:
     if outcome.upheld:
         text += f"; {count(outcome.upheld, 'complaint')} {'was' if outcome.upheld == 1 else 'were'} false"
     return text + "."
+
+
+def verification(scored: ScoredPurchase) -> str:
+    """Say in one sentence what a picture was compared with before it was paid for, and what would slip through."""
+    basic = scored.scenario.cloud.privacy is Privacy.BASIC
+    calibration = scored.featurizer.calibration
+    tolerance = calibration.vector_tolerance if basic else calibration.tolerance
+    rate = calibration.vector_false_accepts if basic else calibration.false_accepts
+    unit = f"{tolerance / VECTOR_UNITS:.3g} in each number" if basic else f"{tolerance} lattice units"
+    wrong = "not measured" if rate is None else f"{rate:.1e} of those measured" if rate else "none of those measured"
+    return (
+        "Every delivered picture had to open the commitment to its pixels, to the last one; "
+        f"{scored.scenario.buyer.checked:.0%} were featurised again, and had to come within {unit} of the bid. "
+        f"Pairs of different pictures of one category that pass for each other by the feature alone: {wrong} (the "
+        "false-accept rate)."
+    )
 
 
 def party_name(world: World, node_id: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from parties.record import PurchaseRecord
 from protocol.messages.purchase import Privacy
-from simulations.attacks import bids_in, invert_bids, public_pictures, sampled, score_inversion, seen_features
+from simulations.attacks import bids_in, invert_bids, known_to_attackers, sampled, score_inversion, seen_features
 from simulations.report.model import Learned
 from simulations.report.words import count
 from simulations.scoring import ScoredPurchase, Trade
@@ -20,7 +20,9 @@ def learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
     opened = sum(trade.offer.receipt is not None for trade in traded)
     disputed = sum(trade.offer.verdict is not None for trade in traded)
     lines = [
-        Learned(observer="sellers", what="the buyer's samples", detail=f"all {len(scored.world.samples)}, at 64 x 64"),
+        Learned(
+            observer="sellers", what="the buyer's samples", detail=f"all {len(scored.world.samples)}{_size(record)}"
+        ),
         Learned(observer="sellers", what="the buyer's budget, quality and name", detail="nothing"),
         Learned(observer="sellers", what="other sellers' bids", detail="nothing"),
         Learned(
@@ -45,7 +47,11 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
     what = "features of images on offer"
     if record.call is None or not traded:
         return Learned(observer="cloud", what=what, detail="nothing: there was no bid")
-    if _level1(record):
+    if record.call.terms.privacy is Privacy.BASIC:
+        dimensions = record.targets.shape[1]
+        detail = f"all {len(traded):,}, exactly: the whole fc8 vectors of {dimensions:,} numbers (basic mode)"
+        return Learned(observer="cloud", what=what, detail=detail)
+    if record.call.terms.privacy is Privacy.LEVEL1:
         return Learned(observer="cloud", what=what, detail=f"all {len(traded):,}, exactly (level 1)")
     seen = {bid.pseudonym: bid for bid in bids_in(view)}
     guesses = seen_features([seen[trade.offer.bid.bid.pseudonym] for trade in traded], record.call)
@@ -65,8 +71,7 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
 def _inversion(scored: ScoredPurchase, view: View) -> Iterator[Learned]:
     """Measure what the cloud can tell of pictures on offer from their features, by attacking its own view."""
     record, names = scored.record, scored.world.class_names
-    folder = scored.scenario.sellers.album.folder
-    public = None if folder else public_pictures(scored.scenario.dataset, scored.featurizer)
+    public = known_to_attackers(scored)
     traded = sampled(scored.trades, names)
     if record.call is None or public is None or not traded:
         return
@@ -84,5 +89,8 @@ def _inversion(scored: ScoredPurchase, view: View) -> Iterator[Learned]:
     )
 
 
-def _level1(record: PurchaseRecord) -> bool:
-    return record.call is not None and record.call.terms.privacy is Privacy.LEVEL1
+def _size(record: PurchaseRecord) -> str:
+    if record.call is None:
+        return ""
+    height, width, _ = record.call.samples[0].shape
+    return f", at {width} x {height}"

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from simulations.scoring import PurchaseOutcome
 from simulations.traffic import Flow
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the schema that a reader could notice."""
 
 
@@ -88,6 +88,8 @@ class Report(BaseModel):
         Buyer, cloud, then the sellers who offered something.
     disputes : list of Dispute
         Complaints and verdicts.
+    verification : str
+        One sentence on what was verified, with the false-accept rate.
     learned : list of Learned
         What each party learned.
     notes : list of str
@@ -109,6 +111,7 @@ class Report(BaseModel):
     timings: dict[str, float]
     parties: list[PartyAccount]
     disputes: list[Dispute]
+    verification: str
     learned: list[Learned]
     notes: list[str]
     versions: dict[str, str]

@@ -60,7 +60,7 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         steps=sequence(report),
         failures=_counted(text for party in report.parties for text in party.failures),
         refusals=_counted(why for _, why in record.rejected),
-        plane=feature_plane(traded, record.targets, featurizer.calibration),
+        plane=feature_plane(traded, scored.targets, featurizer.calibration),
         view=_cloud_view(record, traded, featurizer.calibration),
         payments=payments(traded) if record.winners else None,
         underpaid=sum(offer.payment < offer.bid.bid.price for offer in record.winners),
@@ -130,8 +130,8 @@ class CloudView:
 
 
 def _cloud_view(record: PurchaseRecord, traded: Sequence[Trade], calibration: Calibration) -> CloudView | None:
-    """Compare truth and signatures; None at level 1, where the cloud sees the truth, and where there is no offer."""
-    if record.call is None or record.call.terms.privacy is Privacy.LEVEL1 or not traded:
+    """Compare truth and signatures; None where the cloud sees the truth, below level 2, and where there is no offer."""
+    if record.call is None or record.call.terms.privacy is not Privacy.LEVEL2 or not traded:
         return None
     signatures = np.array([trade.offer.bid.bid.signature_points for trade in traded], dtype=np.int64)
     seen = centroids(signatures)

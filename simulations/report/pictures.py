@@ -12,7 +12,7 @@ from PIL import Image
 
 from parties.album import Pixels
 from parties.offer import Offer, Outcome
-from simulations.attacks import invert_bids, public_pictures, sampled
+from simulations.attacks import invert_bids, known_to_attackers, sampled
 from simulations.report.compile import coins, party_name
 from simulations.scoring import ScoredPurchase, Trade
 from simulations.world import World
@@ -124,8 +124,7 @@ def kept_for_nothing(world: World, winners: Sequence[Offer], traded: Iterable[Tr
 def inverted_sheet(scored: ScoredPurchase) -> Sheet | None:
     """Show pictures on offer beside what the cloud's inversion attack makes of them; None where it cannot attack."""
     world, record = scored.world, scored.record
-    folder = scored.scenario.sellers.album.folder
-    public = None if folder else public_pictures(scored.scenario.dataset, scored.featurizer)
+    public = known_to_attackers(scored)
     known = sampled(scored.trades, world.class_names)
     if record.call is None or public is None or not known:
         return None

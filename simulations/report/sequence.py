@@ -129,7 +129,7 @@ def sequence(report: Report) -> list[Step]:
 
 
 def _said(flow: Flow, report: Report) -> tuple[int, str]:
-    if flow.kind == "Bids" and report.scenario["cloud"]["privacy"] == Privacy.LEVEL1:
+    if flow.kind == "Bids" and report.scenario["cloud"]["privacy"] != Privacy.LEVEL2:
         return 4, "features, promises, prices, stakes"
     if flow.kind in _SAID:
         return _SAID[flow.kind]

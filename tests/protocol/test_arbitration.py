@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parties.checks import features_under
 from protocol.arbitration import Deal, Fault, arbitrate, find_fault
 from protocol.canonical import digest
 from protocol.commitments import commit_feature, commit_image
@@ -42,7 +43,7 @@ class Case:
     blob: bytes
 
     def featurize(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
-        feature: NDArray[np.int64] = self.featurizer.features([image])[0]
+        feature: NDArray[np.int64] = features_under(self.deal.terms, self.featurizer, [image])[0]
         return feature
 
     def verdict(self, private_key: bytes | None = None, blob: bytes | None = None) -> tuple[Fault, str]:
@@ -56,17 +57,13 @@ def case(
     privacy: Privacy = Privacy.LEVEL2,
     *,
     delivered: NDArray[np.uint8] | None = None,
-    claimed: tuple[int, int] | None = None,
-    published: tuple[int, int] | None = None,
-    opened: tuple[int, int] | None = None,
+    claimed: int | None = None,
+    published: int | None = None,
+    opened: int | None = None,
     junk: bytes | None = None,
 ) -> Case:
-    """A deal over `picture(0)`; each argument makes one thing a lie."""
+    """A deal over `picture(0)`; each argument makes one thing a lie, a feature of that number over and over."""
     image = picture(0)
-    x, y = featurizer.features([image])[0].tolist()
-    truth = (x, y)
-    committed = claimed or truth
-    shown = published or committed
     calibration = featurizer.calibration
     terms = Terms(
         privacy=privacy,
@@ -80,14 +77,25 @@ def case(
         stake=0,
         bond=0,
     )
-    points = signature_table(SALT, terms.reach, terms.signature_size).sign(np.array([shown]))[0]
+    targets = features_under(terms, featurizer, [picture(9)])
+    truth = tuple(features_under(terms, featurizer, [image])[0].tolist())
+    committed, shown, inside = truth, truth, truth
+    if claimed is not None:
+        committed = shown = inside = (claimed,) * len(truth)
+    if published is not None:
+        shown = (published,) * len(truth)
+    if opened is not None:
+        inside = (opened,) * len(truth)
+    points: list[list[int]] = []
+    if privacy is Privacy.LEVEL2:
+        points = signature_table(SALT, terms.reach, terms.signature_size).sign(np.array([shown]))[0].tolist()
     bid = Bid(
         request_id=bytes(32),
         pseudonym=bytes(32),
         image_commitment=commit_image(SALTS[0], image),
         feature_commitment=commit_feature(SALTS[1], committed, terms.model_id),
-        feature=shown if privacy is Privacy.LEVEL1 else None,
-        signature_points=tuple((int(a), int(b)) for a, b in points) if privacy is Privacy.LEVEL2 else None,
+        feature=None if points else shown,
+        signature_points=tuple((a, b) for a, b in points) or None,
         price=100,
         stake=0,
         expires_at=0,
@@ -102,7 +110,7 @@ def case(
         tolerance=terms.tolerance,
         deliver_by=0,
     )
-    opening = Opening(SALTS[0], SALTS[1], opened or committed, image if delivered is None else delivered)
+    opening = Opening(SALTS[0], SALTS[1], inside, image if delivered is None else delivered)
     blob = junk if junk is not None else seal(opening, key.public, digest(order), "x25519")
     receipt = Receipt(order=digest(order), blob=hashlib.sha256(blob).digest(), length=len(blob))
     deal = Deal(
@@ -110,7 +118,7 @@ def case(
         SignedOrder(order=order, signature=bytes(64)),
         SignedReceipt(receipt=receipt, signature=bytes(64)),
         terms,
-        featurizer.features([picture(9)]),
+        targets,
         SALT,
     )
     return Case(featurizer, deal, key, blob)
@@ -140,18 +148,18 @@ class TestVerdicts:
     def test_a_feature_that_is_not_the_images_convicts_the_seller(
         self, featurizer: Featurizer, privacy: Privacy
     ) -> None:
-        fault, reason = case(featurizer, privacy, claimed=(20_000, 20_000)).verdict()
+        fault, reason = case(featurizer, privacy, claimed=20_000).verdict()
         assert (fault, reason) == (Fault.SELLER, "the image's feature is not the one that was bid with")
 
     def test_a_bid_with_another_feature_than_the_committed_one(self, featurizer: Featurizer, privacy: Privacy) -> None:
-        fault, reason = case(featurizer, privacy, published=(30_000, 30_000)).verdict()
+        fault, reason = case(featurizer, privacy, published=30_000).verdict()
         assert fault is Fault.SELLER
         assert "bid with" in reason
 
     def test_an_opening_with_another_feature_than_the_committed_one(
         self, featurizer: Featurizer, privacy: Privacy
     ) -> None:
-        fault, reason = case(featurizer, privacy, opened=(1, 1)).verdict()
+        fault, reason = case(featurizer, privacy, opened=1).verdict()
         assert fault is Fault.SELLER
         assert "committed" in reason
 
@@ -165,11 +173,10 @@ class TestVerdicts:
         self, featurizer: Featurizer, privacy: Privacy
     ) -> None:
         good = case(featurizer, privacy)
-        opening = open_sealed(good.blob, good.key.private, digest(good.deal.order.order), "x25519")
+        order = digest(good.deal.order.order)
+        opening = open_sealed(good.blob, good.key.private, order, "x25519", good.deal.dimensions)
         replayed = seal(opening, good.key.public, bytes(32), "x25519")
-        receipt = Receipt(
-            order=digest(good.deal.order.order), blob=hashlib.sha256(replayed).digest(), length=len(replayed)
-        )
+        receipt = Receipt(order=order, blob=hashlib.sha256(replayed).digest(), length=len(replayed))
         deal = replace(good.deal, receipt=SignedReceipt(receipt=receipt, signature=bytes(64)))
         assert replace(good, deal=deal, blob=replayed).verdict()[0] is Fault.SELLER
 
@@ -177,7 +184,7 @@ class TestVerdicts:
         self, featurizer: Featurizer, privacy: Privacy
     ) -> None:
         good = case(featurizer, privacy)
-        deal = replace(good.deal, targets=featurizer.features([picture(0), picture(9)]))
+        deal = replace(good.deal, targets=features_under(good.deal.terms, featurizer, [picture(0), picture(9)]))
         fault, reason = replace(good, deal=deal).verdict()
         assert fault is Fault.SELLER
         assert "own samples" in reason

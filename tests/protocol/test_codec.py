@@ -66,6 +66,7 @@ EXAMPLES: list[ProtocolMessage] = [
         tie_commitment=bytes(32),
         expires_at=3,
     ),
+    bid(signature_points=None, feature=tuple(range(-500, 500))),
 ]
 
 
@@ -135,7 +136,7 @@ class TestRefusals:
         for name in list(fields):
             if name.startswith("signature_points"):
                 del fields[name]
-        with pytest.raises(UnreadableMessage, match="level 1"):
+        with pytest.raises(UnreadableMessage, match="a bid gives its feature or"):
             decode(records, Bid)
 
     def test_a_list_that_claims_more_than_it_brings(self) -> None:
@@ -235,6 +236,7 @@ class TestCanonical:
             {"expires_at": 6},
             {"signature_points": ((1, 2), (4, 3))},
             {"signature_points": None, "feature": (1, 2)},
+            {"signature_points": None, "feature": (1, 2, 0)},
         )
         assert len({base, *(digest(bid(**change)) for change in changes)}) == len(changes) + 1
 

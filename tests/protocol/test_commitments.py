@@ -20,7 +20,7 @@ SALT = bytes(range(16))
 salts = st.binary(min_size=16, max_size=16)
 images = hnp.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5), st.just(3)))
 coordinates = st.integers(-(2**31), 2**31 - 1)
-features = st.tuples(coordinates, coordinates)
+features = st.tuples(coordinates, coordinates) | st.lists(coordinates, min_size=3, max_size=40).map(tuple)
 models = st.text(max_size=8)
 
 
@@ -86,7 +86,7 @@ class TestFeature:
 
     @given(salts, features, models, salts, features, models)
     def test_binds_salt_feature_and_model(
-        self, salt: bytes, feature: tuple[int, int], model: str, salt2: bytes, feature2: tuple[int, int], model2: str
+        self, salt: bytes, feature: tuple[int, ...], model: str, salt2: bytes, feature2: tuple[int, ...], model2: str
     ) -> None:
         same = (salt, feature, model) == (salt2, feature2, model2)
         assert (commit_feature(salt, feature, model) == commit_feature(salt2, feature2, model2)) == same
@@ -95,9 +95,14 @@ class TestFeature:
         x, y = np.array([3, -4], dtype=np.int64)
         assert commit_feature(SALT, (x, y), "m") == commit_feature(SALT, (3, -4), "m")
 
+    def test_a_vector_binds_each_of_its_numbers_and_how_many_there_are(self) -> None:
+        vector = tuple(range(-500, 500))
+        others = [vector[:-1], (*vector, 0), vector[::-1], (*vector[:-1], 7)]
+        assert len({commit_feature(SALT, feature, "m") for feature in (vector, *others)}) == 5
+
     @pytest.mark.parametrize("feature", [(2**31, 0), (0, -(2**31) - 1), (0.5, 0), (float("nan"), 0)])
-    def test_refuses_what_is_no_lattice_point(self, feature: tuple[int, int]) -> None:
-        with pytest.raises(ValueError, match="two integers of 32 bits"):
+    def test_refuses_what_is_no_lattice_point(self, feature: tuple[int, ...]) -> None:
+        with pytest.raises(ValueError, match="integers of 32 bits"):
             commit_feature(SALT, feature, "m")
 
     def test_a_salt_keeps_a_lattice_point_from_being_guessed(self) -> None:
@@ -109,7 +114,7 @@ class TestFeature:
         assert opened == [(3, 9)]
 
     @given(features)
-    def test_packing_is_undone_by_unpacking(self, feature: tuple[int, int]) -> None:
+    def test_packing_is_undone_by_unpacking(self, feature: tuple[int, ...]) -> None:
         assert unpack_feature(pack_feature(feature)) == feature
 
 

@@ -11,8 +11,9 @@ import simulations.featurizers as package
 from simulations.datasets import digits, pets
 from simulations.errors import BadInput
 from simulations.featurizers import FEATURIZERS, calibration, card, load_featurizer
+from simulations.featurizers.drift import honest_drift, tolerance
 from simulations.featurizers.train_small import CLASSES
-from strategies.featurizer import LATTICE_SIDE, Featurizer, Pixels, network_input, prepare
+from strategies.featurizer import LATTICE_SIDE, VECTOR_UNITS, Featurizer, Pixels, network_input, prepare
 
 BREEDS = len(pets.BREEDS)
 
@@ -77,8 +78,20 @@ class TestSmall:
     def test_honest_drift_stays_within_a_tenth_of_the_tolerance(
         self, featurizer: Featurizer, pictures: tuple[list[Pixels], np.ndarray]
     ) -> None:
-        drifts = calibration.drift(featurizer, pictures[0][:300])
-        assert drifts.max() * 10 <= featurizer.calibration.tolerance + 5
+        drifts = honest_drift(featurizer, pictures[0][:300])
+        assert drifts.points.max() * 10 <= featurizer.calibration.tolerance
+        assert drifts.vectors.max() * 10 <= featurizer.calibration.vector_tolerance
+        assert drifts.vectors.max() > 0
+
+    def test_vectors_select_like_points(
+        self, featurizer: Featurizer, pictures: tuple[list[Pixels], np.ndarray]
+    ) -> None:
+        vectors = featurizer.vectors(pictures[0])
+        radius = featurizer.calibration.vector_radius
+        assert vectors.shape == (len(pictures[0]), 30)
+        assert np.abs(vectors / VECTOR_UNITS - featurizer.fc8(pictures[0])).max() <= 0.5 / VECTOR_UNITS + 1e-6
+        assert calibration.recall(vectors, pictures[1], radius) == pytest.approx(0.80, abs=0.05)
+        assert calibration.pair_separation(vectors, pictures[1], radius) >= 0.9
 
     def test_another_picture_of_the_category_is_outside_the_tolerance(
         self, featurizer: Featurizer, points: np.ndarray, pictures: tuple[list[Pixels], np.ndarray]
@@ -114,6 +127,10 @@ class TestLoading:
     def test_unknown_names_are_bad_input(self) -> None:
         with pytest.raises(BadInput, match="no featurizer 'large'; choose one of: small"):
             load_featurizer("large")
+
+    def test_weights_for_small_are_refused(self) -> None:
+        with pytest.raises(BadInput, match=r"small comes with its weights; mine\.pth can only be used with vgg16"):
+            load_featurizer("small", "mine.pth")
 
     def test_missing_weights_are_bad_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(package, "PACKAGE", tmp_path)
@@ -189,5 +206,14 @@ class TestCalibration:
         assert quality.precision == pytest.approx(0.7, abs=0.02)
 
     def test_tolerance_is_ten_times_the_drift_and_never_under_ten(self) -> None:
-        assert calibration.tolerance(np.zeros(1000)) == 10
-        assert calibration.tolerance(np.full(1000, 2.5)) == 25
+        assert tolerance(np.zeros(1000, np.int64)) == 10
+        assert tolerance(np.full(1000, 2)) == 20
+
+    def test_recall_curves_rise_from_the_centroid_to_all(self) -> None:
+        points = np.array([[-1, 0, 0], [1, 0, 0], [0, 50, 0], [0, 56, 0]])
+        curves = calibration.recall_curves(points, np.array([0, 0, 1, 1]), np.array([0.5, 1.0, 3.0]))
+        assert curves.tolist() == [[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
+
+    def test_false_accepts_compare_each_number_as_the_arbiter_does(self) -> None:
+        points = np.array([[0, 0, 0], [9, 9, 9], [0, 0, 31]])
+        assert calibration.false_accepts(points, np.zeros(3, np.int64), 10) == pytest.approx(1 / 3)

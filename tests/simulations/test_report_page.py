@@ -182,6 +182,26 @@ class TestPage:
         assert "exactly where each picture lies" in text
         assert "close up" not in text
 
+    def test_the_basic_mode_says_what_the_plane_leaves_out(self, write: Write) -> None:
+        page, _, _ = write(small(cloud={"privacy": "basic"}, buyer={"quality": "matching"}))
+        text = Outline(page).text
+        assert Outline(page).misnested == []
+        assert "the whole fc8 vector of each picture" in text["plane"]
+        assert "exactly: the whole fc8 vectors of 30 numbers" in text["learned"]
+        assert "What the cloud sees, close up" not in page
+
+    @pytest.mark.parametrize(
+        ("privacy", "tolerance"), [("basic", "0.0391 in each number"), ("level2", "10 lattice units")]
+    )
+    def test_what_was_verified_comes_with_the_false_accept_rate(
+        self, write: Write, privacy: str, tolerance: str
+    ) -> None:
+        page, report, played = write(small(cloud={"privacy": privacy}, buyer={"quality": "quantity"}))
+        assert report.verification in " ".join(Outline(page).text["disputes"].split())
+        assert tolerance in report.verification
+        rate = played.featurizer.calibration.false_accepts
+        assert (f"{rate:.1e}" if privacy == "level2" else "none of those measured") in report.verification
+
     def test_verdicts_are_told_in_plain_words(self, write: Write) -> None:
         page, report, _ = write(small(adversaries={"false-complaint": 1.0}))
         assert report.outcome.upheld == report.outcome.complaints > 0

@@ -43,6 +43,17 @@ def test_a_point_off_the_lattice_is_unmatched() -> None:
     assert is_candidate(points, np.array([[0, 0], [LATTICE - 1, 5]]), 10).tolist() == [False, True, False]
 
 
+@given(st.integers(0, 2**31), st.integers(3, 40))
+def test_vectors_match_by_the_same_distance(seed: int, dimensions: int) -> None:
+    draws = np.random.default_rng(seed)
+    vectors = draws.integers(-(2**31), 2**31, (7, dimensions))
+    targets = np.concatenate([vectors[:1], draws.integers(-(2**31), 2**31, (2, dimensions))])
+    expected = cdist(vectors, targets).min(axis=1)
+    assert np.allclose(nearest_distance(vectors, targets), expected)
+    radius = float(np.median(expected)) + 1
+    assert np.array_equal(is_candidate(vectors, targets, radius), (expected > 0) & (expected <= radius))
+
+
 def test_no_points_give_no_answers() -> None:
     nothing, samples = np.empty((0, 2), int), np.array([[1, 1]])
     assert matching_degree(nothing, samples, 5).shape == is_candidate(nothing, samples, 5).shape == (0,)
