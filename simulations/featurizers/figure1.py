@@ -66,8 +66,8 @@ def draw_figure1(folder: Path, name: str, vectors: Measured, plane: Measured) ->
             _distances(axes[0, column], space, units, where, unit)
             _recall(axes[1, column], space, units, unit)
         figure.suptitle(
-            f"Featurizer {name}: R separates categories (above, most of the curve lies right of R)\nand keeps each one"
-            " together (below, the thick line crosses R at 80 %)",
+            f"Featurizer {name}: a good R tells categories apart (above: the curve lies to the right of it)\nand keeps"
+            " each one together (below: 80 % of a category lie within it, on average)",
             ha="left",
             x=0.01,
         )
