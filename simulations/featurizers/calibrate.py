@@ -8,6 +8,7 @@
 4. Measure what honest devices differ by, and how often two different pictures would pass for one.
 """
 
+import math
 import platform
 import shutil
 from collections.abc import Callable
@@ -295,7 +296,7 @@ def _choose(
 
 
 def _space(features: NDArray[np.int64], labels: NDArray[np.int64], drifts: NDArray[np.int64]) -> Space:
-    radius = max(1, round(calibration.radius_of_recall(features, labels)))
+    radius = max(1, math.ceil(calibration.radius_of_recall(features, labels)))
     within = tolerance(drifts)
     return Space(
         features=features,
