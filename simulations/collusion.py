@@ -188,8 +188,9 @@ class KeySubstitution(ObservedGrid):
     def _deliver(self, delivery: Delivery) -> Delivery:
         own = delivery.receipt.receipt.order
         buyers, private_key = self._orders[own]
+        dimensions = len(self._bids[buyers.bid].bid.bid.feature or (0, 0))
         try:
-            opening = open_sealed(delivery.blob, private_key, own, buyers.suite)
+            opening = open_sealed(delivery.blob, private_key, own, buyers.suite, dimensions)
         except SealBroken:
             return delivery
         self.opened += 1

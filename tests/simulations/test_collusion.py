@@ -67,7 +67,7 @@ def test_a_cloud_that_names_its_own_keys_opens_everything_and_nobody_notices(
     meddled: Meddled, privacy: Privacy
 ) -> None:
     substitution = KeySubstitution(bytes(32))
-    scored, _ = meddled(substitution, cloud={"privacy": privacy})
+    scored, _ = meddled(substitution, cloud={"privacy": privacy}, buyer={"quality": "matching"})
     assert substitution.opened == scored.outcome.delivered > 3
     assert not scored.record.failures
     assert not scored.record.rejected
