@@ -9,8 +9,9 @@ from conftest import Play, Played, small
 from numpy.typing import NDArray
 from PIL import Image
 
+from parties.adversaries.bidding import IrrelevantImages
 from parties.adversaries.buyers import FalseComplaint
-from parties.adversaries.sellers import IrrelevantImages, SwappedDelivery
+from parties.adversaries.delivery import SwappedDelivery
 from parties.buyer import Buyer, Wish
 from parties.cloud import Cloud
 from parties.offer import Outcome
