@@ -18,12 +18,12 @@ def collide(
     goals: NDArray[np.int64],
     *,
     levels: int = 4,
-    steps: int = 40,
+    steps: int = 60,
 ) -> NDArray[np.uint8]:
     """Change pictures a little so that their features come close to wanted ones.
 
-    Projected gradient descent on the squared distance of the codes, with steps of the gradient's sign that shrink from
-    one grey level to a tenth (Madry et al., 2018); the result is rounded to whole grey levels.
+    Projected gradient descent (Adam) on the distance of the codes; the result is rounded to whole grey levels. What a
+    few grey levels cannot reach stays farther away.
 
     Parameters
     ----------
@@ -48,12 +48,16 @@ def collide(
     calibration = featurizer.calibration
     codes = torch.from_numpy((goals - np.array(calibration.offset)) / calibration.scale).float()
     original = network_input(pictures)
-    changed = original
-    for size in np.geomspace(1.0, 0.1, steps):
-        inputs = changed.detach().requires_grad_()
-        loss = (featurizer.autoencoder.encode(featurizer.network(inputs)) - codes).square().sum()
-        (gradient,) = torch.autograd.grad(loss, inputs)
-        moved = inputs.detach() - float(size) * _LEVEL * gradient.sign()
-        changed = moved.clamp(original - levels * _LEVEL, original + levels * _LEVEL).clamp(-1, 1)
-    result: NDArray[np.uint8] = ((changed + 1) / _LEVEL).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    least, most = (original - levels * _LEVEL).clamp(min=-1), (original + levels * _LEVEL).clamp(max=1)
+    changed = original.clone().requires_grad_()
+    optimiser = torch.optim.Adam([changed])
+    for rate in np.linspace(1.0, 0.02, steps):
+        optimiser.param_groups[0]["lr"] = float(rate) * _LEVEL
+        distance = (featurizer.autoencoder.encode(featurizer.network(changed)) - codes).norm(dim=1).sum()
+        (changed.grad,) = torch.autograd.grad(distance, changed)
+        optimiser.step()
+        with torch.no_grad():
+            changed.copy_(torch.clamp(changed, least, most))
+    pixels = ((changed.detach() + 1) / _LEVEL).round().byte().permute(0, 2, 3, 1)
+    result: NDArray[np.uint8] = pixels.contiguous().numpy()
     return result

@@ -63,11 +63,12 @@ class Pictures(ProtocolMessage):
     profit="payment for pictures that nobody asked for, under features that are true; verification cannot tell",
 )
 class FeatureCollision(Seller):
-    """Perturbs its pictures by a few grey levels until their features lie beside a sample's, and bids them honestly.
+    """Perturbs its pictures by a few grey levels until they have features like a sample's.
 
-    Commitments do not help against it: the picture that it bids is the picture that it delivers, and its
-    feature is what it says. They stop what else a collision could be for, to deliver it in place of the
-    picture that was bid. What is offered is the featurizer's thumbnail of the picture.
+    It bids and delivers honestly, so commitments do not help against it: the picture that it bids is the
+    picture that it delivers, and its feature is what it says. They stop what else a collision could be for,
+    to deliver it in place of the picture that was bid. What is offered is the featurizer's thumbnail of
+    the picture.
     """
 
     levels: Annotated[int, Ge(1), Le(255)] = 4
@@ -77,8 +78,8 @@ class FeatureCollision(Seller):
         pictures = [self.featurizer.prepare(picture) for _, picture in readable(self.album)]
         targets = self.featurizer.features(call.samples)
         draws = self.generator("collide", call.request_id)
-        goals = targets[draws.integers(len(targets), size=len(pictures))]
-        goals = goals + _beside(draws, call.terms.radius, len(pictures))
+        away = np.linalg.norm(self.featurizer.features(pictures)[:, None] - targets, axis=2)
+        goals = targets[away.argmin(axis=1)] + _beside(draws, call.terms.radius, len(pictures))
         self.album = list(collide(self.featurizer, pictures, goals, levels=self.levels))
         self.memory.keep("collisions", Pictures(images=tuple(self.album)))
         return super().bid(call)

@@ -47,16 +47,6 @@ class Shading(Seller):
         return max(1, math.floor(self.factor * self.costs[image]))
 
 
-def _cheapest(bids: Bids, limit: int) -> Bids:
-    """Leave out the bids over a price."""
-    return bids.model_copy(update={"bids": tuple(bid for bid in bids.bids if bid.bid.price <= limit)})
-
-
-def _limit(prices: list[int], share: float) -> int:
-    """Return the price up to which a share of them lies, at least one."""
-    return sorted(prices)[max(1, round(share * len(prices))) - 1] if prices else 0
-
-
 @adversary(
     "withholding",
     knowledge="nothing beyond its role",
@@ -70,7 +60,8 @@ class Withholding(Seller):
     def bid(self, call: CallForBids) -> Bids:
         """Bid honestly, and leave out the dearer ones."""
         bids = super().bid(call)
-        return _cheapest(bids, _limit([bid.bid.price for bid in bids.bids], self.offered))
+        ranked = sorted(bids.bids, key=lambda bid: bid.bid.price)
+        return bids.model_copy(update={"bids": tuple(ranked[: math.ceil(self.offered * len(ranked))])})
 
 
 @adversary(
@@ -91,5 +82,7 @@ class Ring(Seller):
 
     def bid(self, call: CallForBids) -> Bids:
         """Bid honestly, and leave out what the ring does not want on offer."""
-        costs = [cost for cost in self.board.read("costs") if isinstance(cost, int)]
-        return _cheapest(super().bid(call), _limit(costs, self.offered))
+        costs = sorted(cost for cost in self.board.read("costs") if isinstance(cost, int))
+        limit = costs[math.ceil(self.offered * len(costs)) - 1]
+        bids = super().bid(call)
+        return bids.model_copy(update={"bids": tuple(bid for bid in bids.bids if bid.bid.price <= limit)})
