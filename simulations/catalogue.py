@@ -22,6 +22,12 @@ def catalogue(adversaries: Mapping[str, Adversary] = ADVERSARIES) -> dict[str, d
         },
         "data sets": {name: info.description for name, info in DATASETS.items()},
         "featurizers": {name: info.description for name, info in FEATURIZERS.items()},
-        "adversaries": {name: f"{kind.role}: {kind.summary}" for name, kind in adversaries.items()},
+        "adversaries": {name: _said(kind) for name, kind in adversaries.items()},
         "benchmarks": BENCHMARKS,
     }
+
+
+def _said(cheat: Adversary) -> str:
+    """Say who cheats how, and what it knows that others in its place do not."""
+    beyond = "" if cheat.knowledge.startswith("nothing") else f" It knows {cheat.knowledge}."
+    return f"{cheat.role}: {cheat.summary}{beyond}"
