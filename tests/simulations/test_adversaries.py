@@ -110,3 +110,8 @@ class TestDamage:
         lost = [offer for offer in played.record.winners if offer.outcome is Outcome.REFUNDED]
         assert damage_by_buyer(played) == sum(offer.payment + offer.bid.bid.stake for offer in lost) > 0
         assert damage_by_buyer(play_purchase(scenario)) == 0
+
+
+def test_what_is_expected_does_not_change_what_comes_out(play_purchase: Play) -> None:
+    digests = [play_purchase(small(expect=expect)).outcome.digest for expect in ({}, {"outcome.bids": "> 0"})]
+    assert digests[0] == digests[1]
