@@ -70,6 +70,8 @@ class Party:
     """
 
     role: ClassVar[str] = "party"
+    mods: ClassVar[tuple[Mod, ...]] = ()
+    """Flower mods ``(message, context, call_next) -> message`` that this kind of party has around every step."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
@@ -104,11 +106,11 @@ class Party:
         Parameters
         ----------
         mods : list of Mod, optional
-            Flower mods ``(message, context, call_next) -> message`` around every step.
+            More mods, inside the party's own.
         """
         app = ClientApp()
         for name, method in self.steps().items():
-            app.query(name, mods=mods)(self._handler(method))
+            app.query(name, mods=[*self.mods, *(mods or [])])(self._handler(method))
         return app
 
     def _handler(self, method: Callable[[Any], ProtocolMessage]) -> Callable[[Message, Context], Message]:

@@ -23,6 +23,7 @@ from protocol.messages.purchase import (
     Delivery,
     DeliveryOrder,
     Feature,
+    Order,
     Point,
     Privacy,
     Receipt,
@@ -97,7 +98,7 @@ class Seller(Party):
             positions.append(position)
             thumbnails.append(self.featurizer.prepare(picture))
         unreadable = len(self.album) - len(positions)
-        kept = distinct(thumbnails)
+        kept = self.unrepeated(thumbnails)
         features = features_under(call.terms, self.featurizer, (thumbnails[index] for index in kept))
         offered = self.choose(call, features)
         bids = tuple(
@@ -106,6 +107,10 @@ class Seller(Party):
         memory = OpenBids(buyer=call.buyer, tie_commitment=call.tie_commitment, bids=bids)
         self.memory.keep(f"bids-{call.request_id.hex()}", memory)
         return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
+
+    def unrepeated(self, thumbnails: Sequence[Pixels]) -> list[int]:
+        """Leave out near-duplicates of earlier pictures; returns the positions to keep, ascending."""
+        return distinct(thumbnails)
 
     def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
         """Pick what to offer: features on the lattice, within R of a sample, at distance zero from none."""
@@ -123,6 +128,10 @@ class Seller(Party):
     def picture(self, image: int) -> Pixels:
         """Return the picture to deliver."""
         return self.album[image]
+
+    def seal(self, opening: Opening, order: Order) -> bytes:
+        """Return the picture and what opens its commitments, sealed to the order's key."""
+        return seal(opening, order.delivery_key, digest(order), order.suite)
 
     @step("notify")
     def notify(self, notice: SelectionNotice) -> Acknowledgement:
@@ -145,7 +154,7 @@ class Seller(Party):
         pseudonym = self.pseudonym(order.request_id, opened.image)
         image_salt, feature_salt = self._salts(order.request_id, opened.image)
         opening = Opening(image_salt, feature_salt, opened.feature, self.picture(opened.image))
-        blob = seal(opening, order.delivery_key, digest(order), order.suite)
+        blob = self.seal(opening, order)
         receipt = Receipt(order=digest(order), blob=hashlib.sha256(blob).digest(), length=len(blob))
         signature = pseudonym.sign("receipt", canonical(receipt))
         return Delivery(receipt=SignedReceipt(receipt=receipt, signature=signature), blob=blob)

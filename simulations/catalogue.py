@@ -1,6 +1,8 @@
 """Everything that has a name, with one line each."""
 
-from parties.adversaries import ADVERSARIES, summary
+from collections.abc import Mapping
+
+from parties.adversaries import ADVERSARIES, Adversary
 from simulations.benchmarks import BENCHMARKS
 from simulations.datasets import DATASETS
 from simulations.featurizers import FEATURIZERS
@@ -10,7 +12,7 @@ from strategies.mechanisms import MECHANISMS
 WORKFLOWS = {"purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout"}
 
 
-def catalogue() -> dict[str, dict[str, str]]:
+def catalogue(adversaries: Mapping[str, Adversary] = ADVERSARIES) -> dict[str, dict[str, str]]:
     """Return one line per named thing, by group."""
     return {
         "scenarios": packaged(),
@@ -20,6 +22,12 @@ def catalogue() -> dict[str, dict[str, str]]:
         },
         "data sets": {name: info.description for name, info in DATASETS.items()},
         "featurizers": {name: info.description for name, info in FEATURIZERS.items()},
-        "adversaries": {name: f"{kind.role}: {summary(kind)}" for name, kind in ADVERSARIES.items()},
+        "adversaries": {name: _said(kind) for name, kind in adversaries.items()},
         "benchmarks": BENCHMARKS,
     }
+
+
+def _said(cheat: Adversary) -> str:
+    """Say who cheats how, and what it knows that others in its place do not."""
+    beyond = "" if cheat.knowledge.startswith("nothing") else f" It knows {cheat.knowledge}."
+    return f"{cheat.role}: {cheat.summary}{beyond}"

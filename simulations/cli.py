@@ -2,7 +2,8 @@
 
 Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
 own, 2 a wrong command line, 3 a bad scenario, 4 unusable pictures or weights, 5 the output is
-already there, 6 the protocol could not be finished, 130 interrupted.
+already there, 6 the protocol could not be finished, 7 an expectation of the
+scenario did not hold, 130 interrupted.
 """
 
 import os
@@ -41,18 +42,23 @@ def run_scenario(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed; the same one gives the same outcome.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
+    adversaries: Annotated[
+        Path | None, typer.Option(help="A Python file with cheats of your own, beside the built-in ones.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of the table.")] = False,
 ) -> None:
     """Play a scenario and write its report."""
+    from simulations.adversaries import known_adversaries
     from simulations.scenario import load
 
-    chosen = load(scenario, [*(settings or []), *([] if seed is None else [f"seed={seed}"])])
+    cheats = known_adversaries(adversaries)
+    chosen = load(scenario, [*(settings or []), *([] if seed is None else [f"seed={seed}"])], cheats)
 
     from simulations.runner import default_folder, run
 
     folder = out or default_folder(Path(scenario).stem, chosen.seed)
     with _progress() as begin:
-        report = run(chosen, folder, begin)
+        report = run(chosen, folder, begin, cheats)
     if json:
         typer.echo(report.model_dump_json(indent=2))
         return
@@ -65,11 +71,16 @@ def run_scenario(
 
 
 @app.command("list")
-def list_all() -> None:
+def list_all(
+    adversaries: Annotated[
+        Path | None, typer.Option(help="A Python file with cheats of your own, to list beside the built-in ones.")
+    ] = None,
+) -> None:
     """List scenarios, workflows, mechanisms, data sets, featurizers and adversaries."""
+    from simulations.adversaries import known_adversaries
     from simulations.catalogue import catalogue
 
-    for group, entries in catalogue().items():
+    for group, entries in catalogue(known_adversaries(adversaries)).items():
         typer.secho(group, bold=True)
         for name, line in entries.items():
             typer.echo(f"  {name:<26}{line}")

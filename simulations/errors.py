@@ -32,6 +32,12 @@ class OutputExists(UserError):
     exit_code = 5
 
 
+class ExpectationFailed(UserError):
+    """The run went well and did not end as its scenario says it should."""
+
+    exit_code = 7
+
+
 class RunFailed(UserError):
     """The parties could not finish the protocol."""
 

@@ -2,13 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import torch
 
+from parties.adversaries import ADVERSARIES, Adversary
 from parties.purchase import STEPS
 from parties.record import PurchaseFailed
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
@@ -17,15 +18,17 @@ from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.vault import Vault
 from simulations.collusion import KeySubstitution, link, linked, substituted
-from simulations.errors import BadInput, OutputExists, RunFailed
+from simulations.errors import BadInput, BadScenario, ExpectationFailed, OutputExists, RunFailed
+from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
 from simulations.play import make_cloud, party_names, play
 from simulations.report import Report
 from simulations.report.compile import compile_report
+from simulations.report.model import CheatAccount
 from simulations.report.page import write_page
 from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
-from simulations.scoring import score
+from simulations.scoring import PurchaseOutcome, score
 from simulations.seeding import secret
 from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
@@ -40,7 +43,12 @@ def default_folder(name: str, seed: int) -> Path:
     return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name: None) -> Report | SweepReport:
+def run(
+    scenario: Scenario,
+    out: Path,
+    progress: Progress = lambda number, name: None,
+    adversaries: Mapping[str, Adversary] = ADVERSARIES,
+) -> Report | SweepReport:
     """Play a scenario and write its folder.
 
     It holds ``report.json``, ``report.html``, ``messages.jsonl``, ``ledger.sqlite`` and ``bought/``; of a
@@ -52,7 +60,11 @@ def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name:
     ------
     UserError
         With one sentence; nothing is left behind.
+    ExpectationFailed
+        With a sentence for each condition of ``expect`` that does not hold; the folder is there.
     """
+    if mistake := unknown(scenario.expect, _figures(scenario)):
+        raise BadScenario(mistake)
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
     partial = out.with_name(f".{out.name}.partial")
@@ -66,22 +78,24 @@ def run(scenario: Scenario, out: Path, progress: Progress = lambda number, name:
     try:
         with _one_thread():
             if scenario.sweep is None:
-                report: Report | SweepReport = _run(scenario, partial, progress)
+                report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
             else:
-                report = run_sweep(scenario, scenario.sweep, partial, progress)
+                report = run_sweep(scenario, scenario.sweep, partial, progress, adversaries)
         if out.exists():
             raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    if failed := unmet(scenario.expect, report.model_dump(mode="json")):
+        raise ExpectationFailed("\n".join((*failed, f"The report is {out / 'report.html'}.")))
     return report
 
 
-def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
+def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]) -> Report:
     clock = _Stopwatch(progress)
     clock.step(0, "building the world")
     featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)
-    world = build(scenario, featurizer, folder / "bought")
+    world = build(scenario, featurizer, folder / "bought", adversaries)
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
@@ -118,6 +132,13 @@ def _run(scenario: Scenario, folder: Path, progress: Progress) -> Report:
     shutil.rmtree(vault, ignore_errors=True)
     shutil.rmtree(folder / "bought" / "sealed", ignore_errors=True)
     return report
+
+
+def _figures(scenario: Scenario) -> Iterator[str]:
+    """Yield the keys of the report that can be expected to hold something."""
+    yield from figures(PurchaseOutcome, "outcome")
+    for name in scenario.adversaries:
+        yield from figures(CheatAccount, f"adversaries.{name}")
 
 
 class _Stopwatch:

@@ -1,20 +1,31 @@
 """A scenario: one YAML file that says which world to build and what to play in it."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
-from parties.adversaries import ADVERSARIES
+from parties.adversaries import ADVERSARIES, Adversary
 from protocol.messages.purchase import Privacy, Quality
 from protocol.sealing import SUITES
 from simulations.errors import BadScenario
+from simulations.expectations import parse_condition
 
 Share = Annotated[float, Ge(0), Le(1)]
 Coins = Annotated[float, Ge(0), Le(10**7)]
@@ -126,6 +137,37 @@ class SweepSection(Section):
     seeds: Annotated[int, Ge(1), Le(100)] = Field(5, description="worlds for each share")
 
 
+class Mix(BaseModel):
+    """How many parties play one cheat, and how: `share`, `drawn`, and whatever the cheat lets a scenario set."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    share: Share
+    drawn: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_share(cls, given: Any) -> Any:
+        return given if isinstance(given, (dict, Mix)) else {"share": given}
+
+    @model_serializer(mode="wrap")
+    def _shortest(self, write: SerializerFunctionWrapHandler) -> Any:
+        return write(self) if self.drawn or self.settings else self.share
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the cheat is told."""
+        return dict(self.model_extra or {})
+
+
+class Misplaced(ValueError):
+    """A mistake below the key that is being validated."""
+
+    def __init__(self, path: tuple[str, ...], sentence: str) -> None:
+        super().__init__(sentence)
+        self.path = path
+
+
 class Scenario(Section):
     """One world and one workflow."""
 
@@ -149,8 +191,13 @@ class Scenario(Section):
     sweep: SweepSection | None = Field(
         None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"
     )
-    adversaries: dict[str, Share] = Field(
-        {}, description="parties that cheat: {name: share of their role}; `parley list` names them"
+    adversaries: dict[str, Mix] = Field(
+        {},
+        description="parties that cheat, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that"
+        " share, or each with that probability; `parley list` names them",
+    )
+    expect: dict[str, str] = Field(
+        {}, description='what has to come out, {key of the report: condition}, like {outcome.precision: ">= 0.9"}'
     )
 
     @model_validator(mode="after")
@@ -163,14 +210,38 @@ class Scenario(Section):
         return self
 
     @model_validator(mode="after")
-    def _adversaries_exist(self) -> "Scenario":
-        for name in self.adversaries:
-            if name not in ADVERSARIES:
-                raise ValueError(f"there is no adversary {name!r}; {nearest(name, ADVERSARIES)}")
-        total = sum(share for name, share in self.adversaries.items() if ADVERSARIES[name].role == "seller")
+    def _a_sweep_expects_nothing(self) -> "Scenario":
+        if self.sweep is not None and self.expect:
+            raise ValueError("a sweep has no single outcome: leave out expect, or sweep")
+        return self
+
+    @field_validator("adversaries")
+    @classmethod
+    def _adversaries_exist(cls, mixes: dict[str, Mix], info: ValidationInfo) -> dict[str, Mix]:
+        known: Mapping[str, Adversary] = (info.context or {}).get("adversaries", ADVERSARIES)
+        for name, mix in mixes.items():
+            if name not in known:
+                raise Misplaced((name,), f"there is no adversary {name!r}; {nearest(name, known)}")
+            try:
+                known[name].parameters.model_validate(mix.settings)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                keys = ["share", "drawn", *known[name].parameters.model_fields]
+                raise Misplaced(*_below((name,), first, keys)) from None
+        total = sum(mix.share for name, mix in mixes.items() if known[name].role == "seller")
         if total > 1:
             raise ValueError(f"the shares of cheating sellers add up to {total:g}, more than 1")
-        return self
+        return mixes
+
+    @field_validator("expect")
+    @classmethod
+    def _expectations_are_conditions(cls, expect: dict[str, str]) -> dict[str, str]:
+        for key, condition in expect.items():
+            try:
+                parse_condition(condition)
+            except ValueError as error:
+                raise Misplaced((key,), str(error)) from None
+        return expect
 
 
 def packaged() -> dict[str, str]:
@@ -179,7 +250,7 @@ def packaged() -> dict[str, str]:
     return {name: load(name).description for name in names}
 
 
-def load(source: str, settings: Sequence[str] = ()) -> Scenario:
+def load(source: str, settings: Sequence[str] = (), adversaries: Mapping[str, Adversary] = ADVERSARIES) -> Scenario:
     """Read a scenario by name or from a YAML file, and change some of its keys.
 
     Parameters
@@ -188,11 +259,13 @@ def load(source: str, settings: Sequence[str] = ()) -> Scenario:
         A packaged scenario's name, or the path of a ``.yaml`` file.
     settings : sequence of str
         ``key.of.section=value`` each; the value is YAML.
+    adversaries : mapping of str to Adversary
+        The ways to cheat that there are.
 
     Raises
     ------
     BadScenario
-        With one sentence that names the key at fault and the nearest right one.
+        With one sentence that names the key at fault, the line it is on, and the nearest right one.
     """
     if source.endswith((".yaml", ".yml")):
         path = Path(source)
@@ -214,12 +287,28 @@ def load(source: str, settings: Sequence[str] = ()) -> Scenario:
             raise BadScenario(f"--set {setting}: write it as key=value, for example seed=3")
         _assign(tree, key.split("."), _parse(value, f"--set {setting}"), setting)
     try:
-        return Scenario.model_validate(tree)
+        return Scenario.model_validate(tree, context={"adversaries": adversaries})
     except ValidationError as error:
-        raise BadScenario(f"{where}: {_sentence(error.errors(include_url=False)[0])}") from None
+        first = error.errors(include_url=False)[0]
+        raise BadScenario(f"{where}{_line(text, _path(first), settings)}: {_sentence(first)}") from None
 
 
-def nearest(name: str, names: Sequence[str] | dict[str, Any]) -> str:
+def _line(text: str, path: Sequence[str], settings: Sequence[str]) -> str:
+    """Say on which line of the file a key is; nothing where a setting put it there."""
+    given = [setting.partition("=")[0].split(".") for setting in settings]
+    if any(list(path[: len(keys)]) == keys[: len(path)] for keys in given):
+        return ""
+    node, line = yaml.compose(text, Loader=yaml.SafeLoader), None
+    for name in path:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((key, value) for key, value in pairs if str(key.value) == name), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return "" if line is None else f", line {line}"
+
+
+def nearest(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
     """Suggest the known name that is nearest to a wrong one, or list all of them."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(names))}"
@@ -271,12 +360,29 @@ def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, setting: str)
 def _sentence(error: ErrorDetails) -> str:
     """Turn pydantic's first complaint into one sentence of ours."""
     path = [str(part) for part in error["loc"]]
+    if isinstance(cause := error.get("ctx", {}).get("error"), Misplaced):
+        return str(cause)
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
         return f"there is no key {key}; {nearest(path[-1], _keys(path[:-1]))}"
     message = error["msg"].removeprefix("Value error, ")
     given = "" if isinstance(error["input"], (dict, Section)) else f", not {error['input']!r}"
     return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}"
+
+
+def _path(error: ErrorDetails) -> list[str]:
+    """Return the keys that lead to a mistake."""
+    cause = error.get("ctx", {}).get("error")
+    return [str(part) for part in (*error["loc"], *(cause.path if isinstance(cause, Misplaced) else ()))]
+
+
+def _below(parents: tuple[str, ...], error: ErrorDetails, keys: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Turn a mistake in an adversary's settings into its path and its sentence."""
+    path = (*parents, *(str(part) for part in error["loc"]))
+    key = ".".join(("adversaries", *path))
+    if error["type"] == "extra_forbidden":
+        return path, f"there is no key {key}; {nearest(path[-1], keys)}"
+    return path, f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
 
 
 def _keys(path: Sequence[str]) -> list[str]:

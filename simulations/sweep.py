@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from parties.adversaries import ADVERSARIES, Adversary
 from parties.record import PurchaseFailed
 from protocol.ledger import Ledger
 from protocol.vault import Vault
@@ -30,7 +31,11 @@ RADII = 40
 
 
 def run_sweep(
-    scenario: Scenario, sweep: SweepSection, folder: Path, progress: Callable[[int, str], None]
+    scenario: Scenario,
+    sweep: SweepSection,
+    folder: Path,
+    progress: Callable[[int, str], None],
+    adversaries: Mapping[str, Adversary] = ADVERSARIES,
 ) -> SweepReport:
     """Play a whole purchase for each share of noise sellers and each seed, and write one report.
 
@@ -44,6 +49,8 @@ def run_sweep(
         Where ``report.json`` and ``report.html`` go.
     progress : callable
         Told how far it is.
+    adversaries : mapping of str to Adversary
+        Those that the scenario may name.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def run_sweep(
         When a purchase could not even begin.
     """
     start = time.perf_counter()
-    featurizer = load_featurizer(scenario.cloud.featurizer)
+    featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)
     radii = np.linspace(0, 2 * featurizer.calibration.radius, RADII + 1)[1:]
     middle = sweep.noise[len(sweep.noise) // 2]
     points, curves = [], []
@@ -63,7 +70,7 @@ def run_sweep(
             progress(0, f"{share:.0%} noise sellers, world {world_number + 1} of {sweep.seeds}")
             sellers = scenario.sellers.model_copy(update={"noise": share})
             chosen = scenario.model_copy(update={"sellers": sellers, "seed": scenario.seed + world_number})
-            world, outcome = _purchase(chosen, featurizer, folder / "purchase")
+            world, outcome = _purchase(chosen, featurizer, folder / "purchase", adversaries)
             outcomes.append(outcome)
             if share == middle:
                 curves.append(precision_and_recall(world, featurizer, radii))
@@ -109,8 +116,10 @@ def summary(points: Sequence[SweepPoint]) -> str:
     return f"The share of what matched that shows what was asked for, by how many sellers hold none of it: {said}."
 
 
-def _purchase(scenario: Scenario, featurizer: Featurizer, folder: Path) -> tuple[World, PurchaseOutcome]:
-    world = build(scenario, featurizer, folder / "bought")
+def _purchase(
+    scenario: Scenario, featurizer: Featurizer, folder: Path, adversaries: Mapping[str, Adversary]
+) -> tuple[World, PurchaseOutcome]:
+    world = build(scenario, featurizer, folder / "bought", adversaries)
     if world.wanted is None or not world.class_names:
         raise BadScenario("sweep: precision needs pictures whose classes are known; name a data set, or sub-folders")
     try:

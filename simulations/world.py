@@ -1,6 +1,6 @@
 """A world from a scenario: a buyer, sellers with albums and prices, and the truth about all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -8,8 +8,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.adversaries import ADVERSARIES
-from parties.album import Pixels
+from parties.adversaries import ADVERSARIES, Adversary, Blackboard
+from parties.adversaries.collusion import Colluder
+from parties.adversaries.copies import Copies
+from parties.album import Album, Pixels
 from parties.buyer import Buyer
 from parties.seller import Seller
 from simulations.datasets.folder import FolderImages, read_folder
@@ -77,7 +79,12 @@ class World:
     notes: list[str]
 
 
-def build(scenario: Scenario, featurizer: Featurizer, store: Path) -> World:
+def build(
+    scenario: Scenario,
+    featurizer: Featurizer,
+    store: Path,
+    adversaries: Mapping[str, Adversary] = ADVERSARIES,
+) -> World:
     """Build the world of a scenario.
 
     Parameters
@@ -88,6 +95,8 @@ def build(scenario: Scenario, featurizer: Featurizer, store: Path) -> World:
         The public model.
     store : Path
         Where the buyer keeps what it buys.
+    adversaries : mapping of str to Adversary
+        The ways to cheat that the scenario chooses from.
 
     Raises
     ------
@@ -99,13 +108,11 @@ def build(scenario: Scenario, featurizer: Featurizer, store: Path) -> World:
     notes: list[str] = []
     supply = _supply(scenario, notes)
     samples, wanted = _samples(scenario, supply, notes)
-    sellers = list(_sellers(scenario, supply, wanted, featurizer))
+    sellers = list(_sellers(scenario, supply, wanted, featurizer, adversaries))
     if isinstance(supply, Pile) and supply.left and scenario.sellers.album.folder:
         notes.append(f"{supply.left} pictures are in nobody's album: raise sellers.count or sellers.album.images.")
-    cheat = next(
-        (name for name, share in scenario.adversaries.items() if share and ADVERSARIES[name].role == "buyer"), None
-    )
-    role = cast(type[Buyer], ADVERSARIES[cheat]) if cheat else Buyer
+    cheat = _buyers_cheat(scenario, adversaries)
+    role = cast(type[Buyer], adversaries[cheat].cast(**scenario.adversaries[cheat].settings)) if cheat else Buyer
     buyer = role(
         secret(scenario.seed, "buyer"),
         samples,
@@ -158,7 +165,11 @@ def _samples(scenario: Scenario, supply: Stock, notes: list[str]) -> tuple[list[
 
 
 def _sellers(
-    scenario: Scenario, supply: Stock, wanted: frozenset[str] | None, featurizer: Featurizer
+    scenario: Scenario,
+    supply: Stock,
+    wanted: frozenset[str] | None,
+    featurizer: Featurizer,
+    adversaries: Mapping[str, Adversary],
 ) -> Iterator[Held]:
     section = scenario.sellers
     draws = generator(scenario.seed, "sellers")
@@ -169,7 +180,10 @@ def _sellers(
         )
     sizes = album_sizes(section.count, *section.album.range, section.album.skew, draws)
     noise = _share(section.noise, section.count, draws)
-    cheats = _cheats(scenario, draws)
+    cheats = _cheats(scenario, adversaries, draws)
+    roles = _roles(scenario, adversaries)
+    boards = {name: Blackboard() for name in roles}
+    sources: dict[int, NDArray[np.int64]] = {}
     classes = [
         _classes(supply, wanted, int(size), section.album, bool(noisy), draws)
         for size, noisy in zip(sizes, noise, strict=True)
@@ -177,10 +191,14 @@ def _sellers(
     for index, (album, labels) in enumerate(supply.deal(classes, one_person)):
         if len(album) == 0:
             continue
-        role = cast(type[Seller], ADVERSARIES[cheats[index]]) if index in cheats else Seller
+        cheat = cheats.get(index)
+        role = roles[cheat] if cheat else Seller
         costs = _prices(section.price, len(album), generator(scenario.seed, "prices", index))
         party = role(secret(scenario.seed, "seller", index), album, costs, featurizer)
-        yield Held(party, labels, cheats.get(index), bool(noise[index]))
+        sources[id(album)] = labels
+        if cheat and isinstance(party, Colluder):
+            party.join(boards[cheat])
+        yield Held(party, _labels(party.album, sources), cheat, bool(noise[index]))
 
 
 def _share(share: float, count: int, draws: np.random.Generator) -> NDArray[np.bool_]:
@@ -190,16 +208,49 @@ def _share(share: float, count: int, draws: np.random.Generator) -> NDArray[np.b
     return chosen
 
 
-def _cheats(scenario: Scenario, draws: np.random.Generator) -> dict[int, str]:
-    """Choose who cheats how: disjoint groups of sellers, by index."""
+def _cheats(scenario: Scenario, adversaries: Mapping[str, Adversary], draws: np.random.Generator) -> dict[int, str]:
+    """Choose who cheats how, by index: disjoint groups of sellers, and drawn ones among the others."""
     count = scenario.sellers.count
     order = draws.permutation(count)
+    mixes = {name: mix for name, mix in scenario.adversaries.items() if adversaries[name].role == "seller"}
     cheats: dict[int, str] = {}
-    for name, share in scenario.adversaries.items():
-        if ADVERSARIES[name].role == "seller":
+    for name, mix in mixes.items():
+        if not mix.drawn:
             start = len(cheats)
-            cheats |= {int(index): name for index in order[start : start + round(share * count)]}
+            cheats |= {int(index): name for index in order[start : start + round(mix.share * count)]}
+    drawn = {name: mix.share for name, mix in mixes.items() if mix.drawn}
+    if drawn and len(cheats) < count:
+        edges = np.cumsum(list(drawn.values())) / (1 - len(cheats) / count)
+        lots = generator(scenario.seed, "cheats").random(count)
+        for index, place in enumerate(np.searchsorted(edges, lots, side="right")):
+            if index not in cheats and place < len(drawn):
+                cheats[index] = list(drawn)[place]
     return cheats
+
+
+def _roles(scenario: Scenario, adversaries: Mapping[str, Adversary]) -> dict[str, type[Seller]]:
+    """Return who plays each cheat of a seller, as the scenario sets it."""
+    return {
+        name: cast(type[Seller], adversaries[name].cast(**mix.settings))
+        for name, mix in scenario.adversaries.items()
+        if adversaries[name].role == "seller"
+    }
+
+
+def _buyers_cheat(scenario: Scenario, adversaries: Mapping[str, Adversary]) -> str | None:
+    """Choose the first cheat of a buyer that has a share; a drawn one has to come up."""
+    lots = generator(scenario.seed, "buyer's cheat")
+    for name, mix in scenario.adversaries.items():
+        if adversaries[name].role == "buyer" and mix.share and (not mix.drawn or lots.random() < mix.share):
+            return name
+    return None
+
+
+def _labels(album: Album, sources: Mapping[int, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return the true classes of an album's pictures; copies show what their originals do."""
+    if not isinstance(album, Copies):
+        return sources[id(album)]
+    return np.resize(sources[id(album.original)], len(album))
 
 
 def _classes(

@@ -20,7 +20,7 @@ from simulations.featurizers import load_featurizer
 from simulations.play import make_cloud, play
 from simulations.scenario import Scenario
 from simulations.scoring import ScoredPurchase, score
-from simulations.world import build
+from simulations.world import World, build
 from strategies.featurizer import Featurizer
 
 torch.set_num_threads(1)
@@ -74,7 +74,7 @@ Play = Callable[..., Played]
 
 @pytest.fixture
 def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
-    """Play a scenario; roles and the cloud may be replaced."""
+    """Play a scenario; roles, the world and the cloud may be replaced."""
 
     def run(
         scenario: Scenario,
@@ -82,8 +82,9 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
         sellers: type[Seller] | None = None,
         buyer: type[Buyer] | None = None,
         change_cloud: Callable[[Cloud], Cloud] = lambda cloud: cloud,
+        change_world: Callable[[World], World] = lambda world: world,
     ) -> Played:
-        world = build(scenario, featurizer, tmp_path / "bought")
+        world = change_world(build(scenario, featurizer, tmp_path / "bought"))
         if buyer is not None:
             world = replace(world, buyer=recast(world.buyer, buyer))
         if sellers is not None:

@@ -1,22 +1,17 @@
 """Parties that cheat, by name.
 
-To add one: subclass the role it plays in a module of this package, override a step, say what it
-does and what it knows, and list it here.
+To add one: declare it with `adversary` in a module of this package, or in a file of your own.
 """
 
-from parties.adversaries.buyers import AnotherImage, FalseComplaint
-from parties.adversaries.sellers import IrrelevantImages, SwappedDelivery
-from parties.party import Party
+from parties.adversaries import bidding, buyers, delivery, malformed, pricing
+from parties.adversaries.adversary import Adversary, adversary, declared
+from parties.adversaries.collusion import Blackboard
 
-ADVERSARIES: dict[str, type[Party]] = {
-    "another-image": AnotherImage,
-    "false-complaint": FalseComplaint,
-    "irrelevant-images": IrrelevantImages,
-    "swapped-delivery": SwappedDelivery,
+ADVERSARIES: dict[str, Adversary] = {
+    name: found
+    for module in (bidding, delivery, pricing, malformed, buyers)
+    for name, found in declared(vars(module)).items()
 }
 """Adversaries by the name under which a scenario mixes them in."""
 
-
-def summary(adversary: type[Party]) -> str:
-    """Return the first line of an adversary's docstring."""
-    return (adversary.__doc__ or "").strip().splitlines()[0]
+__all__ = ["ADVERSARIES", "Adversary", "Blackboard", "adversary", "declared"]

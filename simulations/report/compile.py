@@ -9,8 +9,10 @@ from parties.record import PurchaseRecord
 from parties.settlement import CLOUD, account
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.purchase import Privacy
+from simulations.report.damage import damage_by_buyer, damage_by_sellers
 from simulations.report.learned import learned
-from simulations.report.model import Dispute, PartyAccount, Report
+from simulations.report.model import CheatAccount, Dispute, PartyAccount, Report
+from simulations.report.money import cheat_account
 from simulations.report.words import count
 from simulations.scoring import PurchaseOutcome, ScoredPurchase
 from simulations.traffic import Flow, View
@@ -23,6 +25,7 @@ LIBRARIES = ("parley", "flwr", "torch", "numpy", "numba", "cryptography")
 def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], timings: Mapping[str, float]) -> Report:
     """Put everything that is worth saying about a purchase into a report."""
     scenario, outcome = scored.scenario, scored.outcome
+    parties = _accounts(scored)
     return Report(
         scenario=scenario.model_dump(mode="json"),
         seed=scenario.seed,
@@ -32,7 +35,8 @@ def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], 
         summary=summary(outcome),
         traffic=flows,
         timings={name: round(seconds, 3) for name, seconds in timings.items()},
-        parties=_accounts(scored),
+        parties=parties,
+        adversaries=_adversaries(scored, parties),
         disputes=_disputes(scored.record),
         verification=verification(scored),
         learned=learned(scored, cloud_view),
@@ -130,6 +134,21 @@ def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:
         held = world.sellers[node_id - FIRST_NODE_ID - 1]
         lines.append(line(node_id, party_name(world, node_id), held.adversary, offers.get(node_id, [])))
     return lines
+
+
+def _adversaries(scored: ScoredPurchase, parties: list[PartyAccount]) -> dict[str, CheatAccount]:
+    """Add up the parties that played each cheat of the scenario, and those that nobody came to play."""
+    world = scored.world
+    cheats = Counter(held.adversary for held in world.sellers)
+    cheats.update([world.buyer_adversary])
+    return {
+        name: cheat_account(
+            [party for party in parties if party.adversary == name],
+            cheats[name],
+            damage_by_buyer(scored) if name == world.buyer_adversary else damage_by_sellers(scored, name),
+        )
+        for name in dict.fromkeys([*scored.scenario.adversaries, *sorted(name for name in cheats if name)])
+    }
 
 
 def _disputes(record: PurchaseRecord) -> list[Dispute]:

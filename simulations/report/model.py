@@ -43,6 +43,36 @@ class PartyAccount(BaseModel):
     failures: list[str]
 
 
+class CheatAccount(BaseModel):
+    """What all parties that played one cheat made of it. Money in minor units.
+
+    Attributes
+    ----------
+    parties, active : int
+        How many played it, and how many of them offered or asked for anything.
+    selected, sold : int
+        Their pictures: chosen, paid for.
+    profit : int
+        What they gained together, true costs taken off.
+    ahead : int
+        How many of them gained at all.
+    damage : int
+        Of sellers: what the buyer paid them, commission included, for pictures that show nothing it asked
+        for, did not come, are not what was offered, or repeat one that it bought from such a seller. Of the buyer:
+        what honest sellers lost on pictures that they delivered, payments and stakes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    parties: int
+    active: int
+    selected: int
+    sold: int
+    profit: int
+    ahead: int
+    damage: int
+
+
 class Dispute(BaseModel):
     """One complaint and what came of it."""
 
@@ -86,6 +116,8 @@ class Report(BaseModel):
         Wall seconds per step, and ``total``.
     parties : list of PartyAccount
         Buyer, cloud, then the sellers who offered something.
+    adversaries : dict of str to CheatAccount
+        By the name of the cheat, those that the scenario mixes in.
     disputes : list of Dispute
         Complaints and verdicts.
     verification : str
@@ -110,6 +142,7 @@ class Report(BaseModel):
     traffic: list[Flow]
     timings: dict[str, float]
     parties: list[PartyAccount]
+    adversaries: dict[str, CheatAccount]
     disputes: list[Dispute]
     verification: str
     learned: list[Learned]

@@ -1,12 +1,11 @@
 """Who paid whom: the movements of money in a purchase, their picture, and what parties made of it."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from parties.offer import Outcome
 from parties.record import PurchaseRecord
-from simulations.report.model import PartyAccount, Report
+from simulations.report.model import CheatAccount, PartyAccount, Report
 from simulations.world import World
 
 
@@ -127,33 +126,6 @@ def flow_chart(report: Report) -> FlowChart | None:
     return FlowChart(nodes, bands, max(y, _TOP + _TALL + 4))
 
 
-@dataclass(frozen=True)
-class Cheats:
-    """What all parties that played one cheat made of it, minor units.
-
-    Attributes
-    ----------
-    name : str
-        The cheat.
-    parties, active : int
-        How many played it, and how many of them offered or asked for anything.
-    selected, sold : int
-        Their pictures: chosen, paid for.
-    profit : int
-        What they gained together, true costs taken off.
-    ahead : int
-        How many of them gained at all.
-    """
-
-    name: str
-    parties: int
-    active: int
-    selected: int
-    sold: int
-    profit: int
-    ahead: int
-
-
 HONEST = "honest sellers"
 
 
@@ -162,24 +134,36 @@ def profit(party: PartyAccount) -> int:
     return party.balance - party.deposit - party.cost
 
 
-def sellers_by_cheat(report: Report, world: World) -> list[Cheats]:
-    """Add sellers up by the cheat they played; the honest ones come first, to compare with."""
-    names = Counter(held.adversary or HONEST for held in world.sellers)
-    groups: dict[str, list[PartyAccount]] = {name: [] for name in (HONEST, *sorted(names.keys() - {HONEST}))}
-    for seller in sellers(report):
-        groups[seller.adversary or HONEST].append(seller)
-    return [
-        Cheats(
-            name=name,
-            parties=names[name],
-            active=sum(seller.bids > 0 for seller in group),
-            selected=sum(seller.selected for seller in group),
-            sold=sum(seller.sold for seller in group),
-            profit=sum(map(profit, group)),
-            ahead=sum(profit(seller) > 0 for seller in group),
-        )
-        for name, group in groups.items()
-    ]
+def cheat_account(group: Sequence[PartyAccount], parties: int, damage: int) -> CheatAccount:
+    """Add up the accounts of parties that have something in common.
+
+    Parameters
+    ----------
+    group : sequence of PartyAccount
+        Those of them who have an account.
+    parties : int
+        How many they are.
+    damage : int
+        What they cost others, minor units.
+    """
+    return CheatAccount(
+        parties=parties,
+        active=sum(party.bids > 0 or party.party == "buyer" for party in group),
+        selected=sum(party.selected for party in group),
+        sold=sum(party.sold for party in group),
+        profit=sum(map(profit, group)),
+        ahead=sum(profit(party) > 0 for party in group),
+        damage=damage,
+    )
+
+
+def sellers_by_cheat(report: Report, world: World) -> dict[str, CheatAccount]:
+    """Return sellers' accounts by the cheat they played; the honest ones come first, to compare with."""
+    honest = [seller for seller in sellers(report) if seller.adversary is None]
+    number = sum(held.adversary is None for held in world.sellers)
+    played = {held.adversary for held in world.sellers}
+    cheats = {name: account for name, account in sorted(report.adversaries.items()) if name in played}
+    return {HONEST: cheat_account(honest, number, 0), **cheats}
 
 
 def sellers(report: Report) -> Iterator[PartyAccount]:

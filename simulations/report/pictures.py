@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,6 +13,7 @@ from parties.album import Pixels
 from parties.offer import Offer, Outcome
 from simulations.attacks import invert_bids, known_to_attackers, sampled
 from simulations.report.compile import coins, party_name
+from simulations.report.delivered import delivered_picture, file_numbers
 from simulations.scoring import ScoredPurchase, Trade
 from simulations.world import World
 
@@ -82,9 +82,9 @@ def wanted_sheet(world: World) -> Sheet:
 
 def bought_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
     """Show the pictures that were paid for, as they were delivered."""
-    numbers = _numbers(winners)
+    numbers = file_numbers(winners)
     bought = [trade for trade in traded if trade.offer.paid]
-    pictures = (_delivered(world, numbers[trade.offer.bid_id]) for trade in bought)
+    pictures = (delivered_picture(world, numbers[trade.offer.bid_id]) for trade in bought)
     received = (trade.picture if picture is None else picture for trade, picture in zip(bought, pictures, strict=True))
     shots = [
         Shot(thumbnail(picture), _caption(world, trade), wrong=trade.wanted is False)
@@ -95,11 +95,11 @@ def bought_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]
 
 def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
     """Show the pictures that won and were not paid for: what was offered beside what came."""
-    numbers = _numbers(winners)
+    numbers = file_numbers(winners)
     refused = [trade for trade in traded if trade.offer.won and not trade.offer.paid]
     shots = []
     for trade, offered in zip(refused, _affordable((trade.picture for trade in refused), SHEET // 2), strict=False):
-        delivered = _delivered(world, numbers[trade.offer.bid_id])
+        delivered = delivered_picture(world, numbers[trade.offer.bid_id])
         shots.append(
             Shot(
                 thumbnail(offered),
@@ -113,9 +113,9 @@ def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade
 
 def kept_for_nothing(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> int:
     """Count the pictures that came just as they were offered, and were refunded all the same."""
-    numbers = _numbers(winners)
+    numbers = file_numbers(winners)
     refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
-    delivered = (_delivered(world, numbers[trade.offer.bid_id]) for trade in refunded)
+    delivered = (delivered_picture(world, numbers[trade.offer.bid_id]) for trade in refunded)
     return sum(
         got is not None and np.array_equal(got, trade.picture) for got, trade in zip(delivered, refunded, strict=True)
     )
@@ -173,21 +173,6 @@ def _affordable(pictures: Iterable[Pixels], most: int) -> Iterator[Pixels]:
         pixels += picture.shape[0] * picture.shape[1]
         if pixels > SHEET_PIXELS:
             return
-
-
-def _numbers(winners: Sequence[Offer]) -> dict[bytes, int]:
-    """Number the winners as the buyer's invoice does, which names the files of its store."""
-    return {offer.bid_id: number for number, offer in enumerate(winners)}
-
-
-def _delivered(world: World, number: int) -> Pixels | None:
-    """Return what the buyer received for a winner, good or not; None where nothing can be found."""
-    store: Path = world.buyer.store
-    for path in (store / f"{number:05d}.png", store / "refused" / f"{number:05d}.png"):
-        if path.is_file():
-            with Image.open(path) as image:
-                return np.asarray(image.convert("RGB"))
-    return None
 
 
 def _caption(world: World, trade: Trade) -> str:

@@ -5,7 +5,8 @@ import pytest
 from conftest import Play, small
 from numpy.typing import NDArray
 
-from parties.adversaries import IrrelevantImages, SwappedDelivery
+from parties.adversaries.bidding import IrrelevantImages
+from parties.adversaries.delivery import SwappedDelivery
 from parties.checks import bid_refusal
 from parties.offer import Outcome
 from parties.seller import Seller

@@ -7,7 +7,7 @@ import pytest
 from conftest import Play, Played, small
 
 from parties.adversaries.buyers import FalseComplaint
-from parties.adversaries.sellers import SwappedDelivery
+from parties.adversaries.delivery import SwappedDelivery
 from parties.buyer import Buyer
 from parties.cloud import GRACE, Cloud
 from parties.offer import Outcome

@@ -6,18 +6,17 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from conftest import Play, Played, small
-from numpy.typing import NDArray
 from PIL import Image
 
-from parties.adversaries.buyers import FalseComplaint
-from parties.adversaries.sellers import IrrelevantImages, SwappedDelivery
+from parties.adversaries.bidding import ForgedFeatures, IrrelevantImages
+from parties.adversaries.buyers import FalseComplaint, WrongKey
+from parties.adversaries.delivery import SwappedDelivery
 from parties.buyer import Buyer, Wish
 from parties.cloud import Cloud
 from parties.offer import Outcome
 from parties.record import PurchaseFailed
 from parties.seller import Seller
 from protocol.arbitration import Deal, Fault, Featurize, Verdict
-from protocol.canonical import canonical
 from protocol.messages.purchase import (
     Acknowledgement,
     Bids,
@@ -28,11 +27,9 @@ from protocol.messages.purchase import (
     Invoice,
     Parcel,
     SelectionNotice,
-    SignedConfirmation,
     SignedPayment,
     SignedRequest,
     Statement,
-    VerificationCall,
 )
 from simulations.report.compile import summary
 
@@ -310,25 +307,17 @@ class TestIrrelevantImages:
 class TestForgedFeatures:
     """A seller that claims a sample's neighbourhood for a picture that is elsewhere."""
 
-    class Forges(Seller):
-        def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
-            return np.arange(len(features))
-
-        def claim(self, call: CallForBids, feature: tuple[int, int]) -> tuple[int, int]:
-            x, y = self.featurizer.features(call.samples)[0]
-            return int(x) + 40, int(y) - 40
-
     @pytest.mark.parametrize("privacy", ["level1", "level2"])
     def test_it_loses_when_features_are_checked(self, play_purchase: Play, privacy: str) -> None:
         scenario = small(cloud={"privacy": privacy}, buyer={"quality": "quantity"}, sellers={"noise": 1.0})
-        played = play_purchase(scenario, sellers=self.Forges)
+        played = play_purchase(scenario, sellers=ForgedFeatures)
         check_money(played)
         caught = [offer for offer in played.record.winners if offer.outcome is Outcome.REFUNDED]
         assert len(caught) >= 0.9 * len(played.record.winners) > 0
 
     def test_it_wins_when_nothing_is_checked(self, play_purchase: Play) -> None:
         scenario = small(buyer={"quality": "quantity", "checked": 0.0}, sellers={"noise": 1.0})
-        played = play_purchase(scenario, sellers=self.Forges)
+        played = play_purchase(scenario, sellers=ForgedFeatures)
         assert played.outcome.paid_total > 0
         assert played.outcome.complaints == 0
 
@@ -378,17 +367,7 @@ class TestBuyersThatFail:
         assert {offer.outcome for offer in played.record.winners} == {Outcome.UNPAID}
 
     def test_a_key_that_is_not_the_one_in_the_order_convicts_the_buyer(self, play_purchase: Play) -> None:
-        class RevealsAnother(FalseComplaint):
-            def verify(self, call: VerificationCall) -> SignedConfirmation:
-                signed = super().verify(call)
-                complaints = tuple(
-                    c.model_copy(update={"private_key": bytes(32)}) for c in signed.confirmation.complaints
-                )
-                changed = signed.confirmation.model_copy(update={"complaints": complaints})
-                key = self._key(self.memory.recall("wish", Wish).nonce)
-                return SignedConfirmation(confirmation=changed, signature=key.sign("confirmation", canonical(changed)))
-
-        played = play_purchase(small(), buyer=RevealsAnother)
+        played = play_purchase(small(), buyer=WrongKey)
         check_money(played)
         assert played.outcome.upheld == played.outcome.selected
         assert "key" in str(played.record.winners[0].verdict)

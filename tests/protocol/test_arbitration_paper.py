@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from test_arbitration import Case, case, picture
 
 from parties.adversaries.buyers import AnotherImage
-from parties.adversaries.sellers import SwappedDelivery
+from parties.adversaries.delivery import SwappedDelivery
 from protocol.arbitration import Fault
 from protocol.arbitration_paper import arbitrate_paper
 from protocol.messages.purchase import Complaint, Privacy

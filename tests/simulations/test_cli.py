@@ -116,6 +116,43 @@ def test_my_own_pictures(tmp_path: Path) -> None:
     assert any("1 file skipped" in note for note in report["notes"])
 
 
+def test_an_expectation_that_fails_is_told_and_leaves_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "expect:\n  outcome.bids: '< 0'\n  outcome.sellers: '== 8'\n  outcome.upheld: '== outcome.complaints'\n"
+    )
+    done = parley("run", "mine.yaml", *FEW, "--out", "x", cwd=tmp_path)
+    assert done.returncode == 7
+    assert "expected outcome.bids < 0, and it is" in done.stderr
+    assert "outcome.sellers" not in done.stderr
+    assert (tmp_path / "x" / "report.html").is_file()
+
+
+def test_an_expectation_of_nothing_there_is_refused_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("expect:\n  outcome.precison: '> 0'\n")
+    done = parley("run", "mine.yaml", *FEW, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "the report has no outcome.precison; did you mean outcome.precision?" in done.stderr
+
+
+def test_a_cheat_of_the_users_own_as_the_readme_has_it(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = readme.split("```python")[1:]
+    mine = next(block.partition("```")[0].strip() for block in blocks if "@adversary" in block)
+    assert len(mine.splitlines()) <= 12
+    (tmp_path / "my_cheats.py").write_text(mine + "\n")
+    shown = parley("list", "--adversaries", "my_cheats.py", cwd=tmp_path)
+    assert "greedy                    seller: " in shown.stdout
+    own = ("--adversaries", "my_cheats.py", "--set", "adversaries.greedy={share: 0.5, factor: 3}")
+    done = parley("run", "purchase", *own, *FEW, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["adversaries"]["greedy"]["parties"] == 4
+    assert {party["adversary"] for party in report["parties"]} >= {"greedy"}
+    unknown = parley("run", "purchase", "--set", "adversaries.greedy=0.5", cwd=tmp_path)
+    assert unknown.returncode == 3
+    assert "there is no adversary 'greedy'" in unknown.stderr
+
+
 def test_init_writes_a_scenario_that_runs(tmp_path: Path) -> None:
     assert parley("init", "mine.yaml", cwd=tmp_path).returncode == 0
     done = parley("run", "mine.yaml", *FEW, "--out", "x", cwd=tmp_path)

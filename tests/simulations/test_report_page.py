@@ -306,7 +306,7 @@ class TestMoney:
 
     def test_cheats_stand_beside_the_honest(self, write: Write) -> None:
         _, report, played = write(small(adversaries={"swapped-delivery": 0.5}))
-        honest, cheats = sellers_by_cheat(report, played.world)
+        honest, cheats = sellers_by_cheat(report, played.world).values()
         assert honest.parties + cheats.parties == len(played.world.sellers)
         assert honest.profit >= 0 > cheats.profit
         assert cheats.sold == cheats.ahead == 0

@@ -21,6 +21,14 @@ from simulations.scenario import Scenario, commented, load, packaged
         ("sellers.count=many", "sellers.count: input should be a valid integer"),
         ("adversaries.swaped-delivery=0.1", "there is no adversary 'swaped-delivery'; did you mean swapped-delivery?"),
         ("adversaries={swapped-delivery: 0.7, irrelevant-images: 0.7}", "add up to 1.4"),
+        (
+            "adversaries={overbidding: {share: 0.1, fctor: 2}}",
+            "overbidding.fctor; did you mean factor?",
+        ),
+        ("adversaries={overbidding: {share: 0.1, factor: 0.5}}", "adversaries.overbidding.factor: input should be"),
+        ("adversaries={overbidding: {drawn: true}}", "adversaries.overbidding.share: field required"),
+        ("adversaries={overbidding: 2}", "adversaries.overbidding.share: input should be less than or equal to 1"),
+        ("expect={outcome.bids: about 3}", "'about 3' is not a condition; write one of >="),
         ("seed", "write it as key=value"),
         ("seed=[1", "this is not YAML"),
         ("seed.x=1", "it has no keys below it"),
@@ -49,6 +57,50 @@ def test_a_file_that_is_no_scenario(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(BadScenario, match=r"mine\.yaml"):
         load(str(path))
+
+
+LINES = """\
+description: mine
+buyer:
+  budget: 5
+  # what for
+  qualty: matching
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (LINES, "line 5: there is no key buyer.qualty; did you mean quality?"),
+        ("seed: 1\nbuyer: {budget: -1}\n", "line 2: buyer.budget: input should be"),
+        ("\n\nseeds: 1\n", "line 3: there is no key seeds; did you mean seed?"),
+        ("adversaries:\n  ring: 0.1\n  rng: 0.1\n", "line 3: there is no adversary 'rng'; did you mean ring?"),
+        ("adversaries:\n  ring:\n    share: 0.1\n    offred: 1\n", "line 4: there is no key adversaries.ring.offred"),
+        ("adversaries: {ring: 0.7, sybil: 0.7}\n", "line 1: adversaries: the shares"),
+        ("expect:\n  outcome.bids: 3\n", "line 2: expect.outcome.bids: input should be a valid string"),
+        ("expect:\n  outcome.bids: '~ 3'\n", "line 2: '~ 3' is not a condition"),
+    ],
+)
+def test_a_mistake_in_a_file_names_its_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(BadScenario) as error:
+        load(str(path))
+    assert f"mine.yaml, {told}" in str(error.value)
+
+
+def test_a_mistake_in_a_setting_names_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("buyer:\n  budget: 5\n")
+    with pytest.raises(BadScenario, match=r"mine.yaml: buyer.budget"):
+        load(str(path), ["buyer.budget=-1"])
+
+
+def test_a_mix_is_written_as_it_was_read() -> None:
+    mixes = {"ring": 0.1, "overbidding": {"share": 0.2, "drawn": True, "factor": 2.0}}
+    scenario = Scenario.model_validate({"adversaries": mixes})
+    assert scenario.model_dump(mode="json")["adversaries"] == mixes
+    assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
 
 
 def test_every_packaged_scenario_loads_and_says_what_it_is() -> None:

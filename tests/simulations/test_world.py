@@ -54,6 +54,36 @@ class TestPopulation:
         names = [held.adversary for held in built.sellers]
         assert (names.count("swapped-delivery"), names.count("irrelevant-images"), names.count(None)) == (3, 6, 3)
 
+    def test_drawn_cheats_come_as_chance_has_it_and_fixed_ones_in_their_share(self, featurizer: Featurizer) -> None:
+        sellers = {"count": 400, "album": {"images": 1}}
+        adversaries = {"ring": 0.5, "shading": {"share": 0.25, "drawn": True}}
+        counts = []
+        for seed in (1, 2):
+            built = world(featurizer, seed=seed, sellers=sellers, adversaries=adversaries)
+            names = [held.adversary for held in built.sellers]
+            assert names.count("ring") == 200
+            counts.append(names.count("shading"))
+        # 200 draws at one half: five standard deviations are 35.
+        assert counts[0] != counts[1]
+        assert all(abs(count - 100) <= 35 for count in counts)
+
+    def test_a_cheat_is_told_its_settings(self, featurizer: Featurizer) -> None:
+        built = world(featurizer, adversaries={"overbidding": {"share": 1.0, "factor": 3}})
+        party = built.sellers[0].party
+        assert party.price(0) == 3 * party.costs[0]
+
+    def test_colluders_know_what_all_of_them_know(self, featurizer: Featurizer) -> None:
+        built = world(featurizer, adversaries={"ring": 0.5})
+        ring = [held.party for held in built.sellers if held.adversary == "ring"]
+        boards = [party.board.read("costs") for party in ring]  # type: ignore[attr-defined]
+        assert all(board == [cost for party in ring for cost in party.costs] for board in boards)
+
+    def test_a_drawn_buyer_cheats_sometimes(self, featurizer: Featurizer) -> None:
+        drawn = {"false-complaint": {"share": 0.5, "drawn": True}}
+        few = {"count": 1, "album": {"images": 1}}
+        played = {world(featurizer, seed=s, adversaries=drawn, sellers=few).buyer_adversary for s in range(12)}
+        assert played == {None, "false-complaint"}
+
     def test_a_cheating_buyer(self, featurizer: Featurizer) -> None:
         assert world(featurizer, adversaries={"false-complaint": 1.0}).buyer_adversary == "false-complaint"
         assert world(featurizer, adversaries={"false-complaint": 0.0}).buyer_adversary is None

@@ -1,0 +1,162 @@
+"""What an adversary is: a party or a mod with a name, what it knows beyond its role, and what it hopes to gain."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, create_model
+
+from parties.buyer import Buyer
+from parties.party import Party
+from parties.seller import Seller
+
+ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
+"""The honest party of each role that may cheat."""
+
+Declared = TypeVar("Declared", bound=Callable[..., Any])
+"""A class, or a function in the shape of a mod."""
+
+_MARK = "parley_adversary"
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A way to cheat.
+
+    Attributes
+    ----------
+    name : str
+        By which a scenario mixes it in.
+    summary : str
+        What it does, one line: the first of its docstring.
+    knowledge : str
+        What it sees beyond what its role sees.
+    profit : str
+        What it hopes to gain, and where.
+    party : type of Party
+        Who plays it.
+    parameters : type of BaseModel
+        What a scenario may set, with defaults and bounds.
+    mod : callable or None
+        Its function around every step, where that is how it cheats.
+    """
+
+    name: str
+    summary: str
+    knowledge: str
+    profit: str
+    party: type[Party]
+    parameters: type[BaseModel]
+    mod: Callable[..., Any] | None = None
+
+    @property
+    def role(self) -> str:
+        """``seller`` or ``buyer``."""
+        return self.party.role
+
+    def cast(self, **settings: object) -> type[Party]:
+        """Return the class that plays it under these settings.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            When a setting is not one of `parameters`, or out of bounds.
+        """
+        values = dict(self.parameters.model_validate(settings))
+        if self.mod is not None:
+            values = {"mods": (functools.partial(self.mod, **values),)}
+        return type(self.party.__name__, (self.party,), values)
+
+
+def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None) -> Callable[[Declared], Declared]:
+    """Declare a way to cheat; its docstring says what it does.
+
+    Parameters
+    ----------
+    name : str
+        How a scenario calls it.
+    knowledge : str
+        What it sees beyond what its role sees; "nothing beyond its role" is an answer.
+    profit : str
+        What it hopes to gain.
+    role : str, optional
+        Who is intercepted, ``seller`` or ``buyer``: for a function in the shape of Flower's mods,
+        ``(message, context, call_next) -> message``. A class says it by what it extends.
+
+    Notes
+    -----
+    What a scenario may set are the annotated attributes of a class that have a value, and the
+    keyword-only arguments of a function.
+
+    Examples
+    --------
+    >>> @adversary("greedy", knowledge="nothing beyond its role", profit="none: payments do not follow prices")
+    ... class Greedy(Seller):
+    ...     '''Asks for ten times what its pictures are worth to it.'''
+    ...
+    ...     factor: float = 10.0
+    ...
+    ...     def price(self, image: int) -> int:
+    ...         return round(self.factor * self.costs[image])
+    >>> greedy = declared(vars())["greedy"]
+    >>> greedy.role, greedy.cast(factor=2).factor
+    ('seller', 2.0)
+    """
+
+    def declare(target: Declared) -> Declared:
+        if not _NAME.fullmatch(name):
+            raise TypeError(f"{name!r} is no name for an adversary; use small letters, digits and hyphens")
+        summary = (inspect.getdoc(target) or "").partition("\n")[0]
+        if not summary:
+            raise TypeError(f"adversary {name!r} has no docstring to say what it does")
+        if isinstance(target, type) and issubclass(target, (Seller, Buyer)):
+            party: type[Party] = target
+            found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
+        elif isinstance(target, FunctionType) and role in ROLES:
+            parameters = _model(name, _keywords(target))
+            found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
+        else:
+            raise TypeError(
+                f"adversary {name!r} has to be a class that extends Seller or Buyer, or a function with"
+                " role='seller' or role='buyer'"
+            )
+        setattr(target, _MARK, found)
+        return target
+
+    return declare
+
+
+def declared(namespace: Mapping[str, object]) -> dict[str, Adversary]:
+    """Collect the adversaries of a module from its namespace, by name."""
+    marked = [vars(value).get(_MARK) for value in namespace.values() if isinstance(value, (type, FunctionType))]
+    return {found.name: found for found in marked if isinstance(found, Adversary)}
+
+
+def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model: type[BaseModel] = create_model(name, __config__=config, **dict(fields))  # type: ignore[call-overload]
+    return model
+
+
+def _attributes(target: type[Party]) -> dict[str, tuple[Any, Any]]:
+    """Return type and default of each annotated attribute that cheats add to their role."""
+    hints = get_type_hints(target, include_extras=True)
+    own = [owner for owner in target.__mro__ if owner not in ROLES[target.role].__mro__]
+    return {
+        attribute: (hints[attribute], getattr(target, attribute))
+        for owner in reversed(own)
+        for attribute in inspect.get_annotations(owner)
+        if attribute in vars(owner) and get_origin(hints[attribute]) is not ClassVar
+    }
+
+
+def _keywords(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """Return type and default of each keyword-only argument."""
+    hints = get_type_hints(target, include_extras=True)
+    arguments = inspect.signature(target).parameters.values()
+    return {each.name: (hints[each.name], each.default) for each in arguments if each.kind is each.KEYWORD_ONLY}

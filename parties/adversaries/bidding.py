@@ -1,0 +1,161 @@
+"""Sellers that offer what they should not."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Le, MaxLen
+from numpy.typing import NDArray
+
+from parties.adversaries.adversary import adversary
+from parties.adversaries.collusion import Blackboard
+from parties.adversaries.copies import Copies
+from parties.album import Pixels, readable
+from parties.checks import features_under
+from parties.seller import Seller
+from protocol.messages.base import MAX_ITEMS, Image, ProtocolMessage
+from protocol.messages.purchase import Bids, CallForBids, Delivery, DeliveryOrder, Feature, Privacy
+from strategies.feature_collision import collide
+from strategies.signatures import LATTICE, on_lattice
+
+
+@adversary(
+    "irrelevant-images",
+    knowledge="nothing beyond its role",
+    profit="payment for pictures that nobody asked for, where the cloud does not decide for itself what matches",
+)
+class IrrelevantImages(Seller):
+    """Bids every picture it has, whether it matches the request or not (CrowdBuy, section II.C)."""
+
+    def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Offer everything that can be bid."""
+        if call.terms.privacy is Privacy.BASIC:
+            return np.arange(len(features))
+        return np.flatnonzero(on_lattice(features)).astype(np.int64)
+
+
+@adversary(
+    "forged-features",
+    knowledge="nothing beyond its role",
+    profit="payment for pictures that nobody asked for, where the buyer does not compute features again",
+)
+class ForgedFeatures(Seller):
+    """Bids every picture it has with a feature beside a sample's."""
+
+    def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Offer everything."""
+        return np.arange(len(features))
+
+    def claim(self, call: CallForBids, feature: Feature) -> Feature:
+        """Claim to lie beside a sample: another one for each picture."""
+        targets = features_under(call.terms, self.featurizer, call.samples)
+        draws = self.generator("claim", call.request_id, repr(feature))
+        claimed = targets[draws.integers(len(targets))].copy()
+        claimed[:2] += _beside(draws, call.terms.radius, 1)[0]
+        if call.terms.privacy is not Privacy.BASIC:
+            claimed = claimed.clip(0, LATTICE - 1)
+        return tuple(claimed.tolist())
+
+
+class Pictures(ProtocolMessage):
+    """Pictures that a seller has made and must not lose before it delivers."""
+
+    images: Annotated[tuple[Image, ...], MaxLen(MAX_ITEMS)]
+
+
+@adversary(
+    "feature-collision",
+    knowledge="nothing beyond its role: the model is public",
+    profit="payment for pictures that nobody asked for, under features that are true; verification cannot tell",
+)
+class FeatureCollision(Seller):
+    """Perturbs its pictures by a few grey levels until they have features like a sample's.
+
+    It bids and delivers honestly, so commitments do not help against it: the picture that it bids is the
+    picture that it delivers, and its feature is what it says. They stop what else a collision could be for,
+    to deliver it in place of the picture that was bid. What is offered is the featurizer's thumbnail of
+    the picture.
+    """
+
+    levels: Annotated[int, Ge(1), Le(255)] = 4
+
+    def bid(self, call: CallForBids) -> Bids:
+        """Make the pictures, then bid as an honest seller would."""
+        pictures = [self.featurizer.prepare(picture) for _, picture in readable(self.album)]
+        targets = self.featurizer.features(call.samples)
+        draws = self.generator("collide", call.request_id)
+        away = np.linalg.norm(self.featurizer.features(pictures)[:, None] - targets, axis=2)
+        goals = targets[away.argmin(axis=1)] + _beside(draws, self.featurizer.calibration.radius, len(pictures))
+        self.album = list(collide(self.featurizer, pictures, goals, levels=self.levels))
+        self.memory.keep("collisions", Pictures(images=tuple(self.album)))
+        return super().bid(call)
+
+    def deliver(self, asked: DeliveryOrder) -> Delivery:
+        """Deliver what it bid, whatever the pictures were once."""
+        self.album = self.memory.recall("collisions", Pictures).images
+        return super().deliver(asked)
+
+
+class _Unfiltered(Seller):
+    """Does not leave out near-duplicates of its own pictures."""
+
+    def unrepeated(self, thumbnails: Sequence[Pixels]) -> list[int]:
+        """Keep all."""
+        return list(range(len(thumbnails)))
+
+
+@adversary(
+    "cloning",
+    knowledge="nothing beyond its role",
+    profit="several payments for one picture, where quality is quantity or matching: neither counts repetitions",
+)
+class Cloning(_Unfiltered):
+    """Bids several slightly changed copies of each picture that it has.
+
+    A seller that filters near-duplicates does so on its own phone, so a cheat leaves that out. What it
+    parts with once, the report charges it for each copy: its profit is a lower bound.
+    """
+
+    copies: Annotated[int, Ge(1), Le(1000)] = 3
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.album = Copies(self.album, self.copies, self.derive("copies"))
+        self.costs = list(self.costs) * self.copies
+
+
+@adversary(
+    "flooding",
+    knowledge="nothing beyond its role",
+    profit="none; it makes the cloud check, store and rank thousands of bids, where a bid costs nothing",
+)
+class Flooding(Cloning):
+    """Bids a hundred copies of each picture that it has."""
+
+    copies: Annotated[int, Ge(1), Le(1000)] = 100
+
+
+@adversary(
+    "sybil",
+    knowledge="the album and the prices of the one seller behind all of its names",
+    profit="several payments for one picture, by names that nobody can tell belong together",
+)
+class Sybil(_Unfiltered):
+    """Is one seller under several names, each of which offers its own slightly changed copy of the same album."""
+
+    def join(self, board: Blackboard) -> None:
+        """Take the album of the first."""
+        board.post("seller", self)
+        first = board.read("seller")[0]
+        if isinstance(first, Sybil) and first is not self:
+            assert isinstance(first.album, Copies)
+            self.album, self.costs = first.album.original, first.costs
+        self.album = Copies(self.album, 1, self.derive("copies"))
+
+
+def _beside(draws: np.random.Generator, radius: int, count: int) -> NDArray[np.int64]:
+    """Draw ways to go from a sample that stay well within R and are not zero, shape (count, 2)."""
+    angle = draws.uniform(0, 2 * np.pi, count)
+    length = draws.uniform(radius / 8, radius / 2, count)
+    steps: NDArray[np.int64] = np.rint(np.stack([np.cos(angle), np.sin(angle)], axis=1) * length[:, None]).astype(int)
+    return steps

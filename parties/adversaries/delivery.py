@@ -1,0 +1,96 @@
+"""Sellers that bid well and deliver badly."""
+
+import numpy as np
+from flwr.app import Context, Error, Message
+from flwr.clientapp.typing import ClientAppCallable
+
+from parties.adversaries.adversary import adversary
+from parties.album import Pixels
+from parties.seller import Seller
+from protocol.canonical import digest
+from protocol.codec import RECORDS
+from protocol.messages.purchase import Order
+from protocol.sealing import Opening
+
+_SILENT = 900
+"""Code of the error with which a cheat declines to answer."""
+
+
+@adversary(
+    "swapped-delivery",
+    knowledge="nothing beyond its role",
+    profit="payment without parting with the picture, where the buyer does not check what arrives",
+)
+class SwappedDelivery(Seller):
+    """Bids a picture that matches, and delivers another one (CrowdBuy, section II.C)."""
+
+    def picture(self, image: int) -> Pixels:
+        """Deliver noise of the right size."""
+        wanted = self.album[image]
+        return self.generator("swap", str(image)).integers(0, 256, wanted.shape, dtype=np.uint8)
+
+
+@adversary(
+    "junk-ciphertext",
+    knowledge="nothing beyond its role",
+    profit="payment for nothing, where nobody can tell a sealed picture from noise until it is opened",
+)
+class JunkCiphertext(Seller):
+    """Delivers, and signs for, random bytes of the right length."""
+
+    def seal(self, opening: Opening, order: Order) -> bytes:
+        """Return noise as long as the sealed picture."""
+        return self.generator("junk", digest(order)).bytes(len(super().seal(opening, order)))
+
+
+@adversary(
+    "dropping-out",
+    role="seller",
+    knowledge="nothing beyond its role",
+    profit="none; the buyer goes without pictures that others would have sold it, at no cost where there is no stake",
+)
+def dropping_out(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Bids, wins, and never delivers."""
+    if message.metadata.message_type == "query.deliver":
+        return _silence(message, "gone")
+    return call_next(message, context)
+
+
+@adversary(
+    "straggler",
+    role="seller",
+    knowledge="nothing beyond its role",
+    profit="none; the buyer goes without its pictures although it did seal them",
+)
+def straggler(message: Message, context: Context, call_next: ClientAppCallable, *, step: str = "deliver") -> Message:
+    """Does its work, and answers one step when the cloud has stopped waiting.
+
+    It says that it is late instead of being so: parties that take turns in one process would make each
+    other wait.
+    """
+    reply = call_next(message, context)
+    return _silence(message, "too late") if message.metadata.message_type == f"query.{step}" else reply
+
+
+@adversary(
+    "replay",
+    role="seller",
+    knowledge="nothing beyond its role",
+    profit="several payments for one picture, where a receipt is not tied to an order",
+)
+def replay(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Answers every order with what it delivered on the first one."""
+    if message.metadata.message_type != "query.deliver":
+        return call_next(message, context)
+    kept = [f"replayed:{record}" for record in RECORDS]
+    reply = call_next(message, context)
+    for name, record in zip(kept, RECORDS, strict=True):
+        if name in context.state:
+            reply.content[record] = context.state[name]
+        else:
+            context.state[name] = reply.content[record]
+    return reply
+
+
+def _silence(message: Message, reason: str) -> Message:
+    return Message(Error(code=_SILENT, reason=reason), reply_to=message)

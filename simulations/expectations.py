@@ -1,0 +1,119 @@
+"""What a scenario expects to come out, so that a scenario is a test.
+
+An expectation is a key of ``report.json`` and a condition on it: ``outcome.precision: ">= 0.9"``,
+``outcome.upheld: "== outcome.complaints"``, ``adversaries.swapped-delivery.profit: "<= 0"``. Money is in
+minor units, as it is in the report.
+"""
+
+import difflib
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_CONDITION = re.compile(r"\s*(>=|<=|==|!=|>|<)\s*(?:(-?\d+(?:\.\d+)?)|([a-z][\w-]*(?:\.[\w-]+)+))\s*")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A comparison with a number, or with another key of the report."""
+
+    sign: str
+    number: float | None
+    key: str | None
+
+
+def parse_condition(text: str) -> Condition:
+    """Read a condition.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+
+    Examples
+    --------
+    >>> parse_condition(">= 0.9")
+    Condition(sign='>=', number=0.9, key=None)
+    >>> parse_condition("== outcome.complaints").key
+    'outcome.complaints'
+    """
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a condition; write one of {' '.join(_OPERATORS)} and a number or a key of the report,"
+            ' for example ">= 0.9"'
+        )
+    sign, number, key = match.groups()
+    return Condition(sign, None if number is None else float(number), key)
+
+
+def figures(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """Yield the keys of a part of the report that hold numbers."""
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if inner is not None:
+            yield from figures(inner, f"{prefix}.{name}")
+        elif int in kinds or float in kinds:
+            yield f"{prefix}.{name}"
+
+
+def unknown(expect: Mapping[str, str], keys: Iterable[str]) -> str | None:
+    """Return a sentence on the first key that the report will not have, None when there is none.
+
+    Parameters
+    ----------
+    expect : mapping of str to str
+        Conditions by key.
+    keys : iterable of str
+        What the report will have.
+    """
+    known = list(keys)
+    for key in (name for left, text in expect.items() for name in (left, parse_condition(text).key)):
+        if key is not None and key not in known:
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            advice = f"did you mean {close[0]}?" if close else f"there are outcome.* and adversaries.*, like {known[0]}"
+            return f"expect: the report has no {key}; {advice}"
+    return None
+
+
+def unmet(expect: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each expectation that the report does not meet.
+
+    Examples
+    --------
+    >>> unmet({"outcome.bids": "> 3", "outcome.paid": "== outcome.bids"}, {"outcome": {"bids": 3, "paid": 3}})
+    ['expected outcome.bids > 3, and it is 3']
+    """
+    failed = []
+    for key, text in expect.items():
+        condition = parse_condition(text)
+        value = _figure(report, key.split("."))
+        wanted = condition.number if condition.key is None else _figure(report, condition.key.split("."))
+        if value is None or wanted is None or not _OPERATORS[condition.sign](value, wanted):
+            told = "" if condition.key is None else f" = {_written(wanted)}"
+            failed.append(f"expected {key} {text.strip()}{told}, and it is {_written(value)}")
+    return failed
+
+
+def _figure(report: Mapping[str, Any], path: Sequence[str]) -> float | None:
+    value: Any = report
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, (int, float)) else None
+
+
+def _written(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

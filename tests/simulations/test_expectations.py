@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulations.expectations import figures, parse_condition, unknown, unmet
+from simulations.report.model import CheatAccount
+from simulations.scoring import PurchaseOutcome
+
+REPORT = {
+    "outcome": {"bids": 3, "precision": 0.875, "recall": None, "quality": {"diversity": 2.5}},
+    "adversaries": {"ring": {"profit": -2}},
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "condition"),
+    [
+        ("outcome.bids", "== 3"),
+        ("outcome.bids", ">outcome.quality.diversity"),
+        ("outcome.precision", " >= 0.875 "),
+        ("outcome.precision", "!= 1"),
+        ("adversaries.ring.profit", "< -1.5"),
+        ("adversaries.ring.profit", "<= outcome.bids"),
+    ],
+)
+def test_what_holds_is_not_told(key: str, condition: str) -> None:
+    assert unmet({key: condition}, REPORT) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "condition", "sentence"),
+    [
+        ("outcome.bids", "> 3", "expected outcome.bids > 3, and it is 3"),
+        ("outcome.recall", ">= 0", "expected outcome.recall >= 0, and it is unknown"),
+        ("outcome.bids", "< adversaries.ring.profit", "bids < adversaries.ring.profit = -2, and it is 3"),
+        ("outcome.precision", "> outcome.recall", "precision > outcome.recall = unknown, and it is 0.875"),
+    ],
+)
+def test_what_does_not_hold_is_one_sentence(key: str, condition: str, sentence: str) -> None:
+    assert unmet({key: condition}, REPORT)[0].endswith(sentence)
+
+
+@pytest.mark.parametrize("text", ["", "3", "= 3", ">= three", ">= 1 or 1", "__import__('os')", ">= 1e3", "> outcome"])
+def test_anything_else_is_no_condition(text: str) -> None:
+    with pytest.raises(ValueError, match="not a condition"):
+        parse_condition(text)
+
+
+@given(st.text())
+def test_a_condition_is_read_or_refused(text: str) -> None:
+    try:
+        condition = parse_condition(text)
+    except ValueError:
+        return
+    assert (condition.number is None) != (condition.key is None)
+
+
+def test_keys_are_known_before_a_run() -> None:
+    known = [*figures(PurchaseOutcome, "outcome"), *figures(CheatAccount, "adversaries.ring")]
+    assert {"outcome.precision", "outcome.quality.diversity", "adversaries.ring.damage"} <= set(known)
+    assert "outcome.digest" not in known
+    assert unknown({"outcome.bids": "> 0"}, known) is None
+    assert "did you mean adversaries.ring.profit?" in str(unknown({"adversaries.ring.proft": "> 0"}, known))
+    assert "no outcome.bets" in str(unknown({"outcome.bids": "> outcome.bets"}, known))
