@@ -58,11 +58,15 @@ def case(
     *,
     delivered: NDArray[np.uint8] | None = None,
     claimed: int | None = None,
+    moved: int = 0,
     published: int | None = None,
     opened: int | None = None,
     junk: bytes | None = None,
 ) -> Case:
-    """A deal over `picture(0)`; each argument makes one thing a lie, a feature of that number over and over."""
+    """A deal over `picture(0)`; each argument makes one thing a lie, a feature of that number over and over.
+
+    `moved` adds to every number of the true feature.
+    """
     image = picture(0)
     calibration = featurizer.calibration
     terms = Terms(
@@ -79,7 +83,7 @@ def case(
     )
     targets = features_under(terms, featurizer, [picture(9)])
     truth = tuple(features_under(terms, featurizer, [image])[0].tolist())
-    committed, shown, inside = truth, truth, truth
+    committed = shown = inside = tuple(number + moved for number in truth)
     if claimed is not None:
         committed = shown = inside = (claimed,) * len(truth)
     if published is not None:

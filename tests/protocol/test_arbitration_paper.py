@@ -42,12 +42,10 @@ class TestPaperRule:
         assert verdict(replace(case(featurizer, privacy), blob=b"x"), picture(5))[0] is Fault.BUYER
 
     def test_drift_within_the_tolerance_is_no_fault(self, featurizer: Featurizer, privacy: Privacy) -> None:
-        good = case(featurizer, privacy)
-        tolerance = good.deal.order.order.tolerance
-        x, y, *rest = good.featurize(picture(0)).tolist()
-        near = case(featurizer, privacy, claimed=(x + tolerance, y - tolerance, *rest))
+        tolerance = case(featurizer, privacy).deal.order.order.tolerance
+        near = case(featurizer, privacy, moved=-tolerance)
         assert verdict(near, picture(0))[0] is Fault.BUYER
-        far = case(featurizer, privacy, claimed=(x + 30 * tolerance, y, *rest))
+        far = case(featurizer, privacy, moved=30 * tolerance)
         assert verdict(far, picture(0))[0] is Fault.SELLER
 
     def test_a_buyer_that_shows_another_image_beats_it_but_not_the_sound_rule(
