@@ -64,7 +64,7 @@ def summary(outcome: PurchaseOutcome) -> str:
     if outcome.selected == 0:
         return f"Nothing was bought: the budget of {coins(outcome.budget)} is too small for any image that matches."
     text = (
-        f"The buyer got {count(outcome.verified, 'image')} out of {outcome.candidates:,} that matched, for "
+        f"The buyer bought {count(outcome.verified, 'image')} out of {outcome.candidates:,} that matched, for "
         f"{coins(outcome.paid_total + outcome.commission)} of its {coins(outcome.budget)} coins"
     )
     if outcome.precision is not None:

@@ -1,0 +1,53 @@
+"""Every `parley run` of the README, as it stands there."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
+COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("parley run")]
+NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
+"""VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
+
+
+def pictures(folder: Path, count: int) -> None:
+    folder.mkdir()
+    draws = np.random.default_rng(count)
+    for index in range(count):
+        rough = Image.fromarray(draws.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+        rough.resize((200 + 30 * index, 150), Image.Resampling.BICUBIC).save(folder / f"{index}.jpg")
+
+
+@pytest.fixture
+def parley(tmp_path: Path) -> Path:
+    """The command, beside all that the README's commands need."""
+    program = Path(sys.executable).with_name("parley")
+    pictures(tmp_path / "photos", 12)
+    pictures(tmp_path / "wanted", 3)
+    (cheats,) = (block for block in BLOCKS if "class Greedy" in block)
+    (tmp_path / "my_cheats.py").write_text(cheats, encoding="utf-8")
+    subprocess.run([program, "init", "mine.yaml"], cwd=tmp_path, check=True)
+    return program
+
+
+def test_the_readme_has_commands() -> None:
+    assert ["run", "purchase"] in COMMANDS
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_of_the_readme_runs(parley: Path, tmp_path: Path, words: list[str]) -> None:
+    if any(NEEDS_WEIGHTS in word for word in words):
+        pytest.skip("VGG-16's weights are not here; test_vgg plays this command with weights that it writes")
+    done = subprocess.run([parley, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (report,) = (path for path in tmp_path.glob("runs/*/report.html"))
+    assert report.stat().st_size > 20_000
