@@ -36,6 +36,8 @@ class Offer:
         Whether it matched the request.
     payment, commission : int
         What the buyer pays for it, minor units; 0 unless it won.
+    asked : bool
+        Whether the seller was asked to deliver while there was time.
     order, receipt, blob
         What was signed for it, and the vault's name of the sealed image.
     complaint, verdict
@@ -50,6 +52,7 @@ class Offer:
     won: bool = False
     payment: int = 0
     commission: int = 0
+    asked: bool = False
     order: SignedOrder | None = None
     receipt: SignedReceipt | None = None
     blob: str | None = None
@@ -79,3 +82,8 @@ class Offer:
     def paid(self) -> bool:
         """Whether the seller got its payment."""
         return self.outcome in (Outcome.ACCEPTED, Outcome.UPHELD)
+
+    @property
+    def forfeited(self) -> bool:
+        """Whether its seller loses the stake: it was asked to deliver, and did not, or not what it bid."""
+        return self.asked and self.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)

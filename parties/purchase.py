@@ -280,8 +280,12 @@ class Purchase:
         while pending:
             batch = next_wave(pending, wave)
             pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
-            questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
             deadline = min(offer.placed.order.deliver_by for offer in batch.values())
+            if self.cloud.clock() > deadline:
+                break
+            for offer in batch.values():
+                offer.asked = True
+            questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
             answers = self._ask("deliver", questions, Delivery, deadline)
             self.on_step(9)
             for seller, delivery in answers.items():

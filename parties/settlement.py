@@ -110,6 +110,8 @@ def settle(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bo
     refunded      back to the buyer      to the buyer        back to the buyer
     upheld        to seller and cloud    back to the seller  to the seller
     ============  =====================  ==================  ==================
+
+    A seller that was never asked to deliver, because others used up the time, keeps its stake.
     """
 
     def effect(posting: Posting) -> bytes:
@@ -121,10 +123,10 @@ def settle(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bo
                 post.append(Release(_escrow(offer), {seller: offer.payment, CLOUD: offer.commission}))
             else:
                 void.append(_escrow(offer))
-            if offer.bid.bid.stake and offer.paid:
-                void.append(_stake(offer))
-            elif offer.bid.bid.stake:
+            if offer.bid.bid.stake and offer.forfeited:
                 post.append(Release(_stake(offer), {buyer: offer.bid.bid.stake}))
+            elif offer.bid.bid.stake:
+                void.append(_stake(offer))
             if offer.outcome is Outcome.REFUNDED and bond(offer, bond_rate):
                 void.append(_bond(offer))
             elif offer.outcome is Outcome.UPHELD and bond(offer, bond_rate):

@@ -199,7 +199,7 @@ def _outcome(
     features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
     square = (2 * featurizer.calibration.reach) ** 2
     degrees = matching_degree(features, targets, featurizer.calibration.radius)
-    stakes = sum(offer.bid.bid.stake for offer in refunded)
+    stakes = sum(offer.bid.bid.stake for offer in winners if offer.forfeited)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
     fields: dict[str, Any] = {

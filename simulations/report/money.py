@@ -38,8 +38,8 @@ def movements(report: Report, record: PurchaseRecord) -> list[Movement]:
 
 
 def lost_stakes(record: PurchaseRecord) -> int:
-    """Add up the stakes on pictures that were ordered and not paid for."""
-    return sum(offer.bid.bid.stake for offer in record.winners if offer.order is not None and not offer.paid)
+    """Add up the stakes that sellers lost."""
+    return sum(offer.bid.bid.stake for offer in record.winners if offer.forfeited)
 
 
 def lost_bonds(report: Report, record: PurchaseRecord) -> int:

@@ -78,8 +78,19 @@ def test_a_late_delivery_is_refunded_and_costs_the_stake(timed: Timed) -> None:
     }
     assert played.outcome.paid_total == 0
     assert played.outcome.refunded_total > 0
-    stakes = sum(offer.bid.bid.stake for offer in played.record.winners)
+    stakes = sum(offer.bid.bid.stake for offer in played.record.winners if offer.asked)
     assert played.profit("buyer-2") == stakes == played.outcome.penalties > 0
+
+
+def test_who_was_never_asked_keeps_its_stake(timed: Timed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that stalls until the deadline takes the others' time, not their money."""
+    monkeypatch.setattr("parties.purchase.FIRST_WAVE", 1)
+    played = timed(Seller, "deliver", PATIENCE + 60)
+    asked = [offer for offer in played.record.winners if offer.asked]
+    assert len(asked) == 1 < len(played.record.winners)
+    assert {offer.outcome for offer in played.record.winners} == {Outcome.UNDELIVERED}
+    losers = {f"seller-{offer.seller}" for offer in played.record.winners if played.profit(f"seller-{offer.seller}")}
+    assert losers == {f"seller-{offer.seller}" for offer in asked}
 
 
 def test_late_bids_are_none(timed: Timed) -> None:
