@@ -3,10 +3,11 @@
 Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
 own, 2 a wrong command line, 3 a bad scenario, 4 unusable pictures or weights, 5 the output is
 already there, 6 the protocol could not be finished, 7 an expectation of the
-scenario did not hold, 130 interrupted.
+scenario did not hold, 130 interrupted, 143 terminated.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -165,6 +166,7 @@ def _progress() -> Iterator[Callable[[int, str], None]]:
 def main() -> None:
     """Run the command line; turn mistakes into one sentence and an exit code."""
     start = time.perf_counter()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing half-written stays
     try:
         app()
     except UserError as error:
