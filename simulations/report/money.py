@@ -25,13 +25,14 @@ def movements(report: Report, record: PurchaseRecord) -> list[Movement]:
     outcome = report.outcome
     ordered = [offer for offer in record.winners if offer.order is not None]
     back = [offer for offer in ordered if not offer.paid]
+    forfeited = [offer for offer in back if offer.forfeited]
     escrow = sum(offer.payment + offer.commission for offer in ordered)
     moved = [
         Movement("buyer", "escrow", "payments and commission, before delivery", len(ordered), escrow),
         Movement("escrow", "sellers", "payments for pictures that were good", outcome.verified, outcome.paid_total),
         Movement("escrow", "cloud", "commission on them", outcome.verified, outcome.commission),
         Movement("escrow", "buyer", "refunds for pictures that were not", len(back), outcome.refunded_total),
-        Movement("sellers", "buyer", "stakes lost with them", len(back), lost_stakes(record)),
+        Movement("sellers", "buyer", "stakes lost with them", len(forfeited), lost_stakes(record)),
         Movement("buyer", "sellers", "bonds lost on unfounded complaints", outcome.upheld, lost_bonds(report, record)),
     ]
     return [movement for movement in moved if movement.amount]
