@@ -42,3 +42,21 @@ class RunFailed(UserError):
     """The parties could not finish the protocol."""
 
     exit_code = 6
+
+
+class BadKit(UserError):
+    """A start-up folder, a certificate or a setting of a deployed party cannot be used."""
+
+    exit_code = 8
+
+
+class Unreachable(UserError):
+    """The cloud cannot be reached, or does not let this party in."""
+
+    exit_code = 9
+
+
+class NeedsMending(UserError):
+    """`parley doctor` found something that keeps a party from working."""
+
+    exit_code = 10
