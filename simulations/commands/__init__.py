@@ -2,9 +2,10 @@
 
 import typer
 
-from simulations.commands import provision
+from simulations.commands import doctor, provision
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to Parley's."""
     app.add_typer(provision.app, name="provision")
+    app.command("doctor")(doctor.doctor)
