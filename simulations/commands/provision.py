@@ -31,7 +31,7 @@ def make(
         return
     if cloud is None:
         raise typer.BadParameter("say where parties will reach the cloud: --cloud HOST or --cloud HOST:PORT")
-    from simulations.deployed.kit import Address
+    from simulations.deployed.address import Address
     from simulations.deployed.provisioning import provision
 
     try:
@@ -66,7 +66,7 @@ def revoke(
     out: Out = Path("kit"),
 ) -> None:
     """Lock a party out; `add` with the same name makes it a new certificate."""
-    from simulations.deployed.kit import REVOKED
+    from simulations.deployed.layout import REVOKED
     from simulations.deployed.provisioning import revoke as revoke_party
 
     revoked = revoke_party(out, name)

@@ -27,7 +27,9 @@ from protocol.certificates import (
     hosts_of,
     peer_identity,
 )
-from simulations.deployed.kit import CA, CERTIFICATE, KEY, REVOKED, Address, CloudFile, Kit, read_kit
+from simulations.deployed.address import Address
+from simulations.deployed.kit import CloudFile, Kit, read_kit
+from simulations.deployed.layout import CA, CERTIFICATE, KEY, REVOKED
 from simulations.errors import BadInput, BadKit
 from simulations.featurizers import load_featurizer
 

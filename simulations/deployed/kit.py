@@ -1,15 +1,4 @@
-"""A party's start-up folder: who it is, where the cloud is, and its certificate.
-
-====================  ===========================================================================
-``party.yaml``        role, name and the cloud's address; the cloud's also holds its terms
-``certificate.pem``   the party's certificate
-``key.pem``           its private key for TLS
-``ca.pem``            the certificate authority that everybody's certificate is signed by
-``revoked.txt``       the cloud's only: serial numbers of certificates that are good no more
-``state/``            made at the first start, on the party's own machine: its 32 secret bytes,
-                      from which all its protocol keys follow, and whatever it has to remember
-====================  ===========================================================================
-"""
+"""A party's start-up folder, read and found to be in order; `layout` says what is in it."""
 
 import secrets
 from collections.abc import Sequence
@@ -32,42 +21,10 @@ from protocol.certificates import (
 )
 from protocol.private_files import private_folder, write_once
 from protocol.signing import SECRET_BYTES
+from simulations.deployed.address import PORT, Address
+from simulations.deployed.layout import CA, CERTIFICATE, KEY, PARTY, SECRET, STATE
 from simulations.errors import BadKit
 from simulations.scenario import CloudSection, Coins, Section
-
-PORT = 7443
-PARTY, CERTIFICATE, KEY, CA, REVOKED = "party.yaml", "certificate.pem", "key.pem", "ca.pem", "revoked.txt"
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the cloud is reached.
-
-    Examples
-    --------
-    >>> str(Address.parse("cloud.example.org")), str(Address.parse("[::1]:80"))
-    ('cloud.example.org:7443', '[::1]:80')
-    """
-
-    host: str
-    port: int = PORT
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """Read ``host``, ``host:port`` or ``[IPv6]:port``; raises ValueError."""
-        host, colon, port = text.rpartition(":")
-        if not colon or (host.count(":") and not host.endswith("]")):
-            host, port = text, str(PORT)
-        if not (port.isdigit() and 0 <= int(port) <= 65_535):
-            raise ValueError(f"an address is HOST or HOST:PORT, not {text!r}")
-        host = host.removeprefix("[").removesuffix("]")
-        if not host:
-            raise ValueError(f"an address is HOST or HOST:PORT, not {text!r}")
-        return cls(host, int(port))
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 def _is_address(text: str) -> str:
@@ -150,7 +107,7 @@ class Kit:
     def secret(self) -> bytes:
         """Return the party's own 32 bytes; the first call draws them, and they never leave this machine."""
         private_folder(self.state)
-        path = self.state / "secret"
+        path = self.state / SECRET
         secret = write_once(path, secrets.token_bytes(SECRET_BYTES))
         if len(secret) != SECRET_BYTES:
             raise BadKit(
@@ -207,7 +164,7 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
             f"{folder}: party.yaml speaks of {party.role} {party.name},"
             f" and the certificate of {identity.role} {identity.name}"
         )
-    return Kit(folder, folder / "state" if state is None else state, party, credentials, ca)
+    return Kit(folder, folder / STATE if state is None else state, party, credentials, ca)
 
 
 def _read(path: Path) -> bytes:

@@ -23,13 +23,46 @@ from protocol.certificates import (
     mint_authority,
 )
 from protocol.private_files import private_folder, write_private
-from simulations.deployed.kit import CA, CERTIFICATE, KEY, PARTY, REVOKED, Address, CloudFile
+from simulations.deployed.address import Address
+from simulations.deployed.layout import CA, CERTIFICATE, KEY, PARTY, REVOKED
 from simulations.errors import BadKit
 
 AUTHORITY = "authority"
 """The folder that never leaves the kit."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Names by which the cloud is also reached on its own machine."""
+
+PARTY_FILE = """\
+# Who this is, and where the cloud is.
+role: {role}
+name: {name}
+cloud: "{address}"
+"""
+CLOUD_FILE = """\
+# The cloud: where it listens, where it keeps things, and on what terms it trades. Change what you like
+# before the first start; money is in coins.
+role: cloud
+name: {name}
+cloud: "{address}"            # where parties reach it; its certificate is for this name
+listen: "0.0.0.0:{port}"
+ledger: null                  # a SQLAlchemy URL like postgresql+psycopg://user@host/parley; null: SQLite in state/
+vault: null                   # a folder or fsspec URL for sealed pictures; null: in state/
+patience: 3600.0              # seconds that a party has for a step
+purchases: 16                 # played at the same time, at most
+terms:
+  privacy: level2             # what bids show: basic, level1 or level2
+  featurizer: small           # the public model: small, or vgg16 with its weights and calibration
+  weights: null
+  calibration: null
+  commission: 0.05            # the cloud's share on top of each payment
+  stake: 0.1                  # what a bid locks, as a share of its price
+  bond: 0.1                   # what a complaint locks, as a share of the payment
+  suite: x25519               # how pictures are sealed; mlkem768-x25519 is post-quantum
+  arbitration: sound
+deposits:                     # what an account is opened with, the first time a party trades
+  buyer: 100.0
+  seller: 20.0
+"""
 
 
 @dataclass(frozen=True)
@@ -173,17 +206,9 @@ def _make(out: Path, authority: Credentials, address: Address, name: str, role: 
 
 
 def _party_file(address: Address, name: str, role: str) -> str:
-    head = {"role": role, "name": name, "cloud": str(address)}
-    if role != "cloud":
-        return "# Who this is and where the cloud is. Written by `parley provision`.\n" + yaml.safe_dump(
-            head, sort_keys=False
-        )
-    settings = CloudFile.model_validate({**head, "listen": f"0.0.0.0:{address.port}"}).model_dump(mode="json")
-    return (
-        "# Where the cloud listens, where it keeps things, and on what terms it trades; money in coins.\n"
-        "# Written by `parley provision`; change what you like before the first start.\n"
-        + yaml.safe_dump(settings, sort_keys=False)
-    )
+    if role == "cloud":
+        return CLOUD_FILE.format(name=name, address=address, port=address.port)
+    return PARTY_FILE.format(role=role, name=name, address=address)
 
 
 def _address(out: Path) -> Address:

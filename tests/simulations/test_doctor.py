@@ -13,8 +13,8 @@ import pytest
 
 from protocol.certificates import Credentials, mint, mint_authority
 from simulations.cli import main
+from simulations.deployed.address import Address
 from simulations.deployed.checkup import Finding, Verdict, check_machine
-from simulations.deployed.kit import Address
 from simulations.deployed.provisioning import provision
 
 
@@ -144,8 +144,8 @@ def test_a_key_that_everybody_can_read(out: Path) -> None:
     [
         ("ledger: null", "ledger: sqlite:////nowhere/at/all.sqlite", "ledger"),
         ("ledger: null", "ledger: not a url", "ledger"),
-        ("listen: 0.0.0.0", "listen: 192.0.2.1", "port"),
-        ("cloud: localhost", "cloud: elsewhere.example.org", "hosts"),
+        ('listen: "0.0.0.0', 'listen: "192.0.2.1', "port"),
+        ('cloud: "localhost', 'cloud: "elsewhere.example.org', "hosts"),
         ("featurizer: small", "featurizer: vgg16", "featurizer"),
     ],
 )

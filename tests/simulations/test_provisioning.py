@@ -10,7 +10,8 @@ import yaml
 
 from protocol.certificates import Revocations, hosts_of, peer_identity
 from simulations.cli import main
-from simulations.deployed.kit import Address, read_kit
+from simulations.deployed.address import Address
+from simulations.deployed.kit import CloudFile, read_kit
 from simulations.deployed.provisioning import add, provision, revoke
 from simulations.errors import BadKit, UserError
 
@@ -41,6 +42,14 @@ def test_everybody_has_a_kit_that_holds_together(out: Path) -> None:
         assert kit.identity.name == kit.party.name == name
         assert kit.party.address == HERE
     assert "cloud.example.org" in hosts_of((out / "cloud" / "certificate.pem").read_bytes())
+
+
+def test_the_clouds_file_holds_the_defaults_and_all_settings(out: Path) -> None:
+    written = yaml.safe_load((out / "cloud" / "party.yaml").read_text())
+    party = read_kit(out / "cloud", ["cloud"]).party
+    assert isinstance(party, CloudFile)
+    assert party == CloudFile(role="cloud", name="cloud", cloud=str(HERE))
+    assert party.model_dump(mode="json") == written
 
 
 def test_only_the_owner_may_read_and_the_authoritys_key_stays(out: Path) -> None:
