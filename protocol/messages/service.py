@@ -1,0 +1,75 @@
+"""What parties ask of a running cloud on their own account, beside the workflows that it drives.
+
+===============  ==================  =====================  ================================
+method           asked by            the party says         the cloud answers
+===============  ==================  =====================  ================================
+``health``       everybody           `AskHealth`            `Health`
+``purchase``     buyers              `BeginPurchase`        `PurchaseStanding`
+``status``       operators           `AskStatus`            `Status`
+===============  ==================  =====================  ================================
+"""
+
+from typing import Annotated
+
+from annotated_types import Ge, Len, MaxLen
+
+from protocol.messages.base import ProtocolMessage
+
+HEALTH, PURCHASE, STATUS = "health", "purchase", "status"
+MOST = 20_000
+"""Parties or purchases that a status lists, at most."""
+
+Text = Annotated[str, MaxLen(1000)]
+PurchaseName = Annotated[str, Len(1, 64)]
+
+
+class AskHealth(ProtocolMessage):
+    """Are you there, and will you let me in?"""
+
+
+class Health(ProtocolMessage):
+    """The cloud's clock (Unix seconds) and version."""
+
+    time: float
+    version: Text
+
+
+class BeginPurchase(ProtocolMessage):
+    """Begin a purchase for me, under a name of my own; asked again, say how it stands."""
+
+    name: PurchaseName
+
+
+class PurchaseStanding(ProtocolMessage):
+    """How a purchase stands: ``open``, ``settled`` or ``failed``; the step it has come to; why it failed."""
+
+    name: Text
+    buyer: Text
+    state: Text
+    step: Annotated[int, Ge(0)]
+    begun_at: float
+    note: Text
+
+
+class AskStatus(ProtocolMessage):
+    """How do things stand?"""
+
+
+class PartyStanding(ProtocolMessage):
+    """A party that has ever attached, and the money on its account, minor units; None: it has not traded yet."""
+
+    urn: Text
+    node_id: Annotated[int, Ge(0)]
+    attached: bool
+    balance: int | None = None
+
+
+class Status(ProtocolMessage):
+    """Everybody, all purchases, and the money in escrow and earned by the cloud, minor units."""
+
+    time: float
+    version: Text
+    parties: Annotated[tuple[PartyStanding, ...], MaxLen(MOST)]
+    purchases: Annotated[tuple[PurchaseStanding, ...], MaxLen(MOST)]
+    escrow: Annotated[int, Ge(0)]
+    earned: int
