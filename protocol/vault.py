@@ -63,13 +63,15 @@ class Vault:
         self._files, self._root = url_to_fs(url)
         self._files.makedirs(self._root, exist_ok=True)
 
-    def put(self, chunks: Iterable[bytes], limit: int) -> Stored:
+    def put(self, chunks: Iterable[bytes], limit: int, expected: str | None = None) -> Stored:
         """Store a blob as it arrives; storing it again changes nothing.
 
         Raises
         ------
         BlobTooLarge
             When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
+        BlobDamaged
+            When its digest is not the `expected` one, where one is given.
         """
         arriving = f"{self._root}/arriving-{uuid4().hex}"
         state, length = sha256(), 0
@@ -83,6 +85,8 @@ class Vault:
                     file.write(chunk)
                 self._sync(file)
             stored = Stored(state.hexdigest(), length)
+            if expected not in (None, stored.digest):
+                raise BlobDamaged(f"what arrived is not the blob {expected}")
             self._files.mv(arriving, self._path(stored.digest))
         except BaseException:
             with suppress(FileNotFoundError):
