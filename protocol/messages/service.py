@@ -20,7 +20,7 @@ MOST = 20_000
 """Parties or purchases that a status lists, at most."""
 
 Text = Annotated[str, MaxLen(1000)]
-PurchaseName = Annotated[str, Len(1, 64)]
+Wish = Annotated[bytes, Len(1, 32)]
 
 
 class AskHealth(ProtocolMessage):
@@ -35,9 +35,9 @@ class Health(ProtocolMessage):
 
 
 class BeginPurchase(ProtocolMessage):
-    """Begin a purchase for me, under a name of my own; asked again, say how it stands."""
+    """Begin a purchase for me that I call this; asked again, say how it stands."""
 
-    name: PurchaseName
+    wish: Wish
 
 
 class PurchaseStanding(ProtocolMessage):

@@ -47,7 +47,7 @@ cloud: "{address}"            # where parties reach it; its certificate is for t
 listen: "0.0.0.0:{port}"
 ledger: null                  # a SQLAlchemy URL like postgresql+psycopg://user@host/parley; null: SQLite in state/
 vault: null                   # a folder or fsspec URL for sealed pictures; null: in state/
-patience: 3600.0              # seconds that a party has for a step
+patience: 600.0               # seconds that a party has for a step, also to come back when it was away
 purchases: 16                 # played at the same time, at most
 terms:
   privacy: level2             # what bids show: basic, level1 or level2

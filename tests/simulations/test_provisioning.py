@@ -89,7 +89,7 @@ def test_what_was_cut_short_is_finished(out: Path) -> None:
 
 def test_settings_of_the_clouds_owner_stay(out: Path) -> None:
     path = out / "cloud" / "party.yaml"
-    changed = path.read_text().replace("patience: 3600.0", "patience: 60")
+    changed = path.read_text().replace("patience: 600.0", "patience: 60")
     path.write_text(changed)
     provision(out, HERE, {"seller": 5})
     assert path.read_text() == changed
