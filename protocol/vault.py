@@ -16,6 +16,9 @@ from protocol.errors import ProtocolError
 
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_SECTION = re.compile(r"[a-z0-9-]{1,100}")
+_SECTIONS = "sections"
+_ARRIVING = "arriving-"
 
 
 class BlobTooLarge(ProtocolError):
@@ -60,8 +63,51 @@ class Vault:
     def __init__(self, url: str) -> None:
         self._files: Any
         self._root: str
+        self._url = url.rstrip("/")
         self._files, self._root = url_to_fs(url)
         self._files.makedirs(self._root, exist_ok=True)
+
+    def section(self, name: str) -> "Vault":
+        """Return a vault inside this one, whose blobs are cleared together; `name` is 1 to 100 of ``a-z 0-9 -``."""
+        if not _SECTION.fullmatch(name):
+            raise ValueError(f"a section's name is 1 to 100 lower-case letters, digits and hyphens, not {name[:120]!r}")
+        return Vault(f"{self._url}/{_SECTIONS}/{name}")
+
+    def sections(self) -> list[str]:
+        """Return the names of the sections that are there."""
+        folder = f"{self._root}/{_SECTIONS}"
+        if not self._files.isdir(folder):
+            return []
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in self._files.ls(folder, detail=False))
+
+    def clear(self) -> None:
+        """Remove everything."""
+        with suppress(FileNotFoundError):
+            self._files.rm(self._root, recursive=True)
+
+    def sweep(self, before: float | None = None) -> int:
+        """Remove what puts that were cut off have left behind; call it when nothing is being put.
+
+        Parameters
+        ----------
+        before : float, optional
+            Unix seconds: whole blobs that are older expire, too. Sections are left alone.
+
+        Returns
+        -------
+        int
+            How many files went.
+        """
+        removed = 0
+        self._files.invalidate_cache()
+        for path in self._files.ls(self._root, detail=False):
+            name = path.rpartition("/")[2]
+            expired = before is not None and _DIGEST.fullmatch(name) and self._files.modified(path).timestamp() < before
+            if name.startswith(_ARRIVING) or expired:
+                with suppress(FileNotFoundError):
+                    self._files.rm_file(path)
+                    removed += 1
+        return removed
 
     def put(self, chunks: Iterable[bytes], limit: int) -> Stored:
         """Store a blob as it arrives; storing it again changes nothing.
@@ -71,7 +117,7 @@ class Vault:
         BlobTooLarge
             When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
         """
-        arriving = f"{self._root}/arriving-{uuid4().hex}"
+        arriving = f"{self._root}/{_ARRIVING}{uuid4().hex}"
         state, length = sha256(), 0
         try:
             with self._files.open(arriving, "wb") as file:
@@ -123,12 +169,18 @@ class Vault:
         BlobTooLarge
             When it is longer than `limit`.
         """
-        whole = bytearray()
-        for chunk in self.get(digest):
-            if len(whole) + len(chunk) > limit:
+        path = self._path(digest)
+        try:
+            length = self._files.size(path)
+            if length > limit:
                 raise BlobTooLarge(f"blob {digest} is longer than the {limit} bytes expected")
-            whole += chunk
-        return bytes(whole)
+            with self._files.open(path, "rb") as file:
+                whole: bytes = file.read(length + 1)
+        except FileNotFoundError:
+            raise BlobMissing(f"the vault holds no blob {digest}") from None
+        if sha256(whole).hexdigest() != digest:
+            raise BlobDamaged(f"blob {digest} was damaged in the vault")
+        return whole
 
     def delete(self, digest: str) -> None:
         """Remove a blob, if it is there."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Engine, event
 
+from protocol.database import DatabaseVersion
 from protocol.errors import ProtocolError
 from protocol.ledger import (
     ESCROW,
@@ -30,7 +31,6 @@ from protocol.ledger import (
     InvalidAmount,
     Ledger,
     LedgerError,
-    LedgerVersion,
     Posting,
     Release,
     ReservedAccount,
@@ -393,7 +393,7 @@ class TestDatabase:
         with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
             database.execute("UPDATE ledger_version SET version = 7")
             database.commit()
-        with pytest.raises(LedgerVersion, match="has schema version 7, but this program needs 1"):
+        with pytest.raises(DatabaseVersion, match="has schema version 7, but this program needs 2"):
             Ledger(url)
 
     def test_the_database_itself_refuses_a_negative_balance(self, url: str, tmp_path: Path) -> None:
