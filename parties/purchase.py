@@ -129,10 +129,7 @@ class Purchase:
                 self._arbitrate()
         self.on_step(12)
         self._settle()
-        self.exchange.close()
-        for offer in self.record.winners:
-            if offer.blob is not None:
-                self.cloud.vault.delete(offer.blob)
+        self.exchange.close(self.cloud.vault, [offer.blob for offer in self.record.winners if offer.blob])
         return self.record
 
     @property

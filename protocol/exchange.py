@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 
 from protocol.codec import UnreadableMessage, decode, encode
 from protocol.messages.base import ProtocolMessage
+from protocol.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
@@ -112,8 +113,10 @@ class Exchange:
         for node_id, reply in heard:
             yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
 
-    def close(self) -> None:
-        """The workflow has ended, with all that follows from it."""
+    def close(self, vault: Vault, kept: Iterable[str]) -> None:
+        """The workflow has ended, and what it kept in the vault has expired."""
+        for digest in kept:
+            vault.delete(digest)
 
 
 def read_reply(content: RecordDict | None, failure: str | None, answer: type[R]) -> R | Failed:

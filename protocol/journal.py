@@ -9,14 +9,14 @@ to the world it does under a key (the ledger) or under a hash (the vault), once 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from protocol.codec import MAX_MESSAGE_BYTES
 from protocol.database import Database
@@ -24,11 +24,13 @@ from protocol.errors import ProtocolError
 from protocol.exchange import GRACE, LATE, Exchange, Failed, messages_for, opened, read_reply
 from protocol.messages.base import ProtocolMessage
 from protocol.records import pack, unpack
-from protocol.tables import journal, purchases
+from protocol.tables import blobs, journal, purchases
 from protocol.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
+_LARGE = 65_536
+"""Values of this many bytes go to the vault, as do all that are called ``blob``."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _READING = 0
 """The node under which readings are written down; parties have higher numbers."""
@@ -64,10 +66,14 @@ class PurchaseRow:
 
 @dataclass(frozen=True)
 class Line:
-    """What one party answered to one question, packed, or why it did not; or a reading."""
+    """What one party answered to one question, packed, or why it did not; or a reading.
+
+    `blobs` are the vault's names of values that were too large to be packed.
+    """
 
     failure: str | None
     content: bytes | None
+    blobs: frozenset[str] = frozenset()
 
 
 class Journal:
@@ -76,12 +82,14 @@ class Journal:
     Parameters
     ----------
     database : Database
-        The cloud's, with its ledger: what commits there is safe in both.
+        The cloud's, with its ledger.
+    vault : Vault
+        Where large values are; each belongs to one purchase, and goes when that has ended.
 
     Examples
     --------
     >>> from protocol.ledger import Ledger
-    >>> journal = Journal(Ledger().database)
+    >>> journal = Journal(Ledger().database, Vault("memory://journal"))
     >>> journal.begin("p1", buyer=7, now=1000.0), journal.begin("p1", buyer=7, now=2000.0)
     (True, False)
     >>> journal.end("p1", PurchaseState.SETTLED)
@@ -89,7 +97,8 @@ class Journal:
     [('p1', 'settled')]
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.vault = vault
         self._database = database
 
     def begin(self, name: str, buyer: int, now: float) -> bool:
@@ -105,9 +114,14 @@ class Journal:
         """Return the purchases, or those in one state, in the order they were begun."""
         query = select(purchases).order_by(purchases.c.begun_at, purchases.c.name)
         rows = self._database.read(query if state is None else query.where(purchases.c.state == state))
-        return [
-            PurchaseRow(row.name, row.buyer, PurchaseState(row.state), row.step, row.begun_at, row.note) for row in rows
-        ]
+        return [_purchase(row) for row in rows]
+
+    def purchase(self, name: str) -> PurchaseRow:
+        """Return one purchase; KeyError when it was never begun."""
+        rows = self._database.read(select(purchases).where(purchases.c.name == name))
+        if not rows:
+            raise KeyError(f"no purchase {name} was ever begun")
+        return _purchase(rows[0])
 
     def reach(self, name: str, step: int) -> None:
         """Note that a purchase has come to a step; played again, it does not go back."""
@@ -122,6 +136,14 @@ class Journal:
             open_one = (purchases.c.name == name) & (purchases.c.state == PurchaseState.OPEN)
             connection.execute(update(purchases).where(open_one).values(state=state, note=note))
             connection.execute(delete(journal).where(journal.c.purchase == name))
+        self._drop_blobs(name)
+
+    def tidy(self, before: float) -> int:
+        """Remove blobs that belong to no open purchase and are older than `before` (Unix seconds); how many went."""
+        ended = select(blobs.c.purchase).distinct().join(purchases).where(purchases.c.state != PurchaseState.OPEN)
+        for row in self._database.read(ended):
+            self._drop_blobs(row.purchase)
+        return self.vault.sweep({row.digest for row in self._database.read(select(blobs.c.digest))}, before)
 
     def lines(self, name: str, number: int, kind: str) -> dict[int, Line]:
         """Return what is on record of one question or reading, by node.
@@ -142,22 +164,52 @@ class Journal:
                 )
         return {row.node: Line(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
 
-    def write(self, name: str, number: int, kind: str, lines: Mapping[int, Line]) -> None:
-        """Write down answers to a question, or a reading; they are committed when this returns."""
-        rows = [
-            {
-                "purchase": name,
-                "number": number,
-                "node": node,
-                "kind": kind,
-                "failure": line.failure,
-                "content": line.content,
-            }
-            for node, line in lines.items()
-        ]
-        if rows:
-            with self._database.transaction() as connection:
-                connection.execute(insert(journal), rows)
+    def write(self, name: str, number: int, kind: str, lines: Mapping[int, Line]) -> dict[int, Line]:
+        """Write down answers to a question, or a reading; they are committed when this returns.
+
+        An answer that brings a blob of another purchase is no answer: no two honest ones are the same,
+        and a blob goes when the purchase that it belongs to ends.
+
+        Returns
+        -------
+        dict of int to Line
+            What was written.
+        """
+        with self._database.transaction() as connection:
+            written = {node: self._claimed(connection, name, line) for node, line in lines.items()}
+            rows = [
+                {
+                    "purchase": name,
+                    "number": number,
+                    "node": node,
+                    "kind": kind,
+                    "failure": line.failure,
+                    "content": line.content,
+                }
+                for node, line in written.items()
+            ]
+            connection.execute(insert(journal), rows)
+        return written
+
+    def _claimed(self, connection: Connection, name: str, line: Line) -> Line:
+        for digest in line.blobs:
+            owner = connection.scalar(select(blobs.c.purchase).where(blobs.c.digest == digest))
+            if owner not in (None, name) or digest not in self.vault:
+                return Line("it brings a blob that belongs to another purchase", None)
+            if owner is None:
+                connection.execute(insert(blobs), [{"digest": digest, "purchase": name}])
+        return line
+
+    def _drop_blobs(self, name: str) -> None:
+        """Delete files before rows, and both before anybody else can claim them."""
+        with self._database.transaction() as connection:
+            for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.purchase == name)).all():
+                self.vault.delete(digest)
+            connection.execute(delete(blobs).where(blobs.c.purchase == name))
+
+
+def _purchase(row: Row[Any]) -> PurchaseRow:
+    return PurchaseRow(row.name, row.buyer, PurchaseState(row.state), row.step, row.begun_at, row.note)
 
 
 class JournaledExchange(Exchange):
@@ -180,8 +232,6 @@ class JournaledExchange(Exchange):
         Where it is written down.
     name : str
         The purchase's name.
-    vault : Vault
-        Where large values are kept; the purchase's own, which is cleared when it has ended.
     stopping : Event, optional
         Set when the program stops.
     """
@@ -192,13 +242,11 @@ class JournaledExchange(Exchange):
         clock: Callable[[], float],
         journal: Journal,
         name: str,
-        vault: Vault,
         stopping: threading.Event | None = None,
     ) -> None:
         super().__init__(grid, clock)
         self._journal = journal
         self._name = name
-        self._vault = vault
         self._stopping = stopping or threading.Event()
         self._number = 0
 
@@ -228,15 +276,13 @@ class JournaledExchange(Exchange):
         if unheard:
             messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}")
             for arrived in self._hear(messages, deadline):
-                self._journal.write(self._name, number, kind, arrived)
-                lines |= arrived
+                lines |= self._journal.write(self._name, number, kind, arrived)
         for node_id in sorted(questions):
             yield node_id, self._reply(lines[node_id], answer)
 
-    def close(self) -> None:
-        """The purchase is settled and will not be played again; then its part of the vault is cleared."""
+    def close(self, vault: Vault, kept: Iterable[str]) -> None:
+        """The purchase is settled and will not be played again; the journal knows which blobs were its own."""
         self._journal.end(self._name, PurchaseState.SETTLED)
-        self._vault.clear()
 
     def _reply(self, line: Line, answer: type[R]) -> R | Failed:
         content = None if line.content is None else unpack(line.content, self._load)
@@ -287,10 +333,16 @@ class JournaledExchange(Exchange):
             return Line(failure, None)
         if deadline is not None and self.clock() > deadline + GRACE:
             return Line(LATE, None)
-        return Line(None, pack(content, self._store))
+        stored: set[str] = set()
 
-    def _store(self, value: bytes) -> str:
-        return self._vault.put([value], MAX_MESSAGE_BYTES).digest
+        def store(field: str, value: bytes) -> str | None:
+            if len(value) < _LARGE and field.rpartition("/")[2] != "blob":
+                return None
+            blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
+            stored.add(blob.digest)
+            return blob.digest
+
+        return Line(None, pack(content, store), frozenset(stored))
 
     def _load(self, name: str) -> bytes:
-        return self._vault.read(name, MAX_MESSAGE_BYTES)
+        return self._journal.vault.read(name, MAX_MESSAGE_BYTES)

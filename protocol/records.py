@@ -1,4 +1,4 @@
-"""Flower records as bytes, for databases: no pickle, and large values are left to the vault.
+"""Flower records as bytes, for databases: no pickle, and large values can be left to the vault.
 
 The layout is a JSON index, its length before it, and the byte strings that the index speaks of, end to end.
 """
@@ -12,9 +12,6 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from protocol.errors import ProtocolError
 
-LARGE = 65_536
-"""Byte strings of this length or more can be stored elsewhere."""
-
 _HEAD = struct.Struct(">4sI")
 _MAGIC = b"PRD1"
 _RECORDS: dict[str, type[ConfigRecord] | type[MetricRecord]] = {"config": ConfigRecord, "metric": MetricRecord}
@@ -24,7 +21,7 @@ class UnreadableRecords(ProtocolError):
     """What was read is not what `pack` wrote."""
 
 
-def pack(content: RecordDict, store: Callable[[bytes], str] | None = None) -> bytes:
+def pack(content: RecordDict, store: Callable[[str, bytes], str | None] = lambda name, value: None) -> bytes:
     """Write records as bytes.
 
     Parameters
@@ -32,7 +29,7 @@ def pack(content: RecordDict, store: Callable[[bytes], str] | None = None) -> by
     content : RecordDict
         The records.
     store : callable, optional
-        Keeps a byte string of `LARGE` bytes or more and returns its name; they are packed too otherwise.
+        Given each byte string with its name, it may keep it elsewhere and return where; None has it packed.
 
     Examples
     --------
@@ -42,13 +39,14 @@ def pack(content: RecordDict, store: Callable[[bytes], str] | None = None) -> by
     """
     segments: list[bytes] = []
 
-    def written(value: Any) -> Any:
+    def written(name: str, value: Any) -> Any:
         if isinstance(value, list):
-            return [written(item) for item in value]
+            return [written(name, item) for item in value]
         if not isinstance(value, bytes):
             return value
-        if store is not None and len(value) >= LARGE:
-            return {"stored": store(value)}
+        place = store(name, value)
+        if place is not None:
+            return {"stored": place}
         segments.append(value)
         return {"length": len(value)}
 
@@ -56,12 +54,13 @@ def pack(content: RecordDict, store: Callable[[bytes], str] | None = None) -> by
     for name, record in content.items():
         if isinstance(record, ArrayRecord):
             arrays = {
-                key: [array.dtype, list(array.shape), array.stype, written(array.data)] for key, array in record.items()
+                key: [array.dtype, list(array.shape), array.stype, written(key, array.data)]
+                for key, array in record.items()
             }
             index[name] = ["array", arrays]
         else:
             kind = "config" if isinstance(record, ConfigRecord) else "metric"
-            index[name] = [kind, {key: written(value) for key, value in record.items()}]
+            index[name] = [kind, {key: written(key, value) for key, value in record.items()}]
     head = json.dumps(index, separators=(",", ":")).encode()
     return b"".join([_HEAD.pack(_MAGIC, len(head)), head, *segments])
 

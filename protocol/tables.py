@@ -88,6 +88,13 @@ journal = Table(
     Column("content", LargeBinary),
 )
 
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("purchase", Text, ForeignKey(purchases.c.name), nullable=False),
+)
+
 
 def _open_escrow(connection: Connection) -> None:
     connection.execute(insert(accounts), [{"name": ESCROW, "overdraft": False, "balance": 0}])
@@ -101,6 +108,8 @@ def _add_journal(connection: Connection) -> None:
         "CREATE TABLE journal (purchase TEXT NOT NULL, number INTEGER NOT NULL, node BIGINT NOT NULL, "
         f"kind TEXT NOT NULL, failure TEXT, content {'BYTEA' if connection.dialect.name == 'postgresql' else 'BLOB'}, "
         "PRIMARY KEY (purchase, number, node), FOREIGN KEY(purchase) REFERENCES purchases (name))",
+        "CREATE TABLE blobs (digest TEXT NOT NULL, purchase TEXT NOT NULL, PRIMARY KEY (digest), "
+        "FOREIGN KEY(purchase) REFERENCES purchases (name))",
     ):
         connection.exec_driver_sql(statement)
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,8 +16,6 @@ from protocol.errors import ProtocolError
 
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_SECTION = re.compile(r"[a-z0-9-]{1,100}")
-_SECTIONS = "sections"
 _ARRIVING = "arriving-"
 
 
@@ -63,48 +61,31 @@ class Vault:
     def __init__(self, url: str) -> None:
         self._files: Any
         self._root: str
-        self._url = url.rstrip("/")
         self._files, self._root = url_to_fs(url)
         self._files.makedirs(self._root, exist_ok=True)
 
-    def section(self, name: str) -> "Vault":
-        """Return a vault inside this one, whose blobs are cleared together; `name` is 1 to 100 of ``a-z 0-9 -``."""
-        if not _SECTION.fullmatch(name):
-            raise ValueError(f"a section's name is 1 to 100 lower-case letters, digits and hyphens, not {name[:120]!r}")
-        return Vault(f"{self._url}/{_SECTIONS}/{name}")
-
-    def sections(self) -> list[str]:
-        """Return the names of the sections that are there."""
-        folder = f"{self._root}/{_SECTIONS}"
-        if not self._files.isdir(folder):
-            return []
-        return sorted(path.rstrip("/").rpartition("/")[2] for path in self._files.ls(folder, detail=False))
-
-    def clear(self) -> None:
-        """Remove everything."""
-        with suppress(FileNotFoundError):
-            self._files.rm(self._root, recursive=True)
-
-    def sweep(self, before: float | None = None) -> int:
-        """Remove what puts that were cut off have left behind; call it when nothing is being put.
+    def sweep(self, keep: Collection[str], before: float) -> int:
+        """Remove what is of no use any more; call it when nothing older than `before` is being put.
 
         Parameters
         ----------
-        before : float, optional
-            Unix seconds: whole blobs that are older expire, too. Sections are left alone.
+        keep : collection of str
+            Blobs that stay.
+        before : float
+            Unix seconds: other blobs, and what puts that were cut off have left behind, go if they are older.
 
         Returns
         -------
         int
             How many files went.
         """
-        removed = 0
         self._files.invalidate_cache()
+        removed = 0
         for path in self._files.ls(self._root, detail=False):
             name = path.rpartition("/")[2]
-            expired = before is not None and _DIGEST.fullmatch(name) and self._files.modified(path).timestamp() < before
-            if name.startswith(_ARRIVING) or expired:
-                with suppress(FileNotFoundError):
+            left_behind = name.startswith(_ARRIVING) or (_DIGEST.fullmatch(name) and name not in keep)
+            with suppress(FileNotFoundError):
+                if left_behind and self._files.modified(path).timestamp() < before:
                     self._files.rm_file(path)
                     removed += 1
         return removed
