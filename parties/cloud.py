@@ -9,7 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
 from protocol.arbitration_paper import arbitrate_paper
-from protocol.exchange import ask
+from protocol.exchange import Exchange
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
 from protocol.signing import derive
@@ -28,8 +28,19 @@ def sound(deal: Deal, blob: bytes, complaint: Complaint, featurize: Featurize) -
 ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 """The rules of arbitration by their names in the terms."""
 
-GRACE = 5.0
-"""Seconds after a deadline in which the cloud still takes in what was there before it."""
+COURTESY = 30.0
+"""Seconds that the cloud waits for parties to say who they are, and to take note of what it tells them."""
+
+
+def roll_call(exchange: Exchange) -> dict[str, list[int]]:
+    """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
+    present: dict[str, list[int]] = {}
+    everyone = dict.fromkeys(exchange.node_ids(), Hello())
+    for node_id, introduction in exchange.ask(
+        "introduce", everyone, Introduction, exchange.now() + COURTESY
+    ).answers.items():
+        present.setdefault(introduction.role, []).append(node_id)
+    return present
 
 
 @dataclass(frozen=True)
@@ -75,12 +86,7 @@ class Cloud:
 
     def roll_call(self, grid: Grid) -> dict[str, list[int]]:
         """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
-        present: dict[str, list[int]] = {}
-        for node_id, introduction in ask(
-            grid, "introduce", dict.fromkeys(grid.get_node_ids(), Hello()), Introduction
-        ).answers.items():
-            present.setdefault(introduction.role, []).append(node_id)
-        return present
+        return roll_call(Exchange(grid, self.clock))
 
     def server_app(self, workflow: Callable[["Cloud", Grid], None]) -> ServerApp:
         """Compile the cloud into a Flower app that runs one workflow."""

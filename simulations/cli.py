@@ -19,10 +19,11 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from simulations.commands import register
+from simulations.commands.progress import COLUMNS, step_by_step
 from simulations.errors import OutputExists, UserError
 
 app = typer.Typer(
@@ -34,7 +35,6 @@ app = typer.Typer(
 register(app)
 screen = Console(stderr=True)
 """Progress and errors go to stderr; results go to stdout."""
-_COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
 
 
 @app.command("run")
@@ -60,7 +60,7 @@ def run_scenario(
     from simulations.runner import default_folder, run
 
     folder = out or default_folder(Path(scenario).stem, chosen.seed)
-    with _progress() as begin:
+    with step_by_step() as begin:
         report = run(chosen, folder, begin, cheats)
     if json:
         typer.echo(report.model_dump_json(indent=2))
@@ -148,21 +148,9 @@ def bench(what: Annotated[str, typer.Argument(help="sealing, signatures or selec
 
 @contextmanager
 def _counting() -> Iterator[Callable[[str, int, int], None]]:
-    with Progress(*_COLUMNS, console=screen, transient=True) as progress:
+    with Progress(*COLUMNS, console=screen, transient=True) as progress:
         task = progress.add_task("starting")
         yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, str], None]]:
-    with Progress(*_COLUMNS, console=screen, transient=True) as progress:
-        task = progress.add_task("starting", total=14)
-
-        def begin(number: int, name: str) -> None:
-            label = f"step {number:2d} of 12: {name}" if 1 <= number <= 12 else name
-            progress.update(task, completed=number, description=f"{label:<44}")
-
-        yield begin
 
 
 def main() -> None:

@@ -59,6 +59,12 @@ class Unreachable(UserError):
     exit_code = 9
 
 
+class Stopped(UserError):
+    """The user interrupted something that can go on later."""
+
+    exit_code = 130
+
+
 class NeedsMending(UserError):
     """`parley doctor` found something that keeps a party from working."""
 

@@ -13,7 +13,7 @@ from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Privacy, Terms
 from protocol.vault import Vault
-from simulations.scenario import Scenario
+from simulations.scenario import CloudSection, Scenario
 from simulations.seeding import secret
 from simulations.world import COIN, World
 from strategies.featurizer import Featurizer
@@ -62,9 +62,19 @@ def play(
 
 def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault: Vault) -> Cloud:
     """Return the cloud of a scenario; the buyer brings its budget and enough for bonds on all of it."""
-    section, calibration = scenario.cloud, featurizer.calibration
+    section = scenario.cloud
+    terms = terms_of(section, featurizer)
+    budget = round(scenario.buyer.budget * COIN)
+    deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
+    arbiter = ARBITERS[section.arbitration]
+    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
+
+
+def terms_of(section: CloudSection, featurizer: Featurizer) -> Terms:
+    """Return the conditions of trade under these settings, with what was calibrated for the featurizer."""
+    calibration = featurizer.calibration
     basic = section.privacy is Privacy.BASIC
-    terms = Terms(
+    return Terms(
         privacy=section.privacy,
         model_id=featurizer.model_id,
         radius=calibration.vector_radius if basic else calibration.radius,
@@ -77,10 +87,6 @@ def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault
         bond=round(section.bond * 1_000_000),
         arbitration=section.arbitration,
     )
-    budget = round(scenario.buyer.budget * COIN)
-    deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
-    arbiter = ARBITERS[section.arbitration]
-    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
 
 
 def party_names(world: World) -> dict[int, str]:

@@ -27,6 +27,11 @@ torch.set_num_threads(1)
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--crashes", type=int, default=5, help="random sequences of crashes to try (test_crashes.py)")
+
+
 SMALL: dict[str, Any] = {
     "seed": 3,
     "buyer": {"budget": 12.0, "samples": {"count": 6, "classes": 2}},

@@ -24,14 +24,14 @@ Wish = Annotated[bytes, Len(1, 32)]
 
 
 class AskHealth(ProtocolMessage):
-    """Are you there, and will you let me in?"""
+    """A party asks whether the cloud is there and lets it in."""
 
 
 class Health(ProtocolMessage):
-    """The cloud's clock (Unix seconds) and version."""
+    """The cloud's clock (Unix seconds) and release of Parley."""
 
     time: float
-    version: Text
+    release: Text
 
 
 class BeginPurchase(ProtocolMessage):
@@ -52,7 +52,7 @@ class PurchaseStanding(ProtocolMessage):
 
 
 class AskStatus(ProtocolMessage):
-    """How do things stand?"""
+    """An operator asks how things stand."""
 
 
 class PartyStanding(ProtocolMessage):
@@ -68,7 +68,7 @@ class Status(ProtocolMessage):
     """Everybody, all purchases, and the money in escrow and earned by the cloud, minor units."""
 
     time: float
-    version: Text
+    release: Text
     parties: Annotated[tuple[PartyStanding, ...], MaxLen(MOST)]
     purchases: Annotated[tuple[PurchaseStanding, ...], MaxLen(MOST)]
     escrow: Annotated[int, Ge(0)]

@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -27,16 +28,20 @@ from protocol.certificates import (
     hosts_of,
     peer_identity,
 )
+from protocol.messages import service
 from simulations.deployed.address import Address
 from simulations.deployed.kit import CloudFile, Kit, read_kit
 from simulations.deployed.layout import CA, CERTIFICATE, KEY, REVOKED
-from simulations.errors import BadInput, BadKit
+from simulations.deployed.party import ask_cloud
+from simulations.errors import BadInput, BadKit, Unreachable
 from simulations.featurizers import load_featurizer
 
 SOON = timedelta(days=30)
 """An expiry that is nearer than this is worth a word."""
 SPARE = 1 << 30
 """Bytes that should be free where state is kept."""
+MOST_SKEW = 10.0
+"""Seconds that clocks may differ, the way to the cloud and back included."""
 PATIENCE = 5.0
 """Seconds that a connection may take."""
 
@@ -259,7 +264,26 @@ def _way_to_the_cloud(kit: Kit) -> Iterator[Finding]:
         mend = "start it there with `parley cloud`, or mend `cloud` in party.yaml"
         yield _broken("cloud", f"{address} cannot be reached: {error.strerror or error}", mend)
     else:
-        yield _fine("cloud", f"{address} is up, and accepts this certificate")
+        yield from _word_with_the_cloud(kit)
+
+
+def _word_with_the_cloud(kit: Kit) -> Iterator[Finding]:
+    """Ask it how it is: it may not let this party in, and its clock and release may be others."""
+    try:
+        health = ask_cloud(kit, service.HEALTH, service.AskHealth(), service.Health)
+    except Unreachable as error:
+        mend = f"ask its operator; a party that was revoked needs `parley provision add {kit.party.name}`"
+        yield _broken("cloud", str(error), mend)
+        return
+    yield _fine("cloud", f"{kit.party.address} is up, and lets this party in")
+    skew = time.time() - health.time
+    if abs(skew) > MOST_SKEW:
+        seen = f"this machine's is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the cloud's"
+        yield _soon("clock", seen, "keep both by NTP: deadlines and certificates go by it")
+    else:
+        yield _fine("clock", "as the cloud's")
+    if health.release != version("parley"):
+        yield _soon("release", f"the cloud runs Parley {health.release}", "install the same release on both")
 
 
 def _distrust(error: ssl.SSLCertVerificationError) -> Finding:

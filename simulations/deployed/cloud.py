@@ -3,25 +3,27 @@
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TypeVar
 
 from flwr.app import RecordDict
+from parties.broker import Broker
+from protocol.journal import PurchaseRow, PurchaseState
+from protocol.tables import ESCROW
 from sqlalchemy.exc import SQLAlchemyError
 
-from parties.broker import Broker
 from parties.cloud import ARBITERS, Cloud
 from parties.settlement import CLOUD, account
 from protocol.certificates import ROLES, Identity, Revocations
 from protocol.codec import decode, encode
 from protocol.errors import ProtocolError
 from protocol.grids.grpc import BadAddress, Call, GrpcGrid, Roster
-from protocol.journal import PurchaseRow, PurchaseState
 from protocol.ledger import Ledger
-from protocol.ledger.rows import ESCROW
 from protocol.messages import service
+from protocol.messages.base import ProtocolMessage
 from protocol.vault import Vault
 from simulations.deployed.kit import CloudFile, Kit
 from simulations.deployed.layout import REVOKED
@@ -31,6 +33,9 @@ from simulations.errors import BadKit
 from simulations.featurizers import load_featurizer
 from simulations.play import terms_of
 from simulations.world import COIN
+
+Q = TypeVar("Q", bound=ProtocolMessage)
+Answer = Callable[[Identity, RecordDict], RecordDict]
 
 
 def serve(kit: Kit, ledger_url: str | None = None) -> None:
@@ -77,7 +82,9 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> Running:
     """Open the books, listen, and take up purchases; the stack closes all of it in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
-    ledger = stack.enter_context(closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite")))
+    ledger = stack.enter_context(
+        closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite"))
+    )
     cloud = _cloud(kit, party, ledger)
     desk = Desk(cloud, party.purchases)
     try:
@@ -151,17 +158,58 @@ class Desk:
         }
 
     def _health(self, who: Identity, asked: service.AskHealth) -> service.Health:
-        return service.Health(time=time.time(), version=version("parley"))
+        return service.Health(time=time.time(), release=version("parley"))
 
     def _purchase(self, who: Identity, asked: service.BeginPurchase) -> service.PurchaseStanding:
         broker, grid = self._at_work()
         node_id = grid.roster.node_id(who.urn)
-        if node_id is None or node_id not in grid.get_node_ids():
-            raise ProtocolError("attach before you begin a purchase")
-        known = broker.name(node_id, asked.wish)
-        standing = {row.name: row for row in broker.purchases()}
-        under_way = sum(row.state is PurchaseState.OPEN for row in standing.values())
-        if known not in standing and under_way >= self._most:
+        if node_id is None:
+            raise ProtocolError(f"{who.urn} is not enrolled with this cloud")
+        rows = broker.purchases()
+        begun = any(row.buyer == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
+        under_way = sum(row.state is PurchaseState.OPEN for row in rows)
+        if not begun and under_way >= self._most:
             raise ProtocolError(f"{under_way} purchases are under way, as many as this cloud plays; ask again later")
-        name = broker.open(node_id, asked.wish)
-        return self._standing(broker.journal.purchase(name))
+        return self._standing(broker.journal.purchase(broker.open(node_id, asked.wish)))
+
+    def _status(self, who: Identity, asked: service.AskStatus) -> service.Status:
+        broker, grid = self._at_work()
+        balances = self._cloud.ledger.balances()
+        attached = set(grid.attached())
+        parties = [
+            service.PartyStanding(
+                urn=urn, node_id=node_id, attached=node_id in attached, balance=_balance(balances, urn, node_id)
+            )
+            for node_id, urn in sorted(grid.roster.members().items())
+        ]
+        return service.Status(
+            time=time.time(),
+            release=version("parley"),
+            parties=tuple(parties[: service.MOST]),
+            purchases=tuple(self._standing(row) for row in broker.purchases()[-service.MOST :]),
+            escrow=balances.get(ESCROW, 0),
+            earned=balances.get(CLOUD, 0),
+        )
+
+    def _standing(self, row: PurchaseRow) -> service.PurchaseStanding:
+        _, grid = self._at_work()
+        buyer = grid.roster.members().get(row.buyer, str(row.buyer))
+        return service.PurchaseStanding(
+            name=row.name, buyer=buyer, state=row.state, step=row.step, begun_at=row.begun_at, note=row.note[:1000]
+        )
+
+    def _at_work(self) -> tuple[Broker, GrpcGrid]:
+        if self._broker is None or self._grid is None:
+            raise ProtocolError("the cloud is starting; ask again in a moment")
+        return self._broker, self._grid
+
+    @staticmethod
+    def _answering(
+        kind: type[Q], answer: Callable[[Identity, Q], ProtocolMessage]
+    ) -> Callable[[Identity, RecordDict], RecordDict]:
+        return lambda who, content: encode(answer(who, decode(content, kind)))
+
+
+def _balance(balances: Mapping[str, int], urn: str, node_id: int) -> int | None:
+    role = urn.split(":")[2]
+    return balances.get(account(role, node_id))

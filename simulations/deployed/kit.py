@@ -62,9 +62,7 @@ class CloudFile(Section):
     listen: str = Field(f"0.0.0.0:{PORT}", description="the interface and port to listen on")
     ledger: str | None = Field(None, description="a SQLAlchemy URL; none: SQLite in the state folder")
     vault: str | None = Field(None, description="a folder or fsspec URL; none: a folder in the state folder")
-    patience: Annotated[float, Gt(0), Le(30 * 86_400)] = Field(
-        600.0, description="seconds that a party has for a step"
-    )
+    patience: Annotated[float, Gt(0), Le(30 * 86_400)] = Field(600.0, description="seconds that a party has for a step")
     purchases: Annotated[int, Ge(1), Le(1000)] = Field(16, description="purchases played at the same time, at most")
     terms: CloudSection = CloudSection()
     deposits: Deposits = Deposits()

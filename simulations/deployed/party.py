@@ -3,14 +3,17 @@
 import asyncio
 import fcntl
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from flwr.clientapp import ClientApp
+from parties.store import PartyStore
+
 from parties.party import Party
 from protocol.certificates import CertificateError
-from protocol.codec import decode, encode
+from protocol.codec import UnreadableMessage, decode, encode
 from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call
 from protocol.messages.base import ProtocolMessage
 from protocol.private_files import private_folder
@@ -19,6 +22,10 @@ from simulations.deployed.logs import log
 from simulations.errors import BadKit, Unreachable
 
 M = TypeVar("M", bound=ProtocolMessage)
+
+
+class Away(Unreachable):
+    """The cloud does not answer; later it may."""
 
 
 @contextmanager
@@ -44,15 +51,22 @@ def credentials(kit: Kit) -> Secure:
     return Secure(kit.credentials, kit.ca)
 
 
+def attachment(kit: Kit, app: ClientApp) -> Attachment:
+    """Return the party's end of the wire."""
+    return Attachment(str(kit.party.address), credentials(kit), app)
+
+
 def ask_cloud(kit: Kit, method: str, question: ProtocolMessage, answer: type[M], timeout: float = 10.0) -> M:
     """Ask something of the cloud; see `protocol.messages.service`.
 
     Raises
     ------
+    Away
+        When it does not answer.
     Unreachable
-        When it does not answer, or refuses.
+        When it refuses.
     """
-    with _said_in_one_sentence():
+    with said_in_one_sentence():
         return decode(call(str(kit.party.address), credentials(kit), method, encode(question), timeout), answer)
 
 
@@ -65,21 +79,24 @@ def stay_attached(kit: Kit, party: Party) -> None:
         When the cloud cannot be reached for a long time, or refuses this party.
     """
 
-    async def forever() -> None:
-        attached = asyncio.create_task(Attachment(str(kit.party.address), credentials(kit), party.client_app()).run())
+    async def forever(app: ClientApp) -> None:
+        attached = asyncio.create_task(attachment(kit, app).run())
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, attached.cancel)
         with suppress(asyncio.CancelledError):
             await attached
         log("stopped", party=kit.identity.urn)
 
-    with alone(kit.state), _said_in_one_sentence():
-        asyncio.run(forever())
+    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store, said_in_one_sentence():
+        asyncio.run(forever(store.app(party.client_app())))
 
 
 @contextmanager
-def _said_in_one_sentence() -> Iterator[None]:
+def said_in_one_sentence() -> Iterator[None]:
+    """Turn what the wire raises into a user's error."""
     try:
         yield
-    except (AttachRefused, CloudUnreachable, CertificateError) as error:
-        raise Unreachable(f"{error}; `parley doctor` looks for the reason") from None
+    except CloudUnreachable as error:
+        raise Away(f"{error}; `parley doctor` looks for the reason") from None
+    except (AttachRefused, CertificateError, UnreadableMessage) as error:
+        raise Unreachable(str(error)) from None

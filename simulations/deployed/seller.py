@@ -1,6 +1,5 @@
 """A seller's process: a real album, attached to the cloud until it is stopped."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from parties.seller import Seller
@@ -10,16 +9,7 @@ from simulations.deployed.logs import log
 from simulations.deployed.party import stay_attached
 from simulations.deployed.prices import PRICES, priced
 from simulations.errors import BadInput
-from simulations.featurizers import load_featurizer
-
-
-@dataclass(frozen=True)
-class Model:
-    """Which public model a party computes features with; the cloud refuses to trade with another one."""
-
-    featurizer: str = "small"
-    weights: str | None = None
-    calibration: str | None = None
+from simulations.featurizers import Model
 
 
 def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
@@ -47,7 +37,6 @@ def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
     album = priced(pictures, folder, price)
     if len(album) == 0:
         raise BadInput(f"{folder} holds {len(pictures)} pictures, and {PRICES} names the price of none of them")
-    featurizer = load_featurizer(model.featurizer, model.weights, model.calibration)
-    seller = Seller(kit.secret(), album, album.costs, featurizer)
+    seller = Seller(kit.secret(), album, album.costs, model.load())
     log("album opened", pictures=len(album), unpriced=album.unpriced, skipped=sum(pictures.skipped.values()))
     stay_attached(kit, seller)

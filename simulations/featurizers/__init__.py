@@ -33,6 +33,20 @@ FEATURIZERS: dict[str, FeaturizerInfo] = {
     "vgg16": FeaturizerInfo("the paper's: torchvision's VGG-16, your weights file and `parley calibrate`"),
 }
 
+
+@dataclass(frozen=True)
+class Model:
+    """Which featurizer somebody uses; see `load_featurizer`."""
+
+    featurizer: str = "small"
+    weights: str | None = None
+    calibration: str | None = None
+
+    def load(self) -> Featurizer:
+        """Load it; raises `BadInput`."""
+        return load_featurizer(self.featurizer, self.weights, self.calibration)
+
+
 PACKAGE = files("simulations.featurizers")
 
 

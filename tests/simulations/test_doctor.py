@@ -2,20 +2,25 @@
 
 import socket
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
-import grpc
 import pytest
+from flwr.app import RecordDict
 
-from protocol.certificates import Credentials, mint, mint_authority
+from protocol.certificates import Credentials, Identity, Revocations, mint, mint_authority
+from protocol.codec import decode, encode
+from protocol.grids.grpc import Call, GrpcGrid, Roster, Secure
+from protocol.messages import service
+from protocol.vault import Vault
 from simulations.cli import main
 from simulations.deployed.address import Address
 from simulations.deployed.checkup import Finding, Verdict, check_machine
-from simulations.deployed.provisioning import provision
+from simulations.deployed.provisioning import provision, revoke
 
 
 def free_port() -> int:
@@ -37,21 +42,26 @@ def authority(out: Path) -> Credentials:
 
 
 @contextmanager
-def listening(out: Path, cloud: Credentials | None = None) -> Iterator[None]:
-    """A gRPC server at the cloud's address, with the cloud's certificate or another one."""
+def listening(
+    out: Path, cloud: Credentials | None = None, slow: float = 0.0, release: str = version("parley")
+) -> Iterator[None]:
+    """A cloud at its address that says how it is, with its certificate or another one."""
     folder = out / "cloud"
     mine = cloud or Credentials((folder / "certificate.pem").read_bytes(), (folder / "key.pem").read_bytes())
-    server = grpc.server(ThreadPoolExecutor(1))
-    pair = [(mine.key, mine.certificate)]
-    port = server.add_secure_port(
-        address(out), grpc.ssl_server_credentials(pair, (folder / "ca.pem").read_bytes(), True)
-    )
-    assert port
-    server.start()
-    try:
+
+    def health(who: Identity, asked: RecordDict) -> RecordDict:
+        decode(asked, service.AskHealth)
+        return encode(service.Health(time=time.time() - slow, release=release))
+
+    with GrpcGrid(
+        address(out),
+        Secure(mine, (folder / "ca.pem").read_bytes()),
+        Roster(),
+        Vault("memory://doctor"),
+        revoked=Revocations(folder / "revoked.txt"),
+        calls={service.HEALTH: Call(frozenset({"seller"}), health)},
+    ):
         yield
-    finally:
-        server.stop(None).wait()
 
 
 def address(out: Path) -> str:
@@ -75,7 +85,7 @@ def test_a_cloud_and_a_seller_that_are_ready(out: Path) -> None:
     with listening(out):
         findings = check_machine(out / "seller1")
         assert {finding.verdict for finding in findings} == {Verdict.FINE}
-        assert findings[-1].seen.endswith("accepts this certificate")
+        assert {"cloud", "clock"} <= {finding.subject for finding in findings}
         assert any("this cloud is running" in finding.seen for finding in check_machine(out / "cloud"))
 
 
@@ -121,6 +131,21 @@ def test_a_party_that_the_cloud_does_not_know(out: Path, tmp_path: Path) -> None
     with listening(out):
         finding = broken(check_machine(tmp_path / "other" / "seller1"))
         assert finding.subject == "cloud"
+
+
+def test_a_party_that_was_revoked(out: Path) -> None:
+    revoke(out, "seller1")
+    with listening(out):
+        finding = broken(check_machine(out / "seller1"))
+        assert "was revoked" in finding.seen
+        assert "provision add seller1" in finding.mend
+
+
+def test_another_clock_and_another_release(out: Path) -> None:
+    with listening(out, slow=60.0, release="0.0.9"):
+        clock, release = (finding for finding in check_machine(out / "seller1") if finding.verdict is Verdict.SOON)
+        assert "60 s ahead of the cloud's" in clock.seen
+        assert "Parley 0.0.9" in release.seen
 
 
 def test_a_certificate_that_expires_soon(out: Path) -> None:

@@ -1,0 +1,87 @@
+"""Whoever dies at whatever point, the purchase ends as it would have: nothing is lost, nothing is paid twice.
+
+Every point of one purchase is tried by default, and a few random sequences of deaths. Thousands of them:
+
+    pytest tests/parties/test_crashes.py --crashes 5000
+"""
+
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from durable import Crash, Outcome, Points, Town
+
+
+@pytest.fixture(scope="module")
+def memory_disk() -> Iterator[Path]:
+    """A folder in memory where there is one: what is synced there is synced at once."""
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(memory_disk: Path) -> tuple[Outcome, int]:
+    """The outcome without a crash, and how many points there are."""
+    town, points = Town(memory_disk / "undisturbed"), Points()
+    (record,) = town.play(points)
+    assert sorted(str(offer.outcome) for offer in record.offers) == ["accepted", "declined", "refunded"]
+    assert set(points.passed) == {"commit", "question", "answer", "open", "mv", "rm_file", "replace"}
+    return town.outcome(), points.passed.total()
+
+
+def play_on(town: Town, fatal: int | None = None) -> bool:
+    """Play until it is over, or somebody dies at a point; whether it is over."""
+    try:
+        town.play(Points(fatal))
+    except Crash:
+        return False
+    return True
+
+
+def test_a_purchase_ends_well(undisturbed: tuple[Outcome, int]) -> None:
+    outcome, _ = undisturbed
+    assert [(state, step) for _, _, state, step in outcome.purchases] == [("settled", 12)]
+    assert {state for _, state in outcome.escrows} == {"posted", "voided"}
+    assert outcome.balances["escrow"] == sum(outcome.balances.values()) == 0
+    assert sorted(name.split("/")[0] for name in outcome.bought) == ["bought-0", "refused"]
+    assert outcome.vault == []
+
+
+def test_played_again_it_changes_nothing(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
+    town = Town(memory_disk / "undisturbed")
+    assert play_on(town)
+    assert town.outcome() == undisturbed[0]
+
+
+def test_death_at_every_point(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
+    expected, count = undisturbed
+    for point in range(1, count + 1):
+        town = Town(memory_disk / f"point-{point}")
+        assert not play_on(town, point)
+        assert play_on(town)
+        assert town.outcome() == expected, f"died at point {point}"
+        shutil.rmtree(town.root)
+
+
+def test_death_again_and_again(
+    memory_disk: Path, undisturbed: tuple[Outcome, int], pytestconfig: pytest.Config
+) -> None:
+    expected, count = undisturbed
+    for seed in range(pytestconfig.getoption("--crashes")):
+        draws = random.Random(seed)
+        town = Town(memory_disk / f"seed-{seed}")
+        while not play_on(town, draws.randint(1, count)):
+            pass
+        assert town.outcome() == expected, f"deaths of seed {seed}"
+        shutil.rmtree(town.root)
+
+
+def test_a_first_death_so_early_that_nothing_began_is_no_purchase(memory_disk: Path) -> None:
+    town = Town(memory_disk / "early")
+    assert not play_on(town, 1)
+    assert town.outcome().purchases == []
