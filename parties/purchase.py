@@ -18,7 +18,8 @@ from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
 from protocol.exchange import ask
-from protocol.messages.base import ProtocolMessage
+from protocol.grids.streaming import streams
+from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
     Acknowledgement,
@@ -290,24 +291,32 @@ class Purchase:
             self.on_step(9)
             for seller, delivery in answers.items():
                 offer = batch[seller]
-                refusal = delivery_refusal(delivery, offer)
+                refusal = delivery_refusal(delivery, offer, streamed=streams(self.grid))
                 if refusal is not None:
                     self._note("deliver", {seller: refusal})
                     continue
-                offer.blob = self.cloud.vault.put([delivery.blob], MAX_BLOB).digest
+                offer.blob = self._stored(delivery.blob)
                 offer.receipt = delivery.receipt
                 delivered, total = delivered + 1, total + len(delivery.blob)
             wave = next_size(wave, delivered, total)
         for parcel in parcels(self._parcel_items()):
             self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
 
+    def _stored(self, blob: bytes | BlobReference) -> str:
+        """Return where in the vault a sealed image is; a grid that streams has put it there."""
+        if isinstance(blob, BlobReference):
+            return blob.digest.hex()
+        return self.cloud.vault.put([blob], MAX_BLOB).digest
+
     def _parcel_items(self) -> Iterator[ParcelItem]:
-        """Read what was delivered from the vault, an image at a time."""
+        """Read what was delivered from the vault, an image at a time; a grid that streams does so by itself."""
         for offer in self.record.winners:
             if offer.receipt is not None and offer.blob is not None:
-                yield ParcelItem(
-                    bid=offer.bid_id, receipt=offer.receipt, blob=self.cloud.vault.read(offer.blob, MAX_BLOB)
-                )
+                receipt = offer.receipt.receipt
+                blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
+                if not streams(self.grid):
+                    blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
+                yield ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob)
 
     def _verify(self) -> None:
         """Steps 10 and 11; a buyer that stays silent after delivery, or speaks too late, has accepted."""
