@@ -18,7 +18,8 @@ from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
 from protocol.exchange import Exchange, Failed
-from protocol.messages.base import ProtocolMessage
+from protocol.grids.streaming import streams
+from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
     Acknowledgement,
@@ -313,7 +314,7 @@ class Purchase:
             questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
             self.on_step(9)
             for seller, delivery in self.exchange.each("deliver", questions, Delivery, deadline):
-                refusal = delivery if isinstance(delivery, Failed) else delivery_refusal(delivery, batch[seller])
+                refusal = delivery if isinstance(delivery, Failed) else self._refusal(delivery, batch[seller])
                 if isinstance(delivery, Failed) or refusal is not None:
                     self._note("deliver", {seller: str(refusal)})
                     continue
@@ -325,9 +326,12 @@ class Purchase:
         for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
             self._ask_buyer("receive", self._parcel(offers), Acknowledgement, until)
 
+    def _refusal(self, delivery: Delivery, offer: Offer) -> str | None:
+        return delivery_refusal(delivery, offer, streamed=streams(self.exchange.grid))
+
     def _keep(self, offer: Offer, delivery: Delivery) -> None:
         receipt = delivery.receipt.receipt
-        if receipt.blob.hex() not in self.cloud.vault:
+        if isinstance(delivery.blob, bytes) and receipt.blob.hex() not in self.cloud.vault:
             self.cloud.vault.put([delivery.blob], MAX_BLOB)
         offer.blob, offer.receipt = receipt.blob.hex(), delivery.receipt
 
@@ -337,7 +341,10 @@ class Purchase:
         for offer in offers:
             assert offer.receipt is not None
             assert offer.blob is not None
-            blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
+            receipt = offer.receipt.receipt
+            blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
+            if not streams(self.exchange.grid):
+                blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
             items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
         return Parcel(request_id=self._id, items=tuple(items))
 

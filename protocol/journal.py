@@ -22,7 +22,8 @@ from protocol.codec import MAX_MESSAGE_BYTES
 from protocol.database import Database
 from protocol.errors import ProtocolError
 from protocol.exchange import GRACE, LATE, Exchange, Failed, messages_for, opened, read_reply
-from protocol.messages.base import ProtocolMessage
+from protocol.grids.streaming import blobs_of, streams
+from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.records import pack, unpack
 from protocol.tables import blobs, journal, purchases
 from protocol.vault import Vault
@@ -334,6 +335,9 @@ class JournaledExchange(Exchange):
         if deadline is not None and self.clock() > deadline + GRACE:
             return Line(LATE, None)
         stored: set[str] = set()
+        if streams(self.grid):  # what the grid has put into the vault is this purchase's as well
+            references = (blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference))
+            stored |= {blob.digest.hex() for blob in references}
 
         def store(field: str, value: bytes) -> str | None:
             if len(value) < _LARGE and field.rpartition("/")[2] != "blob":

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
-from parties.store import PartyStore
-from protocol.journal import PurchaseState
 
 from parties.buyer import Basket, Buyer
 from parties.party import Party, step
 from parties.purchase import STEPS
+from parties.store import PartyStore
+from protocol.journal import PurchaseState
 from protocol.messages import service
 from protocol.messages.purchase import Acknowledgement, Quality, Statement
 from protocol.private_files import private_folder, write_private

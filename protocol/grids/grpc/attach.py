@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 import grpc
-from flwr.app import Metadata, RecordDict
+from flwr.app import Error, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 from grpc import aio
 
@@ -18,11 +18,12 @@ from protocol.certificates import check_issuer, check_key, check_time
 from protocol.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.errors import ProtocolError
 from protocol.flower import SERVER_NODE_ID, with_content
-from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, blobs_of, is_small, reference, replace_blobs
+from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
 from protocol.grids.grpc.frames import parse, read_blob, write_blob
 from protocol.grids.grpc.records import Unsendable, pack, unpack, unpack_config
 from protocol.grids.grpc.transport import ATTACH, CALL, CHUNK, GET, PUT, Secure, Security, channel, introduction
 from protocol.grids.host import APP_FAILED, NodeHost
+from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
 
@@ -220,12 +221,12 @@ class Attachment:
         content = await self._content(cloud, question)
         message = with_content(_metadata(question, self._node_id), content)
         (reply,) = await asyncio.to_thread(host.deliver, [message])
-        if reply.has_error():
-            log.error("%s failed: %s", question.type, reply.error.reason)
-            reason = str(reply.error.reason).strip() or f"error {reply.error.code}"
-            return _failure(question, reason.splitlines()[-1], reply.error.code)
+        if isinstance(reply, Error):
+            log.error("%s failed: %s", question.type, reply.reason)
+            reason = str(reply.reason).strip() or f"error {reply.code}"
+            return _failure(question, reason.splitlines()[-1], reply.code)
         await asyncio.to_thread(self._keep, host.state(self._node_id))
-        return await self._reply(cloud, question, reply.content)
+        return await self._reply(cloud, question, reply)
 
     async def _content(self, cloud: aio.Channel, question: wire.Question) -> RecordDict:
         """Return what was asked, with all blobs in it."""

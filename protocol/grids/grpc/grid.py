@@ -16,7 +16,7 @@ from protocol.certificates import Revocations
 from protocol.codec import UnreadableMessage
 from protocol.flower import new_message, new_run, with_id
 from protocol.grids.grpc.admission import Admission
-from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, blobs_of, is_small, reference, replace_blobs
+from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
 from protocol.grids.grpc.frames import read_blob
 from protocol.grids.grpc.questions import Question, Questions
 from protocol.grids.grpc.records import pack, pack_config, unpack
@@ -24,6 +24,7 @@ from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.service import Call, Pace, Service
 from protocol.grids.grpc.transport import SERVICE, Secure, Security, listen, server
 from protocol.grids.host import UNKNOWN_NODE
+from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
 from protocol.vault import BlobDamaged, BlobMissing, Vault
 from protocol.wire import parley_pb2 as wire
@@ -79,6 +80,9 @@ class GrpcGrid(Grid):
     InsecureAddress, BadAddress
         When it cannot listen there.
     """
+
+    streams = True
+    """See `protocol.grids.streaming`."""
 
     def __init__(
         self,
