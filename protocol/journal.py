@@ -29,8 +29,8 @@ from protocol.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
-_LARGE = 65_536
-"""Values of this many bytes go to the vault, as do all that are called ``blob``."""
+_LARGE, _HASH = 65_536, 32
+"""Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _READING = 0
 """The node under which readings are written down; parties have higher numbers."""
@@ -336,7 +336,7 @@ class JournaledExchange(Exchange):
         stored: set[str] = set()
 
         def store(field: str, value: bytes) -> str | None:
-            if len(value) < _LARGE and field.rpartition("/")[2] != "blob":
+            if len(value) < _LARGE and (len(value) <= _HASH or field.rpartition("/")[2] != "blob"):
                 return None
             blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
             stored.add(blob.digest)
