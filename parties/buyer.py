@@ -15,7 +15,7 @@ from parties.party import Party, step
 from protocol.arbitration import Deal, find_fault, matches_receipt
 from protocol.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, ProtocolMessage, Salt
+from protocol.messages.base import MAX_ITEMS, BlobReference, ProtocolMessage, Salt
 from protocol.messages.purchase import (
     Acknowledgement,
     Complaint,
@@ -172,6 +172,8 @@ class Buyer(Party):
         for item in parcel.items:
             if item.bid not in ordered:
                 raise ProtocolError("the parcel holds an image that was not ordered")
+            if isinstance(item.blob, BlobReference):
+                raise ProtocolError("the parcel refers to a sealed image instead of bringing it")
             self._check_receipt(ordered[item.bid], item.receipt, item.blob)
             with _whole(sealed / item.bid.hex()) as file:
                 file.write(item.blob)

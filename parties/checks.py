@@ -9,6 +9,7 @@ from parties.album import Pixels
 from parties.offer import Offer
 from protocol.arbitration import matches_receipt
 from protocol.canonical import canonical, digest
+from protocol.messages.base import BlobReference
 from protocol.messages.purchase import (
     CallForBids,
     Delivery,
@@ -90,9 +91,14 @@ def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) 
     return None
 
 
-def delivery_refusal(delivery: Delivery, offer: Offer) -> str | None:
-    """Say why a delivery is refused, None when its receipt is signed and speaks of this blob and order."""
+def delivery_refusal(delivery: Delivery, offer: Offer, *, streamed: bool) -> str | None:
+    """Say why a delivery is refused, None when its receipt is signed and speaks of this blob and order.
+
+    Only a grid that streams vouches for a reference: it has seen the blob arrive.
+    """
     receipt = delivery.receipt
+    if isinstance(delivery.blob, BlobReference) and not streamed:
+        return "the delivery refers to a sealed image instead of bringing it"
     if not verify(offer.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature):
         return "the receipt is not signed by the bid's pseudonym"
     if receipt.receipt.order != digest(offer.placed.order):

@@ -1,6 +1,7 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from parties import settlement
 from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
-from parties.cloud import COURTESY, Cloud, roll_call
+from parties.cloud import ABSENCE, COURTESY, Cloud, roll_call
 from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
 from parties.offer import Offer
 from parties.record import PurchaseFailed, PurchaseRecord
@@ -18,7 +19,8 @@ from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
 from protocol.exchange import Exchange, Failed
-from protocol.messages.base import ProtocolMessage
+from protocol.grids.streaming import streams
+from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
     Acknowledgement,
@@ -147,17 +149,20 @@ class Purchase:
         names |= {account("seller", node_id): deposits["seller"] for node_id in record.sellers}
         settlement.open_accounts(self.cloud.ledger, names)
 
-    def _ask_buyer(
-        self, step: str, question: ProtocolMessage, answer: type[M], deadline: float | None = None
-    ) -> M | None:
+    def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M], deadline: float) -> M | None:
         """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
         return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
 
     def _ask(
-        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[M], deadline: float | None = None
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[M],
+        deadline: float,
+        absence: float = math.inf,
     ) -> dict[int, M]:
         """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
-        replies = self.exchange.ask(step, questions, answer, deadline)
+        replies = self.exchange.ask(step, questions, answer, deadline, absence)
         self._note(step, replies.failures)
         return replies.answers
 
@@ -197,7 +202,7 @@ class Purchase:
         call, record = self.record.call, self.record
         assert call is not None
         self.on_step(3)
-        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at)
+        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE)
         self.on_step(4)
         seen: set[bytes] = set()
         offers: list[Offer] = []
@@ -313,7 +318,7 @@ class Purchase:
             questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
             self.on_step(9)
             for seller, delivery in self.exchange.each("deliver", questions, Delivery, deadline):
-                refusal = delivery if isinstance(delivery, Failed) else delivery_refusal(delivery, batch[seller])
+                refusal = str(delivery) if isinstance(delivery, Failed) else self._refusal(delivery, batch[seller])
                 if isinstance(delivery, Failed) or refusal is not None:
                     self._note("deliver", {seller: str(refusal)})
                     continue
@@ -325,19 +330,26 @@ class Purchase:
         for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
             self._ask_buyer("receive", self._parcel(offers), Acknowledgement, until)
 
+    def _refusal(self, delivery: Delivery, offer: Offer) -> str | None:
+        return delivery_refusal(delivery, offer, streamed=streams(self.exchange.grid))
+
     def _keep(self, offer: Offer, delivery: Delivery) -> None:
-        receipt = delivery.receipt.receipt
-        if receipt.blob.hex() not in self.cloud.vault:
+        """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""
+        offer.receipt = delivery.receipt
+        offer.blob = delivery.receipt.receipt.blob.hex()
+        if isinstance(delivery.blob, bytes) and offer.blob not in self.cloud.vault:
             self.cloud.vault.put([delivery.blob], MAX_BLOB)
-        offer.blob, offer.receipt = receipt.blob.hex(), delivery.receipt
 
     def _parcel(self, offers: Sequence[Offer]) -> Parcel:
-        """Read what was delivered from the vault."""
+        """Read what was delivered from the vault, unless the grid does so by itself."""
         items = []
         for offer in offers:
             assert offer.receipt is not None
             assert offer.blob is not None
-            blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
+            receipt = offer.receipt.receipt
+            blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
+            if not streams(self.exchange.grid):
+                blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
             items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
         return Parcel(request_id=self._id, items=tuple(items))
 

@@ -90,13 +90,15 @@ class Vault:
                     removed += 1
         return removed
 
-    def put(self, chunks: Iterable[bytes], limit: int) -> Stored:
+    def put(self, chunks: Iterable[bytes], limit: int, expected: str | None = None) -> Stored:
         """Store a blob as it arrives; storing it again changes nothing.
 
         Raises
         ------
         BlobTooLarge
             When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
+        BlobDamaged
+            When its digest is not the `expected` one, where one is given.
         """
         arriving = f"{self._root}/{_ARRIVING}{uuid4().hex}"
         state, length = sha256(), 0
@@ -110,6 +112,8 @@ class Vault:
                     file.write(chunk)
                 self._sync(file)
             stored = Stored(state.hexdigest(), length)
+            if expected not in (None, stored.digest):
+                raise BlobDamaged(f"what arrived is not the blob {expected}")
             self._files.mv(arriving, self._path(stored.digest))
         except BaseException:
             with suppress(FileNotFoundError):

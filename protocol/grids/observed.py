@@ -8,6 +8,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from protocol.codec import encoded_size
+from protocol.grids.streaming import blobs_of, streams
+from protocol.messages.base import BlobReference
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Envelope:
     kind : str
         The name of the message, ``Error`` for a party that failed.
     size : int
-        Bytes of content.
+        Bytes of content, blobs that go by way of the vault included.
     content : RecordDict or None
         The content itself, None for an error. For views; never logged.
     """
@@ -61,6 +63,11 @@ class ObservedGrid(Grid):
         """The run that messages belong to."""
         return self._grid.run
 
+    @property
+    def streams(self) -> bool:
+        """Whether the grid keeps blobs out of messages."""
+        return streams(self._grid)
+
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
@@ -97,6 +104,10 @@ def _envelope(message: Message) -> Envelope:
         target=message.metadata.dst_node_id,
         step=message.metadata.message_type.partition(".")[2],
         kind=str(header["kind"]) if header else ("Error" if content is None else "records"),
-        size=0 if content is None else encoded_size(content),
+        size=0 if content is None else encoded_size(content) + _referred(content),
         content=content,
     )
+
+
+def _referred(content: RecordDict) -> int:
+    return sum(len(blob) for blob in blobs_of(content).values() if isinstance(blob, BlobReference))
