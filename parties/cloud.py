@@ -28,6 +28,8 @@ def sound(deal: Deal, blob: bytes, complaint: Complaint, featurize: Featurize) -
 ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 """The rules of arbitration by their names in the terms."""
 
+ABSENCE = 60.0
+"""Seconds for which a seller that has left is waited for to bid; one that won has until its order's deadline."""
 COURTESY = 30.0
 """Seconds that the cloud waits for parties to say who they are, and to take note of what it tells them."""
 

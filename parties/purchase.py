@@ -1,6 +1,7 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from parties import settlement
 from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
-from parties.cloud import COURTESY, Cloud, roll_call
+from parties.cloud import ABSENCE, COURTESY, Cloud, roll_call
 from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
 from parties.offer import Offer
 from parties.record import PurchaseFailed, PurchaseRecord
@@ -148,17 +149,20 @@ class Purchase:
         names |= {account("seller", node_id): deposits["seller"] for node_id in record.sellers}
         settlement.open_accounts(self.cloud.ledger, names)
 
-    def _ask_buyer(
-        self, step: str, question: ProtocolMessage, answer: type[M], deadline: float | None = None
-    ) -> M | None:
+    def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M], deadline: float) -> M | None:
         """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
         return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
 
     def _ask(
-        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[M], deadline: float | None = None
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[M],
+        deadline: float,
+        absence: float = math.inf,
     ) -> dict[int, M]:
         """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
-        replies = self.exchange.ask(step, questions, answer, deadline)
+        replies = self.exchange.ask(step, questions, answer, deadline, absence)
         self._note(step, replies.failures)
         return replies.answers
 
@@ -198,7 +202,7 @@ class Purchase:
         call, record = self.record.call, self.record
         assert call is not None
         self.on_step(3)
-        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at)
+        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE)
         self.on_step(4)
         seen: set[bytes] = set()
         offers: list[Offer] = []
@@ -314,7 +318,7 @@ class Purchase:
             questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
             self.on_step(9)
             for seller, delivery in self.exchange.each("deliver", questions, Delivery, deadline):
-                refusal = delivery if isinstance(delivery, Failed) else self._refusal(delivery, batch[seller])
+                refusal = str(delivery) if isinstance(delivery, Failed) else self._refusal(delivery, batch[seller])
                 if isinstance(delivery, Failed) or refusal is not None:
                     self._note("deliver", {seller: str(refusal)})
                     continue
@@ -330,13 +334,14 @@ class Purchase:
         return delivery_refusal(delivery, offer, streamed=streams(self.exchange.grid))
 
     def _keep(self, offer: Offer, delivery: Delivery) -> None:
-        receipt = delivery.receipt.receipt
-        if isinstance(delivery.blob, bytes) and receipt.blob.hex() not in self.cloud.vault:
+        """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""
+        offer.receipt = delivery.receipt
+        offer.blob = delivery.receipt.receipt.blob.hex()
+        if isinstance(delivery.blob, bytes) and offer.blob not in self.cloud.vault:
             self.cloud.vault.put([delivery.blob], MAX_BLOB)
-        offer.blob, offer.receipt = receipt.blob.hex(), delivery.receipt
 
     def _parcel(self, offers: Sequence[Offer]) -> Parcel:
-        """Read what was delivered from the vault."""
+        """Read what was delivered from the vault, unless the grid does so by itself."""
         items = []
         for offer in offers:
             assert offer.receipt is not None

@@ -1,5 +1,6 @@
 """Asking parties typed questions over any Flower grid."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -90,13 +91,23 @@ class Exchange:
         return reading()
 
     def ask(
-        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[R], deadline: float | None = None
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[R],
+        deadline: float | None = None,
+        absence: float = math.inf,
     ) -> Replies[R]:
         """Ask parties and return all answers; see `each`."""
-        return _sorted_out(self.each(step, questions, answer, deadline))
+        return _sorted_out(self.each(step, questions, answer, deadline, absence))
 
     def each(
-        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[R], deadline: float | None = None
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[R],
+        deadline: float | None = None,
+        absence: float = math.inf,
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties and yield what each answered, or why it did not, in ascending order of node ids.
 
@@ -106,6 +117,8 @@ class Exchange:
             See `ask`.
         deadline : float, optional
             Unix seconds. What comes more than `GRACE` after it is no answer.
+        absence : float
+            Seconds for which a party that has left is still waited for, where the grid does not see to that.
         """
         timeout = None if deadline is None else max(0.0, deadline - self.clock())
         heard = _ask(self.grid, step, questions, answer, timeout)
@@ -136,11 +149,13 @@ def opened(reply: Message) -> tuple[RecordDict | None, str | None]:
     return reply.content, None
 
 
-def messages_for(grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], group: str) -> list[Message]:
+def messages_for(
+    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], group: str, ttl: float | None = None
+) -> list[Message]:
     """Make the messages of a question, in ascending order of node ids; equal objects are encoded once."""
     encoded = {id(question): encode(question) for question in questions.values()}
     return [
-        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=group)
+        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=group, ttl=ttl)
         for node_id, question in sorted(questions.items())
     ]
 

@@ -7,6 +7,7 @@ to the world it does under a key (the ledger) or under a hash (the vault), once 
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,8 +31,8 @@ from protocol.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
-_LARGE = 65_536
-"""Values of this many bytes go to the vault, as do all that are called ``blob``."""
+_LARGE, _HASH = 65_536, 32
+"""Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _READING = 0
 """The node under which readings are written down; parties have higher numbers."""
@@ -267,7 +268,12 @@ class JournaledExchange(Exchange):
         return int(self._once(kind, lambda: str(reading())))
 
     def each(
-        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[R], deadline: float | None = None
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[R],
+        deadline: float | None = None,
+        absence: float = math.inf,
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties, those whose answers are not on record; see `Exchange.each`."""
         number = self._next()
@@ -275,8 +281,10 @@ class JournaledExchange(Exchange):
         lines = self._journal.lines(self._name, number, kind)
         unheard = {node_id: question for node_id, question in questions.items() if node_id not in lines}
         if unheard:
-            messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}")
-            for arrived in self._hear(messages, deadline):
+            timeout = math.inf if deadline is None else max(0.0, deadline - self.clock())
+            ttl = None if deadline is None else timeout + GRACE
+            messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}", ttl)
+            for arrived in self._hear(messages, timeout, deadline, absence):
                 lines |= self._journal.write(self._name, number, kind, arrived)
         for node_id in sorted(questions):
             yield node_id, self._reply(lines[node_id], answer)
@@ -303,27 +311,30 @@ class JournaledExchange(Exchange):
             self._journal.write(self._name, number, kind, lines)
         return (lines[_READING].content or b"").decode()
 
-    def _hear(self, messages: list[Message], deadline: float | None) -> Iterator[dict[int, Line]]:
+    def _hear(
+        self, messages: list[Message], timeout: float, deadline: float | None, absence: float
+    ) -> Iterator[dict[int, Line]]:
         """Send messages and yield answers as they come in, then the silence of the others."""
-        outstanding = {message.metadata.dst_node_id for message in messages}
-        timeout = None if deadline is None else max(0.0, deadline - self.clock())
-        until = None if timeout is None else time.monotonic() + timeout
+        begun = time.monotonic()
+        seen = dict.fromkeys((message.metadata.dst_node_id for message in messages), begun)
         ids = set(self.grid.push_messages(messages))
         pause = _SHORTEST_PAUSE
-        while outstanding:
+        while seen:
             arrived = {}
-            expired = until is not None and time.monotonic() >= until
+            now = time.monotonic()
             for reply in self.grid.pull_messages(ids):
                 ids.discard(reply.metadata.reply_to_message_id)
-                if reply.metadata.src_node_id in outstanding:
-                    outstanding.discard(reply.metadata.src_node_id)
+                if seen.pop(reply.metadata.src_node_id, None) is not None:
                     arrived[reply.metadata.src_node_id] = self._line(*opened(reply), deadline)
+            if not arrived:
+                if absence < timeout:
+                    seen |= dict.fromkeys(seen.keys() & set(self.grid.get_node_ids()), now)
+                silent = [node for node, last in seen.items() if now >= min(begun + timeout, last + absence)]
+                arrived = dict.fromkeys(silent, Line("no answer", None))
+                seen = {node: last for node, last in seen.items() if node not in arrived}
             if arrived:
                 yield arrived
                 pause = _SHORTEST_PAUSE
-            elif expired:
-                yield dict.fromkeys(sorted(outstanding), Line("no answer", None))
-                return
             elif self._stopping.wait(pause):
                 raise Interrupted
             else:
@@ -335,18 +346,18 @@ class JournaledExchange(Exchange):
         if deadline is not None and self.clock() > deadline + GRACE:
             return Line(LATE, None)
         stored: set[str] = set()
-        if streams(self.grid):  # what the grid has put into the vault is this purchase's as well
-            references = (blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference))
-            stored |= {blob.digest.hex() for blob in references}
 
         def store(field: str, value: bytes) -> str | None:
-            if len(value) < _LARGE and field.rpartition("/")[2] != "blob":
+            if len(value) < _LARGE and (len(value) <= _HASH or field.rpartition("/")[2] != "blob"):
                 return None
             blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
             stored.add(blob.digest)
             return blob.digest
 
-        return Line(None, pack(content, store), frozenset(stored))
+        packed = pack(content, store)
+        if streams(self.grid):
+            stored |= {blob.digest.hex() for blob in blobs_of(content).values() if isinstance(blob, BlobReference)}
+        return Line(None, packed, frozenset(stored))
 
     def _load(self, name: str) -> bytes:
         return self._journal.vault.read(name, MAX_MESSAGE_BYTES)

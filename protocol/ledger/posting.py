@@ -236,7 +236,7 @@ class Posting:
         pending = self._pending(escrow_ids)
         movements = [
             _Movement(f"void {escrow_id}", ((ESCROW, -row.amount), (row.payer, row.amount)))
-            for escrow_id, row in pending.items()
+            for escrow_id, row in ((escrow_id, pending[escrow_id]) for escrow_id in escrow_ids)
         ]
         self._resolve(pending, movements, EscrowState.VOIDED)
 

@@ -90,12 +90,12 @@ def test_a_folder_that_holds_something_is_left_alone(running: Deployment) -> Non
 
 def test_wrong_kits_and_wrong_albums_are_told(running: Deployment) -> None:
     for words, code, sentence in (
-        (("seller", "--kit", "kit/buyer1", "--album", "album1", "--price", "1"), 8, "needs that of a seller"),
+        (("seller", "--kit", "kit/buyer1", "--album", "album1", "--price", "1"), 9, "needs that of a seller"),
         (("seller", "--kit", "kit/seller1", "--album", "nowhere", "--price", "1"), 4, "there is no folder nowhere"),
         (("seller", "--kit", "kit/seller1", "--album", "album1"), 4, "say what a picture is worth"),
-        (("seller", "--kit", "kit/seller1", "--album", "album1", "--price", "1"), 8, "another process is this party"),
-        (("status", "--kit", "kit/seller1"), 8, "needs that of a operator"),
-        (("cloud", "--kit", "kit/cloud"), 8, "another process is this party"),
+        (("seller", "--kit", "kit/seller1", "--album", "album1", "--price", "1"), 9, "another process is this party"),
+        (("status", "--kit", "kit/seller1"), 9, "needs that of a operator"),
+        (("cloud", "--kit", "kit/cloud"), 9, "another process is this party"),
     ):
         done = running.parley(*words)
         assert done.returncode == code, done.stderr
@@ -116,7 +116,7 @@ def test_an_entity_joins_and_a_revoked_seller_is_put_out(running: Deployment) ->
     revoke(running.kit, "seller3")
     running.stop("seller3")
     running.start_seller(3)
-    assert running.processes.pop("seller3").wait(PATIENCE) == 9
+    assert running.processes.pop("seller3").wait(PATIENCE) == 10
     assert "was revoked" in running.log("seller3")
     assert running.stop("entity1") == 0
 

@@ -202,8 +202,8 @@ def test_the_command_prints_findings_and_ends_with_its_code(
         return ended.value.code
 
     assert not code(out / "cloud")
-    assert code(out / "seller1") == 10
-    assert code(out / "nobody") == 10
+    assert code(out / "seller1") == 11
+    assert code(out / "nobody") == 11
     shown = capsys.readouterr()
     assert "-> start it there with `parley cloud`" in shown.out
     assert "is not ready: mend cloud" in shown.err

@@ -254,5 +254,5 @@ def test_wrong_commands_end_with_numbered_codes(
     assert code() == 2
     assert code("--cloud", "a:b") == 2
     assert code("add", "alice") == 2
-    assert code("add", "seller1") == 8
+    assert code("add", "seller1") == 9
     assert "make one with `parley provision --cloud HOST" in " ".join(capsys.readouterr().err.split())
