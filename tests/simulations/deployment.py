@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from PIL import Image
 
 from simulations.datasets import pets
@@ -40,51 +41,54 @@ def paint(folder: Path, breeds: Sequence[int], seed: int, size: int = 96) -> Non
         Image.fromarray(np.asarray(picture)).save(folder / f"{index}.png")
 
 
-class Deployment:
-    """Processes of one kit; what is started here is stopped here."""
+COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "compose.yaml").read_text())["services"]
 
-    def __init__(self, folder: Path, sellers: int = 3, buyers: int = 2) -> None:
+
+class Deployment:
+    """The services of deploy/compose.yaml as processes; what is started here is stopped here."""
+
+    def __init__(self, folder: Path, sellers: int) -> None:
         self.folder = folder
         self.kit = folder / "kit"
-        counts = {"seller": sellers, "buyer": buyers, "entity": 1}
-        provision(self.kit, Address("localhost", free_port()), counts)
-        for index in range(sellers):
-            paint(folder / f"album{index + 1}", [0, 1, 0, 1, 5], seed=index)
-        paint(folder / "wanted", [0, 0, 0, 1, 1], seed=100)
+        self.sellers = [f"seller{number}" for number in range(1, sellers + 1)]
+        provision(self.kit, Address("localhost", free_port()), {"seller": sellers, "buyer": 2, "entity": 1})
+        for seed, name in enumerate(self.sellers):
+            paint(folder / "albums" / name, [0, 1, 0, 1, 5], seed)
+        paint(folder / "wanted", [0, 0, 0, 1, 1], 100)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def close(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
         for name in list(self.processes):
-            self.stop(name)
+            self.wait(name)
 
-    def start(self, name: str, *words: str) -> "subprocess.Popen[bytes]":
-        """Start a process; its output goes to a file."""
+    def service(self, name: str) -> list[str]:
+        """A service's command, with folders of this machine in the place of its volumes."""
+        service = COMPOSE[name]
+        mounts = dict(reversed(volume.removesuffix(":ro").split(":")) for volume in service["volumes"])
+        words = []
+        for word in service["command"]:
+            mount = next((mount for mount in mounts if word == mount or word.startswith(f"{mount}/")), None)
+            words.append(
+                word if mount is None else str(self.folder / mounts[mount] / word.removeprefix(mount).strip("/"))
+            )
+        return words
+
+    def start(self, name: str, words: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+        """Start a process, a service of compose by default; its output goes to a file."""
+        command = [PARLEY, *(words or self.service(name))]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.folder / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
-                [PARLEY, *words], cwd=self.folder, stdout=output, stderr=output, env=environment, start_new_session=True
+                command, cwd=self.folder, stdout=output, stderr=output, env=environment, start_new_session=True
             )
         self.processes[name] = process
         return process
 
-    def start_cloud(self) -> None:
-        self.start("cloud", "cloud", "--kit", "kit/cloud")
-
-    def start_seller(self, number: int) -> None:
-        album, kit = f"album{number}", f"kit/seller{number}"
-        self.start(f"seller{number}", "seller", "--kit", kit, "--album", album, "--price", f"1.{number}")
-
-    def start_buyer(self, number: int, out: str, budget: float = 20) -> "subprocess.Popen[bytes]":
-        return self.start(
-            f"buyer{number}", "buyer", "request", "--kit", f"kit/buyer{number}", "--samples", "wanted",
-            "--budget", str(budget), "--quality", "quantity", "--out", out,
-        )  # fmt: skip
-
-    def start_all(self, sellers: int = 3) -> None:
-        self.start_cloud()
-        for number in range(1, sellers + 1):
-            self.start_seller(number)
-        self.wait_attached({f"seller{number}" for number in range(1, sellers + 1)})
+    def wait(self, name: str) -> int:
+        """Wait until a process ends by itself, and return its exit code."""
+        return self.processes.pop(name).wait(PATIENCE)
 
     def stop(self, name: str, number: int = signal.SIGTERM) -> int:
         """Stop a process and return its exit code."""
@@ -97,14 +101,9 @@ class Deployment:
         path = self.folder / f"{name}.log"
         return path.read_text() if path.exists() else ""
 
-    def parley(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([PARLEY, *words], cwd=self.folder, capture_output=True, text=True, check=False)
-
-    def status(self) -> dict[str, Any]:
-        done = self.parley("status", "--kit", "kit/operator", "--json")
-        assert done.returncode == 0, done.stderr
-        read: dict[str, Any] = json.loads(done.stdout)
-        return read
+    def begun(self) -> int:
+        """How many purchases have begun since the first start."""
+        return sum(line["event"].endswith("begins") for line in self.events("cloud"))
 
     def wait_attached(self, names: set[str]) -> None:
         """Wait until the cloud has said, since it was last started, that these parties are attached."""

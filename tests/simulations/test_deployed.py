@@ -1,11 +1,13 @@
 """Cloud, sellers and buyers as processes of their own, over mutual TLS, by the commands that users type."""
 
 import json
+import logging
+import shlex
 import signal
 import sqlite3
+import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,22 +15,41 @@ import pytest
 from deployment import PATIENCE, Deployment
 from PIL import Image
 
+from simulations.cli import main
 from simulations.deployed.provisioning import revoke
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A cloud and three sellers that are up."""
-    deployment = Deployment(tmp_path_factory.mktemp("deployment"))
+    """A cloud and two sellers that are up."""
+    deployment = Deployment(tmp_path_factory.mktemp("deployment"), sellers=2)
     try:
-        deployment.start_all()
+        for name in ("cloud", *deployment.sellers):
+            deployment.start(name)
+        deployment.wait_attached(set(deployment.sellers))
         yield deployment
     finally:
         deployment.close()
 
 
-def finished(deployment: Deployment, number: int) -> int:
-    return deployment.processes.pop(f"buyer{number}").wait(PATIENCE)
+@pytest.fixture
+def parley(
+    running: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Run a command here, and return its exit code and what it said."""
+    monkeypatch.chdir(running.folder)
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["parley", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out + shown.err
+
+    return run
+
+
+Parley = Callable[..., tuple[int, str]]
 
 
 def check_bought(deployment: Deployment, out: str) -> dict[str, Any]:
@@ -38,7 +59,7 @@ def check_bought(deployment: Deployment, out: str) -> dict[str, Any]:
     files = [picture["file"] for picture in receipt["pictures"]]
     assert {path.name for path in folder.iterdir()} == {*files, "receipt.json"}
     assert round(sum(picture["paid"] for picture in receipt["pictures"]), 2) == receipt["paid"] <= receipt["budget"]
-    albums = {np.asarray(Image.open(path)).tobytes(): path for path in sorted(deployment.folder.glob("album*/*.png"))}
+    albums = {np.asarray(Image.open(path)).tobytes(): path for path in sorted(deployment.folder.glob("albums/*/*.png"))}
     sources = [albums[np.asarray(Image.open(folder / file)).tobytes()] for file in files]
     assert len(set(sources)) == len(sources) > 0
     return receipt
@@ -53,106 +74,102 @@ def check_books(deployment: Deployment) -> dict[str, int]:
     return balances
 
 
-def test_two_buyers_buy_at_once(running: Deployment) -> None:
-    begun = time.monotonic()
-    for number in (1, 2):
-        running.start_buyer(number, f"bought{number}")
-    for number in (1, 2):
-        assert finished(running, number) == 0, running.log(f"buyer{number}")
-    print(f"two purchases at once took {time.monotonic() - begun:.1f} s")
-    paid = 0
-    for number in (1, 2):
-        receipt = check_bought(running, f"bought{number}")
-        assert receipt["buyer"] == f"buyer{number}"
-        paid += round(receipt["paid"] * 100)
-        assert "Bought" in running.log(f"buyer{number}")
-    status = running.status()
+def test_two_buyers_buy_at_once(running: Deployment, parley: Parley) -> None:
+    running.start("buyer1")
+    second = shlex.split("buyer request --kit kit/buyer2 --samples wanted --budget 5 --quality quantity --out second")
+    running.start("buyer2", second)
+    for name in ("buyer1", "buyer2"):
+        assert running.wait(name) == 0, running.log(name)
+    receipts = [check_bought(running, out) for out in ("bought", "second")]
+    assert [receipt["buyer"] for receipt in receipts] == ["buyer1", "buyer2"]
+    assert f"Bought {len(receipts[1]['pictures'])} pictures" in running.log("buyer2")
+    status = json.loads(parley("status", "--kit", "kit/operator", "--json")[1])
     assert [purchase["state"] for purchase in status["purchases"]] == ["settled", "settled"]
     standing = {party["urn"].rpartition(":")[2]: party for party in status["parties"]}
-    assert {name for name, party in standing.items() if party["attached"]} == {"seller1", "seller2", "seller3"}
-    earned = sum(standing[f"seller{number}"]["balance"] - 2000 for number in (1, 2, 3))
-    assert earned + status["earned"] == paid
+    assert {name for name, party in standing.items() if party["attached"]} == set(running.sellers)
+    earned = sum(standing[name]["balance"] - 2000 for name in running.sellers)
+    assert earned + status["earned"] == round(100 * sum(receipt["paid"] for receipt in receipts))
     assert status["escrow"] == 0
     check_books(running)
     assert list((running.kit / "cloud" / "state" / "vault").iterdir()) == []
 
 
-def test_a_folder_that_holds_something_is_left_alone(running: Deployment) -> None:
-    (running.folder / "mine").mkdir()
-    (running.folder / "mine" / "diary.txt").touch()
-    for out in ("mine", "wanted"):
-        done = running.parley(
-            "buyer", "request", "--kit", "kit/buyer1", "--samples", "wanted", "--budget", "1", "--out", out
-        )
-        assert done.returncode == 5
-        assert "name another folder with --out" in done.stderr
+def test_each_is_killed_once_and_the_purchase_goes_on(running: Deployment) -> None:
+    """With kill -9, as soon as the purchase has begun; the pictures arrive, and are paid for once."""
+    before, begun = check_books(running), running.begun()
+    buyer = shlex.split("buyer request --kit kit/buyer2 --samples wanted --budget 5 --quality quantity --out survived")
+    running.start("buyer2", buyer)
+    until = time.monotonic() + PATIENCE
+    while running.begun() == begun:
+        assert time.monotonic() < until, running.log("cloud")
+        time.sleep(0.02)
+    for name, words in (("cloud", ()), ("seller1", ()), ("buyer2", buyer)):
+        running.stop(name, signal.SIGKILL)
+        running.start(name, words)
+    assert running.wait("buyer2") == 0, running.log("buyer2") + running.log("cloud")
+    assert running.begun() == begun + 1
+    receipt = check_bought(running, "survived")
+    after = check_books(running)
+    buyers = [name for name in after if name.startswith("buyer")]
+    assert sum(before[name] - after[name] for name in buyers) == round(receipt["paid"] * 100)
 
 
-def test_wrong_kits_and_wrong_albums_are_told(running: Deployment) -> None:
-    for words, code, sentence in (
-        (("seller", "--kit", "kit/buyer1", "--album", "album1", "--price", "1"), 9, "needs that of a seller"),
-        (("seller", "--kit", "kit/seller1", "--album", "nowhere", "--price", "1"), 4, "there is no folder nowhere"),
-        (("seller", "--kit", "kit/seller1", "--album", "album1"), 4, "say what a picture is worth"),
-        (("seller", "--kit", "kit/seller1", "--album", "album1", "--price", "1"), 9, "another process is this party"),
-        (("status", "--kit", "kit/seller1"), 9, "needs that of a operator"),
-        (("cloud", "--kit", "kit/cloud"), 9, "another process is this party"),
-    ):
-        done = running.parley(*words)
-        assert done.returncode == code, done.stderr
-        assert sentence in " ".join(done.stderr.split())
-        assert "Traceback" not in done.stderr
+def test_a_folder_that_holds_something_is_left_alone(running: Deployment, parley: Parley) -> None:
+    for out in ("wanted", "survived"):
+        words = shlex.split(f"buyer request --kit kit/buyer1 --samples wanted --budget 1 --out {out}")
+        code, said = parley(*words)
+        assert code == 5
+        assert "name another folder with --out" in said
 
 
-def test_doctor_finds_everything_in_order(running: Deployment) -> None:
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ("seller --kit kit/buyer1 --album albums/seller1 --price 1", 9, "needs that of a seller"),
+        ("seller --kit kit/seller1 --album nowhere --price 1", 4, "there is no folder nowhere"),
+        ("seller --kit kit/seller1 --album albums/seller1", 4, "say what a picture is worth"),
+        ("seller --kit kit/seller1 --album albums/seller1 --price 1", 9, "another process is this party"),
+        ("cloud --kit kit/cloud", 9, "another process is this party"),
+        ("status --kit kit/seller1", 9, "needs that of a operator"),
+    ],
+)
+def test_what_cannot_start_says_why(running: Deployment, parley: Parley, words: str, code: int, sentence: str) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    try:
+        ended, said = parley(*shlex.split(words))
+    finally:
+        root.handlers, root.level = handlers, level
+    assert ended == code, said
+    assert sentence in " ".join(said.split())
+
+
+def test_doctor_finds_everything_in_order(running: Deployment, parley: Parley) -> None:
+    running.wait_attached(set(running.sellers))
     for name in ("cloud", "seller1", "operator"):
-        done = running.parley("doctor", "--kit", f"kit/{name}")
-        assert done.returncode == 0, done.stdout
-        assert "FAIL" not in done.stdout
+        code, said = parley("doctor", "--kit", f"kit/{name}")
+        assert code == 0, said
+        assert "FAIL" not in said
 
 
 def test_an_entity_joins_and_a_revoked_seller_is_put_out(running: Deployment) -> None:
-    running.start("entity1", "entity", "--kit", "kit/entity1")
+    running.start("entity1")
     running.wait_attached({"entity1"})
-    revoke(running.kit, "seller3")
-    running.stop("seller3")
-    running.start_seller(3)
-    assert running.processes.pop("seller3").wait(PATIENCE) == 10
-    assert "was revoked" in running.log("seller3")
+    running.stop("seller2")
+    revoke(running.kit, "seller2")
+    running.start("seller2")
+    assert running.wait("seller2") == 10
+    assert "was revoked" in running.log("seller2")
     assert running.stop("entity1") == 0
 
 
-def test_no_log_tells_a_secret(running: Deployment) -> None:
-    for folder in (running.kit / "cloud", running.kit / "seller1"):
-        secret = (folder / "state" / "secret").read_bytes().hex()
-        key = (folder / "key.pem").read_text().splitlines()[1]
-        for path in running.folder.glob("*.log"):
-            assert secret not in path.read_text()
-            assert key not in path.read_text()
-
-
-@pytest.mark.parametrize("victim", ["cloud", "buyer1", "seller1"])
-def test_a_purchase_survives_kill_9(tmp_path: Path, victim: str) -> None:
-    """Killed while bids are made, and started again: the pictures arrive, and are paid for once."""
-    deployment = Deployment(tmp_path, sellers=2, buyers=1)
-    try:
-        deployment.start_all(sellers=2)
-        deployment.start_buyer(1, "bought")
-        until = time.monotonic() + PATIENCE
-        while not any("begins" in line["event"] for line in deployment.events("cloud")):
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        deployment.stop(victim, signal.SIGKILL)
-        {
-            "cloud": deployment.start_cloud,
-            "seller1": lambda: deployment.start_seller(1),
-            "buyer1": lambda: deployment.start_buyer(1, "bought"),
-        }[victim]()
-        assert finished(deployment, 1) == 0, deployment.log("buyer1") + deployment.log("cloud")
-        receipt = check_bought(deployment, "bought")
-        for name in ("cloud", "seller1", "seller2"):
-            assert deployment.stop(name) == 0, deployment.log(name)
-        balances = check_books(deployment)
-        (buyer,) = (balance for name, balance in balances.items() if name.startswith("buyer"))
-        assert 10_000 - buyer == round(receipt["paid"] * 100)
-    finally:
-        deployment.close()
+def test_no_log_tells_a_secret_and_the_cloud_holds_none(running: Deployment) -> None:
+    assert running.stop("cloud") == 0
+    logs = [path.read_bytes() for path in running.folder.glob("*.log")]
+    held = [path.read_bytes() for path in (running.kit / "cloud" / "state").rglob("*") if path.is_file()]
+    for name in ("cloud", "seller1", "buyer1"):
+        secret = (running.kit / name / "state" / "secret").read_bytes()
+        key = (running.kit / name / "key.pem").read_bytes().splitlines()[1]
+        for told in (secret, secret.hex().encode(), key):
+            assert not any(told in log for log in logs)
+            assert name == "cloud" or not any(told in file for file in held)
