@@ -43,10 +43,11 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     for manifest in WORKLOADS:
         (container,) = manifest["spec"]["template"]["spec"]["containers"]
         yield f"kubernetes {manifest['metadata']['name']}", container["args"]
-    for block in re.findall(r"^```\n(.*?)^```$", (DEPLOY / "README.md").read_text(), re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("parley "):
-                yield "README", shlex.split(line)[1:]
+    for where in (DEPLOY / "README.md", DEPLOY.parent / "README.md"):
+        for block in re.findall(r"^```\n(.*?)^```$", where.read_text(), re.MULTILINE | re.DOTALL):
+            for line in block.splitlines():
+                if line.startswith("parley "):
+                    yield f"{where.parent.name}/README", shlex.split(line, comments=True)[1:]
 
 
 COMMANDS = list(commands())
