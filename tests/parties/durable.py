@@ -101,9 +101,10 @@ class MortalApp(ClientApp):
         self._app, self._point = app, point
 
     def __call__(self, message: Message, context: Context) -> Message:
-        self._point("question")
+        step = message.metadata.message_type.partition(".")[2]
+        self._point(f"question {step}")
         reply = self._app(message, context)
-        self._point("answer")
+        self._point(f"answer {step}")
         return reply
 
 
@@ -216,7 +217,7 @@ class Town:
             yield Broker(cloud, grid, lambda name, record: records.append(record)), records
 
     def play(self, point: Callable[[str], None] = lambda kind: None) -> list[PurchaseRecord]:
-        """Play one purchase, in this thread, as far as it has not been played before."""
+        """Play one purchase, in this thread, as far as it has not been played before; returns its record if it ends."""
         with watched(point), self.alive(point) as (broker, records):
             broker.journal.tidy(before=float("inf"))
             name = f"{BUYER}-{WISH.hex()}"

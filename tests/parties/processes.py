@@ -29,15 +29,16 @@ def run_cloud(root: Path, port: int) -> None:
     town = Town(root)
     cloud = town.cloud()
     everybody = urns(town)
-    with GrpcGrid(f"127.0.0.1:{port}", Insecure(), Roster(everybody), cloud.vault) as grid:
-        with town.alive(grid=grid) as (broker, _):
-            broker.resume()
-            if not broker.purchases():
-                missing = grid.wait_attached(range(BUYER, BUYER + len(everybody)), timeout=60)
-                assert not missing, missing
-                broker.open(BUYER, WISH)
-            broker.wait(f"{BUYER}-{WISH.hex()}", timeout=PATIENCE)
-            broker.close()
+    with (
+        GrpcGrid(f"127.0.0.1:{port}", Insecure(), Roster(everybody), cloud.vault) as grid,
+        town.alive(grid=grid) as (broker, _),
+        broker,
+    ):
+        if not broker.purchases():
+            missing = grid.wait_attached(range(BUYER, BUYER + len(everybody)), timeout=60)
+            assert not missing, missing
+            broker.open(BUYER, WISH)
+        broker.wait(f"{BUYER}-{WISH.hex()}", timeout=PATIENCE)
 
 
 def run_party(root: Path, port: int, index: int) -> None:
@@ -68,12 +69,13 @@ class Household:
         process.start()
         return process
 
-    def kill(self, index: int) -> None:
-        """Kill a process and start it again."""
+    def kill(self, index: int) -> str:
+        """Kill a process and start it again; returns its name."""
         self.running[index].kill()
         self.running[index].join()
         assert self.running[index].exitcode in (-signal.SIGKILL, 0)
         self.running[index] = self._start(index)
+        return self.members[index]
 
     def wait(self, timeout: float) -> bool:
         """Wait for the cloud to have ended the purchase; whether it has."""
@@ -84,5 +86,3 @@ class Household:
         for process in self.running:
             process.kill()
             process.join()
-
-
