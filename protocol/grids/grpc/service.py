@@ -159,7 +159,8 @@ class Service:
                 code, text = grpc.StatusCode.INVALID_ARGUMENT, str(error)
             except TimeoutError:
                 code, text = grpc.StatusCode.DEADLINE_EXCEEDED, "the blob moved too slowly"
-            except aio.AbortError:
+            except asyncio.CancelledError:
+                log.info("a call of %s broke off: its connection, or a frame over the limit", caller)
                 raise
             except Exception:
                 log.exception("a call of %s failed", caller)
@@ -191,9 +192,6 @@ class Service:
                 raise Refused(grpc.StatusCode.ABORTED, f"{peer.identity.urn} has attached again, from elsewhere")
             for task in done:
                 task.result()
-        except asyncio.CancelledError:
-            log.warning("the stream of %s broke off: its connection, or a frame over the limit", peer.identity.urn)
-            raise
         finally:
             self._questions.detach(node_id, line)
             for task in tasks:
