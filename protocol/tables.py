@@ -101,7 +101,7 @@ def _open_escrow(connection: Connection) -> None:
 
 
 def _add_journal(connection: Connection) -> None:
-    double, binary = (kind.compile(connection.dialect) for kind in (Double(), LargeBinary()))
+    double, binary = Double().compile(connection.dialect), LargeBinary().compile(connection.dialect)
     for statement in (
         "CREATE TABLE purchases (name TEXT NOT NULL, buyer BIGINT NOT NULL, state TEXT NOT NULL, "
         f"step INTEGER NOT NULL, begun_at {double} NOT NULL, note TEXT NOT NULL, PRIMARY KEY (name), "

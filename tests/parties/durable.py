@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import Connection, Engine, event
 
 from parties.adversaries.delivery import SwappedDelivery
+from parties.album import Album
 from parties.broker import Broker
 from parties.buyer import Buyer
 from parties.cloud import Cloud
@@ -155,15 +156,20 @@ def _parties(scenario: str) -> tuple[Buyer, list[Seller]]:
 class Town:
     """The cloud, a buyer or several, and sellers, all of them made anew each time from the folder alone."""
 
-    def __init__(self, root: Path, scenario: Scenario = SCENARIO, url: str | None = None, buyers: int = 1) -> None:
+    scenario = SCENARIO
+
+    def __init__(self, root: Path, url: str | None = None, buyers: int = 1) -> None:
         self.root = root
-        self.scenario = scenario
         self.url = url or f"sqlite:///{root / 'cloud.db'}"
         self.buyers = buyers
         self.first_seller: type[Seller] = SwappedDelivery
         self.clock: Callable[[], float] = lambda: NOON
         self.change_cloud: Callable[[Cloud], Cloud] = lambda cloud: cloud
         root.mkdir(parents=True, exist_ok=True)
+
+    def album(self, album: Album) -> Album:
+        """What a seller holds."""
+        return album
 
     def parties(self) -> list[Buyer | Seller]:
         """Everybody, by node."""
@@ -183,7 +189,7 @@ class Town:
         return [
             *buyers,
             *(
-                roles.get(node, Seller)(s.secret, s.album, s.costs, s.featurizer)
+                roles.get(node, Seller)(s.secret, self.album(s.album), s.costs, s.featurizer)
                 for node, s in enumerate(sellers, FIRST_NODE_ID + self.buyers)
             ),
         ]
