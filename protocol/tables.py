@@ -101,12 +101,13 @@ def _open_escrow(connection: Connection) -> None:
 
 
 def _add_journal(connection: Connection) -> None:
+    double, binary = Double().compile(connection.dialect), LargeBinary().compile(connection.dialect)
     for statement in (
         "CREATE TABLE purchases (name TEXT NOT NULL, buyer BIGINT NOT NULL, state TEXT NOT NULL, "
-        "step INTEGER NOT NULL, begun_at DOUBLE PRECISION NOT NULL, note TEXT NOT NULL, PRIMARY KEY (name), "
+        f"step INTEGER NOT NULL, begun_at {double} NOT NULL, note TEXT NOT NULL, PRIMARY KEY (name), "
         "CONSTRAINT known_purchase_state CHECK (state IN ('open', 'settled', 'failed')))",
         "CREATE TABLE journal (purchase TEXT NOT NULL, number INTEGER NOT NULL, node BIGINT NOT NULL, "
-        f"kind TEXT NOT NULL, failure TEXT, content {'BYTEA' if connection.dialect.name == 'postgresql' else 'BLOB'}, "
+        f"kind TEXT NOT NULL, failure TEXT, content {binary}, "
         "PRIMARY KEY (purchase, number, node), FOREIGN KEY(purchase) REFERENCES purchases (name))",
         "CREATE TABLE blobs (digest TEXT NOT NULL, purchase TEXT NOT NULL, PRIMARY KEY (digest), "
         "FOREIGN KEY(purchase) REFERENCES purchases (name))",

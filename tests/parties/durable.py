@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import Connection, Engine, event
 
 from parties.adversaries.delivery import SwappedDelivery
+from parties.album import Album
 from parties.broker import Broker
 from parties.buyer import Buyer
 from parties.cloud import Cloud
@@ -101,9 +102,10 @@ class MortalApp(ClientApp):
         self._app, self._point = app, point
 
     def __call__(self, message: Message, context: Context) -> Message:
-        self._point("question")
+        step = message.metadata.message_type.partition(".")[2]
+        self._point(f"question {step}")
         reply = self._app(message, context)
-        self._point("answer")
+        self._point(f"answer {step}")
         return reply
 
 
@@ -154,15 +156,20 @@ def _parties(scenario: str) -> tuple[Buyer, list[Seller]]:
 class Town:
     """The cloud, a buyer or several, and sellers, all of them made anew each time from the folder alone."""
 
-    def __init__(self, root: Path, scenario: Scenario = SCENARIO, url: str | None = None, buyers: int = 1) -> None:
+    scenario = SCENARIO
+
+    def __init__(self, root: Path, url: str | None = None, buyers: int = 1) -> None:
         self.root = root
-        self.scenario = scenario
         self.url = url or f"sqlite:///{root / 'cloud.db'}"
         self.buyers = buyers
         self.first_seller: type[Seller] = SwappedDelivery
         self.clock: Callable[[], float] = lambda: NOON
         self.change_cloud: Callable[[Cloud], Cloud] = lambda cloud: cloud
         root.mkdir(parents=True, exist_ok=True)
+
+    def album(self, album: Album) -> Album:
+        """What a seller holds."""
+        return album
 
     def parties(self) -> list[Buyer | Seller]:
         """Everybody, by node."""
@@ -182,7 +189,7 @@ class Town:
         return [
             *buyers,
             *(
-                roles.get(node, Seller)(s.secret, s.album, s.costs, s.featurizer)
+                roles.get(node, Seller)(s.secret, self.album(s.album), s.costs, s.featurizer)
                 for node, s in enumerate(sellers, FIRST_NODE_ID + self.buyers)
             ),
         ]
@@ -216,7 +223,7 @@ class Town:
             yield Broker(cloud, grid, lambda name, record: records.append(record)), records
 
     def play(self, point: Callable[[str], None] = lambda kind: None) -> list[PurchaseRecord]:
-        """Play one purchase, in this thread, as far as it has not been played before."""
+        """Play one purchase, in this thread, as far as it has not been played before; returns its record if it ends."""
         with watched(point), self.alive(point) as (broker, records):
             broker.journal.tidy(before=float("inf"))
             name = f"{BUYER}-{WISH.hex()}"

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from durable import Crash, Outcome, Points, Town
+from durable import NOON, Crash, Outcome, Points, Town
+
+from protocol.exchange import GRACE
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,8 @@ def undisturbed(memory_disk: Path) -> tuple[Outcome, int]:
     town, points = Town(memory_disk / "undisturbed"), Points()
     (record,) = town.play(points)
     assert sorted(str(offer.outcome) for offer in record.offers) == ["accepted", "declined", "refunded"]
-    assert set(points.passed) == {"commit", "question", "answer", "open", "mv", "rm_file", "replace"}
+    kinds = {kind.partition(" ")[0] for kind in points.passed}
+    assert kinds == {"commit", "question", "answer", "open", "mv", "rm_file", "replace"}
     return town.outcome(), points.passed.total()
 
 
@@ -85,3 +88,40 @@ def test_a_first_death_so_early_that_nothing_began_is_no_purchase(memory_disk: P
     town = Town(memory_disk / "early")
     assert not play_on(town, 1)
     assert town.outcome().purchases == []
+
+
+class At:
+    """Dies the n-th time that a point of one kind is passed."""
+
+    def __init__(self, kind: str, times: int = 1) -> None:
+        self.kind, self.left = kind, times
+
+    def __call__(self, kind: str) -> None:
+        self.left -= kind == self.kind
+        if self.left <= 0:
+            raise Crash(self.kind)
+
+
+@pytest.mark.parametrize(
+    ("dies", "outcomes", "paid"),
+    [
+        ("question bid", [], 0),
+        ("question pay", ["declined", "unpaid", "unpaid"], 0),
+        ("question deliver", ["declined", "undelivered", "undelivered"], 0),
+        ("question verify", ["accepted", "accepted", "declined"], 2),
+    ],
+)
+def test_a_restart_grants_no_more_time(memory_disk: Path, dies: str, outcomes: list[str], paid: int) -> None:
+    """The cloud was away until after the deadline: no delivery is refunded, a silent buyer has accepted."""
+    town = Town(memory_disk / dies.replace(" ", "-"))
+    with pytest.raises(Crash):
+        town.play(At(dies))
+    town.clock = lambda: NOON + town.cloud().patience + GRACE + 1
+    (record,) = town.play()
+    assert sorted(str(offer.outcome) for offer in record.offers) == outcomes
+    outcome = town.outcome()
+    assert outcome.balances["escrow"] == 0
+    assert (
+        sum(amount > 0 for account, amount, memo in outcome.entries if "seller" in account and "escrow/" in memo)
+        == paid
+    )

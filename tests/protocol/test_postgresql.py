@@ -10,6 +10,7 @@ import pytest
 from books import do, fund
 from postgresql import server
 from sqlalchemy import create_engine, text
+from test_database import shape
 from test_journal import JournalContract
 from test_ledger import TestAccounts as Accounts
 from test_ledger import TestEscrow as Escrow
@@ -82,6 +83,18 @@ class TestCrashHere:
 
 def test_the_purchase_is_the_one_on_sqlite(url: str) -> None:
     assert purchase(url) == purchase("sqlite://")
+
+
+def test_a_ledger_of_the_first_version_gets_a_journal(url: str) -> None:
+    Ledger(url).close()
+    made = shape(url)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE journal, blobs, purchases"))
+        connection.execute(text("UPDATE ledger_version SET version = 1"))
+    engine.dispose()
+    Ledger(url).close()
+    assert shape(url) == made
 
 
 def test_many_may_open_an_empty_database_at_once(url: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import SystemRandom
 from time import monotonic
@@ -126,6 +127,7 @@ class Attachment:
         self._backoff = backoff or Backoff()
         self._answers: OrderedDict[str, bytes] = OrderedDict()
         self._host: tuple[bytes, NodeHost] | None = None
+        self._worked: tuple[str, RecordDict | Error] | None = None
         self._node_id = 0
         self._welcomed = False
 
@@ -183,7 +185,8 @@ class Attachment:
             elif self._host is not None and said.HasField("question"):
                 answer = await self._answer(cloud, self._host[1], said.question)
                 if answer is not None:
-                    await stream.write(answer)
+                    with suppress(asyncio.InvalidStateError):  # it is over; reading on says why
+                        await stream.write(answer)
             else:
                 raise UnreadableMessage("it asked before it said welcome")
 
@@ -220,14 +223,18 @@ class Attachment:
         return self._answers[question.id]
 
     async def _work(self, cloud: aio.Channel, host: NodeHost, question: wire.Question) -> wire.Answer:
-        content = await self._content(cloud, question)
-        message = with_content(_metadata(question, self._node_id), content)
-        (reply,) = await asyncio.to_thread(host.deliver, [message])
+        """Let the app answer, and move what is large; if the stream breaks at that, the work is not done again."""
+        if self._worked is None or self._worked[0] != question.id:
+            message = with_content(_metadata(question, self._node_id), await self._content(cloud, question))
+            (reply,) = await asyncio.to_thread(host.deliver, [message])
+            if not isinstance(reply, Error):
+                await asyncio.to_thread(self._keep, host.state(self._node_id))
+            self._worked = (question.id, reply)
+        reply = self._worked[1]
         if isinstance(reply, Error):
             log.error("%s failed: %s", question.type, reply.reason)
             reason = str(reply.reason).strip() or f"error {reply.code}"
             return _failure(question, reason.splitlines()[-1], reply.code)
-        await asyncio.to_thread(self._keep, host.state(self._node_id))
         return await self._reply(cloud, question, reply)
 
     async def _content(self, cloud: aio.Channel, question: wire.Question) -> RecordDict:

@@ -123,7 +123,7 @@ class GrpcGrid(Grid):
     def close(self) -> None:
         """Stop listening and end every stream; parties will try to attach again."""
         if self._thread.is_alive():
-            self._wait(self._server.stop(grace=None))
+            self._wait(self._stop())
             self._service.close()
             self._stop_loop()
 
@@ -207,6 +207,13 @@ class GrpcGrid(Grid):
         self.port = listen(self._server, address, security)
         self.address = f"{address.rpartition(':')[0]}:{self.port}"
         await self._server.start()
+
+    async def _stop(self) -> None:
+        """Stop the server, and see every call to its end."""
+        await self._server.stop(grace=None)
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        if rest:
+            await asyncio.wait(rest, timeout=5.0)
 
     def _welcome(self, node_id: int) -> bytes:
         welcome = wire.Welcome(

@@ -159,13 +159,12 @@ class Service:
                 code, text = grpc.StatusCode.INVALID_ARGUMENT, str(error)
             except TimeoutError:
                 code, text = grpc.StatusCode.DEADLINE_EXCEEDED, "the blob moved too slowly"
-            except aio.AbortError:
+            except asyncio.CancelledError:
+                log.info("a call of %s broke off: its connection, or a frame over the limit", caller)
                 raise
             except Exception:
                 log.exception("a call of %s failed", caller)
                 code, text = grpc.StatusCode.INTERNAL, "the cloud failed; its log says how"
-            else:
-                raise AssertionError("unreachable")
             if code is not grpc.StatusCode.INTERNAL:
                 log.warning("refused %s: %s: %s", caller, code.name, text)
             await context.abort(code, text)
@@ -177,6 +176,7 @@ class Service:
         node_id = self._roster.node_id(peer.identity.urn)
         if node_id is None:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{peer.identity.urn} is not enrolled with this cloud")
+        await context.send_initial_metadata(())  # or a refusal could not overtake a frame that waits
         line = Line()
         self._questions.attach(node_id, line)
         log.info("%s attached as node %d", peer.identity.urn, node_id)
@@ -281,6 +281,7 @@ class Service:
         if digest not in question.lent:
             raise Refused(grpc.StatusCode.NOT_FOUND, "the question refers to no such blob")
         loop = asyncio.get_running_loop()
+        await context.send_initial_metadata(())
         async with self._transfers:
             start, size = loop.time(), 0
             chunks = self._storage.get(digest)
