@@ -46,8 +46,8 @@ def run_scenario(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. buyer.budget=20.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed; the same one gives the same outcome.")] = None,
-    grid: Annotated[str | None, typer.Option(help="Where the parties run: local or ray.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that share the work, for grid ray.")] = None,
+    grid: Annotated[str | None, typer.Option(help="Where the parties run: local, ray or grpc.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the work, for ray or grpc.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: its head node's host:port.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
     adversaries: Annotated[

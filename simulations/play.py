@@ -17,12 +17,14 @@ from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Privacy, Terms
 from protocol.vault import Vault
+from simulations.deployed.processes import ProcessesGrid
 from simulations.scenario import CloudSection, Scenario
 from simulations.seeding import secret
 from simulations.world import COIN, World
 from strategies.featurizer import Featurizer
 
 RUN_ID = 1
+OpenGrid = LocalGrid | RayGrid | ProcessesGrid
 
 
 def play(
@@ -31,7 +33,7 @@ def play(
     observe: Callable[[Envelope], None] = lambda envelope: None,
     on_step: Callable[[int], None] = lambda number: None,
     meddle: Callable[[Grid], Grid] = lambda grid: grid,
-    open_grid: Callable[[Sequence[ClientApp]], LocalGrid | RayGrid] = LocalGrid,
+    open_grid: Callable[[Sequence[ClientApp]], OpenGrid] = LocalGrid,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
@@ -70,10 +72,12 @@ def play(
     return records[0]
 
 
-def grid_opener(scenario: Scenario) -> Callable[[Sequence[ClientApp]], LocalGrid | RayGrid]:
-    """Return what makes the scenario's grid; the buyer stays in this process, as it writes files."""
+def grid_opener(scenario: Scenario, vault: Vault) -> Callable[[Sequence[ClientApp]], OpenGrid]:
+    """Return what makes the scenario's grid; the buyer has a process of its own or stays here, as it writes files."""
     if scenario.grid == "local":
         return LocalGrid
+    if scenario.grid == "grpc":
+        return partial(ProcessesGrid, vault=vault, workers=worker_count(scenario))
     return partial(RayGrid, workers=worker_count(scenario), address=scenario.address, here=(FIRST_NODE_ID,))
 
 

@@ -125,7 +125,7 @@ def _purchase(
     try:
         with closing(Ledger()) as ledger:
             cloud = make_cloud(scenario, featurizer, ledger, Vault(str(folder / "vault")))
-            record = play(world, cloud, open_grid=grid_opener(scenario))
+            record = play(world, cloud, open_grid=grid_opener(scenario, cloud.vault))
             return world, score(scenario, featurizer, world, record, ledger).outcome
     except PurchaseFailed as failed:
         raise RunFailed(str(failed)) from None
