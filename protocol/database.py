@@ -95,7 +95,8 @@ class Database:
     Parameters
     ----------
     url : str
-        Any database SQLAlchemy knows; ``sqlite://`` is in memory. SQLite is used in WAL mode with full
+        Any database SQLAlchemy knows, as ``sqlite:////var/parley/cloud.db`` or
+        ``postgresql://parley@host/parley``; ``sqlite://`` is in memory. SQLite is used in WAL mode with full
         synchronisation: what was committed survives a power cut. What is deleted there is overwritten.
     schema : Schema
         Its tables, which are made or brought up to date.
@@ -151,6 +152,8 @@ class Database:
 
 
 def _engine(url: URL) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     if url.database in (None, "", ":memory:"):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from durable import NOON, Crash, Outcome, Points, Town
+from postgresql import new_schema, server
 
 from protocol.exchange import GRACE
 
@@ -69,6 +70,17 @@ def test_death_at_every_point(memory_disk: Path, undisturbed: tuple[Outcome, int
         assert play_on(town)
         assert town.outcome() == expected, f"died at point {point}"
         shutil.rmtree(town.root)
+
+
+def test_death_with_the_books_on_postgresql(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
+    """At some of the points: those of the cloud are the same as on SQLite."""
+    expected, count = undisturbed
+    with server() as url:
+        for point in range(5, count, 15):
+            town = Town(memory_disk / f"postgresql-{point}", new_schema(url, f"town{point}"))
+            assert not play_on(town, point)
+            assert play_on(town)
+            assert town.outcome() == expected, f"died at point {point}"
 
 
 def test_death_again_and_again(

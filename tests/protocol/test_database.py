@@ -49,7 +49,7 @@ def old(path: Path) -> str:
 
 def shape(url: str) -> dict[str, list[tuple[str, str, bool]]]:
     """Tables with their columns."""
-    engine = create_engine(url)
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     try:
         inspector = inspect(engine)
         return {

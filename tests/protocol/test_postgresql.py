@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from books import do, fund
-from postgresql import server
+from postgresql import new_schema, server
 from sqlalchemy import create_engine, text
 from test_database import shape
 from test_journal import JournalContract
@@ -32,13 +32,7 @@ def running() -> Iterator[str]:
 
 @pytest.fixture
 def url(running: str) -> str:
-    """A schema of its own."""
-    name = f"test{next(_numbers)}"
-    engine = create_engine(running, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE SCHEMA {name}"))
-    engine.dispose()
-    return f"{running}&options=-csearch_path%3D{name}"
+    return new_schema(running, f"test{next(_numbers)}")
 
 
 @pytest.fixture
@@ -88,7 +82,7 @@ def test_the_purchase_is_the_one_on_sqlite(url: str) -> None:
 def test_a_ledger_of_the_first_version_gets_a_journal(url: str) -> None:
     Ledger(url).close()
     made = shape(url)
-    engine = create_engine(url)
+    engine = create_engine(url.replace("://", "+psycopg://"))
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE journal, blobs, purchases"))
         connection.execute(text("UPDATE ledger_version SET version = 1"))

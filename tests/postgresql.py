@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 
 def binaries() -> Path | None:
@@ -18,6 +19,15 @@ def binaries() -> Path | None:
     if found:
         return Path(found).parent
     return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+
+
+def new_schema(url: str, name: str) -> str:
+    """Make an empty schema and return the URL of a database that is in it."""
+    engine = create_engine(url.replace("://", "+psycopg://"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
+    engine.dispose()
+    return f"{url}&options=-csearch_path%3D{name}"
 
 
 @contextmanager
@@ -42,7 +52,7 @@ def server() -> Iterator[str]:
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
         run("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", options)
         try:
-            yield f"postgresql+psycopg://parley@/postgres?host={folder}"
+            yield f"postgresql://parley@/postgres?host={folder}"
         finally:
             run("pg_ctl", "stop", "-w", "-m", "immediate")
     finally:
