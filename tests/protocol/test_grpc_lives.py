@@ -292,6 +292,30 @@ class TestBlobs:
         assert [r.content["arrays"].to_numpy_ndarrays()[0][-1] for r in replies] == [599_998.0] * 3  # type: ignore[union-attr]
         assert list(wires.folder.iterdir()) == []
 
+    def test_a_link_that_breaks_under_a_blob_costs_no_second_work_and_leaves_no_piece(self, wires: Wires) -> None:
+        grid, app = wires.cloud([SELLER], pace=Pace(patience=5.0)), ClientApp()
+        calls, blob = [], SEALED * 20
+
+        @app.query("echo")
+        def deal(message: Message, context: Context) -> Message:
+            calls.append(message)
+            return Message(encode(delivery(blob)), reply_to=message)
+
+        link = Link(wires, grid.port)
+        wires.attach(link.address, SELLER, app)
+        assert grid.wait_attached([2], 20) == set()
+        (message_id,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
+        while not any(path.stat().st_size > 2_000_000 for path in wires.folder.iterdir()):
+            pass
+        link.cut()
+        link.whole = True
+        while not (replies := list(grid.pull_messages([message_id]))):
+            pass
+        assert len(decode(replies[0].content, Delivery).blob) == len(blob)
+        assert len(calls) == 1
+        while [path.name for path in wires.folder.iterdir()] != [sha256(blob).hexdigest()]:
+            pass
+
     def test_blobs_belong_to_open_questions(self, grid: GrpcGrid) -> None:
         blob = wire.BlobOfQuestion(question="none", blob=wire.Blob(sha256=bytes(32), length=3))
         frames = {PUT: wire.Upload(announced=blob), GET: blob}
