@@ -5,6 +5,7 @@ No container engine runs here, so the commands in the files run as plain process
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,10 @@ def test_the_image_copies_what_there_is() -> None:
     assert {"strategies", "protocol", "parties", "simulations", "pyproject.toml"} <= set(copied)
     for word in copied:
         assert (DEPLOY.parent / word).exists(), word
+    (installed,) = (arguments for name, arguments in dockerfile() if name == "RUN" and "pip install" in arguments)
+    extras = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (wanted,) = re.findall(r"'\.\[([a-z,]+)\]'", installed)
+    assert set(wanted.split(",")) <= set(extras)
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
