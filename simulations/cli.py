@@ -131,19 +131,23 @@ def calibrate(
 
 
 @app.command("bench")
-def bench(what: Annotated[str, typer.Argument(help="sealing, signatures or selection.")]) -> None:
+def bench(
+    what: Annotated[str, typer.Argument(help="`parley list` names them.")],
+    long: Annotated[bool, typer.Option("--long", help="The longer form: many minutes.")] = False,
+) -> None:
     """Measure one thing beside its bar, in one run; exits 1 when a bar is missed."""
-    from simulations.benchmarks import BENCHMARKS, measure
+    from simulations.benchmarks import BENCHMARKS, LONG, measure
 
     if what not in BENCHMARKS:
         raise typer.BadParameter(f"there is no benchmark {what}; choose from {', '.join(BENCHMARKS)}")
+    if long and what not in LONG:
+        raise typer.BadParameter(f"{what} has no longer form; {' and '.join(LONG)} have one")
     table = Table("what", "measured", "bar", "")
     missed = False
-    for result in measure(what):
-        bar = "" if result.below is None else f"<= {result.below:g} {result.unit}"
+    for result in measure(what, long):
         verdict = {None: "", True: "met", False: "missed"}[result.met]
         missed |= result.met is False
-        table.add_row(result.what, f"{result.value:.4g} {result.unit}", bar, verdict)
+        table.add_row(result.what, f"{result.value:,.4g} {result.unit}", result.bar, verdict)
     Console().print(table)
     if missed:
         raise typer.Exit(1)
