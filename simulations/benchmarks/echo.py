@@ -55,7 +55,8 @@ def flowers(nodes: int, workers: int, rounds: int) -> dict[str, Any]:
     """Play rounds by Flower's simulation engine, with as many of its own Ray actors."""
     from flwr.simulation import run_simulation  # noqa: PLC0415 nobody else needs it
 
-    server, played = ServerApp(), []
+    server = ServerApp()
+    played: list[float] = []
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:

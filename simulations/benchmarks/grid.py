@@ -64,7 +64,7 @@ def _play(engine: str, nodes: int) -> _Played:
     rounds = ROUNDS if engine == "ours" else 1
     command = [sys.executable, "-m", "simulations.benchmarks.echo", engine, *map(str, (nodes, WORKERS, rounds))]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "FLWR_TELEMETRY_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr.decode(errors="replace"))
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -37,7 +37,7 @@ def _measured(phones: int) -> list[Measurement]:
     command = [sys.executable, "-m", "simulations.benchmarks.purchase", str(phones), str(WORKERS)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     start = perf_counter()
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
     seconds = perf_counter() - start
     if done.returncode:
         raise RuntimeError(done.stderr.decode(errors="replace"))
