@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from parties.record import PurchaseRecord
 from parties.settlement import bond
 from protocol.flower import FIRST_NODE_ID
 from protocol.ledger import Ledger
+from simulations.delivered import delivered_picture, file_numbers
 from simulations.scenario import Scenario
 from simulations.world import Held, World
 from strategies.coverage import Squares
@@ -61,6 +63,8 @@ class PurchaseOutcome(BaseModel):
         To sellers; back to the buyer, commission included; to the cloud; what the buyer had.
     penalties : int
         Stakes and bonds that were lost.
+    kept_for_nothing : int
+        Pictures that came just as they were offered, and were refunded all the same.
     precision : float or None
         Share of the bought images that show a wanted class; None where nothing was bought or nobody
         knows what the pictures show.
@@ -91,6 +95,7 @@ class PurchaseOutcome(BaseModel):
     refunded_total: int
     commission: int
     penalties: int
+    kept_for_nothing: int
     budget: int
     precision: float | None
     candidate_precision: float | None
@@ -217,6 +222,7 @@ def _outcome(
         "refunded_total": sum(offer.payment + offer.commission for offer in refunded),
         "commission": sum(trade.offer.commission for trade in bought),
         "penalties": stakes + sum(bond(offer, bond_rate) for offer in upheld),
+        "kept_for_nothing": _kept_for_nothing(world, winners, traded),
         "budget": world.buyer.budget,
         "precision": _precision(bought),
         "candidate_precision": _precision([trade for trade in traded if trade.offer.candidate]),
@@ -228,6 +234,15 @@ def _outcome(
         },
     }
     return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
+
+
+def _kept_for_nothing(world: World, winners: Sequence[Offer], traded: Sequence[Trade]) -> int:
+    numbers = file_numbers(winners)
+    refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
+    delivered = (delivered_picture(world, numbers[trade.offer.bid_id]) for trade in refunded)
+    return sum(
+        got is not None and np.array_equal(got, trade.picture) for got, trade in zip(delivered, refunded, strict=True)
+    )
 
 
 def _precision(traded: list[Trade]) -> float | None:

@@ -135,5 +135,8 @@ def test_the_packaged_scenarios_show_what_they_say(tmp_path: Path, name: str) ->
     else:
         assert {dispute.fault for dispute in report.disputes} == {"seller"}
         assert report.outcome.paid_total == 0
+        assert f"keeps {report.outcome.delivered} images unpaid" in report.summary
         truth = f"In truth {report.outcome.delivered} pictures came just as they were offered"
-        assert truth in (tmp_path / "out" / "report.html").read_text()
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert truth in page
+        assert f"0 pictures for its money, {report.outcome.delivered} pictures for nothing" in page
