@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from parties.auction import Auctioneer, by_the_rules
 from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
 from protocol.arbitration_paper import arbitrate_paper
 from protocol.exchange import ask
@@ -57,6 +58,8 @@ class Cloud:
         Unix time.
     arbiter : callable
         How complaints are decided.
+    auctioneer : callable
+        How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
     """
 
     secret: bytes = field(repr=False)
@@ -68,6 +71,7 @@ class Cloud:
     patience: float = 3600.0
     clock: Callable[[], float] = time.time
     arbiter: Arbiter = sound
+    auctioneer: Auctioneer = by_the_rules
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
         """Return secret bytes for one purpose."""

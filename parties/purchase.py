@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from parties import settlement
+from parties.auction import Auction
 from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
 from parties.cloud import GRACE, Cloud
 from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
@@ -42,7 +43,7 @@ from protocol.messages.purchase import (
     VerificationCall,
 )
 from protocol.signing import verify
-from strategies.selection import Offers, select, tie_ranks
+from strategies.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
 
@@ -203,15 +204,17 @@ class Purchase:
         prices = np.array([offer.bid.bid.price for offer in offers], dtype=np.int64)
         keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
         budget = min(record.request.budget, self.cloud.ledger.balance(self._buyer_account))
-        selection = select(
-            Offers(*columns(offers, terms, record.targets.shape[1]), prices),
-            record.targets,
+        auction = Auction(
+            sellers=np.array([offer.seller for offer in offers], dtype=np.int64),
+            offers=Offers(*columns(offers, terms, record.targets.shape[1]), prices),
+            targets=record.targets,
             quality=record.request.quality,
             budget=budget * 1_000_000 // (1_000_000 + terms.commission),
             radius=terms.radius,
             reach=terms.reach,
             ranks=tie_ranks(self._tie_seed(self._id), keys),
         )
+        selection = self.cloud.auctioneer(auction)
         for index in selection.candidates:
             offers[index].candidate = True
         for index, payment in zip(selection.winners, selection.payments, strict=True):

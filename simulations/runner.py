@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from protocol.grids import Envelope
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.vault import Vault
-from simulations.collusion import KeySubstitution, link, linked, substituted
+from simulations.collusion import Favouring, KeySubstitution, favoured, friends, link, linked, substituted
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
@@ -110,6 +111,7 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
         substitution = KeySubstitution(secret(scenario.seed, "substitution"))
+        favouring = Favouring(friends(scenario, world))
         meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
@@ -121,6 +123,8 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
 
             try:
                 cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
+                if "cloud-sellers" in scenario.collusion:
+                    cloud = replace(cloud, auctioneer=favouring)
                 record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle)
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
@@ -136,6 +140,8 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
             ]
         if "cloud-buyer" in scenario.collusion:
             learned = [*learned, linked(link(cloud_view, buyer_view))]
+        if "cloud-sellers" in scenario.collusion:
+            learned = [*learned, *favoured(favouring, scored)]
         report = report.model_copy(update={"learned": learned})
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)

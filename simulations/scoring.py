@@ -20,7 +20,7 @@ from simulations.delivered import delivered_picture, file_numbers
 from simulations.scenario import Scenario
 from simulations.world import Held, World
 from strategies.coverage import Squares
-from strategies.featurizer import Featurizer
+from strategies.featurizer import Calibration, Featurizer
 from strategies.matching import matching_degree
 
 
@@ -189,6 +189,20 @@ def score(
     return ScoredPurchase(scenario, featurizer, world, record, ledger, targets, traded, outcome)
 
 
+def quality_scores(
+    features: Sequence[NDArray[np.int64]], targets: NDArray[np.int64], calibration: Calibration
+) -> QualityScores:
+    """Score images by their true points in the feature plane."""
+    points = np.array(features, dtype=np.int64).reshape(-1, 2)
+    degrees = matching_degree(points, targets, calibration.radius)
+    square = (2 * calibration.reach) ** 2
+    return QualityScores(
+        quantity=len(points),
+        matching_degree=round(float(degrees.mean()), 9) if len(points) else None,
+        diversity=Squares(points, calibration.reach).union_area() / square if len(points) else 0.0,
+    )
+
+
 def _outcome(
     scenario: Scenario,
     featurizer: Featurizer,
@@ -201,9 +215,6 @@ def _outcome(
     winners = record.winners
     bought = [trade for trade in traded if trade.offer.paid]
     refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)]
-    features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
-    square = (2 * featurizer.calibration.reach) ** 2
-    degrees = matching_degree(features, targets, featurizer.calibration.radius)
     stakes = sum(offer.bid.bid.stake for offer in winners if offer.forfeited)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
@@ -227,11 +238,7 @@ def _outcome(
         "precision": _precision(bought),
         "candidate_precision": _precision([trade for trade in traded if trade.offer.candidate]),
         "recall": _recall(world, traded),
-        "quality": {
-            "quantity": len(bought),
-            "matching_degree": round(float(degrees.mean()), 9) if bought else None,
-            "diversity": Squares(features, featurizer.calibration.reach).union_area() / square if bought else 0.0,
-        },
+        "quality": quality_scores([trade.feature for trade in bought], targets, featurizer.calibration).model_dump(),
     }
     return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
 
