@@ -13,7 +13,7 @@ from protocol.arbitration_paper import arbitrate_paper
 from protocol.exchange import ask
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
-from protocol.signing import derive
+from protocol.signing import SigningKey, derive
 from protocol.vault import Vault
 from strategies.featurizer import Featurizer
 
@@ -76,6 +76,11 @@ class Cloud:
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
         """Return secret bytes for one purpose."""
         return derive(self.secret, *labels, length=length)
+
+    @property
+    def identity(self) -> SigningKey:
+        """The key under which it passes on orders."""
+        return SigningKey.derive(self.secret, "identity")
 
     def roll_call(self, grid: Grid) -> dict[str, list[int]]:
         """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""

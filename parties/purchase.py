@@ -27,12 +27,12 @@ from protocol.messages.purchase import (
     Bids,
     CallForBids,
     Delivery,
-    DeliveryOrder,
     Invitation,
     Invoice,
     InvoiceItem,
     Parcel,
     ParcelItem,
+    Refusal,
     SelectionNotice,
     SelectionResult,
     SignedConfirmation,
@@ -42,6 +42,7 @@ from protocol.messages.purchase import (
     StatementLine,
     VerificationCall,
 )
+from protocol.refusal import convicts, pass_on
 from protocol.signing import verify
 from strategies.selection import Offers, tie_ranks
 
@@ -138,7 +139,11 @@ class Purchase:
         return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
 
     def _ask(
-        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[M], deadline: float | None = None
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[M] | tuple[type[M], ...],
+        deadline: float | None = None,
     ) -> dict[int, M]:
         """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
         clock = self.cloud.clock
@@ -165,6 +170,7 @@ class Purchase:
         self.record.request = request
         self.record.call = CallForBids(
             request_id=request_id,
+            cloud=self.cloud.identity.public,
             buyer=request.identity,
             terms=self.cloud.terms,
             samples=request.samples,
@@ -288,21 +294,29 @@ class Purchase:
                 break
             for offer in batch.values():
                 offer.asked = True
-            questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
-            answers = self._ask("deliver", questions, Delivery, deadline)
+            cloud = self.cloud.identity
+            questions = {seller: pass_on(offer.placed, cloud) for seller, offer in batch.items()}
+            answers: dict[int, Delivery | Refusal] = self._ask("deliver", questions, (Delivery, Refusal), deadline)
             self.on_step(9)
-            for seller, delivery in answers.items():
+            for seller, answer in answers.items():
                 offer = batch[seller]
-                refusal = delivery_refusal(delivery, offer)
-                if refusal is not None:
-                    self._note("deliver", {seller: refusal})
-                    continue
-                offer.blob = self.cloud.vault.put([delivery.blob], MAX_BLOB).digest
-                offer.receipt = delivery.receipt
-                delivered, total = delivered + 1, total + len(delivery.blob)
+                problem = self._hear(offer, answer) if isinstance(answer, Refusal) else delivery_refusal(answer, offer)
+                if problem is not None:
+                    self._note("deliver", {seller: problem})
+                elif isinstance(answer, Delivery):
+                    offer.blob = self.cloud.vault.put([answer.blob], MAX_BLOB).digest
+                    offer.receipt = answer.receipt
+                    delivered, total = delivered + 1, total + len(answer.blob)
             wave = next_size(wave, delivered, total)
         for parcel in parcels(self._parcel_items()):
             self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+
+    def _hear(self, offer: Offer, refusal: Refusal) -> str:
+        """Say what a seller's refusal to deliver comes to; one with proof keeps its stake."""
+        if digest(refusal.bid) != offer.bid_id or not convicts(refusal, self.cloud.identity.public):
+            return "the seller refused, and what it shows proves nothing"
+        offer.refusal = refusal
+        return "the order that reached the seller is not signed by the buyer, and is by the cloud"
 
     def _parcel_items(self) -> Iterator[ParcelItem]:
         """Read what was delivered from the vault, an image at a time."""

@@ -110,8 +110,11 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
-        substitution = KeySubstitution(secret(scenario.seed, "substitution"))
+        cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
+        substitution = KeySubstitution(secret(scenario.seed, "substitution"), cloud.identity)
         favouring = Favouring(friends(scenario, world))
+        if "cloud-sellers" in scenario.collusion:
+            cloud = replace(cloud, auctioneer=favouring)
         meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
@@ -122,9 +125,6 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
                 buyer_view.observe(envelope)
 
             try:
-                cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
-                if "cloud-sellers" in scenario.collusion:
-                    cloud = replace(cloud, auctioneer=favouring)
                 record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle)
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None

@@ -22,6 +22,7 @@ from simulations.world import Held, World
 from strategies.coverage import Squares
 from strategies.featurizer import Calibration, Featurizer
 from strategies.matching import matching_degree
+from strategies.signatures import LATTICE
 
 
 class QualityScores(BaseModel):
@@ -196,10 +197,11 @@ def quality_scores(
     points = np.array(features, dtype=np.int64).reshape(-1, 2)
     degrees = matching_degree(points, targets, calibration.radius)
     square = (2 * calibration.reach) ** 2
+    inside = points.clip(0, LATTICE - 1)  # only a vector that was bought in the basic mode may have its point outside
     return QualityScores(
         quantity=len(points),
         matching_degree=round(float(degrees.mean()), 9) if len(points) else None,
-        diversity=Squares(points, calibration.reach).union_area() / square if len(points) else 0.0,
+        diversity=Squares(inside, calibration.reach).union_area() / square if len(points) else 0.0,
     )
 
 

@@ -13,7 +13,7 @@ from parties.adversaries.copies import Copies
 from parties.album import Pixels, readable
 from parties.seller import Seller
 from protocol.messages.base import MAX_ITEMS, Image, ProtocolMessage
-from protocol.messages.purchase import Bids, CallForBids, Delivery, DeliveryOrder, Feature, Privacy
+from protocol.messages.purchase import Bids, CallForBids, Delivery, DeliveryOrder, Feature, Privacy, Refusal
 from strategies.feature_collision import collide
 from strategies.signatures import LATTICE, on_lattice
 
@@ -89,7 +89,7 @@ class FeatureCollision(Seller):
         self.memory.keep("collisions", Pictures(images=tuple(self.album)))
         return super().bid(call)
 
-    def deliver(self, asked: DeliveryOrder) -> Delivery:
+    def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
         """Deliver what it bid, whatever the pictures were once."""
         self.album = self.memory.recall("collisions", Pictures).images
         return super().deliver(asked)

@@ -7,9 +7,9 @@ from flwr.clientapp.typing import ClientAppCallable
 from parties.adversaries.adversary import adversary
 from parties.album import Pixels
 from parties.seller import Seller
-from protocol.canonical import digest
+from protocol.canonical import canonical, digest
 from protocol.codec import RECORDS
-from protocol.messages.purchase import Order
+from protocol.messages.purchase import DeliveryOrder, Order, Refusal, SignedOrder
 from protocol.sealing import Opening
 
 _SILENT = 900
@@ -41,6 +41,23 @@ class JunkCiphertext(Seller):
     def seal(self, opening: Opening, order: Order) -> bytes:
         """Return noise as long as the sealed picture."""
         return self.generator("junk", digest(order)).bytes(len(super().seal(opening, order)))
+
+
+@adversary(
+    "false-refusal",
+    knowledge="nothing beyond its role",
+    profit="none; it goes back on its bids at no cost, where a refusal is believed",
+)
+class FalseRefusal(Seller):
+    """Bids, wins, and refuses: it says that the order is not the buyer's, and shows one that it made up."""
+
+    def deliver(self, asked: DeliveryOrder) -> Refusal:
+        """Sign the order itself, and present that as what the cloud sent."""
+        order = asked.order.order
+        bids = (open_bid.bid for open_bid in self._recall(order.request_id).bids)
+        bid = next(bid for bid in bids if digest(bid) == order.bid)
+        forged = SignedOrder(order=order, signature=self.identity.sign("order", canonical(order)))
+        return Refusal(bid=bid, asked=asked.model_copy(update={"order": forged}))
 
 
 @adversary(

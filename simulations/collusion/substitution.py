@@ -27,6 +27,7 @@ from protocol.messages.purchase import (
     SignedReceipt,
     Statement,
 )
+from protocol.refusal import pass_on
 from protocol.sealing import SealBroken, new_delivery_key, open_sealed, seal
 from protocol.signing import SigningKey, derive
 from simulations.report.model import Learned
@@ -51,12 +52,15 @@ class KeySubstitution(ObservedGrid):
     3. it opens each delivery, seals it again to the buyer's key, and signs for it as its seller.
 
     Commitments, features and prices are passed on as they are, so that every check of every party passes: nothing but
-    certificates, which tie keys to parties, gives it away.
+    certificates, which tie keys to parties, gives it away. Begun after the bids, it is refused, and hands each seller
+    the proof (`convicts`).
 
     Parameters
     ----------
     secret : bytes
         32 bytes; the keys derive from it.
+    identity : SigningKey
+        The cloud's own key, under which it passes on orders.
     late : bool
         Begin with the orders, when sellers already know the buyer's key.
 
@@ -66,8 +70,10 @@ class KeySubstitution(ObservedGrid):
         Pictures that the cloud has opened.
     """
 
-    def __init__(self, secret: bytes, *, late: bool = False) -> None:
+    def __init__(self, secret: bytes, identity: SigningKey, *, late: bool = False) -> None:
         self._secret = secret
+        self._identity = identity
+        self._buyer = b""
         self._late = late
         self._key = SigningKey.derive(derive(secret, "buyer"), "buyer")
         self._bids: dict[bytes, _Substituted] = {}
@@ -111,13 +117,14 @@ class KeySubstitution(ObservedGrid):
         return with_content(message.metadata, encode(changes[kind](message)))
 
     def _call(self, call: CallForBids) -> CallForBids:
+        self._buyer = call.buyer
         return call.model_copy(update={"buyer": self._key.public})
 
     def _bid(self, bids: Bids) -> Bids:
         taken_over = []
         for signed in bids.bids:
             key = SigningKey.derive(derive(self._secret, "pseudonym", signed.bid.pseudonym), "bid")
-            bid = signed.bid.model_copy(update={"pseudonym": key.public})
+            bid = signed.bid.model_copy(update={"pseudonym": key.public, "buyer": self._buyer})
             own = SignedBid(bid=bid, signature=key.sign("bid", canonical(bid)))
             self._bids[digest(own)] = _Substituted(signed, key)
             taken_over.append(own)
@@ -132,7 +139,7 @@ class KeySubstitution(ObservedGrid):
         delivery_key = new_delivery_key(buyers.suite)
         own = buyers.model_copy(update={"bid": self._original(buyers.bid), "delivery_key": delivery_key.public})
         self._orders[digest(own)] = buyers, delivery_key.private
-        return DeliveryOrder(order=SignedOrder(order=own, signature=self._key.sign("order", canonical(own))))
+        return pass_on(SignedOrder(order=own, signature=self._key.sign("order", canonical(own))), self._identity)
 
     def _deliver(self, delivery: Delivery) -> Delivery:
         own = delivery.receipt.receipt.order
