@@ -17,12 +17,13 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
+from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
 from simulations.collusion import Favouring, KeySubstitution, favoured, friends, link, linked, substituted
-from simulations.errors import BadInput, BadScenario, ExpectationFailed, OutputExists, RunFailed
+from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
-from simulations.play import make_cloud, party_names, play
+from simulations.play import grid_opener, make_cloud, party_names, play, worker_count
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.model import CheatAccount
@@ -125,7 +126,14 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
                 buyer_view.observe(envelope)
 
             try:
-                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle)
+                record = play(
+                    world,
+                    cloud,
+                    observe,
+                    lambda number: clock.step(number, STEPS[number - 1]),
+                    meddle,
+                    grid_opener(scenario),
+                )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
@@ -176,6 +184,19 @@ class _Stopwatch:
         for (name, start), end in zip(self._begun, ends, strict=True):
             seconds[name] = seconds.get(name, 0.0) + end - start
         return seconds | {"total": now - self._begun[0][1]}
+
+
+@contextmanager
+def _cluster(scenario: Scenario) -> Iterator[None]:
+    """Have Ray up for the whole run, where it is wanted."""
+    if scenario.grid != "ray":
+        yield
+        return
+    try:
+        with connect(worker_count(scenario), scenario.address):
+            yield
+    except RayUnavailable as unavailable:
+        raise GridUnavailable(str(unavailable)) from None
 
 
 @contextmanager
