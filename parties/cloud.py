@@ -30,7 +30,10 @@ ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 """The rules of arbitration by their names in the terms."""
 
 GRACE = 5.0
-"""Seconds after a deadline in which the cloud still takes in what was there before it."""
+"""Seconds after a deadline in which the cloud still takes in what was there before it.
+
+Nobody is asked to deliver who would have less than that until its deadline.
+"""
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ class Purchase:
             batch = next_wave(pending, wave)
             pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
             deadline = min(offer.placed.order.deliver_by for offer in batch.values())
-            if self.cloud.clock() > deadline:
+            if self.cloud.clock() + GRACE > deadline:
                 break
             for offer in batch.values():
                 offer.asked = True

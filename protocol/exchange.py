@@ -42,7 +42,7 @@ def ask(
     answer : type, or tuple of types
         The message each answer has to be, or one of several.
     timeout : float, optional
-        Seconds to wait; those silent by then are failures.
+        Seconds to wait, which is also each question's time to live; those silent by then are failures.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def ask(
     """
     encoded = {id(question): encode(question) for question in questions.values()}
     messages = [
-        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=step)
+        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=step, ttl=timeout)
         for node_id, question in sorted(questions.items())
     ]
     expected = answer if isinstance(answer, tuple) else (answer,)

@@ -1,6 +1,9 @@
 """Sellers that bid well and deliver badly."""
 
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Ge, Le
 from flwr.app import Context, Error, Message
 from flwr.clientapp.typing import ClientAppCallable
 
@@ -11,6 +14,8 @@ from protocol.canonical import canonical, digest
 from protocol.codec import RECORDS
 from protocol.messages.purchase import DeliveryOrder, Order, Refusal, SignedOrder
 from protocol.sealing import Opening
+
+Seconds = Annotated[float, Ge(0), Le(10**9)]
 
 _SILENT = 900
 """Code of the error with which a cheat declines to answer."""
@@ -79,14 +84,22 @@ def dropping_out(message: Message, context: Context, call_next: ClientAppCallabl
     knowledge="nothing beyond its role",
     profit="none; the buyer goes without its pictures although it did seal them",
 )
-def straggler(message: Message, context: Context, call_next: ClientAppCallable, *, step: str = "deliver") -> Message:
-    """Does its work, and answers one step when the cloud has stopped waiting.
+def straggler(
+    message: Message,
+    context: Context,
+    call_next: ClientAppCallable,
+    *,
+    step: str = "deliver",
+    seconds: Seconds = 86_400,
+) -> Message:
+    """Does its work, and answers one step so many seconds later.
 
-    It says that it is late instead of being so: parties that take turns in one process would make each
-    other wait.
+    Nobody sleeps: its answer bears the later time, which is what parties in one process are judged by.
     """
     reply = call_next(message, context)
-    return _silence(message, "too late") if message.metadata.message_type == f"query.{step}" else reply
+    if message.metadata.message_type == f"query.{step}":
+        reply.metadata.created_at += seconds
+    return reply
 
 
 @adversary(
