@@ -94,7 +94,7 @@ def straggler(
 ) -> Message:
     """Does its work, and answers one step so many seconds later.
 
-    Nobody sleeps: its answer bears the later time, which is what parties in one process are judged by.
+    Nobody sleeps: its answer bears the later time, and the host goes by that (`NodeHost`).
     """
     reply = call_next(message, context)
     if message.metadata.message_type == f"query.{step}":
