@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
-from simulations.collusion import KeySubstitution, link, linked, substituted
+from simulations.collusion import Favouring, KeySubstitution, favoured, friends, link, linked, substituted
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
@@ -110,7 +111,11 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
-        substitution = KeySubstitution(secret(scenario.seed, "substitution"))
+        cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
+        substitution = KeySubstitution(secret(scenario.seed, "substitution"), cloud.identity)
+        favouring = Favouring(friends(scenario, world))
+        if "cloud-sellers" in scenario.collusion:
+            cloud = replace(cloud, auctioneer=favouring)
         meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
@@ -121,7 +126,6 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
                 buyer_view.observe(envelope)
 
             try:
-                cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
                 record = play(
                     world,
                     cloud,
@@ -144,6 +148,8 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
             ]
         if "cloud-buyer" in scenario.collusion:
             learned = [*learned, linked(link(cloud_view, buyer_view))]
+        if "cloud-sellers" in scenario.collusion:
+            learned = [*learned, *favoured(favouring, scored)]
         report = report.model_copy(update={"learned": learned})
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)

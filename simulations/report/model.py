@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from simulations.scoring import PurchaseOutcome
 from simulations.traffic import Flow
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the schema that a reader could notice."""
 
 

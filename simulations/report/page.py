@@ -23,7 +23,7 @@ from simulations.report.money import (
     top_sellers,
     undelivered,
 )
-from simulations.report.pictures import bought_sheet, inverted_sheet, kept_for_nothing, refused_sheet, wanted_sheet
+from simulations.report.pictures import bought_sheet, inverted_sheet, refused_sheet, wanted_sheet
 from simulations.report.plots import Plot, close_up, feature_plane, payments
 from simulations.report.sequence import sequence
 from simulations.scoring import ScoredPurchase, Trade, located
@@ -82,7 +82,6 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         disputes=_dispute_groups(report),
         learned=_by_observer(report.learned),
         inverted=inverted_sheet(scored),
-        kept_for_nothing=kept_for_nothing(world, record.winners, traded),
         rows=ROWS,
     )
     path.write_text(page, encoding="utf-8")
