@@ -1,16 +1,16 @@
 """Runs a reproduction and writes its folder."""
 
-import shutil
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from protocol.ray_cluster import RayUnavailable
 from protocol.workshop import LocalWorkshop, RayWorkshop, Workshop
-from simulations.errors import BadInput, OutputExists
+from simulations.errors import GridUnavailable, OutputExists
 from simulations.report.reproduction import ReproductionReport
 from simulations.report.reproduction_page import write_reproduction
 from simulations.reproductions import Progress
+from simulations.runner import whole_or_nothing
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
 
     Raises
     ------
-    BadInput
+    GridUnavailable
         When there is no Ray, or no cluster at the address.
     OutputExists
         When the folder is there.
@@ -44,17 +44,13 @@ def run(
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
     progress("starting", 0, 1)
-    try:
-        workshop: Workshop = LocalWorkshop() if workers == 1 and address is None else RayWorkshop(workers, address)
-    except RayUnavailable as error:
-        raise BadInput(str(error)) from None
-    with workshop:
-        report: ReproductionReport = import_module(f"simulations.reproductions.{name}").reproduce(
-            seeds, workshop, progress
-        )
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_reproduction(partial, report)
-    partial.rename(out)
+    with whole_or_nothing(out) as folder:
+        try:
+            workshop: Workshop = LocalWorkshop() if workers == 1 and address is None else RayWorkshop(workers, address)
+        except RayUnavailable as error:
+            raise GridUnavailable(str(error)) from None
+        with workshop:
+            module = import_module(f"simulations.reproductions.{name}")
+            report: ReproductionReport = module.reproduce(seeds, workshop, progress)
+        write_reproduction(folder, report)
     return report

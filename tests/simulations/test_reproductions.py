@@ -12,7 +12,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from simulations.cli import app
-from simulations.errors import BadInput, OutputExists, RunFailed
+from simulations.errors import GridUnavailable, OutputExists, RunFailed
 from simulations.report.reproduction import Interval, ReproductionReport, judge
 from simulations.reproductions import crowdbuy
 from simulations.reproductions.crowdbuy import QUALITIES, SYSTEMS, buy, category_shares, market
@@ -112,7 +112,7 @@ def test_a_cnn_that_fails_is_told(tiny: None, monkeypatch: pytest.MonkeyPatch, t
 
 def test_no_cluster_is_one_sentence(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    with pytest.raises(BadInput, match="no Ray cluster at"):
+    with pytest.raises(GridUnavailable, match="no Ray cluster at"):
         run("crowdbuy", [1, 2], 2, "127.0.0.1:9", tmp_path / "out", lambda what, done, total: None)
 
 
