@@ -21,6 +21,9 @@ from strategies.coverage import Squares
 from strategies.featurizer import Featurizer
 from strategies.matching import matching_degree
 
+APART = ("grid", "workers", "address", "description", "expect")
+"""Keys of a scenario that its outcome does not depend on; ``buyer.train`` is another."""
+
 
 class QualityScores(BaseModel):
     """The three qualities of the images that were bought (section IV.B), by their true features.
@@ -260,6 +263,6 @@ def _digest(scenario: Scenario, record: PurchaseRecord, ledger: Ledger, fields: 
         ]
         for offer in record.offers
     ]
-    world = scenario.model_dump(mode="json", exclude={"grid", "workers", "address", "description", "expect"})
+    world = scenario.model_dump(mode="json", exclude=dict.fromkeys(APART, True) | {"buyer": {"train"}})
     content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
