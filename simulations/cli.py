@@ -154,7 +154,10 @@ def reproduce(
     name: Annotated[str, typer.Argument(help="A paper's experiments; `parley list` names them.")],
     seeds: Annotated[int, typer.Option(min=2, help="How many worlds; more make the intervals narrower.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The first world; the others follow.")] = 1,
-    workers: Annotated[int, typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here.")] = 2,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here; default: one per processor."),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
 ) -> None:
@@ -169,7 +172,7 @@ def reproduce(
 
     folder = out or default_folder(f"reproduce-{name}", seed)
     with _counting() as count:
-        report = run(name, range(seed, seed + seeds), workers, address, folder, count)
+        report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
     console = Console()
     for part in reproduction_tables(report):
         console.print(part)

@@ -255,11 +255,12 @@ def paper_and_ours(rows: Sequence[Row], columns: Sequence[str]) -> Plot:
                 color=colour, marker=shape, linestyle="none", capsize=2, elinewidth=1, label=column,
             )  # fmt: skip
             told = [(row.cells[column].paper or np.nan, y) for row, y in zip(rows, lines, strict=True)]
-            axes.plot(
-                *(np.array(told) * (100, 1)).T,
-                color=colour, marker=shape, linestyle="none", markerfacecolor="white", markersize=9,
-                label=f"{column}, the paper",
-            )  # fmt: skip
+            if np.isfinite(told).all(axis=1).any():
+                axes.plot(
+                    *(np.array(told) * (100, 1)).T,
+                    color=colour, marker=shape, linestyle="none", markerfacecolor="white", markersize=9,
+                    label=f"{column}, the paper",
+                )  # fmt: skip
         axes.set_yticks(heights, ["\n".join((", ".join(row.what[:-2]), ", ".join(row.what[-2:]))) for row in rows])
         axes.set(xlabel="%", xlim=(axes.get_xlim()[0], 101))
         axes.invert_yaxis()
