@@ -183,9 +183,10 @@ class Purchase:
         answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at)
         self.on_step(4)
         seen: set[bytes] = set()
+        balances = self.cloud.ledger.balances()
         for seller, bids in answers.items():
             record.unreadable += bids.unreadable
-            funds = self.cloud.ledger.balance(account("seller", seller))
+            funds = balances[account("seller", seller)]
             for index, bid in enumerate(bids.bids):
                 refusal = bid_refusal(bid, call, funds, seen, record.targets.shape[1])
                 if refusal is not None:
@@ -365,15 +366,17 @@ class Purchase:
             amount = offer.payment if offer.paid else 0
             statements[offer.seller].append(line(offer, amount))
         bought = [line(offer, -(offer.payment + offer.commission) if offer.paid else 0) for offer in record.winners]
-        messages = {seller: self._statement("seller", seller, lines) for seller, lines in statements.items()}
-        messages[record.buyer] = self._statement("buyer", record.buyer, bought)
+        balances = cloud.ledger.balances()
+        messages = {
+            seller: self._statement(lines, balances[account("seller", seller)]) for seller, lines in statements.items()
+        }
+        messages[record.buyer] = self._statement(bought, balances[self._buyer_account])
         self._note("settle", ask(self.grid, "settle", messages, Acknowledgement).failures)
         for offer in dealt:
             if offer.blob is not None:
                 cloud.vault.delete(offer.blob)
 
-    def _statement(self, role: str, node_id: int, lines: Sequence[StatementLine]) -> Statement:
-        balance = self.cloud.ledger.balance(account(role, node_id))
+    def _statement(self, lines: Sequence[StatementLine], balance: int) -> Statement:
         return Statement(request_id=self._id, lines=tuple(lines), balance=balance)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +103,10 @@ class PurchaseOutcome(BaseModel):
     digest: str
 
 
+LOCATED = 2_000
+"""Offers, spread evenly over all of them, whose pictures are looked at again to know the truth; winners always are."""
+
+
 @dataclass(frozen=True)
 class Trade:
     """An offer beside the truth about it.
@@ -114,8 +119,8 @@ class Trade:
         The seller.
     image : int
         Position of the picture in its album.
-    feature : (2,) int64
-        The picture's true point in the feature plane.
+    feature : (2,) int64 or None
+        The picture's true point in the feature plane; None where nobody has looked (see `LOCATED`).
     wanted : bool or None
         Whether it shows a wanted class; None where nobody knows.
     """
@@ -123,7 +128,7 @@ class Trade:
     offer: Offer
     held: Held
     image: int
-    feature: NDArray[np.int64]
+    feature: NDArray[np.int64] | None
     wanted: bool | None
 
     @property
@@ -138,18 +143,28 @@ def trades(world: World, record: PurchaseRecord, featurizer: Featurizer) -> list
         return []
     request_id = record.call.request_id
     positions: dict[int, dict[bytes, int]] = {}
-    located = []
+    offered = []
     for offer in record.offers:
         held = world.sellers[offer.seller - FIRST_NODE_ID - 1]
         if offer.seller not in positions:
             keys = (held.party.pseudonym(request_id, image) for image in range(len(held.party.album)))
             positions[offer.seller] = {key.public: image for image, key in enumerate(keys)}
-        located.append((offer, held, positions[offer.seller][offer.bid.bid.pseudonym]))
-    features = featurizer.features(held.party.album[image] for _, held, image in located)
+        offered.append((offer, held, positions[offer.seller][offer.bid.bid.pseudonym]))
+    shown = set(np.linspace(0, len(offered) - 1, min(len(offered), LOCATED)).astype(int).tolist())
+    shown |= {index for index, (offer, _, _) in enumerate(offered) if offer.won}
+    features = featurizer.features(
+        held.party.album[image] for _, held, image in (offered[index] for index in sorted(shown))
+    )
+    points = dict(zip(sorted(shown), features, strict=True))
     return [
-        Trade(offer, held, image, feature, is_wanted(world, held, image))
-        for (offer, held, image), feature in zip(located, features, strict=True)
+        Trade(offer, held, image, points.get(index), is_wanted(world, held, image))
+        for index, (offer, held, image) in enumerate(offered)
     ]
+
+
+def located(traded: Iterable[Trade]) -> list[Trade]:
+    """Return the trades whose true points are known."""
+    return [trade for trade in traded if trade.feature is not None]
 
 
 def is_wanted(world: World, held: Held, image: int) -> bool | None:
