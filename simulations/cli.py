@@ -153,6 +153,36 @@ def bench(
         raise typer.Exit(1)
 
 
+@app.command("reproduce")
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A paper's experiments; `parley list` names them.")],
+    seeds: Annotated[int, typer.Option(min=2, help="How many worlds; more make the intervals narrower.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The first world; the others follow.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here; default: one per processor."),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
+) -> None:
+    """Repeat a paper's experiment at a small scale: its numbers beside ours, and which of its claims hold."""
+    from simulations.reproductions import REPRODUCTIONS
+
+    if name not in REPRODUCTIONS:
+        raise typer.BadParameter(f"there is no reproduction {name}; choose from {', '.join(REPRODUCTIONS)}")
+    from simulations.report.reproduction_page import reproduction_tables
+    from simulations.reproductions.runner import run
+    from simulations.runner import default_folder
+
+    folder = out or default_folder(f"reproduce-{name}", seed)
+    with _counting() as count:
+        report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
+    console = Console()
+    for part in reproduction_tables(report):
+        console.print(part)
+    console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
+
+
 @contextmanager
 def _counting() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*_COLUMNS, console=screen, transient=True) as progress:

@@ -35,6 +35,7 @@ from simulations.seeding import secret
 from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
+from simulations.worth import with_worth
 
 Progress = Callable[[int, str], None]
 """Told the number (0: building the world, 13: writing the report) and the name of each step as it begins."""
@@ -69,7 +70,7 @@ def run(
         raise BadScenario(mistake)
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
-    with _whole_or_nothing(out) as partial, _one_thread():
+    with whole_or_nothing(out) as partial, _cluster(scenario), _one_thread():
         if scenario.sweep is None:
             report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
         else:
@@ -80,7 +81,7 @@ def run(
 
 
 @contextmanager
-def _whole_or_nothing(out: Path) -> Iterator[Path]:
+def whole_or_nothing(out: Path) -> Iterator[Path]:
     """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -151,6 +152,9 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
         if "cloud-sellers" in scenario.collusion:
             learned = [*learned, *favoured(favouring, scored)]
         report = report.model_copy(update={"learned": learned})
+        if scenario.buyer.train:
+            clock.step(len(STEPS) + 1, "training on what was bought")
+            report = with_worth(report, scored)
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)

@@ -47,6 +47,7 @@ class BuyerSection(Section):
     budget: Coins = Field(60.0, description="coins to spend, commission included")
     quality: Quality = Field(Quality.DIVERSITY, description="what to have most of: quantity, matching or diversity")
     checked: Share = Field(1.0, description="share of the bought images whose features are computed again to verify")
+    train: bool = Field(False, description="train a CNN on the bought pictures and report how good it is")
     samples: Samples = Samples()
 
 

@@ -12,7 +12,7 @@ from simulations.report.compile import coins
 from simulations.report.model import Learned
 from simulations.report.words import count
 from simulations.scenario import Scenario
-from simulations.scoring import ScoredPurchase, quality_scores
+from simulations.scoring import ScoredPurchase, quality_scores, true_points
 from simulations.seeding import generator
 from simulations.world import World
 from strategies.selection import Selection
@@ -109,7 +109,8 @@ def _earned(favouring: Favouring, selection: Selection) -> str:
 
 def _bought(scored: ScoredPurchase, selection: Selection) -> str:
     trades = [scored.trades[index] for index in selection.winners]
-    quality = quality_scores([trade.feature for trade in trades], scored.targets, scored.featurizer.calibration)
+    points = true_points(trades, scored.featurizer)
+    quality = quality_scores(points, scored.targets, scored.featurizer.calibration)
     degree = "" if quality.matching_degree is None else f", at a mean matching degree of {quality.matching_degree:.2f}"
     return (
         f"{count(len(trades), 'picture')} for {coins(int(selection.payments.sum()))} coins, which cover "
