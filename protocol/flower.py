@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flwr.app import DEFAULT_TTL, Message, Metadata, RecordDict
+from flwr.app import DEFAULT_TTL, Error, Message, Metadata, RecordDict
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -52,6 +52,12 @@ def new_message(
 def with_content(metadata: Metadata, content: RecordDict) -> Message:
     """Build a message of ready-made metadata, as Flower's own grids do."""
     message: Message = Message(content=content, metadata=metadata)  # type: ignore[call-overload]
+    return message
+
+
+def with_error(metadata: Metadata, error: Error) -> Message:
+    """Build a message that carries an error, of ready-made metadata."""
+    message: Message = Message(error=error, metadata=metadata)  # type: ignore[call-overload]
     return message
 
 
