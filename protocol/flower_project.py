@@ -1,7 +1,7 @@
 """A Flower app on disk, read the way Flower's own commands read it.
 
-Like `flower`, it uses internals of Flower (``flwr.common.config``, ``flwr.supercore.object_ref``), so
-that an app means the same here as under ``flwr run``.
+Like `flower`, it uses internals of Flower (``flwr.common.config``, ``flwr.supercore.object_ref``, the
+logger), so that an app means the same here as under ``flwr run``.
 """
 
 import re
@@ -17,6 +17,7 @@ from flwr.app import UserConfig
 from flwr.clientapp import ClientApp
 from flwr.common.config import flatten_dict, get_project_config, parse_config_args
 from flwr.serverapp import ServerApp
+from flwr.supercore.logger import update_console_handler
 from flwr.supercore.object_ref import load_app
 
 from protocol.errors import ProtocolError
@@ -93,6 +94,11 @@ def load_project(directory: Path, overrides: Sequence[str] = ()) -> FlowerProjec
         client_app=_load(directory, "clientapp", components, ClientApp),
         run_config=run_config,
     )
+
+
+def set_log_colours(coloured: bool) -> None:
+    """Let Flower colour its log, which goes to stderr, or not."""
+    update_console_handler(colored=coloured)
 
 
 def _read(directory: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Runs anybody's Flower app on our grids, so that the same seed gives the same run."""
 
 import random
-import sys
 import threading
 import time
 import traceback
@@ -9,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_error
 from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
+from protocol.grids import LocalGrid
 from protocol.grids.forwarding import ForwardingGrid
 from simulations.errors import BadApp, RunFailed
 from simulations.scenario import nearest
@@ -83,6 +84,15 @@ class FlowerRun(BaseModel):
     def messages(self) -> int:
         """Messages sent to nodes."""
         return sum(exchange.messages for exchange in self.exchanges)
+
+
+def on_grid(kind: Literal["local", "ray"], workers: int = 2, address: str | None = None) -> OpenGrid:
+    """Say where nodes run: in this process, or on so many Ray workers, here or of the cluster at an address."""
+    if kind == "local":
+        return LocalGrid
+    from protocol.grids.ray import RayGrid
+
+    return lambda apps, run_id, run_config: RayGrid(apps, workers, address, run_id, run_config)
 
 
 def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[str] = (), seed: int = 7) -> FlowerRun:
@@ -170,8 +180,8 @@ class Reproducible(ClientApp):
 
     def __call__(self, message: Message, context: Context) -> Message:
         """Handle a message."""
-        record = context.state.pop(self._CALLS, ConfigRecord({"count": 0}))
-        calls = int(record["count"])
+        kept = context.state.pop(self._CALLS, None)
+        calls = cast(int, kept["count"]) if isinstance(kept, ConfigRecord) else 0
         with reproducible(self._seed, "node", context.node_id, calls):
             reply = self._app(message, context)
         context.state[self._CALLS] = ConfigRecord({"count": calls + 1})
@@ -184,14 +194,14 @@ def reproducible(seed: int, *purpose: object) -> Iterator[None]:
     states = random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads()
     start = int.from_bytes(secret(seed, "flower", *purpose)[:4])
     random.seed(start)
-    np.random.seed(start)  # noqa: NPY002  (what Flower's mods and users' apps draw from)
+    np.random.seed(start)
     torch.manual_seed(start)
     torch.set_num_threads(1)
     try:
         yield
     finally:
         random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
+        np.random.set_state(states[1])
         torch.set_rng_state(states[2])
         torch.set_num_threads(states[3])
 
@@ -203,8 +213,8 @@ class TallyGrid(ForwardingGrid):
     line of a node's traceback, and stopped when it waits for nodes that will never come.
     """
 
-    WAIT = 10.0
-    """Seconds after which a ServerApp that keeps asking for nodes, and asks them nothing, is stopped."""
+    PATIENCE = 10
+    """Looks for nodes, and seconds, after which a ServerApp that asks them nothing is stopped."""
 
     def __init__(self, grid: Grid) -> None:
         super().__init__(grid)
@@ -213,24 +223,25 @@ class TallyGrid(ForwardingGrid):
         self._rounds: dict[str, set[str]] = {}
         self._sends = 0
         self._lock = threading.RLock()
-        self._looking: list[float] = []
+        self._looks = 0
+        self._first_look = 0.0
 
     @property
     def exchanges(self) -> list[Exchanges]:
         """All that was asked, in the order in which it began."""
         failed = Counter(failure.message_type for failure in self.failures)
         return [
-            Exchanges(
-                message_type=kind, rounds=len(self._rounds[kind]), messages=messages, failures=failed[kind]
-            )
+            Exchanges(message_type=kind, rounds=len(self._rounds[kind]), messages=messages, failures=failed[kind])
             for kind, messages in self._messages.items()
         ]
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes."""
         found = list(super().get_node_ids())
-        self._looking.append(time.monotonic())
-        if len(self._looking) > self.WAIT and self._looking[-1] - self._looking[0] > self.WAIT:
+        now = time.monotonic()
+        self._first_look = self._first_look if self._looks else now
+        self._looks += 1
+        if self._looks > self.PATIENCE and now - self._first_look > self.PATIENCE:
             raise RunFailed(f"the app waits for more nodes than the {len(found)} there are: raise --nodes")
         return found
 
@@ -253,7 +264,7 @@ class TallyGrid(ForwardingGrid):
     def _sent(self, messages: Iterable[Message]) -> list[Message]:
         sent = list(messages)
         self._sends += 1
-        self._looking.clear()
+        self._looks = 0
         for message in sent:
             kind = message.metadata.message_type
             self._messages[kind] += 1
