@@ -50,7 +50,7 @@ def run_scenario(
 ) -> None:
     """Play a scenario and write its report."""
     from simulations.adversaries import known_adversaries
-    from simulations.scenario import load
+    from simulations.scenario_files import load
 
     cheats = known_adversaries(adversaries)
     chosen = load(scenario, [*(settings or []), *([] if seed is None else [f"seed={seed}"])], cheats)
@@ -126,7 +126,7 @@ def list_all(
 @app.command("init")
 def init(path: Annotated[Path, typer.Argument(help="The .yaml file to write.")]) -> None:
     """Write a commented scenario to start from."""
-    from simulations.scenario import commented
+    from simulations.scenario_files import commented
 
     if path.exists():
         raise OutputExists(f"{path} is already there; name another file")

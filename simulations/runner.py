@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -67,28 +67,38 @@ def run(
         raise BadScenario(mistake)
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
+    with _whole_or_nothing(out) as partial, _one_thread():
+        if scenario.sweep is None:
+            report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
+        else:
+            report = run_sweep(scenario, scenario.sweep, partial, progress, adversaries)
+    if failed := unmet(scenario.expect, report.model_dump(mode="json")):
+        raise ExpectationFailed("\n".join((*failed, f"The report is {out / 'report.html'}.")))
+    return report
+
+
+@contextmanager
+def _whole_or_nothing(out: Path) -> Iterator[Path]:
+    """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    made = [parent for parent in partial.parents if not parent.exists()]
     try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise BadInput(
-            f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
-        ) from None
-    try:
-        with _one_thread():
-            if scenario.sweep is None:
-                report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
-            else:
-                report = run_sweep(scenario, scenario.sweep, partial, progress, adversaries)
+        try:
+            partial.mkdir(parents=True)
+        except OSError as error:
+            raise BadInput(
+                f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
+            ) from None
+        yield partial
         if out.exists():
             raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    if failed := unmet(scenario.expect, report.model_dump(mode="json")):
-        raise ExpectationFailed("\n".join((*failed, f"The report is {out / 'report.html'}.")))
-    return report
+        for parent in made:
+            with suppress(OSError):  # it holds something: this run, or that of somebody else
+                parent.rmdir()
 
 
 def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]) -> Report:
