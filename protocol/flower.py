@@ -61,6 +61,23 @@ def with_error(metadata: Metadata, error: Error) -> Message:
     return message
 
 
+def with_nodes(message: Message, src_node_id: int, dst_node_id: int) -> Message:
+    """Return the same message between other nodes."""
+    old = message.metadata
+    metadata = Metadata(
+        run_id=old.run_id,
+        message_id=old.message_id,
+        src_node_id=src_node_id,
+        dst_node_id=dst_node_id,
+        reply_to_message_id=old.reply_to_message_id,
+        group_id=old.group_id,
+        created_at=old.created_at,
+        ttl=old.ttl,
+        message_type=old.message_type,
+    )
+    return with_error(metadata, message.error) if message.has_error() else with_content(metadata, message.content)
+
+
 def with_id(message: Message, message_id: str) -> Message:
     """Give a message its id."""
     message.metadata.__dict__["_message_id"] = message_id

@@ -22,8 +22,7 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_e
 from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
 from protocol.grids import LocalGrid
 from protocol.grids.forwarding import ForwardingGrid
-from simulations.errors import BadApp, RunFailed
-from simulations.scenario import nearest
+from simulations.errors import BadApp, RunFailed, UserError, nearest
 from simulations.seeding import secret
 
 RUN_ID = 1
@@ -158,7 +157,7 @@ def _serve(project: FlowerProject, grid: Grid) -> None:
     with task_identity(RUN_ID):
         try:
             project.server_app(grid, context)
-        except RunFailed:
+        except UserError:
             raise
         except Exception as error:
             traceback.print_exc()

@@ -49,14 +49,25 @@ def play(
         When the purchase could not even begin.
     """
     apps = [world.buyer.client_app(), *(held.party.client_app() for held in world.sellers)]
+    with task_identity(RUN_ID), LocalGrid(apps, RUN_ID) as grid:
+        return conduct(cloud, grid, observe, on_step, meddle)
+
+
+def conduct(
+    cloud: Cloud,
+    grid: Grid,
+    observe: Callable[[Envelope], None] = lambda envelope: None,
+    on_step: Callable[[int], None] = lambda number: None,
+    meddle: Callable[[Grid], Grid] = lambda grid: grid,
+) -> PurchaseRecord:
+    """Let the cloud drive a purchase over a grid that holds the parties already; see `play`."""
     records: list[PurchaseRecord] = []
 
     def workflow(cloud: Cloud, grid: Grid) -> None:
         records.append(Purchase(cloud, grid, on_step).run())
 
-    context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
-    with task_identity(RUN_ID):
-        cloud.server_app(workflow)(meddle(ObservedGrid(LocalGrid(apps, RUN_ID), observe)), context)
+    context = Context(run_id=grid.run.run_id, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
+    cloud.server_app(workflow)(meddle(ObservedGrid(grid, observe)), context)
     return records[0]
 
 

@@ -4,10 +4,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import torch
+from flwr.serverapp import Grid
 
 from parties.adversaries import ADVERSARIES, Adversary
 from parties.purchase import STEPS
@@ -21,7 +23,7 @@ from simulations.collusion import KeySubstitution, link, linked, substituted
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
-from simulations.play import make_cloud, party_names, play
+from simulations.play import conduct, make_cloud, party_names, play
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.model import CheatAccount
@@ -38,6 +40,22 @@ Progress = Callable[[int, str], None]
 """Told the number (0: building the world, 13: writing the report) and the name of each step as it begins."""
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A grid of somebody else's that holds a scenario's parties already.
+
+    Attributes
+    ----------
+    grid : Grid
+        The buyer is its first node, the sellers follow.
+    store : Path
+        Where its buyer keeps what it buys; not here, if the buyer is on another machine.
+    """
+
+    grid: Grid
+    store: Path
+
+
 def default_folder(name: str, seed: int) -> Path:
     """Name a new folder under ``runs/`` after the scenario, the seed and the time."""
     return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -48,6 +66,7 @@ def run(
     out: Path,
     progress: Progress = lambda number, name: None,
     adversaries: Mapping[str, Adversary] = ADVERSARIES,
+    stage: Stage | None = None,
 ) -> Report | SweepReport:
     """Play a scenario and write its folder.
 
@@ -55,6 +74,7 @@ def run(
     sweep, the first two.
 
     Everything is written to a hidden folder beside `out` first, which takes its name when it is complete.
+    With a `stage` the parties are not put on a grid: they are on one.
 
     Raises
     ------
@@ -69,7 +89,7 @@ def run(
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
     with _whole_or_nothing(out) as partial, _one_thread():
         if scenario.sweep is None:
-            report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
+            report: Report | SweepReport = _run(scenario, partial, progress, adversaries, stage)
         else:
             report = run_sweep(scenario, scenario.sweep, partial, progress, adversaries)
     if failed := unmet(scenario.expect, report.model_dump(mode="json")):
@@ -101,11 +121,18 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
-def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]) -> Report:
+def _run(
+    scenario: Scenario,
+    folder: Path,
+    progress: Progress,
+    adversaries: Mapping[str, Adversary],
+    stage: Stage | None = None,
+) -> Report:
     clock = _Stopwatch(progress)
     clock.step(0, "building the world")
     featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)
-    world = build(scenario, featurizer, folder / "bought", adversaries)
+    bought = folder / "bought"
+    world = build(scenario, featurizer, stage.store if stage else bought, adversaries)
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
@@ -121,7 +148,8 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
 
             try:
                 cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
-                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle)
+                watch = observe, lambda number: clock.step(number, STEPS[number - 1]), meddle
+                record = conduct(cloud, stage.grid, *watch) if stage else play(world, cloud, *watch)
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
@@ -140,7 +168,9 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)
-    shutil.rmtree(folder / "bought" / "sealed", ignore_errors=True)
+    if stage and stage.store.is_dir():
+        shutil.move(stage.store, bought)
+    shutil.rmtree(bought / "sealed", ignore_errors=True)
     return report
 
 
