@@ -18,10 +18,12 @@ from flwr.serverapp import Grid
 from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
-from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_error
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_content
 from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
-from protocol.grids import LocalGrid
+from protocol.grids import LocalGrid, RayGrid
 from protocol.grids.forwarding import ForwardingGrid
+from protocol.grids.ray import WorkerFailed
+from protocol.ray_cluster import RayUnavailable
 from simulations.errors import BadApp, RunFailed, UserError, nearest
 from simulations.seeding import secret
 
@@ -89,8 +91,6 @@ def on_grid(kind: Literal["local", "ray"], workers: int = 2, address: str | None
     """Say where nodes run: in this process, or on so many Ray workers, here or of the cluster at an address."""
     if kind == "local":
         return LocalGrid
-    from protocol.grids.ray import RayGrid
-
     return lambda apps, run_id, run_config: RayGrid(apps, workers, address, run_id, run_config)
 
 
@@ -127,9 +127,12 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
         project = _load(directory, overrides)
         apps = [Reproducible(project.client_app, seed)] * nodes
         start = time.perf_counter()
-        with open_grid(apps, RUN_ID, project.run_config) as grid:
-            tally = TallyGrid(grid)
-            _serve(project, tally)
+        try:
+            with open_grid(apps, RUN_ID, project.run_config) as grid:
+                tally = TallyGrid(grid)
+                _serve(project, tally)
+        except (RayUnavailable, WorkerFailed) as failed:
+            raise RunFailed(str(failed)) from None
         return FlowerRun(
             app=project.name,
             nodes=nodes,
@@ -279,7 +282,7 @@ class TallyGrid(ForwardingGrid):
             traceback=reply.error.reason or f"error {reply.error.code}",
         )
         self.failures.append(failure)
-        return with_error(reply.metadata, Error(code=reply.error.code, reason=failure.reason))
+        return with_content(reply.metadata, Error(code=reply.error.code, reason=failure.reason))
 
 
 def last_line(text: str) -> str:

@@ -2,5 +2,6 @@
 
 from protocol.grids.local import LocalGrid
 from protocol.grids.observed import Envelope, ObservedGrid
+from protocol.grids.ray import RayGrid
 
-__all__ = ["Envelope", "LocalGrid", "ObservedGrid"]
+__all__ = ["Envelope", "LocalGrid", "ObservedGrid", "RayGrid"]
