@@ -197,7 +197,11 @@ def reproducible(seed: int, *purpose: object) -> Iterator[None]:
     start = int.from_bytes(secret(seed, "flower", *purpose)[:4])
     random.seed(start)
     np.random.seed(start)
-    torch.manual_seed(start)
+    torch.default_generator.manual_seed(
+        start
+    )  # not `torch.manual_seed`: where there is no GPU it keeps a list of calls
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(start)
     torch.set_num_threads(1)
     try:
         yield

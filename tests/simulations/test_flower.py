@@ -171,12 +171,15 @@ def test_what_a_node_draws_depends_on_nothing_but_the_seed_the_node_and_its_call
         open(context.run_config["result"], "w").write(json.dumps(drawn, sort_keys=True))
     """
     write(app, draw, ask, 'order = ""')
-    orders = ["[[0, 1, 2], [2, 1, 0]]", "[[2], [0], [1, 0], [1, 2]]"]
     drawn = []
-    for order in orders:
-        local(app, 3, f"order='{order}'")
+    for grid, order in [
+        ("local", "[[0, 1, 2], [2, 1, 0]]"),
+        ("local", "[[2], [0], [1, 0], [1, 2]]"),
+        ("ray", "[[2], [0, 1], [0, 1, 2]]"),
+    ]:
+        run(app, on_grid(grid, workers=2), 3, [f"order='{order}'"])
         drawn.append(json.loads(result(app)))
-    assert drawn[0] == drawn[1]
+    assert drawn[0] == drawn[1] == drawn[2]
     values = [value for calls in drawn[0].values() for call in calls for value in call]
     assert len(set(values)) == 3 * 2 * 3
 
@@ -313,6 +316,10 @@ def test_a_server_app_that_raises_ends_the_run(app: Path, capsys: pytest.Capture
 
 
 class TestMistakes:
+    def test_in_the_address_of_ray(self) -> None:
+        with pytest.raises(RunFailed, match=r"no Ray cluster at 127\.0\.0\.1:9"):
+            run(DIGITS, on_grid("ray", address="127.0.0.1:9"), 2)
+
     @pytest.mark.parametrize(
         ("overrides", "sentence"),
         [
@@ -394,24 +401,18 @@ class TestCommand:
         write(app, FAILING, "print('hello')\n" + TRAIN, "wanted = 2")
         done = self.parley(str(app), "--nodes", "4", cwd=app)
         assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("hello")
         assert "2 failures of 1 node (2): ValueError: no such picture" in done.stdout
         assert done.stderr.count("Traceback (most recent call last)") == 1
-        done = self.parley(str(app), "--nodes", "4", "--json", cwd=app)
-        report = json.loads(done.stdout)
+
+    def test_json_is_all_there_is_on_stdout(self, app: Path) -> None:
+        write(app, FAILING, "print('hello')\n" + TRAIN, "wanted = 2")
+        report = json.loads(self.parley(str(app), "--nodes", "4", "--json", cwd=app).stdout)
         assert [failure["partition"] for failure in report["failures"]] == [2, 2]
         assert "Traceback" in report["failures"][0]["traceback"]
 
-    @pytest.mark.parametrize(
-        ("words", "code", "sentence"),
-        [
-            ((str(DIGITS), "--nodes", "0"), 2, "0 is not in the range"),
-            ((str(DIGITS), "--run-config", "epochs=2"), 3, "has no run-config key 'epochs'; did you mean"),
-        ],
-    )
-    def test_a_mistake_is_a_sentence_and_an_exit_code(
-        self, tmp_path: Path, words: tuple[str, ...], code: int, sentence: str
-    ) -> None:
-        done = self.parley(*words, cwd=tmp_path)
-        assert done.returncode == code
-        assert sentence in " ".join(done.stderr.split())
+    def test_a_mistake_is_a_sentence_and_an_exit_code(self, tmp_path: Path) -> None:
+        done = self.parley(str(DIGITS), "--run-config", "epochs=2", cwd=tmp_path)
+        assert done.returncode == 3
+        assert "the app has no run-config key 'epochs'; did you mean local.epochs?" in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
