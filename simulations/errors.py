@@ -53,6 +53,12 @@ class RunFailed(UserError):
     exit_code = 6
 
 
+class GridUnavailable(UserError):
+    """Parties cannot run where they should: no Ray, or no cluster at the address."""
+
+    exit_code = 8
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Suggest the known name that is nearest to a wrong one, or list all of them."""
     known = sorted(names)

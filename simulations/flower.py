@@ -24,7 +24,7 @@ from protocol.grids import LocalGrid, RayGrid
 from protocol.grids.forwarding import ForwardingGrid
 from protocol.grids.ray import WorkerFailed
 from protocol.ray_cluster import RayUnavailable
-from simulations.errors import BadApp, RunFailed, UserError, nearest
+from simulations.errors import BadApp, GridUnavailable, RunFailed, UserError, nearest
 from simulations.seeding import secret
 
 RUN_ID = 1
@@ -132,7 +132,7 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
                 tally = TallyGrid(grid)
                 _serve(project, tally)
         except (RayUnavailable, WorkerFailed) as failed:
-            raise RunFailed(str(failed)) from None
+            raise GridUnavailable(str(failed)) from None
         return FlowerRun(
             app=project.name,
             nodes=nodes,
@@ -200,7 +200,7 @@ def reproducible(seed: int, *purpose: object) -> Iterator[None]:
     torch.default_generator.manual_seed(
         start
     )  # not `torch.manual_seed`: where there is no GPU it keeps a list of calls
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(start)
     torch.set_num_threads(1)
     try:

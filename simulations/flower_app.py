@@ -18,7 +18,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from parties.party import Party
-from protocol.grids.numbered import ROLL, NumberedGrid, tell_partition
+from protocol.grids.numbered import ROLL, STATE, NumberedGrid, tell_partition, tell_state
 from simulations.errors import BadScenario, OutputExists
 from simulations.featurizers import load_featurizer
 from simulations.report import Report
@@ -58,9 +58,8 @@ class Node(ClientApp):
         _, store = _folders(context)
         config = context.run_config
         apps = _apps(str(config["scenario"]), str(config["settings"]), partitions, store)
-        if message.metadata.message_type == ROLL:
-            return tell_partition(message, context)
-        return apps[partition](message, context)
+        answer = {ROLL: tell_partition, STATE: tell_state}.get(message.metadata.message_type, apps[partition])
+        return answer(message, context)
 
 
 client_app = Node()
@@ -101,7 +100,7 @@ def scenario_for(run_config: Mapping[str, Any], nodes: int) -> Scenario:
     """
     if nodes < 2:
         raise BadScenario("a purchase needs two nodes or more: a buyer and sellers")
-    settings = [*shlex.split(str(run_config["settings"])), f"sellers.count={nodes - 1}"]
+    settings = [*shlex.split(str(run_config["settings"])), f"sellers.count={nodes - 1}", "grid=local"]
     scenario = load(str(run_config["scenario"]), settings)
     if scenario.sweep is not None:
         raise BadScenario("a sweep is many purchases, and a run of the Flower app is one: use `parley run`")

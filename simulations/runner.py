@@ -3,27 +3,27 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import torch
-from flwr.serverapp import Grid
 
 from parties.adversaries import ADVERSARIES, Adversary
 from parties.purchase import STEPS
 from parties.record import PurchaseFailed
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
-from protocol.grids import Envelope
+from protocol.grids import Envelope, NumberedGrid
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
+from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
 from simulations.collusion import KeySubstitution, link, linked, substituted
-from simulations.errors import BadInput, BadScenario, ExpectationFailed, OutputExists, RunFailed
+from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
-from simulations.play import conduct, make_cloud, party_names, play
+from simulations.play import grid_opener, make_cloud, party_names, play, worker_count
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.model import CheatAccount
@@ -42,17 +42,17 @@ Progress = Callable[[int, str], None]
 
 @dataclass(frozen=True)
 class Stage:
-    """A grid of somebody else's that holds a scenario's parties already.
+    """Where a scenario's parties are already, put there by one of Flower's runtimes.
 
     Attributes
     ----------
-    grid : Grid
+    grid : NumberedGrid
         The buyer is its first node, the sellers follow.
     store : Path
         Where its buyer keeps what it buys; not here, if the buyer is on another machine.
     """
 
-    grid: Grid
+    grid: NumberedGrid
     store: Path
 
 
@@ -148,8 +148,14 @@ def _run(
 
             try:
                 cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
-                watch = observe, lambda number: clock.step(number, STEPS[number - 1]), meddle
-                record = conduct(cloud, stage.grid, *watch) if stage else play(world, cloud, *watch)
+                record = play(
+                    world,
+                    cloud,
+                    observe,
+                    lambda number: clock.step(number, STEPS[number - 1]),
+                    meddle,
+                    (lambda apps: nullcontext(stage.grid)) if stage else grid_opener(scenario),
+                )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
@@ -164,7 +170,7 @@ def _run(
             ]
         if "cloud-buyer" in scenario.collusion:
             learned = [*learned, linked(link(cloud_view, buyer_view))]
-        report = report.model_copy(update={"learned": learned})
+        report = report.model_copy(update={"learned": learned, "grid": "flower" if stage else scenario.grid})
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)
@@ -200,6 +206,19 @@ class _Stopwatch:
         for (name, start), end in zip(self._begun, ends, strict=True):
             seconds[name] = seconds.get(name, 0.0) + end - start
         return seconds | {"total": now - self._begun[0][1]}
+
+
+@contextmanager
+def _cluster(scenario: Scenario) -> Iterator[None]:
+    """Have Ray up for the whole run, where it is wanted."""
+    if scenario.grid != "ray":
+        yield
+        return
+    try:
+        with connect(worker_count(scenario), scenario.address):
+            yield
+    except RayUnavailable as unavailable:
+        raise GridUnavailable(str(unavailable)) from None
 
 
 @contextmanager

@@ -168,8 +168,15 @@ class Scenario(Section):
     description: str = Field("A purchase on one machine, from request to payout.", description="one line about it")
     workflow: Literal["purchase"] = Field("purchase", description="what is played")
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = Field(7, description="the same seed gives the same outcome")
-    grid: Literal["local"] = Field("local", description="where the parties run: in this process")
-    workers: Annotated[int, Ge(1), Le(1)] = Field(1, description="processes that share the work")
+    grid: Literal["local", "ray"] = Field(
+        "local", description="where the parties run: local: in this process; ray: in a few Ray workers that hold many"
+    )
+    workers: Annotated[int, Ge(1), Le(10_000)] | None = Field(
+        None, description="for grid ray: processes that share the work; null: one for each processor here"
+    )
+    address: str | None = Field(
+        None, description="for grid ray: a running cluster, host:port of its head node; null: Ray starts here"
+    )
     dataset: Literal["pets", "faces", "digits", "imagenet", "celeba", "stl10", "oxford_pets", "cifar10"] = Field(
         "pets", description="pictures to trade; `parley list` names them"
     )
@@ -201,6 +208,13 @@ class Scenario(Section):
                 "diversity needs features of two numbers, as the union of hypercubes in an fc8 vector's dimensions"
                 " cannot be computed (section IV.D): for cloud.privacy basic set buyer.quality to quantity or matching"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_are_rays(self) -> "Scenario":
+        for key in ("workers", "address"):
+            if self.grid != "ray" and getattr(self, key) is not None:
+                raise ValueError(f"{key} is for grid ray, and grid is {self.grid}: set grid to ray, or leave {key} out")
         return self
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from protocol.ledger import Ledger
 from protocol.vault import Vault
 from simulations.errors import BadScenario, RunFailed
 from simulations.featurizers import load_featurizer
-from simulations.play import make_cloud, play
+from simulations.play import grid_opener, make_cloud, play
 from simulations.report.compile import LIBRARIES, library_version
 from simulations.report.sweep import RadiusPoint, Range, SweepPoint, SweepReport
 from simulations.report.sweep_page import percent, write_sweep_page
@@ -125,7 +125,7 @@ def _purchase(
     try:
         with closing(Ledger()) as ledger:
             cloud = make_cloud(scenario, featurizer, ledger, Vault(str(folder / "vault")))
-            record = play(world, cloud)
+            record = play(world, cloud, open_grid=grid_opener(scenario))
             return world, score(scenario, featurizer, world, record, ledger).outcome
     except PurchaseFailed as failed:
         raise RunFailed(str(failed)) from None

@@ -12,7 +12,8 @@ from protocol.flower import FIRST_NODE_ID, new_message, with_nodes
 from protocol.grids.forwarding import ForwardingGrid
 
 ROLL = "query.partition"
-"""The message type under which a node tells its partition."""
+STATE = "query.state"
+"""The message types under which a node tells its partition, and what it keeps between messages."""
 POLL = 0.05
 """Seconds between two looks for replies."""
 
@@ -23,6 +24,11 @@ def tell_partition(message: Message, context: Context) -> Message:
     """Answer `ROLL`, on the node."""
     told = ConfigRecord({key: context.node_config[key] for key in (_PARTITION, _PARTITIONS)})
     return Message(RecordDict({ROLL: told}), reply_to=message)
+
+
+def tell_state(message: Message, context: Context) -> Message:
+    """Answer `STATE`, on the node of a simulation."""
+    return Message(RecordDict(dict(context.state)), reply_to=message)
 
 
 class NumberedGrid(ForwardingGrid):
@@ -76,6 +82,11 @@ class NumberedGrid(ForwardingGrid):
     def get_node_ids(self) -> Iterable[int]:
         """Return the numbers of all nodes, ascending."""
         return sorted(self._ids)
+
+    def state(self, node_id: int) -> RecordDict:
+        """Return what a node keeps between messages, as it tells by `tell_state`; nothing if it does not tell."""
+        (reply,) = self.send_and_receive([self.create_message(RecordDict(), STATE, node_id, "")])
+        return reply.content if reply.has_content() else RecordDict()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages."""

@@ -10,7 +10,7 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from simulations.errors import BadApp, RunFailed
+from simulations.errors import BadApp, GridUnavailable, RunFailed
 from simulations.flower import FlowerRun, TallyGrid, on_grid, run
 
 ROOT = Path(__file__).parents[2]
@@ -317,7 +317,7 @@ def test_a_server_app_that_raises_ends_the_run(app: Path, capsys: pytest.Capture
 
 class TestMistakes:
     def test_in_the_address_of_ray(self) -> None:
-        with pytest.raises(RunFailed, match=r"no Ray cluster at 127\.0\.0\.1:9"):
+        with pytest.raises(GridUnavailable, match=r"no Ray cluster at 127\.0\.0\.1:9"):
             run(DIGITS, on_grid("ray", address="127.0.0.1:9"), 2)
 
     @pytest.mark.parametrize(
