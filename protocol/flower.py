@@ -55,6 +55,7 @@ def with_content(metadata: Metadata, content: RecordDict | Error) -> Message:
     """Build a message of ready-made metadata; an `Error` makes it the message of a failure."""
     message = Message.__new__(Message)
     failed = isinstance(content, Error)
+    metadata.delivered_at = ""  # as Flower's own constructor does, and its grids check
     message.__dict__.update(
         _metadata=metadata, _content=None if failed else content, _error=content if failed else None
     )
