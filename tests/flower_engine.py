@@ -2,14 +2,15 @@
 
     python tests/flower_engine.py '[{"directory": "app", "nodes": 2, "run_config": "key=1", "ordered": false}]'
 
-Flower's engine neither numbers nodes by partition nor orders replies. With ``ordered`` the unmodified
-apps are wrapped: each reply tells its partition on the way, and the ServerApp's grid sorts by it. One
-Ray serves all runs.
+Flower's engine starts the ServerApp while nodes still join, and hands out replies as they come. With
+``ordered`` the unmodified apps are wrapped: the ServerApp starts when all nodes are there, each reply
+tells its partition on the way, and the ServerApp's grid sorts by it. One Ray serves all runs.
 """
 
 import json
 import secrets
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.common.config import parse_config_args
 from flwr.server.superlink.fleet.vce.backend.raybackend import RayBackend
-from flwr.serverapp import ServerApp
+from flwr.serverapp import Grid, ServerApp
 from flwr.simulation.run_simulation import _run_simulation
 from flwr.supercore.constant import NOOP_FEDERATION_ID
 from flwr.supercore.run import Run
@@ -69,7 +70,13 @@ def simulate(job: Job, project: FlowerProject) -> None:
     server_app, client_app = project.server_app, project.client_app
     if job.ordered:
         server_app, client_app = ServerApp(), TellingClients(project.client_app)
-        server_app.main()(lambda grid, context: project.server_app(SortingGrid(grid), context))
+
+        @server_app.main()
+        def main(grid: Grid, context: Context) -> None:
+            while len(list(grid.get_node_ids())) < job.nodes:
+                time.sleep(0.05)
+            project.server_app(SortingGrid(grid), context)
+
     run_id, task_id = secrets.randbits(62), secrets.randbits(62)
     run = Run.create_empty(run_id)
     run.primary_task_id, run.federation_id = task_id, NOOP_FEDERATION_ID

@@ -1,11 +1,12 @@
 """The same apps on our grid and in Flower's own runtime: the same results, to the last bit.
 
-Flower's engine gives nodes random ids and hands out replies in the order in which they happen to come,
-and a sum of floating-point numbers depends on its order. So two ways to compare are exact:
+Flower's engine gives nodes random ids, starts the ServerApp while they still join, and hands out replies
+in the order in which they happen to come; and a sum of floating-point numbers depends on its order. So two
+ways to compare are exact:
 
-- with two nodes, as a + b = b + a: the app and the runtime are untouched;
-- with more, where `flower_engine` sorts the replies by partition before the app's strategy sees them,
-  as our grids do. All nodes take part, as Flower draws a sample from ids that differ in each run.
+- with two nodes, as a + b = b + a, and FedAvg waits for two: the app and the runtime are untouched;
+- with more, where `flower_engine` waits for all nodes, and sorts replies by partition before the app's
+  strategy sees them, as our grids do. All nodes take part, as ids to draw a sample from differ in each run.
 
 Both sides compute on one thread. Our own app needs none of this: it orders replies itself.
 """
