@@ -11,9 +11,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
@@ -74,6 +74,42 @@ def run_scenario(
     for part in tables(report):
         console.print(part)
     console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
+
+
+@app.command("flower")
+def flower(
+    directory: Annotated[Path, typer.Argument(metavar="APP_DIR", help="A Flower app: its pyproject.toml and code.")],
+    nodes: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many nodes run the ClientApp.")] = 10,
+    grid: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where they run: in this process, or on Ray.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Ray processes that share the nodes.")] = 2,
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster; none: RAY_ADDRESS, or one here.")] = None,
+    run_config: Annotated[
+        list[str] | None,
+        typer.Option("--run-config", "-c", help="As for `flwr run`: 'key=1 other=0.5 name=\"x\"', or a .toml file."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same one gives the same run.")] = 7,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with every traceback, instead of the table.")
+    ] = False,
+) -> None:
+    """Run a Flower app on our grids; what it computes goes where its ServerApp puts it."""
+    from protocol.flower_project import set_log_colours
+    from simulations.flower import on_grid, run
+    from simulations.report.flower import tables, tracebacks
+
+    set_log_colours(screen.is_terminal)
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        done = run(directory, on_grid(grid, workers, address), nodes, run_config or (), seed)
+    if json:
+        typer.echo(done.model_dump_json(indent=2))
+        return
+    for text in tracebacks(done):
+        screen.print(text, markup=False, highlight=False, soft_wrap=True)
+    console = Console()
+    for part in tables(done):
+        console.print(part, highlight=False, soft_wrap=True)
 
 
 @app.command("list")

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import jinja2
@@ -12,6 +11,7 @@ import yaml
 
 from parties.record import PurchaseRecord
 from protocol.messages.purchase import Privacy
+from simulations.package import packaged_file
 from simulations.report.compile import coins
 from simulations.report.model import Learned, Report
 from simulations.report.money import (
@@ -92,7 +92,7 @@ def _template() -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"coins": coins, "size": size, "profit": profit}
-    return environment.from_string((files("simulations.report") / "page.html").read_text(encoding="utf-8"))
+    return environment.from_string(packaged_file("report/page.html").read_text(encoding="utf-8"))
 
 
 def size(count: int) -> str:
