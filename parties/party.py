@@ -1,6 +1,7 @@
 """What every role has in common: typed steps, its own secret, a memory that outlives a message."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import numpy as np
@@ -8,6 +9,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
+from parties.together import Prepared, Together
 from protocol.codec import RECORDS, decode, encode
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import Hello, Introduction
@@ -75,8 +77,13 @@ class Party:
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
-        self.identity = SigningKey.derive(secret, "identity")
         self.memory = Memory(RecordDict())
+        self.prepared: Prepared | None = None
+
+    @property
+    def identity(self) -> SigningKey:
+        """The key that this party is known by."""
+        return SigningKey.derive(self.secret, "identity")
 
     @step("introduce")
     def introduce(self, hello: Hello) -> Introduction:
@@ -91,16 +98,22 @@ class Party:
         """Return this party's generator for one purpose."""
         return np.random.default_rng(int.from_bytes(self.derive("generator", *labels)))
 
-    def steps(self) -> dict[str, Callable[[Any], ProtocolMessage]]:
-        """Return the steps by name; an overriding method replaces the step it overrides."""
-        found: dict[str, Callable[[Any], ProtocolMessage]] = {}
-        for owner in reversed(type(self).__mro__):
-            for attribute, method in vars(owner).items():
-                if name := getattr(method, "protocol_step", None):
-                    found[name] = getattr(self, attribute)
-        return found
+    @classmethod
+    def steps_of(cls) -> dict[str, Callable[..., ProtocolMessage]]:
+        """Return the functions of this role's steps by name; an overriding method replaces the step it overrides."""
+        names = {
+            attribute: method.protocol_step
+            for owner in reversed(cls.__mro__)
+            for attribute, method in vars(owner).items()
+            if hasattr(method, "protocol_step")
+        }
+        return {name: getattr(cls, attribute) for attribute, name in names.items()}
 
-    def client_app(self, mods: list[Mod] | None = None) -> ClientApp:
+    def steps(self) -> dict[str, Callable[[Any], ProtocolMessage]]:
+        """Return the steps by name."""
+        return {name: function.__get__(self) for name, function in self.steps_of().items()}
+
+    def client_app(self, mods: list[Mod] | None = None) -> "PartyApp":
         """Compile the party into a Flower app that answers ``query.<step>`` for each of its steps.
 
         Parameters
@@ -108,18 +121,88 @@ class Party:
         mods : list of Mod, optional
             More mods, inside the party's own.
         """
-        app = ClientApp()
-        for name, method in self.steps().items():
-            app.query(name, mods=[*self.mods, *(mods or [])])(self._handler(method))
-        return app
+        return PartyApp(self, mods or [])
+
+
+class PartyApp(ClientApp):
+    """A party as a Flower app; where many are in one process, they prepare together (see `parties.together`).
+
+    Parameters
+    ----------
+    party : Party
+        The actor.
+    mods : list of Mod
+        Mods inside the party's own.
+    """
+
+    def __init__(self, party: Party, mods: list[Mod]) -> None:
+        super().__init__()
+        self.party = party
+        self._inner_mods = mods
+        self._questions: dict[str, type[ProtocolMessage]] = {}
+        for name, method in party.steps().items():
+            self._questions[f"query.{name}"] = _question(method)
+            self.query(name, mods=[*party.mods, *mods])(self._handler(method))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PartyApp, (self.party, self._inner_mods)
+
+    @staticmethod
+    def prepare(batch: "Sequence[tuple[PartyApp, Message]]") -> None:
+        """Run each `Together` once for all parties that were sent the same."""
+        same: dict[tuple[str, int], list[tuple[PartyApp, RecordDict]]] = {}
+        for app, message in batch:
+            key = (message.metadata.message_type, id(message.content))
+            same.setdefault(key, []).append((app, message.content))
+        for (kind, _), asked in same.items():
+            shares: dict[Together[Any, Any, Any], list[Party]] = {}
+            for app, _ in asked:
+                for share in _shares(type(app.party), kind):  # type: ignore[arg-type]
+                    shares.setdefault(share, []).append(app.party)
+            if not shares:
+                continue
+            first, content = asked[0]
+            question = decode(content, first._questions[kind])
+            for app, _ in asked:
+                app.party.prepared = Prepared(content, question)
+            for share, parties in shares.items():
+                for party, result in zip(parties, share.function(parties, question), strict=True):
+                    assert party.prepared is not None
+                    party.prepared.results[share] = result
 
     def _handler(self, method: Callable[[Any], ProtocolMessage]) -> Callable[[Message, Context], Message]:
-        hints = get_type_hints(method)
-        hints.pop("return")
-        (question,) = hints.values()
+        expected, party = _question(method), self.party
 
         def handle(message: Message, context: Context) -> Message:
-            self.memory = Memory(context.state)
-            return Message(encode(method(decode(message.content, question))), reply_to=message)
+            party.memory = Memory(context.state)
+            prepared = party.prepared
+            if prepared is not None and prepared.content == message.content:
+                question = prepared.question
+            else:
+                question = decode(message.content, expected)
+            try:
+                return Message(encode(method(question)), reply_to=message)
+            finally:
+                party.prepared = None
 
         return handle
+
+
+def _question(method: Callable[..., ProtocolMessage]) -> type[ProtocolMessage]:
+    """Return the type of the message that a step takes."""
+    hints = get_type_hints(method)
+    hints.pop("return")
+    (question,) = hints.values()
+    return question  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _shares(role: type[Party], kind: str) -> list[Together[Any, Any, Any]]:
+    """Return what parties of a class compute together for a message type."""
+    found = {
+        attribute: value
+        for owner in reversed(role.__mro__)
+        for attribute, value in vars(owner).items()
+        if isinstance(value, Together) and f"query.{value.step}" == kind
+    }
+    return [share for share in found.values() if share.is_shared_by(role)]

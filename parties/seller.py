@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, MaxLen
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from parties.album import Album, Pixels, readable
 from parties.checks import features_under, stake
 from parties.party import Party, step
+from parties.together import together
 from protocol.canonical import canonical, digest
 from protocol.commitments import commit_feature, commit_image
 from protocol.errors import ProtocolError
@@ -57,6 +58,14 @@ class OpenBids(ProtocolMessage):
     bids: Annotated[tuple[OpenBid, ...], MaxLen(MAX_ITEMS)]
 
 
+class Look(NamedTuple):
+    """What a seller sees in its album: positions of pictures to offer, their features, and how many would not open."""
+
+    positions: list[int]
+    features: NDArray[np.int64]
+    unreadable: int
+
+
 class Seller(Party):
     """Offers the pictures of an album that match a request, and delivers those that win.
 
@@ -93,20 +102,34 @@ class Seller(Party):
         """Steps 3 and 4: match the album against the samples and bid on what matches."""
         if call.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
-        positions, thumbnails = [], []
-        for position, picture in readable(self.album):
-            positions.append(position)
-            thumbnails.append(self.featurizer.prepare(picture))
-        unreadable = len(self.album) - len(positions)
-        kept = self.unrepeated(thumbnails)
-        features = features_under(call.terms, self.featurizer, (thumbnails[index] for index in kept))
+        positions, features, unreadable = self.look(call)
         offered = self.choose(call, features)
         bids = tuple(
-            self._bid(call, positions[kept[index]], self.claim(call, _numbers(features[index]))) for index in offered
+            self._bid(call, positions[index], self.claim(call, _numbers(features[index]))) for index in offered
         )
         memory = OpenBids(buyer=call.buyer, tie_commitment=call.tie_commitment, bids=bids)
         self.memory.keep(f"bids-{call.request_id.hex()}", memory)
         return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
+
+    @together("bid")
+    def look(sellers: Sequence["Seller"], call: CallForBids) -> list[Look]:  # noqa: N805
+        """Open the albums, drop near-duplicates and extract features: where many sellers are, in full batches."""
+        looks, pictures = [], []
+        if any(seller.featurizer is not sellers[0].featurizer for seller in sellers):
+            raise ValueError("sellers with models of their own look on their own")
+        for seller in sellers:
+            opened = [(position, seller.featurizer.prepare(picture)) for position, picture in readable(seller.album)]
+            kept = seller.unrepeated([thumbnail for _, thumbnail in opened])
+            looks.append(([opened[index][0] for index in kept], len(seller.album) - len(opened)))
+            pictures += [opened[index][1] for index in kept]
+        features = features_under(call.terms, sellers[0].featurizer, pictures)
+        parts = np.split(features, np.cumsum([len(positions) for positions, _ in looks])[:-1])
+        return [Look(positions, part, failed) for (positions, failed), part in zip(looks, parts, strict=True)]
+
+    @together("bid")
+    def targets(sellers: Sequence["Seller"], call: CallForBids) -> list[NDArray[np.int64]]:  # noqa: N805
+        """Return the features of the samples, shape (m, D)."""
+        return [features_under(call.terms, sellers[0].featurizer, call.samples)] * len(sellers)
 
     def unrepeated(self, thumbnails: Sequence[Pixels]) -> list[int]:
         """Leave out near-duplicates of earlier pictures; returns the positions to keep, ascending."""
@@ -114,8 +137,7 @@ class Seller(Party):
 
     def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
         """Pick what to offer: features on the lattice, within R of a sample, at distance zero from none."""
-        targets = features_under(call.terms, self.featurizer, call.samples)
-        return np.flatnonzero(is_candidate(features, targets, call.terms.radius)).astype(np.int64)
+        return np.flatnonzero(is_candidate(features, self.targets(call), call.terms.radius)).astype(np.int64)
 
     def claim(self, call: CallForBids, feature: Feature) -> Feature:
         """Return the feature to bid with; an honest seller's is the true one."""

@@ -127,12 +127,17 @@ def read_array(array: Array) -> NDArray[Any]:
 def copy_records(content: RecordDict) -> RecordDict:
     """Copy records so that a change of the copy does not show in the original.
 
-    Byte strings and arrays' data are shared: they cannot be changed in place.
+    Byte strings are shared: they cannot be changed in place.
     """
-    copy = RecordDict()
+    copy = content.copy()
     for name, record in content.items():
-        values = {key: list(value) if isinstance(value, list) else value for key, value in record.items()}
-        copy[name] = type(record)(values)  # type: ignore[arg-type]
+        mine: dict[str, Any] = record.copy()  # type: ignore[assignment]
+        for key, value in mine.items():
+            if isinstance(value, list):
+                mine[key] = list(value)
+            elif isinstance(value, Array):
+                mine[key] = Array(value.dtype, value.shape, value.stype, value.data)
+        copy[name] = mine  # type: ignore[assignment]
     return copy
 
 

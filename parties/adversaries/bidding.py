@@ -11,7 +11,6 @@ from parties.adversaries.adversary import adversary
 from parties.adversaries.collusion import Blackboard
 from parties.adversaries.copies import Copies
 from parties.album import Pixels, readable
-from parties.checks import features_under
 from parties.seller import Seller
 from protocol.messages.base import MAX_ITEMS, Image, ProtocolMessage
 from protocol.messages.purchase import Bids, CallForBids, Delivery, DeliveryOrder, Feature, Privacy
@@ -48,7 +47,7 @@ class ForgedFeatures(Seller):
 
     def claim(self, call: CallForBids, feature: Feature) -> Feature:
         """Claim to lie beside a sample: another one for each picture."""
-        targets = features_under(call.terms, self.featurizer, call.samples)
+        targets = self.targets(call)
         draws = self.generator("claim", call.request_id, repr(feature))
         claimed = targets[draws.integers(len(targets))].copy()
         claimed[:2] += _beside(draws, call.terms.radius, 1)[0]

@@ -1,33 +1,22 @@
 """All parties in this process."""
 
-import traceback
 from collections.abc import Iterable, Sequence
+from typing import Self
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from protocol.codec import copy_records
-from protocol.flower import FIRST_NODE_ID, new_message, new_run, with_content, with_id
-
-APP_FAILED = 2
-UNKNOWN_NODE = 3
-"""Codes of the errors with which the grid answers for a party: it raised; there is no such party."""
+from protocol.flower import FIRST_NODE_ID, new_message, new_run, with_id
+from protocol.grids.host import NodeHost
 
 
 class LocalGrid(Grid):
-    """A Flower grid whose nodes are apps in this process, one after the other.
+    """A Flower grid whose nodes are apps in this process, one after the other (see `NodeHost`).
 
-    Sending works in four steps:
-
-    1. messages are ordered by node id, so that the order of sending does not matter;
-    2. each is copied, so that a party's changes never reach the sender;
-    3. the node's app answers with its own `Context`; if it raises, its state stays as it was and the
-       grid answers with an `Error` that carries the traceback;
-    4. the reply is copied back.
-
-    Nodes are numbered from `FIRST_NODE_ID` in the order given, so ids depend on nothing else.
+    Messages are delivered in the order of their nodes' ids, so that the order of sending does not
+    matter. Nodes are numbered from `FIRST_NODE_ID` in the order given, so ids depend on nothing else.
 
     Parameters
     ----------
@@ -35,23 +24,29 @@ class LocalGrid(Grid):
         One app per node; the same app may stand for many.
     run_id : int
         The run's id.
+    run_config : UserConfig
+        The run's configuration, which every app sees.
     """
 
-    def __init__(self, apps: Sequence[ClientApp], run_id: int = 1) -> None:
+    BATCH = 256
+    """Nodes that answer together."""
+
+    def __init__(self, apps: Sequence[ClientApp], run_id: int = 1, run_config: UserConfig | None = None) -> None:
         self._run = new_run(run_id)
-        self._apps = {FIRST_NODE_ID + index: app for index, app in enumerate(apps)}
-        self._contexts = {
-            node_id: Context(
-                run_id=run_id,
-                node_id=node_id,
-                node_config={"partition-id": index, "num-partitions": len(apps)},
-                state=RecordDict(),
-                run_config={},
-            )
-            for index, node_id in enumerate(self._apps)
-        }
+        nodes = {FIRST_NODE_ID + index: app for index, app in enumerate(apps)}
+        self._nodes = list(nodes)
+        self._host = NodeHost(nodes, len(nodes), run_id, run_config or {})
         self._replies: dict[str, Message] = {}
         self._sent = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what the grid holds; there is nothing here."""
 
     def set_run(self, run: Run) -> None:
         """Set the run that messages belong to."""
@@ -77,18 +72,22 @@ class LocalGrid(Grid):
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes, ascending."""
-        return list(self._apps)
+        return list(self._nodes)
+
+    def state(self, node_id: int) -> RecordDict:
+        """Return what a node keeps between messages."""
+        return self._host.state(node_id)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Deliver messages, in the order of their nodes' ids, and keep the replies for `pull_messages`."""
         ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
-        ids = []
         for message in ordered:
-            message_id = self._next_id()
-            with_id(message, message_id)
-            self._replies[message_id] = with_id(self._deliver(message), self._next_id())
-            ids.append(message_id)
-        return ids
+            with_id(message, self._next_id())
+        for start in range(0, len(ordered), self.BATCH):
+            batch = ordered[start : start + self.BATCH]
+            for message, reply in zip(batch, self._host.deliver(batch), strict=True):
+                self._replies[message.metadata.message_id] = with_id(reply, self._next_id())
+        return [message.metadata.message_id for message in ordered]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies to these messages that have not been pulled yet."""
@@ -101,19 +100,3 @@ class LocalGrid(Grid):
     def _next_id(self) -> str:
         self._sent += 1
         return str(self._sent)
-
-    def _deliver(self, message: Message) -> Message:
-        node_id = message.metadata.dst_node_id
-        if node_id not in self._apps:
-            return Message(Error(code=UNKNOWN_NODE, reason=f"there is no node {node_id}"), reply_to=message)
-        context = self._contexts[node_id]
-        before = copy_records(context.state)
-        received = with_content(message.metadata, copy_records(message.content))
-        try:
-            reply = self._apps[node_id](received, context)
-        except Exception:
-            context.state = before
-            return Message(Error(code=APP_FAILED, reason=traceback.format_exc()), reply_to=message)
-        if reply.has_error():
-            return Message(reply.error, reply_to=message)
-        return Message(copy_records(reply.content), reply_to=message)

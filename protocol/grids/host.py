@@ -1,0 +1,114 @@
+"""The nodes that live in one process."""
+
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from flwr.app import Context, Error, Message, RecordDict, UserConfig
+from flwr.clientapp import ClientApp
+
+from protocol.codec import copy_records
+from protocol.flower import FIRST_NODE_ID, with_content
+
+APP_FAILED = 2
+UNKNOWN_NODE = 3
+"""Codes of the errors with which a grid answers for a party: it raised; there is no such party."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """An app that can compute with its like what the answers of all of them need, before each answers on its own."""
+
+    @staticmethod
+    def prepare(batch: Sequence[tuple["Shared", Message]], /) -> None:
+        """Compute for many apps at once and leave with each what is its own; it must change no answer."""
+
+
+class NodeHost:
+    """Nodes of one process, each an app with a `Context`, answering one after the other.
+
+    Delivering a batch of messages works in three steps:
+
+    1. apps that are `Shared` prepare together; a preparation that fails is forgone, so that whoever is
+       at fault fails alone;
+    2. each app gets a copy of its message, so that no party's changes reach another, and answers with its own
+       `Context`; if it raises, its state stays as it was and the answer is an `Error` with the traceback;
+    3. the answers are copied back.
+
+    Parameters
+    ----------
+    apps : mapping of int to ClientApp
+        The app of each node here; one app may stand for many.
+    total : int
+        How many nodes there are everywhere, ``num-partitions`` of their configuration.
+    run_id : int
+        The run's id.
+    run_config : UserConfig
+        The run's configuration.
+    """
+
+    def __init__(
+        self,
+        apps: Mapping[int, ClientApp],
+        total: int,
+        run_id: int,
+        run_config: UserConfig,
+    ) -> None:
+        self._apps = apps
+        self._total = total
+        self._run_id = run_id
+        self._run_config = run_config
+        self._contexts: dict[int, Context] = {}
+
+    def deliver(self, messages: Sequence[Message]) -> list[Message]:
+        """Let nodes answer messages, in this order."""
+        self._prepare(messages)
+        return [self._deliver(message) for message in messages]
+
+    def state(self, node_id: int) -> RecordDict:
+        """Return what a node keeps between messages."""
+        return self._context(node_id).state
+
+    def restore(self, states: Iterable[tuple[int, RecordDict]]) -> None:
+        """Put back what nodes kept."""
+        for node_id, state in states:
+            self._context(node_id).state = state
+
+    def _context(self, node_id: int) -> Context:
+        if node_id not in self._contexts:
+            self._contexts[node_id] = Context(
+                run_id=self._run_id,
+                node_id=node_id,
+                node_config={"partition-id": node_id - FIRST_NODE_ID, "num-partitions": self._total},
+                state=RecordDict(),
+                run_config=dict(self._run_config),
+            )
+        return self._contexts[node_id]
+
+    def _prepare(self, messages: Sequence[Message]) -> None:
+        batches: dict[type[Shared], list[tuple[Shared, Message]]] = {}
+        for message in messages:
+            app = self._apps.get(message.metadata.dst_node_id)
+            if isinstance(app, Shared):
+                batches.setdefault(type(app), []).append((app, message))
+        for kind, batch in batches.items():
+            try:
+                kind.prepare(batch)
+            except Exception:
+                continue
+
+    def _deliver(self, message: Message) -> Message:
+        node_id = message.metadata.dst_node_id
+        if node_id not in self._apps:
+            return Message(Error(code=UNKNOWN_NODE, reason=f"there is no node {node_id}"), reply_to=message)
+        context = self._context(node_id)
+        before = copy_records(context.state)
+        received = with_content(message.metadata, copy_records(message.content))
+        try:
+            reply = self._apps[node_id](received, context)
+        except Exception:
+            context.state = before
+            return Message(Error(code=APP_FAILED, reason=traceback.format_exc()), reply_to=message)
+        if reply.has_error():
+            return Message(reply.error, reply_to=message)
+        return Message(copy_records(reply.content), reply_to=message)
