@@ -27,6 +27,7 @@ def play(
     observe: Callable[[Envelope], None] = lambda envelope: None,
     on_step: Callable[[int], None] = lambda number: None,
     meddle: Callable[[Grid], Grid] = lambda grid: grid,
+    carry: Callable[[Grid], Grid] = lambda grid: grid,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
@@ -42,6 +43,8 @@ def play(
         Told the number of each step as it begins.
     meddle : callable
         Puts a dishonest cloud's hands between the cloud's program and the wire.
+    carry : callable
+        Puts phones and their links around the grid (`Phones.around`).
 
     Raises
     ------
@@ -56,7 +59,7 @@ def play(
 
     context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
     with task_identity(RUN_ID):
-        cloud.server_app(workflow)(meddle(ObservedGrid(LocalGrid(apps, RUN_ID), observe)), context)
+        cloud.server_app(workflow)(meddle(ObservedGrid(carry(LocalGrid(apps, RUN_ID)), observe)), context)
     return records[0]
 
 

@@ -21,6 +21,7 @@ from simulations.collusion import KeySubstitution, link, linked, substituted
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
+from simulations.phones.population import Phones
 from simulations.play import make_cloud, party_names, play
 from simulations.report import Report
 from simulations.report.compile import compile_report
@@ -110,8 +111,11 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
                 buyer_view.observe(envelope)
 
             try:
-                cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
-                record = play(world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle)
+                phones = Phones(scenario, world)
+                cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
+                record = play(
+                    world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle, phones.around
+                )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
