@@ -27,6 +27,7 @@ from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.model import CheatAccount
 from simulations.report.page import write_page
+from simulations.report.phones import PhonesAccount, phones_account
 from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
 from simulations.scoring import PurchaseOutcome, score
@@ -130,9 +131,9 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
             ]
         if "cloud-buyer" in scenario.collusion:
             learned = [*learned, linked(link(cloud_view, buyer_view))]
-        report = report.model_copy(update={"learned": learned})
+        report = report.model_copy(update={"learned": learned, "phones": phones_account(phones, scored)})
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        write_page(folder / "report.html", report, scored)
+        write_page(folder / "report.html", report, scored, phones)
     shutil.rmtree(vault, ignore_errors=True)
     shutil.rmtree(folder / "bought" / "sealed", ignore_errors=True)
     return report
@@ -141,6 +142,7 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
 def _figures(scenario: Scenario) -> Iterator[str]:
     """Yield the keys of the report that can be expected to hold something."""
     yield from figures(PurchaseOutcome, "outcome")
+    yield from figures(PhonesAccount, "phones")
     for name in scenario.adversaries:
         yield from figures(CheatAccount, f"adversaries.{name}")
 

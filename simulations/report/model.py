@@ -4,10 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from simulations.report.phones import PhonesAccount
 from simulations.scoring import PurchaseOutcome
 from simulations.traffic import Flow
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the schema that a reader could notice."""
 
 
@@ -124,6 +125,8 @@ class Report(BaseModel):
         One sentence on what was verified, with the false-accept rate.
     learned : list of Learned
         What each party learned.
+    phones : PhonesAccount or None
+        What the purchase takes on its phones, in virtual time; None where nobody looked.
     notes : list of str
         What a reader should know about how the world was built.
     versions : dict of str to str
@@ -146,5 +149,6 @@ class Report(BaseModel):
     disputes: list[Dispute]
     verification: str
     learned: list[Learned]
+    phones: PhonesAccount | None = None
     notes: list[str]
     versions: dict[str, str]
