@@ -6,11 +6,11 @@ from typing import Any, ClassVar, TypeVar, get_type_hints
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
-from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
 from parties.together import Prepared, Together
 from protocol.codec import RECORDS, decode, encode
+from protocol.grids.host import Shared
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import Hello, Introduction
 from protocol.signing import SigningKey, derive
@@ -124,7 +124,7 @@ class Party:
         return PartyApp(self, mods or [])
 
 
-class PartyApp(ClientApp):
+class PartyApp(Shared):
     """A party as a Flower app; where many are in one process, they prepare together (see `parties.together`).
 
     Parameters

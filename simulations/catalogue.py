@@ -7,7 +7,7 @@ from simulations.benchmarks import BENCHMARKS
 from simulations.datasets import DATASETS
 from simulations.featurizers import FEATURIZERS
 from simulations.phones.models import PHONES
-from simulations.scenario import packaged
+from simulations.scenario_files import packaged
 from strategies.mechanisms import MECHANISMS
 
 WORKFLOWS = {"purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout"}

@@ -2,8 +2,8 @@
 
 Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
 own, 2 a wrong command line, 3 a bad scenario, 4 unusable pictures or weights, 5 the output is
-already there, 6 the protocol could not be finished, 7 an expectation of the
-scenario did not hold, 130 interrupted, 143 terminated.
+already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no Ray, or no
+cluster at the address, 130 interrupted, 143 terminated.
 """
 
 import os
@@ -42,6 +42,9 @@ def run_scenario(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. buyer.budget=20.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed; the same one gives the same outcome.")] = None,
+    grid: Annotated[str | None, typer.Option(help="Where the parties run: local or ray.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the work, for grid ray.")] = None,
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster: its head node's host:port.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
     adversaries: Annotated[
         Path | None, typer.Option(help="A Python file with cheats of your own, beside the built-in ones.")
@@ -50,10 +53,12 @@ def run_scenario(
 ) -> None:
     """Play a scenario and write its report."""
     from simulations.adversaries import known_adversaries
-    from simulations.scenario import load
+    from simulations.scenario_files import load
 
     cheats = known_adversaries(adversaries)
-    chosen = load(scenario, [*(settings or []), *([] if seed is None else [f"seed={seed}"])], cheats)
+    options = {"seed": seed, "grid": grid, "workers": workers, "address": address}
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
+    chosen = load(scenario, [*(settings or []), *given], cheats)
 
     from simulations.runner import default_folder, run
 
@@ -90,7 +95,7 @@ def list_all(
 @app.command("init")
 def init(path: Annotated[Path, typer.Argument(help="The .yaml file to write.")]) -> None:
     """Write a commented scenario to start from."""
-    from simulations.scenario import commented
+    from simulations.scenario_files import commented
 
     if path.exists():
         raise OutputExists(f"{path} is already there; name another file")

@@ -1,5 +1,8 @@
 """What a user can get wrong: one sentence each, and the exit code that goes with it."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake that the user can mend; the text is one sentence that says what, where and how.
@@ -42,3 +45,16 @@ class RunFailed(UserError):
     """The parties could not finish the protocol."""
 
     exit_code = 6
+
+
+class GridUnavailable(UserError):
+    """Parties cannot run where they should: no Ray, or no cluster at the address."""
+
+    exit_code = 8
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Suggest the known name that is nearest to a wrong one, or list all of them."""
+    known = sorted(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"

@@ -1,15 +1,19 @@
 """Puts the parties of a world on a grid and lets the cloud drive the workflow."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from flwr.app import Context, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from parties.cloud import ARBITERS, Cloud
+from parties.party import Memory
 from parties.purchase import Purchase
 from parties.record import PurchaseRecord
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
-from protocol.grids import Envelope, LocalGrid, ObservedGrid
+from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Privacy, Terms
 from protocol.vault import Vault
@@ -27,6 +31,7 @@ def play(
     observe: Callable[[Envelope], None] = lambda envelope: None,
     on_step: Callable[[int], None] = lambda number: None,
     meddle: Callable[[Grid], Grid] = lambda grid: grid,
+    open_grid: Callable[[Sequence[ClientApp]], LocalGrid | RayGrid] = LocalGrid,
     carry: Callable[[Grid], Grid] = lambda grid: grid,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
@@ -43,6 +48,8 @@ def play(
         Told the number of each step as it begins.
     meddle : callable
         Puts a dishonest cloud's hands between the cloud's program and the wire.
+    open_grid : callable
+        Makes the grid of the parties' apps.
     carry : callable
         Puts phones and their links around the grid (`Phones.around`).
 
@@ -58,9 +65,24 @@ def play(
         records.append(Purchase(cloud, grid, on_step).run())
 
     context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
-    with task_identity(RUN_ID):
-        cloud.server_app(workflow)(meddle(ObservedGrid(carry(LocalGrid(apps, RUN_ID)), observe)), context)
+    with open_grid(apps) as grid, task_identity(RUN_ID):
+        cloud.server_app(workflow)(meddle(ObservedGrid(carry(grid), observe)), context)
+        for node_id, held in enumerate(world.sellers, FIRST_NODE_ID + 1):
+            if held.adversary is not None:
+                held.party.memory = Memory(grid.state(node_id))
     return records[0]
+
+
+def grid_opener(scenario: Scenario) -> Callable[[Sequence[ClientApp]], LocalGrid | RayGrid]:
+    """Return what makes the scenario's grid; the buyer stays in this process, as it writes files."""
+    if scenario.grid == "local":
+        return LocalGrid
+    return partial(RayGrid, workers=worker_count(scenario), address=scenario.address, here=(FIRST_NODE_ID,))
+
+
+def worker_count(scenario: Scenario) -> int:
+    """Return how many processes a scenario's parties share."""
+    return 1 if scenario.grid == "local" else scenario.workers or len(os.sched_getaffinity(0))
 
 
 def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault: Vault) -> Cloud:

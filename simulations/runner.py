@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -16,13 +16,14 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
+from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
 from simulations.collusion import KeySubstitution, link, linked, substituted
-from simulations.errors import BadInput, BadScenario, ExpectationFailed, OutputExists, RunFailed
+from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
 from simulations.phones.population import Phones
-from simulations.play import make_cloud, party_names, play
+from simulations.play import grid_opener, make_cloud, party_names, play, worker_count
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.model import CheatAccount
@@ -69,28 +70,38 @@ def run(
         raise BadScenario(mistake)
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
+    with _whole_or_nothing(out) as partial, _one_thread():
+        if scenario.sweep is None:
+            report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
+        else:
+            report = run_sweep(scenario, scenario.sweep, partial, progress, adversaries)
+    if failed := unmet(scenario.expect, report.model_dump(mode="json")):
+        raise ExpectationFailed("\n".join((*failed, f"The report is {out / 'report.html'}.")))
+    return report
+
+
+@contextmanager
+def _whole_or_nothing(out: Path) -> Iterator[Path]:
+    """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    made = [parent for parent in partial.parents if not parent.exists()]
     try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise BadInput(
-            f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
-        ) from None
-    try:
-        with _one_thread():
-            if scenario.sweep is None:
-                report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
-            else:
-                report = run_sweep(scenario, scenario.sweep, partial, progress, adversaries)
+        try:
+            partial.mkdir(parents=True)
+        except OSError as error:
+            raise BadInput(
+                f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
+            ) from None
+        yield partial
         if out.exists():
             raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    if failed := unmet(scenario.expect, report.model_dump(mode="json")):
-        raise ExpectationFailed("\n".join((*failed, f"The report is {out / 'report.html'}.")))
-    return report
+        for parent in made:
+            with suppress(OSError):  # it holds something: this run, or that of somebody else
+                parent.rmdir()
 
 
 def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]) -> Report:
@@ -115,7 +126,13 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
                 phones = Phones(scenario, world)
                 cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
                 record = play(
-                    world, cloud, observe, lambda number: clock.step(number, STEPS[number - 1]), meddle, phones.around
+                    world,
+                    cloud,
+                    observe,
+                    lambda number: clock.step(number, STEPS[number - 1]),
+                    meddle,
+                    grid_opener(scenario),
+                    phones.around,
                 )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
@@ -166,6 +183,19 @@ class _Stopwatch:
         for (name, start), end in zip(self._begun, ends, strict=True):
             seconds[name] = seconds.get(name, 0.0) + end - start
         return seconds | {"total": now - self._begun[0][1]}
+
+
+@contextmanager
+def _cluster(scenario: Scenario) -> Iterator[None]:
+    """Have Ray up for the whole run, where it is wanted."""
+    if scenario.grid != "ray":
+        yield
+        return
+    try:
+        with connect(worker_count(scenario), scenario.address):
+            yield
+    except RayUnavailable as unavailable:
+        raise GridUnavailable(str(unavailable)) from None
 
 
 @contextmanager

@@ -1,12 +1,8 @@
 """A scenario: one YAML file that says which world to build and what to play in it."""
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import (
     BaseModel,
@@ -24,14 +20,12 @@ from pydantic_core import ErrorDetails
 from parties.adversaries import ADVERSARIES, Adversary
 from protocol.messages.purchase import Privacy, Quality
 from protocol.sealing import SUITES
-from simulations.errors import BadScenario
+from simulations.errors import nearest
 from simulations.expectations import parse_condition
 from simulations.phones.models import PHONES
 
 Share = Annotated[float, Ge(0), Le(1)]
 Coins = Annotated[float, Ge(0), Le(10**7)]
-
-PACKAGED = files("simulations") / "scenarios"
 
 
 class Section(BaseModel):
@@ -208,8 +202,15 @@ class Scenario(Section):
     description: str = Field("A purchase on one machine, from request to payout.", description="one line about it")
     workflow: Literal["purchase"] = Field("purchase", description="what is played")
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = Field(7, description="the same seed gives the same outcome")
-    grid: Literal["local"] = Field("local", description="where the parties run: in this process")
-    workers: Annotated[int, Ge(1), Le(1)] = Field(1, description="processes that share the work")
+    grid: Literal["local", "ray"] = Field(
+        "local", description="where the parties run: local: in this process; ray: in a few Ray workers that hold many"
+    )
+    workers: Annotated[int, Ge(1), Le(10_000)] | None = Field(
+        None, description="for grid ray: processes that share the work; null: one for each processor here"
+    )
+    address: str | None = Field(
+        None, description="for grid ray: a running cluster, host:port of its head node; null: Ray starts here"
+    )
     dataset: Literal["pets", "faces", "digits", "imagenet", "celeba", "stl10", "oxford_pets", "cifar10"] = Field(
         "pets", description="pictures to trade; `parley list` names them"
     )
@@ -242,6 +243,13 @@ class Scenario(Section):
                 "diversity needs features of two numbers, as the union of hypercubes in an fc8 vector's dimensions"
                 " cannot be computed (section IV.D): for cloud.privacy basic set buyer.quality to quantity or matching"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_are_rays(self) -> "Scenario":
+        for key in ("workers", "address"):
+            if self.grid != "ray" and getattr(self, key) is not None:
+                raise ValueError(f"{key} is for grid ray, and grid is {self.grid}: set grid to ray, or leave {key} out")
         return self
 
     @model_validator(mode="after")
@@ -279,138 +287,6 @@ class Scenario(Section):
         return expect
 
 
-def packaged() -> dict[str, str]:
-    """Return the scenarios that come with Parley: name and description."""
-    names = sorted(entry.name.removesuffix(".yaml") for entry in PACKAGED.iterdir() if entry.name.endswith(".yaml"))
-    return {name: load(name).description for name in names}
-
-
-def load(source: str, settings: Sequence[str] = (), adversaries: Mapping[str, Adversary] = ADVERSARIES) -> Scenario:
-    """Read a scenario by name or from a YAML file, and change some of its keys.
-
-    Parameters
-    ----------
-    source : str
-        A packaged scenario's name, or the path of a ``.yaml`` file.
-    settings : sequence of str
-        ``key.of.section=value`` each; the value is YAML.
-    adversaries : mapping of str to Adversary
-        The ways to cheat that there are.
-
-    Raises
-    ------
-    BadScenario
-        With one sentence that names the key at fault, the line it is on, and the nearest right one.
-    """
-    if source.endswith((".yaml", ".yml")):
-        path = Path(source)
-        if not path.is_file():
-            raise BadScenario(f"there is no scenario file {source}; `parley init {source}` writes one to start from")
-        text, where = path.read_text(encoding="utf-8", errors="replace"), source
-    else:
-        entry = PACKAGED / f"{source}.yaml"
-        if not source.replace("-", "").isalnum() or not entry.is_file():
-            names = [item.name.removesuffix(".yaml") for item in PACKAGED.iterdir() if item.name.endswith(".yaml")]
-            raise BadScenario(f"there is no scenario {source!r}; {nearest(source, names)}, or give a .yaml file")
-        text, where = entry.read_text(encoding="utf-8"), f"scenario {source}"
-    tree = _parse(text, where)
-    if not isinstance(tree, dict):
-        raise BadScenario(f"{where}: a scenario is a mapping of keys to values")
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise BadScenario(f"--set {setting}: write it as key=value, for example seed=3")
-        _assign(tree, key.split("."), _parse(value, f"--set {setting}"), setting)
-    try:
-        return Scenario.model_validate(tree, context={"adversaries": adversaries})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadScenario(f"{where}{_line(text, _path(first), settings)}: {_sentence(first)}") from None
-
-
-def _line(text: str, path: Sequence[str], settings: Sequence[str]) -> str:
-    """Say on which line of the file a key is; nothing where a setting put it there."""
-    given = [setting.partition("=")[0].split(".") for setting in settings]
-    if any(list(path[: len(keys)]) == keys[: len(path)] for keys in given):
-        return ""
-    node, line = yaml.compose(text, Loader=yaml.SafeLoader), None
-    for name in path:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        found = next(((key, value) for key, value in pairs if str(key.value) == name), None)
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return "" if line is None else f", line {line}"
-
-
-def nearest(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    """Suggest the known name that is nearest to a wrong one, or list all of them."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"choose from {', '.join(sorted(names))}"
-
-
-def commented() -> str:
-    """Write the default scenario as YAML with a comment on each key.
-
-    Examples
-    --------
-    >>> yaml.safe_load(commented())["sellers"]["count"]
-    200
-    """
-    return "\n".join(("# A Parley scenario: run it with `parley run FILE`.", *_comment(Scenario(), 0))) + "\n"
-
-
-def _comment(section: Section, indent: int) -> Iterator[str]:
-    pad, plain = "  " * indent, section.model_dump(mode="json")
-    for name, info in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, Section):
-            yield ""
-            yield f"{pad}# {(type(value).__doc__ or '').strip()}"
-            yield f"{pad}{name}:"
-            yield from _comment(value, indent + 1)
-        else:
-            rendered = yaml.safe_dump(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
-            yield f"{pad}{name}: {rendered}  # {info.description}"
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise BadScenario(f"{where}{line}: this is not YAML ({getattr(error, 'problem', error)})") from None
-
-
-def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, setting: str) -> None:
-    *parents, leaf = path
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if not isinstance(tree, dict):
-            raise BadScenario(f"--set {setting}: {parent} is a value, it has no keys below it")
-    tree[leaf] = value
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """Turn pydantic's first complaint into one sentence of ours."""
-    path = [str(part) for part in error["loc"]]
-    if isinstance(cause := error.get("ctx", {}).get("error"), Misplaced):
-        return str(cause)
-    key = ".".join(path)
-    if error["type"] == "extra_forbidden":
-        return f"there is no key {key}; {nearest(path[-1], _keys(path[:-1]))}"
-    message = error["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], (dict, Section)) else f", not {error['input']!r}"
-    return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}"
-
-
-def _path(error: ErrorDetails) -> list[str]:
-    """Return the keys that lead to a mistake."""
-    cause = error.get("ctx", {}).get("error")
-    return [str(part) for part in (*error["loc"], *(cause.path if isinstance(cause, Misplaced) else ()))]
-
-
 def _below(parents: tuple[str, ...], error: ErrorDetails, keys: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """Turn a mistake in an adversary's settings into its path and its sentence."""
     path = (*parents, *(str(part) for part in error["loc"]))
@@ -418,11 +294,3 @@ def _below(parents: tuple[str, ...], error: ErrorDetails, keys: Sequence[str]) -
     if error["type"] == "extra_forbidden":
         return path, f"there is no key {key}; {nearest(path[-1], keys)}"
     return path, f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
-
-
-def _keys(path: Sequence[str]) -> list[str]:
-    section: Any = Scenario
-    for name in path:
-        section = section.model_fields[name].annotation
-        section = next((option for option in get_args(section) if isinstance(option, type)), section)
-    return list(section.model_fields)

@@ -260,6 +260,6 @@ def _digest(scenario: Scenario, record: PurchaseRecord, ledger: Ledger, fields: 
         ]
         for offer in record.offers
     ]
-    world = scenario.model_dump(mode="json", exclude={"grid", "workers", "description", "expect"})
+    world = scenario.model_dump(mode="json", exclude={"grid", "workers", "address", "description", "expect"})
     content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

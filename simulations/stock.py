@@ -1,6 +1,7 @@
 """Where albums' pictures come from: painted as many as wanted, or dealt from a finite pile, each once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +42,10 @@ class Stock(Protocol):
         """Fill one album per array of wanted classes; with `one_person`, all pictures of an album show the same one."""
 
 
+ALBUMS_AT_ONCE = 16
+"""Albums that are painted in one batch, when the first of them is opened."""
+
+
 class PaintedPets:
     """Breeds of pets, painted on demand."""
 
@@ -53,12 +58,15 @@ class PaintedPets:
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
         """Paint one picture per class; other purposes get other pictures."""
-        return list(pets.draw(classes, self._size, torch_generator(self._seed, "paint", purpose))), classes
+        return _paint_pets(classes, self._size, self._seed, purpose), classes
 
     def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
-        """Paint all albums in one batch."""
-        pictures, labels = self.take(np.concatenate(albums), "albums")
-        return _split(pictures, labels, albums)
+        """Have each album painted when it is opened."""
+        return _unpainted(albums, albums, partial(_paint_pets, size=self._size, seed=self._seed))
+
+
+def _paint_pets(classes: NDArray[np.int64], size: int, seed: int, purpose: str) -> list[Pixels]:
+    return list(pets.draw(classes, size, torch_generator(seed, "paint", purpose)))
 
 
 class PaintedFaces:
@@ -73,17 +81,19 @@ class PaintedFaces:
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
         """Paint one person per class; other purposes get other people."""
-        return self._paint(classes, self._find(classes, purpose), purpose), classes
+        sitters = np.stack([self._find(classes, purpose), classes], axis=1)
+        return _paint_faces(sitters, self._size, self._seed, purpose), classes
 
     def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
-        """Paint all albums in one batch; an album of one person is of the class of its first picture."""
-        classes, sizes = np.concatenate(albums), [len(album) for album in albums]
+        """Have each album painted when it is opened; one of one person is of the class of its first picture."""
         if one_person:
-            classes = np.repeat([album[0] for album in albums], sizes)
-            persons = np.repeat(self._find(np.array([album[0] for album in albums]), "albums"), sizes)
+            albums = [np.full_like(album, album[0]) for album in albums]
+            persons = np.repeat(self._find(np.array([album[0] for album in albums]), "albums"), _sizes(albums))
         else:
-            persons = self._find(classes, "albums")
-        return _split(self._paint(classes, persons, "albums"), classes, albums)
+            persons = self._find(np.concatenate(albums), "albums")
+        sitters = np.stack([persons, np.concatenate(albums)], axis=1)
+        parts = np.split(sitters, np.cumsum(_sizes(albums))[:-1])
+        return _unpainted(parts, albums, partial(_paint_faces, size=self._size, seed=self._seed))
 
     def _find(self, classes: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
         """Find a person of the right sex and age for each class, each another one."""
@@ -96,19 +106,65 @@ class PaintedFaces:
             missing = missing[found // 2 != classes[missing] // 2]
         return persons
 
-    def _paint(self, classes: NDArray[np.int64], persons: NDArray[np.int64], purpose: str) -> list[Pixels]:
-        draws = torch_generator(self._seed, "paint", purpose)
-        looks = people.look(persons, draws)
-        looks[:, people.ATTRIBUTES.index("Eyeglasses")] = classes % 2 == 1  # anybody can put on glasses
-        return list(faces.paint(persons, looks, self._size, draws))
+
+def _paint_faces(sitters: NDArray[np.int64], size: int, seed: int, purpose: str) -> list[Pixels]:
+    """Paint one picture per row of person and class."""
+    draws = torch_generator(seed, "paint", purpose)
+    looks = people.look(sitters[:, 0], draws)
+    looks[:, people.ATTRIBUTES.index("Eyeglasses")] = sitters[:, 1] % 2 == 1  # anybody can put on glasses
+    return list(faces.paint(sitters[:, 0], looks, size, draws))
 
 
-def _split(pictures: Album, labels: NDArray[np.int64], albums: Sequence[NDArray[np.int64]]) -> Dealt:
-    ends = np.cumsum([len(album) for album in albums]).tolist()
-    return [
-        ([pictures[index] for index in range(end - len(album), end)], labels[end - len(album) : end])
-        for end, album in zip(ends, albums, strict=True)
-    ]
+class Unpainted:
+    """Pictures that are painted together when one of them is looked at; until then they take no room, pickled or not.
+
+    Parameters
+    ----------
+    paint : callable
+        Returns the pictures, the same ones every time.
+    """
+
+    def __init__(self, paint: Callable[[], list[Pixels]]) -> None:
+        self._paint = paint
+
+    @lru_cache(maxsize=64)  # noqa: B019 few are looked at again once a seller has bid
+    def pictures(self) -> list[Pixels]:
+        """Return all pictures."""
+        return self._paint()
+
+
+class UnpaintedAlbum:
+    """An album among `Unpainted` pictures."""
+
+    def __init__(self, pictures: Unpainted, places: range) -> None:
+        self._pictures = pictures
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return self._pictures.pictures()[self._places[index]]
+
+
+def _unpainted(
+    wanted: Sequence[NDArray[np.int64]],
+    labels: Sequence[NDArray[np.int64]],
+    paint: Callable[..., list[Pixels]],
+) -> Dealt:
+    """Return albums that are painted a few at a time, when they are opened, and the labels of their pictures."""
+    dealt: Dealt = []
+    for start in range(0, len(wanted), ALBUMS_AT_ONCE):
+        some = wanted[start : start + ALBUMS_AT_ONCE]
+        pictures = Unpainted(partial(paint, np.concatenate(some), purpose=f"albums {start // ALBUMS_AT_ONCE}"))
+        ends = np.cumsum(_sizes(some)).tolist()
+        albums = [UnpaintedAlbum(pictures, range(end - len(album), end)) for end, album in zip(ends, some, strict=True)]
+        dealt += zip(albums, labels[start : start + ALBUMS_AT_ONCE], strict=True)
+    return dealt
+
+
+def _sizes(albums: Sequence[NDArray[np.int64]]) -> list[int]:
+    return [len(album) for album in albums]
 
 
 class Pile:

@@ -17,7 +17,7 @@ from protocol.vault import Vault
 from simulations.errors import BadScenario, RunFailed
 from simulations.featurizers import load_featurizer
 from simulations.phones.population import Phones
-from simulations.play import make_cloud, play
+from simulations.play import grid_opener, make_cloud, play
 from simulations.report.compile import LIBRARIES, library_version
 from simulations.report.sweep import RadiusPoint, Range, SweepPoint, SweepReport
 from simulations.report.sweep_page import percent, write_sweep_page
@@ -127,7 +127,7 @@ def _purchase(
         with closing(Ledger()) as ledger:
             phones = Phones(scenario, world)
             cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(folder / "vault"))))
-            record = play(world, cloud, carry=phones.around)
+            record = play(world, cloud, open_grid=grid_opener(scenario), carry=phones.around)
             return world, score(scenario, featurizer, world, record, ledger).outcome
     except PurchaseFailed as failed:
         raise RunFailed(str(failed)) from None

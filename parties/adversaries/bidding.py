@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from parties.adversaries.adversary import adversary
 from parties.adversaries.collusion import Blackboard
 from parties.adversaries.copies import Copies
-from parties.album import Pixels, readable
+from parties.album import Album, Pixels, readable
 from parties.seller import Seller
 from protocol.messages.base import MAX_ITEMS, Image, ProtocolMessage
-from protocol.messages.purchase import Bids, CallForBids, Delivery, DeliveryOrder, Feature, Privacy
+from protocol.messages.purchase import Bids, CallForBids, Feature, Privacy
 from strategies.feature_collision import collide
 from strategies.signatures import LATTICE, on_lattice
 
@@ -80,19 +80,26 @@ class FeatureCollision(Seller):
 
     def bid(self, call: CallForBids) -> Bids:
         """Make the pictures, then bid as an honest seller would."""
-        pictures = [self.featurizer.prepare(picture) for _, picture in readable(self.album)]
+        pictures = [self.featurizer.prepare(picture) for _, picture in readable(self._album)]
         targets = self.featurizer.features(call.samples)
         draws = self.generator("collide", call.request_id)
         away = np.linalg.norm(self.featurizer.features(pictures)[:, None] - targets, axis=2)
         goals = targets[away.argmin(axis=1)] + _beside(draws, self.featurizer.calibration.radius, len(pictures))
-        self.album = list(collide(self.featurizer, pictures, goals, levels=self.levels))
-        self.memory.keep("collisions", Pictures(images=tuple(self.album)))
+        made = collide(self.featurizer, pictures, goals, levels=self.levels)
+        self.memory.keep("collisions", Pictures(images=tuple(made)))
         return super().bid(call)
 
-    def deliver(self, asked: DeliveryOrder) -> Delivery:
-        """Deliver what it bid, whatever the pictures were once."""
-        self.album = self.memory.recall("collisions", Pictures).images
-        return super().deliver(asked)
+    @property
+    def album(self) -> Album:
+        """What it made for its last bid; before that, what it has."""
+        try:
+            return self.memory.recall("collisions", Pictures).images
+        except KeyError:
+            return self._album
+
+    @album.setter
+    def album(self, album: Album) -> None:
+        self._album = album
 
 
 class _Unfiltered(Seller):

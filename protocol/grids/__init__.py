@@ -2,6 +2,7 @@
 
 from protocol.grids.local import LocalGrid
 from protocol.grids.observed import Envelope, ObservedGrid
+from protocol.grids.ray import RayGrid
 from protocol.grids.timed import Exchange, Fate, Nodes, TimedGrid, VirtualClock
 
-__all__ = ["Envelope", "Exchange", "Fate", "LocalGrid", "Nodes", "ObservedGrid", "TimedGrid", "VirtualClock"]
+__all__ = ["Envelope", "Exchange", "Fate", "LocalGrid", "Nodes", "ObservedGrid", "RayGrid", "TimedGrid", "VirtualClock"]

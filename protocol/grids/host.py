@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 from flwr.app import Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
@@ -15,13 +15,12 @@ UNKNOWN_NODE = 3
 """Codes of the errors with which a grid answers for a party: it raised; there is no such party."""
 
 
-@runtime_checkable
-class Shared(Protocol):
+class Shared(ClientApp):
     """An app that can compute with its like what the answers of all of them need, before each answers on its own."""
 
     @staticmethod
-    def prepare(batch: Sequence[tuple["Shared", Message]], /) -> None:
-        """Compute for many apps at once and leave with each what is its own; it must change no answer."""
+    def prepare(batch: Sequence[tuple[Any, Message]]) -> None:
+        """Compute for many apps, each with its message, and leave with each what is its own; no answer may change."""
 
 
 class NodeHost:
@@ -60,7 +59,7 @@ class NodeHost:
         self._run_config = run_config
         self._contexts: dict[int, Context] = {}
 
-    def deliver(self, messages: Sequence[Message]) -> list[Message]:
+    def deliver(self, messages: Sequence[Message]) -> list[RecordDict | Error]:
         """Let nodes answer messages, in this order."""
         self._prepare(messages)
         return [self._deliver(message) for message in messages]
@@ -97,10 +96,10 @@ class NodeHost:
             except Exception:
                 continue
 
-    def _deliver(self, message: Message) -> Message:
+    def _deliver(self, message: Message) -> RecordDict | Error:
         node_id = message.metadata.dst_node_id
         if node_id not in self._apps:
-            return Message(Error(code=UNKNOWN_NODE, reason=f"there is no node {node_id}"), reply_to=message)
+            return Error(code=UNKNOWN_NODE, reason=f"there is no node {node_id}")
         context = self._context(node_id)
         before = copy_records(context.state)
         received = with_content(message.metadata, copy_records(message.content))
@@ -108,7 +107,5 @@ class NodeHost:
             reply = self._apps[node_id](received, context)
         except Exception:
             context.state = before
-            return Message(Error(code=APP_FAILED, reason=traceback.format_exc()), reply_to=message)
-        if reply.has_error():
-            return Message(reply.error, reply_to=message)
-        return Message(copy_records(reply.content), reply_to=message)
+            return Error(code=APP_FAILED, reason=traceback.format_exc())
+        return reply.error if reply.has_error() else copy_records(reply.content)

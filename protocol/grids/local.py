@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from protocol.flower import FIRST_NODE_ID, new_message, new_run, with_id
+from protocol.flower import FIRST_NODE_ID, new_message, new_run, reply, with_id
 from protocol.grids.host import NodeHost
 
 
@@ -85,8 +85,8 @@ class LocalGrid(Grid):
             with_id(message, self._next_id())
         for start in range(0, len(ordered), self.BATCH):
             batch = ordered[start : start + self.BATCH]
-            for message, reply in zip(batch, self._host.deliver(batch), strict=True):
-                self._replies[message.metadata.message_id] = with_id(reply, self._next_id())
+            for message, answer in zip(batch, self._host.deliver(batch), strict=True):
+                self._replies[message.metadata.message_id] = with_id(reply(message, answer), self._next_id())
         return [message.metadata.message_id for message in ordered]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:

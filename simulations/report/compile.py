@@ -9,6 +9,7 @@ from parties.record import PurchaseRecord
 from parties.settlement import CLOUD, account
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.purchase import Privacy
+from simulations.play import worker_count
 from simulations.report.damage import damage_by_buyer, damage_by_sellers
 from simulations.report.learned import learned
 from simulations.report.model import CheatAccount, Dispute, PartyAccount, Report
@@ -30,7 +31,7 @@ def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], 
         scenario=scenario.model_dump(mode="json"),
         seed=scenario.seed,
         grid=scenario.grid,
-        workers=scenario.workers,
+        workers=worker_count(scenario),
         outcome=outcome,
         summary=summary(outcome),
         traffic=flows,

@@ -13,7 +13,7 @@ from parties.seller import Seller
 from protocol.canonical import canonical
 from protocol.messages.purchase import CallForBids, Feature, SignedBid
 from simulations.errors import BadScenario
-from simulations.scenario import load
+from simulations.scenario_files import load
 from strategies.featurizer import Featurizer
 from strategies.selection import Offers, select
 

@@ -70,6 +70,7 @@ def test_the_scenarios_of_cheats_show_their_verdicts(tmp_path: Path) -> None:
         (("run", "purchase", "--out", "there"), 5, "already there"),
         (("run", "purchase", "--set", "buyer.samples.classes=21"), 3, "21 classes are wanted and there are 20"),
         (("run", "purchase", "--out", "file/x"), 4, "cannot be made"),
+        (("run", "purchase", "--out", "new/er/x", "--set", "sellers.album.folder=nowhere"), 4, "nowhere"),
         (("init", "there.yaml"), 5, "already there"),
         (("bench", "nothing"), 2, "there is no benchmark nothing"),
         (("frobnicate",), 2, "No such command"),
@@ -87,7 +88,7 @@ def test_a_mistake_is_a_sentence_and_an_exit_code(
     assert done.returncode == code, done.stderr
     assert sentence in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
-    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "runs"] == before
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_budget_too_small_and_no_match_are_runs_that_say_so(tmp_path: Path) -> None:

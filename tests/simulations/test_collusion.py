@@ -18,7 +18,7 @@ from simulations.collusion import KeySubstitution, link
 from simulations.play import make_cloud, play
 from simulations.report import Report
 from simulations.runner import run
-from simulations.scenario import load
+from simulations.scenario_files import load
 from simulations.scoring import ScoredPurchase, score
 from simulations.traffic import View
 from simulations.world import build

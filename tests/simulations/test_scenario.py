@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from simulations.errors import BadScenario
-from simulations.scenario import Scenario, commented, load, packaged
+from simulations.scenario import Scenario
+from simulations.scenario_files import commented, load, packaged
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from simulations.errors import BadScenario
 from simulations.report.sweep import SweepReport
 from simulations.report.terminal import tables
 from simulations.runner import run
-from simulations.scenario import Scenario, load
+from simulations.scenario import Scenario
+from simulations.scenario_files import load
 from simulations.sweep import precision_and_recall
 from simulations.world import build
 from strategies.featurizer import Featurizer

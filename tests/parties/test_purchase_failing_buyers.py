@@ -1,0 +1,88 @@
+"""Buyers that fail a step or lie about money, and what they do not take from a cloud."""
+
+from typing import Any
+
+import pytest
+from conftest import Play, small
+from money import check_money
+
+from parties.adversaries.buyers import WrongKey
+from parties.buyer import Buyer, Wish
+from parties.offer import Outcome
+from parties.record import PurchaseFailed
+from protocol.messages.purchase import Acknowledgement, Invitation, Invoice, Parcel, SignedPayment, SignedRequest
+
+
+class TestBuyersThatFail:
+    def failing(self, step: str, **methods: Any) -> type[Buyer]:
+        def fail(self: Buyer, message: Any) -> Any:
+            raise RuntimeError(f"cannot {step}")
+
+        fail.__annotations__ = dict(getattr(Buyer, step).__annotations__)
+        return type("Failing", (Buyer,), {step: fail})
+
+    def test_no_request_is_no_purchase(self, play_purchase: Play) -> None:
+        with pytest.raises(PurchaseFailed, match="cannot request"):
+            play_purchase(small(), buyer=self.failing("request"))
+
+    def test_no_payment_frees_everybody(self, play_purchase: Play) -> None:
+        played = play_purchase(small(), buyer=self.failing("pay"))
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.UNPAID}
+        assert played.profit("buyer-2") == played.outcome.penalties == 0
+
+    @pytest.mark.parametrize("step", ["notify", "receive", "verify", "settle"])
+    def test_silence_after_delivery_is_acceptance(self, play_purchase: Play, step: str) -> None:
+        played = play_purchase(small(), buyer=self.failing(step))
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
+
+    def test_a_budget_that_is_not_there_is_not_spent(self, play_purchase: Play) -> None:
+        class Boasts(Buyer):
+            def request(self, invitation: Invitation) -> SignedRequest:
+                self.budget = 100 * 10_000
+                return super().request(invitation)
+
+        played = play_purchase(small(sellers={"deposit": 50.0}), buyer=Boasts)
+        assert played.outcome.paid_total + played.outcome.commission <= played.cloud.deposits["buyer"]
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
+
+    def test_a_payment_of_another_amount_is_none(self, play_purchase: Play) -> None:
+        class Haggles(Buyer):
+            def pay(self, invoice: Invoice) -> SignedPayment:
+                honest = super().pay(invoice)
+                less = honest.payment.model_copy(update={"amount": honest.payment.amount - 1})
+                return honest.model_copy(update={"payment": less})
+
+        played = play_purchase(small(), buyer=Haggles)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.UNPAID}
+
+    def test_a_key_that_is_not_the_one_in_the_order_convicts_the_buyer(self, play_purchase: Play) -> None:
+        played = play_purchase(small(), buyer=WrongKey)
+        check_money(played)
+        assert played.outcome.upheld == played.outcome.selected
+        assert "key" in str(played.record.winners[0].verdict)
+
+
+class TestTheCloudIsWatched:
+    def test_a_buyer_refuses_an_invoice_over_its_budget(self, play_purchase: Play) -> None:
+        class Poor(Buyer):
+            def request(self, invitation: Invitation) -> SignedRequest:
+                signed = super().request(invitation)
+                self.memory.keep("wish", self.memory.recall("wish", Wish).model_copy(update={"budget": 1}))
+                return signed
+
+        played = play_purchase(small(), buyer=Poor)
+        assert played.record.failures[0][0] == "pay"
+        assert "over the budget" in played.record.failures[0][2]
+
+    def test_a_parcel_that_was_changed_on_the_way_is_refused(self, play_purchase: Play) -> None:
+        class Misled(Buyer):
+            def receive(self, parcel: Parcel) -> Acknowledgement:
+                changed = tuple(item.model_copy(update={"blob": item.blob[:-1] + b"x"}) for item in parcel.items)
+                return super().receive(parcel.model_copy(update={"items": changed}))
+
+        played = play_purchase(small(), buyer=Misled)
+        assert {step for step, _, _ in played.record.failures} == {"receive"}
+        assert "not the one its seller signed for" in played.record.failures[0][2]
+        assert not list(played.world.buyer.store.glob("*.png"))
