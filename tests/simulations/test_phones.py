@@ -26,7 +26,8 @@ from simulations.phones.population import MESSAGE, SEALING, Phones, deal
 from simulations.play import make_cloud, play
 from simulations.report.phones import PhonesAccount, phones_account, usage
 from simulations.runner import run
-from simulations.scenario import Scenario, load
+from simulations.scenario import Scenario
+from simulations.scenario_files import load
 from simulations.scoring import ScoredPurchase, score
 from simulations.world import build
 from strategies.featurizer import Featurizer
