@@ -86,8 +86,8 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase, phones: Phone
         learned=_by_observer(report.learned),
         inverted=inverted_sheet(scored),
         kept_for_nothing=kept_for_nothing(world, record.winners, traded),
-        time_line=time_line(phones.grid.exchanges) if phones else None,
-        spending=spending(usage(phones), phones.names) if phones else None,
+        time_line=time_line(phones.grid.exchanges) if phones and phones.names else None,
+        spending=spending(usage(phones), phones.names) if phones and phones.names else None,
         step_names=STEP_NAMES,
         rows=ROWS,
     )

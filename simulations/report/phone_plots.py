@@ -1,5 +1,6 @@
 """The page's plots of virtual time: when each step was played, and what phones spend."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,10 +8,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from protocol.grids import Exchange, Fate
+from simulations.phones.models import PHONES
 from simulations.report.phones import STEP_NAMES, Floats, Usage
 from simulations.report.plots import BLUE, GREY, INK, SKY, STYLE, VERMILLION, YELLOW, Plot, new_figure, to_svg
 from simulations.report.words import count
@@ -44,20 +47,22 @@ def time_line(exchanges: Sequence[Exchange]) -> Plot:
     with mpl.rc_context({**STYLE, "svg.hashsalt": "time line"}):
         figure, axes = new_figure()
         figure.set_size_inches(8.4, 0.32 * len(steps) + 1.5)
+        end = max(exchange.end for exchange in exchanges)
         late: list[tuple[float, int]] = []
+        waited = False
         for exchange in exchanges:
             row = steps.index(exchange.step)
             answered = exchange.arrived[exchange.fates == Fate.ANSWERED]
             last = float(answered.max(initial=exchange.start))
-            axes.barh(row, last - exchange.start, 0.62, exchange.start, color=BLUE, edgecolor=BLUE, linewidth=0.8)
+            axes.barh(row, last - exchange.start, 0.62, exchange.start, color=BLUE, edgecolor=BLUE, linewidth=1.2)
             if exchange.end > last:
+                waited = True
                 axes.barh(
-                    row, exchange.end - last, 0.62, last, facecolor="white", edgecolor=GREY, hatch="////", linewidth=0.8
-                )  # fmt: skip
-            if len(answered):
+                    row, exchange.end - last, 0.62, last, color="white", edgecolor=GREY, hatch="////", linewidth=0.8
+                )
+            if last - exchange.start > 0.03 * end:
                 axes.plot([float(np.median(answered))] * 2, [row - 0.31, row + 0.31], color=YELLOW, linewidth=2)
             late += [(float(when), row) for when in exchange.arrived[exchange.fates == Fate.LATE]]
-        end = max(exchange.end for exchange in exchanges)
         drawn = [mark for mark in late if mark[0] <= 1.15 * end][:LATE_MARKS]
         if drawn:
             axes.plot(*zip(*drawn, strict=True), "x", color=VERMILLION, markersize=6, clip_on=False)
@@ -68,14 +73,18 @@ def time_line(exchanges: Sequence[Exchange]) -> Plot:
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         looks = [
-            Patch(color=BLUE, label="until the last answer in time"),
-            Patch(color=YELLOW, label="half of the answers are there"),
-            Patch(facecolor="white", edgecolor=GREY, hatch="////", label="waiting for answers that do not come"),
+            (True, Patch(color=BLUE, label="until the last answer in time")),
+            (True, Patch(color=YELLOW, label="half of the answers are there")),
+            (
+                waited,
+                Patch(facecolor="white", edgecolor=GREY, hatch="////", label="waiting for answers that do not come"),
+            ),
+            (
+                bool(drawn),
+                Line2D([], [], color=VERMILLION, marker="x", linestyle="", label="an answer that came too late"),
+            ),
         ]
-        cross = mpl.lines.Line2D(
-            [], [], color=VERMILLION, marker="x", linestyle="", label="an answer that came too late"
-        )
-        figure.legend(handles=[*looks, *([cross] if drawn else [])], loc="outside lower left", ncols=2)
+        figure.legend(handles=[look for shown, look in looks if shown], loc="outside lower left", ncols=2)
         thinned = [] if len(drawn) == len(late) else [f"{len(drawn):,} of {len(late):,} late answers"]
         return Plot(to_svg(figure), f"Time line of {len(steps)} steps over {duration(end)} of virtual time.", thinned)
 
@@ -89,37 +98,39 @@ def _ticks(end: float) -> list[float]:
 
 
 def spending(used: Usage, names: Sequence[str]) -> Plot:
-    """Draw how seconds, bytes and joules are spread over phones, by model."""
-    models = list(dict.fromkeys(sorted(names, key=lambda name: -names.count(name))))
+    """Draw how seconds, bytes and joules are spread over the phones that had work to do, by model."""
+    worked = used.seconds >= 0.01 * np.median(used.seconds)
+    drawn, kinds = used.of(worked), np.array(names)[worked]
+    models = {model: look for model, look in zip(PHONES, itertools.cycle(_LOOKS), strict=False) if model in kinds}
     with mpl.rc_context({**STYLE, "svg.hashsalt": "spending"}):
         figure = Figure(figsize=(8.4, 3.3), layout="constrained")
-        panels = {"seconds at work and on the air": used.seconds, "kB": used.bytes / 1000, "joules": used.joules}
+        panels = {"seconds at work and on the air": drawn.seconds, "kB": drawn.bytes / 1000, "joules": drawn.joules}
         for place, (label, values) in enumerate(panels.items(), 1):
-            _histogram(figure.add_subplot(1, 3, place), values, names, models, label)
+            axes = figure.add_subplot(1, 3, place)
+            _histogram(axes, [(values[kinds == model], *look) for model, look in models.items()])
+            axes.set_xlabel(label)
         figure.axes[0].set_ylabel("phones")
         handles = [
-            Patch(facecolor=colour, edgecolor=INK, hatch=hatch, label=f"{model} ({names.count(model):,})")
-            for model, (colour, hatch) in zip(models, _LOOKS, strict=False)
+            Patch(facecolor=colour, edgecolor=INK, hatch=hatch, label=f"{model} ({(kinds == model).sum():,})")
+            for model, (colour, hatch) in models.items()
         ]
-        figure.legend(handles=handles, loc="outside lower left", ncols=len(models))
-        alt = f"Histograms of what {count(len(names), 'phone')} spend in seconds, bytes and joules."
-        return Plot(to_svg(figure), alt, [])
+        figure.legend(handles=handles, loc="outside lower left", ncols=6)
+        alt = f"Histograms of what {count(len(kinds), 'phone')} spend in seconds, bytes and joules."
+        idle = f"{len(kinds):,} of {len(names):,} phones; the others did next to nothing"
+        return Plot(to_svg(figure), alt, [] if worked.all() else [idle])
 
 
-def _histogram(axes: Axes, values: Floats, names: Sequence[str], models: Sequence[str], label: str) -> None:
-    """Stack what the phones of each model spend; a wide range is drawn on a logarithmic scale."""
-    low, high = float(values[values > 0].min(initial=np.inf)), float(values.max())
-    if not low < high:
-        low, high = 0.9 * high, 1.1 * high + 1e-9
-    wide = high > 30 * low
-    edges = np.geomspace(low, high, 25) if wide else np.linspace(low, high, 25)
-    kinds = np.array(names)
+def _histogram(axes: Axes, groups: Sequence[tuple[Floats, str, str]]) -> None:
+    """Stack groups of values, each in its colour and hatch; a wide range is drawn on a logarithmic scale."""
+    values = np.concatenate([group for group, _, _ in groups])
+    low, high = float(values.min()), float(values.max())
+    wide = high > 30 * low > 0
+    edges = np.geomspace(low, high, 25) if wide else np.linspace(low, high + 1e-9, 25)
     below = np.zeros(len(edges) - 1)
-    for model, (colour, hatch) in zip(models, _LOOKS, strict=False):
-        phones, _ = np.histogram(np.clip(values[kinds == model], edges[0], edges[-1]), edges)
+    for group, colour, hatch in groups:
+        phones, _ = np.histogram(np.clip(group, edges[0], edges[-1]), edges)
         axes.bar(edges[:-1], phones, np.diff(edges), below, align="edge", facecolor=colour, hatch=hatch, **_OUTLINE)
         below += phones
-    axes.set_xscale("log" if wide else "linear")
-    axes.set_xlabel(label)
     if wide:
+        axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -174,8 +174,10 @@ def usage(phones: Phones) -> Usage:
     return Usage(busy + np.array(moving), received + sent, np.array(joules))
 
 
-def phones_account(phones: Phones, scored: ScoredPurchase) -> PhonesAccount:
-    """Write down what a purchase took on its phones."""
+def phones_account(phones: Phones, scored: ScoredPurchase) -> PhonesAccount | None:
+    """Write down what a purchase took on its phones; None where there are none."""
+    if not phones.names:
+        return None
     exchanges = phones.grid.exchanges
     first = FIRST_NODE_ID + 1
     nodes = np.concatenate([exchange.nodes for exchange in exchanges])

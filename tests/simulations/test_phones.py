@@ -45,7 +45,9 @@ class OnPhones(ScoredPurchase):
 
     @property
     def account(self) -> PhonesAccount:
-        return phones_account(self.phones, self)
+        account = phones_account(self.phones, self)
+        assert account is not None
+        return account
 
     def gain(self, role: str, node_id: int) -> int:
         """What a party has more than it brought."""
@@ -253,6 +255,13 @@ def test_models_are_dealt_in_their_shares() -> None:
 def test_a_mistake_in_the_scenario_is_a_sentence(setting: str, sentence: str) -> None:
     with pytest.raises(BadScenario, match=sentence.replace("?", r"\?")):
         load("purchase", [setting])
+
+
+@pytest.mark.parametrize("link", [{"drop": 1.0}, {"duplicate": 1.0}])
+def test_a_run_in_which_nobody_is_heard_has_a_report_too(tmp_path: Path, link: dict[str, float]) -> None:
+    report = run(small(phones={"patience": 1.0, "link": link}), tmp_path / "out")
+    assert report.outcome.bids == 0  # type: ignore[union-attr]
+    assert '<section id="phones">' in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_report_says_what_it_takes_on_phones(tmp_path: Path) -> None:
