@@ -25,7 +25,7 @@ class Broker:
     """Plays each purchase in a thread of its own, from the journal.
 
     1. A buyer that is attached asks for a purchase by a wish of its own; asking again is the same purchase.
-    2. The purchase has its own secret, derived from the cloud's and its name, so that no two share a draw.
+    2. The cloud's draws for it derive from its name, too, so that no two share one.
     3. What its parties say is in the journal before it counts. `resume` plays on what is open.
     4. Money and blobs are held once each, however often a purchase is played (`settlement`, `Journal`).
 
@@ -105,7 +105,7 @@ class Broker:
         Interrupted
             When the broker is closed meanwhile.
         """
-        cloud = replace(self.cloud, secret=self.cloud.derive("purchase", name))
+        cloud = replace(self.cloud, purchase=name)
         exchange = JournaledExchange(self.grid, cloud.clock, self.journal, name, self._stopping)
         on_step = partial(self.journal.reach, name)
         try:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from parties.auction import Auctioneer, by_the_rules
 from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
 from protocol.arbitration_paper import arbitrate_paper
 from protocol.exchange import Exchange
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
-from protocol.signing import derive
+from protocol.signing import SigningKey, derive
 from protocol.vault import Vault
 from strategies.featurizer import Featurizer
 
@@ -70,6 +71,10 @@ class Cloud:
         Unix time.
     arbiter : callable
         How complaints are decided.
+    auctioneer : callable
+        How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
+    purchase : str
+        The name of the purchase at hand, where there are several: no two share a draw.
     """
 
     secret: bytes = field(repr=False)
@@ -81,10 +86,18 @@ class Cloud:
     patience: float = 3600.0
     clock: Callable[[], float] = time.time
     arbiter: Arbiter = sound
+    auctioneer: Auctioneer = by_the_rules
+    purchase: str = ""
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
-        """Return secret bytes for one purpose."""
-        return derive(self.secret, *labels, length=length)
+        """Return secret bytes for one purpose, another for each purchase."""
+        scope = ("purchase", self.purchase) if self.purchase else ()
+        return derive(self.secret, *scope, *labels, length=length)
+
+    @property
+    def identity(self) -> SigningKey:
+        """The key under which it passes on orders."""
+        return SigningKey.derive(self.secret, "identity")
 
     def roll_call(self, grid: Grid) -> dict[str, list[int]]:
         """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""

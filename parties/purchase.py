@@ -10,15 +10,16 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from parties import settlement
+from parties.auction import Auction
 from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
 from parties.cloud import ABSENCE, COURTESY, Cloud, roll_call
-from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
+from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels, waves_left
 from parties.offer import Offer
 from parties.record import PurchaseFailed, PurchaseRecord
 from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
-from protocol.exchange import Exchange, Failed
+from protocol.exchange import GRACE, SILENT, Exchange, Failed
 from protocol.grids.streaming import streams
 from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
@@ -28,12 +29,12 @@ from protocol.messages.purchase import (
     Bids,
     CallForBids,
     Delivery,
-    DeliveryOrder,
     Invitation,
     Invoice,
     InvoiceItem,
     Parcel,
     ParcelItem,
+    Refusal,
     SelectionNotice,
     SelectionResult,
     SignedConfirmation,
@@ -43,8 +44,9 @@ from protocol.messages.purchase import (
     StatementLine,
     VerificationCall,
 )
+from protocol.refusal import convicts, pass_on
 from protocol.signing import verify
-from strategies.selection import Offers, select, tie_ranks
+from strategies.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
 
@@ -186,6 +188,7 @@ class Purchase:
         self.record.request = request
         self.record.call = CallForBids(
             request_id=request_id,
+            cloud=self.cloud.identity.public,
             buyer=request.identity,
             terms=self.cloud.terms,
             samples=request.samples,
@@ -230,15 +233,17 @@ class Purchase:
         keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
         funds = self.exchange.read("funds", lambda: self.cloud.ledger.balance(self._buyer_account))
         budget = min(record.request.budget, funds)
-        selection = select(
-            Offers(*columns(offers, terms, record.targets.shape[1]), prices),
-            record.targets,
+        auction = Auction(
+            sellers=np.array([offer.seller for offer in offers], dtype=np.int64),
+            offers=Offers(*columns(offers, terms, record.targets.shape[1]), prices),
+            targets=record.targets,
             quality=record.request.quality,
             budget=budget * 1_000_000 // (1_000_000 + terms.commission),
             radius=terms.radius,
             reach=terms.reach,
             ranks=tie_ranks(self._tie_seed(self._id), keys),
         )
+        selection = self.cloud.auctioneer(auction)
         for index in selection.candidates:
             offers[index].candidate = True
         for index, payment in zip(selection.winners, selection.payments, strict=True):
@@ -300,38 +305,61 @@ class Purchase:
         return True
 
     def _deliver(self) -> None:
-        """Steps 8 and 9, in waves of at most one image per seller and about `WAVE_BYTES`.
+        """Steps 8 and 9; a seller that is not heard of is asked once more, as its order or its delivery may be lost.
 
         Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
         have come from one seller.
         """
+        silent = self._order(self.record.winners, last=False)
+        self._order(silent, last=True)
+        deadline = self._deadline()
+        for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
+            self._ask_buyer("receive", self._parcel(offers), Acknowledgement, deadline)
+
+    def _order(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
+        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
+
+        Waves share the time that is left, so that a seller that stays away does not use up that of the others: each
+        has its part of it, and what an earlier one has not used.
+        """
         delivered, total, wave = 0, 0, FIRST_WAVE
-        pending = self.record.winners
+        silent: list[Offer] = []
         while pending:
             batch = next_wave(pending, wave)
-            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
             deadline = min(offer.placed.order.deliver_by for offer in batch.values())
-            if self.exchange.now() > deadline:
+            now = self.exchange.now()
+            if now + GRACE > deadline:
                 break
             for offer in batch.values():
                 offer.asked = True
-            questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
+            questions = {seller: pass_on(offer.placed, self.cloud.identity) for seller, offer in batch.items()}
+            until = now + (deadline - now) / (1 + waves_left(pending, wave) - last)
+            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
             self.on_step(9)
-            for seller, delivery in self.exchange.each("deliver", questions, Delivery, deadline):
-                refusal = str(delivery) if isinstance(delivery, Failed) else self._refusal(delivery, batch[seller])
-                if isinstance(delivery, Failed) or refusal is not None:
-                    self._note("deliver", {seller: str(refusal)})
-                    continue
-                self._keep(batch[seller], delivery)
-                delivered, total = delivered + 1, total + len(delivery.blob)
-                del delivery  # one sealed image at a time
+            expected: tuple[type[Delivery | Refusal], ...] = (Delivery, Refusal)
+            for seller, answer in self.exchange.each("deliver", questions, expected, deadline, until=until):
+                problem = self._problem(batch[seller], answer)
+                if problem is not None:
+                    self._note("deliver", {seller: problem})
+                elif isinstance(answer, Delivery):
+                    self._keep(batch[seller], answer)
+                    delivered, total = delivered + 1, total + len(answer.blob)
+                if problem == SILENT:
+                    silent.append(batch[seller])
+                del answer  # one sealed image at a time
             wave = next_size(wave, delivered, total)
-        until = self._deadline()
-        for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
-            self._ask_buyer("receive", self._parcel(offers), Acknowledgement, until)
+        return silent
 
-    def _refusal(self, delivery: Delivery, offer: Offer) -> str | None:
-        return delivery_refusal(delivery, offer, streamed=streams(self.exchange.grid))
+    def _problem(self, offer: Offer, answer: Delivery | Refusal | Failed) -> str | None:
+        """Say what is wrong with an answer to an order; a refusal with proof keeps its seller's stake."""
+        if isinstance(answer, Failed):
+            return str(answer)
+        if isinstance(answer, Delivery):
+            return delivery_refusal(answer, offer, streamed=streams(self.exchange.grid))
+        if digest(answer.bid) != offer.bid_id or not convicts(answer, self.cloud.identity.public):
+            return "the seller refused, and what it shows proves nothing"
+        offer.refusal = answer
+        return "the order that reached the seller is not signed by the buyer, and is by the cloud"
 
     def _keep(self, offer: Offer, delivery: Delivery) -> None:
         """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""

@@ -14,10 +14,17 @@ from protocol.messages.base import ProtocolMessage
 from protocol.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
+Expected = type[R] | tuple[type[R], ...]
+"""The message that an answer has to be, or several of which it has to be one."""
 
 GRACE = 5.0
-"""Seconds after a deadline in which what was there before it is still taken in."""
+"""Seconds after a deadline in which what was there before it is still taken in.
+
+Nobody is asked to deliver who would have less than that until its deadline.
+"""
 LATE = "the answer came after the deadline"
+SILENT = "no answer"
+"""Why there is no answer from a party that was not heard of at all."""
 
 
 class Failed(str):
@@ -33,7 +40,11 @@ class Replies(Generic[R]):
 
 
 def ask(
-    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], answer: type[R], timeout: float | None = None
+    grid: Grid,
+    step: str,
+    questions: Mapping[int, ProtocolMessage],
+    answer: Expected[R],
+    timeout: float | None = None,
 ) -> Replies[R]:
     """Ask each node its question and read the answers.
 
@@ -47,10 +58,10 @@ def ask(
         The step to ask for; sent as the message type ``query.<step>``.
     questions : mapping of int to ProtocolMessage
         One question per node id. Equal objects are encoded once.
-    answer : type
-        The message each answer has to be.
+    answer : type, or tuple of types
+        The message each answer has to be, or one of several.
     timeout : float, optional
-        Seconds to wait; those silent by then are failures.
+        Seconds to wait, which is also each question's time to live; those silent by then are failures.
 
     Returns
     -------
@@ -94,20 +105,22 @@ class Exchange:
         self,
         step: str,
         questions: Mapping[int, ProtocolMessage],
-        answer: type[R],
+        answer: Expected[R],
         deadline: float | None = None,
         absence: float = math.inf,
+        until: float = math.inf,
     ) -> Replies[R]:
         """Ask parties and return all answers; see `each`."""
-        return _sorted_out(self.each(step, questions, answer, deadline, absence))
+        return _sorted_out(self.each(step, questions, answer, deadline, absence, until))
 
     def each(
         self,
         step: str,
         questions: Mapping[int, ProtocolMessage],
-        answer: type[R],
+        answer: Expected[R],
         deadline: float | None = None,
         absence: float = math.inf,
+        until: float = math.inf,
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties and yield what each answered, or why it did not, in ascending order of node ids.
 
@@ -119,12 +132,19 @@ class Exchange:
             Unix seconds. What comes more than `GRACE` after it is no answer.
         absence : float
             Seconds for which a party that has left is still waited for, where the grid does not see to that.
+        until : float
+            Unix seconds at which to stop waiting, if that is before the deadline.
         """
-        timeout = None if deadline is None else max(0.0, deadline - self.clock())
+        timeout = self._left(deadline, until)
         heard = _ask(self.grid, step, questions, answer, timeout)
         late = deadline is not None and self.clock() > deadline + GRACE
         for node_id, reply in heard:
             yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
+
+    def _left(self, deadline: float | None, until: float) -> float | None:
+        """Return for how many seconds to wait from now on; None for ever."""
+        end = min(math.inf if deadline is None else deadline, until)
+        return None if end == math.inf else max(0.0, end - self.clock())
 
     def close(self, vault: Vault, kept: Iterable[str]) -> None:
         """The workflow has ended, and what it kept in the vault has expired."""
@@ -132,12 +152,12 @@ class Exchange:
             vault.delete(digest)
 
 
-def read_reply(content: RecordDict | None, failure: str | None, answer: type[R]) -> R | Failed:
+def read_reply(content: RecordDict | None, failure: str | None, answer: Expected[R]) -> R | Failed:
     """Return the answer in a reply's content, or why there is none."""
     if content is None:
-        return Failed(failure or "no answer")
+        return Failed(failure or SILENT)
     try:
-        return decode(content, answer)
+        return decode(content, *(answer if isinstance(answer, tuple) else (answer,)))
     except UnreadableMessage as unreadable:
         return Failed(str(unreadable))
 
@@ -161,10 +181,10 @@ def messages_for(
 
 
 def _ask(
-    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], answer: type[R], timeout: float | None
+    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], answer: Expected[R], timeout: float | None
 ) -> list[tuple[int, R | Failed]]:
-    heard: dict[int, R | Failed] = dict.fromkeys(sorted(questions), Failed("no answer"))
-    for reply in grid.send_and_receive(messages_for(grid, step, questions, step), timeout=timeout):
+    heard: dict[int, R | Failed] = dict.fromkeys(sorted(questions), Failed(SILENT))
+    for reply in grid.send_and_receive(messages_for(grid, step, questions, step, timeout), timeout=timeout):
         if reply.metadata.src_node_id in heard:
             heard[reply.metadata.src_node_id] = read_reply(*opened(reply), answer)
     return list(heard.items())

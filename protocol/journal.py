@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from protocol.codec import MAX_MESSAGE_BYTES
 from protocol.database import Database
 from protocol.errors import ProtocolError
-from protocol.exchange import GRACE, LATE, Exchange, Failed, messages_for, opened, read_reply
+from protocol.exchange import GRACE, LATE, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
 from protocol.grids.streaming import blobs_of, streams
 from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.records import pack, unpack
@@ -271,9 +271,10 @@ class JournaledExchange(Exchange):
         self,
         step: str,
         questions: Mapping[int, ProtocolMessage],
-        answer: type[R],
+        answer: Expected[R],
         deadline: float | None = None,
         absence: float = math.inf,
+        until: float = math.inf,
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties, those whose answers are not on record; see `Exchange.each`."""
         number = self._next()
@@ -281,8 +282,8 @@ class JournaledExchange(Exchange):
         lines = self._journal.lines(self._name, number, kind)
         unheard = {node_id: question for node_id, question in questions.items() if node_id not in lines}
         if unheard:
-            timeout = math.inf if deadline is None else max(0.0, deadline - self.clock())
-            ttl = None if deadline is None else timeout + GRACE
+            timeout = self._left(deadline, until)
+            ttl = None if timeout is None else timeout + GRACE
             messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}", ttl)
             for arrived in self._hear(messages, timeout, deadline, absence):
                 lines |= self._journal.write(self._name, number, kind, arrived)
@@ -293,7 +294,7 @@ class JournaledExchange(Exchange):
         """The purchase is settled and will not be played again; the journal knows which blobs were its own."""
         self._journal.end(self._name, PurchaseState.SETTLED)
 
-    def _reply(self, line: Line, answer: type[R]) -> R | Failed:
+    def _reply(self, line: Line, answer: Expected[R]) -> R | Failed:
         content = None if line.content is None else unpack(line.content, self._load)
         return read_reply(content, line.failure, answer)
 
@@ -312,10 +313,11 @@ class JournaledExchange(Exchange):
         return (lines[_READING].content or b"").decode()
 
     def _hear(
-        self, messages: list[Message], timeout: float, deadline: float | None, absence: float
+        self, messages: list[Message], timeout: float | None, deadline: float | None, absence: float
     ) -> Iterator[dict[int, Line]]:
         """Send messages and yield answers as they come in, then the silence of the others."""
         begun = time.monotonic()
+        end = math.inf if timeout is None else begun + timeout
         seen = dict.fromkeys((message.metadata.dst_node_id for message in messages), begun)
         ids = set(self.grid.push_messages(messages))
         pause = _SHORTEST_PAUSE
@@ -327,10 +329,10 @@ class JournaledExchange(Exchange):
                 if seen.pop(reply.metadata.src_node_id, None) is not None:
                     arrived[reply.metadata.src_node_id] = self._line(*opened(reply), deadline)
             if not arrived:
-                if absence < timeout:
+                if absence < math.inf:
                     seen |= dict.fromkeys(seen.keys() & set(self.grid.get_node_ids()), now)
-                silent = [node for node, last in seen.items() if now >= min(begun + timeout, last + absence)]
-                arrived = dict.fromkeys(silent, Line("no answer", None))
+                silent = [node for node, last in seen.items() if now >= min(end, last + absence)]
+                arrived = dict.fromkeys(silent, Line(SILENT, None))
                 seen = {node: last for node, last in seen.items() if node not in arrived}
             if arrived:
                 yield arrived

@@ -10,20 +10,20 @@ from importlib.metadata import version
 from typing import TypeVar
 
 from flwr.app import RecordDict
-from parties.broker import Broker
-from protocol.journal import PurchaseRow, PurchaseState
-from protocol.tables import ESCROW
 from sqlalchemy.exc import SQLAlchemyError
 
+from parties.broker import Broker
 from parties.cloud import ARBITERS, Cloud
 from parties.settlement import CLOUD, account
 from protocol.certificates import ROLES, Identity, Revocations
 from protocol.codec import decode, encode
 from protocol.errors import ProtocolError
 from protocol.grids.grpc import BadAddress, Call, GrpcGrid, Roster
+from protocol.journal import PurchaseRow, PurchaseState
 from protocol.ledger import Ledger
 from protocol.messages import service
 from protocol.messages.base import ProtocolMessage
+from protocol.tables import ESCROW
 from protocol.vault import Vault
 from simulations.deployed.kit import CloudFile, Kit
 from simulations.deployed.layout import REVOKED

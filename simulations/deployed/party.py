@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from flwr.clientapp import ClientApp
-from parties.store import PartyStore
 
 from parties.party import Party
+from parties.store import PartyStore
 from protocol.certificates import CertificateError
 from protocol.codec import UnreadableMessage, decode, encode
 from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call

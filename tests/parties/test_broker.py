@@ -48,8 +48,9 @@ def test_purchases_of_several_buyers_run_at_once(tmp_path: Path) -> None:
     pseudonyms = [{offer.bid.bid.pseudonym for offer in record.offers} for record in records]
     assert not pseudonyms[0] & pseudonyms[1] | pseudonyms[1] & pseudonyms[2]
     assert len({record.call.salt for record in records if record.call}) == 3
+    paid = {record.buyer: sum(offer.paid for offer in record.offers) for record in records}
     for index in range(3):
-        assert len(list(town.bought(index).glob("*.png"))) == 1
+        assert len(list(town.bought(index).glob("*.png"))) == paid[BUYER + index] > 0
     books_are_right(town)
     assert [row.step for row in broker.purchases()] == [12, 12, 12]
 
