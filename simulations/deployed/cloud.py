@@ -34,6 +34,9 @@ from simulations.featurizers import load_featurizer
 from simulations.play import terms_of
 from simulations.world import COIN
 
+ABSENCE = 3.0
+"""Seconds after which a party that has left is not asked to take part any more."""
+
 Q = TypeVar("Q", bound=ProtocolMessage)
 Answer = Callable[[Identity, RecordDict], RecordDict]
 
@@ -95,6 +98,7 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> Running:
             cloud.vault,
             revoked=Revocations(kit.folder / REVOKED),
             calls=desk.calls(),
+            absence=ABSENCE,
         )
     except BadAddress as error:
         raise BadKit(f"{error}; `parley doctor` looks for the reason") from None
