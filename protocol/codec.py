@@ -62,36 +62,37 @@ def encode(message: ProtocolMessage) -> RecordDict:
     )
 
 
-def decode(content: RecordDict, expected: type[M]) -> M:
-    """Read the expected message out of Flower records.
+def decode(content: RecordDict, *expected: type[M]) -> M:
+    """Read the expected message, or one of those expected, out of Flower records.
 
     Raises
     ------
     UnreadableMessage
-        When the records hold anything but a valid `expected` of this version.
+        When the records hold anything but a valid message of such a kind, in our version.
     """
+    names = " or ".join(kind.kind() for kind in expected)
     size = encoded_size(content)
     if size > MAX_MESSAGE_BYTES:
         raise UnreadableMessage(f"a message of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
     header, fields, arrays = content.get(_HEADER), content.get(_FIELDS), content.get(_ARRAYS)
     if not (isinstance(header, ConfigRecord) and isinstance(fields, ConfigRecord) and isinstance(arrays, ArrayRecord)):
-        raise UnreadableMessage(f"expected a {expected.kind()}, got records that are no message of this protocol")
+        raise UnreadableMessage(f"expected a {names}, got records that are no message of this protocol")
     kind, version = header.get("kind"), header.get("version")
-    if (kind, version) != (expected.kind(), expected.version):
-        raise UnreadableMessage(
-            f"expected {expected.kind()} version {expected.version}, got {str(kind)[:80]} version {str(version)[:20]}"
-        )
+    found = next((each for each in expected if (each.kind(), each.version) == (kind, version)), None)
+    if found is None:
+        versions = " or ".join(f"{each.kind()} version {each.version}" for each in expected)
+        raise UnreadableMessage(f"expected {versions}, got {str(kind)[:80]} version {str(version)[:20]}")
     tree: dict[str, Any] = {}
     for path, value in fields.items():
         _insert(tree, path, tuple(value) if isinstance(value, list) else value)
     for path, array in arrays.items():
         _insert(tree, path, read_array(array))
     try:
-        return expected.model_validate(_collapse(tree))
+        return found.model_validate(_collapse(tree))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "message"
-        raise UnreadableMessage(f"{expected.kind()}: {where}: {first['msg']}") from None
+        raise UnreadableMessage(f"{found.kind()}: {where}: {first['msg']}") from None
 
 
 def encoded_size(content: RecordDict) -> int:

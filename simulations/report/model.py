@@ -4,10 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from simulations.report.phones import PhonesAccount
 from simulations.scoring import PurchaseOutcome
 from simulations.traffic import Flow
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the schema that a reader could notice."""
 
 
@@ -154,6 +155,8 @@ class Report(BaseModel):
         What each party learned.
     worth : Worth or None
         What a CNN makes of the bought pictures, where ``buyer.train`` asks for it and there are enough.
+    phones : PhonesAccount or None
+        What the purchase takes on its phones, in virtual time; None where nobody looked.
     notes : list of str
         What a reader should know about how the world was built.
     versions : dict of str to str
@@ -177,5 +180,6 @@ class Report(BaseModel):
     verification: str
     learned: list[Learned]
     worth: Worth | None = None
+    phones: PhonesAccount | None = None
     notes: list[str]
     versions: dict[str, str]
