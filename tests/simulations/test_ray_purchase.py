@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -106,7 +105,17 @@ def test_who_raises_is_one_failed_party_with_its_traceback_in_the_report(tmp_pat
 def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
     mark = str(tmp_path / "interrupted")
     process = subprocess.Popen(
-        ["parley", "run", "purchase", "--grid", "ray", "--out", "run", "--set", "sellers.count=4000"],
+        [
+            Path(sys.executable).with_name("parley"),
+            "run",
+            "purchase",
+            "--grid",
+            "ray",
+            "--out",
+            "run",
+            "--set",
+            "sellers.count=4000",
+        ],
         env=os.environ | {MARK: mark},
         cwd=tmp_path,
         stderr=subprocess.PIPE,
