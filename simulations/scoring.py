@@ -204,11 +204,8 @@ def score(
     return ScoredPurchase(scenario, featurizer, world, record, ledger, targets, traded, outcome)
 
 
-def quality_scores(
-    features: Sequence[NDArray[np.int64]], targets: NDArray[np.int64], calibration: Calibration
-) -> QualityScores:
-    """Score images by their true points in the feature plane."""
-    points = np.array(features, dtype=np.int64).reshape(-1, 2)
+def quality_scores(points: NDArray[np.int64], targets: NDArray[np.int64], calibration: Calibration) -> QualityScores:
+    """Score images by their true points in the feature plane, shape (n, 2)."""
     degrees = matching_degree(points, targets, calibration.radius)
     square = (2 * calibration.reach) ** 2
     inside = points.clip(0, LATTICE - 1)  # only a vector that was bought in the basic mode may have its point outside
@@ -234,6 +231,7 @@ def _outcome(
     stakes = sum(offer.bid.bid.stake for offer in winners if offer.forfeited)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
+    features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
     fields: dict[str, Any] = {
         "sellers": len(record.sellers),
         "bids": len(record.offers),
@@ -254,7 +252,7 @@ def _outcome(
         "precision": _precision(bought),
         "candidate_precision": _precision([trade for trade in traded if trade.offer.candidate]),
         "recall": _recall(world, traded),
-        "quality": quality_scores([trade.feature for trade in bought], targets, featurizer.calibration).model_dump(),
+        "quality": quality_scores(features, targets, featurizer.calibration).model_dump(),
     }
     return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
 

@@ -31,7 +31,7 @@ class Favouring:
     """A cloud that holds the auction among its friends: bids of others are left out, as if they had never come.
 
     The rest is by the rules, which need not be bent: with less to choose from, a mechanism that may spend the budget
-    pays it out to the few. Buyer and sellers can check nothing but that payments cover prices and fit the budget, as a
+    pays the few more. Buyer and sellers can check nothing but that payments cover prices and fit the budget, as a
     buyer sees the bids that won and a seller its own. Where no friend wins anything, nobody is left out.
 
     Parameters
@@ -108,10 +108,11 @@ def _earned(favouring: Favouring, selection: Selection) -> str:
 
 
 def _bought(scored: ScoredPurchase, selection: Selection) -> str:
-    trades = [scored.trades[index] for index in selection.winners]
-    quality = quality_scores([trade.feature for trade in trades], scored.targets, scored.featurizer.calibration)
+    pictures = [scored.trades[index].picture for index in selection.winners]
+    points = scored.featurizer.features(pictures)
+    quality = quality_scores(points, scored.targets, scored.featurizer.calibration)
     degree = "" if quality.matching_degree is None else f", at a mean matching degree of {quality.matching_degree:.2f}"
     return (
-        f"{count(len(trades), 'picture')} for {coins(int(selection.payments.sum()))} coins, which cover "
+        f"{count(len(pictures), 'picture')} for {coins(int(selection.payments.sum()))} coins, which cover "
         f"{quality.diversity:.1f} squares{degree}"
     )
