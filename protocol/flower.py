@@ -59,10 +59,28 @@ def with_content(metadata: Metadata, content: RecordDict | Error) -> Message:
     """Build a message of ready-made metadata; an `Error` makes it the message of a failure."""
     message = Message.__new__(Message)
     failed = isinstance(content, Error)
+    metadata.delivered_at = ""  # as Flower's own constructor does, and its grids check
     message.__dict__.update(
         _metadata=metadata, _content=None if failed else content, _error=content if failed else None
     )
     return message
+
+
+def with_nodes(message: Message, src_node_id: int, dst_node_id: int) -> Message:
+    """Return the same message between other nodes."""
+    old = message.metadata
+    metadata = Metadata(
+        run_id=old.run_id,
+        message_id=old.message_id,
+        src_node_id=src_node_id,
+        dst_node_id=dst_node_id,
+        reply_to_message_id=old.reply_to_message_id,
+        group_id=old.group_id,
+        created_at=old.created_at,
+        ttl=old.ttl,
+        message_type=old.message_type,
+    )
+    return with_content(metadata, message.error if message.has_error() else message.content)
 
 
 def reply(message: Message, content: RecordDict | Error) -> Message:

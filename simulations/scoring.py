@@ -24,6 +24,9 @@ from strategies.featurizer import Calibration, Featurizer
 from strategies.matching import matching_degree
 from strategies.signatures import LATTICE
 
+APART = ("grid", "workers", "address", "description", "expect")
+"""Keys of a scenario that its outcome does not depend on; ``buyer.train`` is another."""
+
 
 class QualityScores(BaseModel):
     """The three qualities of the images that were bought (section IV.B), by their true features.
@@ -164,6 +167,14 @@ def trades(world: World, record: PurchaseRecord, featurizer: Featurizer) -> list
     ]
 
 
+def true_points(traded: Sequence[Trade], featurizer: Featurizer) -> NDArray[np.int64]:
+    """Return the true points of these pictures, shape (n, 2), looking again where nobody has."""
+    missing = [index for index, trade in enumerate(traded) if trade.feature is None]
+    looked = dict(zip(missing, featurizer.features(traded[index].picture for index in missing), strict=True))
+    points = [looked.get(index, trade.feature) for index, trade in enumerate(traded)]
+    return np.array(points, dtype=np.int64).reshape(-1, 2)
+
+
 def located(traded: Iterable[Trade]) -> list[Trade]:
     """Return the trades whose true points are known."""
     return [trade for trade in traded if trade.feature is not None]
@@ -205,7 +216,7 @@ def score(
 
 
 def quality_scores(points: NDArray[np.int64], targets: NDArray[np.int64], calibration: Calibration) -> QualityScores:
-    """Score images by their true points in the feature plane, shape (n, 2)."""
+    """Score images by their true points in the feature plane, (n, 2)."""
     degrees = matching_degree(points, targets, calibration.radius)
     square = (2 * calibration.reach) ** 2
     inside = points.clip(0, LATTICE - 1)  # only a vector that was bought in the basic mode may have its point outside
@@ -231,7 +242,6 @@ def _outcome(
     stakes = sum(offer.bid.bid.stake for offer in winners if offer.forfeited)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
-    features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
     fields: dict[str, Any] = {
         "sellers": len(record.sellers),
         "bids": len(record.offers),
@@ -252,7 +262,7 @@ def _outcome(
         "precision": _precision(bought),
         "candidate_precision": _precision([trade for trade in traded if trade.offer.candidate]),
         "recall": _recall(world, traded),
-        "quality": quality_scores(features, targets, featurizer.calibration).model_dump(),
+        "quality": quality_scores(true_points(bought, featurizer), targets, featurizer.calibration).model_dump(),
     }
     return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
 
@@ -296,6 +306,6 @@ def _digest(scenario: Scenario, record: PurchaseRecord, ledger: Ledger, fields: 
         ]
         for offer in record.offers
     ]
-    world = scenario.model_dump(mode="json", exclude={"grid", "workers", "address", "description", "expect"})
+    world = scenario.model_dump(mode="json", exclude=dict.fromkeys(APART, True) | {"buyer": {"train"}})
     content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

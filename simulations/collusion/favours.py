@@ -12,7 +12,7 @@ from simulations.report.compile import coins
 from simulations.report.model import Learned
 from simulations.report.words import count
 from simulations.scenario import Scenario
-from simulations.scoring import ScoredPurchase, quality_scores
+from simulations.scoring import ScoredPurchase, quality_scores, true_points
 from simulations.seeding import generator
 from simulations.world import World
 from strategies.selection import Selection
@@ -108,11 +108,11 @@ def _earned(favouring: Favouring, selection: Selection) -> str:
 
 
 def _bought(scored: ScoredPurchase, selection: Selection) -> str:
-    pictures = [scored.trades[index].picture for index in selection.winners]
-    points = scored.featurizer.features(pictures)
+    trades = [scored.trades[index] for index in selection.winners]
+    points = true_points(trades, scored.featurizer)
     quality = quality_scores(points, scored.targets, scored.featurizer.calibration)
     degree = "" if quality.matching_degree is None else f", at a mean matching degree of {quality.matching_degree:.2f}"
     return (
-        f"{count(len(pictures), 'picture')} for {coins(int(selection.payments.sum()))} coins, which cover "
+        f"{count(len(trades), 'picture')} for {coins(int(selection.payments.sum()))} coins, which cover "
         f"{quality.diversity:.1f} squares{degree}"
     )
