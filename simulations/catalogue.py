@@ -7,6 +7,7 @@ from simulations.benchmarks import BENCHMARKS
 from simulations.datasets import DATASETS
 from simulations.featurizers import FEATURIZERS
 from simulations.phones.models import PHONES
+from simulations.reproductions import REPRODUCTIONS
 from simulations.scenario_files import packaged
 from strategies.mechanisms import MECHANISMS
 
@@ -26,6 +27,7 @@ def catalogue(adversaries: Mapping[str, Adversary] = ADVERSARIES) -> dict[str, d
         "phones": {name: phone.description for name, phone in PHONES.items()},
         "adversaries": {name: _said(kind) for name, kind in adversaries.items()},
         "benchmarks": BENCHMARKS,
+        "reproductions": REPRODUCTIONS,
     }
 
 
