@@ -21,7 +21,11 @@ class Replies(Generic[R]):
 
 
 def ask(
-    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], answer: type[R], timeout: float | None = None
+    grid: Grid,
+    step: str,
+    questions: Mapping[int, ProtocolMessage],
+    answer: type[R] | tuple[type[R], ...],
+    timeout: float | None = None,
 ) -> Replies[R]:
     """Ask each node its question and read the answers.
 
@@ -35,10 +39,10 @@ def ask(
         The step to ask for; sent as the message type ``query.<step>``.
     questions : mapping of int to ProtocolMessage
         One question per node id. Equal objects are encoded once.
-    answer : type
-        The message each answer has to be.
+    answer : type, or tuple of types
+        The message each answer has to be, or one of several.
     timeout : float, optional
-        Seconds to wait; those silent by then are failures.
+        Seconds to wait, which is also each question's time to live; those silent by then are failures.
 
     Returns
     -------
@@ -47,9 +51,10 @@ def ask(
     """
     encoded = {id(question): encode(question) for question in questions.values()}
     messages = [
-        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=step)
+        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=step, ttl=timeout)
         for node_id, question in sorted(questions.items())
     ]
+    expected = answer if isinstance(answer, tuple) else (answer,)
     answers: dict[int, R] = {}
     failures = dict.fromkeys(sorted(questions), "no answer")
     for reply in sorted(
@@ -62,7 +67,7 @@ def ask(
             failures[node_id] = reply.error.reason or f"error {reply.error.code}"
             continue
         try:
-            answers[node_id] = decode(reply.content, answer)
+            answers[node_id] = decode(reply.content, *expected)
             del failures[node_id]
         except UnreadableMessage as unreadable:
             failures[node_id] = str(unreadable)

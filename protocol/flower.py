@@ -6,15 +6,19 @@
 3. `Run.create_empty`, for the run that a `Grid` has to name.
 4. A message is put together from its three parts as `Message` itself does it, but without asking what kind of
    message it is to be: that takes eight times as long as all the rest.
+5. Records are filled at once with values that are known to be of the right types, where they would check each.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from flwr.app import DEFAULT_TTL, Error, Message, Metadata, RecordDict
+from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Error, Message, Metadata, MetricRecord, RecordDict
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+
+R = TypeVar("R", bound=ArrayRecord | ConfigRecord | MetricRecord)
 
 SERVER_NODE_ID = 1
 """The node id of the server, Flower's own."""
@@ -102,6 +106,19 @@ def with_id(message: Message, message_id: str) -> Message:
     """Give a message its id."""
     message.metadata.__dict__["_message_id"] = message_id
     return message
+
+
+def filled(record: R, values: Mapping[str, Any]) -> R:
+    """Fill a record with values whose types are known to be right, in place of what it holds."""
+    record.__dict__["_data"] = dict(values)
+    return record
+
+
+def copy_array(array: Array) -> Array:
+    """Return another array of the same bytes."""
+    copy = Array.__new__(Array)
+    copy.__dict__.update(dtype=array.dtype, shape=array.shape, stype=array.stype, data=array.data)
+    return copy
 
 
 @contextmanager

@@ -167,22 +167,56 @@ def calibrate(
 
 
 @app.command("bench")
-def bench(what: Annotated[str, typer.Argument(help="sealing, signatures or selection.")]) -> None:
+def bench(
+    what: Annotated[str, typer.Argument(help="`parley list` names them.")],
+    long: Annotated[bool, typer.Option("--long", help="The longer form: many minutes.")] = False,
+) -> None:
     """Measure one thing beside its bar, in one run; exits 1 when a bar is missed."""
-    from simulations.benchmarks import BENCHMARKS, measure
+    from simulations.benchmarks import BENCHMARKS, LONG, measure
 
     if what not in BENCHMARKS:
         raise typer.BadParameter(f"there is no benchmark {what}; choose from {', '.join(BENCHMARKS)}")
+    if long and what not in LONG:
+        raise typer.BadParameter(f"{what} has no longer form; {' and '.join(LONG)} have one")
     table = Table("what", "measured", "bar", "")
     missed = False
-    for result in measure(what):
-        bar = "" if result.below is None else f"<= {result.below:g} {result.unit}"
+    for result in measure(what, long):
         verdict = {None: "", True: "met", False: "missed"}[result.met]
         missed |= result.met is False
-        table.add_row(result.what, f"{result.value:.4g} {result.unit}", bar, verdict)
+        table.add_row(result.what, f"{result.value:,.4g} {result.unit}", result.bar, verdict)
     Console().print(table)
     if missed:
         raise typer.Exit(1)
+
+
+@app.command("reproduce")
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A paper's experiments; `parley list` names them.")],
+    seeds: Annotated[int, typer.Option(min=2, help="How many worlds; more make the intervals narrower.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The first world; the others follow.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here; default: one per processor."),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
+) -> None:
+    """Repeat a paper's experiment at a small scale: its numbers beside ours, and which of its claims hold."""
+    from simulations.reproductions import REPRODUCTIONS
+
+    if name not in REPRODUCTIONS:
+        raise typer.BadParameter(f"there is no reproduction {name}; choose from {', '.join(REPRODUCTIONS)}")
+    from simulations.report.reproduction_page import reproduction_tables
+    from simulations.reproductions.runner import run
+    from simulations.runner import default_folder
+
+    folder = out or default_folder(f"reproduce-{name}", seed)
+    with _counting() as count:
+        report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
+    console = Console()
+    for part in reproduction_tables(report):
+        console.print(part)
+    console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
-from simulations.collusion import KeySubstitution, link, linked, substituted
+from simulations.collusion import Favouring, KeySubstitution, favoured, friends, link, linked, substituted
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
@@ -35,6 +35,7 @@ from simulations.seeding import secret
 from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
+from simulations.worth import with_worth
 
 Progress = Callable[[int, str], None]
 """Told the number (0: building the world, 13: writing the report) and the name of each step as it begins."""
@@ -87,7 +88,7 @@ def run(
         raise BadScenario(mistake)
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
-    with _whole_or_nothing(out) as partial, _one_thread():
+    with whole_or_nothing(out) as partial, _cluster(scenario), _one_thread():
         if scenario.sweep is None:
             report: Report | SweepReport = _run(scenario, partial, progress, adversaries, stage)
         else:
@@ -98,7 +99,7 @@ def run(
 
 
 @contextmanager
-def _whole_or_nothing(out: Path) -> Iterator[Path]:
+def whole_or_nothing(out: Path) -> Iterator[Path]:
     """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -136,7 +137,11 @@ def _run(
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
-        substitution = KeySubstitution(secret(scenario.seed, "substitution"))
+        cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
+        substitution = KeySubstitution(secret(scenario.seed, "substitution"), cloud.identity)
+        favouring = Favouring(friends(scenario, world))
+        if "cloud-sellers" in scenario.collusion:
+            cloud = replace(cloud, auctioneer=favouring)
         meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
@@ -147,7 +152,6 @@ def _run(
                 buyer_view.observe(envelope)
 
             try:
-                cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
                 record = play(
                     world,
                     cloud,
@@ -170,7 +174,12 @@ def _run(
             ]
         if "cloud-buyer" in scenario.collusion:
             learned = [*learned, linked(link(cloud_view, buyer_view))]
+        if "cloud-sellers" in scenario.collusion:
+            learned = [*learned, *favoured(favouring, scored)]
         report = report.model_copy(update={"learned": learned, "grid": "flower" if stage else scenario.grid})
+        if scenario.buyer.train:
+            clock.step(len(STEPS) + 1, "training on what was bought")
+            report = with_worth(report, scored)
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored)
     shutil.rmtree(vault, ignore_errors=True)

@@ -47,6 +47,7 @@ class BuyerSection(Section):
     budget: Coins = Field(60.0, description="coins to spend, commission included")
     quality: Quality = Field(Quality.DIVERSITY, description="what to have most of: quantity, matching or diversity")
     checked: Share = Field(1.0, description="share of the bought images whose features are computed again to verify")
+    train: bool = Field(False, description="train a CNN on the bought pictures and report how good it is")
     samples: Samples = Samples()
 
 
@@ -119,6 +120,7 @@ class CloudSection(Section):
     suite: Literal[tuple(SUITES)] = Field(  # type: ignore[valid-type]
         "x25519", description=f"how images are sealed: {' or '.join(SUITES)}"
     )
+    friends: Share = Field(0.1, description="for collusion cloud-sellers: share of the sellers whom the cloud favours")
     arbitration: Literal["sound", "paper"] = Field(
         "sound", description="who is believed in a dispute: sound: the revealed key; paper: the image the buyer sends"
     )
@@ -186,8 +188,10 @@ class Scenario(Section):
     cloud: CloudSection = CloudSection()
     buyer: BuyerSection = BuyerSection()
     sellers: SellersSection = SellersSection()
-    collusion: tuple[Literal["cloud-buyer", "key-substitution"], ...] = Field(
-        (), description="what the paper assumes away: cloud-buyer (they pool what they know), key-substitution"
+    collusion: tuple[Literal["cloud-buyer", "cloud-sellers", "key-substitution"], ...] = Field(
+        (),
+        description="what the paper assumes away: cloud-buyer (they pool what they know), cloud-sellers (it favours"
+        " some), key-substitution",
     )
     sweep: SweepSection | None = Field(
         None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"

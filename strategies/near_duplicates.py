@@ -1,7 +1,7 @@
 """Near-duplicates inside one album: re-encoded, slightly resized or brightened copies of a picture.
 
-A perceptual hash of each picture (pHash, 12 x 12 bits) is cut into shingles; MinHash locality-sensitive hashing
-proposes pairs, and the exact Hamming distance between their hashes decides.
+The Hamming distance between perceptual hashes (pHash, 12 x 12 bits) decides. In a large album the hashes are cut into
+shingles, and MinHash locality-sensitive hashing proposes the pairs to look at; in a small one all are looked at.
 """
 
 import functools
@@ -25,6 +25,8 @@ _MOST_CHANGED_BITS = 9
 _SHINGLE_BITS = 4
 _BANDS, _ROWS = 32, 2
 _SCHEME = "affine32"
+_SMALL = 100
+"""Up to so many pictures, comparing all takes less time than setting up the index."""
 
 
 def distinct(images: Sequence[Pixels]) -> list[int]:
@@ -51,13 +53,15 @@ def distinct(images: Sequence[Pixels]) -> list[int]:
     if len(images) < 2:
         return list(range(len(images)))
     hashes = np.stack([imagehash.phash(Image.fromarray(image), _HASH_SIDE).hash.ravel() for image in images])
+    sketches = _sketches(hashes) if len(images) > _SMALL else []
+    index = MinHashLSH(num_perm=_BANDS * _ROWS, params=(_BANDS, _ROWS)) if sketches else None
     kept: list[int] = []
-    index = MinHashLSH(num_perm=_BANDS * _ROWS, params=(_BANDS, _ROWS))
-    for position, sketch in enumerate(_sketches(hashes)):
-        earlier = index.query(sketch)
-        if (hashes[earlier] != hashes[position]).sum(1).min(initial=hashes.shape[1]) > _MOST_CHANGED_BITS:
-            index.insert(position, sketch)
+    for position, own in enumerate(hashes):
+        rivals = kept if index is None else index.query(sketches[position])
+        if (hashes[rivals] != own).sum(1).min(initial=hashes.shape[1]) > _MOST_CHANGED_BITS:
             kept.append(position)
+            if index is not None:
+                index.insert(position, sketches[position])
     return kept
 
 

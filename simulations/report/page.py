@@ -23,10 +23,10 @@ from simulations.report.money import (
     top_sellers,
     undelivered,
 )
-from simulations.report.pictures import bought_sheet, inverted_sheet, kept_for_nothing, refused_sheet, wanted_sheet
+from simulations.report.pictures import bought_sheet, inverted_sheet, refused_sheet, wanted_sheet
 from simulations.report.plots import Plot, close_up, feature_plane, payments
 from simulations.report.sequence import sequence
-from simulations.scoring import ScoredPurchase, Trade
+from simulations.scoring import ScoredPurchase, Trade, located
 from strategies.featurizer import Calibration
 from strategies.matching import nearest_distance
 from strategies.selection import DEFAULT_MECHANISMS
@@ -49,6 +49,7 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         Offers, pictures and the truth about them. What was delivered is read from the buyer's store.
     """
     world, record, traded, featurizer = scored.world, scored.record, scored.trades, scored.featurizer
+    mapped = located(traded)
     page = _template().render(
         report=report,
         outcome=report.outcome,
@@ -60,8 +61,9 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         steps=sequence(report),
         failures=_counted(text for party in report.parties for text in party.failures),
         refusals=_counted(why for _, why in record.rejected),
-        plane=feature_plane(traded, scored.targets, featurizer.calibration),
-        view=_cloud_view(record, traded, featurizer.calibration),
+        plane=feature_plane(mapped, scored.targets, featurizer.calibration),
+        unmapped=len(traded) - len(mapped),
+        view=_cloud_view(record, mapped, featurizer.calibration),
         payments=payments(traded) if record.winners else None,
         underpaid=sum(offer.payment < offer.bid.bid.price for offer in record.winners),
         wanted=wanted_sheet(world),
@@ -80,7 +82,6 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         disputes=_dispute_groups(report),
         learned=_by_observer(report.learned),
         inverted=inverted_sheet(scored),
-        kept_for_nothing=kept_for_nothing(world, record.winners, traded),
         rows=ROWS,
     )
     path.write_text(page, encoding="utf-8")

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
 from numpy.typing import NDArray
 
+from simulations.report.reproduction import Row
 from simulations.report.sweep import RadiusPoint, SweepPoint
 from simulations.scoring import Trade
 from simulations.world import COIN
@@ -235,6 +236,36 @@ def precision_over_radius(curve: Sequence[RadiusPoint], radius: int) -> Plot:
         axes.set(xlabel="matching radius (lattice units)", ylabel="%", xlim=(0, max(radii)), ylim=(0, 102))
         _legend(figure, axes, columns=3)
         alt = "Precision and recall against the matching radius."
+        return Plot(_svg(figure), alt, [])
+
+
+def paper_and_ours(rows: Sequence[Row], columns: Sequence[str]) -> Plot:
+    """Draw each row of a reproduction on a line: our means with their intervals, and the paper's numbers, in %."""
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": "reproduction"}):
+        figure, axes = _figure()
+        figure.set_size_inches(7.4, 0.5 * len(rows) + 1.4)
+        looks = zip(columns, (BLUE, VERMILLION, INK, SKY, GREY), ("^", "o", "D", "v", "s"), strict=False)
+        heights = np.arange(len(rows), dtype=np.float64)
+        for place, (column, colour, shape) in enumerate(looks):
+            lines = heights + 0.22 * (place - (len(columns) - 1) / 2)
+            ours = [row.cells[column].ours for row in rows]
+            low, mean, high = (100 * np.array([getattr(x, part) for x in ours]) for part in ("low", "mean", "high"))
+            axes.errorbar(
+                mean, lines, xerr=[mean - low, high - mean],
+                color=colour, marker=shape, linestyle="none", capsize=2, elinewidth=1, label=column,
+            )  # fmt: skip
+            told = [(row.cells[column].paper or np.nan, y) for row, y in zip(rows, lines, strict=True)]
+            if np.isfinite(told).all(axis=1).any():
+                axes.plot(
+                    *(np.array(told) * (100, 1)).T,
+                    color=colour, marker=shape, linestyle="none", markerfacecolor="white", markersize=9,
+                    label=f"{column}, the paper",
+                )  # fmt: skip
+        axes.set_yticks(heights, ["\n".join((", ".join(row.what[:-2]), ", ".join(row.what[-2:]))) for row in rows])
+        axes.set(xlabel="%", xlim=(axes.get_xlim()[0], 101))
+        axes.invert_yaxis()
+        _legend(figure, axes, columns=len(columns))
+        alt = f"{len(rows)} settings, and for {', '.join(columns)} our means with intervals and the paper's numbers."
         return Plot(_svg(figure), alt, [])
 
 

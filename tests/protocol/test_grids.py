@@ -97,6 +97,26 @@ class GridContract(ABC):
         (reply,) = self.send(grid, [2])
         assert reply.content["fields"]["calls"] == 2
 
+    def test_an_answer_that_says_it_took_longer_than_the_question_lives_is_an_error(self) -> None:
+        app = ClientApp()
+
+        @app.query("slow")
+        def slow(message: Message, context: Context) -> Message:
+            reply = Message(RecordDict(), reply_to=message)
+            reply.metadata.created_at += float(message.content["fields"]["seconds"])  # type: ignore[arg-type]
+            return reply
+
+        grid = self.make([app] * 3)
+        messages = [
+            grid.create_message(
+                RecordDict({"fields": ConfigRecord({"seconds": seconds})}), "query.slow", node, "g", ttl=60.0
+            )
+            for node, seconds in ((2, 30.0), (3, 90.0), (4, 0.0))
+        ]
+        replies = list(grid.send_and_receive(messages, timeout=60.0))
+        assert [reply.has_error() for reply in replies] == [False, True, False]
+        assert replies[1].error.reason == "no answer in time"
+
     def test_an_unknown_node_and_an_unknown_step_are_errors(self, grid: Grid) -> None:
         (nobody,) = self.send(grid, [99])
         assert nobody.has_error()
