@@ -1,7 +1,7 @@
 """The `parley` command.
 
 Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
-own, 2 a wrong command line, 3 a bad scenario, 4 unusable pictures or weights, 5 the output is
+own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, 5 the output is
 already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no Ray, or no
 cluster at the address, 130 interrupted, 143 terminated.
 """
