@@ -7,6 +7,7 @@ import asyncio
 import resource
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from multiprocessing import get_context
@@ -133,7 +134,9 @@ def _attend(address: str, securities: Sequence[Secure]) -> None:
         return Message(encode(delivery), reply_to=message)
 
     async def attend() -> None:
-        await asyncio.gather(*(Attachment(address, security, app).run() for security in securities))
+        with ThreadPoolExecutor(1) as executor:
+            parties = [Attachment(address, security, app, executor=executor) for security in securities]
+            await asyncio.gather(*(party.run() for party in parties))
 
     asyncio.run(attend())
 
