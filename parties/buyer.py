@@ -246,6 +246,8 @@ class Buyer(Party):
             signed = verify(bid.pseudonym, "bid", canonical(bid), item.bid.signature)
             if bid.request_id != invoice.request_id or not signed:
                 raise ProtocolError("the invoice holds a bid that its seller did not sign for this request")
+            if bid.buyer != self._key(wish.nonce).public:
+                raise ProtocolError("the invoice holds a bid that is for another buyer")
         return amount
 
     def _check_receipt(self, item: Purchased, receipt: SignedReceipt, blob: bytes) -> None:

@@ -53,6 +53,8 @@ def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[byte
     bid, terms = signed.bid, call.terms
     if bid.request_id != call.request_id or bid.expires_at != call.expires_at:
         return "it answers another request"
+    if bid.buyer != call.buyer:
+        return "it is for another buyer"
     if not verify(bid.pseudonym, "bid", canonical(bid), signed.signature):
         return "it is not signed by its pseudonym"
     if bid.pseudonym in seen or bid.image_commitment in seen:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from parties.auction import Auctioneer, by_the_rules
 from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
 from protocol.arbitration_paper import arbitrate_paper
 from protocol.exchange import ask
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
-from protocol.signing import derive
+from protocol.signing import SigningKey, derive
 from protocol.vault import Vault
 from strategies.featurizer import Featurizer
 
@@ -29,7 +30,10 @@ ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 """The rules of arbitration by their names in the terms."""
 
 GRACE = 5.0
-"""Seconds after a deadline in which the cloud still takes in what was there before it."""
+"""Seconds after a deadline in which the cloud still takes in what was there before it.
+
+Nobody is asked to deliver who would have less than that until its deadline.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Cloud:
         Unix time.
     arbiter : callable
         How complaints are decided.
+    auctioneer : callable
+        How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
     """
 
     secret: bytes = field(repr=False)
@@ -68,10 +74,16 @@ class Cloud:
     patience: float = 3600.0
     clock: Callable[[], float] = time.time
     arbiter: Arbiter = sound
+    auctioneer: Auctioneer = by_the_rules
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
         """Return secret bytes for one purpose."""
         return derive(self.secret, *labels, length=length)
+
+    @property
+    def identity(self) -> SigningKey:
+        """The key under which it passes on orders."""
+        return SigningKey.derive(self.secret, "identity")
 
     def roll_call(self, grid: Grid) -> dict[str, list[int]]:
         """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol.arbitration import Fault, Verdict
-from protocol.messages.purchase import Complaint, SignedBid, SignedOrder, SignedReceipt
+from protocol.messages.purchase import Complaint, Refusal, SignedBid, SignedOrder, SignedReceipt
 
 
 class Outcome(StrEnum):
@@ -38,6 +38,8 @@ class Offer:
         What the buyer pays for it, minor units; 0 unless it won.
     asked : bool
         Whether the seller was asked to deliver while there was time.
+    refusal : Refusal or None
+        The seller's proof that it was given an order which is not the buyer's.
     order, receipt, blob
         What was signed for it, and the vault's name of the sealed image.
     complaint, verdict
@@ -53,6 +55,7 @@ class Offer:
     payment: int = 0
     commission: int = 0
     asked: bool = False
+    refusal: Refusal | None = None
     order: SignedOrder | None = None
     receipt: SignedReceipt | None = None
     blob: str | None = None
@@ -85,5 +88,8 @@ class Offer:
 
     @property
     def forfeited(self) -> bool:
-        """Whether its seller loses the stake: it was asked to deliver, and did not, or not what it bid."""
-        return self.asked and self.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)
+        """Whether its seller loses the stake: it was asked to deliver and did not, without proof that it must not.
+
+        What it delivers has to be what it bid, too.
+        """
+        return self.asked and self.refusal is None and self.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)

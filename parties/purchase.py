@@ -9,15 +9,16 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from parties import settlement
+from parties.auction import Auction
 from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
 from parties.cloud import GRACE, Cloud
-from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
+from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels, waves_left
 from parties.offer import Offer
 from parties.record import PurchaseFailed, PurchaseRecord
 from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
-from protocol.exchange import ask
+from protocol.exchange import SILENT, Replies, ask
 from protocol.grids.streaming import streams
 from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
@@ -27,12 +28,12 @@ from protocol.messages.purchase import (
     Bids,
     CallForBids,
     Delivery,
-    DeliveryOrder,
     Invitation,
     Invoice,
     InvoiceItem,
     Parcel,
     ParcelItem,
+    Refusal,
     SelectionNotice,
     SelectionResult,
     SignedConfirmation,
@@ -42,8 +43,9 @@ from protocol.messages.purchase import (
     StatementLine,
     VerificationCall,
 )
+from protocol.refusal import convicts, pass_on
 from protocol.signing import verify
-from strategies.selection import Offers, select, tie_ranks
+from strategies.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
 
@@ -135,20 +137,29 @@ class Purchase:
         self, step: str, question: ProtocolMessage, answer: type[M], deadline: float | None = None
     ) -> M | None:
         """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
-        return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
+        return self._ask(step, {self.record.buyer: question}, answer, deadline).answers.get(self.record.buyer)
 
     def _ask(
-        self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[M], deadline: float | None = None
-    ) -> dict[int, M]:
-        """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[M] | tuple[type[M], ...],
+        deadline: float | None = None,
+        waiting: int = 0,
+    ) -> Replies[M]:
+        """Ask parties; no answer counts that comes after the deadline (Unix seconds).
+
+        `waiting` others have to be asked before the deadline too, one after the other: each is left its part of the
+        time, and what an earlier one does not use.
+        """
         clock = self.cloud.clock
-        timeout = None if deadline is None else max(0.0, deadline - clock())
+        timeout = None if deadline is None else max(0.0, deadline - clock()) / (1 + waiting)
         replies = ask(self.grid, step, questions, answer, timeout)
         self._note(step, replies.failures)
         if deadline is not None and clock() > deadline + GRACE:
             self._note(step, dict.fromkeys(replies.answers, "the answer came after the deadline"))
-            return {}
-        return replies.answers
+            return Replies({}, replies.failures)
+        return replies
 
     def _note(self, step: str, failures: Mapping[int, str]) -> None:
         self.record.failures += [(step, node_id, why) for node_id, why in failures.items()]
@@ -165,6 +176,7 @@ class Purchase:
         self.record.request = request
         self.record.call = CallForBids(
             request_id=request_id,
+            cloud=self.cloud.identity.public,
             buyer=request.identity,
             terms=self.cloud.terms,
             samples=request.samples,
@@ -181,12 +193,13 @@ class Purchase:
         call, record = self.record.call, self.record
         assert call is not None
         self.on_step(3)
-        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at)
+        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at).answers
         self.on_step(4)
         seen: set[bytes] = set()
+        balances = self.cloud.ledger.balances()
         for seller, bids in answers.items():
             record.unreadable += bids.unreadable
-            funds = self.cloud.ledger.balance(account("seller", seller))
+            funds = balances[account("seller", seller)]
             for index, bid in enumerate(bids.bids):
                 refusal = bid_refusal(bid, call, funds, seen, record.targets.shape[1])
                 if refusal is not None:
@@ -204,15 +217,17 @@ class Purchase:
         prices = np.array([offer.bid.bid.price for offer in offers], dtype=np.int64)
         keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
         budget = min(record.request.budget, self.cloud.ledger.balance(self._buyer_account))
-        selection = select(
-            Offers(*columns(offers, terms, record.targets.shape[1]), prices),
-            record.targets,
+        auction = Auction(
+            sellers=np.array([offer.seller for offer in offers], dtype=np.int64),
+            offers=Offers(*columns(offers, terms, record.targets.shape[1]), prices),
+            targets=record.targets,
             quality=record.request.quality,
             budget=budget * 1_000_000 // (1_000_000 + terms.commission),
             radius=terms.radius,
             reach=terms.reach,
             ranks=tie_ranks(self._tie_seed(self._id), keys),
         )
+        selection = self.cloud.auctioneer(auction)
         for index in selection.candidates:
             offers[index].candidate = True
         for index, payment in zip(selection.winners, selection.payments, strict=True):
@@ -271,36 +286,61 @@ class Purchase:
         return True
 
     def _deliver(self) -> None:
-        """Steps 8 and 9, in waves of at most one image per seller and about `WAVE_BYTES`.
+        """Steps 8 and 9; a seller that is not heard of is asked once more, as its order or its delivery may be lost.
 
         Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
         have come from one seller.
         """
+        silent = self._order(self.record.winners, last=False)
+        self._order(silent, last=True)
+        for parcel in parcels(self._parcel_items()):
+            self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+
+    def _order(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
+        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
+
+        Waves share the time that is left, so that a seller that stays away does not use up that of the others.
+        """
         delivered, total, wave = 0, 0, FIRST_WAVE
-        pending = self.record.winners
+        silent: list[Offer] = []
         while pending:
             batch = next_wave(pending, wave)
-            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
             deadline = min(offer.placed.order.deliver_by for offer in batch.values())
-            if self.cloud.clock() > deadline:
+            if self.cloud.clock() + GRACE > deadline:
                 break
             for offer in batch.values():
                 offer.asked = True
-            questions = {seller: DeliveryOrder(order=offer.placed) for seller, offer in batch.items()}
-            answers = self._ask("deliver", questions, Delivery, deadline)
+            cloud = self.cloud.identity
+            questions = {seller: pass_on(offer.placed, cloud) for seller, offer in batch.items()}
+            waiting = waves_left(pending, wave) - last
+            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
+            replies: Replies[Delivery | Refusal] = self._ask(
+                "deliver", questions, (Delivery, Refusal), deadline, waiting
+            )
             self.on_step(9)
-            for seller, delivery in answers.items():
+            silent += [batch[seller] for seller, why in replies.failures.items() if why == SILENT]
+            for seller, answer in replies.answers.items():
                 offer = batch[seller]
-                refusal = delivery_refusal(delivery, offer, streamed=streams(self.grid))
-                if refusal is not None:
-                    self._note("deliver", {seller: refusal})
-                    continue
-                offer.blob = self._stored(delivery.blob)
-                offer.receipt = delivery.receipt
-                delivered, total = delivered + 1, total + len(delivery.blob)
+                problem = (
+                    self._hear(offer, answer)
+                    if isinstance(answer, Refusal)
+                    else delivery_refusal(answer, offer, streamed=streams(self.grid))
+                )
+                if problem is not None:
+                    self._note("deliver", {seller: problem})
+                elif isinstance(answer, Delivery):
+                    offer.blob = self._stored(answer.blob)
+                    offer.receipt = answer.receipt
+                    delivered, total = delivered + 1, total + len(answer.blob)
             wave = next_size(wave, delivered, total)
-        for parcel in parcels(self._parcel_items()):
-            self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+        return silent
+
+    def _hear(self, offer: Offer, refusal: Refusal) -> str:
+        """Say what a seller's refusal to deliver comes to; one with proof keeps its stake."""
+        if digest(refusal.bid) != offer.bid_id or not convicts(refusal, self.cloud.identity.public):
+            return "the seller refused, and what it shows proves nothing"
+        offer.refusal = refusal
+        return "the order that reached the seller is not signed by the buyer, and is by the cloud"
 
     def _stored(self, blob: bytes | BlobReference) -> str:
         """Return where in the vault a sealed image is; a grid that streams has put it there."""
@@ -374,15 +414,17 @@ class Purchase:
             amount = offer.payment if offer.paid else 0
             statements[offer.seller].append(line(offer, amount))
         bought = [line(offer, -(offer.payment + offer.commission) if offer.paid else 0) for offer in record.winners]
-        messages = {seller: self._statement("seller", seller, lines) for seller, lines in statements.items()}
-        messages[record.buyer] = self._statement("buyer", record.buyer, bought)
+        balances = cloud.ledger.balances()
+        messages = {
+            seller: self._statement(lines, balances[account("seller", seller)]) for seller, lines in statements.items()
+        }
+        messages[record.buyer] = self._statement(bought, balances[self._buyer_account])
         self._note("settle", ask(self.grid, "settle", messages, Acknowledgement).failures)
         for offer in dealt:
             if offer.blob is not None:
                 cloud.vault.delete(offer.blob)
 
-    def _statement(self, role: str, node_id: int, lines: Sequence[StatementLine]) -> Statement:
-        balance = self.cloud.ledger.balance(account(role, node_id))
+    def _statement(self, lines: Sequence[StatementLine], balance: int) -> Statement:
         return Statement(request_id=self._id, lines=tuple(lines), balance=balance)
 
 

@@ -28,14 +28,16 @@ from protocol.messages.purchase import (
     Point,
     Privacy,
     Receipt,
+    Refusal,
     SelectionNotice,
     SignedBid,
     SignedReceipt,
     Statement,
     Vector,
 )
+from protocol.refusal import is_buyers, is_from_cloud
 from protocol.sealing import Opening, seal
-from protocol.signing import SigningKey, verify
+from protocol.signing import SigningKey
 from strategies.featurizer import Featurizer
 from strategies.matching import is_candidate
 from strategies.near_duplicates import distinct
@@ -53,6 +55,7 @@ class OpenBid(ProtocolMessage):
 class OpenBids(ProtocolMessage):
     """All bids of one request, and what holds the cloud and the buyer to it."""
 
+    cloud: PublicKey
     buyer: PublicKey
     tie_commitment: Digest
     bids: Annotated[tuple[OpenBid, ...], MaxLen(MAX_ITEMS)]
@@ -74,7 +77,8 @@ class Seller(Party):
     1. ``bid`` (3, 4): open the album picture by picture, drop near-duplicates, extract features,
        keep those within R of a sample and not at distance zero, and bid each at its price;
     2. ``notify`` (6): hear which bids won;
-    3. ``deliver`` (8, 9): check that the order is the buyer's, seal the picture to its key, sign the receipt;
+    3. ``deliver`` (8, 9): check that the order is the buyer's, seal the picture to its key, sign the receipt; refuse
+       an order that is not, and keep the proof against the cloud;
     4. ``settle`` (12): hear what was paid.
 
     Parameters
@@ -107,7 +111,7 @@ class Seller(Party):
         bids = tuple(
             self._bid(call, positions[index], self.claim(call, _numbers(features[index]))) for index in offered
         )
-        memory = OpenBids(buyer=call.buyer, tie_commitment=call.tie_commitment, bids=bids)
+        memory = OpenBids(cloud=call.cloud, buyer=call.buyer, tie_commitment=call.tie_commitment, bids=bids)
         self.memory.keep(f"bids-{call.request_id.hex()}", memory)
         return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
 
@@ -164,15 +168,19 @@ class Seller(Party):
         return Acknowledgement()
 
     @step("deliver")
-    def deliver(self, asked: DeliveryOrder) -> Delivery:
-        """Steps 8 and 9: seal one picture to the one-time key in the buyer's order."""
+    def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
+        """Steps 8 and 9: seal one picture to the one-time key in the buyer's order; refuse another's with proof."""
         order = asked.order.order
         memory = self._recall(order.request_id)
-        if not verify(memory.buyer, "order", canonical(order), asked.order.signature):
-            raise ProtocolError("the order is not signed by the buyer of this request")
+        if not is_from_cloud(asked, memory.cloud):
+            raise ProtocolError("the order does not come from the cloud of this request")
         opened = next((open_bid for open_bid in memory.bids if digest(open_bid.bid) == order.bid), None)
         if opened is None:
             raise ProtocolError("the order is for a bid that this seller did not make")
+        if not is_buyers(asked.order, opened.bid.bid):
+            refusal = Refusal(bid=opened.bid, asked=asked)
+            self.memory.keep(f"refusal-{order.bid.hex()}", refusal)
+            return refusal
         pseudonym = self.pseudonym(order.request_id, opened.image)
         image_salt, feature_salt = self._salts(order.request_id, opened.image)
         opening = Opening(image_salt, feature_salt, opened.feature, self.picture(opened.image))
@@ -197,6 +205,7 @@ class Seller(Party):
             points = tuple(_point(point) for point in table.sign(np.array([feature], dtype=np.int64))[0])
         bid = Bid(
             request_id=call.request_id,
+            buyer=call.buyer,
             pseudonym=pseudonym.public,
             image_commitment=commit_image(image_salt, self.album[image]),
             feature_commitment=commit_feature(feature_salt, feature, terms.model_id),

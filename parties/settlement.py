@@ -111,7 +111,8 @@ def settle(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bo
     upheld        to seller and cloud    back to the seller  to the seller
     ============  =====================  ==================  ==================
 
-    A seller that was never asked to deliver, because others used up the time, keeps its stake.
+    A seller that was never asked to deliver, because others used up the time, keeps its stake, as does one that proves
+    that the order which reached it is not the buyer's (`convicts`).
     """
 
     def effect(posting: Posting) -> bytes:

@@ -6,7 +6,6 @@ messages share their bytes.
 
 import hashlib
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,9 @@ def canonical(message: ProtocolMessage) -> bytes:
     >>> canonical(Acknowledgement())
     b'm\x00\x00\x00\x0fAcknowledgement\x00\x00\x00\x01\x00\x00\x00\x00'
     """
-    return b"".join(_parts(message))
+    parts: list[bytes] = []
+    _write(message, parts)
+    return b"".join(parts)
 
 
 def digest(message: ProtocolMessage) -> bytes:
@@ -35,32 +36,35 @@ def _sized(tag: bytes, data: bytes) -> bytes:
     return tag + struct.pack(">I", len(data)) + data
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def _write(value: Any, parts: list[bytes]) -> None:
     match value:
         case None:
-            yield b"n"
+            parts.append(b"n")
         case bool():
-            yield b"t" if value else b"f"
+            parts.append(b"t" if value else b"f")
         case int():
-            yield _sized(b"i", str(int(value)).encode())
+            parts.append(_sized(b"i", str(int(value)).encode()))
         case float():
-            yield b"d" + struct.pack(">d", value)
+            parts.append(b"d" + struct.pack(">d", value))
         case str():
-            yield _sized(b"s", value.encode())
+            parts.append(_sized(b"s", value.encode()))
         case bytes():
-            yield _sized(b"b", value)
+            parts.append(_sized(b"b", value))
         case tuple():
-            yield b"l" + struct.pack(">I", len(value))
+            parts.append(b"l" + struct.pack(">I", len(value)))
             for item in value:
-                yield from _parts(item)
+                _write(item, parts)
         case np.ndarray():
-            yield _sized(b"a", f"{value.dtype.str}{value.shape}".encode())
-            yield np.ascontiguousarray(value).tobytes()
+            parts.append(_sized(b"a", f"{value.dtype.str}{value.shape}".encode()))
+            parts.append(np.ascontiguousarray(value).tobytes())
         case ProtocolMessage():
-            fields = type(value).model_fields
-            yield _sized(b"m", value.kind().encode()) + struct.pack(">II", value.version, len(fields))
-            for name in fields:
-                yield _sized(b"k", name.encode())
-                yield from _parts(getattr(value, name))
+            parts.append(_head(type(value)))
+            for name in type(value).model_fields:
+                parts.append(_sized(b"k", name.encode()))
+                _write(getattr(value, name), parts)
         case _:
             raise TypeError(f"a {type(value).__name__} has no canonical form")
+
+
+def _head(kind: type[ProtocolMessage]) -> bytes:
+    return _sized(b"m", kind.kind().encode()) + struct.pack(">II", kind.version, len(kind.model_fields))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from protocol.errors import ProtocolError
+from protocol.flower import copy_array, filled
 from protocol.messages.base import ProtocolMessage
 
 MAX_MESSAGE_BYTES = 256_000_000
@@ -51,51 +52,52 @@ def encode(message: ProtocolMessage) -> RecordDict:
     arrays: dict[str, Array] = {}
     for name in type(message).model_fields:
         _flatten(name, getattr(message, name), fields, arrays)
-    header = ConfigRecord({"kind": message.kind(), "version": message.version})
-    return RecordDict({_HEADER: header, _FIELDS: ConfigRecord(fields), _ARRAYS: ArrayRecord(arrays)})
+    header = {"kind": message.kind(), "version": message.version}
+    return RecordDict(
+        {
+            _HEADER: filled(ConfigRecord(), header),
+            _FIELDS: filled(ConfigRecord(), fields),
+            _ARRAYS: filled(ArrayRecord(), arrays),
+        }
+    )
 
 
-def decode(content: RecordDict, expected: type[M]) -> M:
-    """Read the expected message out of Flower records.
+def decode(content: RecordDict, *expected: type[M]) -> M:
+    """Read the expected message, or one of those expected, out of Flower records.
 
     Raises
     ------
     UnreadableMessage
-        When the records hold anything but a valid `expected` of this version.
+        When the records hold anything but a valid message of such a kind, in our version.
     """
+    names = " or ".join(kind.kind() for kind in expected)
     size = encoded_size(content)
     if size > MAX_MESSAGE_BYTES:
         raise UnreadableMessage(f"a message of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
     header, fields, arrays = content.get(_HEADER), content.get(_FIELDS), content.get(_ARRAYS)
     if not (isinstance(header, ConfigRecord) and isinstance(fields, ConfigRecord) and isinstance(arrays, ArrayRecord)):
-        raise UnreadableMessage(f"expected a {expected.kind()}, got records that are no message of this protocol")
+        raise UnreadableMessage(f"expected a {names}, got records that are no message of this protocol")
     kind, version = header.get("kind"), header.get("version")
-    if (kind, version) != (expected.kind(), expected.version):
-        raise UnreadableMessage(
-            f"expected {expected.kind()} version {expected.version}, got {str(kind)[:80]} version {str(version)[:20]}"
-        )
+    found = next((each for each in expected if (each.kind(), each.version) == (kind, version)), None)
+    if found is None:
+        versions = " or ".join(f"{each.kind()} version {each.version}" for each in expected)
+        raise UnreadableMessage(f"expected {versions}, got {str(kind)[:80]} version {str(version)[:20]}")
     tree: dict[str, Any] = {}
     for path, value in fields.items():
         _insert(tree, path, tuple(value) if isinstance(value, list) else value)
     for path, array in arrays.items():
         _insert(tree, path, read_array(array))
     try:
-        return expected.model_validate(_collapse(tree))
+        return found.model_validate(_collapse(tree))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "message"
-        raise UnreadableMessage(f"{expected.kind()}: {where}: {first['msg']}") from None
+        raise UnreadableMessage(f"{found.kind()}: {where}: {first['msg']}") from None
 
 
 def encoded_size(content: RecordDict) -> int:
     """Bytes that the content of these records takes: values and array data, with their names."""
-    total = 0
-    for record in content.values():
-        if isinstance(record, ArrayRecord):
-            total += sum(len(name) + len(array.data) for name, array in record.items())
-        else:
-            total += sum(len(name) + _value_size(value) for name, value in record.items())
-    return total
+    return sum(len(name) + _value_size(value) for record in content.values() for name, value in record.items())
 
 
 def read_array(array: Array) -> NDArray[Any]:
@@ -131,14 +133,14 @@ def copy_records(content: RecordDict) -> RecordDict:
     """
     copy = content.copy()
     for name, record in content.items():
-        mine: dict[str, Any] = record.copy()  # type: ignore[assignment]
-        for key, value in mine.items():
-            if isinstance(value, list):
-                mine[key] = list(value)
-            elif isinstance(value, Array):
-                mine[key] = Array(value.dtype, value.shape, value.stype, value.data)
-        copy[name] = mine  # type: ignore[assignment]
+        copy[name] = filled(record.copy(), {key: _copy(value) for key, value in record.items()})
     return copy
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, list):
+        return list(value)
+    return copy_array(value) if isinstance(value, Array) else value
 
 
 def _flatten(path: str, value: Any, fields: dict[str, Any], arrays: dict[str, Array]) -> None:
@@ -188,8 +190,14 @@ def _collapse(tree: Any) -> Any:
 
 
 def _value_size(value: Any) -> int:
-    if isinstance(value, list):
-        return sum(_value_size(item) for item in value)
-    if isinstance(value, (str, bytes)):
-        return len(value)
-    return 1 if isinstance(value, bool) else 8
+    match value:
+        case bytes() | str():
+            return len(value)
+        case bool():
+            return 1
+        case Array():
+            return len(value.data)
+        case list():
+            return sum(map(_value_size, value))
+        case _:
+            return 8

@@ -11,6 +11,9 @@ from protocol.messages.base import ProtocolMessage
 
 R = TypeVar("R", bound=ProtocolMessage)
 
+SILENT = "no answer"
+"""Why there is no answer from a party that was not heard of at all."""
+
 
 @dataclass(frozen=True)
 class Replies(Generic[R]):
@@ -21,7 +24,11 @@ class Replies(Generic[R]):
 
 
 def ask(
-    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], answer: type[R], timeout: float | None = None
+    grid: Grid,
+    step: str,
+    questions: Mapping[int, ProtocolMessage],
+    answer: type[R] | tuple[type[R], ...],
+    timeout: float | None = None,
 ) -> Replies[R]:
     """Ask each node its question and read the answers.
 
@@ -35,10 +42,10 @@ def ask(
         The step to ask for; sent as the message type ``query.<step>``.
     questions : mapping of int to ProtocolMessage
         One question per node id. Equal objects are encoded once.
-    answer : type
-        The message each answer has to be.
+    answer : type, or tuple of types
+        The message each answer has to be, or one of several.
     timeout : float, optional
-        Seconds to wait; those silent by then are failures.
+        Seconds to wait, which is also each question's time to live; those silent by then are failures.
 
     Returns
     -------
@@ -47,11 +54,12 @@ def ask(
     """
     encoded = {id(question): encode(question) for question in questions.values()}
     messages = [
-        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=step)
+        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=step, ttl=timeout)
         for node_id, question in sorted(questions.items())
     ]
+    expected = answer if isinstance(answer, tuple) else (answer,)
     answers: dict[int, R] = {}
-    failures = dict.fromkeys(sorted(questions), "no answer")
+    failures = dict.fromkeys(sorted(questions), SILENT)
     for reply in sorted(
         grid.send_and_receive(messages, timeout=timeout), key=lambda message: message.metadata.src_node_id
     ):
@@ -62,7 +70,7 @@ def ask(
             failures[node_id] = reply.error.reason or f"error {reply.error.code}"
             continue
         try:
-            answers[node_id] = decode(reply.content, answer)
+            answers[node_id] = decode(reply.content, *expected)
             del failures[node_id]
         except UnreadableMessage as unreadable:
             failures[node_id] = str(unreadable)

@@ -57,7 +57,7 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
         import ray  # noqa: PLC0415
     except ImportError:
         raise RayUnavailable(
-            "Ray is not installed for this Python; `pip install ray`, or stay in this process with grid=local"
+            "Ray is not installed for this Python: `pip install ray`, or stay in this process (grid local, --workers 1)"
         ) from None
     if ray.is_initialized():
         yield ray

@@ -11,9 +11,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
@@ -76,6 +76,42 @@ def run_scenario(
     console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
 
 
+@app.command("flower")
+def flower(
+    directory: Annotated[Path, typer.Argument(metavar="APP_DIR", help="A Flower app: its pyproject.toml and code.")],
+    nodes: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many nodes run the ClientApp.")] = 10,
+    grid: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where they run: in this process, or on Ray.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Ray processes that share the nodes.")] = 2,
+    address: Annotated[str | None, typer.Option(help="A running Ray cluster; none: RAY_ADDRESS, or one here.")] = None,
+    run_config: Annotated[
+        list[str] | None,
+        typer.Option("--run-config", "-c", help="As for `flwr run`: 'key=1 other=0.5 name=\"x\"', or a .toml file."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same one gives the same run.")] = 7,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with every traceback, instead of the table.")
+    ] = False,
+) -> None:
+    """Run a Flower app on our grids; what it computes goes where its ServerApp puts it."""
+    from protocol.flower_project import set_log_colours
+    from simulations.flower import on_grid, run
+    from simulations.report.flower import tables, tracebacks
+
+    set_log_colours(screen.is_terminal)
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        done = run(directory, on_grid(grid, workers, address), nodes, run_config or (), seed)
+    if json:
+        typer.echo(done.model_dump_json(indent=2))
+        return
+    for text in tracebacks(done):
+        screen.print(text, markup=False, highlight=False, soft_wrap=True)
+    console = Console()
+    for part in tables(done):
+        console.print(part, highlight=False, soft_wrap=True)
+
+
 @app.command("list")
 def list_all(
     adversaries: Annotated[
@@ -131,22 +167,56 @@ def calibrate(
 
 
 @app.command("bench")
-def bench(what: Annotated[str, typer.Argument(help="sealing, signatures or selection.")]) -> None:
+def bench(
+    what: Annotated[str, typer.Argument(help="`parley list` names them.")],
+    long: Annotated[bool, typer.Option("--long", help="The longer form: many minutes.")] = False,
+) -> None:
     """Measure one thing beside its bar, in one run; exits 1 when a bar is missed."""
-    from simulations.benchmarks import BENCHMARKS, measure
+    from simulations.benchmarks import BENCHMARKS, LONG, measure
 
     if what not in BENCHMARKS:
         raise typer.BadParameter(f"there is no benchmark {what}; choose from {', '.join(BENCHMARKS)}")
+    if long and what not in LONG:
+        raise typer.BadParameter(f"{what} has no longer form; {' and '.join(LONG)} have one")
     table = Table("what", "measured", "bar", "")
     missed = False
-    for result in measure(what):
-        bar = "" if result.below is None else f"<= {result.below:g} {result.unit}"
+    for result in measure(what, long):
         verdict = {None: "", True: "met", False: "missed"}[result.met]
         missed |= result.met is False
-        table.add_row(result.what, f"{result.value:.4g} {result.unit}", bar, verdict)
+        table.add_row(result.what, f"{result.value:,.4g} {result.unit}", result.bar, verdict)
     Console().print(table)
     if missed:
         raise typer.Exit(1)
+
+
+@app.command("reproduce")
+def reproduce(
+    name: Annotated[str, typer.Argument(help="A paper's experiments; `parley list` names them.")],
+    seeds: Annotated[int, typer.Option(min=2, help="How many worlds; more make the intervals narrower.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="The first world; the others follow.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here; default: one per processor."),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
+) -> None:
+    """Repeat a paper's experiment at a small scale: its numbers beside ours, and which of its claims hold."""
+    from simulations.reproductions import REPRODUCTIONS
+
+    if name not in REPRODUCTIONS:
+        raise typer.BadParameter(f"there is no reproduction {name}; choose from {', '.join(REPRODUCTIONS)}")
+    from simulations.report.reproduction_page import reproduction_tables
+    from simulations.reproductions.runner import run
+    from simulations.runner import default_folder
+
+    folder = out or default_folder(f"reproduce-{name}", seed)
+    with _counting() as count:
+        report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
+    console = Console()
+    for part in reproduction_tables(report):
+        console.print(part)
+    console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
 
 
 @contextmanager

@@ -23,6 +23,12 @@ class BadScenario(UserError):
     exit_code = 3
 
 
+class BadApp(UserError):
+    """A directory holds no Flower app that can be run as asked."""
+
+    exit_code = 3
+
+
 class BadInput(UserError):
     """Pictures, folders or weights cannot be used."""
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 from flwr.app import Context, RecordDict
@@ -13,7 +14,7 @@ from parties.party import Memory
 from parties.purchase import Purchase
 from parties.record import PurchaseRecord
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
-from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
+from protocol.grids import Envelope, LocalGrid, NumberedGrid, ObservedGrid, RayGrid
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Privacy, Terms
 from protocol.vault import Vault
@@ -24,6 +25,9 @@ from strategies.featurizer import Featurizer
 
 RUN_ID = 1
 
+OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[LocalGrid | RayGrid | NumberedGrid]]
+"""Makes the grid of the parties' apps; one of Flower's runtimes has apps of its own."""
+
 
 def play(
     world: World,
@@ -31,7 +35,8 @@ def play(
     observe: Callable[[Envelope], None] = lambda envelope: None,
     on_step: Callable[[int], None] = lambda number: None,
     meddle: Callable[[Grid], Grid] = lambda grid: grid,
-    open_grid: Callable[[Sequence[ClientApp]], LocalGrid | RayGrid] = LocalGrid,
+    open_grid: OpenGrid = LocalGrid,
+    carry: Callable[[Grid], Grid] = lambda grid: grid,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
@@ -49,6 +54,8 @@ def play(
         Puts a dishonest cloud's hands between the cloud's program and the wire.
     open_grid : callable
         Makes the grid of the parties' apps.
+    carry : callable
+        Puts phones and their links around the grid (`Phones.around`).
 
     Raises
     ------
@@ -63,14 +70,14 @@ def play(
 
     context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
     with open_grid(apps) as grid, task_identity(RUN_ID):
-        cloud.server_app(workflow)(meddle(ObservedGrid(grid, observe)), context)
+        cloud.server_app(workflow)(meddle(ObservedGrid(carry(grid), observe)), context)
         for node_id, held in enumerate(world.sellers, FIRST_NODE_ID + 1):
             if held.adversary is not None:
                 held.party.memory = Memory(grid.state(node_id))
     return records[0]
 
 
-def grid_opener(scenario: Scenario) -> Callable[[Sequence[ClientApp]], LocalGrid | RayGrid]:
+def grid_opener(scenario: Scenario) -> OpenGrid:
     """Return what makes the scenario's grid; the buyer stays in this process, as it writes files."""
     if scenario.grid == "local":
         return LocalGrid

@@ -3,7 +3,8 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,20 +14,22 @@ from parties.adversaries import ADVERSARIES, Adversary
 from parties.purchase import STEPS
 from parties.record import PurchaseFailed
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
-from protocol.grids import Envelope
+from protocol.grids import Envelope, NumberedGrid
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
-from simulations.collusion import KeySubstitution, link, linked, substituted
+from simulations.collusion import Favouring, KeySubstitution, favoured, friends, link, linked, substituted
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
+from simulations.phones.population import Phones
 from simulations.play import grid_opener, make_cloud, party_names, play, worker_count
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.model import CheatAccount
 from simulations.report.page import write_page
+from simulations.report.phones import PhonesAccount, phones_account
 from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
 from simulations.scoring import PurchaseOutcome, score
@@ -34,9 +37,26 @@ from simulations.seeding import secret
 from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
+from simulations.worth import with_worth
 
 Progress = Callable[[int, str], None]
 """Told the number (0: building the world, 13: writing the report) and the name of each step as it begins."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a scenario's parties are already, put there by one of Flower's runtimes.
+
+    Attributes
+    ----------
+    grid : NumberedGrid
+        The buyer is its first node, the sellers follow.
+    store : Path
+        Where its buyer keeps what it buys; not here, if the buyer is on another machine.
+    """
+
+    grid: NumberedGrid
+    store: Path
 
 
 def default_folder(name: str, seed: int) -> Path:
@@ -49,6 +69,7 @@ def run(
     out: Path,
     progress: Progress = lambda number, name: None,
     adversaries: Mapping[str, Adversary] = ADVERSARIES,
+    stage: Stage | None = None,
 ) -> Report | SweepReport:
     """Play a scenario and write its folder.
 
@@ -56,6 +77,7 @@ def run(
     sweep, the first two.
 
     Everything is written to a hidden folder beside `out` first, which takes its name when it is complete.
+    With a `stage` the parties are not put on a grid: they are on one.
 
     Raises
     ------
@@ -68,9 +90,9 @@ def run(
         raise BadScenario(mistake)
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
-    with _whole_or_nothing(out) as partial, _one_thread():
+    with whole_or_nothing(out) as partial, _cluster(scenario), _one_thread():
         if scenario.sweep is None:
-            report: Report | SweepReport = _run(scenario, partial, progress, adversaries)
+            report: Report | SweepReport = _run(scenario, partial, progress, adversaries, stage)
         else:
             report = run_sweep(scenario, scenario.sweep, partial, progress, adversaries)
     if failed := unmet(scenario.expect, report.model_dump(mode="json")):
@@ -79,7 +101,7 @@ def run(
 
 
 @contextmanager
-def _whole_or_nothing(out: Path) -> Iterator[Path]:
+def whole_or_nothing(out: Path) -> Iterator[Path]:
     """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -102,15 +124,27 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
-def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]) -> Report:
+def _run(
+    scenario: Scenario,
+    folder: Path,
+    progress: Progress,
+    adversaries: Mapping[str, Adversary],
+    stage: Stage | None = None,
+) -> Report:
     clock = _Stopwatch(progress)
     clock.step(0, "building the world")
     featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)
-    world = build(scenario, featurizer, folder / "bought", adversaries)
+    bought = folder / "bought"
+    world = build(scenario, featurizer, stage.store if stage else bought, adversaries)
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
-        substitution = KeySubstitution(secret(scenario.seed, "substitution"))
+        phones = Phones(scenario, world)
+        cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
+        substitution = KeySubstitution(secret(scenario.seed, "substitution"), cloud.identity)
+        favouring = Favouring(friends(scenario, world))
+        if "cloud-sellers" in scenario.collusion:
+            cloud = replace(cloud, auctioneer=favouring)
         meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
@@ -121,14 +155,14 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
                 buyer_view.observe(envelope)
 
             try:
-                cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
                 record = play(
                     world,
                     cloud,
                     observe,
                     lambda number: clock.step(number, STEPS[number - 1]),
                     meddle,
-                    grid_opener(scenario),
+                    (lambda apps: nullcontext(stage.grid)) if stage else grid_opener(scenario),
+                    phones.around,
                 )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
@@ -144,17 +178,31 @@ def _run(scenario: Scenario, folder: Path, progress: Progress, adversaries: Mapp
             ]
         if "cloud-buyer" in scenario.collusion:
             learned = [*learned, linked(link(cloud_view, buyer_view))]
-        report = report.model_copy(update={"learned": learned})
+        if "cloud-sellers" in scenario.collusion:
+            learned = [*learned, *favoured(favouring, scored)]
+        report = report.model_copy(
+            update={
+                "learned": learned,
+                "grid": "flower" if stage else scenario.grid,
+                "phones": phones_account(phones, scored),
+            }
+        )
+        if scenario.buyer.train:
+            clock.step(len(STEPS) + 1, "training on what was bought")
+            report = with_worth(report, scored)
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        write_page(folder / "report.html", report, scored)
+        write_page(folder / "report.html", report, scored, phones)
     shutil.rmtree(vault, ignore_errors=True)
-    shutil.rmtree(folder / "bought" / "sealed", ignore_errors=True)
+    if stage and stage.store.is_dir():
+        shutil.move(stage.store, bought)
+    shutil.rmtree(bought / "sealed", ignore_errors=True)
     return report
 
 
 def _figures(scenario: Scenario) -> Iterator[str]:
     """Yield the keys of the report that can be expected to hold something."""
     yield from figures(PurchaseOutcome, "outcome")
+    yield from figures(PhonesAccount, "phones")
     for name in scenario.adversaries:
         yield from figures(CheatAccount, f"adversaries.{name}")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,16 @@ from parties.record import PurchaseRecord
 from parties.settlement import bond
 from protocol.flower import FIRST_NODE_ID
 from protocol.ledger import Ledger
+from simulations.delivered import delivered_picture, file_numbers
 from simulations.scenario import Scenario
 from simulations.world import Held, World
 from strategies.coverage import Squares
-from strategies.featurizer import Featurizer
+from strategies.featurizer import Calibration, Featurizer
 from strategies.matching import matching_degree
+from strategies.signatures import LATTICE
+
+APART = ("grid", "workers", "address", "description", "expect")
+"""Keys of a scenario that its outcome does not depend on; ``buyer.train`` is another."""
 
 
 class QualityScores(BaseModel):
@@ -61,6 +67,8 @@ class PurchaseOutcome(BaseModel):
         To sellers; back to the buyer, commission included; to the cloud; what the buyer had.
     penalties : int
         Stakes and bonds that were lost.
+    kept_for_nothing : int
+        Pictures that came just as they were offered, and were refunded all the same.
     precision : float or None
         Share of the bought images that show a wanted class; None where nothing was bought or nobody
         knows what the pictures show.
@@ -91,12 +99,17 @@ class PurchaseOutcome(BaseModel):
     refunded_total: int
     commission: int
     penalties: int
+    kept_for_nothing: int
     budget: int
     precision: float | None
     candidate_precision: float | None
     recall: float | None
     quality: QualityScores
     digest: str
+
+
+LOCATED = 2_000
+"""Offers, spread evenly over all of them, whose pictures are looked at again to know the truth; winners always are."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +124,8 @@ class Trade:
         The seller.
     image : int
         Position of the picture in its album.
-    feature : (2,) int64
-        The picture's true point in the feature plane.
+    feature : (2,) int64 or None
+        The picture's true point in the feature plane; None where nobody has looked (see `LOCATED`).
     wanted : bool or None
         Whether it shows a wanted class; None where nobody knows.
     """
@@ -120,7 +133,7 @@ class Trade:
     offer: Offer
     held: Held
     image: int
-    feature: NDArray[np.int64]
+    feature: NDArray[np.int64] | None
     wanted: bool | None
 
     @property
@@ -135,18 +148,36 @@ def trades(world: World, record: PurchaseRecord, featurizer: Featurizer) -> list
         return []
     request_id = record.call.request_id
     positions: dict[int, dict[bytes, int]] = {}
-    located = []
+    offered = []
     for offer in record.offers:
         held = world.sellers[offer.seller - FIRST_NODE_ID - 1]
         if offer.seller not in positions:
             keys = (held.party.pseudonym(request_id, image) for image in range(len(held.party.album)))
             positions[offer.seller] = {key.public: image for image, key in enumerate(keys)}
-        located.append((offer, held, positions[offer.seller][offer.bid.bid.pseudonym]))
-    features = featurizer.features(held.party.album[image] for _, held, image in located)
+        offered.append((offer, held, positions[offer.seller][offer.bid.bid.pseudonym]))
+    shown = set(np.linspace(0, len(offered) - 1, min(len(offered), LOCATED)).astype(int).tolist())
+    shown |= {index for index, (offer, _, _) in enumerate(offered) if offer.won}
+    features = featurizer.features(
+        held.party.album[image] for _, held, image in (offered[index] for index in sorted(shown))
+    )
+    points = dict(zip(sorted(shown), features, strict=True))
     return [
-        Trade(offer, held, image, feature, is_wanted(world, held, image))
-        for (offer, held, image), feature in zip(located, features, strict=True)
+        Trade(offer, held, image, points.get(index), is_wanted(world, held, image))
+        for index, (offer, held, image) in enumerate(offered)
     ]
+
+
+def true_points(traded: Sequence[Trade], featurizer: Featurizer) -> NDArray[np.int64]:
+    """Return the true points of these pictures, shape (n, 2), looking again where nobody has."""
+    missing = [index for index, trade in enumerate(traded) if trade.feature is None]
+    looked = dict(zip(missing, featurizer.features(traded[index].picture for index in missing), strict=True))
+    points = [looked.get(index, trade.feature) for index, trade in enumerate(traded)]
+    return np.array(points, dtype=np.int64).reshape(-1, 2)
+
+
+def located(traded: Iterable[Trade]) -> list[Trade]:
+    """Return the trades whose true points are known."""
+    return [trade for trade in traded if trade.feature is not None]
 
 
 def is_wanted(world: World, held: Held, image: int) -> bool | None:
@@ -184,6 +215,18 @@ def score(
     return ScoredPurchase(scenario, featurizer, world, record, ledger, targets, traded, outcome)
 
 
+def quality_scores(points: NDArray[np.int64], targets: NDArray[np.int64], calibration: Calibration) -> QualityScores:
+    """Score images by their true points in the feature plane, (n, 2)."""
+    degrees = matching_degree(points, targets, calibration.radius)
+    square = (2 * calibration.reach) ** 2
+    inside = points.clip(0, LATTICE - 1)  # only a vector that was bought in the basic mode may have its point outside
+    return QualityScores(
+        quantity=len(points),
+        matching_degree=round(float(degrees.mean()), 9) if len(points) else None,
+        diversity=Squares(inside, calibration.reach).union_area() / square if len(points) else 0.0,
+    )
+
+
 def _outcome(
     scenario: Scenario,
     featurizer: Featurizer,
@@ -196,9 +239,6 @@ def _outcome(
     winners = record.winners
     bought = [trade for trade in traded if trade.offer.paid]
     refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)]
-    features = np.array([trade.feature for trade in bought], dtype=np.int64).reshape(-1, 2)
-    square = (2 * featurizer.calibration.reach) ** 2
-    degrees = matching_degree(features, targets, featurizer.calibration.radius)
     stakes = sum(offer.bid.bid.stake for offer in winners if offer.forfeited)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
@@ -217,17 +257,23 @@ def _outcome(
         "refunded_total": sum(offer.payment + offer.commission for offer in refunded),
         "commission": sum(trade.offer.commission for trade in bought),
         "penalties": stakes + sum(bond(offer, bond_rate) for offer in upheld),
+        "kept_for_nothing": _kept_for_nothing(world, winners, traded),
         "budget": world.buyer.budget,
         "precision": _precision(bought),
         "candidate_precision": _precision([trade for trade in traded if trade.offer.candidate]),
         "recall": _recall(world, traded),
-        "quality": {
-            "quantity": len(bought),
-            "matching_degree": round(float(degrees.mean()), 9) if bought else None,
-            "diversity": Squares(features, featurizer.calibration.reach).union_area() / square if bought else 0.0,
-        },
+        "quality": quality_scores(true_points(bought, featurizer), targets, featurizer.calibration).model_dump(),
     }
     return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
+
+
+def _kept_for_nothing(world: World, winners: Sequence[Offer], traded: Sequence[Trade]) -> int:
+    numbers = file_numbers(winners)
+    refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
+    delivered = (delivered_picture(world, numbers[trade.offer.bid_id]) for trade in refunded)
+    return sum(
+        got is not None and np.array_equal(got, trade.picture) for got, trade in zip(delivered, refunded, strict=True)
+    )
 
 
 def _precision(traded: list[Trade]) -> float | None:
@@ -260,6 +306,6 @@ def _digest(scenario: Scenario, record: PurchaseRecord, ledger: Ledger, fields: 
         ]
         for offer in record.offers
     ]
-    world = scenario.model_dump(mode="json", exclude={"grid", "workers", "address", "description", "expect"})
+    world = scenario.model_dump(mode="json", exclude=dict.fromkeys(APART, True) | {"buyer": {"train"}})
     content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

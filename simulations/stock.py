@@ -42,8 +42,10 @@ class Stock(Protocol):
         """Fill one album per array of wanted classes; with `one_person`, all pictures of an album show the same one."""
 
 
-ALBUMS_AT_ONCE = 16
-"""Albums that are painted in one batch, when the first of them is opened."""
+PAINTED_AT_ONCE = 80
+"""About how many pictures are painted in one batch, when the first of them is looked at."""
+BATCHES_KEPT = 512
+"""Batches that stay painted in each process: half a gigabyte of pictures of 64 x 64."""
 
 
 class PaintedPets:
@@ -127,7 +129,7 @@ class Unpainted:
     def __init__(self, paint: Callable[[], list[Pixels]]) -> None:
         self._paint = paint
 
-    @lru_cache(maxsize=64)  # noqa: B019 few are looked at again once a seller has bid
+    @lru_cache(maxsize=BATCHES_KEPT)  # noqa: B019 few are looked at again once a seller has bid
     def pictures(self) -> list[Pixels]:
         """Return all pictures."""
         return self._paint()
@@ -153,13 +155,15 @@ def _unpainted(
     paint: Callable[..., list[Pixels]],
 ) -> Dealt:
     """Return albums that are painted a few at a time, when they are opened, and the labels of their pictures."""
+    batches = np.cumsum(_sizes(wanted)) // PAINTED_AT_ONCE
     dealt: Dealt = []
-    for start in range(0, len(wanted), ALBUMS_AT_ONCE):
-        some = wanted[start : start + ALBUMS_AT_ONCE]
-        pictures = Unpainted(partial(paint, np.concatenate(some), purpose=f"albums {start // ALBUMS_AT_ONCE}"))
+    for number in np.unique(batches).tolist():
+        first, last = np.searchsorted(batches, (number, number + 1)).tolist()
+        some = wanted[first:last]
+        pictures = Unpainted(partial(paint, np.concatenate(some), purpose=f"albums {number}"))
         ends = np.cumsum(_sizes(some)).tolist()
         albums = [UnpaintedAlbum(pictures, range(end - len(album), end)) for end, album in zip(ends, some, strict=True)]
-        dealt += zip(albums, labels[start : start + ALBUMS_AT_ONCE], strict=True)
+        dealt += zip(albums, labels[first:last], strict=True)
     return dealt
 
 

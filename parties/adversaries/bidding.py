@@ -5,13 +5,17 @@ from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Le, MaxLen
+from flwr.app import Context, Message
+from flwr.clientapp.typing import ClientAppCallable
 from numpy.typing import NDArray
 
 from parties.adversaries.adversary import adversary
 from parties.adversaries.collusion import Blackboard
 from parties.adversaries.copies import Copies
 from parties.album import Album, Pixels, readable
+from parties.party import Memory
 from parties.seller import Seller
+from protocol.codec import decode, encode
 from protocol.messages.base import MAX_ITEMS, Image, ProtocolMessage
 from protocol.messages.purchase import Bids, CallForBids, Feature, Privacy
 from strategies.feature_collision import collide
@@ -157,6 +161,27 @@ class Sybil(_Unfiltered):
             assert isinstance(first.album, Copies)
             self.album, self.costs = first.album.original, first.costs
         self.album = Copies(self.album, 1, self.derive("copies"))
+
+
+@adversary(
+    "replayed-bids",
+    role="seller",
+    knowledge="nothing beyond its role",
+    profit="none; it ends the purchase of a cloud that takes whatever is signed for a new bid",
+)
+def replayed_bids(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Sends each of its bids twice, and later the same ones again, whatever the request."""
+    reply = call_next(message, context)
+    if message.metadata.message_type != "query.bid":
+        return reply
+    memory = Memory(context.state)
+    try:
+        bids = memory.recall("replayed", Bids)
+    except KeyError:
+        honest = decode(reply.content, Bids)
+        bids = honest.model_copy(update={"bids": honest.bids * 2})
+        memory.keep("replayed", bids)
+    return Message(encode(bids), reply_to=message)
 
 
 def _beside(draws: np.random.Generator, radius: int, count: int) -> NDArray[np.int64]:

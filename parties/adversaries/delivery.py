@@ -1,16 +1,21 @@
 """Sellers that bid well and deliver badly."""
 
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Ge, Le
 from flwr.app import Context, Error, Message
 from flwr.clientapp.typing import ClientAppCallable
 
 from parties.adversaries.adversary import adversary
 from parties.album import Pixels
 from parties.seller import Seller
-from protocol.canonical import digest
+from protocol.canonical import canonical, digest
 from protocol.codec import RECORDS
-from protocol.messages.purchase import Order
+from protocol.messages.purchase import DeliveryOrder, Order, Refusal, SignedOrder
 from protocol.sealing import Opening
+
+Seconds = Annotated[float, Ge(0), Le(10**9)]
 
 _SILENT = 900
 """Code of the error with which a cheat declines to answer."""
@@ -44,6 +49,23 @@ class JunkCiphertext(Seller):
 
 
 @adversary(
+    "false-refusal",
+    knowledge="nothing beyond its role",
+    profit="none; it goes back on its bids at no cost, where a refusal is believed",
+)
+class FalseRefusal(Seller):
+    """Bids, wins, and refuses: it says that the order is not the buyer's, and shows one that it made up."""
+
+    def deliver(self, asked: DeliveryOrder) -> Refusal:
+        """Sign the order itself, and present that as what the cloud sent."""
+        order = asked.order.order
+        bids = (open_bid.bid for open_bid in self._recall(order.request_id).bids)
+        bid = next(bid for bid in bids if digest(bid) == order.bid)
+        forged = SignedOrder(order=order, signature=self.identity.sign("order", canonical(order)))
+        return Refusal(bid=bid, asked=asked.model_copy(update={"order": forged}))
+
+
+@adversary(
     "dropping-out",
     role="seller",
     knowledge="nothing beyond its role",
@@ -62,14 +84,22 @@ def dropping_out(message: Message, context: Context, call_next: ClientAppCallabl
     knowledge="nothing beyond its role",
     profit="none; the buyer goes without its pictures although it did seal them",
 )
-def straggler(message: Message, context: Context, call_next: ClientAppCallable, *, step: str = "deliver") -> Message:
-    """Does its work, and answers one step when the cloud has stopped waiting.
+def straggler(
+    message: Message,
+    context: Context,
+    call_next: ClientAppCallable,
+    *,
+    step: str = "deliver",
+    seconds: Seconds = 86_400,
+) -> Message:
+    """Does its work, and answers one step so many seconds later.
 
-    It says that it is late instead of being so: parties that take turns in one process would make each
-    other wait.
+    Nobody sleeps: its answer bears the later time, and the host goes by that (`NodeHost`).
     """
     reply = call_next(message, context)
-    return _silence(message, "too late") if message.metadata.message_type == f"query.{step}" else reply
+    if message.metadata.message_type == f"query.{step}":
+        reply.metadata.created_at += seconds
+    return reply
 
 
 @adversary(

@@ -1,5 +1,6 @@
 """The nodes that live in one process."""
 
+import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from protocol.flower import FIRST_NODE_ID, with_content
 
 APP_FAILED = 2
 UNKNOWN_NODE = 3
-"""Codes of the errors with which a grid answers for a party: it raised; there is no such party."""
+TOO_LATE = 4
+"""Codes of the errors with which a grid answers for a party: it raised; there is no such party; it took too long."""
 
 
 class Shared(ClientApp):
@@ -26,13 +28,16 @@ class Shared(ClientApp):
 class NodeHost:
     """Nodes of one process, each an app with a `Context`, answering one after the other.
 
-    Delivering a batch of messages works in three steps:
+    Delivering a batch of messages works in four steps:
 
     1. apps that are `Shared` prepare together; a preparation that fails is forgone, so that whoever is
        at fault fails alone;
     2. each app gets a copy of its message, so that no party's changes reach another, and answers with its own
        `Context`; if it raises, its state stays as it was and the answer is an `Error` with the traceback;
-    3. the answers are copied back.
+    3. an answer that bears a time more than the message's `ttl` after the app was asked is an `Error`, too: how long
+       others took does not count, as elsewhere they would all work at once, and nobody waits for one that says that
+       it was slow;
+    4. the answers are copied back.
 
     Parameters
     ----------
@@ -103,9 +108,12 @@ class NodeHost:
         context = self._context(node_id)
         before = copy_records(context.state)
         received = with_content(message.metadata, copy_records(message.content))
+        asked = time.time()
         try:
             reply = self._apps[node_id](received, context)
         except Exception:
             context.state = before
             return Error(code=APP_FAILED, reason=traceback.format_exc())
+        if reply.metadata.created_at - asked > message.metadata.ttl:
+            return Error(code=TOO_LATE, reason="no answer in time")
         return reply.error if reply.has_error() else copy_records(reply.content)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from protocol.codec import encoded_size
-from protocol.grids.streaming import blobs_of, streams
+from protocol.grids.forwarding import ForwardingGrid
+from protocol.grids.streaming import blobs_of
 from protocol.messages.base import BlobReference
 
 
@@ -38,7 +38,7 @@ class Envelope:
     content: RecordDict | None
 
 
-class ObservedGrid(Grid):
+class ObservedGrid(ForwardingGrid):
     """Any grid, with each message shown to observers as it is sent and as its reply comes in.
 
     Parameters
@@ -51,32 +51,8 @@ class ObservedGrid(Grid):
     """
 
     def __init__(self, grid: Grid, observe: Callable[[Envelope], None]) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._observe = observe
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that messages belong to."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The run that messages belong to."""
-        return self._grid.run
-
-    @property
-    def streams(self) -> bool:
-        """Whether the grid keeps blobs out of messages."""
-        return streams(self._grid)
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Create a message to a node."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return the ids of all nodes."""
-        return self._grid.get_node_ids()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages on, each one seen first."""

@@ -125,12 +125,14 @@ class SignedRequest(ProtocolMessage):
 class CallForBids(ProtocolMessage):
     """Step 2: what all sellers hear; never the budget, never who the buyer is.
 
-    `buyer` is Pk, under which orders will come. `salt` keys the MinHash permutation of this request.
+    `buyer` is Pk, under which orders will come, and `cloud` the key under which they are passed on.
+    `salt` keys the MinHash permutation of this request.
     `tie_commitment` is SHA-256 of the seed that breaks ties; the seed itself follows with the
     result, which shows that it was fixed before bidding.
     """
 
     request_id: Digest
+    cloud: PublicKey
     buyer: PublicKey
     terms: Terms
     samples: Annotated[tuple[Image, ...], Len(1, 1000)]
@@ -143,10 +145,11 @@ class Bid(ProtocolMessage):
     """Step 4: one image on offer. Exactly one of `feature` and `signature_points` is given.
 
     `pseudonym` is a key made for this bid alone, so that a buyer can neither tell the seller nor
-    which images come from the same one.
+    which images come from the same one. `buyer` is Pk: the bid is for orders under that key.
     """
 
     request_id: Digest
+    buyer: PublicKey
     pseudonym: PublicKey
     image_commitment: Digest
     feature_commitment: Digest
@@ -252,9 +255,10 @@ class SignedPayment(ProtocolMessage):
 
 
 class DeliveryOrder(ProtocolMessage):
-    """Step 8: the money is in escrow; deliver this image, sealed to the order's key."""
+    """Step 8: the money is in escrow; deliver this image, sealed to the order's key. Signed by the cloud."""
 
     order: SignedOrder
+    signature: Signature
 
 
 class Receipt(ProtocolMessage):
@@ -277,6 +281,13 @@ class Delivery(ProtocolMessage):
 
     receipt: SignedReceipt
     blob: SealedImage
+
+
+class Refusal(ProtocolMessage):
+    """Step 9, instead: the order is not signed by the buyer that the bid was for, as the cloud's signature proves."""
+
+    bid: SignedBid
+    asked: DeliveryOrder
 
 
 class ParcelItem(ProtocolMessage):

@@ -9,11 +9,18 @@ BENCHMARKS = {
     "sealing": "seal and open 200 kB beside the bare primitives",
     "signatures": "MinHash signatures, one and a million",
     "selection": "mechanisms with all payments over a million bids",
+    "grid": "echo messages per second on Ray, beside Flower's simulation engine",
+    "purchase": "phones per second through a whole purchase on Ray, against the number of phones",
 }
 """Benchmarks by name; each is the module of that name."""
 
 
-def measure(name: str) -> list[Measurement]:
-    """Run one benchmark."""
-    results: list[Measurement] = import_module(f"simulations.benchmarks.{name}").measure()
+LONG = ("grid", "purchase")
+"""Benchmarks that have a longer form."""
+
+
+def measure(name: str, long: bool = False) -> list[Measurement]:
+    """Run one benchmark, or its longer form."""
+    module = import_module(f"simulations.benchmarks.{name}")
+    results: list[Measurement] = module.measure_long() if long else module.measure()
     return results

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured number beside the bar it has to stay under.
+    """One measured number beside the bar it has to stay under, or to reach.
 
     Attributes
     ----------
@@ -17,14 +17,26 @@ class Measurement:
         ``ms``, ``s``, ``x`` (a ratio within the same run), ...
     below : float or None
         The bar: the value that must not be exceeded, None where there is none.
+    above : float or None
+        The bar: the value that must be reached, None where there is none.
     """
 
     what: str
     value: float
     unit: str
     below: float | None = None
+    above: float | None = None
 
     @property
     def met(self) -> bool | None:
         """Whether the bar was met; None where there is none."""
-        return None if self.below is None else self.value <= self.below
+        if self.below is None and self.above is None:
+            return None
+        return (self.below is None or self.value <= self.below) and (self.above is None or self.value >= self.above)
+
+    @property
+    def bar(self) -> str:
+        """The bar in words, empty where there is none."""
+        if self.below is not None:
+            return f"<= {self.below:g} {self.unit}"
+        return "" if self.above is None else f">= {self.above:g} {self.unit}"

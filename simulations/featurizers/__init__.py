@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from simulations.errors import BadInput
+from simulations.package import packaged_file
 from strategies.featurizer import Autoencoder, Calibration, Featurizer, Network, SmallNet, ready
 
 
@@ -33,8 +33,6 @@ FEATURIZERS: dict[str, FeaturizerInfo] = {
     "vgg16": FeaturizerInfo("the paper's: torchvision's VGG-16, your weights file and `parley calibrate`"),
 }
 
-PACKAGE = files("simulations.featurizers")
-
 
 def build(tensors: dict[str, Tensor], calibration: Calibration) -> Featurizer:
     """Put a featurizer together from a weights file's tensors, named ``network.*`` and ``autoencoder.*``."""
@@ -49,7 +47,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def card(name: str) -> dict[str, Any]:
     """Return a featurizer's calibration card: identity, calibration, public data and what was measured."""
-    contents: dict[str, Any] = json.loads((PACKAGE / f"{name}.json").read_text(encoding="utf-8"))
+    contents: dict[str, Any] = json.loads(packaged_file(f"featurizers/{name}.json").read_text(encoding="utf-8"))
     return contents
 
 
@@ -108,16 +106,10 @@ def _check(name: str, weights: str | None) -> None:
 
 
 def _shipped(name: str) -> Featurizer:
+    weights = packaged_file(f"featurizers/{name}.safetensors")
     try:
         description = card(name)
-        with as_file(PACKAGE / f"{name}.safetensors") as path:
-            featurizer = build(load_file(path), _calibration(description["calibration"]))
-    except FileNotFoundError as missing:
-        raise BadInput(
-            f"featurizer {name!r} has no weights here (simulations/featurizers/{name}.safetensors and .json):"
-            " Flower app bundles do not carry them, so run from a checkout or an installed package, or train them with"
-            f" `python -m simulations.featurizers.train_{name}`"
-        ) from missing
+        featurizer = build(load_file(weights), _calibration(description["calibration"]))
     except (SafetensorError, KeyError, RuntimeError, ValueError) as damage:
         raise BadInput(f"the weights or the card of featurizer {name!r} are damaged: {damage}") from damage
     if featurizer.model_id != description["model_id"]:

@@ -72,6 +72,8 @@ def summary(outcome: PurchaseOutcome) -> str:
         text += f"; {outcome.precision:.1%} of them show what was asked for"
     if outcome.refunded_total:
         text += f"; {coins(outcome.refunded_total)} came back"
+    if outcome.kept_for_nothing:
+        text += f"; it keeps {count(outcome.kept_for_nothing, 'image')} unpaid, because false complaints were believed"
     if outcome.upheld:
         text += f"; {count(outcome.upheld, 'complaint')} {'was' if outcome.upheld == 1 else 'were'} false"
     return text + "."

@@ -3,7 +3,7 @@
 import numpy as np
 
 from parties.offer import Outcome
-from simulations.report.delivered import delivered_picture, file_numbers
+from simulations.delivered import delivered_picture, file_numbers
 from simulations.scoring import ScoredPurchase
 from strategies.near_duplicates import distinct
 

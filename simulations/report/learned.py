@@ -1,6 +1,6 @@
 """What each party learned in a purchase, by what it received and by attacks on that."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from protocol.messages.purchase import Privacy
 from simulations.attacks import bids_in, invert_bids, known_to_attackers, sampled, score_inversion, seen_features
 from simulations.report.model import Learned
 from simulations.report.words import count
-from simulations.scoring import ScoredPurchase, Trade
+from simulations.scoring import ScoredPurchase, Trade, located
 from simulations.traffic import View
 
 
@@ -54,18 +54,24 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
     if record.call.terms.privacy is Privacy.LEVEL1:
         return Learned(observer="cloud", what=what, detail=f"all {len(traded):,}, exactly (level 1)")
     seen = {bid.pseudonym: bid for bid in bids_in(view)}
-    guesses = seen_features([seen[trade.offer.bid.bid.pseudonym] for trade in traded], record.call)
-    errors = np.linalg.norm(guesses - np.array([trade.feature for trade in traded]), axis=1)
+    checked = located(traded)
+    guesses = seen_features([seen[trade.offer.bid.bid.pseudonym] for trade in checked], record.call)
+    errors = np.linalg.norm(guesses - np.array([trade.feature for trade in checked]), axis=1)
     radius = record.call.terms.radius
     return Learned(
         observer="cloud",
         what=what,
         detail=(
             f"{len(traded):,} by their signatures: the localisation attack places them to within "
-            f"{np.median(errors):.0f} lattice units (median; 95 % within {np.quantile(errors, 0.95):.0f}), "
+            f"{np.median(errors):.0f} lattice units (median{_of(checked, traded)}; 95 % within "
+            f"{np.quantile(errors, 0.95):.0f}), "
             f"{np.median(errors) / radius:.1%} of R. Level 2 blurs features, it does not hide them."
         ),
     )
+
+
+def _of(checked: Sequence[Trade], traded: Sequence[Trade]) -> str:
+    return "" if len(checked) == len(traded) else f" of {len(checked):,} that were checked"
 
 
 def _inversion(scored: ScoredPurchase, view: View) -> Iterator[Learned]:

@@ -4,10 +4,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from simulations.report.phones import PhonesAccount
 from simulations.scoring import PurchaseOutcome
 from simulations.traffic import Flow
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised with every change of the schema that a reader could notice."""
 
 
@@ -95,6 +96,34 @@ class Learned(BaseModel):
     detail: str
 
 
+class Worth(BaseModel):
+    """What the bought pictures are worth to who trains on them: shares of test pictures whose class a CNN names.
+
+    Attributes
+    ----------
+    pictures, tested, classes : int
+        Bought pictures of wanted classes; pictures in the test; wanted classes.
+    bought : float
+        Trained on what was bought.
+    random : float
+        Trained on as many drawn at random from what matched.
+    trained : int
+        CNNs; `bought` and `random` are means over half of them each.
+    device : str
+        What they were trained on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int
+    tested: int
+    classes: int
+    bought: float
+    random: float
+    trained: int
+    device: str
+
+
 class Report(BaseModel):
     """A run, written down.
 
@@ -124,6 +153,10 @@ class Report(BaseModel):
         One sentence on what was verified, with the false-accept rate.
     learned : list of Learned
         What each party learned.
+    worth : Worth or None
+        What a CNN makes of the bought pictures, where ``buyer.train`` asks for it and there are enough.
+    phones : PhonesAccount or None
+        What the purchase takes on its phones, in virtual time; None where nobody looked.
     notes : list of str
         What a reader should know about how the world was built.
     versions : dict of str to str
@@ -146,5 +179,7 @@ class Report(BaseModel):
     disputes: list[Dispute]
     verification: str
     learned: list[Learned]
+    worth: Worth | None = None
+    phones: PhonesAccount | None = None
     notes: list[str]
     versions: dict[str, str]

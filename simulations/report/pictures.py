@@ -12,8 +12,8 @@ from PIL import Image
 from parties.album import Pixels
 from parties.offer import Offer, Outcome
 from simulations.attacks import invert_bids, known_to_attackers, sampled
+from simulations.delivered import delivered_picture, file_numbers
 from simulations.report.compile import coins, party_name
-from simulations.report.delivered import delivered_picture, file_numbers
 from simulations.scoring import ScoredPurchase, Trade
 from simulations.world import World
 
@@ -109,16 +109,6 @@ def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade
             )
         )
     return Sheet(shots, len(refused))
-
-
-def kept_for_nothing(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> int:
-    """Count the pictures that came just as they were offered, and were refunded all the same."""
-    numbers = file_numbers(winners)
-    refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
-    delivered = (delivered_picture(world, numbers[trade.offer.bid_id]) for trade in refunded)
-    return sum(
-        got is not None and np.array_equal(got, trade.picture) for got, trade in zip(delivered, refunded, strict=True)
-    )
 
 
 def inverted_sheet(scored: ScoredPurchase) -> Sheet | None:

@@ -24,18 +24,23 @@ def write_sweep_page(path: Path, report: SweepReport) -> None:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["percent"] = percent
-    purchase = (folder / "page.html").read_text(encoding="utf-8")
-    found = re.search(r"<style>.*?</style>", purchase, re.DOTALL)
     template = environment.from_string((folder / "sweep.html").read_text(encoding="utf-8"))
     page = template.render(
         report=report,
-        style=Markup(found.group()) if found else "",
+        style=page_style(),
         paper=PAPER,
         noise=precision_over_noise(report.points, PAPER),
         radius=precision_over_radius(report.curve, report.radius) if report.curve else None,
         scenario=yaml.safe_dump(report.scenario, sort_keys=False, allow_unicode=True),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def page_style() -> Markup:
+    """Return the style of a purchase's page."""
+    purchase = (files("simulations.report") / "page.html").read_text(encoding="utf-8")
+    found = re.search(r"<style>.*?</style>", purchase, re.DOTALL)
+    return Markup(found.group()) if found else Markup()
 
 
 def percent(value: Range | float | None) -> str:

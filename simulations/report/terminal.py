@@ -7,6 +7,7 @@ from rich.table import Table
 
 from simulations.report.compile import coins
 from simulations.report.model import Report
+from simulations.report.phone_plots import duration
 from simulations.report.sweep import SweepReport
 from simulations.report.sweep_page import percent
 
@@ -36,7 +37,8 @@ def _purchase(report: Report) -> Iterator[RenderableType]:
         ("selected", str(outcome.selected)),
         ("delivered", str(outcome.delivered)),
         ("verified and paid", str(outcome.verified)),
-        ("complaints, of them false", f"{outcome.complaints}, {outcome.upheld}"),
+        ("complaints, of them found false", f"{outcome.complaints}, {outcome.upheld}"),
+        ("kept without paying", str(outcome.kept_for_nothing)),
         ("paid to sellers", coins(outcome.paid_total)),
         ("commission", coins(outcome.commission)),
         ("refunded", coins(outcome.refunded_total)),
@@ -46,6 +48,7 @@ def _purchase(report: Report) -> Iterator[RenderableType]:
         ("precision of what was bought", _share(outcome.precision)),
         ("mean matching degree", _number(outcome.quality.matching_degree)),
         ("diversity (squares)", _number(outcome.quality.diversity)),
+        *_worth(report),
         ("messages", str(sum(flow.messages for flow in report.traffic))),
         ("bytes", f"{sum(flow.bytes for flow in report.traffic):,}"),
         ("seconds", f"{report.timings['total']:.1f}"),
@@ -55,7 +58,23 @@ def _purchase(report: Report) -> Iterator[RenderableType]:
         table.add_row(*row)
     yield table
     yield report.summary
+    if report.phones is not None:
+        spent = report.phones.spent
+        missed = report.phones.asked - report.phones.answered
+        yield (
+            f"On these phones it takes {duration(report.phones.seconds)}. The median phone spends "
+            f"{duration(spent.seconds.median)}, {spent.bytes.median / 1000:.0f} kB and {spent.joules.median:.0f} J. "
+            f"{missed:,} of {report.phones.asked:,} questions to phones were not answered in time."
+        )
     yield from report.notes
+
+
+def _worth(report: Report) -> list[tuple[str, str]]:
+    """Return the accuracy of CNNs, where any were trained."""
+    worth = report.worth
+    if worth is None:
+        return []
+    return [("a CNN trained on it; on as many at random", f"{_share(worth.bought)}; {_share(worth.random)}")]
 
 
 def _share(value: float | None) -> str:

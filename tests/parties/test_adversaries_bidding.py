@@ -62,7 +62,7 @@ class TestFeatureCollision:
 class TestCopies:
     """Neither quantity nor matching degree counts repetitions; diversity does, and that is what blunts copies."""
 
-    PLENTY: ClassVar[Any] = {"sellers": {"noise": 0.0, "count": 6, "album": {"images": 4}}}
+    PLENTY: ClassVar[Any] = {"seed": 2, "sellers": {"noise": 0.0, "count": 6, "album": {"images": 4}}}
 
     def repeated(self, play: Play, name: str, quality: str, settings: dict[str, Any]) -> int:
         cloud = {"privacy": "level1"}
@@ -100,7 +100,10 @@ class TestCopies:
 
 
 class TestFlooding:
-    FLOOD: ClassVar[Any] = {"sellers": {"count": 6, "album": {"images": 4}, "noise": 0.0, "deposit": 1.0}}
+    FLOOD: ClassVar[Any] = {
+        "seed": 2,
+        "sellers": {"count": 6, "album": {"images": 4}, "noise": 0.0, "deposit": 1.0},
+    }
 
     def test_it_drowns_a_cloud_that_asks_for_no_stake(self, play_purchase: Play) -> None:
         played = play_purchase(with_cheats("flooding", 0.17, cloud={"stake": 0.0}, **self.FLOOD))

@@ -14,6 +14,7 @@ from parties.adversaries.delivery import SwappedDelivery
 from parties.cloud import Cloud
 from parties.offer import Outcome
 from protocol.arbitration import Fault
+from simulations.report.compile import summary
 
 
 class TestSwappedDelivery:
@@ -30,6 +31,7 @@ class TestSwappedDelivery:
         assert verdicts == {Fault.SELLER}
         for seller in {offer.seller for offer in played.record.winners}:
             assert played.profit(f"seller-{seller}") < 0
+        assert played.outcome.kept_for_nothing == 0
         assert len(list((played.world.buyer.store / "refused").glob("*.png"))) == played.outcome.selected
 
 
@@ -38,6 +40,8 @@ class TestFalseComplaint:
         played = play_purchase(small(), buyer=FalseComplaint, change_cloud=believing)
         assert played.outcome.paid_total == 0
         assert len(list(played.world.buyer.store.glob("*.png"))) == played.outcome.selected > 0
+        assert played.outcome.kept_for_nothing == played.outcome.selected
+        assert f"keeps {played.outcome.selected} images unpaid" in summary(played.outcome)
 
     def test_the_buyer_pays_and_loses_its_bonds(self, play_purchase: Play) -> None:
         honest = play_purchase(small())

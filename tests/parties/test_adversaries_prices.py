@@ -4,6 +4,7 @@ All pictures match equally well for the mechanism of quantity: the k cheapest wi
 times the k-th price is within the budget B; each is paid min(B / k, the next price).
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,25 @@ from conftest import Play, Played, small
 from parties.adversaries import ADVERSARIES
 from parties.adversaries.bidding import Cloning
 from parties.adversaries.pricing import Overbidding, Ring, Shading, Withholding
+from parties.auction import Auction, Auctioneer, by_the_rules
 from parties.seller import Seller
-from strategies.selection import Offers, Selection, select
+from strategies.selection import Selection
 
 
-def play_market(play: Play, *sellers: tuple[type[Seller], Costs], budget: float, quality: str = "quantity") -> Played:
+def play_market(
+    play: Play,
+    *sellers: tuple[type[Seller], Costs],
+    budget: float,
+    quality: str = "quantity",
+    auctioneer: Auctioneer = by_the_rules,
+) -> Played:
     cloud = {"privacy": "level1", "commission": 0.0}
     scenario = small(cloud=cloud, buyer={"budget": budget, "quality": quality}, sellers={"noise": 0.0})
-    return play(scenario, change_world=market(*sellers))
+    return play(
+        scenario,
+        change_world=market(*sellers),
+        change_cloud=lambda cloud: replace(cloud, auctioneer=auctioneer),
+    )
 
 
 SINGLE = (100, 150, 200, 300, 500, 700)
@@ -38,31 +50,34 @@ def test_a_false_price_never_pays(play_purchase: Play, quality: str, cheat: type
     assert gained(cheat) <= gained(Seller)
 
 
-def pay(rule: Any) -> Any:
-    """Another way to pay those who are selected."""
+def pay(rule: Any) -> Auctioneer:
+    """Another way to pay: the three cheapest, by this rule."""
 
-    def changed(offers: Offers, targets: Any, **terms: Any) -> Selection:
-        honest = select(offers, targets, **terms)
-        winners = honest.candidates[np.argsort(offers.prices[honest.candidates], kind="stable")[:3]]
-        winners = np.sort(winners)
-        return Selection(honest.candidates, winners, rule(offers.prices[winners], terms["budget"]))
+    def auctioneer(auction: Auction) -> Selection:
+        candidates, prices = by_the_rules(auction).candidates, auction.offers.prices
+        winners = np.sort(candidates[np.argsort(prices[candidates], kind="stable")[:3]])
+        return Selection(candidates, winners, rule(prices[winners], auction.budget))
 
-    return changed
+    return auctioneer
 
 
-def test_overbidding_pays_where_winners_are_paid_what_they_ask(
-    play_purchase: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("parties.purchase.select", pay(lambda prices, budget: prices))
+def test_overbidding_pays_where_winners_are_paid_what_they_ask(play_purchase: Play) -> None:
+    first_price = pay(lambda prices, budget: prices)
     others = [(Seller, (cost,)) for cost in SINGLE[1:]]
-    honest, cheat = (play_market(play_purchase, (role, (100,)), *others, budget=10.0) for role in (Seller, Overbidding))
+    honest, cheat = (
+        play_market(play_purchase, (role, (100,)), *others, budget=10.0, auctioneer=first_price)
+        for role in (Seller, Overbidding)
+    )
     assert surplus(honest, 0) == 0 < surplus(cheat, 0) == 50
 
 
-def test_shading_pays_where_winners_share_the_budget(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.purchase.select", pay(lambda prices, budget: np.full(3, budget // 3)))
+def test_shading_pays_where_winners_share_the_budget(play_purchase: Play) -> None:
+    shared = pay(lambda prices, budget: np.full(3, budget // 3))
     others = [(Seller, (cost,)) for cost in (*SINGLE[:3], *SINGLE[4:])]
-    honest, cheat = (play_market(play_purchase, (role, (300,)), *others, budget=10.0) for role in (Seller, Shading))
+    honest, cheat = (
+        play_market(play_purchase, (role, (300,)), *others, budget=10.0, auctioneer=shared)
+        for role in (Seller, Shading)
+    )
     assert surplus(honest, 0) == 0 < surplus(cheat, 0) == 33
 
 

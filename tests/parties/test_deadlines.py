@@ -93,6 +93,14 @@ def test_who_was_never_asked_keeps_its_stake(timed: Timed, monkeypatch: pytest.M
     assert losers == {f"seller-{offer.seller}" for offer in asked}
 
 
+def test_nobody_is_asked_who_has_no_time_left(timed: Timed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or one that answers in the last second would take the stakes of all that come after it."""
+    monkeypatch.setattr("parties.purchase.FIRST_WAVE", 1)
+    played = timed(Seller, "deliver", PATIENCE - 1)
+    assert sum(offer.asked for offer in played.record.winners) == 1
+    assert played.outcome.penalties == 0 < played.outcome.paid_total
+
+
 def test_late_bids_are_none(timed: Timed) -> None:
     played = timed(Seller, "bid", PATIENCE + 60)
     assert played.outcome.bids == 0

@@ -14,6 +14,7 @@ from protocol.messages.purchase import (
     CallForBids,
     Delivery,
     DeliveryOrder,
+    Refusal,
     SelectionNotice,
     Statement,
 )
@@ -36,7 +37,7 @@ class Raises(Seller):
         self._fail("notify")
         return super().notify(notice)
 
-    def deliver(self, asked: DeliveryOrder) -> Delivery:
+    def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
         self._fail("deliver")
         return super().deliver(asked)
 
@@ -69,7 +70,7 @@ class TestSellersThatFail:
 
     def test_a_receipt_for_another_blob_is_no_delivery(self, play_purchase: Play) -> None:
         class Garbles(Seller):
-            def deliver(self, asked: DeliveryOrder) -> Delivery:
+            def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
                 honest = super().deliver(asked)
                 return honest.model_copy(update={"blob": honest.blob + b"x"})
 

@@ -95,6 +95,7 @@ def case(
         points = signature_table(SALT, terms.reach, terms.signature_size).sign(np.array([shown]))[0].tolist()
     bid = Bid(
         request_id=bytes(32),
+        buyer=bytes(32),
         pseudonym=bytes(32),
         image_commitment=commit_image(SALTS[0], image),
         feature_commitment=commit_feature(SALTS[1], committed, terms.model_id),

@@ -24,6 +24,7 @@ from protocol.messages.purchase import (
 def bid(**changes: object) -> Bid:
     fields = {
         "request_id": bytes(32),
+        "buyer": bytes(32),
         "pseudonym": bytes(32),
         "image_commitment": bytes(32),
         "feature_commitment": bytes(32),
@@ -59,6 +60,7 @@ EXAMPLES: list[ProtocolMessage] = [
     StatementLine(bid=bytes(32), outcome="accepted", amount=-5),
     CallForBids(
         request_id=bytes(32),
+        cloud=bytes(32),
         buyer=bytes(32),
         terms=TERMS,
         samples=(PIXELS,),

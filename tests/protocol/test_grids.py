@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, new_run, task_identity
-from protocol.grids import Envelope, LocalGrid, ObservedGrid
+from protocol.grids import Envelope, LocalGrid, Nodes, ObservedGrid, TimedGrid, VirtualClock
 
 
 def echo_app() -> ClientApp:
@@ -97,6 +97,26 @@ class GridContract(ABC):
         (reply,) = self.send(grid, [2])
         assert reply.content["fields"]["calls"] == 2
 
+    def test_an_answer_that_says_it_took_longer_than_the_question_lives_is_an_error(self) -> None:
+        app = ClientApp()
+
+        @app.query("slow")
+        def slow(message: Message, context: Context) -> Message:
+            reply = Message(RecordDict(), reply_to=message)
+            reply.metadata.created_at += float(message.content["fields"]["seconds"])  # type: ignore[arg-type]
+            return reply
+
+        grid = self.make([app] * 3)
+        messages = [
+            grid.create_message(
+                RecordDict({"fields": ConfigRecord({"seconds": seconds})}), "query.slow", node, "g", ttl=60.0
+            )
+            for node, seconds in ((2, 30.0), (3, 90.0), (4, 0.0))
+        ]
+        replies = list(grid.send_and_receive(messages, timeout=60.0))
+        assert [reply.has_error() for reply in replies] == [False, True, False]
+        assert replies[1].error.reason == "no answer in time"
+
     def test_an_unknown_node_and_an_unknown_step_are_errors(self, grid: Grid) -> None:
         (nobody,) = self.send(grid, [99])
         assert nobody.has_error()
@@ -151,3 +171,8 @@ class TestObservedGrid(GridContract):
         flows = [(envelope.source, envelope.target, envelope.step) for envelope in seen]
         assert flows == [(1, 3, "echo"), (1, 2, "echo"), (2, 1, "echo"), (3, 1, "echo")]
         assert all(envelope.size > 0 for envelope in seen[2:])
+
+
+class TestTimedGrid(GridContract):
+    def make(self, apps: list[ClientApp]) -> Grid:
+        return TimedGrid(LocalGrid(apps), Nodes.perfect(len(apps)), lambda *_: 0.0, 7, 10.0, VirtualClock())

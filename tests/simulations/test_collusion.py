@@ -1,18 +1,24 @@
 """What a cloud that colludes or meddles gains, and whether anybody notices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from conftest import small
+from flwr.app import Message
 
 from parties.offer import Outcome
 from parties.record import PurchaseRecord
+from parties.settlement import account
 from protocol.canonical import digest
+from protocol.codec import decode
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
-from protocol.messages.purchase import Bids, Invoice, Privacy, VerificationCall
+from protocol.messages.purchase import Bids, Invoice, Privacy, Refusal, VerificationCall
+from protocol.refusal import convicts
+from protocol.signing import SigningKey
 from protocol.vault import Vault
 from simulations.collusion import KeySubstitution, link
 from simulations.play import make_cloud, play
@@ -20,9 +26,14 @@ from simulations.report import Report
 from simulations.runner import run
 from simulations.scenario_files import load
 from simulations.scoring import ScoredPurchase, score
+from simulations.seeding import secret
 from simulations.traffic import View
 from simulations.world import build
 from strategies.featurizer import Featurizer
+
+MATCHING = {"buyer": {"quality": "quantity"}, "sellers": {"noise": 0.0}}
+CLOUD = SigningKey.derive(secret(3, "cloud"), "identity")
+DEPOSIT = 2000
 
 Meddled = Callable[..., tuple[ScoredPurchase, dict[bytes, int]]]
 
@@ -66,8 +77,8 @@ def test_cloud_and_buyer_together_know_who_sold_what(meddled: Meddled) -> None:
 def test_a_cloud_that_names_its_own_keys_opens_everything_and_nobody_notices(
     meddled: Meddled, privacy: Privacy
 ) -> None:
-    substitution = KeySubstitution(bytes(32))
-    scored, _ = meddled(substitution, cloud={"privacy": privacy}, buyer={"quality": "matching"})
+    substitution = KeySubstitution(bytes(32), CLOUD)
+    scored, _ = meddled(substitution, cloud={"privacy": privacy}, **MATCHING)
     assert substitution.opened == scored.outcome.delivered > 3
     assert not scored.record.failures
     assert not scored.record.rejected
@@ -77,21 +88,51 @@ def test_a_cloud_that_names_its_own_keys_opens_everything_and_nobody_notices(
 
 def test_it_changes_nothing_that_anybody_could_see(meddled: Meddled) -> None:
     honest, _ = meddled(None)
-    bought, _ = meddled(KeySubstitution(bytes(32)))
+    bought, _ = meddled(KeySubstitution(bytes(32), CLOUD))
     assert honest.outcome.bids == bought.outcome.bids
     assert honest.outcome.paid_total == bought.outcome.paid_total
     assert len(sold(honest.record)) == len(sold(bought.record))
     assert honest.ledger.balances() == bought.ledger.balances()
 
 
-def test_keys_that_change_after_the_bids_are_refused_by_sellers(meddled: Meddled) -> None:
+class TestLateSubstitution:
     """The call named the buyer's key before anybody bid, and sellers hold the cloud to it."""
-    substitution = KeySubstitution(bytes(32), late=True)
-    scored, _ = meddled(substitution)
-    assert substitution.opened == 0
-    assert {offer.outcome for offer in scored.record.winners} == {Outcome.UNDELIVERED}
-    assert {step for step, _, _ in scored.record.failures} == {"deliver"}
-    assert all("not signed by the buyer" in why for _, _, why in scored.record.failures)
+
+    def test_sellers_refuse_with_proof_and_keep_their_stakes(self, meddled: Meddled) -> None:
+        substitution = KeySubstitution(bytes(32), CLOUD, late=True)
+        scored, _ = meddled(substitution)
+        assert substitution.opened == 0
+        assert {offer.outcome for offer in scored.record.winners} == {Outcome.UNDELIVERED}
+        assert {step for step, _, _ in scored.record.failures} == {"deliver"}
+        assert all("not signed by the buyer" in why for _, _, why in scored.record.failures)
+        assert all(offer.asked and offer.refusal for offer in scored.record.winners)
+        assert scored.outcome.penalties == scored.outcome.paid_total == 0 < scored.outcome.refunded_total
+        names = [account("seller", offer.seller) for offer in scored.record.winners]
+        assert {scored.ledger.balance(name) for name in names} == {DEPOSIT}
+
+    def test_a_cloud_that_does_not_sign_what_it_passes_on_gets_nothing(self, meddled: Meddled) -> None:
+        substitution = KeySubstitution(bytes(32), SigningKey.derive(bytes(32), "another"), late=True)
+        scored, _ = meddled(substitution)
+        assert substitution.opened == 0
+        assert all("does not come from the cloud" in why for _, _, why in scored.record.failures)
+        assert not any(offer.refusal for offer in scored.record.winners)
+
+    def test_a_cloud_that_hushes_it_up_takes_the_stakes_and_stays_convicted(self, meddled: Meddled) -> None:
+        """Its ledger says what it wants; the proof is the seller's to show to anybody."""
+
+        class HushesUp(KeySubstitution):
+            proofs: ClassVar[list[Refusal]] = []
+
+            def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+                replies = list(super().send_and_receive(messages, timeout=timeout))
+                refusals = [reply for reply in replies if reply.has_content() and _kind(reply) == "Refusal"]
+                self.proofs.extend(decode(reply.content, Refusal) for reply in refusals)
+                return [reply for reply in replies if reply not in refusals]
+
+        scored, _ = meddled(HushesUp(bytes(32), CLOUD, late=True))
+        assert scored.outcome.penalties > 0
+        assert len(HushesUp.proofs) == scored.outcome.selected
+        assert all(convicts(proof, CLOUD.public) for proof in HushesUp.proofs)
 
 
 def test_the_report_counts_what_collusion_costs(tmp_path: Path) -> None:
@@ -115,10 +156,14 @@ def test_an_honest_run_says_nothing_of_collusion(tmp_path: Path) -> None:
 
 def test_the_links_are_made_of_views_alone(meddled: Meddled) -> None:
     """Under substituted keys, too: commitments are passed on as they are."""
-    scored, found = meddled(KeySubstitution(bytes(32)))
+    scored, found = meddled(KeySubstitution(bytes(32), CLOUD))
     by_seller = sorted(offer.seller for offer in scored.record.winners)
     assert sorted(found.values()) == by_seller
     assert not {digest(offer.bid) for offer in scored.record.winners} & found.keys()
+
+
+def _kind(message: Message) -> str:
+    return str(message.content["message"]["kind"])
 
 
 FEW = ["sellers.count=12", "buyer.samples.count=4", "sellers.album.images=3", "buyer.budget=8"]
@@ -135,5 +180,8 @@ def test_the_packaged_scenarios_show_what_they_say(tmp_path: Path, name: str) ->
     else:
         assert {dispute.fault for dispute in report.disputes} == {"seller"}
         assert report.outcome.paid_total == 0
+        assert f"keeps {report.outcome.delivered} images unpaid" in report.summary
         truth = f"In truth {report.outcome.delivered} pictures came just as they were offered"
-        assert truth in (tmp_path / "out" / "report.html").read_text()
+        page = (tmp_path / "out" / "report.html").read_text()
+        assert truth in page
+        assert f"0 pictures for its money, {report.outcome.delivered} pictures for nothing" in page

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-import simulations.featurizers as package
+from simulations import package
 from simulations.datasets import digits, pets
 from simulations.errors import BadInput
 from simulations.featurizers import FEATURIZERS, calibration, card, load_featurizer
@@ -133,13 +133,21 @@ class TestLoading:
             load_featurizer("small", "mine.pth")
 
     def test_missing_weights_are_bad_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(package, "PACKAGE", tmp_path)
-        with pytest.raises(BadInput, match="Flower app bundles do not carry them"):
+        monkeypatch.setattr(package, "HERE", tmp_path)
+        monkeypatch.setattr(package, "installed", lambda: [])
+        with pytest.raises(BadInput, match="Flower app bundles do not carry such files"):
             load_featurizer("small")
+
+    def test_a_bundle_takes_the_weights_of_the_installed_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(package, "installed", lambda here=package.HERE: [tmp_path, here])
+        monkeypatch.setattr(package, "HERE", tmp_path / "bundle")
+        assert load_featurizer("small").model_id == card("small")["model_id"]
 
     @pytest.mark.parametrize("damage", ["cut", "card", "swapped"])
     def test_damaged_files_are_bad_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-        original = Path(package.__file__).parent
+        original = package.HERE / "featurizers"
         weights, description = (original / "small.safetensors").read_bytes(), (original / "small.json").read_text()
         if damage == "cut":
             weights = weights[:1000]
@@ -147,9 +155,10 @@ class TestLoading:
             description = "{}"
         else:
             weights = weights[:-4] + b"\0\0\0\0"
-        (tmp_path / "small.safetensors").write_bytes(weights)
-        (tmp_path / "small.json").write_text(description)
-        monkeypatch.setattr(package, "PACKAGE", tmp_path)
+        (tmp_path / "featurizers").mkdir()
+        (tmp_path / "featurizers" / "small.safetensors").write_bytes(weights)
+        (tmp_path / "featurizers" / "small.json").write_text(description)
+        monkeypatch.setattr(package, "HERE", tmp_path)
         with pytest.raises(BadInput, match="not the ones" if damage == "swapped" else "damaged"):
             load_featurizer("small")
 

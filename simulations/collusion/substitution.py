@@ -1,7 +1,4 @@
-"""What the paper assumes away: "We assume that the cloud will not collude with any user" (CrowdBuy, section II.B).
-
-The cloud pools what it received with a party, or meddles with what it passes on; what that buys is counted.
-"""
+"""A cloud that names keys of its own on both sides, and opens every picture that passes."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -22,7 +19,6 @@ from protocol.messages.purchase import (
     CallForBids,
     Delivery,
     DeliveryOrder,
-    Invoice,
     Order,
     Receipt,
     SelectionNotice,
@@ -30,60 +26,14 @@ from protocol.messages.purchase import (
     SignedOrder,
     SignedReceipt,
     Statement,
-    VerificationCall,
 )
+from protocol.refusal import pass_on
 from protocol.sealing import SealBroken, new_delivery_key, open_sealed, seal
 from protocol.signing import SigningKey, derive
 from simulations.report.model import Learned
 from simulations.report.words import count
-from simulations.traffic import View
 
 M = TypeVar("M", bound=ProtocolMessage)
-
-
-def link(cloud_view: View, buyer_view: View) -> dict[bytes, int]:
-    """Say who sold each picture that the buyer got, from what cloud and buyer received.
-
-    Parameters
-    ----------
-    cloud_view : View
-        Of `Bids`.
-    buyer_view : View
-        Of `Invoice` and `VerificationCall`.
-
-    Returns
-    -------
-    dict
-        The seller's node id by the hash of the bid; the cloud's record of who holds that node names the person.
-    """
-    sellers = {
-        bid.bid.image_commitment: node_id
-        for node_id, message in cloud_view.received
-        if isinstance(message, Bids)
-        for bid in message.bids
-    }
-    bought: dict[bytes, int] = {}
-    for _, message in buyer_view.received:
-        if isinstance(message, Invoice):
-            bought |= {digest(item.bid): sellers[item.bid.bid.image_commitment] for item in message.items}
-        elif isinstance(message, VerificationCall):
-            bought = {bid: seller for bid, seller in bought.items() if bid not in message.undelivered}
-    return bought
-
-
-def linked(sellers: dict[bytes, int]) -> Learned:
-    """Write down what `link` found."""
-    owners = list(sellers.values())
-    shared = sum(owners.count(owner) > 1 for owner in owners)
-    return Learned(
-        observer="cloud and buyer together",
-        what="who sold which picture",
-        detail=(
-            f"the seller of each of the {count(len(owners), 'picture')} delivered, {len(set(owners))} sellers in all, "
-            f"and which {shared} of the pictures share a seller with another. Alone, the buyer knows none of it and "
-            "the cloud no picture."
-        ),
-    )
 
 
 @dataclass(frozen=True)
@@ -102,12 +52,15 @@ class KeySubstitution(ObservedGrid):
     3. it opens each delivery, seals it again to the buyer's key, and signs for it as its seller.
 
     Commitments, features and prices are passed on as they are, so that every check of every party passes: nothing but
-    certificates, which tie keys to parties, gives it away.
+    certificates, which tie keys to parties, gives it away. Begun after the bids, it is refused, and hands each seller
+    the proof (`convicts`).
 
     Parameters
     ----------
     secret : bytes
         32 bytes; the keys derive from it.
+    identity : SigningKey
+        The cloud's own key, under which it passes on orders.
     late : bool
         Begin with the orders, when sellers already know the buyer's key.
 
@@ -117,8 +70,10 @@ class KeySubstitution(ObservedGrid):
         Pictures that the cloud has opened.
     """
 
-    def __init__(self, secret: bytes, *, late: bool = False) -> None:
+    def __init__(self, secret: bytes, identity: SigningKey, *, late: bool = False) -> None:
         self._secret = secret
+        self._identity = identity
+        self._buyer = b""
         self._late = late
         self._key = SigningKey.derive(derive(secret, "buyer"), "buyer")
         self._bids: dict[bytes, _Substituted] = {}
@@ -162,13 +117,14 @@ class KeySubstitution(ObservedGrid):
         return with_content(message.metadata, encode(changes[kind](message)))
 
     def _call(self, call: CallForBids) -> CallForBids:
+        self._buyer = call.buyer
         return call.model_copy(update={"buyer": self._key.public})
 
     def _bid(self, bids: Bids) -> Bids:
         taken_over = []
         for signed in bids.bids:
             key = SigningKey.derive(derive(self._secret, "pseudonym", signed.bid.pseudonym), "bid")
-            bid = signed.bid.model_copy(update={"pseudonym": key.public})
+            bid = signed.bid.model_copy(update={"pseudonym": key.public, "buyer": self._buyer})
             own = SignedBid(bid=bid, signature=key.sign("bid", canonical(bid)))
             self._bids[digest(own)] = _Substituted(signed, key)
             taken_over.append(own)
@@ -183,7 +139,7 @@ class KeySubstitution(ObservedGrid):
         delivery_key = new_delivery_key(buyers.suite)
         own = buyers.model_copy(update={"bid": self._original(buyers.bid), "delivery_key": delivery_key.public})
         self._orders[digest(own)] = buyers, delivery_key.private
-        return DeliveryOrder(order=SignedOrder(order=own, signature=self._key.sign("order", canonical(own))))
+        return pass_on(SignedOrder(order=own, signature=self._key.sign("order", canonical(own))), self._identity)
 
     def _deliver(self, delivery: Delivery) -> Delivery:
         own = delivery.receipt.receipt.order

@@ -1,0 +1,66 @@
+"""The auction in which bids win or lose (CrowdBuy, section IV.C), and who holds it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategies.selection import Offers, Selection, select
+
+
+@dataclass(frozen=True)
+class Auction:
+    """All that a selection follows from; see `select`.
+
+    Attributes
+    ----------
+    sellers : (n,) int64
+        Node id of each bid's seller. The rules do not look at it.
+    offers : Offers
+        The bids.
+    targets : (m, D) int64
+        Features of the buyer's samples.
+    quality : str
+        What the buyer wants most of.
+    budget : int
+        What payments may add up to, minor units.
+    radius, reach : int
+        The paper's R and d.
+    ranks : (n,) int64
+        Public order of the bids, fixed before bidding.
+    """
+
+    sellers: NDArray[np.int64]
+    offers: Offers
+    targets: NDArray[np.int64]
+    quality: str
+    budget: int
+    radius: int
+    reach: int
+    ranks: NDArray[np.int64]
+
+    def among(self, bids: NDArray[np.int64]) -> "Auction":
+        """Return the same auction as if only these bids, by their indices, had come."""
+        offers = self.offers
+        features = None if offers.features is None else offers.features[bids]
+        signatures = None if offers.signatures is None else offers.signatures[bids]
+        fewer = Offers(features, signatures, offers.prices[bids])
+        return replace(self, sellers=self.sellers[bids], offers=fewer, ranks=self.ranks[bids])
+
+
+Auctioneer = Callable[[Auction], Selection]
+"""Decides which bids win, and what for."""
+
+
+def by_the_rules(auction: Auction) -> Selection:
+    """Hold an auction as the paper has it."""
+    return select(
+        auction.offers,
+        auction.targets,
+        quality=auction.quality,
+        budget=auction.budget,
+        radius=auction.radius,
+        reach=auction.reach,
+        ranks=auction.ranks,
+    )

@@ -1,0 +1,49 @@
+"""Files that come with Parley beside its code: weights, templates."""
+
+import json
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from simulations.errors import BadInput
+
+HERE = Path(__file__).parent
+
+
+def packaged_file(name: str) -> Path:
+    """Return the path of ``simulations/<name>``.
+
+    It is beside the code; or, where the code came in a Flower app bundle, which carries neither weights
+    nor templates, in the Parley that is installed on this machine.
+
+    Raises
+    ------
+    BadInput
+        When it is in neither place.
+
+    Examples
+    --------
+    >>> packaged_file("report/page.html").name
+    'page.html'
+    """
+    places = [HERE, *installed()]
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    raise BadInput(
+        f"simulations/{name} is in none of {', '.join(map(str, places))}: Flower app bundles do not carry such files,"
+        " so install Parley (`pip install .`) in the environment that runs the app too"
+    )
+
+
+def installed() -> list[Path]:
+    """Return where the installed Parley has this package; nothing where none is installed."""
+    try:
+        distribution = metadata.distribution("parley")
+    except metadata.PackageNotFoundError:
+        return []
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable"):
+        return [Path(url2pathname(urlparse(origin["url"]).path)) / HERE.name]
+    return [Path(str(distribution.locate_file(HERE.name)))]

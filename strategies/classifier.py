@@ -1,0 +1,140 @@
+"""A compact CNN and how it is trained: what a buyer does with the pictures it bought (CrowdBuy, section VI.D)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+WIDTHS = (24, 48, 64, 96)
+"""Channels of the convolutions; each halves height and width."""
+LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 4e-3, 1e-2, 0.2
+
+
+class CompactClassifier(nn.Module):
+    """Convolutions with batch normalisation, an average over positions, and one fully connected layer.
+
+    Parameters
+    ----------
+    classes : int
+        How many classes it tells apart.
+    generator : torch.Generator
+        Draws the initial weights (He et al. 2015).
+    """
+
+    def __init__(self, classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *WIDTHS), WIDTHS, strict=False):
+            convolution = nn.Conv2d(before, after, 3, 2, padding=1, bias=False, device="meta").to_empty(device="cpu")
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
+            layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        self.convolutions = nn.Sequential(*layers)
+        self.head = nn.Linear(WIDTHS[-1], classes, device="meta").to_empty(device="cpu")
+        nn.init.normal_(self.head.weight, std=WIDTHS[-1] ** -0.5, generator=generator)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (n, 3, height, width) inputs in -1..1 to (n, classes) logits."""
+        logits: Tensor = self.head(self.convolutions(inputs).mean((2, 3)))
+        return logits
+
+
+def train_classifier(
+    pictures: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    classes: int,
+    generator: torch.Generator,
+    *,
+    device: torch.device | None = None,
+    epochs: int = 20,
+    batch: int = 32,
+    progress: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> CompactClassifier:
+    """Train a `CompactClassifier` from scratch: AdamW, one cycle of learning rates, pictures mirrored at random.
+
+    On a GPU it computes in mixed precision (bfloat16).
+
+    Parameters
+    ----------
+    pictures : (n, height, width, 3) uint8
+        RGB, at least two.
+    labels : (n,) int64
+        What they show, from 0.
+    classes : int
+        How many classes there are.
+    generator : torch.Generator
+        On the CPU; draws weights, order and mirroring, so that its state decides the result on one kind of device.
+    device : torch.device or None
+        Where to compute; None for the CPU.
+    epochs, batch : int
+        Rounds over all pictures, and pictures per step. What an epoch's last step would lack is left out of that epoch.
+    progress : callable
+        Told the number of each epoch as it ends, from 1, and the loss of its last step.
+
+    Returns
+    -------
+    CompactClassifier
+        On `device`, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than two pictures, or labels that are no classes.
+
+    Examples
+    --------
+    >>> shades = np.repeat(np.array([40, 200], np.uint8), 16)
+    >>> pictures = np.broadcast_to(shades[:, None, None, None], (32, 16, 16, 3))
+    >>> network = train_classifier(pictures, np.repeat([0, 1], 16), 2, torch.Generator().manual_seed(1), batch=16)
+    >>> classify(network, pictures)[[0, 31]].tolist()
+    [0, 1]
+    """
+    if len(pictures) < 2 or len(labels) != len(pictures):
+        raise ValueError(
+            f"{len(pictures)} pictures and {len(labels)} labels: it takes two pictures, each with its label"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels are numbered 0 to {classes - 1}, not {labels.min()} to {labels.max()}")
+    device = device or torch.device("cpu")
+    network = CompactClassifier(classes, generator).to(device)
+    inputs, targets = _inputs(pictures).to(device), torch.from_numpy(labels).to(device)
+    batch = min(batch, len(pictures))
+    steps = len(pictures) // batch
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, LEARNING_RATE, total_steps=epochs * steps, pct_start=WARM_UP
+    )
+    for epoch in range(1, epochs + 1):
+        order = torch.randperm(len(pictures), generator=generator)[: steps * batch]
+        mirrored = torch.rand(steps * batch, generator=generator) < 0.5
+        for chosen, mirror in zip(torch.split(order, batch), torch.split(mirrored, batch), strict=True):
+            shown = inputs[chosen.to(device)]
+            shown = torch.where(mirror.to(device)[:, None, None, None], shown.flip(3), shown)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                loss = F.cross_entropy(network(shown), targets[chosen.to(device)])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+        progress(epoch, loss.item())
+    return network.eval()
+
+
+@torch.inference_mode()
+def classify(network: CompactClassifier, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Name the class of (n, height, width, 3) uint8 pictures, (n,) int64."""
+    device = network.head.weight.device
+    named = [network(_inputs(part).to(device)).argmax(1).cpu().numpy() for part in _parts(pictures)]
+    return np.concatenate([np.empty(0, np.int64), *named])
+
+
+def _parts(pictures: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint8]]:
+    return [pictures[start : start + size] for start in range(0, len(pictures), size)]
+
+
+def _inputs(pictures: NDArray[np.uint8]) -> Tensor:
+    channels_first = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
+    return channels_first.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)

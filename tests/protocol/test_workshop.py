@@ -1,0 +1,139 @@
+"""Heavy work: one contract for every workshop; Ray gives what this process gives, and survives what kills a worker."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from protocol.workshop import Done, LocalWorkshop, RayWorkshop, Workshop
+
+
+def trained(device: torch.device, seed: int) -> torch.Tensor:
+    """The weights of a small convolution after a few steps."""
+    draws = torch.Generator().manual_seed(seed)
+    layer = nn.Conv2d(3, 8, 3)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, generator=draws)
+    layer.to(device)
+    optimiser = torch.optim.SGD(layer.parameters(), 0.01)
+    for _ in range(5):
+        loss = layer(torch.randn(16, 3, 24, 24, generator=draws).to(device)).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return layer.weight.detach().cpu()
+
+
+def threads(device: torch.device) -> tuple[int, bool]:
+    return torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+
+
+def dividing(device: torch.device, number: int) -> float:
+    return 1 / number
+
+
+def dying(device: torch.device, marks: str, times: int) -> int:
+    """Kills its process until it has left as many marks."""
+    lives = len(list(Path(marks).iterdir()))
+    if lives < times:
+        (Path(marks) / str(lives)).touch()
+        os._exit(1)
+    return lives
+
+
+class WorkshopContract:
+    @pytest.fixture
+    def workshop(self) -> Workshop:
+        raise NotImplementedError
+
+    def test_results_come_in_the_order_of_the_handles(self, workshop: Workshop) -> None:
+        handles = [workshop.submit(dividing, number) for number in (1, 2, 4, 8)]
+        told: list[int] = []
+        done = workshop.gather(handles[::-1], lambda index, done: told.append(index))
+        assert [end.result() for end in done] == [0.125, 0.25, 0.5, 1.0]
+        assert sorted(told) == [0, 1, 2, 3]
+
+    def test_the_same_seed_gives_the_same_weights_as_in_this_process(self, workshop: Workshop) -> None:
+        ends = workshop.gather([workshop.submit(trained, seed) for seed in (1, 2, 1)])
+        first, other, again = (end.result() for end in ends)
+        with LocalWorkshop() as local:
+            (here,) = local.gather([local.submit(trained, 1)])
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert torch.equal(first, here.result())
+
+    def test_a_job_runs_on_one_thread_by_deterministic_algorithms(self, workshop: Workshop) -> None:
+        (end,) = workshop.gather([workshop.submit(threads)])
+        assert end.result() == (1, True)
+        assert not torch.are_deterministic_algorithms_enabled()
+
+    def test_a_function_that_raises_is_one_failed_job(self, workshop: Workshop) -> None:
+        good, bad = workshop.gather([workshop.submit(dividing, number) for number in (2, 0)])
+        assert good.result() == 0.5
+        assert bad.value is None
+        assert bad.failure is not None
+        assert "in dividing" in bad.failure
+        assert "ZeroDivisionError" in bad.failure
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            bad.result()
+
+    def test_it_says_what_it_runs_on(self, workshop: Workshop) -> None:
+        (end,) = workshop.gather([workshop.submit(dividing, 1)])
+        if torch.cuda.is_available():
+            assert end.device == torch.cuda.get_device_name()
+            assert "no GPU" not in workshop.equipment
+        else:
+            assert end.device == "CPU"
+            assert "no GPU" in workshop.equipment
+        assert end.seconds >= 0
+
+
+class TestLocalWorkshop(WorkshopContract):
+    @pytest.fixture
+    def workshop(self) -> Iterator[Workshop]:
+        with LocalWorkshop() as workshop:
+            yield workshop
+
+
+@pytest.fixture(scope="module")
+def ray_workshop() -> Iterator[Workshop]:
+    pytest.importorskip("ray")
+    with RayWorkshop(workers=2) as workshop:
+        yield workshop
+
+
+class TestRayWorkshop(WorkshopContract):
+    @pytest.fixture
+    def workshop(self, ray_workshop: Workshop) -> Workshop:
+        return ray_workshop
+
+    def test_jobs_run_side_by_side(self, workshop: Workshop, tmp_path: Path) -> None:
+        if torch.cuda.is_available():
+            pytest.skip("as many at once as there are GPUs")
+
+        def meet(device: torch.device, own: str, other: str) -> bool:
+            import time  # noqa: PLC0415
+
+            (tmp_path / own).touch()
+            deadline = time.monotonic() + 30
+            while not (tmp_path / other).exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return (tmp_path / other).exists()
+
+        ends = workshop.gather([workshop.submit(meet, "a", "b"), workshop.submit(meet, "b", "a")])
+        assert [end.result() for end in ends] == [True, True]
+
+    def test_a_job_whose_worker_dies_is_begun_again_once(self, workshop: Workshop, tmp_path: Path) -> None:
+        ends: list[Done[int]] = []
+        for times in (1, 2):
+            marks = tmp_path / str(times)
+            marks.mkdir()
+            ends += workshop.gather([workshop.submit(dying, str(marks), times)])
+        assert ends[0].result() == 1
+        assert ends[1].failure is not None
+        assert "no result after 2 attempts" in ends[1].failure
+        (still,) = workshop.gather([workshop.submit(dividing, 1)])
+        assert still.result() == 1.0

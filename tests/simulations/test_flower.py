@@ -1,0 +1,418 @@
+"""Other people's Flower apps on our grids."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import numpy as np
+import pytest
+
+from simulations.errors import BadApp, GridUnavailable, RunFailed
+from simulations.flower import FlowerRun, TallyGrid, on_grid, run
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "tests" / "flower_apps" / "digits"
+HEAD = """
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+import random, time, flwr, numpy as np
+"""
+ECHO = """
+app = ClientApp()
+
+@app.query()
+def query(message, context):
+    return Message(RecordDict({"answer": ConfigRecord(dict(context.node_config))}), reply_to=message)
+"""
+ASK = """
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    open(context.run_config["result"], "w").write("ran")
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A directory for an app, under a package name that no other test uses."""
+    name = "app_" + "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
+    directory = tmp_path / name
+    write(directory)
+    return directory
+
+
+def write(directory: Path, client: str = ECHO, server: str = ASK, config: str = "", components: str = "") -> None:
+    package = directory / directory.name
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").touch()
+    (package / "client.py").write_text(HEAD + dedent(client))
+    (package / "server.py").write_text(HEAD + dedent(server))
+    both = f'serverapp = "{directory.name}.server:app"\nclientapp = "{directory.name}.client:app"\n'
+    (directory / "pyproject.toml").write_text(
+        f'[project]\nname = "mine"\nversion = "1"\n[tool.flwr.app]\npublisher = "me"\n'
+        f"[tool.flwr.app.components]\n{components or both}[tool.flwr.app.config]\n"
+        f'result = "{directory / "result"}"\n{config}\n'
+    )
+
+
+def local(directory: Path, nodes: int = 4, *overrides: str, seed: int = 7) -> FlowerRun:
+    return run(directory, on_grid("local"), nodes, overrides, seed)
+
+
+def result(directory: Path) -> str:
+    return (directory / "result").read_text()
+
+
+def digits(path: Path, *settings: str, nodes: int = 10, seed: int = 7) -> dict[str, bytes]:
+    local(DIGITS, nodes, f'result="{path}"', *settings, seed=seed)
+    with np.load(path) as saved:
+        assert np.isfinite(saved["loss"]).all()
+        return {name: saved[name].tobytes() for name in saved}
+
+
+class TestFedAvgOnDigits:
+    def test_it_learns(self, tmp_path: Path) -> None:
+        done = local(DIGITS, 10, f'result="{tmp_path / "r.npz"}" num-server-rounds=4')
+        with np.load(tmp_path / "r.npz") as saved:
+            assert saved["accuracy"][-1] > 0.8
+            assert len(saved["loss"]) == 4
+        assert [(e.message_type, e.rounds, e.messages, e.failures) for e in done.exchanges] == [
+            ("train", 4, 40, 0),
+            ("evaluate", 4, 40, 0),
+        ]
+
+    def test_the_same_seed_gives_the_same_run_and_another_one_another(self, tmp_path: Path) -> None:
+        few = "fraction-train=0.3 num-server-rounds=2"
+        first, again, other = (digits(tmp_path / "r.npz", few, seed=seed) for seed in (1, 1, 2))
+        assert first == again
+        assert first["coefficients"] != other["coefficients"]
+
+    def test_nested_keys_and_toml_files_are_overrides_too(self, tmp_path: Path) -> None:
+        (tmp_path / "more.toml").write_text(f'result = "{tmp_path / "a.npz"}"\n[local]\nepochs = 1\n')
+        local(DIGITS, 3, str(tmp_path / "more.toml"))
+        with np.load(tmp_path / "a.npz") as saved:
+            hurried = saved["coefficients"].tobytes()
+        assert hurried == digits(tmp_path / "b.npz", "local.epochs=1", nodes=3)["coefficients"]
+        assert hurried != digits(tmp_path / "b.npz", nodes=3)["coefficients"]
+
+
+STRATEGY = """
+from flwr.serverapp import strategy
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    name, initial = context.run_config["strategy"], ArrayRecord([np.ones(5)])
+    if name == "DifferentialPrivacyServerSideFixedClipping":
+        chosen = strategy.DifferentialPrivacyServerSideFixedClipping(
+            strategy.FedAvg(fraction_train=0.75), noise_multiplier=0.5, clipping_norm=1.0, num_sampled_clients=3)
+    else:
+        chosen = getattr(strategy, name)(fraction_train=0.75)
+    done = chosen.start(grid, initial, num_rounds=2)
+    open(context.run_config["result"], "w").write(str(done.arrays.to_numpy_ndarrays()[0].tolist()))
+"""
+NOISY = """
+from flwr.clientapp.mod import LocalDpMod
+app = ClientApp()
+
+@app.train(mods=[LocalDpMod(clipping_norm=1.0, sensitivity=0.1, epsilon=1.0, delta=0.1)])
+def train(message, context):
+    weights = message.content["arrays"].to_numpy_ndarrays()[0]
+    moved = weights * 0.5 + random.random()
+    metrics = MetricRecord({"num-examples": context.node_config["partition-id"] + 1})
+    return Message(RecordDict({"arrays": ArrayRecord([moved]), "metrics": metrics}), reply_to=message)
+
+@app.evaluate()
+def evaluate(message, context):
+    return Message(RecordDict({"metrics": MetricRecord({"num-examples": 1, "loss": 0.5})}), reply_to=message)
+"""
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["FedAvg", "FedAdam", "FedMedian", "FedProx", "Krum", "DifferentialPrivacyServerSideFixedClipping"],
+)
+def test_flowers_strategies_run_and_repeat_though_they_draw_from_global_generators(app: Path, strategy: str) -> None:
+    write(app, NOISY, STRATEGY, 'strategy = "FedAvg"')
+    results = []
+    for seed in (3, 3, 4):
+        local(app, 8, f'strategy="{strategy}"', seed=seed)
+        results.append(result(app))
+    assert results[0] == results[1] != results[2]
+
+
+def test_what_a_node_draws_depends_on_nothing_but_the_seed_the_node_and_its_calls(app: Path) -> None:
+    draw = """
+    import torch
+    app = ClientApp()
+
+    @app.query()
+    def query(message, context):
+        assert not context.state, "the app sees its own state only"
+        drawn = [random.random(), float(np.random.random()), float(torch.rand(1))]
+        return Message(RecordDict({"drawn": ConfigRecord({"values": drawn})}), reply_to=message)
+    """
+    ask = """
+    import json
+    app = ServerApp()
+
+    @app.main()
+    def main(grid, context):
+        nodes, drawn = list(grid.get_node_ids()), {}
+        for asked in json.loads(context.run_config["order"]):
+            messages = [Message(RecordDict(), nodes[index], "query") for index in asked]
+            for reply in grid.send_and_receive(messages):
+                drawn.setdefault(reply.metadata.src_node_id, []).append(reply.content["drawn"]["values"])
+        open(context.run_config["result"], "w").write(json.dumps(drawn, sort_keys=True))
+    """
+    write(app, draw, ask, 'order = ""')
+    drawn = []
+    for grid, order in [
+        ("local", "[[0, 1, 2], [2, 1, 0]]"),
+        ("local", "[[2], [0], [1, 0], [1, 2]]"),
+        ("ray", "[[2], [0, 1], [0, 1, 2]]"),
+    ]:
+        run(app, on_grid(grid, workers=2), 3, [f"order='{order}'"])
+        drawn.append(json.loads(result(app)))
+    assert drawn[0] == drawn[1] == drawn[2]
+    values = [value for calls in drawn[0].values() for call in calls for value in call]
+    assert len(set(values)) == 3 * 2 * 3
+
+
+def test_mods_named_queries_and_replies_that_are_pulled(app: Path) -> None:
+    client = """
+    def double(message, context, call_next):
+        reply = call_next(message, context)
+        reply.content["answer"]["value"] *= 2
+        return reply
+
+    app = ClientApp(mods=[double])
+
+    @app.query("square", mods=[double])
+    def square(message, context):
+        value = message.content["question"]["value"] ** 2
+        context.state["seen"] = ConfigRecord({"value": value})
+        return Message(RecordDict({"answer": ConfigRecord({"value": value})}), reply_to=message)
+    """
+    server = """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        question = RecordDict({"question": ConfigRecord({"value": 3})})
+        waiting = set(grid.push_messages([Message(question, node, "query.square") for node in grid.get_node_ids()]))
+        values = []
+        while waiting:
+            for reply in grid.pull_messages(waiting):
+                waiting.remove(reply.metadata.reply_to_message_id)
+                values.append(reply.content["answer"]["value"])
+        open(context.run_config["result"], "w").write(str(values))
+    """
+    write(app, client, server)
+    done = local(app, 5)
+    assert result(app) == str([36] * 5)
+    assert [(e.message_type, e.rounds, e.messages) for e in done.exchanges] == [("query.square", 1, 5)]
+
+
+def test_apps_in_flowers_older_style(app: Path) -> None:
+    client = """
+    from flwr.client import NumPyClient
+
+    class Client(NumPyClient):
+        def __init__(self, partition):
+            self.partition = partition
+
+        def fit(self, parameters, config):
+            if self.partition == 1:
+                raise RuntimeError("no battery")
+            return [parameters[0] + self.partition], self.partition + 1, {}
+
+        def evaluate(self, parameters, config):
+            return float(parameters[0].sum()), 1, {}
+
+    def client_fn(context):
+        return Client(context.node_config["partition-id"]).to_client()
+
+    app = ClientApp(client_fn=client_fn)
+    """
+    server = """
+    from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays
+    from flwr.server import ServerAppComponents, ServerConfig
+    from flwr.server.strategy import FedAvg
+
+    class Saving(FedAvg):
+        path = None
+
+        def aggregate_fit(self, server_round, results, failures):
+            parameters, metrics = super().aggregate_fit(server_round, results, failures)
+            open(self.path, "w").write(str(parameters_to_ndarrays(parameters)[0].tolist()))
+            return parameters, metrics
+
+    def server_fn(context):
+        strategy = Saving(initial_parameters=ndarrays_to_parameters([np.zeros(2)]), min_available_clients=4)
+        strategy.path = context.run_config["result"]
+        return ServerAppComponents(strategy=strategy, config=ServerConfig(num_rounds=2))
+
+    app = ServerApp(server_fn=server_fn)
+    """
+    write(app, client, server)
+    done = local(app, 4)
+    # nodes 0, 2 and 3 add 0, 2 and 3, weighted by 1, 3 and 4, in each of two rounds
+    assert json.loads(result(app)) == pytest.approx([2 * (2 * 3 + 3 * 4) / 8] * 2)
+    assert [(e.message_type, e.rounds, e.messages, e.failures) for e in done.exchanges] == [
+        ("train", 2, 8, 2),
+        ("evaluate", 2, 8, 0),
+    ]
+    assert [failure.reason for failure in done.failures] == ["RuntimeError: no battery"] * 2
+
+
+FAILING = """
+app = ClientApp()
+
+@app.train()
+def train(message, context):
+    if context.node_config["partition-id"] == 2:
+        raise ValueError("no such picture")
+    metrics = MetricRecord({"num-examples": 1})
+    return Message(RecordDict({"arrays": message.content["arrays"], "metrics": metrics}), reply_to=message)
+"""
+TRAIN = """
+from flwr.serverapp.strategy import FedAvg
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    strategy = FedAvg(fraction_evaluate=0.0, min_available_nodes=context.run_config["wanted"])
+    strategy.start(grid, ArrayRecord([np.zeros(2)]), num_rounds=2)
+"""
+
+
+def test_a_client_that_raises_is_a_failed_node_with_its_traceback(app: Path) -> None:
+    write(app, FAILING, TRAIN, "wanted = 2")
+    done = local(app, 4)
+    assert [(e.messages, e.failures) for e in done.exchanges] == [(8, 2)]
+    assert [(failure.partition, failure.message_type) for failure in done.failures] == [(2, "train")] * 2
+    assert {failure.reason for failure in done.failures} == {"ValueError: no such picture"}
+    assert "client.py" in done.failures[0].traceback
+
+
+def test_waiting_for_nodes_that_will_never_come_ends(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TallyGrid, "PATIENCE", 1)
+    write(app, FAILING, TRAIN, "wanted = 2")
+    with pytest.raises(RunFailed, match="more nodes than the 4 there are: raise --nodes"):
+        local(app, 4, "wanted=5")
+
+
+def test_a_server_app_that_raises_ends_the_run(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(app, server="app = ServerApp()\n@app.main()\ndef main(grid, context):\n    {}['x']\n")
+    with pytest.raises(RunFailed, match="the ServerApp of mine raised KeyError: 'x'"):
+        local(app)
+    assert "server.py" in capsys.readouterr().err
+
+
+class TestMistakes:
+    def test_in_the_address_of_ray(self) -> None:
+        with pytest.raises(GridUnavailable, match=r"no Ray cluster at 127\.0\.0\.1:9"):
+            run(DIGITS, on_grid("ray", address="127.0.0.1:9"), 2)
+
+    @pytest.mark.parametrize(
+        ("overrides", "sentence"),
+        [
+            (("lurning-rate=1",), "no run-config key 'lurning-rate'; did you mean learning-rate?"),
+            (("learning-rate",), "write it as"),
+            (("learning-rate=fast",), "write it as"),
+            (("learning-rate=1 and more",), "write it as"),
+            (("nowhere.toml",), "there is no file nowhere.toml"),
+        ],
+    )
+    def test_in_the_configuration(self, app: Path, overrides: tuple[str, ...], sentence: str) -> None:
+        write(app, config="learning-rate = 0.1")
+        with pytest.raises(BadApp, match=sentence.replace("?", r"\?")):
+            local(app, 2, *overrides)
+        assert not (app / "result").exists()
+
+    def test_an_app_without_configuration_says_so(self, app: Path) -> None:
+        path = app / "pyproject.toml"
+        path.write_text(path.read_text().partition("[tool.flwr.app.config]")[0])
+        with pytest.raises(BadApp, match="'x'; it has none at all"):
+            local(app, 2, "x=1")
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("[project]\nname = 'x'\nversion = '1'\n", r"Missing \[tool.flwr.app\] section"),
+            ("[project\n", "is no TOML"),
+            ("[project]\nname='x'\n[tool.flwr.app.components]\nserverapp='a:b'\n", '"version" missing.*"clientapp"'),
+        ],
+    )
+    def test_in_the_pyproject(self, app: Path, text: str, sentence: str) -> None:
+        (app / "pyproject.toml").write_text(text)
+        with pytest.raises(BadApp, match=sentence):
+            local(app)
+
+    def test_there_is_no_app(self, tmp_path: Path) -> None:
+        with pytest.raises(BadApp, match="it has no pyproject"):
+            local(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("client", "sentence"),
+        [
+            ("import tensorflaw\n", r"No module named 'tensorflaw' \(.*client.py, line 6\)"),
+            ("app = (\n", "SyntaxError"),
+            ("client = 1\n", "Unable to load attribute app"),
+            ("app = 1\n", "is a int, not a ClientApp"),
+        ],
+    )
+    def test_in_the_code(self, app: Path, client: str, sentence: str) -> None:
+        write(app, client)
+        with pytest.raises(BadApp, match=sentence):
+            local(app)
+
+    def test_a_package_that_is_called_like_one_of_ours(self, app: Path) -> None:
+        (app / "strategies").mkdir()
+        write(app, components='serverapp = "strategies.server:app"\nclientapp = "strategies.client:app"\n')
+        with pytest.raises(BadApp, match=r"is hidden by .*strategies/__init__.py; give it another name"):
+            local(app)
+
+
+class TestCommand:
+    def parley(self, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("parley")
+        environment = {**os.environ, "COLUMNS": "120"}
+        return subprocess.run(
+            [program, "flower", *words], capture_output=True, text=True, cwd=cwd, env=environment, check=False
+        )
+
+    def test_it_shows_flowers_log_and_a_summary(self, tmp_path: Path) -> None:
+        done = self.parley(str(DIGITS), "--nodes", "3", "-c", "num-server-rounds=1", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "[ROUND 1/1]" in done.stderr
+        assert "\x1b" not in done.stderr
+        assert "│ train    │ 1      │ 3        │ 0        │" in done.stdout
+        assert "6 messages in " in done.stdout
+        assert (tmp_path / "result.npz").is_file()
+
+    def test_failed_nodes_are_listed_and_the_run_goes_on(self, app: Path) -> None:
+        write(app, FAILING, "print('hello')\n" + TRAIN, "wanted = 2")
+        done = self.parley(str(app), "--nodes", "4", cwd=app)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("hello")
+        assert "2 failures of 1 node (2): ValueError: no such picture" in done.stdout
+        assert done.stderr.count("Traceback (most recent call last)") == 1
+
+    def test_json_is_all_there_is_on_stdout(self, app: Path) -> None:
+        write(app, FAILING, "print('hello')\n" + TRAIN, "wanted = 2")
+        report = json.loads(self.parley(str(app), "--nodes", "4", "--json", cwd=app).stdout)
+        assert [failure["partition"] for failure in report["failures"]] == [2, 2]
+        assert "Traceback" in report["failures"][0]["traceback"]
+
+    def test_a_mistake_is_a_sentence_and_an_exit_code(self, tmp_path: Path) -> None:
+        done = self.parley(str(DIGITS), "--run-config", "epochs=2", cwd=tmp_path)
+        assert done.returncode == 3
+        assert "the app has no run-config key 'epochs'; did you mean local.epochs?" in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
