@@ -20,6 +20,7 @@ from protocol.errors import ProtocolError
 from protocol.grids.grpc import (
     AttachRefused,
     Backoff,
+    BadAddress,
     Call,
     CloudUnreachable,
     GrpcGrid,
@@ -182,6 +183,10 @@ class TestWhoMayCall:
             GrpcGrid(address, Insecure(), Roster(), Vault(str(tmp_path)))
         with pytest.raises(InsecureAddress, match="call only at"):
             attach(address, Insecure(SELLER), echo_app())
+
+    def test_an_address_that_is_taken_is_an_error(self, wires: Wires, grid: GrpcGrid) -> None:
+        with pytest.raises(BadAddress, match="cannot listen at"):
+            wires.cloud([], address=grid.address)
 
     def test_insecure_works_on_the_machine(self, wires: Wires, tmp_path: Path) -> None:
         with GrpcGrid("127.0.0.1:0", Insecure(), Roster([SELLER]), Vault(str(tmp_path))) as grid:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -199,6 +200,17 @@ class TestSilence:
         assert len(ask(grid, 2, timeout=20)) == 1
         assert list(grid.pull_messages([message_id])) == []
 
+    def test_an_answer_that_came_in_time_is_there_for_who_is_slow_to_pull_it(self, wires: Wires) -> None:
+        grid = wires.cloud([SELLER])
+        wires.attach(grid.address, SELLER, echo_app())
+        assert grid.wait_attached([2], 20) == set()
+        content = RecordDict({"fields": ConfigRecord()})
+        timely = grid.create_message(content, "query.echo", 2, "g", ttl=0.5)
+        (message_id,) = grid.push_messages([timely])
+        while time.time() < timely.metadata.created_at + 0.5:
+            assert echo(grid, 2)
+        assert len(list(grid.pull_messages([message_id]))) == 1
+
     def test_many_threads_may_ask_at_once(self, wires: Wires) -> None:
         grid = wires.cloud(SELLERS)
         for urn in SELLERS:
@@ -291,6 +303,30 @@ class TestBlobs:
         replies = list(grid.send_and_receive(messages, timeout=20))
         assert [r.content["arrays"].to_numpy_ndarrays()[0][-1] for r in replies] == [599_998.0] * 3  # type: ignore[union-attr]
         assert list(wires.folder.iterdir()) == []
+
+    def test_a_link_that_breaks_under_a_blob_costs_no_second_work_and_leaves_no_piece(self, wires: Wires) -> None:
+        grid, app = wires.cloud([SELLER], pace=Pace(patience=5.0)), ClientApp()
+        calls, blob = [], SEALED * 20
+
+        @app.query("echo")
+        def deal(message: Message, context: Context) -> Message:
+            calls.append(message)
+            return Message(encode(delivery(blob)), reply_to=message)
+
+        link = Link(wires, grid.port)
+        wires.attach(link.address, SELLER, app)
+        assert grid.wait_attached([2], 20) == set()
+        (message_id,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
+        while not any(path.stat().st_size > 2_000_000 for path in wires.folder.iterdir()):
+            pass
+        link.cut()
+        link.whole = True
+        while not (replies := list(grid.pull_messages([message_id]))):
+            pass
+        assert len(decode(replies[0].content, Delivery).blob) == len(blob)
+        assert len(calls) == 1
+        while [path.name for path in wires.folder.iterdir()] != [sha256(blob).hexdigest()]:
+            pass
 
     def test_blobs_belong_to_open_questions(self, grid: GrpcGrid) -> None:
         blob = wire.BlobOfQuestion(question="none", blob=wire.Blob(sha256=bytes(32), length=3))
