@@ -52,12 +52,16 @@ class OpenBid(ProtocolMessage):
     feature: Point | Vector
 
 
-class OpenBids(ProtocolMessage):
-    """All bids of one request, and what holds the cloud and the buyer to it."""
+class Joined(ProtocolMessage):
+    """What holds the cloud to a request on which the seller has bid."""
 
     cloud: PublicKey
-    buyer: PublicKey
     tie_commitment: Digest
+
+
+class OpenBids(ProtocolMessage):
+    """All bids of one request."""
+
     bids: Annotated[tuple[OpenBid, ...], MaxLen(MAX_ITEMS)]
 
 
@@ -111,8 +115,9 @@ class Seller(Party):
         bids = tuple(
             self._bid(call, positions[index], self.claim(call, _numbers(features[index]))) for index in offered
         )
-        memory = OpenBids(cloud=call.cloud, buyer=call.buyer, tie_commitment=call.tie_commitment, bids=bids)
-        self.memory.keep(f"bids-{call.request_id.hex()}", memory)
+        name = call.request_id.hex()
+        self.memory.keep(f"request-{name}", Joined(cloud=call.cloud, tie_commitment=call.tie_commitment))
+        self.memory.keep(f"bids-{name}", OpenBids(bids=bids))
         return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
 
     @together("bid")
@@ -162,8 +167,7 @@ class Seller(Party):
     @step("notify")
     def notify(self, notice: SelectionNotice) -> Acknowledgement:
         """Step 6: check that ties were broken by the seed that was fixed before bidding."""
-        memory = self._recall(notice.request_id)
-        if hashlib.sha256(notice.tie_seed).digest() != memory.tie_commitment:
+        if hashlib.sha256(notice.tie_seed).digest() != self._joined(notice.request_id).tie_commitment:
             raise ProtocolError("ties were not broken by the seed that was fixed before bidding")
         return Acknowledgement()
 
@@ -171,10 +175,10 @@ class Seller(Party):
     def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
         """Steps 8 and 9: seal one picture to the one-time key in the buyer's order; refuse another's with proof."""
         order = asked.order.order
-        memory = self._recall(order.request_id)
-        if not is_from_cloud(asked, memory.cloud):
+        if not is_from_cloud(asked, self._joined(order.request_id).cloud):
             raise ProtocolError("the order does not come from the cloud of this request")
-        opened = next((open_bid for open_bid in memory.bids if digest(open_bid.bid) == order.bid), None)
+        bids = self.memory.recall(f"bids-{order.request_id.hex()}", OpenBids).bids
+        opened = next((open_bid for open_bid in bids if digest(open_bid.bid) == order.bid), None)
         if opened is None:
             raise ProtocolError("the order is for a bid that this seller did not make")
         if not is_buyers(asked.order, opened.bid.bid):
@@ -226,9 +230,9 @@ class Seller(Party):
         salts = self.derive("salts", request_id, str(image))
         return salts[:16], salts[16:]
 
-    def _recall(self, request_id: bytes) -> OpenBids:
+    def _joined(self, request_id: bytes) -> Joined:
         try:
-            return self.memory.recall(f"bids-{request_id.hex()}", OpenBids)
+            return self.memory.recall(f"request-{request_id.hex()}", Joined)
         except KeyError:
             raise ProtocolError("this seller has not bid on that request") from None
 

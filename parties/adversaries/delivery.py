@@ -9,7 +9,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from parties.adversaries.adversary import adversary
 from parties.album import Pixels
-from parties.seller import Seller
+from parties.seller import OpenBids, Seller
 from protocol.canonical import canonical, digest
 from protocol.codec import RECORDS
 from protocol.messages.purchase import DeliveryOrder, Order, Refusal, SignedOrder
@@ -59,7 +59,7 @@ class FalseRefusal(Seller):
     def deliver(self, asked: DeliveryOrder) -> Refusal:
         """Sign the order itself, and present that as what the cloud sent."""
         order = asked.order.order
-        bids = (open_bid.bid for open_bid in self._recall(order.request_id).bids)
+        bids = (open_bid.bid for open_bid in self.memory.recall(f"bids-{order.request_id.hex()}", OpenBids).bids)
         bid = next(bid for bid in bids if digest(bid) == order.bid)
         forged = SignedOrder(order=order, signature=self.identity.sign("order", canonical(order)))
         return Refusal(bid=bid, asked=asked.model_copy(update={"order": forged}))

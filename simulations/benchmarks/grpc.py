@@ -4,9 +4,11 @@ Cloud and parties are separate processes on this machine, under mutual TLS.
 """
 
 import asyncio
+import os
 import resource
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from multiprocessing import get_context
@@ -127,13 +129,15 @@ def _attend(address: str, securities: Sequence[Secure]) -> None:
 
     @app.query("deliver")
     def deliver(message: Message, context: Context) -> Message:
-        blob = context.node_id.to_bytes(8, "big") * (BLOB // 8)
+        blob = os.urandom(BLOB)
         receipt = Receipt(order=bytes(32), blob=sha256(blob).digest(), length=len(blob))
         delivery = Delivery(receipt=SignedReceipt(receipt=receipt, signature=bytes(64)), blob=blob)
         return Message(encode(delivery), reply_to=message)
 
     async def attend() -> None:
-        await asyncio.gather(*(Attachment(address, security, app).run() for security in securities))
+        with ThreadPoolExecutor(1) as executor:
+            parties = [Attachment(address, security, app, executor=executor) for security in securities]
+            await asyncio.gather(*(party.run() for party in parties))
 
     asyncio.run(attend())
 

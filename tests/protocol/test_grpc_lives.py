@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -198,6 +199,17 @@ class TestSilence:
         slow.go_on.release()
         assert len(ask(grid, 2, timeout=20)) == 1
         assert list(grid.pull_messages([message_id])) == []
+
+    def test_an_answer_that_came_in_time_is_there_for_who_is_slow_to_pull_it(self, wires: Wires) -> None:
+        grid = wires.cloud([SELLER])
+        wires.attach(grid.address, SELLER, echo_app())
+        assert grid.wait_attached([2], 20) == set()
+        content = RecordDict({"fields": ConfigRecord()})
+        timely = grid.create_message(content, "query.echo", 2, "g", ttl=0.5)
+        (message_id,) = grid.push_messages([timely])
+        while time.time() < timely.metadata.created_at + 0.5:
+            assert echo(grid, 2)
+        assert len(list(grid.pull_messages([message_id]))) == 1
 
     def test_many_threads_may_ask_at_once(self, wires: Wires) -> None:
         grid = wires.cloud(SELLERS)

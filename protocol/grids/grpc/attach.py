@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from random import SystemRandom
@@ -11,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 import grpc
-from flwr.app import Error, Metadata, RecordDict
+from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 from grpc import aio
 
@@ -22,7 +23,18 @@ from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
 from protocol.grids.grpc.frames import parse, read_blob, write_blob
 from protocol.grids.grpc.records import Unsendable, pack, unpack, unpack_config
-from protocol.grids.grpc.transport import ATTACH, CALL, CHUNK, GET, PUT, Secure, Security, channel, introduction
+from protocol.grids.grpc.transport import (
+    ATTACH,
+    CALL,
+    CHUNK,
+    GET,
+    PUT,
+    Secure,
+    Security,
+    blocking_channel,
+    channel,
+    introduction,
+)
 from protocol.grids.host import APP_FAILED, NodeHost
 from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
@@ -107,6 +119,9 @@ class Attachment:
         the process writes it down there.
     backoff : Backoff, optional
         How to try again.
+    executor : Executor, optional
+        The threads in which the app answers. Many parties of one process had better share a single one: they are
+        slower side by side, where each waits for the interpreter.
     """
 
     def __init__(
@@ -118,6 +133,7 @@ class Attachment:
         state: RecordDict | None = None,
         keep: Callable[[RecordDict], None] | None = None,
         backoff: Backoff | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self._address = address
         self._security = security
@@ -125,6 +141,7 @@ class Attachment:
         self._state = state if state is not None else RecordDict()
         self._keep = keep or (lambda state: None)
         self._backoff = backoff or Backoff()
+        self._executor = executor
         self._answers: OrderedDict[str, bytes] = OrderedDict()
         self._host: tuple[bytes, NodeHost] | None = None
         self._worked: tuple[str, RecordDict | Error] | None = None
@@ -157,8 +174,6 @@ class Attachment:
                     raise AttachRefused(
                         f"the cloud at {self._address} refused {self._security.urn}: {trouble}"
                     ) from None
-            except asyncio.InvalidStateError:
-                trouble = "the stream broke before the answer was sent"
             except UnreadableMessage as error:
                 trouble = f"it is no cloud of this protocol: {error}"
             if self._welcomed:
@@ -226,16 +241,20 @@ class Attachment:
         """Let the app answer, and move what is large; if the stream breaks at that, the work is not done again."""
         if self._worked is None or self._worked[0] != question.id:
             message = with_content(_metadata(question, self._node_id), await self._content(cloud, question))
-            (reply,) = await asyncio.to_thread(host.deliver, [message])
-            if not isinstance(reply, Error):
-                await asyncio.to_thread(self._keep, host.state(self._node_id))
-            self._worked = (question.id, reply)
+            loop = asyncio.get_running_loop()
+            self._worked = (question.id, await loop.run_in_executor(self._executor, self._let, host, message))
         reply = self._worked[1]
         if isinstance(reply, Error):
             log.error("%s failed: %s", question.type, reply.reason)
             reason = str(reply.reason).strip() or f"error {reply.code}"
             return _failure(question, reason.splitlines()[-1], reply.code)
         return await self._reply(cloud, question, reply)
+
+    def _let(self, host: NodeHost, message: Message) -> RecordDict | Error:
+        (reply,) = host.deliver([message])
+        if not isinstance(reply, Error):
+            self._keep(host.state(self._node_id))
+        return reply
 
     async def _content(self, cloud: aio.Channel, question: wire.Question) -> RecordDict:
         """Return what was asked, with all blobs in it."""
@@ -299,18 +318,13 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
     UnreadableMessage
         When its answer is none.
     """
-
-    async def ask() -> bytes:
-        request = wire.Request(method=method, content=b"".join(pack(content))).SerializeToString()
-        async with channel(address, security) as cloud:
-            answer: bytes = await cloud.unary_unary(CALL)(
-                request, metadata=introduction(security), timeout=timeout, wait_for_ready=True
-            )
-            return answer
-
+    request = wire.Request(method=method, content=b"".join(pack(content))).SerializeToString()
     try:
-        return unpack(parse(wire.Response, asyncio.run(ask())).content)
-    except aio.AioRpcError as error:
+        with blocking_channel(address, security) as cloud:
+            metadata = introduction(security)
+            answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout, wait_for_ready=True)
+        return unpack(parse(wire.Response, answer).content)
+    except grpc.RpcError as error:
         trouble = f"{error.code().name}: {error.details()}"
         if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
             raise CloudUnreachable(f"the cloud at {address} does not answer {method}: {trouble}") from None

@@ -13,6 +13,9 @@ from protocol.grids.grpc.frames import write_blob
 from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
 
+UNREAD = 3_600.0
+"""Seconds for which an answer is kept after its question's time to live: whoever waited for it may be slow to pull."""
+
 
 @dataclass
 class Question:
@@ -189,11 +192,11 @@ class Questions:
             self._closed(question)
 
     def expire(self) -> None:
-        """Close questions, and forget answers that nobody pulled, when their time to live is over."""
+        """Close questions when their time to live is over, and forget answers that nobody has pulled long after it."""
         now = time()
         with self._changed:
             late = [each for each, question in self._open.items() if _expired(question, now)]
-            unread = [each for each, (question, _) in self._answers.items() if _expired(question, now)]
+            unread = [each for each, (question, _) in self._answers.items() if _expired(question, now - UNREAD)]
             forgotten = [self._answers.pop(each)[0] for each in unread]
         self.withdraw(late)
         for question in forgotten:

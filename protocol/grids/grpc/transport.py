@@ -123,13 +123,18 @@ def channel(address: str, security: Security) -> aio.Channel:
     InsecureAddress
         When it would be insecure and leave the machine.
     """
-    match security:
-        case Insecure():
-            _check_loopback(address, "call")
-            return aio.insecure_channel(address, options=_KEEPALIVE)
-        case Secure(credentials, authority):
-            tls = grpc.ssl_channel_credentials(authority, credentials.key, credentials.certificate)
-            return aio.secure_channel(address, tls, options=_KEEPALIVE)
+    tls = _channel_credentials(address, security)
+    if tls is None:
+        return aio.insecure_channel(address, options=_KEEPALIVE)
+    return aio.secure_channel(address, tls, options=_KEEPALIVE)
+
+
+def blocking_channel(address: str, security: Security) -> grpc.Channel:
+    """Return a new channel to the cloud for a program without an event loop; see `channel`."""
+    tls = _channel_credentials(address, security)
+    if tls is None:
+        return grpc.insecure_channel(address, options=_KEEPALIVE)
+    return grpc.secure_channel(address, tls, options=_KEEPALIVE)
 
 
 def introduction(security: Security, version: int = PROTOCOL_VERSION) -> Sequence[tuple[str, str]]:
@@ -141,6 +146,14 @@ def introduced(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, str]:
     """Return the version and the party that a call's metadata name; empty where they name none."""
     named = {key: str(value) for key, value in metadata}
     return named.get(_VERSION, ""), named.get(_PARTY, "")
+
+
+def _channel_credentials(address: str, security: Security) -> grpc.ChannelCredentials | None:
+    if isinstance(security, Insecure):
+        _check_loopback(address, "call")
+        return None
+    credentials = security.credentials
+    return grpc.ssl_channel_credentials(security.authority, credentials.key, credentials.certificate)
 
 
 def _check_loopback(address: str, what: str) -> None:
