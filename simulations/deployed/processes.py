@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -143,12 +144,14 @@ async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, S
     states: dict[int, RecordDict] = {}
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), partial(_tell, pipe, states, ended))
+    thread = ThreadPoolExecutor(1)
     attachments = [
-        asyncio.create_task(Attachment(address, security, app, keep=partial(states.__setitem__, node_id)).run())
+        Attachment(address, security, app, keep=partial(states.__setitem__, node_id), executor=thread)
         for node_id, security, app in members
     ]
+    running = [asyncio.create_task(attachment.run()) for attachment in attachments]
     over = asyncio.create_task(ended.wait())
-    done, others = await asyncio.wait([over, *attachments], return_when=asyncio.FIRST_COMPLETED)
+    done, others = await asyncio.wait([over, *running], return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
