@@ -85,6 +85,7 @@ def load_project(directory: Path, overrides: Sequence[str] = ()) -> FlowerProjec
         When it is not a Flower app, an override does not fit, or a component cannot be imported.
     """
     config = _read(directory)
+    directory = directory.resolve()
     app = config["tool"]["flwr"]["app"]
     components = app["components"]
     run_config = _fused(flatten_dict(app.get("config", {})), overrides)
@@ -156,7 +157,7 @@ def _check_name(directory: Path, component: str, reference: str) -> None:
     package = reference.partition(":")[0].partition(".")[0]
     loaded = getattr(sys.modules.get(package), "__file__", None)
     own = [path for path in (directory / f"{package}.py", directory / package) if path.exists()]
-    if own and loaded and not Path(loaded).is_relative_to(directory.resolve()):
+    if own and loaded and not Path(loaded).resolve().is_relative_to(directory):
         raise UnusableApp(f"{component} {reference!r}: {own[0]} is hidden by {loaded}; give it another name")
 
 
@@ -165,7 +166,7 @@ def _place(error: Exception, directory: Path) -> str:
     lines, trace = [], error.__traceback__
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
-        if path.is_relative_to(directory.absolute()):
+        if path.is_relative_to(directory):
             lines.append(f" ({path}, line {trace.tb_lineno})")
         trace = trace.tb_next
     return lines[-1] if lines else ""

@@ -1,7 +1,7 @@
 """The `parley` command.
 
 Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
-own, 2 a wrong command line, 3 a bad scenario, 4 unusable pictures or weights, 5 the output is
+own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, 5 the output is
 already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no Ray, or no
 cluster at the address, 130 interrupted, 143 terminated.
 """
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 screen = Console(stderr=True)
 """Progress and errors go to stderr; results go to stdout."""
+INTERRUPTED = 130
 _COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
 
 
@@ -247,6 +248,8 @@ def main() -> None:
     except UserError as error:
         screen.print(f"[bold red]parley:[/bold red] {error}", soft_wrap=True, highlight=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         screen.print(f"parley: interrupted after {time.perf_counter() - start:.0f} s; nothing was written")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

@@ -197,9 +197,7 @@ def reproducible(seed: int, *purpose: object) -> Iterator[None]:
     start = int.from_bytes(secret(seed, "flower", *purpose)[:4])
     random.seed(start)
     np.random.seed(start)
-    torch.default_generator.manual_seed(
-        start
-    )  # not `torch.manual_seed`: where there is no GPU it keeps a list of calls
+    torch.default_generator.manual_seed(start)  # `torch.manual_seed` takes a millisecond where there is no GPU
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(start)
     torch.set_num_threads(1)

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from simulations.report.failed import FailedStep
 from simulations.report.phones import PhonesAccount
 from simulations.scoring import PurchaseOutcome
 from simulations.traffic import Flow
@@ -149,6 +150,8 @@ class Report(BaseModel):
         By the name of the cheat, those that the scenario mixes in.
     disputes : list of Dispute
         Complaints and verdicts.
+    failed : list of FailedStep
+        Steps that parties failed, and where they raised.
     verification : str
         One sentence on what was verified, with the false-accept rate.
     learned : list of Learned
@@ -177,6 +180,7 @@ class Report(BaseModel):
     parties: list[PartyAccount]
     adversaries: dict[str, CheatAccount]
     disputes: list[Dispute]
+    failed: list[FailedStep]
     verification: str
     learned: list[Learned]
     worth: Worth | None = None

@@ -64,7 +64,6 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase, phones: Phone
         buyer=next(party for party in report.parties if party.party == "buyer"),
         calibration=featurizer.calibration,
         steps=sequence(report),
-        failures=_counted(text for party in report.parties for text in party.failures),
         refusals=_counted(why for _, why in record.rejected),
         plane=feature_plane(mapped, scored.targets, featurizer.calibration),
         unmapped=len(traded) - len(mapped),

@@ -16,7 +16,7 @@ def main(grid: Grid, context: Context) -> None:
     strategy = FedAvg(fraction_train=context.run_config["fraction-train"])
     result = strategy.start(
         grid=grid,
-        initial_arrays=ArrayRecord(get_weights(make_model(epochs=1))),
+        initial_arrays=ArrayRecord(get_weights(make_model())),
         num_rounds=context.run_config["num-server-rounds"],
     )
     coefficients, intercepts = result.arrays.to_numpy_ndarrays()
