@@ -144,6 +144,10 @@ class TestLoading:
         monkeypatch.setattr(package, "installed", lambda here=package.HERE: [tmp_path, here])
         monkeypatch.setattr(package, "HERE", tmp_path / "bundle")
         assert load_featurizer("small").model_id == card("small")["model_id"]
+        (tmp_path / "bundle" / "featurizers").mkdir(parents=True)
+        (tmp_path / "bundle" / "featurizers" / "table.py").write_text("# of another version")
+        with pytest.raises(BadInput, match="is of another version"):
+            load_featurizer("small")
 
     @pytest.mark.parametrize("damage", ["cut", "card", "swapped"])
     def test_damaged_files_are_bad_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
