@@ -1,5 +1,7 @@
 """How many sealed images travel at once: memory stays bounded however large the pictures are."""
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from parties.offer import Offer
@@ -18,6 +20,18 @@ def next_wave(pending: Sequence[Offer], size: int) -> dict[int, Offer]:
         if offer.seller not in wave and len(wave) < size:
             wave[offer.seller] = offer
     return wave
+
+
+def waves_left(pending: Sequence[Offer], size: int) -> int:
+    """Return how many waves all of these take, the first of them of this size, if each is twice as large as the last.
+
+    Examples
+    --------
+    >>> waves_left([], 8)
+    0
+    """
+    most = max(Counter(offer.seller for offer in pending).values(), default=0)
+    return max(most, math.ceil(math.log2(1 + len(pending) / size)))
 
 
 def next_size(size: int, delivered: int, total: int) -> int:

@@ -101,13 +101,12 @@ class Party:
     @classmethod
     def steps_of(cls) -> dict[str, Callable[..., ProtocolMessage]]:
         """Return the functions of this role's steps by name; an overriding method replaces the step it overrides."""
-        names = {
-            attribute: method.protocol_step
-            for owner in reversed(cls.__mro__)
-            for attribute, method in vars(owner).items()
-            if hasattr(method, "protocol_step")
-        }
-        return {name: getattr(cls, attribute) for attribute, name in names.items()}
+        return {marked.protocol_step: getattr(cls, attribute) for attribute, marked in _marked(cls).items()}
+
+    @classmethod
+    def questions(cls) -> dict[str, type[ProtocolMessage]]:
+        """Return the message that each step takes; an overriding method need not repeat it."""
+        return {marked.protocol_step: _question(marked) for marked in _marked(cls).values()}
 
     def steps(self) -> dict[str, Callable[[Any], ProtocolMessage]]:
         """Return the steps by name."""
@@ -139,10 +138,9 @@ class PartyApp(Shared):
         super().__init__()
         self.party = party
         self._inner_mods = mods
-        self._questions: dict[str, type[ProtocolMessage]] = {}
+        self._questions = {f"query.{name}": question for name, question in party.questions().items()}
         for name, method in party.steps().items():
-            self._questions[f"query.{name}"] = _question(method)
-            self.query(name, mods=[*party.mods, *mods])(self._handler(method))
+            self.query(name, mods=[*party.mods, *mods])(self._handler(method, self._questions[f"query.{name}"]))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PartyApp, (self.party, self._inner_mods)
@@ -170,8 +168,10 @@ class PartyApp(Shared):
                     assert party.prepared is not None
                     party.prepared.results[share] = result
 
-    def _handler(self, method: Callable[[Any], ProtocolMessage]) -> Callable[[Message, Context], Message]:
-        expected, party = _question(method), self.party
+    def _handler(
+        self, method: Callable[[Any], ProtocolMessage], expected: type[ProtocolMessage]
+    ) -> Callable[[Message, Context], Message]:
+        party = self.party
 
         def handle(message: Message, context: Context) -> Message:
             party.memory = Memory(context.state)
@@ -188,9 +188,20 @@ class PartyApp(Shared):
         return handle
 
 
-def _question(method: Callable[..., ProtocolMessage]) -> type[ProtocolMessage]:
+def _marked(role: type[Party]) -> dict[str, Any]:
+    """Return the methods that are marked as steps, in a role or in what it extends, by attribute."""
+    return {
+        attribute: method
+        for owner in reversed(role.__mro__)
+        for attribute, method in vars(owner).items()
+        if hasattr(method, "protocol_step")
+    }
+
+
+@functools.cache
+def _question(step: Callable[..., ProtocolMessage]) -> type[ProtocolMessage]:
     """Return the type of the message that a step takes."""
-    hints = get_type_hints(method)
+    hints = get_type_hints(step)
     hints.pop("return")
     (question,) = hints.values()
     return question  # type: ignore[no-any-return]

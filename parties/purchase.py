@@ -12,13 +12,13 @@ from parties import settlement
 from parties.auction import Auction
 from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
 from parties.cloud import GRACE, Cloud
-from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels
+from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels, waves_left
 from parties.offer import Offer
 from parties.record import PurchaseFailed, PurchaseRecord
 from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
-from protocol.exchange import ask
+from protocol.exchange import SILENT, Replies, ask
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
@@ -136,7 +136,7 @@ class Purchase:
         self, step: str, question: ProtocolMessage, answer: type[M], deadline: float | None = None
     ) -> M | None:
         """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
-        return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
+        return self._ask(step, {self.record.buyer: question}, answer, deadline).answers.get(self.record.buyer)
 
     def _ask(
         self,
@@ -144,16 +144,21 @@ class Purchase:
         questions: Mapping[int, ProtocolMessage],
         answer: type[M] | tuple[type[M], ...],
         deadline: float | None = None,
-    ) -> dict[int, M]:
-        """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
+        waiting: int = 0,
+    ) -> Replies[M]:
+        """Ask parties; no answer counts that comes after the deadline (Unix seconds).
+
+        `waiting` others have to be asked before the deadline too, one after the other: each is left its part of the
+        time, and what an earlier one does not use.
+        """
         clock = self.cloud.clock
-        timeout = None if deadline is None else max(0.0, deadline - clock())
+        timeout = None if deadline is None else max(0.0, deadline - clock()) / (1 + waiting)
         replies = ask(self.grid, step, questions, answer, timeout)
         self._note(step, replies.failures)
         if deadline is not None and clock() > deadline + GRACE:
             self._note(step, dict.fromkeys(replies.answers, "the answer came after the deadline"))
-            return {}
-        return replies.answers
+            return Replies({}, replies.failures)
+        return replies
 
     def _note(self, step: str, failures: Mapping[int, str]) -> None:
         self.record.failures += [(step, node_id, why) for node_id, why in failures.items()]
@@ -187,7 +192,7 @@ class Purchase:
         call, record = self.record.call, self.record
         assert call is not None
         self.on_step(3)
-        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at)
+        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at).answers
         self.on_step(4)
         seen: set[bytes] = set()
         balances = self.cloud.ledger.balances()
@@ -280,16 +285,25 @@ class Purchase:
         return True
 
     def _deliver(self) -> None:
-        """Steps 8 and 9, in waves of at most one image per seller and about `WAVE_BYTES`.
+        """Steps 8 and 9; a seller that is not heard of is asked once more, as its order or its delivery may be lost.
 
         Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
         have come from one seller.
         """
+        silent = self._order(self.record.winners, last=False)
+        self._order(silent, last=True)
+        for parcel in parcels(self._parcel_items()):
+            self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+
+    def _order(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
+        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
+
+        Waves share the time that is left, so that a seller that stays away does not use up that of the others.
+        """
         delivered, total, wave = 0, 0, FIRST_WAVE
-        pending = self.record.winners
+        silent: list[Offer] = []
         while pending:
             batch = next_wave(pending, wave)
-            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
             deadline = min(offer.placed.order.deliver_by for offer in batch.values())
             if self.cloud.clock() + GRACE > deadline:
                 break
@@ -297,9 +311,14 @@ class Purchase:
                 offer.asked = True
             cloud = self.cloud.identity
             questions = {seller: pass_on(offer.placed, cloud) for seller, offer in batch.items()}
-            answers: dict[int, Delivery | Refusal] = self._ask("deliver", questions, (Delivery, Refusal), deadline)
+            waiting = waves_left(pending, wave) - last
+            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
+            replies: Replies[Delivery | Refusal] = self._ask(
+                "deliver", questions, (Delivery, Refusal), deadline, waiting
+            )
             self.on_step(9)
-            for seller, answer in answers.items():
+            silent += [batch[seller] for seller, why in replies.failures.items() if why == SILENT]
+            for seller, answer in replies.answers.items():
                 offer = batch[seller]
                 problem = self._hear(offer, answer) if isinstance(answer, Refusal) else delivery_refusal(answer, offer)
                 if problem is not None:
@@ -309,8 +328,7 @@ class Purchase:
                     offer.receipt = answer.receipt
                     delivered, total = delivered + 1, total + len(answer.blob)
             wave = next_size(wave, delivered, total)
-        for parcel in parcels(self._parcel_items()):
-            self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+        return silent
 
     def _hear(self, offer: Offer, refusal: Refusal) -> str:
         """Say what a seller's refusal to deliver comes to; one with proof keeps its stake."""

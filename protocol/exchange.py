@@ -11,6 +11,9 @@ from protocol.messages.base import ProtocolMessage
 
 R = TypeVar("R", bound=ProtocolMessage)
 
+SILENT = "no answer"
+"""Why there is no answer from a party that was not heard of at all."""
+
 
 @dataclass(frozen=True)
 class Replies(Generic[R]):
@@ -56,7 +59,7 @@ def ask(
     ]
     expected = answer if isinstance(answer, tuple) else (answer,)
     answers: dict[int, R] = {}
-    failures = dict.fromkeys(sorted(questions), "no answer")
+    failures = dict.fromkeys(sorted(questions), SILENT)
     for reply in sorted(
         grid.send_and_receive(messages, timeout=timeout), key=lambda message: message.metadata.src_node_id
     ):

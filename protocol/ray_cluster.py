@@ -59,6 +59,7 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
         raise RayUnavailable(
             "Ray is not installed for this Python: `pip install ray`, or stay in this process (grid local, --workers 1)"
         ) from None
+    _send_loose_modules(ray)
     if ray.is_initialized():
         yield ray
         return
@@ -145,6 +146,15 @@ def _probe(address: str) -> None:
             f"there is no Ray cluster at {address} ({error}); start one with `ray start --head`, or leave the address"
             " out to start Ray on this machine"
         ) from None
+
+
+def _send_loose_modules(ray: Any) -> None:
+    """Have modules that were loaded from a file, and that nobody else would find by name, travel as they are."""
+    for name, module in list(sys.modules.items()):
+        if "." in name or name == "__main__" or not getattr(module, "__file__", None):
+            continue
+        if not any(finder.find_spec(name, None) for finder in sys.meta_path):
+            ray.cloudpickle.register_pickle_by_value(module)
 
 
 def _search_path() -> str:

@@ -186,7 +186,7 @@ class RayWorkshop(Workshop):
             try:
                 ends[index] = self._ray.get(ticket)
             except self._ray.exceptions.RayError as error:
-                ends[index] = Done(None, "", 0.0, f"no result after {1 + RETRIES} attempts: {error}")
+                ends[index] = Done(None, "", 0.0, f"no result, after up to {1 + RETRIES} attempts: {error}")
             on_done(index, ends[index])
         return [ends[index] for index in range(len(handles))]
 

@@ -6,6 +6,7 @@ from parties.adversaries import ADVERSARIES, Adversary
 from simulations.benchmarks import BENCHMARKS
 from simulations.datasets import DATASETS
 from simulations.featurizers import FEATURIZERS
+from simulations.phones.models import PHONES
 from simulations.reproductions import REPRODUCTIONS
 from simulations.scenario_files import packaged
 from strategies.mechanisms import MECHANISMS
@@ -23,6 +24,7 @@ def catalogue(adversaries: Mapping[str, Adversary] = ADVERSARIES) -> dict[str, d
         },
         "data sets": {name: info.description for name, info in DATASETS.items()},
         "featurizers": {name: info.description for name, info in FEATURIZERS.items()},
+        "phones": {name: phone.description for name, phone in PHONES.items()},
         "adversaries": {name: _said(kind) for name, kind in adversaries.items()},
         "benchmarks": BENCHMARKS,
         "reproductions": REPRODUCTIONS,

@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 screen = Console(stderr=True)
 """Progress and errors go to stderr; results go to stdout."""
+INTERRUPTED = 130
 _COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
 
 
@@ -247,6 +248,8 @@ def main() -> None:
     except UserError as error:
         screen.print(f"[bold red]parley:[/bold red] {error}", soft_wrap=True, highlight=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         screen.print(f"parley: interrupted after {time.perf_counter() - start:.0f} s; nothing was written")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

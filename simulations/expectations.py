@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -62,6 +62,8 @@ def parse_condition(text: str) -> Condition:
 def figures(model: type[BaseModel], prefix: str) -> Iterator[str]:
     """Yield the keys of a part of the report that hold numbers."""
     for name, field in model.model_fields.items():
+        if get_origin(field.annotation) in (list, dict):
+            continue
         kinds = [field.annotation, *get_args(field.annotation)]
         inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
         if inner is not None:
@@ -84,7 +86,11 @@ def unknown(expect: Mapping[str, str], keys: Iterable[str]) -> str | None:
     for key in (name for left, text in expect.items() for name in (left, parse_condition(text).key)):
         if key is not None and key not in known:
             close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            advice = f"did you mean {close[0]}?" if close else f"there are outcome.* and adversaries.*, like {known[0]}"
+            advice = (
+                f"did you mean {close[0]}?"
+                if close
+                else f"there are outcome.*, phones.* and adversaries.*, like {known[0]}"
+            )
             return f"expect: the report has no {key}; {advice}"
     return None
 

@@ -36,6 +36,7 @@ def play(
     on_step: Callable[[int], None] = lambda number: None,
     meddle: Callable[[Grid], Grid] = lambda grid: grid,
     open_grid: OpenGrid = LocalGrid,
+    carry: Callable[[Grid], Grid] = lambda grid: grid,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
@@ -53,6 +54,8 @@ def play(
         Puts a dishonest cloud's hands between the cloud's program and the wire.
     open_grid : callable
         Makes the grid of the parties' apps.
+    carry : callable
+        Puts phones and their links around the grid (`Phones.around`).
 
     Raises
     ------
@@ -67,7 +70,7 @@ def play(
 
     context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
     with open_grid(apps) as grid, task_identity(RUN_ID):
-        cloud.server_app(workflow)(meddle(ObservedGrid(grid, observe)), context)
+        cloud.server_app(workflow)(meddle(ObservedGrid(carry(grid), observe)), context)
         for node_id, held in enumerate(world.sellers, FIRST_NODE_ID + 1):
             if held.adversary is not None:
                 held.party.memory = Memory(grid.state(node_id))

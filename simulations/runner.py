@@ -23,11 +23,13 @@ from simulations.collusion import Favouring, KeySubstitution, favoured, friends,
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
+from simulations.phones.population import Phones
 from simulations.play import grid_opener, make_cloud, party_names, play, worker_count
 from simulations.report import Report
 from simulations.report.compile import compile_report
 from simulations.report.model import CheatAccount
 from simulations.report.page import write_page
+from simulations.report.phones import PhonesAccount, phones_account
 from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
 from simulations.scoring import PurchaseOutcome, score
@@ -137,7 +139,8 @@ def _run(
     vault = folder / "vault"
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
-        cloud = make_cloud(scenario, featurizer, ledger, Vault(str(vault)))
+        phones = Phones(scenario, world)
+        cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
         substitution = KeySubstitution(secret(scenario.seed, "substitution"), cloud.identity)
         favouring = Favouring(friends(scenario, world))
         if "cloud-sellers" in scenario.collusion:
@@ -159,6 +162,7 @@ def _run(
                     lambda number: clock.step(number, STEPS[number - 1]),
                     meddle,
                     (lambda apps: nullcontext(stage.grid)) if stage else grid_opener(scenario),
+                    phones.around,
                 )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
@@ -176,12 +180,18 @@ def _run(
             learned = [*learned, linked(link(cloud_view, buyer_view))]
         if "cloud-sellers" in scenario.collusion:
             learned = [*learned, *favoured(favouring, scored)]
-        report = report.model_copy(update={"learned": learned, "grid": "flower" if stage else scenario.grid})
+        report = report.model_copy(
+            update={
+                "learned": learned,
+                "grid": "flower" if stage else scenario.grid,
+                "phones": phones_account(phones, scored),
+            }
+        )
         if scenario.buyer.train:
             clock.step(len(STEPS) + 1, "training on what was bought")
             report = with_worth(report, scored)
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        write_page(folder / "report.html", report, scored)
+        write_page(folder / "report.html", report, scored, phones)
     shutil.rmtree(vault, ignore_errors=True)
     if stage and stage.store.is_dir():
         shutil.move(stage.store, bought)
@@ -192,6 +202,7 @@ def _run(
 def _figures(scenario: Scenario) -> Iterator[str]:
     """Yield the keys of the report that can be expected to hold something."""
     yield from figures(PurchaseOutcome, "outcome")
+    yield from figures(PhonesAccount, "phones")
     for name in scenario.adversaries:
         yield from figures(CheatAccount, f"adversaries.{name}")
 

@@ -22,6 +22,7 @@ from protocol.messages.purchase import Privacy, Quality
 from protocol.sealing import SUITES
 from simulations.errors import nearest
 from simulations.expectations import parse_condition
+from simulations.phones.models import PHONES
 
 Share = Annotated[float, Ge(0), Le(1)]
 Coins = Annotated[float, Ge(0), Le(10**7)]
@@ -126,6 +127,39 @@ class CloudSection(Section):
     )
 
 
+class LinkSection(Section):
+    """Their links; the buyer's loses nothing."""
+
+    drop: Share = Field(0.0, description="share of messages, questions and answers alike, that get lost")
+    duplicate: Share = Field(0.0, description="share of messages that arrive twice")
+    delay: Annotated[float, Ge(0), Le(10**6)] = Field(
+        0.0, description="mean seconds that a message is held up, exponential: messages overtake each other"
+    )
+    give_up: Annotated[float, Ge(0), Le(10**6)] = Field(
+        10.0, description="seconds after which a lost message is given up where the protocol sets no deadline"
+    )
+
+
+class PhonesSection(Section):
+    """The sellers' phones, in virtual time: nobody waits for it."""
+
+    mix: dict[str, Share] = Field({"paper": 1.0}, description="phone models and their shares; `parley list` names them")
+    patience: Annotated[float, Ge(1), Le(10**7)] = Field(
+        86_400.0, description="seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm"
+    )
+    link: LinkSection = LinkSection()
+
+    @field_validator("mix")
+    @classmethod
+    def _mix_is_whole(cls, mix: dict[str, float]) -> dict[str, float]:
+        for name in mix:
+            if name not in PHONES:
+                raise Misplaced((name,), f"there is no phone {name!r}; {nearest(name, PHONES)}")
+        if abs(sum(mix.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares of phones add up to {sum(mix.values()):g}, not to 1")
+        return mix
+
+
 class SweepSection(Section):
     """Many purchases instead of one: several worlds for each share of noise sellers (section VI.C, Fig. 6)."""
 
@@ -188,6 +222,7 @@ class Scenario(Section):
     cloud: CloudSection = CloudSection()
     buyer: BuyerSection = BuyerSection()
     sellers: SellersSection = SellersSection()
+    phones: PhonesSection = PhonesSection()
     collusion: tuple[Literal["cloud-buyer", "cloud-sellers", "key-substitution"], ...] = Field(
         (),
         description="what the paper assumes away: cloud-buyer (they pool what they know), cloud-sellers (it favours"

@@ -16,6 +16,7 @@ from protocol.ledger import Ledger
 from protocol.vault import Vault
 from simulations.errors import BadScenario, RunFailed
 from simulations.featurizers import load_featurizer
+from simulations.phones.population import Phones
 from simulations.play import grid_opener, make_cloud, play
 from simulations.report.compile import LIBRARIES, library_version
 from simulations.report.sweep import RadiusPoint, Range, SweepPoint, SweepReport
@@ -124,8 +125,9 @@ def _purchase(
         raise BadScenario("sweep: precision needs pictures whose classes are known; name a data set, or sub-folders")
     try:
         with closing(Ledger()) as ledger:
-            cloud = make_cloud(scenario, featurizer, ledger, Vault(str(folder / "vault")))
-            record = play(world, cloud, open_grid=grid_opener(scenario))
+            phones = Phones(scenario, world)
+            cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(folder / "vault"))))
+            record = play(world, cloud, open_grid=grid_opener(scenario), carry=phones.around)
             return world, score(scenario, featurizer, world, record, ledger).outcome
     except PurchaseFailed as failed:
         raise RunFailed(str(failed)) from None

@@ -13,11 +13,11 @@ from parties.buyer import Buyer
 from parties.cloud import Cloud
 from parties.offer import Offer
 from parties.seller import Seller
-from protocol.grids import Envelope
+from protocol.grids import Envelope, LocalGrid
 from protocol.ledger import Ledger
 from protocol.vault import Vault
 from simulations.featurizers import load_featurizer
-from simulations.play import make_cloud, play
+from simulations.play import OpenGrid, make_cloud, play
 from simulations.scenario import Scenario
 from simulations.scoring import ScoredPurchase, score
 from simulations.world import World, build
@@ -83,6 +83,7 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
         buyer: type[Buyer] | None = None,
         change_cloud: Callable[[Cloud], Cloud] = lambda cloud: cloud,
         change_world: Callable[[World], World] = lambda world: world,
+        open_grid: OpenGrid = LocalGrid,
     ) -> Played:
         world = change_world(build(scenario, featurizer, tmp_path / "bought"))
         if buyer is not None:
@@ -92,7 +93,7 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
         ledger = Ledger()
         cloud = change_cloud(make_cloud(scenario, featurizer, ledger, Vault(str(tmp_path / "vault"))))
         envelopes: list[Envelope] = []
-        record = play(world, cloud, envelopes.append)
+        record = play(world, cloud, envelopes.append, open_grid=open_grid)
         return Played(**vars(score(scenario, featurizer, world, record, ledger)), cloud=cloud, envelopes=envelopes)
 
     return run

@@ -9,6 +9,7 @@ from flwr.app import Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 
 from protocol.codec import copy_records
+from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, with_content
 
 APP_FAILED = 2
@@ -115,5 +116,5 @@ class NodeHost:
             context.state = before
             return Error(code=APP_FAILED, reason=traceback.format_exc())
         if reply.metadata.created_at - asked > message.metadata.ttl:
-            return Error(code=TOO_LATE, reason="no answer in time")
+            return Error(code=TOO_LATE, reason=SILENT)
         return reply.error if reply.has_error() else copy_records(reply.content)

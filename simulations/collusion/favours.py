@@ -31,7 +31,7 @@ class Favouring:
     """A cloud that holds the auction among its friends: bids of others are left out, as if they had never come.
 
     The rest is by the rules, which need not be bent: with less to choose from, a mechanism that may spend the budget
-    pays it out to the few. Buyer and sellers can check nothing but that payments cover prices and fit the budget, as a
+    pays the few more. Buyer and sellers can check nothing but that payments cover prices and fit the budget, as a
     buyer sees the bids that won and a seller its own. Where no friend wins anything, nobody is left out.
 
     Parameters

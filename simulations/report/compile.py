@@ -11,13 +11,14 @@ from protocol.flower import FIRST_NODE_ID
 from protocol.messages.purchase import Privacy
 from simulations.play import worker_count
 from simulations.report.damage import damage_by_buyer, damage_by_sellers
+from simulations.report.failed import failed_steps, one_line
 from simulations.report.learned import learned
 from simulations.report.model import CheatAccount, Dispute, PartyAccount, Report
 from simulations.report.money import cheat_account
-from simulations.report.words import count
+from simulations.report.words import count, party_name
 from simulations.scoring import PurchaseOutcome, ScoredPurchase
 from simulations.traffic import Flow, View
-from simulations.world import COIN, World
+from simulations.world import COIN
 from strategies.featurizer import VECTOR_UNITS
 
 LIBRARIES = ("parley", "flwr", "torch", "numpy", "numba", "cryptography")
@@ -39,6 +40,7 @@ def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], 
         parties=parties,
         adversaries=_adversaries(scored, parties),
         disputes=_disputes(scored.record),
+        failed=failed_steps(scored.record),
         verification=verification(scored),
         learned=learned(scored, cloud_view),
         notes=scored.world.notes,
@@ -95,11 +97,6 @@ def verification(scored: ScoredPurchase) -> str:
     )
 
 
-def party_name(world: World, node_id: int) -> str:
-    """Name a party as in ``messages.jsonl``."""
-    return "buyer" if node_id == FIRST_NODE_ID else f"seller-{node_id}"
-
-
 def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:
     world, record, ledger = scored.world, scored.record, scored.ledger
     balances = ledger.balances()
@@ -116,7 +113,7 @@ def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:
             costs[trade.offer.seller] += trade.held.party.costs[trade.image]
     failures: dict[int, list[str]] = {}
     for step, node_id, why in record.failures:
-        failures.setdefault(node_id, []).append(f"{step}: {why.strip().splitlines()[-1]}")
+        failures.setdefault(node_id, []).append(one_line(step, why))
 
     def line(node_id: int, name: str, adversary: str | None, own: list[Offer]) -> PartyAccount:
         held = account(name.partition("-")[0], node_id) if name != CLOUD else CLOUD
@@ -135,7 +132,7 @@ def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:
     lines = [line(record.buyer, "buyer", world.buyer_adversary, []), line(0, CLOUD, None, [])]
     for node_id in sorted(offers.keys() | (failures.keys() - {record.buyer})):
         held = world.sellers[node_id - FIRST_NODE_ID - 1]
-        lines.append(line(node_id, party_name(world, node_id), held.adversary, offers.get(node_id, [])))
+        lines.append(line(node_id, party_name(node_id), held.adversary, offers.get(node_id, [])))
     return lines
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from simulations.report.failed import FailedStep
+from simulations.report.phones import PhonesAccount
 from simulations.scoring import PurchaseOutcome
 from simulations.traffic import Flow
 
@@ -148,12 +150,16 @@ class Report(BaseModel):
         By the name of the cheat, those that the scenario mixes in.
     disputes : list of Dispute
         Complaints and verdicts.
+    failed : list of FailedStep
+        Steps that parties failed, and where they raised.
     verification : str
         One sentence on what was verified, with the false-accept rate.
     learned : list of Learned
         What each party learned.
     worth : Worth or None
         What a CNN makes of the bought pictures, where ``buyer.train`` asks for it and there are enough.
+    phones : PhonesAccount or None
+        What the purchase takes on its phones, in virtual time; None where nobody looked.
     notes : list of str
         What a reader should know about how the world was built.
     versions : dict of str to str
@@ -174,8 +180,10 @@ class Report(BaseModel):
     parties: list[PartyAccount]
     adversaries: dict[str, CheatAccount]
     disputes: list[Dispute]
+    failed: list[FailedStep]
     verification: str
     learned: list[Learned]
     worth: Worth | None = None
+    phones: PhonesAccount | None = None
     notes: list[str]
     versions: dict[str, str]

@@ -12,6 +12,7 @@ import yaml
 from parties.record import PurchaseRecord
 from protocol.messages.purchase import Privacy
 from simulations.package import packaged_file
+from simulations.phones.population import Phones
 from simulations.report.compile import coins
 from simulations.report.model import Learned, Report
 from simulations.report.money import (
@@ -23,6 +24,8 @@ from simulations.report.money import (
     top_sellers,
     undelivered,
 )
+from simulations.report.phone_plots import duration, spending, time_line
+from simulations.report.phones import STEP_NAMES, usage
 from simulations.report.pictures import bought_sheet, inverted_sheet, refused_sheet, wanted_sheet
 from simulations.report.plots import Plot, close_up, feature_plane, payments
 from simulations.report.sequence import sequence
@@ -36,7 +39,7 @@ ROWS = 200
 """Rows of a long table that is folded away."""
 
 
-def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
+def write_page(path: Path, report: Report, scored: ScoredPurchase, phones: Phones | None = None) -> None:
     """Write the page of a finished purchase.
 
     Parameters
@@ -47,6 +50,8 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         What is said in numbers.
     scored : ScoredPurchase
         Offers, pictures and the truth about them. What was delivered is read from the buyer's store.
+    phones : Phones or None
+        What the purchase was played on, where the report has a word on that.
     """
     world, record, traded, featurizer = scored.world, scored.record, scored.trades, scored.featurizer
     mapped = located(traded)
@@ -59,7 +64,6 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         buyer=next(party for party in report.parties if party.party == "buyer"),
         calibration=featurizer.calibration,
         steps=sequence(report),
-        failures=_counted(text for party in report.parties for text in party.failures),
         refusals=_counted(why for _, why in record.rejected),
         plane=feature_plane(mapped, scored.targets, featurizer.calibration),
         unmapped=len(traded) - len(mapped),
@@ -82,6 +86,9 @@ def write_page(path: Path, report: Report, scored: ScoredPurchase) -> None:
         disputes=_dispute_groups(report),
         learned=_by_observer(report.learned),
         inverted=inverted_sheet(scored),
+        time_line=time_line(phones.grid.exchanges) if phones and phones.names else None,
+        spending=spending(usage(phones), phones.names) if phones and phones.names else None,
+        step_names=STEP_NAMES,
         rows=ROWS,
     )
     path.write_text(page, encoding="utf-8")
@@ -91,7 +98,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"coins": coins, "size": size, "profit": profit}
+    environment.filters |= {"coins": coins, "size": size, "profit": profit, "duration": duration}
     return environment.from_string(packaged_file("report/page.html").read_text(encoding="utf-8"))
 
 

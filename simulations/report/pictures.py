@@ -13,7 +13,8 @@ from parties.album import Pixels
 from parties.offer import Offer, Outcome
 from simulations.attacks import invert_bids, known_to_attackers, sampled
 from simulations.delivered import delivered_picture, file_numbers
-from simulations.report.compile import coins, party_name
+from simulations.report.compile import coins
+from simulations.report.words import party_name
 from simulations.scoring import ScoredPurchase, Trade
 from simulations.world import World
 
@@ -103,7 +104,7 @@ def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade
         shots.append(
             Shot(
                 thumbnail(offered),
-                f"by {party_name(world, trade.offer.seller)}",
+                f"by {party_name(trade.offer.seller)}",
                 beside="" if delivered is None else thumbnail(delivered),
                 beside_caption=_REFUSED[trade.offer.outcome],
             )

@@ -34,7 +34,7 @@ CLOSE = 6
 """Pictures in a close-up."""
 HALVES = np.array([-0.5, 0.5])
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "text.color": INK,
@@ -51,6 +51,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.handletextpad": 0.5,
 }
+"""Matplotlib's settings for every plot of a page."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Plot:
 def feature_plane(traded: Sequence[Trade], targets: NDArray[np.int64], calibration: Calibration) -> Plot:
     """Draw pictures on offer by their true features, the samples, what lies within R of one, and the area covered."""
     radius, reach = calibration.radius, calibration.reach
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "plane"}):
-        figure, axes = _figure()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "plane"}):
+        figure, axes = new_figure()
         _discs(axes, targets, radius)
         bought = _spread([trade for trade in traded if trade.offer.paid], 5000)
         _squares(axes, _features(bought), reach)
@@ -141,7 +142,7 @@ def feature_plane(traded: Sequence[Trade], targets: NDArray[np.int64], calibrati
         _window(figure, axes, points, radius, width=8.4)
         _legend(figure, axes, areas, columns=3)
         alt = f"Scatter plot of {len(traded)} pictures on offer in the feature plane around {len(targets)} samples."
-        return Plot(_svg(figure), alt, thinned)
+        return Plot(to_svg(figure), alt, thinned)
 
 
 def close_up(traded: Sequence[Trade], signatures: NDArray[np.int64], seen: Points, calibration: Calibration) -> Plot:
@@ -161,8 +162,8 @@ def close_up(traded: Sequence[Trade], signatures: NDArray[np.int64], seen: Point
     reach = calibration.reach
     true = _features(traded)
     chosen = _neighbours(traded, true, reach)
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "close-up"}):
-        figure, axes = _figure()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "close-up"}):
+        figure, axes = new_figure()
         squares = PolyCollection(
             list(_corners(true[chosen], reach)), facecolors="none", edgecolors=GREY, linewidths=0.9
         )
@@ -178,14 +179,14 @@ def close_up(traded: Sequence[Trade], signatures: NDArray[np.int64], seen: Point
         _window(figure, axes, true[chosen], 1.2 * reach, width=5.4)
         _legend(figure, axes, columns=1)
         alt = f"Close-up of {len(chosen)} pictures: true features, and what their signatures tell the cloud."
-        return Plot(_svg(figure), alt, [])
+        return Plot(to_svg(figure), alt, [])
 
 
 def payments(traded: Sequence[Trade]) -> Plot:
     """Draw what each winner is paid over what it asked; at least one has won."""
     winners = [trade for trade in traded if trade.offer.won]
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "payments"}):
-        figure, axes = _figure()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "payments"}):
+        figure, axes = new_figure()
         figure.set_size_inches(5.4, 4.4)
         thinned = _marks(axes, winners, _prices)
         prices = _prices(winners)
@@ -195,13 +196,13 @@ def payments(traded: Sequence[Trade]) -> Plot:
         axes.set(xlabel="price asked (coins)", ylabel="payment (coins)")
         _legend(figure, axes)
         alt = f"Scatter plot of payment over price asked for {len(winners)} pictures that were chosen."
-        return Plot(_svg(figure), alt, thinned)
+        return Plot(to_svg(figure), alt, thinned)
 
 
 def precision_over_noise(points: Sequence[SweepPoint], paper: Mapping[float, float]) -> Plot:
     """Draw precision against the share of noise sellers: ours with its range, beside the paper's (Fig. 6)."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "noise"}):
-        figure, axes = _figure()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "noise"}):
+        figure, axes = new_figure()
         figure.set_size_inches(7.4, 4.2)
         for label, colour, shape, shift, ranges in (
             ("what matched", BLUE, "o", -0.4, [(point.noise, point.candidates) for point in points]),
@@ -221,13 +222,13 @@ def precision_over_noise(points: Sequence[SweepPoint], paper: Mapping[float, flo
         axes.set(xlabel="noise sellers (%)", ylabel="precision (%)", ylim=(min(60, axes.get_ylim()[0]), 100.5))
         _legend(figure, axes)
         alt = f"Precision against the share of noise sellers, at {len(points)} shares, beside the paper's three."
-        return Plot(_svg(figure), alt, [])
+        return Plot(to_svg(figure), alt, [])
 
 
 def precision_over_radius(curve: Sequence[RadiusPoint], radius: int) -> Plot:
     """Draw precision and recall against the matching radius; R itself is marked."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "radius"}):
-        figure, axes = _figure()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "radius"}):
+        figure, axes = new_figure()
         figure.set_size_inches(7.4, 3.8)
         radii = [point.radius for point in curve]
         axes.plot(radii, [100 * point.precision for point in curve], color=BLUE, label="precision")
@@ -236,13 +237,13 @@ def precision_over_radius(curve: Sequence[RadiusPoint], radius: int) -> Plot:
         axes.set(xlabel="matching radius (lattice units)", ylabel="%", xlim=(0, max(radii)), ylim=(0, 102))
         _legend(figure, axes, columns=3)
         alt = "Precision and recall against the matching radius."
-        return Plot(_svg(figure), alt, [])
+        return Plot(to_svg(figure), alt, [])
 
 
 def paper_and_ours(rows: Sequence[Row], columns: Sequence[str]) -> Plot:
     """Draw each row of a reproduction on a line: our means with their intervals, and the paper's numbers, in %."""
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": "reproduction"}):
-        figure, axes = _figure()
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "reproduction"}):
+        figure, axes = new_figure()
         figure.set_size_inches(7.4, 0.5 * len(rows) + 1.4)
         looks = zip(columns, (BLUE, VERMILLION, INK, SKY, GREY), ("^", "o", "D", "v", "s"), strict=False)
         heights = np.arange(len(rows), dtype=np.float64)
@@ -266,10 +267,11 @@ def paper_and_ours(rows: Sequence[Row], columns: Sequence[str]) -> Plot:
         axes.invert_yaxis()
         _legend(figure, axes, columns=len(columns))
         alt = f"{len(rows)} settings, and for {', '.join(columns)} our means with intervals and the paper's numbers."
-        return Plot(_svg(figure), alt, [])
+        return Plot(to_svg(figure), alt, [])
 
 
-def _figure() -> tuple[Figure, Axes]:
+def new_figure() -> tuple[Figure, Axes]:
+    """Return an empty figure that is drawn as SVG."""
     figure = Figure(layout="constrained")
     FigureCanvasSVG(figure)
     return figure, figure.add_subplot()
@@ -373,7 +375,7 @@ def _legend(figure: Figure, axes: Axes, areas: Sequence[Patch] = (), columns: in
     figure.legend(handles=handles, loc="outside lower left", ncols=columns)
 
 
-def _svg(figure: Figure) -> Markup:
+def to_svg(figure: Figure) -> Markup:
     """Return a figure as an SVG element with no reference to anything outside it."""
     stream = io.StringIO()
     figure.savefig(

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from simulations.report.compile import coins
 from simulations.report.model import Report
+from simulations.report.phone_plots import duration
 from simulations.report.sweep import SweepReport
 from simulations.report.sweep_page import percent
 
@@ -57,6 +58,14 @@ def _purchase(report: Report) -> Iterator[RenderableType]:
         table.add_row(*row)
     yield table
     yield report.summary
+    if report.phones is not None:
+        spent = report.phones.spent
+        missed = report.phones.asked - report.phones.answered
+        yield (
+            f"On these phones it takes {duration(report.phones.seconds)}. The median phone spends "
+            f"{duration(spent.seconds.median)}, {spent.bytes.median / 1000:.0f} kB and {spent.joules.median:.0f} J. "
+            f"{missed:,} of {report.phones.asked:,} questions to phones were not answered in time."
+        )
     yield from report.notes
 
 

@@ -1,4 +1,6 @@
-"""Numbers of things, in words."""
+"""Things in words."""
+
+from protocol.flower import FIRST_NODE_ID
 
 
 def count(number: int, noun: str) -> str:
@@ -10,3 +12,8 @@ def count(number: int, noun: str) -> str:
     ('1 image', '1,200 images')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def party_name(node_id: int) -> str:
+    """Name a party as in ``messages.jsonl``."""
+    return "buyer" if node_id == FIRST_NODE_ID else f"seller-{node_id}"

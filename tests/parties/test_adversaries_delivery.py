@@ -58,13 +58,13 @@ class TestNoDelivery:
     def test_slow_but_in_time_is_paid_and_holds_up_nobody(self, play_purchase: Play) -> None:
         honest = play_purchase(small(**MATCHING))
         played = play_purchase(with_cheats("straggler", settings={"seconds": 3000.0}, **MATCHING))
-        assert not played.record.failures
+        assert played.outcome.verified == played.outcome.selected
         assert played.ledger.balances() == honest.ledger.balances()
 
     def test_who_is_late_to_bid_is_not_there(self, play_purchase: Play) -> None:
         played = play_purchase(with_cheats("straggler", settings={"step": "bid"}, **MATCHING))
         assert not of_cheats(played)
-        assert {why for step, _, why in played.record.failures if step == "bid"} == {"no answer in time"}
+        assert {why for step, _, why in played.record.failures if step == "bid"} == {"no answer"}
         assert played.outcome.verified == played.outcome.selected > 0
 
 

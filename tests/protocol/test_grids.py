@@ -9,8 +9,9 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
+from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, new_run, task_identity
-from protocol.grids import Envelope, LocalGrid, ObservedGrid
+from protocol.grids import Envelope, LocalGrid, Nodes, ObservedGrid, TimedGrid, VirtualClock
 
 
 def echo_app() -> ClientApp:
@@ -115,7 +116,7 @@ class GridContract(ABC):
         ]
         replies = list(grid.send_and_receive(messages, timeout=60.0))
         assert [reply.has_error() for reply in replies] == [False, True, False]
-        assert replies[1].error.reason == "no answer in time"
+        assert replies[1].error.reason == SILENT
 
     def test_an_unknown_node_and_an_unknown_step_are_errors(self, grid: Grid) -> None:
         (nobody,) = self.send(grid, [99])
@@ -171,3 +172,8 @@ class TestObservedGrid(GridContract):
         flows = [(envelope.source, envelope.target, envelope.step) for envelope in seen]
         assert flows == [(1, 3, "echo"), (1, 2, "echo"), (2, 1, "echo"), (3, 1, "echo")]
         assert all(envelope.size > 0 for envelope in seen[2:])
+
+
+class TestTimedGrid(GridContract):
+    def make(self, apps: list[ClientApp]) -> Grid:
+        return TimedGrid(LocalGrid(apps), Nodes.perfect(len(apps)), lambda *_: 0.0, 7, 10.0, VirtualClock())

@@ -131,7 +131,7 @@ class TestLateSubstitution:
 
         scored, _ = meddled(HushesUp(bytes(32), CLOUD, late=True))
         assert scored.outcome.penalties > 0
-        assert len(HushesUp.proofs) == scored.outcome.selected
+        assert len(HushesUp.proofs) == 2 * scored.outcome.selected  # who is silent is asked once more
         assert all(convicts(proof, CLOUD.public) for proof in HushesUp.proofs)
 
 

@@ -48,8 +48,8 @@ def test_friends_take_the_budget_and_nobody_notices(
     assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
     assert {offer.seller for offer in played.record.winners} <= set(favouring.favoured)
     assert all(offer.payment >= offer.bid.bid.price for offer in played.record.winners)
-    assert earned(played, favouring.favoured) > 2 * earned(honest, favouring.favoured)
-    assert played.outcome.paid_total > 0.9 * played.outcome.budget / 1.05
+    assert earned(played, favouring.favoured) == played.outcome.paid_total
+    assert earned(played, favouring.favoured) > 1.5 * earned(honest, favouring.favoured)
     assert played.outcome.verified < honest.outcome.verified
 
 

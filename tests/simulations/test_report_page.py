@@ -19,6 +19,7 @@ from protocol.messages.purchase import Bids
 from simulations.play import party_names
 from simulations.report import Report
 from simulations.report.compile import coins, compile_report
+from simulations.report.failed import FailedStep
 from simulations.report.money import flow_chart, movements, sellers_by_cheat
 from simulations.report.page import write_page
 from simulations.report.pictures import THUMBNAIL, thumbnail
@@ -224,6 +225,7 @@ class TestPage:
         _, report, _ = write(scenario)
         dispute = report.disputes[0].model_copy(update={"complaint": evil, "reason": evil, "party": evil})
         party = report.parties[2].model_copy(update={"failures": [evil], "party": evil, "sold": 1, "balance": 10**6})
+        failed = FailedStep(what=evil, parties=[evil], traceback=evil)
 
         def unkind(played: Played) -> Played:
             played.record.rejected.append((3, evil))
@@ -237,6 +239,7 @@ class TestPage:
             summary=evil,
             disputes=[dispute],
             parties=[*report.parties[:2], party],
+            failed=[failed],
             learned=[report.learned[0].model_copy(update={"observer": evil, "what": evil, "detail": evil})],
             versions={evil: evil},
             timings={evil: 1.0, "total": 1.0},
