@@ -34,7 +34,7 @@ def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels
     return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
 
 
-def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[bytes], dimensions: int = 2) -> str | None:
+def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensions: int = 2) -> str | None:
     """Say why a bid is refused, None when it stands.
 
     Parameters
@@ -43,8 +43,6 @@ def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[byte
         The bid.
     call : CallForBids
         What it has to answer.
-    funds : int
-        What is left on the seller's account, minor units.
     seen : set of bytes
         Pseudonyms and image commitments of earlier bids; none may come twice.
     dimensions : int
@@ -67,8 +65,6 @@ def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[byte
         return f"it does not bring a signature of {terms.signature_size} points"
     if bid.stake != stake(bid.price, terms.stake):
         return "its stake is not the one in the terms"
-    if bid.stake > funds:
-        return "the seller cannot afford its stake"
     return None
 
 

@@ -32,7 +32,7 @@ class ForwardingGrid(Grid):
 
     @property
     def streams(self) -> bool:
-        """Whether the grid keeps blobs out of messages."""
+        """Whether the grid keeps blobs out of messages (see `protocol.grids.streaming`)."""
         return streams(self._grid)
 
     def create_message(
