@@ -257,7 +257,7 @@ class TestWhatIsSaid:
             connection.close()
 
     def test_who_does_not_shake_hands_in_time_is_cut_off(self, wires: Wires, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(transport, "_CLOUD", [*transport._CLOUD, ("grpc.server_handshake_timeout_ms", 200)])
+        monkeypatch.setattr(transport, "_CLOUD", [("grpc.server_handshake_timeout_ms", 200), *transport._CLOUD])
         grid = wires.cloud([SELLER])
         with socket.create_connection(("127.0.0.1", grid.port), timeout=20) as idle:
             assert idle.recv(100) == b""
