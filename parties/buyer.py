@@ -1,8 +1,9 @@
 """The buyer: samples, a budget, and a folder for what it bought."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import numpy as np
 from annotated_types import Ge, MaxLen
@@ -14,7 +15,7 @@ from parties.party import Party, step
 from protocol.arbitration import Deal, find_fault, matches_receipt
 from protocol.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, ProtocolMessage, Salt
+from protocol.messages.base import MAX_ITEMS, BlobReference, ProtocolMessage, Salt
 from protocol.messages.purchase import (
     Acknowledgement,
     Complaint,
@@ -171,8 +172,11 @@ class Buyer(Party):
         for item in parcel.items:
             if item.bid not in ordered:
                 raise ProtocolError("the parcel holds an image that was not ordered")
+            if isinstance(item.blob, BlobReference):
+                raise ProtocolError("the parcel refers to a sealed image instead of bringing it")
             self._check_receipt(ordered[item.bid], item.receipt, item.blob)
-            (sealed / item.bid.hex()).write_bytes(item.blob)
+            with _whole(sealed / item.bid.hex()) as file:
+                file.write(item.blob)
             self.memory.keep(f"receipt-{item.bid.hex()}", item.receipt)
         return Acknowledgement()
 
@@ -213,7 +217,8 @@ class Buyer(Party):
         fault = find_fault(deal, opening, recomputed)
         kept = self.store if fault is None else self.store / "refused"
         kept.mkdir(exist_ok=True)
-        PillowImage.fromarray(np.asarray(opening.image)).save(kept / f"{number:05d}.png")
+        with _whole(kept / f"{number:05d}.png") as file:
+            PillowImage.fromarray(np.asarray(opening.image)).save(file, "png")
         return fault
 
     def evidence(self, number: int) -> Pixels | None:
@@ -257,3 +262,12 @@ class Buyer(Party):
     def _key(self, nonce: bytes) -> SigningKey:
         """Return the key of one purchase; another purchase has another, so that sellers cannot link them."""
         return SigningKey.derive(self.derive("purchase", nonce), "buyer")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that is there whole or not at all, wherever this process is killed."""
+    arriving = path.with_name(f".{path.name}.arriving")
+    with arriving.open("wb") as file:
+        yield file
+    arriving.replace(path)

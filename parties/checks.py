@@ -9,6 +9,7 @@ from parties.album import Pixels
 from parties.offer import Offer
 from protocol.arbitration import matches_receipt
 from protocol.canonical import canonical, digest
+from protocol.messages.base import BlobReference
 from protocol.messages.purchase import (
     CallForBids,
     Delivery,
@@ -33,7 +34,7 @@ def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels
     return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
 
 
-def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[bytes], dimensions: int = 2) -> str | None:
+def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensions: int = 2) -> str | None:
     """Say why a bid is refused, None when it stands.
 
     Parameters
@@ -42,8 +43,6 @@ def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[byte
         The bid.
     call : CallForBids
         What it has to answer.
-    funds : int
-        What is left on the seller's account, minor units.
     seen : set of bytes
         Pseudonyms and image commitments of earlier bids; none may come twice.
     dimensions : int
@@ -66,8 +65,6 @@ def bid_refusal(signed: SignedBid, call: CallForBids, funds: int, seen: set[byte
         return f"it does not bring a signature of {terms.signature_size} points"
     if bid.stake != stake(bid.price, terms.stake):
         return "its stake is not the one in the terms"
-    if bid.stake > funds:
-        return "the seller cannot afford its stake"
     return None
 
 
@@ -96,9 +93,14 @@ def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) 
     return None
 
 
-def delivery_refusal(delivery: Delivery, offer: Offer) -> str | None:
-    """Say why a delivery is refused, None when its receipt is signed and speaks of this blob and order."""
+def delivery_refusal(delivery: Delivery, offer: Offer, *, streamed: bool) -> str | None:
+    """Say why a delivery is refused, None when its receipt is signed and speaks of this blob and order.
+
+    Only a grid that streams vouches for a reference: it has seen the blob arrive.
+    """
     receipt = delivery.receipt
+    if isinstance(delivery.blob, BlobReference) and not streamed:
+        return "the delivery refers to a sealed image instead of bringing it"
     if not verify(offer.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature):
         return "the receipt is not signed by the bid's pseudonym"
     if receipt.receipt.order != digest(offer.placed.order):

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from parties.auction import Auctioneer, by_the_rules
 from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
 from protocol.arbitration_paper import arbitrate_paper
-from protocol.exchange import ask
+from protocol.exchange import Exchange
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
 from protocol.signing import SigningKey, derive
@@ -29,11 +29,21 @@ def sound(deal: Deal, blob: bytes, complaint: Complaint, featurize: Featurize) -
 ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 """The rules of arbitration by their names in the terms."""
 
-GRACE = 5.0
-"""Seconds after a deadline in which the cloud still takes in what was there before it.
+ABSENCE = 60.0
+"""Seconds for which a seller that has left is waited for to bid; one that won has until its order's deadline."""
+COURTESY = 30.0
+"""Seconds that the cloud waits for parties to say who they are, and to take note of what it tells them."""
 
-Nobody is asked to deliver who would have less than that until its deadline.
-"""
+
+def roll_call(exchange: Exchange) -> dict[str, list[int]]:
+    """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
+    present: dict[str, list[int]] = {}
+    everyone = dict.fromkeys(exchange.node_ids(), Hello())
+    for node_id, introduction in exchange.ask(
+        "introduce", everyone, Introduction, exchange.now() + COURTESY
+    ).answers.items():
+        present.setdefault(introduction.role, []).append(node_id)
+    return present
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class Cloud:
         How complaints are decided.
     auctioneer : callable
         How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
+    purchase : str
+        The name of the purchase at hand, where there are several: no two share a draw.
     """
 
     secret: bytes = field(repr=False)
@@ -75,10 +87,12 @@ class Cloud:
     clock: Callable[[], float] = time.time
     arbiter: Arbiter = sound
     auctioneer: Auctioneer = by_the_rules
+    purchase: str = ""
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
-        """Return secret bytes for one purpose."""
-        return derive(self.secret, *labels, length=length)
+        """Return secret bytes for one purpose, another for each purchase."""
+        scope = ("purchase", self.purchase) if self.purchase else ()
+        return derive(self.secret, *scope, *labels, length=length)
 
     @property
     def identity(self) -> SigningKey:
@@ -87,12 +101,7 @@ class Cloud:
 
     def roll_call(self, grid: Grid) -> dict[str, list[int]]:
         """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
-        present: dict[str, list[int]] = {}
-        for node_id, introduction in ask(
-            grid, "introduce", dict.fromkeys(grid.get_node_ids(), Hello()), Introduction
-        ).answers.items():
-            present.setdefault(introduction.role, []).append(node_id)
-        return present
+        return roll_call(Exchange(grid, self.clock))
 
     def server_app(self, workflow: Callable[["Cloud", Grid], None]) -> ServerApp:
         """Compile the cloud into a Flower app that runs one workflow."""

@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from parties.offer import Offer
-from protocol.messages.purchase import ParcelItem
 
 WAVE_BYTES = 64_000_000
 """About how many bytes of sealed images are in flight at once."""
+PARCEL_BYTES = 32_000_000
+"""The most bytes of sealed images that go to the buyer in one message, but for a single image."""
 FIRST_WAVE, MAX_WAVE = 8, 4096
 """Deliveries asked for at once: before their size is known, and at most."""
 
@@ -52,15 +53,17 @@ def next_size(size: int, delivered: int, total: int) -> int:
     return max(1, min(MAX_WAVE, 2 * size, WAVE_BYTES * delivered // total)) if delivered else size
 
 
-def parcels(items: Iterable[ParcelItem]) -> Iterator[tuple[ParcelItem, ...]]:
-    """Pack sealed images into parcels of at most `WAVE_BYTES`, or one image."""
-    packed: list[ParcelItem] = []
+def parcels(delivered: Sequence[Offer]) -> Iterator[list[Offer]]:
+    """Pack what was delivered into parcels of at most `PARCEL_BYTES`, or one image."""
+    packed: list[Offer] = []
     size = 0
-    for item in items:
-        if packed and size + len(item.blob) > WAVE_BYTES:
-            yield tuple(packed)
+    for offer in delivered:
+        assert offer.receipt is not None
+        length = offer.receipt.receipt.length
+        if packed and size + length > PARCEL_BYTES:
+            yield packed
             packed, size = [], 0
-        packed.append(item)
-        size += len(item.blob)
+        packed.append(offer)
+        size += length
     if packed:
-        yield tuple(packed)
+        yield packed

@@ -1,7 +1,8 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -11,15 +12,16 @@ from numpy.typing import NDArray
 from parties import settlement
 from parties.auction import Auction
 from parties.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
-from parties.cloud import GRACE, Cloud
+from parties.cloud import ABSENCE, COURTESY, Cloud, roll_call
 from parties.delivery import FIRST_WAVE, next_size, next_wave, parcels, waves_left
 from parties.offer import Offer
 from parties.record import PurchaseFailed, PurchaseRecord
 from parties.settlement import account, shares
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
-from protocol.exchange import SILENT, Replies, ask
-from protocol.messages.base import ProtocolMessage
+from protocol.exchange import GRACE, SILENT, Exchange, Failed
+from protocol.grids.streaming import streams
+from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
     Acknowledgement,
@@ -74,6 +76,9 @@ class Purchase:
     its orders, which 8. go to the winners, who 9. deliver sealed images through the cloud; 10. the
     buyer verifies and 11. confirms or complains, and the cloud arbitrates; 12. money moves.
 
+    What it learns of the world it learns through its exchange and the ledger's answers alone, and what it does
+    there it does once, under a key or a hash: so it can be played again from the start (`protocol.journal`).
+
     Parameters
     ----------
     cloud : Cloud
@@ -82,16 +87,29 @@ class Purchase:
         Carries every message.
     on_step : callable
         Told the number of each step as it begins.
+    buyer : int, optional
+        Node id of the buyer; where it is not given, there has to be just one.
+    exchange : Exchange, optional
+        Asks the parties, in place of one that forgets.
     """
 
-    def __init__(self, cloud: Cloud, grid: Grid, on_step: Callable[[int], None] = lambda number: None) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        grid: Grid,
+        on_step: Callable[[int], None] = lambda number: None,
+        *,
+        buyer: int | None = None,
+        exchange: Exchange | None = None,
+    ) -> None:
         self.cloud = cloud
-        self.grid = grid
+        self.exchange = exchange or Exchange(grid, cloud.clock)
         self.on_step = on_step
-        present = cloud.roll_call(grid)
-        if len(present.get("buyer", [])) != 1:
-            raise PurchaseFailed(f"a purchase needs one buyer, and there are {len(present.get('buyer', []))}")
-        self.record = PurchaseRecord(buyer=present["buyer"][0], sellers=present.get("seller", []))
+        present = roll_call(self.exchange)
+        buyers = present.get("buyer", []) if buyer is None else [buyer]
+        if len(buyers) != 1:
+            raise PurchaseFailed(f"a purchase needs one buyer, and there are {len(buyers)}")
+        self.record = PurchaseRecord(buyer=buyers[0], sellers=present.get("seller", []))
 
     def run(self) -> PurchaseRecord:
         """Play all steps; those that need a winner are left out where nothing was selected."""
@@ -115,6 +133,7 @@ class Purchase:
                 self._arbitrate()
         self.on_step(12)
         self._settle()
+        self.exchange.close(self.cloud.vault, [offer.blob for offer in self.record.winners if offer.blob])
         return self.record
 
     @property
@@ -132,40 +151,34 @@ class Purchase:
         names |= {account("seller", node_id): deposits["seller"] for node_id in record.sellers}
         settlement.open_accounts(self.cloud.ledger, names)
 
-    def _ask_buyer(
-        self, step: str, question: ProtocolMessage, answer: type[M], deadline: float | None = None
-    ) -> M | None:
+    def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M], deadline: float) -> M | None:
         """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
-        return self._ask(step, {self.record.buyer: question}, answer, deadline).answers.get(self.record.buyer)
+        return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
 
     def _ask(
         self,
         step: str,
         questions: Mapping[int, ProtocolMessage],
-        answer: type[M] | tuple[type[M], ...],
-        deadline: float | None = None,
-        waiting: int = 0,
-    ) -> Replies[M]:
-        """Ask parties; no answer counts that comes after the deadline (Unix seconds).
-
-        `waiting` others have to be asked before the deadline too, one after the other: each is left its part of the
-        time, and what an earlier one does not use.
-        """
-        clock = self.cloud.clock
-        timeout = None if deadline is None else max(0.0, deadline - clock()) / (1 + waiting)
-        replies = ask(self.grid, step, questions, answer, timeout)
+        answer: type[M],
+        deadline: float,
+        absence: float = math.inf,
+    ) -> dict[int, M]:
+        """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
+        replies = self.exchange.ask(step, questions, answer, deadline, absence)
         self._note(step, replies.failures)
-        if deadline is not None and clock() > deadline + GRACE:
-            self._note(step, dict.fromkeys(replies.answers, "the answer came after the deadline"))
-            return Replies({}, replies.failures)
-        return replies
+        return replies.answers
+
+    def _deadline(self) -> float:
+        """Return when (Unix seconds) a step that begins now has to be done."""
+        return self.exchange.now() + self.cloud.patience
 
     def _note(self, step: str, failures: Mapping[int, str]) -> None:
         self.record.failures += [(step, node_id, why) for node_id, why in failures.items()]
 
     def _request(self) -> None:
         nonce = self.cloud.derive("nonce", length=16)
-        signed = self._ask_buyer("request", Invitation(terms=self.cloud.terms, nonce=nonce), SignedRequest)
+        invitation = Invitation(terms=self.cloud.terms, nonce=nonce)
+        signed = self._ask_buyer("request", invitation, SignedRequest, self._deadline())
         if signed is None:
             raise PurchaseFailed(f"the buyer made no request: {self.record.failures[-1][2].strip().splitlines()[-1]}")
         request = signed.request
@@ -181,7 +194,7 @@ class Purchase:
             samples=request.samples,
             salt=self.cloud.derive("salt", request_id, length=16),
             tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
-            expires_at=int(self.cloud.clock() + self.cloud.patience),
+            expires_at=int(self._deadline()),
         )
         self.record.targets = features_under(self.cloud.terms, self.cloud.featurizer, request.samples)
 
@@ -192,22 +205,25 @@ class Purchase:
         call, record = self.record.call, self.record
         assert call is not None
         self.on_step(3)
-        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at).answers
+        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE)
         self.on_step(4)
         seen: set[bytes] = set()
-        balances = self.cloud.ledger.balances()
+        offers: list[Offer] = []
         for seller, bids in answers.items():
             record.unreadable += bids.unreadable
-            funds = balances[account("seller", seller)]
             for index, bid in enumerate(bids.bids):
-                refusal = bid_refusal(bid, call, funds, seen, record.targets.shape[1])
+                refusal = bid_refusal(bid, call, seen, record.targets.shape[1])
                 if refusal is not None:
                     record.rejected.append((seller, refusal))
                     continue
                 seen |= {bid.bid.pseudonym, bid.bid.image_commitment}
-                funds -= bid.bid.stake
-                record.offers.append(Offer(seller, index, bid, digest(bid)))
-        settlement.lock_stakes(self.cloud.ledger, self._id.hex(), record.offers)
+                offers.append(Offer(seller, index, bid, digest(bid)))
+        locked = settlement.lock_stakes(self.cloud.ledger, self._id.hex(), offers)
+        for offer, stands in zip(offers, locked, strict=True):
+            if stands:
+                record.offers.append(offer)
+            else:
+                record.rejected.append((offer.seller, "the seller cannot afford its stake"))
 
     def _select(self) -> None:
         record, terms = self.record, self.cloud.terms
@@ -215,7 +231,8 @@ class Purchase:
         offers = record.offers
         prices = np.array([offer.bid.bid.price for offer in offers], dtype=np.int64)
         keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
-        budget = min(record.request.budget, self.cloud.ledger.balance(self._buyer_account))
+        funds = self.exchange.read("funds", lambda: self.cloud.ledger.balance(self._buyer_account))
+        budget = min(record.request.budget, funds)
         auction = Auction(
             sellers=np.array([offer.seller for offer in offers], dtype=np.int64),
             offers=Offers(*columns(offers, terms, record.targets.shape[1]), prices),
@@ -247,14 +264,15 @@ class Purchase:
             seller: SelectionNotice(request_id=self._id, awards=tuple(won), tie_seed=tie_seed)
             for seller, won in awards.items()
         }
-        self._note("notify", ask(self.grid, "notify", notices, Acknowledgement).failures)
+        soon = self.exchange.now() + COURTESY
+        self._ask("notify", notices, Acknowledgement, soon)
         result = SelectionResult(
             request_id=self._id,
             images=len(record.winners),
             payments=sum(offer.payment for offer in record.winners),
             commission=sum(offer.commission for offer in record.winners),
         )
-        self._ask_buyer("notify", result, Acknowledgement)
+        self._ask_buyer("notify", result, Acknowledgement, soon)
         losers = [offer for offer in record.offers if not offer.won]
         settlement.release_stakes(self.cloud.ledger, self._id.hex(), losers, "declined")
 
@@ -265,7 +283,7 @@ class Purchase:
         invoice = Invoice(
             request_id=self._id,
             salt=call.salt,
-            deliver_by=int(self.cloud.clock() + self.cloud.patience),
+            deliver_by=int(self._deadline()),
             items=tuple(
                 InvoiceItem(bid=offer.bid, payment=offer.payment, commission=offer.commission)
                 for offer in record.winners
@@ -273,12 +291,14 @@ class Purchase:
         )
         signed = self._ask_buyer("pay", invoice, SignedPayment, invoice.deliver_by)
         refusal = "" if signed is None else payment_refusal(signed, invoice, call)
+        ledger, buyer = self.cloud.ledger, self._buyer_account
+        if signed and not refusal and not settlement.take_payment(ledger, self._id.hex(), buyer, record.winners):
+            refusal = "the buyer has not got the amount any more"
         if signed is None or refusal:
             if refusal:
                 self._note("pay", {record.buyer: refusal})
             settlement.release_stakes(self.cloud.ledger, self._id.hex(), record.winners, "unpaid")
             return False
-        settlement.take_payment(self.cloud.ledger, self._id.hex(), self._buyer_account, record.winners)
         orders = {order.order.bid: order for order in signed.payment.orders}
         for offer in record.winners:
             offer.order = orders[offer.bid_id]
@@ -292,58 +312,74 @@ class Purchase:
         """
         silent = self._order(self.record.winners, last=False)
         self._order(silent, last=True)
-        for parcel in parcels(self._parcel_items()):
-            self._ask_buyer("receive", Parcel(request_id=self._id, items=parcel), Acknowledgement)
+        deadline = self._deadline()
+        for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
+            self._ask_buyer("receive", self._parcel(offers), Acknowledgement, deadline)
 
     def _order(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
         """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
 
-        Waves share the time that is left, so that a seller that stays away does not use up that of the others.
+        Waves share the time that is left, so that a seller that stays away does not use up that of the others: each
+        has its part of it, and what an earlier one has not used.
         """
         delivered, total, wave = 0, 0, FIRST_WAVE
         silent: list[Offer] = []
         while pending:
             batch = next_wave(pending, wave)
             deadline = min(offer.placed.order.deliver_by for offer in batch.values())
-            if self.cloud.clock() + GRACE > deadline:
+            now = self.exchange.now()
+            if now + GRACE > deadline:
                 break
             for offer in batch.values():
                 offer.asked = True
-            cloud = self.cloud.identity
-            questions = {seller: pass_on(offer.placed, cloud) for seller, offer in batch.items()}
-            waiting = waves_left(pending, wave) - last
+            questions = {seller: pass_on(offer.placed, self.cloud.identity) for seller, offer in batch.items()}
+            until = now + (deadline - now) / (1 + waves_left(pending, wave) - last)
             pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
-            replies: Replies[Delivery | Refusal] = self._ask(
-                "deliver", questions, (Delivery, Refusal), deadline, waiting
-            )
             self.on_step(9)
-            silent += [batch[seller] for seller, why in replies.failures.items() if why == SILENT]
-            for seller, answer in replies.answers.items():
-                offer = batch[seller]
-                problem = self._hear(offer, answer) if isinstance(answer, Refusal) else delivery_refusal(answer, offer)
+            expected: tuple[type[Delivery | Refusal], ...] = (Delivery, Refusal)
+            for seller, answer in self.exchange.each("deliver", questions, expected, deadline, until=until):
+                problem = self._problem(batch[seller], answer)
                 if problem is not None:
                     self._note("deliver", {seller: problem})
                 elif isinstance(answer, Delivery):
-                    offer.blob = self.cloud.vault.put([answer.blob], MAX_BLOB).digest
-                    offer.receipt = answer.receipt
+                    self._keep(batch[seller], answer)
                     delivered, total = delivered + 1, total + len(answer.blob)
+                if problem == SILENT:
+                    silent.append(batch[seller])
+                del answer  # one sealed image at a time
             wave = next_size(wave, delivered, total)
         return silent
 
-    def _hear(self, offer: Offer, refusal: Refusal) -> str:
-        """Say what a seller's refusal to deliver comes to; one with proof keeps its stake."""
-        if digest(refusal.bid) != offer.bid_id or not convicts(refusal, self.cloud.identity.public):
+    def _problem(self, offer: Offer, answer: Delivery | Refusal | Failed) -> str | None:
+        """Say what is wrong with an answer to an order; a refusal with proof keeps its seller's stake."""
+        if isinstance(answer, Failed):
+            return str(answer)
+        if isinstance(answer, Delivery):
+            return delivery_refusal(answer, offer, streamed=streams(self.exchange.grid))
+        if digest(answer.bid) != offer.bid_id or not convicts(answer, self.cloud.identity.public):
             return "the seller refused, and what it shows proves nothing"
-        offer.refusal = refusal
+        offer.refusal = answer
         return "the order that reached the seller is not signed by the buyer, and is by the cloud"
 
-    def _parcel_items(self) -> Iterator[ParcelItem]:
-        """Read what was delivered from the vault, an image at a time."""
-        for offer in self.record.winners:
-            if offer.receipt is not None and offer.blob is not None:
-                yield ParcelItem(
-                    bid=offer.bid_id, receipt=offer.receipt, blob=self.cloud.vault.read(offer.blob, MAX_BLOB)
-                )
+    def _keep(self, offer: Offer, delivery: Delivery) -> None:
+        """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""
+        offer.receipt = delivery.receipt
+        offer.blob = delivery.receipt.receipt.blob.hex()
+        if isinstance(delivery.blob, bytes) and offer.blob not in self.cloud.vault:
+            self.cloud.vault.put([delivery.blob], MAX_BLOB)
+
+    def _parcel(self, offers: Sequence[Offer]) -> Parcel:
+        """Read what was delivered from the vault, unless the grid does so by itself."""
+        items = []
+        for offer in offers:
+            assert offer.receipt is not None
+            assert offer.blob is not None
+            receipt = offer.receipt.receipt
+            blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
+            if not streams(self.exchange.grid):
+                blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
+            items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
+        return Parcel(request_id=self._id, items=tuple(items))
 
     def _verify(self) -> None:
         """Steps 10 and 11; a buyer that stays silent after delivery, or speaks too late, has accepted."""
@@ -351,8 +387,7 @@ class Purchase:
         assert record.request is not None
         undelivered = tuple(offer.bid_id for offer in record.winners if offer.receipt is None)
         call = VerificationCall(request_id=self._id, undelivered=undelivered)
-        deadline = self.cloud.clock() + self.cloud.patience
-        signed = self._ask_buyer("verify", call, SignedConfirmation, deadline)
+        signed = self._ask_buyer("verify", call, SignedConfirmation, self._deadline())
         if signed is None:
             return
         confirmation = signed.confirmation
@@ -370,16 +405,10 @@ class Purchase:
         call = record.call
         assert call is not None
         disputed = [offer for offer in record.winners if offer.complaint is not None]
-        funds = cloud.ledger.balance(self._buyer_account)
-        affordable = []
-        for offer in disputed:
-            funds -= settlement.bond(offer, cloud.terms.bond)
-            if funds < 0:
-                self._note("verify", {record.buyer: "the buyer cannot afford the bond on a complaint"})
-                break
-            affordable.append(offer)
-        settlement.lock_bonds(cloud.ledger, self._id.hex(), self._buyer_account, affordable, cloud.terms.bond)
-        for offer in affordable:
+        paid_up = settlement.lock_bonds(cloud.ledger, self._id.hex(), self._buyer_account, disputed, cloud.terms.bond)
+        if paid_up < len(disputed):
+            self._note("verify", {record.buyer: "the buyer cannot afford the bond on a complaint"})
+        for offer in disputed[:paid_up]:
             assert offer.receipt is not None
             assert offer.blob is not None
             assert offer.complaint is not None
@@ -392,27 +421,25 @@ class Purchase:
         return feature
 
     def _settle(self) -> None:
-        """Step 12: move the money, send everybody its statement, drop the sealed images."""
+        """Step 12: move the money and send everybody its statement."""
         record, cloud = self.record, self.cloud
         dealt = [offer for offer in record.winners if offer.order is not None]
-        settlement.settle(cloud.ledger, self._id.hex(), self._buyer_account, dealt, cloud.terms.bond)
-        statements: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
+        lines: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
         for offer in record.offers:
             amount = offer.payment if offer.paid else 0
-            statements[offer.seller].append(line(offer, amount))
-        bought = [line(offer, -(offer.payment + offer.commission) if offer.paid else 0) for offer in record.winners]
-        balances = cloud.ledger.balances()
-        messages = {
-            seller: self._statement(lines, balances[account("seller", seller)]) for seller, lines in statements.items()
+            lines[offer.seller].append(line(offer, amount))
+        names = {seller: account("seller", seller) for seller in lines} | {record.buyer: self._buyer_account}
+        lines[record.buyer] = [
+            line(offer, -(offer.payment + offer.commission) if offer.paid else 0) for offer in record.winners
+        ]
+        balances = settlement.settle(
+            cloud.ledger, self._id.hex(), self._buyer_account, dealt, cloud.terms.bond, list(names.values())
+        )
+        statements = {
+            node_id: Statement(request_id=self._id, lines=tuple(lines[node_id]), balance=balances[name])
+            for node_id, name in names.items()
         }
-        messages[record.buyer] = self._statement(bought, balances[self._buyer_account])
-        self._note("settle", ask(self.grid, "settle", messages, Acknowledgement).failures)
-        for offer in dealt:
-            if offer.blob is not None:
-                cloud.vault.delete(offer.blob)
-
-    def _statement(self, lines: Sequence[StatementLine], balance: int) -> Statement:
-        return Statement(request_id=self._id, lines=tuple(lines), balance=balance)
+        self._ask("settle", statements, Acknowledgement, self._deadline())
 
 
 def line(offer: Offer, amount: int) -> StatementLine:

@@ -4,7 +4,8 @@ Every function is one ledger transaction under a key of its own: asked for twice
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise
 
 from parties.offer import Offer, Outcome
@@ -35,32 +36,35 @@ def shares(payments: Sequence[int], rate: int) -> list[int]:
 
 
 def open_accounts(ledger: Ledger, deposits: Mapping[str, int]) -> None:
-    """Open an account for everybody and pay in what they bring."""
+    """Open an account for everybody who has none, and pay in what they bring."""
+    parties = json.dumps(deposits, sort_keys=True).encode()
 
     def effect(posting: Posting) -> bytes:
         posting.open_account(MINT, overdraft=True)
         posting.open_account(CLOUD)
-        posting.open_accounts(deposits)
-        posting.transfer([Transfer(MINT, name, amount, "deposit") for name, amount in deposits.items() if amount])
+        new = posting.open_accounts(deposits)
+        posting.transfer([Transfer(MINT, name, deposits[name], "deposit") for name in new if deposits[name]])
         return b""
 
-    ledger.once("deposits", repr(sorted(deposits.items())).encode(), effect)
+    ledger.once(f"accounts/{hashlib.sha256(parties).hexdigest()}", parties, effect)
 
 
-def lock_stakes(ledger: Ledger, request: str, offers: Sequence[Offer]) -> None:
-    """Step 4: each bid locks its stake."""
+def lock_stakes(ledger: Ledger, request: str, offers: Sequence[Offer]) -> list[bool]:
+    """Step 4: each bid locks its stake; False for one whose seller has not got it any more."""
 
     def effect(posting: Posting) -> bytes:
-        posting.hold(
-            [
-                Hold(_stake(offer), account("seller", offer.seller), offer.bid.bid.stake, "stake on a bid")
-                for offer in offers
-                if offer.bid.bid.stake
-            ]
-        )
-        return b""
+        funds = posting.balances({account("seller", offer.seller) for offer in offers})
+        holds, locked = [], bytearray()
+        for offer in offers:
+            payer, amount = account("seller", offer.seller), offer.bid.bid.stake
+            locked.append(amount <= funds[payer])
+            if locked[-1] and amount:
+                funds[payer] -= amount
+                holds.append(Hold(_stake(offer), payer, amount, "stake on a bid"))
+        posting.hold(holds)
+        return bytes(locked)
 
-    ledger.once(f"{request}/stakes", _fingerprint(offers), effect)
+    return [bool(one) for one in ledger.once(f"{request}/stakes", _fingerprint(offers), effect)]
 
 
 def release_stakes(ledger: Ledger, request: str, offers: Sequence[Offer], why: str) -> None:
@@ -73,25 +77,30 @@ def release_stakes(ledger: Ledger, request: str, offers: Sequence[Offer], why: s
     ledger.once(f"{request}/released/{why}", _fingerprint(offers), effect)
 
 
-def take_payment(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer]) -> None:
-    """Step 7: the buyer's money for each image goes into an escrow of its own."""
+def take_payment(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer]) -> bool:
+    """Step 7: the buyer's money for each image goes into an escrow of its own; False when it has not got enough."""
 
     def effect(posting: Posting) -> bytes:
+        if posting.balance(buyer) < sum(offer.payment + offer.commission for offer in offers):
+            return b"refused"
         posting.hold([Hold(_escrow(offer), buyer, offer.payment + offer.commission, "an image") for offer in offers])
-        return b""
+        return b"taken"
 
-    ledger.once(f"{request}/escrow", _fingerprint(offers), effect)
+    return ledger.once(f"{request}/escrow", _fingerprint(offers), effect) == b"taken"
 
 
-def lock_bonds(ledger: Ledger, request: str, buyer: str, complaints: Sequence[Offer], rate: int) -> None:
-    """Step 11: each complaint locks its `bond`."""
+def lock_bonds(ledger: Ledger, request: str, buyer: str, complaints: Sequence[Offer], rate: int) -> int:
+    """Step 11: each complaint locks its `bond`; returns how many, of the first ones, the buyer can afford."""
 
     def effect(posting: Posting) -> bytes:
-        bonds = [(offer, bond(offer, rate)) for offer in complaints]
-        posting.hold([Hold(_bond(offer), buyer, amount, "bond on a complaint") for offer, amount in bonds if amount])
-        return b""
+        bonds = [bond(offer, rate) for offer in complaints]
+        funds = posting.balance(buyer)
+        affordable = sum(total <= funds for total in accumulate(bonds))
+        held = zip(complaints[:affordable], bonds, strict=False)
+        posting.hold([Hold(_bond(offer), buyer, amount, "bond on a complaint") for offer, amount in held if amount])
+        return str(affordable).encode()
 
-    ledger.once(f"{request}/bonds", _fingerprint(complaints), effect)
+    return int(ledger.once(f"{request}/bonds", _fingerprint(complaints), effect))
 
 
 def bond(offer: Offer, rate: int) -> int:
@@ -99,8 +108,10 @@ def bond(offer: Offer, rate: int) -> int:
     return offer.payment * rate // 1_000_000
 
 
-def settle(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bond_rate: int) -> None:
-    """Step 12: pay out, refund and penalise, all offers in one transaction.
+def settle(
+    ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bond_rate: int, parties: Collection[str]
+) -> dict[str, int]:
+    """Step 12: pay out, refund and penalise, all offers in one transaction; returns what these parties have then.
 
     ============  =====================  ==================  ==================
     outcome       escrow                 stake               bond
@@ -134,9 +145,10 @@ def settle(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bo
                 post.append(Release(_bond(offer), {seller: bond(offer, bond_rate)}))
         posting.post(post)
         posting.void(void)
-        return b""
+        return json.dumps(posting.balances(parties)).encode()
 
-    ledger.once(f"{request}/settlement", _fingerprint(offers), effect)
+    balances: dict[str, int] = json.loads(ledger.once(f"{request}/settlement", _fingerprint(offers), effect))
+    return balances
 
 
 def _escrow(offer: Offer) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from protocol.canonical import digest
 from protocol.commitments import commit_feature, commit_image
+from protocol.messages.base import BlobReference
 from protocol.messages.purchase import Bid, Receipt, SignedBid, SignedOrder, SignedReceipt, Terms
 from protocol.sealing import BadDeliveryKey, Opening, SealBroken, delivery_public_key, open_sealed
 from strategies.signatures import on_lattice, signature_table
@@ -124,9 +125,10 @@ def find_fault(deal: Deal, opening: Opening, recomputed: NDArray[np.int64] | Non
     return None
 
 
-def matches_receipt(blob: bytes, receipt: Receipt) -> bool:
+def matches_receipt(blob: bytes | BlobReference, receipt: Receipt) -> bool:
     """Whether a blob is the one a receipt speaks of."""
-    return len(blob) == receipt.length and hashlib.sha256(blob).digest() == receipt.blob
+    found = blob.digest if isinstance(blob, BlobReference) else hashlib.sha256(blob).digest()
+    return len(blob) == receipt.length and found == receipt.blob
 
 
 def _published(bid: Bid, feature: tuple[int, ...], deal: Deal) -> bool:

@@ -1,18 +1,34 @@
 """Asking parties typed questions over any Flower grid."""
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from protocol.codec import UnreadableMessage, decode, encode
 from protocol.messages.base import ProtocolMessage
+from protocol.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
+Expected = type[R] | tuple[type[R], ...]
+"""The message that an answer has to be, or several of which it has to be one."""
 
+GRACE = 5.0
+"""Seconds after a deadline in which what was there before it is still taken in.
+
+Nobody is asked to deliver who would have less than that until its deadline.
+"""
+LATE = "the answer came after the deadline"
 SILENT = "no answer"
 """Why there is no answer from a party that was not heard of at all."""
+
+
+class Failed(str):
+    """Why there is no answer from a party."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,7 @@ def ask(
     grid: Grid,
     step: str,
     questions: Mapping[int, ProtocolMessage],
-    answer: type[R] | tuple[type[R], ...],
+    answer: Expected[R],
     timeout: float | None = None,
 ) -> Replies[R]:
     """Ask each node its question and read the answers.
@@ -52,26 +68,133 @@ def ask(
     Replies
         Answers and failures, each in ascending order of node ids.
     """
+    return _sorted_out(_ask(grid, step, questions, answer, timeout))
+
+
+class Exchange:
+    """What a workflow asks its parties, what it hears, and when: everything that it cannot work out by itself.
+
+    A workflow that learns of the world through its exchange alone can be played again from what the
+    exchange has written down (see `protocol.journal.JournaledExchange`); this one forgets.
+
+    Parameters
+    ----------
+    grid : Grid
+        Carries the messages.
+    clock : callable
+        Unix time.
+    """
+
+    def __init__(self, grid: Grid, clock: Callable[[], float] = time.time) -> None:
+        self.grid = grid
+        self.clock = clock
+
+    def now(self) -> float:
+        """Return the time, Unix seconds."""
+        return self.clock()
+
+    def node_ids(self) -> list[int]:
+        """Return who is attached, ascending."""
+        return sorted(self.grid.get_node_ids())
+
+    def read(self, kind: str, reading: Callable[[], int]) -> int:
+        """Return a number that may be another one when it is read again, such as a balance."""
+        return reading()
+
+    def ask(
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: Expected[R],
+        deadline: float | None = None,
+        absence: float = math.inf,
+        until: float = math.inf,
+    ) -> Replies[R]:
+        """Ask parties and return all answers; see `each`."""
+        return _sorted_out(self.each(step, questions, answer, deadline, absence, until))
+
+    def each(
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: Expected[R],
+        deadline: float | None = None,
+        absence: float = math.inf,
+        until: float = math.inf,
+    ) -> Iterator[tuple[int, R | Failed]]:
+        """Ask parties and yield what each answered, or why it did not, in ascending order of node ids.
+
+        Parameters
+        ----------
+        step, questions, answer
+            See `ask`.
+        deadline : float, optional
+            Unix seconds. What comes more than `GRACE` after it is no answer.
+        absence : float
+            Seconds for which a party that has left is still waited for, where the grid does not see to that.
+        until : float
+            Unix seconds at which to stop waiting, if that is before the deadline.
+        """
+        timeout = self._left(deadline, until)
+        heard = _ask(self.grid, step, questions, answer, timeout)
+        late = deadline is not None and self.clock() > deadline + GRACE
+        for node_id, reply in heard:
+            yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
+
+    def _left(self, deadline: float | None, until: float) -> float | None:
+        """Return for how many seconds to wait from now on; None for ever."""
+        end = min(math.inf if deadline is None else deadline, until)
+        return None if end == math.inf else max(0.0, end - self.clock())
+
+    def close(self, vault: Vault, kept: Iterable[str]) -> None:
+        """The workflow has ended, and what it kept in the vault has expired."""
+        for digest in kept:
+            vault.delete(digest)
+
+
+def read_reply(content: RecordDict | None, failure: str | None, answer: Expected[R]) -> R | Failed:
+    """Return the answer in a reply's content, or why there is none."""
+    if content is None:
+        return Failed(failure or SILENT)
+    try:
+        return decode(content, *(answer if isinstance(answer, tuple) else (answer,)))
+    except UnreadableMessage as unreadable:
+        return Failed(str(unreadable))
+
+
+def opened(reply: Message) -> tuple[RecordDict | None, str | None]:
+    """Return the content of a reply, or the reason of its error."""
+    if reply.has_error():
+        return None, reply.error.reason or f"error {reply.error.code}"
+    return reply.content, None
+
+
+def messages_for(
+    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], group: str, ttl: float | None = None
+) -> list[Message]:
+    """Make the messages of a question, in ascending order of node ids; equal objects are encoded once."""
     encoded = {id(question): encode(question) for question in questions.values()}
-    messages = [
-        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=step, ttl=timeout)
+    return [
+        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=group, ttl=ttl)
         for node_id, question in sorted(questions.items())
     ]
-    expected = answer if isinstance(answer, tuple) else (answer,)
-    answers: dict[int, R] = {}
-    failures = dict.fromkeys(sorted(questions), SILENT)
-    for reply in sorted(
-        grid.send_and_receive(messages, timeout=timeout), key=lambda message: message.metadata.src_node_id
-    ):
-        node_id = reply.metadata.src_node_id
-        if node_id not in questions:
-            continue
-        if reply.has_error():
-            failures[node_id] = reply.error.reason or f"error {reply.error.code}"
-            continue
-        try:
-            answers[node_id] = decode(reply.content, *expected)
-            del failures[node_id]
-        except UnreadableMessage as unreadable:
-            failures[node_id] = str(unreadable)
-    return Replies(answers, failures)
+
+
+def _ask(
+    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], answer: Expected[R], timeout: float | None
+) -> list[tuple[int, R | Failed]]:
+    heard: dict[int, R | Failed] = dict.fromkeys(sorted(questions), Failed(SILENT))
+    for reply in grid.send_and_receive(messages_for(grid, step, questions, step, timeout), timeout=timeout):
+        if reply.metadata.src_node_id in heard:
+            heard[reply.metadata.src_node_id] = read_reply(*opened(reply), answer)
+    return list(heard.items())
+
+
+def _sorted_out(heard: Iterable[tuple[int, R | Failed]]) -> Replies[R]:
+    replies: Replies[R] = Replies({}, {})
+    for node_id, reply in heard:
+        if isinstance(reply, Failed):
+            replies.failures[node_id] = str(reply)
+        else:
+            replies.answers[node_id] = reply
+    return replies

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +16,7 @@ from protocol.errors import ProtocolError
 
 _CHUNK = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_ARRIVING = "arriving-"
 
 
 class BlobTooLarge(ProtocolError):
@@ -63,15 +64,43 @@ class Vault:
         self._files, self._root = url_to_fs(url)
         self._files.makedirs(self._root, exist_ok=True)
 
-    def put(self, chunks: Iterable[bytes], limit: int) -> Stored:
+    def sweep(self, keep: Collection[str], before: float) -> int:
+        """Remove what is of no use any more; call it when nothing older than `before` is being put.
+
+        Parameters
+        ----------
+        keep : collection of str
+            Blobs that stay.
+        before : float
+            Unix seconds: other blobs, and what puts that were cut off have left behind, go if they are older.
+
+        Returns
+        -------
+        int
+            How many files went.
+        """
+        self._files.invalidate_cache()
+        removed = 0
+        for path in self._files.ls(self._root, detail=False):
+            name = path.rpartition("/")[2]
+            left_behind = name.startswith(_ARRIVING) or (_DIGEST.fullmatch(name) and name not in keep)
+            with suppress(FileNotFoundError):
+                if left_behind and self._files.modified(path).timestamp() < before:
+                    self._files.rm_file(path)
+                    removed += 1
+        return removed
+
+    def put(self, chunks: Iterable[bytes], limit: int, expected: str | None = None) -> Stored:
         """Store a blob as it arrives; storing it again changes nothing.
 
         Raises
         ------
         BlobTooLarge
             When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
+        BlobDamaged
+            When its digest is not the `expected` one, where one is given.
         """
-        arriving = f"{self._root}/arriving-{uuid4().hex}"
+        arriving = f"{self._root}/{_ARRIVING}{uuid4().hex}"
         state, length = sha256(), 0
         try:
             with self._files.open(arriving, "wb") as file:
@@ -83,6 +112,8 @@ class Vault:
                     file.write(chunk)
                 self._sync(file)
             stored = Stored(state.hexdigest(), length)
+            if expected not in (None, stored.digest):
+                raise BlobDamaged(f"what arrived is not the blob {expected}")
             self._files.mv(arriving, self._path(stored.digest))
         except BaseException:
             with suppress(FileNotFoundError):
@@ -123,12 +154,18 @@ class Vault:
         BlobTooLarge
             When it is longer than `limit`.
         """
-        whole = bytearray()
-        for chunk in self.get(digest):
-            if len(whole) + len(chunk) > limit:
+        path = self._path(digest)
+        try:
+            length = self._files.size(path)
+            if length > limit:
                 raise BlobTooLarge(f"blob {digest} is longer than the {limit} bytes expected")
-            whole += chunk
-        return bytes(whole)
+            with self._files.open(path, "rb") as file:
+                whole: bytes = file.read(length + 1)
+        except FileNotFoundError:
+            raise BlobMissing(f"the vault holds no blob {digest}") from None
+        if sha256(whole).hexdigest() != digest:
+            raise BlobDamaged(f"blob {digest} was damaged in the vault")
+        return whole
 
     def delete(self, digest: str) -> None:
         """Remove a blob, if it is there."""

@@ -27,6 +27,13 @@ torch.set_num_threads(1)
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--crashes", type=int, default=5, help="random sequences of crashes to try (test_crashes.py)")
+    parser.addoption("--kills", type=int, default=1, help="random sequences of killed processes (test_kills.py)")
+    parser.addoption("--delivery", type=int, default=75, help="megabytes of the large delivery (test_kills.py)")
+
+
 SMALL: dict[str, Any] = {
     "seed": 3,
     "buyer": {"budget": 12.0, "samples": {"count": 6, "classes": 2}},

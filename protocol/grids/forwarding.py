@@ -6,6 +6,8 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from protocol.grids.streaming import streams
+
 
 class ForwardingGrid(Grid):
     """Hands everything on to another grid; override what should differ.
@@ -27,6 +29,11 @@ class ForwardingGrid(Grid):
     def run(self) -> Run:
         """The run that messages belong to."""
         return self._grid.run
+
+    @property
+    def streams(self) -> bool:
+        """Whether the grid keeps blobs out of messages (see `protocol.grids.streaming`)."""
+        return streams(self._grid)
 
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None

@@ -1,6 +1,7 @@
 """All parties in this process."""
 
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Self
 
 from flwr.app import Message, RecordDict, UserConfig
@@ -37,7 +38,7 @@ class LocalGrid(Grid):
         self._nodes = list(nodes)
         self._host = NodeHost(nodes, len(nodes), run_id, run_config or {})
         self._replies: dict[str, Message] = {}
-        self._sent = 0
+        self._ids = count(1)
 
     def __enter__(self) -> Self:
         return self
@@ -98,5 +99,4 @@ class LocalGrid(Grid):
         return self.pull_messages(self.push_messages(messages))
 
     def _next_id(self) -> str:
-        self._sent += 1
-        return str(self._sent)
+        return str(next(self._ids))

@@ -8,6 +8,8 @@ from flwr.serverapp import Grid
 
 from protocol.codec import encoded_size
 from protocol.grids.forwarding import ForwardingGrid
+from protocol.grids.streaming import blobs_of
+from protocol.messages.base import BlobReference
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Envelope:
     kind : str
         The name of the message, ``Error`` for a party that failed.
     size : int
-        Bytes of content.
+        Bytes of content, blobs that go by way of the vault included.
     content : RecordDict or None
         The content itself, None for an error. For views; never logged.
     """
@@ -78,6 +80,10 @@ def _envelope(message: Message) -> Envelope:
         target=message.metadata.dst_node_id,
         step=message.metadata.message_type.partition(".")[2],
         kind=str(header["kind"]) if header else ("Error" if content is None else "records"),
-        size=0 if content is None else encoded_size(content),
+        size=0 if content is None else encoded_size(content) + _referred(content),
         content=content,
     )
+
+
+def _referred(content: RecordDict) -> int:
+    return sum(len(blob) for blob in blobs_of(content).values() if isinstance(blob, BlobReference))

@@ -8,14 +8,14 @@ from protocol.ledger.errors import (
     InsufficientFunds,
     InvalidAmount,
     LedgerError,
-    LedgerVersion,
     ReservedAccount,
     UnknownAccount,
     UnknownEscrow,
 )
 from protocol.ledger.ledger import Ledger
 from protocol.ledger.posting import Hold, Posting, Release, Transfer
-from protocol.ledger.schema import ESCROW, Entry, EscrowRow, EscrowState
+from protocol.ledger.rows import Entry, EscrowRow, EscrowState
+from protocol.tables import ESCROW
 
 __all__ = [
     "ESCROW",
@@ -31,7 +31,6 @@ __all__ = [
     "InvalidAmount",
     "Ledger",
     "LedgerError",
-    "LedgerVersion",
     "Posting",
     "Release",
     "ReservedAccount",

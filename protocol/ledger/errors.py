@@ -41,7 +41,3 @@ class EscrowResolved(LedgerError):
 
 class IdempotencyConflict(LedgerError):
     """The key was used before, for another request."""
-
-
-class LedgerVersion(LedgerError):
-    """The database was written by another version of the schema."""

@@ -1,34 +1,18 @@
 """The ledger: a journal that every step of a workflow writes to exactly once."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Row, Select, Table, create_engine, event, insert, inspect, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Row, Table, insert, select
 
-from protocol.ledger.errors import IdempotencyConflict, LedgerVersion, UnknownAccount
+from protocol.database import Database
+from protocol.ledger.errors import IdempotencyConflict, UnknownAccount
 from protocol.ledger.posting import Posting
-from protocol.ledger.schema import (
-    ESCROW,
-    VERSION,
-    Entry,
-    EscrowRow,
-    EscrowState,
-    accounts,
-    entries,
-    escrows,
-    metadata,
-    replies,
-    versions,
-)
+from protocol.ledger.rows import Entry, EscrowRow, EscrowState
+from protocol.tables import CLOUD, accounts, entries, escrows, replies
 
 _PAGE = 10_000
-_BUSY_SECONDS = 30
-_WRITES = "parley_writes"
 
 
 class Ledger:
@@ -40,19 +24,15 @@ class Ledger:
     3. No account falls below zero, except those opened with an overdraft (the mint).
     4. Pending money sits in an *escrow*: held once, then posted or voided, once.
 
-    Writers take turns, so that what an effect has read stays true until it is committed. A ledger may
-    be shared by threads, and its database by processes.
-
     Parameters
     ----------
-    url : str
-        Any database SQLAlchemy knows; SQLite in memory by default. SQLite is used in WAL mode with full
-        synchronisation: what `once` has returned survives a power cut.
+    database : str or Database
+        The URL of a database (SQLite in memory by default; see `Database`), or one that is open.
 
     Raises
     ------
-    LedgerVersion
-        When the database was written by another version of the schema.
+    DatabaseVersion
+        When the database is newer than this program.
 
     Examples
     --------
@@ -71,15 +51,8 @@ class Ledger:
     {'buyer': 100, 'escrow': 0, 'mint': -100}
     """
 
-    def __init__(self, url: str = "sqlite://") -> None:
-        self._engine = _engine(make_url(url))
-        self._lock = threading.RLock()
-        self._in_use = False
-        try:
-            self._create_or_check()
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, database: str | Database = "sqlite://") -> None:
+        self.database = Database(database, CLOUD) if isinstance(database, str) else database
 
     def once(self, key: str, request: bytes, effect: Callable[[Posting], bytes]) -> bytes:
         """Run an effect unless this key was answered before, and return its response.
@@ -105,8 +78,7 @@ class Ledger:
             When the key was answered before, for another request.
         """
         digest = sha256(request).digest()
-        with self._transaction(writes=True) as connection:
-            connection.execute(select(versions).with_for_update())
+        with self.database.transaction() as connection:
             stored = connection.execute(select(replies).where(replies.c.key == key)).one_or_none()
             if stored is None:
                 response = effect(Posting(connection))
@@ -125,14 +97,14 @@ class Ledger:
         UnknownAccount
             When it is not open.
         """
-        found = self._read(select(accounts.c.balance).where(accounts.c.name == account))
+        found = self.database.read(select(accounts.c.balance).where(accounts.c.name == account))
         if not found:
             raise UnknownAccount(f"there is no account {account!r}")
         return int(found[0].balance)
 
     def balances(self) -> dict[str, int]:
         """Money in every account, the ledger's own included: by name, summing to zero."""
-        rows = self._read(select(accounts.c.name, accounts.c.balance).order_by(accounts.c.name))
+        rows = self.database.read(select(accounts.c.name, accounts.c.balance).order_by(accounts.c.name))
         return {row.name: row.balance for row in rows}
 
     def entries(self) -> Iterator[Entry]:
@@ -147,61 +119,10 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
-
-    def _create_or_check(self) -> None:
-        with self._transaction(writes=True) as connection:
-            if not inspect(connection).has_table(versions.name):
-                metadata.create_all(connection, checkfirst=False)
-                connection.execute(insert(versions), [{"version": VERSION}])
-                connection.execute(insert(accounts), [{"name": ESCROW, "overdraft": False, "balance": 0}])
-            found = connection.scalar(select(versions.c.version))
-            if found != VERSION:
-                raise LedgerVersion(f"this ledger has schema version {found}, but this program needs {VERSION}")
+        self.database.close()
 
     def _rows(self, table: Table) -> Iterator[Row[Any]]:
         last = 0
-        while page := self._read(select(table).where(table.c.id > last).order_by(table.c.id).limit(_PAGE)):
+        while page := self.database.read(select(table).where(table.c.id > last).order_by(table.c.id).limit(_PAGE)):
             yield from page
             last = page[-1].id
-
-    def _read(self, query: Select[Any]) -> list[Row[Any]]:
-        with self._transaction(writes=False) as connection:
-            return list(connection.execute(query))
-
-    @contextmanager
-    def _transaction(self, writes: bool) -> Iterator[Connection]:
-        with self._lock:
-            if self._in_use:
-                raise RuntimeError("inside an effect the ledger is reached through its posting only")
-            self._in_use = True
-            try:
-                with self._engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
-                    yield connection
-            finally:
-                self._in_use = False
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url)
-    if url.database in (None, "", ":memory:"):
-        engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
-    else:
-        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Leave transactions to `_begin_sqlite`: Python's driver would begin them late and end them early."""
-    connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Take the write lock before reading what the writing depends on."""
-    writes = connection.get_execution_options().get(_WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

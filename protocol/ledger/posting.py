@@ -17,7 +17,8 @@ from protocol.ledger.errors import (
     UnknownAccount,
     UnknownEscrow,
 )
-from protocol.ledger.schema import ESCROW, EscrowState, accounts, entries, escrows
+from protocol.ledger.rows import EscrowState
+from protocol.tables import ESCROW, accounts, entries, escrows
 
 MAX_BALANCE = 2**63 - 1
 """The largest amount and the largest balance: what a database's integer holds."""
@@ -93,7 +94,7 @@ class Posting:
         """Open one account; see `open_accounts`."""
         self.open_accounts([account], overdraft)
 
-    def open_accounts(self, names: Iterable[str], overdraft: bool = False) -> None:
+    def open_accounts(self, names: Iterable[str], overdraft: bool = False) -> list[str]:
         """Open accounts with nothing in them; those open already stay as they are.
 
         Parameters
@@ -102,6 +103,11 @@ class Posting:
             The accounts' names.
         overdraft : bool
             Whether they may fall below zero: the mint, and nobody else.
+
+        Returns
+        -------
+        list of str
+            Those that were not open before.
 
         Raises
         ------
@@ -123,6 +129,7 @@ class Posting:
             rows = [{"name": name, "overdraft": overdraft, "balance": 0} for name in new]
             self._connection.execute(insert(accounts), rows)
             self._accounts.update((name, _Account(overdraft, 0)) for name in new)
+        return new
 
     def balance(self, account: str) -> int:
         """Money in an account as this transaction has left it so far.
@@ -132,8 +139,12 @@ class Posting:
         UnknownAccount
             When it is not open.
         """
-        self._load([account])
-        return self._known(account).balance
+        return self.balances([account])[account]
+
+    def balances(self, names: Collection[str]) -> dict[str, int]:
+        """Money in each of these accounts; see `balance`."""
+        self._load(names)
+        return {name: self._known(name).balance for name in names}
 
     def transfer(self, transfers: Sequence[Transfer]) -> None:
         """Move money between accounts.
@@ -225,7 +236,7 @@ class Posting:
         pending = self._pending(escrow_ids)
         movements = [
             _Movement(f"void {escrow_id}", ((ESCROW, -row.amount), (row.payer, row.amount)))
-            for escrow_id, row in pending.items()
+            for escrow_id, row in ((escrow_id, pending[escrow_id]) for escrow_id in escrow_ids)
         ]
         self._resolve(pending, movements, EscrowState.VOIDED)
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from annotated_types import Len
+from annotated_types import Gt, Len
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -88,3 +88,17 @@ class ProtocolMessage(BaseModel):
     def kind(cls) -> str:
         """The name by which the message goes on the wire."""
         return cls.__name__
+
+
+class BlobReference(ProtocolMessage):
+    """A blob that is not in the message, but in the cloud's vault under its SHA-256.
+
+    A grid that streams puts one in the place of a large `bytes` in a field called ``blob``, on its way to
+    the cloud, and the bytes back in its place on the way to a party.
+    """
+
+    digest: Digest
+    length: Annotated[int, Gt(0)]
+
+    def __len__(self) -> int:
+        return self.length

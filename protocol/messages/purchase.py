@@ -26,7 +26,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Len, MaxLen
 from pydantic import Field, model_validator
 
-from protocol.messages.base import MAX_ITEMS, Digest, Image, ProtocolMessage, PublicKey, Salt, Signature
+from protocol.messages.base import MAX_ITEMS, BlobReference, Digest, Image, ProtocolMessage, PublicKey, Salt, Signature
 
 Amount = Annotated[int, Ge(0), Le(10**12)]
 Price = Annotated[int, Gt(0), Le(10**9)]
@@ -41,6 +41,9 @@ Name = Annotated[str, MaxLen(200)]
 
 MAX_BLOB = 80_000_000
 """Bytes of the largest sealed image: 25 megapixels of RGB, padded, with its envelope."""
+
+SealedImage = Annotated[bytes, Len(1, MAX_BLOB)] | BlobReference
+"""A sealed image; where the grid streams, the cloud's messages have a reference to it in the vault instead."""
 
 
 class Privacy(StrEnum):
@@ -277,7 +280,7 @@ class Delivery(ProtocolMessage):
     """Step 9: the sealed image."""
 
     receipt: SignedReceipt
-    blob: Annotated[bytes, Len(1, MAX_BLOB)]
+    blob: SealedImage
 
 
 class Refusal(ProtocolMessage):
@@ -292,7 +295,7 @@ class ParcelItem(ProtocolMessage):
 
     bid: Digest
     receipt: SignedReceipt
-    blob: Annotated[bytes, Len(1, MAX_BLOB)]
+    blob: SealedImage
 
 
 class Parcel(ProtocolMessage):

@@ -13,7 +13,7 @@ from protocol.canonical import canonical, digest
 from protocol.codec import decode, encode
 from protocol.flower import with_content
 from protocol.grids import ObservedGrid
-from protocol.messages.base import ProtocolMessage
+from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
     Bids,
     CallForBids,
@@ -143,6 +143,8 @@ class KeySubstitution(ObservedGrid):
 
     def _deliver(self, delivery: Delivery) -> Delivery:
         own = delivery.receipt.receipt.order
+        if isinstance(delivery.blob, BlobReference):
+            return delivery
         buyers, private_key = self._orders[own]
         dimensions = len(self._bids[buyers.bid].bid.bid.feature or (0, 0))
         try:

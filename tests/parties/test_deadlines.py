@@ -9,9 +9,10 @@ from conftest import Play, Played, small
 from parties.adversaries.buyers import FalseComplaint
 from parties.adversaries.delivery import SwappedDelivery
 from parties.buyer import Buyer
-from parties.cloud import GRACE, Cloud
+from parties.cloud import Cloud
 from parties.offer import Outcome
 from parties.seller import Seller
+from protocol.exchange import GRACE
 
 PATIENCE = 600.0
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from books import check_books, do, fund, funded, listening
 
+from protocol.database import DatabaseVersion
 from protocol.errors import ProtocolError
 from protocol.ledger import (
     Hold,
     IdempotencyConflict,
     Ledger,
     LedgerError,
-    LedgerVersion,
     Posting,
     Release,
     Transfer,
@@ -145,7 +145,7 @@ class TestDatabase:
         with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
             database.execute("UPDATE ledger_version SET version = 7")
             database.commit()
-        with pytest.raises(LedgerVersion, match="has schema version 7, but this program needs 1"):
+        with pytest.raises(DatabaseVersion, match="has schema version 7, but this program needs 2"):
             Ledger(url)
 
     def test_the_database_itself_refuses_a_negative_balance(self, url: str, tmp_path: Path) -> None:

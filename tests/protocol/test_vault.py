@@ -1,5 +1,6 @@
 import os
 import random
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -133,6 +134,17 @@ class Contract:
         assert DIGEST not in vault
         assert self.files(url) == []
         vault.delete(DIGEST)
+
+    def test_sweeping_leaves_what_is_kept_and_what_is_young(self, vault: Vault, url: str) -> None:
+        kept, old = (vault.put([data], limit=10).digest for data in (b"kept", b"old"))
+        system, root = fsspec.core.url_to_fs(url)
+        with system.open(f"{root}/arriving-1", "wb") as file:
+            file.write(b"half")
+        assert vault.sweep({kept}, before=time.time() - 60) == 0
+        assert len(self.files(url)) == 3
+        assert vault.sweep({kept}, before=time.time() + 60) == 2
+        assert self.files(url) == [kept]
+        assert old not in vault
 
     @pytest.mark.parametrize(
         "name",

@@ -1,0 +1,159 @@
+"""What a party must not forget: what it keeps and what it has answered, in a small database of its own."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select, update
+
+from protocol.database import Database, Schema
+from protocol.errors import ProtocolError
+from protocol.records import pack, unpack
+
+KEPT_DAYS = 90
+"""Days after its last word that a conversation is forgotten."""
+
+_metadata = MetaData()
+
+_states = Table(
+    "states",
+    _metadata,
+    Column("conversation", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("touched_at", Double, nullable=False),
+)
+
+_replies = Table(
+    "replies",
+    _metadata,
+    Column("conversation", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("question", LargeBinary, nullable=False),
+    Column("reply", LargeBinary),
+)
+
+_PARTY = Schema("party", _metadata)
+
+
+class AskedAgain(ProtocolError):
+    """A question that is over was asked again, or another one under its name."""
+
+
+class PartyStore:
+    """The states and replies of one party, in one SQLite file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made if missing. It holds what the party remembers between messages, a buyer's one-time keys
+        too: it belongs in a folder that nobody else can read.
+    clock : callable
+        Unix time.
+
+    Raises
+    ------
+    DatabaseVersion
+        When the file was written by a newer program.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.clock = clock
+        self.database = Database(f"sqlite:///{path}", _PARTY)
+        path.chmod(0o600)
+        with self.database.transaction() as connection:
+            old = select(_states.c.conversation).where(_states.c.touched_at < clock() - KEPT_DAYS * 86_400)
+            connection.execute(delete(_replies).where(_replies.c.conversation.in_(old)))
+            connection.execute(delete(_states).where(_states.c.conversation.in_(old)))
+
+    def app(self, app: ClientApp) -> "RememberingApp":
+        """Return an app that answers as this one does, and after a crash as it did before."""
+        return RememberingApp(app, self)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.database.close()
+
+
+class RememberingApp(ClientApp):
+    """An app whose every answer is committed, with the state that it leaves, before it is sent.
+
+    A conversation is what messages name before the last ``/`` of their group, as the purchases of a
+    `protocol.journal` do; its questions are numbered after it. Messages of other groups, which belong to no
+    conversation, are just passed on. Each message is answered in four steps:
+
+    1. one that was answered before gets the same answer again;
+    2. one that is over, because a later one was answered, is refused, and so is another question under
+       the number of one that was answered;
+    3. the app answers with the conversation's own state; what it had answered before is known to have
+       arrived and is forgotten;
+    4. the state and the answer are committed together.
+
+    Parameters
+    ----------
+    app : ClientApp
+        The party.
+    store : PartyStore
+        Where it is remembered.
+    """
+
+    def __init__(self, app: ClientApp, store: PartyStore) -> None:
+        super().__init__()
+        self._app = app
+        self._store = store
+        self._turn = threading.Lock()
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Answer a message."""
+        conversation, _, number = message.metadata.group_id.rpartition("/")
+        with self._turn:
+            if not conversation or not number.isdecimal():
+                return self._app(message, context)
+            return self._answer(conversation, int(number), message, context)
+
+    def _answer(self, conversation: str, number: int, message: Message, context: Context) -> Message:
+        database = self._store.database
+        question = hashlib.sha256(message.metadata.message_type.encode() + pack(message.content)).digest()
+        known = database.read(
+            select(_replies)
+            .where(_replies.c.conversation == conversation, _replies.c.number >= number)
+            .order_by(_replies.c.number)
+        )
+        if known and known[0].number == number:
+            if bytes(known[0].question) != question:
+                raise AskedAgain(f"question {number} of {conversation} was another one before")
+            if known[0].reply is not None:
+                return Message(unpack(bytes(known[0].reply)), reply_to=message)
+        if known:
+            raise AskedAgain(f"question {number} of {conversation} is over: a later one was answered")
+        own = Context(
+            run_id=context.run_id,
+            node_id=context.node_id,
+            node_config=context.node_config,
+            state=self._recall(conversation),
+            run_config=context.run_config,
+        )
+        reply = self._app(message, own)
+        if reply.has_error():
+            return reply
+        with database.transaction() as connection:
+            connection.execute(delete(_states).where(_states.c.conversation == conversation))
+            state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}
+            connection.execute(insert(_states), [state])
+            connection.execute(update(_replies).where(_replies.c.conversation == conversation).values(reply=None))
+            answered = {
+                "conversation": conversation,
+                "number": number,
+                "question": question,
+                "reply": pack(reply.content),
+            }
+            connection.execute(insert(_replies), [answered])
+        return reply
+
+    def _recall(self, conversation: str) -> RecordDict:
+        found = self._store.database.read(select(_states.c.content).where(_states.c.conversation == conversation))
+        return unpack(bytes(found[0].content)) if found else RecordDict()

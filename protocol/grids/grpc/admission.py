@@ -1,0 +1,109 @@
+"""Who may call: the certificate, on every call and as long as a call lasts."""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import grpc
+
+from protocol.certificates import CertificateError, Identity, Revocations, check_time, peer_identity
+from protocol.errors import ProtocolError
+from protocol.grids.grpc.transport import PROTOCOL_VERSION, introduced
+
+PARTIES = frozenset({"buyer", "seller", "entity"})
+"""The roles that attach."""
+
+
+class Refused(ProtocolError):
+    """A call that is refused, with the status that says so.
+
+    Parameters
+    ----------
+    code : grpc.StatusCode
+        See the list in `protocol/wire/parley.proto`.
+    text : str
+        One sentence for the peer.
+    """
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who is calling.
+
+    Attributes
+    ----------
+    identity : Identity
+        From the certificate; in insecure mode from what the peer says.
+    certificate : bytes
+        PEM; empty in insecure mode.
+    """
+
+    identity: Identity
+    certificate: bytes
+
+
+class Admission:
+    """Decides who may call.
+
+    Parameters
+    ----------
+    secure : bool
+        Whether peers show certificates.
+    revoked : container of int, optional
+        Serial numbers that are good no more; `Revocations` reads them from a file.
+    """
+
+    def __init__(self, *, secure: bool, revoked: Container[int] | Revocations = frozenset()) -> None:
+        self._secure = secure
+        self._revoked = revoked
+
+    def admit(self, context: Any, roles: Container[str]) -> Peer:
+        """Return who is calling.
+
+        Raises
+        ------
+        Refused
+            When the peer speaks another version, its certificate is not good, or its role may not call this.
+        """
+        version, claimed = introduced(context.invocation_metadata() or ())
+        if version != str(PROTOCOL_VERSION):
+            raise Refused(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"this cloud speaks version {PROTOCOL_VERSION} of the wire format, the party {version[:20] or 'none'}",
+            )
+        try:
+            peer = _peer(context, claimed, secure=self._secure)
+        except CertificateError as error:
+            raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from None
+        self.check(peer)
+        if peer.identity.role not in roles:
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"a {peer.identity.role} may not call this")
+        return peer
+
+    def check(self, peer: Peer) -> None:
+        """Raise `Refused` when a peer that was admitted is so no longer: its certificate expired or was revoked."""
+        if not self._secure:
+            return
+        try:
+            check_time(peer.certificate)
+            revoked = peer.identity.serial in self._revoked
+        except CertificateError as error:
+            raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from None
+        if revoked:
+            raise Refused(grpc.StatusCode.UNAUTHENTICATED, f"the certificate of {peer.identity.urn} was revoked")
+
+
+def _peer(context: Any, claimed: str, *, secure: bool) -> Peer:
+    if not secure:
+        _, _, role, name = (claimed.split(":") + [""] * 4)[:4]
+        return Peer(Identity(role, name, serial=0), b"")
+    (certificate,) = context.auth_context().get("x509_pem_cert", (b"",))
+    return Peer(_identity(certificate), certificate)
+
+
+_identity = lru_cache(maxsize=4096)(peer_identity)

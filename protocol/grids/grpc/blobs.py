@@ -1,0 +1,100 @@
+"""Blobs beside messages: what leaves a message for the vault, and what of it is kept for how long.
+
+Content larger than `MAX_INLINE` is itself a blob. Before that, in a message of this protocol, each large
+`bytes` in a field called ``blob`` leaves it, so that the cloud never holds a large sealed image: in the
+cloud's copy of the message a `BlobReference` stands in its place.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+from protocol.grids.grpc.transport import MAX_INLINE
+from protocol.messages.base import BlobReference
+from protocol.vault import Vault
+
+MAX_BLOB_INLINE = 64 << 10
+"""Bytes of a field called ``blob`` that may stay in the message."""
+
+
+def reference(pieces: Iterable[bytes]) -> BlobReference:
+    """Return how a blob of these pieces is referred to."""
+    state, length = sha256(), 0
+    for piece in pieces:
+        state.update(piece)
+        length += len(piece)
+    return BlobReference(digest=state.digest(), length=length)
+
+
+def is_small(pieces: Iterable[bytes]) -> bool:
+    """Whether packed content may go in the frame itself."""
+    return sum(map(len, pieces)) <= MAX_INLINE
+
+
+class Storage:
+    """The vault, and which of its blobs are here for the sake of messages under way.
+
+    Only those are deleted when the last of these messages is through: a blob that was there before, or
+    that a workflow keeps from a reply, is none of this class's business.
+
+    Parameters
+    ----------
+    vault : Vault
+        The cloud's.
+    """
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._lock = threading.Lock()
+        self._uses: Counter[bytes] = Counter()
+
+    def put(self, blob: BlobReference, pieces: Iterable[bytes]) -> None:
+        """Store a blob until it has been let go as often as it was put.
+
+        Raises
+        ------
+        BlobTooLarge, BlobDamaged
+            When these pieces are not this blob; then nothing of them is left.
+        """
+        name = blob.digest.hex()
+        with self._lock:
+            of_a_workflow = blob.digest not in self._uses and name in self._vault
+            if not of_a_workflow:
+                self._uses[blob.digest] += 1
+        try:
+            self._vault.put(pieces, blob.length, name)
+        except BaseException:
+            if not of_a_workflow:
+                self.let_go([blob.digest])
+            raise
+
+    def hold(self, blobs: Iterable[bytes]) -> None:
+        """Keep blobs for one more message."""
+        with self._lock:
+            for blob in blobs:
+                if self._uses[blob] > 0:
+                    self._uses[blob] += 1
+
+    def get(self, blob: bytes) -> Iterator[bytes]:
+        """Read a blob in chunks."""
+        return self._vault.get(blob.hex())
+
+    def read(self, blob: BlobReference) -> bytes:
+        """Read a whole blob."""
+        return self._vault.read(blob.digest.hex(), blob.length)
+
+    def let_go(self, blobs: Iterable[bytes]) -> None:
+        """Delete blobs that no message under way needs any more."""
+        with self._lock:
+            for blob in blobs:
+                if self._uses[blob] > 0:
+                    self._uses[blob] -= 1
+                    if self._uses[blob] == 0:
+                        del self._uses[blob]
+                        self._vault.delete(blob.hex())
+
+    def keep(self, blob: bytes) -> None:
+        """Leave a blob to a workflow from now on."""
+        with self._lock:
+            self._uses.pop(blob, None)

@@ -1,0 +1,278 @@
+"""Parties on separate machines, who attach to the cloud over mutual TLS."""
+
+import asyncio
+import threading
+from collections.abc import Container, Iterable, Mapping
+from itertools import count
+from typing import Any, Self
+from uuid import uuid4
+
+from flwr.app import Error, Message, RecordDict, UserConfig
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from protocol.certificates import Revocations
+from protocol.codec import UnreadableMessage
+from protocol.flower import new_message, new_run, with_id
+from protocol.grids.grpc.admission import Admission
+from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
+from protocol.grids.grpc.frames import read_blob
+from protocol.grids.grpc.questions import Question, Questions
+from protocol.grids.grpc.records import pack, pack_config, unpack
+from protocol.grids.grpc.roster import Roster
+from protocol.grids.grpc.service import Call, Pace, Service
+from protocol.grids.grpc.transport import SERVICE, Secure, Security, listen, server
+from protocol.grids.host import UNKNOWN_NODE
+from protocol.grids.streaming import blobs_of, replace_blobs
+from protocol.messages.base import BlobReference
+from protocol.vault import BlobDamaged, BlobMissing, Vault
+from protocol.wire import parley_pb2 as wire
+
+UNREADABLE = 4
+"""The code of the error with which this grid answers for a party whose answer could not be read."""
+
+MAX_STREAMS = 20_000
+"""Calls at once, attached streams included; one more is refused with RESOURCE_EXHAUSTED."""
+
+
+class GrpcGrid(Grid):
+    """A Flower grid whose nodes attach over gRPC (see `protocol/wire/parley.proto`, and `attach` for their side).
+
+    Sending works in five steps:
+
+    1. messages are ordered by node id; content that several share is packed once;
+    2. each is an open question, sent along its party's stream as soon as there is one, and again on a new stream
+       when the last one broke before the answer;
+    3. large content, and large fields called ``blob``, go to the vault, from where the party fetches them;
+    4. the party answers; what is large it has put into the vault. A field called ``blob`` stays there: the
+       message that arrives has a `BlobReference` in its place;
+    5. whoever is silent when the time is up, or has been away for longer than `absence`, is not among the replies,
+       and its question is withdrawn.
+
+    Every public method may be called from any thread; many exchanges may be under way at once.
+
+    Parameters
+    ----------
+    address : str
+        Where to listen, ``host:port``; port 0 picks a free one.
+    security : Secure or Insecure
+        The cloud's certificate; insecure clouds listen on the loopback interface alone.
+    roster : Roster
+        Which node each party is.
+    vault : Vault
+        Where blobs go: the cloud's own, when a workflow is to find what parties delivered.
+    run_id : int
+        The run's id.
+    run_config : UserConfig, optional
+        The run's configuration, which every app sees.
+    revoked : container of int
+        Serial numbers of revoked certificates (`Revocations`).
+    calls : mapping of str to Call, optional
+        What parties may ask of the cloud on their own account.
+    absence : float
+        Seconds for which a party that is not attached is still waited for.
+    pace : Pace
+        How slowly blobs may move.
+
+    Raises
+    ------
+    InsecureAddress, BadAddress
+        When it cannot listen there.
+    """
+
+    streams = True
+    """See `protocol.grids.streaming`."""
+
+    def __init__(
+        self,
+        address: str,
+        security: Security,
+        roster: Roster,
+        vault: Vault,
+        *,
+        run_id: int = 1,
+        run_config: UserConfig | None = None,
+        revoked: Container[int] | Revocations = frozenset(),
+        calls: Mapping[str, Call] | None = None,
+        absence: float = 60.0,
+        pace: Pace | None = None,
+    ) -> None:
+        self.roster = roster
+        self._run = new_run(run_id)
+        self._run_config = pack_config("run_config", dict(run_config or {}))
+        self._storage = Storage(vault)
+        self._questions = Questions(absence, self._let_go)
+        self._session, self._numbers = uuid4().hex[:16], count(1)
+        self._admission = Admission(secure=isinstance(security, Secure), revoked=revoked)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc-grid", daemon=True)
+        self._thread.start()
+        try:
+            self._wait(self._start(address, security, calls or {}, pace or Pace()))
+        except BaseException:
+            self._stop_loop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening and end every stream; parties will try to attach again."""
+        if self._thread.is_alive():
+            self._wait(self._stop())
+            self._service.close()
+            self._stop_loop()
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that messages belong to."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The run that messages belong to."""
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Create a message to a node."""
+        return new_message(
+            content,
+            run_id=self._run.run_id,
+            message_type=message_type,
+            dst_node_id=dst_node_id,
+            group_id=group_id,
+            ttl=ttl,
+        )
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the ids of the nodes that are attached, or were within the time of `absence`, ascending."""
+        return self._questions.present()
+
+    def attached(self) -> list[int]:
+        """Return the ids of the nodes that are attached at this moment."""
+        return self._questions.attached()
+
+    def wait_attached(self, node_ids: Iterable[int], timeout: float) -> set[int]:
+        """Wait until these nodes are attached; returns those that are not when the time (seconds) is up."""
+        return self._questions.wait_attached(node_ids, timeout)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages, in the order of their nodes' ids; replies are kept for `pull_messages`."""
+        self._questions.expire()
+        ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+        packed: dict[int, tuple[bytes | BlobReference, frozenset[bytes]]] = {}
+        questions = []
+        for message in ordered:
+            with_id(message, self._next_id())
+            key = id(message.content)
+            if key in packed:
+                self._storage.hold(packed[key][1])
+            else:
+                packed[key] = self._pack(message.content)
+            questions.append(Question(message, *packed[key]))
+        self._questions.ask(questions)
+        for question in questions:
+            if question.node_id not in self.roster:
+                failure = wire.Failure(code=UNKNOWN_NODE, reason=f"there is no node {question.node_id}")
+                self._questions.answer(question, wire.Answer(failure=failure))
+        return [question.id for question in questions]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies to these messages that have not been pulled yet."""
+        return [with_id(self._reply(*answered), self._next_id()) for answered in self._questions.take(message_ids)]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Send messages and return the replies that came in time, in the order of the nodes' ids."""
+        message_ids = list(self.push_messages(messages))
+        try:
+            self._questions.wait_answered(message_ids, timeout)
+        finally:
+            self._questions.withdraw(message_ids)
+        return self.pull_messages(message_ids)
+
+    async def _start(self, address: str, security: Security, calls: Mapping[str, Call], pace: Pace) -> None:
+        self._service = Service(
+            self._admission, self.roster, self._questions, self._storage, self._welcome, calls, pace
+        )
+        self._server = server([self._service.handler()], MAX_STREAMS)
+        healthy = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, self._server)
+        for name in ("", SERVICE):
+            await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self.port = listen(self._server, address, security)
+        self.address = f"{address.rpartition(':')[0]}:{self.port}"
+        await self._server.start()
+
+    async def _stop(self) -> None:
+        """Stop the server, and see every call to its end."""
+        await self._server.stop(grace=None)
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        if rest:
+            await asyncio.wait(rest, timeout=5.0)
+
+    def _welcome(self, node_id: int) -> bytes:
+        welcome = wire.Welcome(
+            run_id=self._run.run_id, node_id=node_id, nodes=len(self.roster), run_config=self._run_config
+        )
+        return bytes(wire.FromCloud(welcome=welcome).SerializeToString())
+
+    def _pack(self, content: RecordDict) -> tuple[bytes | BlobReference, frozenset[bytes]]:
+        """Return the content as it goes on the wire, and the blobs that belong to it."""
+        lent: set[bytes] = set()
+        moved: dict[str, bytes | BlobReference] = {}
+        for path, blob in blobs_of(content).items():
+            if isinstance(blob, BlobReference) and len(blob) <= MAX_BLOB_INLINE:
+                moved[path] = self._storage.read(blob)
+            elif isinstance(blob, BlobReference):
+                lent.add(blob.digest)
+            elif len(blob) > MAX_BLOB_INLINE:
+                moved[path] = self._lend([blob], lent)
+        pieces = pack(replace_blobs(content, moved))
+        return b"".join(pieces) if is_small(pieces) else self._lend(pieces, lent), frozenset(lent)
+
+    def _lend(self, pieces: list[bytes], lent: set[bytes]) -> BlobReference:
+        blob = reference(pieces)
+        if blob.digest not in lent:
+            self._storage.put(blob, pieces)
+            lent.add(blob.digest)
+        return blob
+
+    def _reply(self, question: Question, answer: wire.Answer) -> Message:
+        try:
+            if answer.HasField("failure"):
+                return Message(Error(code=answer.failure.code, reason=answer.failure.reason), reply_to=question.message)
+            return Message(self._unpack(question, answer), reply_to=question.message)
+        except (UnreadableMessage, BlobDamaged, BlobMissing) as error:
+            return Message(Error(code=UNREADABLE, reason=str(error)), reply_to=question.message)
+        finally:
+            self._let_go(question)
+
+    def _unpack(self, question: Question, answer: wire.Answer) -> RecordDict:
+        stored = answer.WhichOneof("body") == "stored"
+        content = unpack(self._storage.read(read_blob(answer.stored)) if stored else answer.content)
+        references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
+        for blob in references:
+            if question.stored.get(blob.digest) != blob:
+                raise UnreadableMessage("a message refers to a blob that was not put for it")
+        for blob in references:
+            self._storage.keep(blob.digest)
+        return content
+
+    def _let_go(self, question: Question) -> None:
+        self._storage.let_go([*question.lent, *question.stored])
+
+    def _next_id(self) -> str:
+        return f"{self._session}-{next(self._numbers)}"
+
+    def _wait(self, step: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(step, self._loop).result()
+
+    def _stop_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

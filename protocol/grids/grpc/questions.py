@@ -1,0 +1,224 @@
+"""What the cloud has asked and not heard the answer to: the part of the grid that knows no network."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic, time
+from typing import Protocol
+
+from flwr.app import Message
+
+from protocol.grids.grpc.frames import write_blob
+from protocol.messages.base import BlobReference
+from protocol.wire import parley_pb2 as wire
+
+UNREAD = 3_600.0
+"""Seconds for which an answer is kept after its question's time to live: whoever waited for it may be slow to pull."""
+
+
+@dataclass
+class Question:
+    """A message on its way to one party, until its answer is there.
+
+    Attributes
+    ----------
+    message : Message
+        The message, with its id.
+    body : bytes or BlobReference
+        Its content as it goes on the wire, or where that lies in the vault.
+    lent : frozenset of bytes
+        SHA-256 of each blob that the party may fetch while the question is open.
+    stored : dict of bytes to BlobReference
+        What the party has put for its answer.
+    promised : int
+        Bytes of what it has put and is putting.
+    """
+
+    message: Message
+    body: bytes | BlobReference
+    lent: frozenset[bytes] = frozenset()
+    stored: dict[bytes, BlobReference] = field(default_factory=dict)
+    promised: int = 0
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return self.message.metadata.message_id
+
+    @property
+    def node_id(self) -> int:
+        """The party asked."""
+        return self.message.metadata.dst_node_id
+
+    def frame(self) -> bytes:
+        """Return the question as it goes on the wire; made just before it leaves."""
+        about = self.message.metadata
+        question = wire.Question(
+            id=about.message_id,
+            type=about.message_type,
+            group=about.group_id,
+            created_at=about.created_at,
+            ttl=about.ttl,
+            run_id=about.run_id,
+        )
+        if isinstance(self.body, bytes):
+            question.content = self.body
+        else:
+            question.stored.CopyFrom(write_blob(self.body))
+        return bytes(wire.FromCloud(question=question).SerializeToString())
+
+
+class Line(Protocol):
+    """An attached party's stream, as far as questions go."""
+
+    def send(self, question: Question) -> None:
+        """Send a question some time soon; never blocks."""
+
+    def replace(self) -> None:
+        """End the stream: the party has attached again."""
+
+
+class Questions:
+    """Open questions and the lines they go along; any thread may call any method.
+
+    A question stays open until it is answered or withdrawn. A party that attaches again is asked all
+    that is open again; a second answer finds nothing open and is dropped. So an answer counts once.
+
+    Parameters
+    ----------
+    absence : float
+        Seconds for which a party that is not attached is still waited for.
+    closed : callable
+        Told of each question that was answered or withdrawn, to let go of its blobs; called without the lock.
+    """
+
+    def __init__(self, absence: float, closed: Callable[[Question], None]) -> None:
+        self._absence = absence
+        self._closed = closed
+        self._changed = threading.Condition()
+        self._open: dict[str, Question] = {}
+        self._answers: dict[str, tuple[Question, wire.Answer]] = {}
+        self._lines: dict[int, Line] = {}
+        self._left: dict[int, float] = {}
+        self._waits: list[set[str]] = []
+        self._since = monotonic()
+
+    def ask(self, questions: Iterable[Question]) -> None:
+        """Open questions, and send them along the lines that are there."""
+        with self._changed:
+            for question in questions:
+                self._open[question.id] = question
+                if line := self._lines.get(question.node_id):
+                    line.send(question)
+
+    def find(self, node_id: int, question_id: str) -> Question | None:
+        """Return an open question to a party."""
+        with self._changed:
+            question = self._open.get(question_id)
+        return question if question is not None and question.node_id == node_id else None
+
+    def answer(self, question: Question, answer: wire.Answer) -> None:
+        """Keep the answer to a question, unless it has one."""
+        with self._changed:
+            if self._close(question.id) is not None:
+                self._answers[question.id] = (question, answer)
+
+    def attach(self, node_id: int, line: Line) -> None:
+        """Let a party have its open questions, and those to come, along this line and no other."""
+        with self._changed:
+            before = self._lines.get(node_id)
+            self._lines[node_id] = line
+            self._left.pop(node_id, None)
+            for question in self._open.values():
+                if question.node_id == node_id:
+                    line.send(question)
+            self._changed.notify_all()
+        if before is not None:
+            before.replace()
+
+    def detach(self, node_id: int, line: Line) -> None:
+        """Note that a line is broken; nothing changes when the party has another by now."""
+        with self._changed:
+            if self._lines.get(node_id) is line:
+                del self._lines[node_id]
+                self._left[node_id] = monotonic()
+                self._changed.notify_all()
+
+    def attached(self) -> list[int]:
+        """Return the parties that are attached."""
+        with self._changed:
+            return sorted(self._lines)
+
+    def present(self) -> list[int]:
+        """Return the parties that are attached or have been within the time of absence."""
+        now = monotonic()
+        with self._changed:
+            recent = {node_id for node_id, left in self._left.items() if now < left + self._absence}
+            return sorted(recent | self._lines.keys())
+
+    def wait_attached(self, node_ids: Iterable[int], timeout: float) -> set[int]:
+        """Wait until these parties are attached; returns those that are not by then."""
+        wanted = set(node_ids)
+        with self._changed:
+            self._changed.wait_for(lambda: wanted <= self._lines.keys(), timeout)
+            return wanted - self._lines.keys()
+
+    def wait_answered(self, question_ids: Iterable[str], timeout: float | None) -> None:
+        """Wait until nobody is left who may still answer: all have, are absent, or the time is up."""
+        end = inf if timeout is None else monotonic() + timeout
+        with self._changed:
+            waiting = set(question_ids) & self._open.keys()
+            self._waits.append(waiting)
+            try:
+                while waiting:
+                    until = min(end, max(self._awaited_until(self._open[each]) for each in waiting))
+                    if (now := monotonic()) >= until:
+                        return
+                    self._changed.wait(None if until == inf else until - now)
+            finally:
+                self._waits = [wait for wait in self._waits if wait is not waiting]
+
+    def take(self, question_ids: Iterable[str]) -> list[tuple[Question, wire.Answer]]:
+        """Return the answers that are there, each once."""
+        with self._changed:
+            return [self._answers.pop(each) for each in question_ids if each in self._answers]
+
+    def withdraw(self, question_ids: Iterable[str]) -> None:
+        """Close questions that nobody waits for any more."""
+        with self._changed:
+            closed = [self._close(each) for each in question_ids]
+        for question in filter(None, closed):
+            self._closed(question)
+
+    def expire(self) -> None:
+        """Close questions when their time to live is over, and forget answers that nobody has pulled long after it."""
+        now = time()
+        with self._changed:
+            late = [each for each, question in self._open.items() if _expired(question, now)]
+            unread = [each for each, (question, _) in self._answers.items() if _expired(question, now - UNREAD)]
+            forgotten = [self._answers.pop(each)[0] for each in unread]
+        self.withdraw(late)
+        for question in forgotten:
+            self._closed(question)
+
+    def _close(self, question_id: str) -> Question | None:
+        """Take a question from the open ones, and wake whoever waited for just this one more."""
+        question = self._open.pop(question_id, None)
+        if question is not None:
+            for waiting in self._waits:
+                waiting.discard(question_id)
+                if not waiting:
+                    self._changed.notify_all()
+        return question
+
+    def _awaited_until(self, question: Question) -> float:
+        """When (monotonic) to give up on the party: it is attached (never), left, or has not come yet."""
+        if question.node_id in self._lines:
+            return inf
+        return self._left.get(question.node_id, self._since) + self._absence
+
+
+def _expired(question: Question, now: float) -> bool:
+    about = question.message.metadata
+    return bool(about.created_at + about.ttl < now)

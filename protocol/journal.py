@@ -1,0 +1,365 @@
+"""The journal: what a workflow was told, so that it can be played again from the start after a crash.
+
+A workflow is a function of its secret, of the answers it gets and of the readings it takes (the
+clock, a balance). These are written down as they come in. A killed cloud plays its unfinished
+workflows again: what is on record is not asked again, only the rest is, and whatever a workflow does
+to the world it does under a key (the ledger) or under a hash (the vault), once however often it is done.
+"""
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from protocol.codec import MAX_MESSAGE_BYTES
+from protocol.database import Database
+from protocol.errors import ProtocolError
+from protocol.exchange import GRACE, LATE, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
+from protocol.grids.streaming import blobs_of, streams
+from protocol.messages.base import BlobReference, ProtocolMessage
+from protocol.records import pack, unpack
+from protocol.tables import blobs, journal, purchases
+from protocol.vault import Vault
+
+R = TypeVar("R", bound=ProtocolMessage)
+
+_LARGE, _HASH = 65_536, 32
+"""Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+_READING = 0
+"""The node under which readings are written down; parties have higher numbers."""
+
+
+class JournalMismatch(ProtocolError):
+    """The journal tells of another workflow than the one that is played from it."""
+
+
+class Interrupted(Exception):
+    """The program is stopping; the workflow goes on from here when it starts again."""
+
+
+class PurchaseState(StrEnum):
+    """Where a purchase stands; it leaves `OPEN` once, for good."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class PurchaseRow:
+    """A purchase that was begun: its name, the buyer's node, the step it is at, when it began, why it failed."""
+
+    name: str
+    buyer: int
+    state: PurchaseState
+    step: int
+    begun_at: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one party answered to one question, packed, or why it did not; or a reading.
+
+    `blobs` are the vault's names of values that were too large to be packed.
+    """
+
+    failure: str | None
+    content: bytes | None
+    blobs: frozenset[str] = frozenset()
+
+
+class Journal:
+    """All purchases of a cloud, and the lines of those that are open.
+
+    Parameters
+    ----------
+    database : Database
+        The cloud's, with its ledger.
+    vault : Vault
+        Where large values are; each belongs to one purchase, and goes when that has ended.
+
+    Examples
+    --------
+    >>> from protocol.ledger import Ledger
+    >>> journal = Journal(Ledger().database, Vault("memory://journal"))
+    >>> journal.begin("p1", buyer=7, now=1000.0), journal.begin("p1", buyer=7, now=2000.0)
+    (True, False)
+    >>> journal.end("p1", PurchaseState.SETTLED)
+    >>> [(row.name, str(row.state)) for row in journal.purchases()]
+    [('p1', 'settled')]
+    """
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.vault = vault
+        self._database = database
+
+    def begin(self, name: str, buyer: int, now: float) -> bool:
+        """Open a purchase; False when it was begun before, whatever became of it."""
+        with self._database.transaction() as connection:
+            if connection.execute(select(purchases.c.name).where(purchases.c.name == name)).first() is not None:
+                return False
+            row = {"name": name, "buyer": buyer, "state": PurchaseState.OPEN, "step": 0, "begun_at": now, "note": ""}
+            connection.execute(insert(purchases), [row])
+            return True
+
+    def purchases(self, state: PurchaseState | None = None) -> list[PurchaseRow]:
+        """Return the purchases, or those in one state, in the order they were begun."""
+        query = select(purchases).order_by(purchases.c.begun_at, purchases.c.name)
+        rows = self._database.read(query if state is None else query.where(purchases.c.state == state))
+        return [_purchase(row) for row in rows]
+
+    def purchase(self, name: str) -> PurchaseRow:
+        """Return one purchase; KeyError when it was never begun."""
+        rows = self._database.read(select(purchases).where(purchases.c.name == name))
+        if not rows:
+            raise KeyError(f"no purchase {name} was ever begun")
+        return _purchase(rows[0])
+
+    def reach(self, name: str, step: int) -> None:
+        """Note that a purchase has come to a step; played again, it does not go back."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(purchases).where(purchases.c.name == name, purchases.c.step < step).values(step=step)
+            )
+
+    def end(self, name: str, state: PurchaseState, note: str = "") -> None:
+        """Close a purchase that is open, and forget its lines."""
+        with self._database.transaction() as connection:
+            open_one = (purchases.c.name == name) & (purchases.c.state == PurchaseState.OPEN)
+            connection.execute(update(purchases).where(open_one).values(state=state, note=note))
+            connection.execute(delete(journal).where(journal.c.purchase == name))
+        self._drop_blobs(name)
+
+    def tidy(self, before: float) -> int:
+        """Remove blobs that belong to no open purchase and are older than `before` (Unix seconds); how many went."""
+        ended = select(blobs.c.purchase).distinct().join(purchases).where(purchases.c.state != PurchaseState.OPEN)
+        for row in self._database.read(ended):
+            self._drop_blobs(row.purchase)
+        return self.vault.sweep({row.digest for row in self._database.read(select(blobs.c.digest))}, before)
+
+    def lines(self, name: str, number: int, kind: str) -> dict[int, Line]:
+        """Return what is on record of one question or reading, by node.
+
+        Raises
+        ------
+        JournalMismatch
+            When something else is on record under this number.
+        """
+        rows = self._database.read(
+            select(journal).where(journal.c.purchase == name, journal.c.number == number).order_by(journal.c.node)
+        )
+        for row in rows:
+            if row.kind != kind:
+                raise JournalMismatch(
+                    f"entry {number} of purchase {name} is {row.kind!r} in the journal, and the workflow now wants "
+                    f"{kind!r}: finish open purchases with the program that began them"
+                )
+        return {row.node: Line(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
+
+    def write(self, name: str, number: int, kind: str, lines: Mapping[int, Line]) -> dict[int, Line]:
+        """Write down answers to a question, or a reading; they are committed when this returns.
+
+        An answer that brings a blob of another purchase is no answer: no two honest ones are the same,
+        and a blob goes when the purchase that it belongs to ends.
+
+        Returns
+        -------
+        dict of int to Line
+            What was written.
+        """
+        with self._database.transaction() as connection:
+            written = {node: self._claimed(connection, name, line) for node, line in lines.items()}
+            rows = [
+                {
+                    "purchase": name,
+                    "number": number,
+                    "node": node,
+                    "kind": kind,
+                    "failure": line.failure,
+                    "content": line.content,
+                }
+                for node, line in written.items()
+            ]
+            connection.execute(insert(journal), rows)
+        return written
+
+    def _claimed(self, connection: Connection, name: str, line: Line) -> Line:
+        for digest in line.blobs:
+            owner = connection.scalar(select(blobs.c.purchase).where(blobs.c.digest == digest))
+            if owner not in (None, name) or digest not in self.vault:
+                return Line("it brings a blob that belongs to another purchase", None)
+            if owner is None:
+                connection.execute(insert(blobs), [{"digest": digest, "purchase": name}])
+        return line
+
+    def _drop_blobs(self, name: str) -> None:
+        """Delete files before rows, and both before anybody else can claim them."""
+        with self._database.transaction() as connection:
+            for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.purchase == name)).all():
+                self.vault.delete(digest)
+            connection.execute(delete(blobs).where(blobs.c.purchase == name))
+
+
+def _purchase(row: Row[Any]) -> PurchaseRow:
+    return PurchaseRow(row.name, row.buyer, PurchaseState(row.state), row.step, row.begun_at, row.note)
+
+
+class JournaledExchange(Exchange):
+    """An exchange that writes down what it hears as it comes in, and tells it again after a crash.
+
+    Questions and readings are numbered as the workflow comes to them. Asking takes these steps:
+
+    1. what is on record for the question's number is taken from there;
+    2. the other parties are asked, until they have answered or the deadline has passed. Messages name
+       purchase and number in their group, so that a party knows a question that it has answered
+       before (see `parties.store`);
+    3. each answer is on record, with large values in the vault, before the workflow hears of it;
+       so is each silence, once the deadline has passed.
+
+    Parameters
+    ----------
+    grid, clock
+        See `Exchange`. The grid is asked by `push_messages` and `pull_messages`.
+    journal : Journal
+        Where it is written down.
+    name : str
+        The purchase's name.
+    stopping : Event, optional
+        Set when the program stops.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        clock: Callable[[], float],
+        journal: Journal,
+        name: str,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        super().__init__(grid, clock)
+        self._journal = journal
+        self._name = name
+        self._stopping = stopping or threading.Event()
+        self._number = 0
+
+    def now(self) -> float:
+        """Return the time, Unix seconds; as it was when it was first asked for."""
+        return float(self._once("now", lambda: repr(self.clock())))
+
+    def node_ids(self) -> list[int]:
+        """Return who was attached when it was first asked for, ascending."""
+        ids: list[int] = json.loads(
+            self._once("node ids", lambda: json.dumps(super(JournaledExchange, self).node_ids()))
+        )
+        return ids
+
+    def read(self, kind: str, reading: Callable[[], int]) -> int:
+        """Return a number as it was when it was first read."""
+        return int(self._once(kind, lambda: str(reading())))
+
+    def each(
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: Expected[R],
+        deadline: float | None = None,
+        absence: float = math.inf,
+        until: float = math.inf,
+    ) -> Iterator[tuple[int, R | Failed]]:
+        """Ask parties, those whose answers are not on record; see `Exchange.each`."""
+        number = self._next()
+        kind = f"query.{step}"
+        lines = self._journal.lines(self._name, number, kind)
+        unheard = {node_id: question for node_id, question in questions.items() if node_id not in lines}
+        if unheard:
+            timeout = self._left(deadline, until)
+            ttl = None if timeout is None else timeout + GRACE
+            messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}", ttl)
+            for arrived in self._hear(messages, timeout, deadline, absence):
+                lines |= self._journal.write(self._name, number, kind, arrived)
+        for node_id in sorted(questions):
+            yield node_id, self._reply(lines[node_id], answer)
+
+    def close(self, vault: Vault, kept: Iterable[str]) -> None:
+        """The purchase is settled and will not be played again; the journal knows which blobs were its own."""
+        self._journal.end(self._name, PurchaseState.SETTLED)
+
+    def _reply(self, line: Line, answer: Expected[R]) -> R | Failed:
+        content = None if line.content is None else unpack(line.content, self._load)
+        return read_reply(content, line.failure, answer)
+
+    def _next(self) -> int:
+        if self._stopping.is_set():
+            raise Interrupted
+        self._number += 1
+        return self._number
+
+    def _once(self, kind: str, reading: Callable[[], str]) -> str:
+        number = self._next()
+        lines = self._journal.lines(self._name, number, kind)
+        if not lines:
+            lines = {_READING: Line(None, reading().encode())}
+            self._journal.write(self._name, number, kind, lines)
+        return (lines[_READING].content or b"").decode()
+
+    def _hear(
+        self, messages: list[Message], timeout: float | None, deadline: float | None, absence: float
+    ) -> Iterator[dict[int, Line]]:
+        """Send messages and yield answers as they come in, then the silence of the others."""
+        begun = time.monotonic()
+        end = math.inf if timeout is None else begun + timeout
+        seen = dict.fromkeys((message.metadata.dst_node_id for message in messages), begun)
+        ids = set(self.grid.push_messages(messages))
+        pause = _SHORTEST_PAUSE
+        while seen:
+            arrived = {}
+            now = time.monotonic()
+            for reply in self.grid.pull_messages(ids):
+                ids.discard(reply.metadata.reply_to_message_id)
+                if seen.pop(reply.metadata.src_node_id, None) is not None:
+                    arrived[reply.metadata.src_node_id] = self._line(*opened(reply), deadline)
+            if not arrived:
+                if absence < math.inf:
+                    seen |= dict.fromkeys(seen.keys() & set(self.grid.get_node_ids()), now)
+                silent = [node for node, last in seen.items() if now >= min(end, last + absence)]
+                arrived = dict.fromkeys(silent, Line(SILENT, None))
+                seen = {node: last for node, last in seen.items() if node not in arrived}
+            if arrived:
+                yield arrived
+                pause = _SHORTEST_PAUSE
+            elif self._stopping.wait(pause):
+                raise Interrupted
+            else:
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _line(self, content: RecordDict | None, failure: str | None, deadline: float | None) -> Line:
+        if content is None:
+            return Line(failure, None)
+        if deadline is not None and self.clock() > deadline + GRACE:
+            return Line(LATE, None)
+        stored: set[str] = set()
+
+        def store(field: str, value: bytes) -> str | None:
+            if len(value) < _LARGE and (len(value) <= _HASH or field.rpartition("/")[2] != "blob"):
+                return None
+            blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
+            stored.add(blob.digest)
+            return blob.digest
+
+        packed = pack(content, store)
+        if streams(self.grid):
+            stored |= {blob.digest.hex() for blob in blobs_of(content).values() if isinstance(blob, BlobReference)}
+        return Line(None, packed, frozenset(stored))
+
+    def _load(self, name: str) -> bytes:
+        return self._journal.vault.read(name, MAX_MESSAGE_BYTES)

@@ -1,0 +1,41 @@
+"""Files that only their owner may read, whole or not there at all."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter; one that is there is closed to others."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600 in one stroke: a reader, or a crash, finds the old content or the new."""
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def write_once(path: Path, content: bytes) -> bytes:
+    """Write a private file unless it is there, and return what it holds; of two writers at once the first one wins."""
+    if not path.exists():
+        partial = path.with_name(f".{path.name}.{uuid4().hex}")
+        write_private(partial, content)
+        try:
+            with suppress(FileExistsError):
+                os.link(partial, path)
+        finally:
+            partial.unlink()
+    return path.read_bytes()

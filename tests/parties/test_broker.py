@@ -1,0 +1,158 @@
+"""Many purchases at once, each its own; a broker that stops goes on where it was."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durable import BUYER, WISH, Town
+from flwr.app import Message
+
+from parties.broker import Broker
+from parties.buyer import Buyer
+from parties.record import PurchaseRecord
+from protocol.errors import ProtocolError
+from protocol.grids import LocalGrid
+from protocol.journal import Journal, PurchaseState
+
+PATIENCE = 60
+
+
+@contextmanager
+def open_town(town: Town) -> Iterator[tuple[Broker, list[PurchaseRecord]]]:
+    with town.alive() as (broker, records), broker:
+        yield broker, records
+
+
+def settle(broker: Broker, *names: str) -> None:
+    for name in names:
+        assert broker.wait(name, PATIENCE).state is PurchaseState.SETTLED, broker.journal.purchase(name)
+
+
+def books_are_right(town: Town) -> None:
+    balances = town.outcome().balances
+    assert sum(balances.values()) == balances["escrow"] == 0
+    assert all(amount >= 0 for name, amount in balances.items() if name != "mint")
+    deposits = [entry for entry in town.outcome().entries if entry[2] == "deposit" and entry[0] != "mint"]
+    assert len(deposits) == len({name for name, _, _ in deposits})
+
+
+def test_purchases_of_several_buyers_run_at_once(tmp_path: Path) -> None:
+    town = Town(tmp_path, buyers=3)
+    with open_town(town) as (broker, records):
+        names = [broker.open(BUYER + index, WISH) for index in range(3)]
+        settle(broker, *names)
+    assert len(records) == 3
+    pseudonyms = [{offer.bid.bid.pseudonym for offer in record.offers} for record in records]
+    assert not pseudonyms[0] & pseudonyms[1] | pseudonyms[1] & pseudonyms[2]
+    assert len({record.call.salt for record in records if record.call}) == 3
+    paid = {record.buyer: sum(offer.paid for offer in record.offers) for record in records}
+    for index in range(3):
+        assert len(list(town.bought(index).glob("*.png"))) == paid[BUYER + index] > 0
+    books_are_right(town)
+    assert [row.step for row in broker.purchases()] == [12, 12, 12]
+
+
+def test_the_same_wish_is_the_same_purchase(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    with open_town(town) as (broker, records):
+        assert broker.open(BUYER, WISH) == broker.open(BUYER, WISH)
+        settle(broker, broker.open(BUYER, WISH))
+        assert broker.open(BUYER, WISH) == broker.purchases()[0].name
+    with open_town(town) as (broker, _):
+        settle(broker, broker.open(BUYER, WISH))
+    assert len(records) == len(broker.purchases()) == 1
+
+
+def test_purchases_of_one_buyer_never_spend_more_than_it_has(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    with open_town(town) as (broker, _):
+        names = [broker.open(BUYER, bytes([index])) for index in range(4)]
+        settle(broker, *names)
+    books_are_right(town)
+
+
+@pytest.mark.parametrize("wish", [b"", bytes(33)])
+def test_a_wish_has_a_size(tmp_path: Path, wish: bytes) -> None:
+    with open_town(Town(tmp_path)) as (broker, _), pytest.raises(ValueError, match="1 to 32 bytes"):
+        broker.open(BUYER, wish)
+
+
+class Mute(LocalGrid):
+    """Loses every answer to one step."""
+
+    step = ""
+
+    def pull_messages(self, message_ids: Any) -> list[Message]:
+        replies = super().pull_messages(message_ids)
+        return [reply for reply in replies if reply.metadata.message_type != f"query.{self.step}"]
+
+
+@pytest.mark.parametrize("step", ["introduce", "request", "bid", "pay", "deliver", "receive", "verify", "settle"])
+def test_a_broker_that_stops_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    town = Town(tmp_path)
+    reached = threading.Event()
+    with town.grid(lambda kind: reached.set() if kind == f"answer {step}" else None) as grid:
+        mute = Mute([])
+        mute.__dict__.update(grid.__dict__)
+        mute.step = step
+        with town.alive(grid=mute) as (broker, records):
+            name = broker.open(BUYER, WISH)
+            assert reached.wait(PATIENCE)
+            broker.close()
+            assert broker.journal.purchase(name).state is PurchaseState.OPEN
+            assert not records
+    with open_town(town) as (broker, records):
+        settle(broker, name)
+        assert len(records) == 1
+    books_are_right(town)
+
+
+def test_a_purchase_that_cannot_begin_has_failed_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Buyer, invitation: Any) -> Any:
+        raise ProtocolError("not under these terms")
+
+    town = Town(tmp_path)
+    monkeypatch.setattr(Buyer, "_key", refuse)
+    with open_town(town) as (broker, records):
+        name = broker.open(BUYER, WISH)
+        row = broker.wait(name, PATIENCE)
+        assert row.state is PurchaseState.FAILED
+        assert row.note == "the buyer made no request: protocol.errors.ProtocolError: not under these terms"
+    monkeypatch.undo()
+    with open_town(town) as (broker, records):
+        assert broker.wait(name, PATIENCE).state is PurchaseState.FAILED
+        assert not records
+
+
+def test_a_purchase_that_breaks_off_is_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the database is away for a while."""
+    failures = iter([OSError("the database is away"), OSError("still away")])
+    reach = Journal.reach
+
+    def flaky(self: Journal, name: str, number: int) -> None:
+        if number == 7:
+            for failure in failures:
+                raise failure
+        reach(self, name, number)
+
+    monkeypatch.setattr(Journal, "reach", flaky)
+    monkeypatch.setattr("parties.broker.FIRST_RETRY", 0.01)
+    town = Town(tmp_path)
+    with open_town(town) as (broker, records):
+        settle(broker, broker.open(BUYER, WISH))
+    assert len(records) == 1
+    assert next(failures, None) is None
+    books_are_right(town)
+
+
+def test_accounts_are_opened_once(tmp_path: Path) -> None:
+    """Deposits are a party's, not a purchase's."""
+    few = Town(tmp_path)
+    with open_town(few) as (broker, _):
+        settle(broker, broker.open(BUYER, b"1"))
+        before = few.outcome().balances["mint"]
+        settle(broker, broker.open(BUYER, b"2"))
+    assert few.outcome().balances["mint"] == before

@@ -1,0 +1,139 @@
+"""Whoever dies at whatever point, the purchase ends as it would have: nothing is lost, nothing is paid twice.
+
+Every point of one purchase is tried by default, and a few random sequences of deaths. Thousands of them:
+
+    pytest tests/parties/test_crashes.py --crashes 5000
+"""
+
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from durable import NOON, Crash, Outcome, Points, Town
+from postgresql import new_schema, server
+
+from protocol.exchange import GRACE
+
+
+@pytest.fixture(scope="module")
+def memory_disk() -> Iterator[Path]:
+    """A folder in memory where there is one: what is synced there is synced at once."""
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(dir=shared if shared.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(memory_disk: Path) -> tuple[Outcome, int]:
+    """The outcome without a crash, and how many points there are."""
+    town, points = Town(memory_disk / "undisturbed"), Points()
+    (record,) = town.play(points)
+    assert sorted(str(offer.outcome) for offer in record.offers) == ["accepted", "declined", "refunded"]
+    kinds = {kind.partition(" ")[0] for kind in points.passed}
+    assert kinds == {"commit", "question", "answer", "open", "mv", "rm_file", "replace"}
+    return town.outcome(), points.passed.total()
+
+
+def play_on(town: Town, fatal: int | None = None) -> bool:
+    """Play until it is over, or somebody dies at a point; whether it is over."""
+    try:
+        town.play(Points(fatal))
+    except Crash:
+        return False
+    return True
+
+
+def test_a_purchase_ends_well(undisturbed: tuple[Outcome, int]) -> None:
+    outcome, _ = undisturbed
+    assert [(state, step) for _, _, state, step in outcome.purchases] == [("settled", 12)]
+    assert {state for _, state in outcome.escrows} == {"posted", "voided"}
+    assert outcome.balances["escrow"] == sum(outcome.balances.values()) == 0
+    assert sorted(name.split("/")[0] for name in outcome.bought) == ["bought-0", "refused"]
+    assert outcome.vault == []
+
+
+def test_played_again_it_changes_nothing(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
+    town = Town(memory_disk / "undisturbed")
+    assert play_on(town)
+    assert town.outcome() == undisturbed[0]
+
+
+def test_death_at_every_point(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
+    expected, count = undisturbed
+    for point in range(1, count + 1):
+        town = Town(memory_disk / f"point-{point}")
+        assert not play_on(town, point)
+        assert play_on(town)
+        assert town.outcome() == expected, f"died at point {point}"
+        shutil.rmtree(town.root)
+
+
+def test_death_with_the_books_on_postgresql(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
+    """At some of the points: those of the cloud are the same as on SQLite."""
+    expected, count = undisturbed
+    with server() as url:
+        for point in range(5, count, 15):
+            town = Town(memory_disk / f"postgresql-{point}", new_schema(url, f"town{point}"))
+            assert not play_on(town, point)
+            assert play_on(town)
+            assert town.outcome() == expected, f"died at point {point}"
+
+
+def test_death_again_and_again(
+    memory_disk: Path, undisturbed: tuple[Outcome, int], pytestconfig: pytest.Config
+) -> None:
+    expected, count = undisturbed
+    for seed in range(pytestconfig.getoption("--crashes")):
+        draws = random.Random(seed)
+        town = Town(memory_disk / f"seed-{seed}")
+        while not play_on(town, draws.randint(1, count)):
+            pass
+        assert town.outcome() == expected, f"deaths of seed {seed}"
+        shutil.rmtree(town.root)
+
+
+def test_a_first_death_so_early_that_nothing_began_is_no_purchase(memory_disk: Path) -> None:
+    town = Town(memory_disk / "early")
+    assert not play_on(town, 1)
+    assert town.outcome().purchases == []
+
+
+class At:
+    """Dies the n-th time that a point of one kind is passed."""
+
+    def __init__(self, kind: str, times: int = 1) -> None:
+        self.kind, self.left = kind, times
+
+    def __call__(self, kind: str) -> None:
+        self.left -= kind == self.kind
+        if self.left <= 0:
+            raise Crash(self.kind)
+
+
+@pytest.mark.parametrize(
+    ("dies", "outcomes", "paid"),
+    [
+        ("question bid", [], 0),
+        ("question pay", ["declined", "unpaid", "unpaid"], 0),
+        ("question deliver", ["declined", "undelivered", "undelivered"], 0),
+        ("question verify", ["accepted", "accepted", "declined"], 2),
+    ],
+)
+def test_a_restart_grants_no_more_time(memory_disk: Path, dies: str, outcomes: list[str], paid: int) -> None:
+    """The cloud was away until after the deadline: no delivery is refunded, a silent buyer has accepted."""
+    town = Town(memory_disk / dies.replace(" ", "-"))
+    with pytest.raises(Crash):
+        town.play(At(dies))
+    town.clock = lambda: NOON + town.cloud().patience + GRACE + 1
+    (record,) = town.play()
+    assert sorted(str(offer.outcome) for offer in record.offers) == outcomes
+    outcome = town.outcome()
+    assert outcome.balances["escrow"] == 0
+    assert (
+        sum(amount > 0 for account, amount, memo in outcome.entries if "seller" in account and "escrow/" in memo)
+        == paid
+    )

@@ -1,0 +1,371 @@
+"""Streams break, parties and clouds die and come back; nothing is lost and nothing is noticed twice."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from test_grids import echo_app
+from wiring import BUYER, SECURITY, SELLERS, Wires, ask, echo, refused
+
+from protocol.codec import decode, encode
+from protocol.grids.grpc import Backoff, CloudUnreachable, GrpcGrid, Insecure, Pace, Roster, attach
+from protocol.grids.grpc.transport import GET, PUT
+from protocol.messages.base import BlobReference
+from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
+from protocol.wire import parley_pb2 as wire
+
+SELLER = SELLERS[0]
+
+
+@pytest.fixture
+def wires(tmp_path: Path) -> Iterator[Wires]:
+    wires = Wires(tmp_path)
+    yield wires
+    wires.close()
+
+
+class Link:
+    """A connection that can be cut and healed: forwards bytes to the cloud."""
+
+    def __init__(self, wires: Wires, port: int) -> None:
+        self._wires = wires
+        self._port = port
+        self._ends: set[asyncio.StreamWriter] = set()
+        self.whole = True
+        self._server = wires.run(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def cut(self) -> None:
+        self.whole = False
+        self._wires.run(self._cut())
+
+    async def _cut(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.whole:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends |= {writer, far_writer}
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        writer.transport.abort()
+
+
+class Slow:
+    """An app that says when it is at work and goes on when it is let."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.at_work, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+        self.app = ClientApp()
+
+        @self.app.query("echo")
+        def work(message: Message, context: Context) -> Message:
+            self.calls += 1
+            self.at_work.release()
+            assert self.go_on.acquire(timeout=20)
+            return Message(RecordDict({"fields": ConfigRecord({"calls": self.calls})}), reply_to=message)
+
+
+def asking(wires: Wires, grid: GrpcGrid, node_id: int, **options: float) -> "asyncio.Future[list[Message]]":
+    return wires.loop.run_in_executor(None, lambda: ask(grid, node_id, **options))
+
+
+class TestBrokenStreams:
+    def test_an_answer_whose_stream_broke_arrives_once_and_the_work_is_done_once(self, wires: Wires) -> None:
+        grid, slow = wires.cloud([SELLER]), Slow()
+        link = Link(wires, grid.port)
+        wires.attach(link.address, SELLER, slow.app)
+        assert grid.wait_attached([2], 20) == set()
+        (message_id,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
+        assert slow.at_work.acquire(timeout=20)
+        link.cut()
+        slow.go_on.release()
+        link.whole = True
+        while not (replies := list(grid.pull_messages([message_id]))):
+            pass
+        assert replies[0].content["fields"]["calls"] == 1
+        slow.go_on.release()
+        assert [reply.content["fields"]["calls"] for reply in ask(grid, 2, timeout=20)] == [2]
+
+    def test_a_party_that_died_over_a_question_is_asked_again_when_it_is_back(self, wires: Wires) -> None:
+        grid, slow = wires.cloud([SELLER]), Slow()
+        life = wires.attach(grid.address, SELLER, slow.app)
+        assert grid.wait_attached([2], 20) == set()
+        (message_id,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
+        assert slow.at_work.acquire(timeout=20)
+        life.cancel()
+        slow.go_on.release()
+        wires.attach(grid.address, SELLER, echo_app())
+        while not (replies := list(grid.pull_messages([message_id]))):
+            pass
+        assert replies[0].has_error()  # the echo wants fields, and was asked
+        assert echo(grid, 2)
+
+    def test_the_state_lives_on_over_a_new_stream_and_is_handed_out_for_a_new_life(self, wires: Wires) -> None:
+        grid = wires.cloud([SELLER])
+        kept: list[int] = []
+
+        def keep(state: RecordDict) -> None:
+            kept.append(state["counter"]["calls"])
+
+        link = Link(wires, grid.port)
+        wires.attach(link.address, SELLER, echo_app(), keep=keep)
+        assert grid.wait_attached([2], 20) == set()
+        assert [reply.content["fields"]["calls"] for _ in range(2) for reply in ask(grid, 2, timeout=20)] == [1, 2]
+        link.cut()
+        link.whole = True
+        assert [reply.content["fields"]["calls"] for reply in ask(grid, 2, timeout=20)] == [3]
+        assert kept == [1, 2, 3]
+        state = RecordDict({"counter": ConfigRecord({"calls": kept[-1]})})
+        wires.attach(grid.address, SELLER, echo_app(), state=state)
+        (reply,) = ask(grid, 2, timeout=20)
+        assert reply.content["fields"]["calls"] == 4
+
+    def test_parties_come_back_to_a_cloud_that_starts_again_and_are_who_they_were(
+        self, wires: Wires, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "roster.json"
+        first = wires.cloud([], roster=Roster(path=path))
+        for node_id, urn in enumerate((BUYER, SELLER), start=2):
+            wires.attach(first.address, urn, echo_app())
+            assert first.wait_attached([node_id], 20) == set()
+        first.close()
+        second = wires.cloud([], address=first.address, roster=Roster(path=path))
+        assert second.wait_attached([2, 3], 20) == set()
+        assert second.roster.members() == {2: BUYER, 3: SELLER}
+        assert echo(second, 3)
+
+    def test_giving_up_says_on_whom_and_why(self) -> None:
+        with pytest.raises(CloudUnreachable, match=r"gave up on the cloud at 127.0.0.1:1 after .* UNAVAILABLE"):
+            attach("127.0.0.1:1", Insecure(SELLER), echo_app(), backoff=Backoff(0.01, 0.02, patience=0.1))
+
+
+class TestSilence:
+    def test_who_is_silent_when_time_is_up_is_not_among_the_replies(self, wires: Wires) -> None:
+        grid, slow = wires.cloud(SELLERS[:2]), Slow()
+        wires.attach(grid.address, SELLERS[0], slow.app)
+        wires.attach(grid.address, SELLERS[1], echo_app())
+        assert grid.wait_attached([2, 3], 20) == set()
+        content = RecordDict({"fields": ConfigRecord()})
+        both = [grid.create_message(content, "query.echo", node_id, "g") for node_id in (2, 3)]
+        assert [reply.metadata.src_node_id for reply in grid.send_and_receive(both, timeout=0.3)] == [3]
+        slow.go_on.release()
+        slow.go_on.release()
+        (reply,) = ask(grid, 2, timeout=20)
+        assert reply.content["fields"]["calls"] == 2  # the late answer was not taken for this one
+
+    def test_who_stays_away_is_waited_for_no_longer_than_that(self, wires: Wires) -> None:
+        grid = wires.cloud(SELLERS[:2], absence=0.2)
+        life = wires.attach(grid.address, SELLERS[0], echo_app())
+        wires.attach(grid.address, SELLERS[1], echo_app())
+        assert grid.wait_attached([2, 3], 20) == set()
+        assert list(grid.get_node_ids()) == [2, 3]
+        life.cancel()
+        assert ask(grid, 2) == []
+        assert grid.attached() == list(grid.get_node_ids()) == [3]
+        wires.attach(grid.address, SELLERS[0], echo_app())
+        assert grid.wait_attached([2], 20) == set()
+        assert echo(grid, 2)
+
+    def test_a_question_whose_time_to_live_is_over_is_forgotten(self, wires: Wires) -> None:
+        grid, slow = wires.cloud([SELLER]), Slow()
+        wires.attach(grid.address, SELLER, slow.app)
+        assert grid.wait_attached([2], 20) == set()
+        stale = grid.create_message(RecordDict(), "query.echo", 2, "g", ttl=1e-9)
+        (message_id,) = grid.push_messages([stale])
+        slow.go_on.release()
+        slow.go_on.release()
+        assert len(ask(grid, 2, timeout=20)) == 1
+        assert list(grid.pull_messages([message_id])) == []
+
+    def test_an_answer_that_came_in_time_is_there_for_who_is_slow_to_pull_it(self, wires: Wires) -> None:
+        grid = wires.cloud([SELLER])
+        wires.attach(grid.address, SELLER, echo_app())
+        assert grid.wait_attached([2], 20) == set()
+        content = RecordDict({"fields": ConfigRecord()})
+        timely = grid.create_message(content, "query.echo", 2, "g", ttl=0.5)
+        (message_id,) = grid.push_messages([timely])
+        while time.time() < timely.metadata.created_at + 0.5:
+            assert echo(grid, 2)
+        assert len(list(grid.pull_messages([message_id]))) == 1
+
+    def test_many_threads_may_ask_at_once(self, wires: Wires) -> None:
+        grid = wires.cloud(SELLERS)
+        for urn in SELLERS:
+            wires.attach(grid.address, urn, echo_app())
+        assert grid.wait_attached(range(2, 7), 20) == set()
+        answered: list[int] = []
+
+        def exchange(node_id: int) -> None:
+            for _ in range(20):
+                answered.extend(reply.metadata.src_node_id for reply in ask(grid, node_id, timeout=20))
+
+        threads = [threading.Thread(target=exchange, args=(node_id,)) for node_id in range(2, 7)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answered) == sorted(list(range(2, 7)) * 20)
+
+
+def delivery(blob: bytes) -> Delivery:
+    receipt = Receipt(order=bytes(32), blob=sha256(blob).digest(), length=len(blob))
+    return Delivery(receipt=SignedReceipt(receipt=receipt, signature=bytes(64)), blob=blob)
+
+
+SEALED = np.random.default_rng(1).bytes(3_000_000)
+
+
+def dealer(said: list[Delivery], answer: bytes) -> ClientApp:
+    """Keeps the delivery it is asked with and answers with another."""
+    app = ClientApp()
+
+    @app.query("echo")
+    def deal(message: Message, context: Context) -> Message:
+        said.append(decode(message.content, Delivery))
+        return Message(encode(delivery(answer)), reply_to=message)
+
+    return app
+
+
+class TestBlobs:
+    @pytest.fixture
+    def grid(self, wires: Wires) -> GrpcGrid:
+        grid = wires.cloud([SELLER, BUYER], pace=Pace(patience=0.3))
+        self.said: list[Delivery] = []
+        wires.attach(grid.address, SELLER, dealer(self.said, SEALED))
+        wires.attach(grid.address, BUYER, dealer(self.said, b"small"))
+        assert grid.wait_attached([2, 3], 20) == set()
+        return grid
+
+    def test_a_sealed_image_goes_by_way_of_the_vault_and_stays_there(self, wires: Wires, grid: GrpcGrid) -> None:
+        (reply,) = ask(grid, 2, encode(delivery(b"a question")), timeout=20)
+        got = decode(reply.content, Delivery)
+        assert got.blob == BlobReference(digest=sha256(SEALED).digest(), length=len(SEALED))
+        assert [path.name for path in wires.folder.iterdir()] == [sha256(SEALED).hexdigest()]
+        (reply,) = ask(grid, 3, encode(got), timeout=20)
+        assert self.said[-1].blob == SEALED
+        assert decode(reply.content, Delivery).blob == b"small"
+        assert wires.vault.read(sha256(SEALED).hexdigest(), len(SEALED)) == SEALED
+
+    def test_a_large_blob_that_was_sent_as_bytes_is_in_the_vault_only_meanwhile(
+        self, wires: Wires, grid: GrpcGrid
+    ) -> None:
+        messages = [grid.create_message(encode(delivery(SEALED)), "query.echo", 3, "g") for _ in range(2)]
+        assert len(list(grid.send_and_receive(messages, timeout=20))) == 2
+        assert [said.blob for said in self.said] == [SEALED] * 2
+        assert list(wires.folder.iterdir()) == []
+
+    def test_a_reference_to_a_small_blob_becomes_its_bytes(self, wires: Wires, grid: GrpcGrid) -> None:
+        stored = wires.vault.put([b"tiny"], 10)
+        small = delivery(b"tiny").model_copy(
+            update={"blob": BlobReference(digest=bytes.fromhex(stored.digest), length=4)}
+        )
+        ask(grid, 3, encode(small), timeout=20)
+        assert self.said[-1].blob == b"tiny"
+        assert stored.digest in wires.vault
+
+    def test_large_content_passes_both_ways_and_leaves_nothing(self, wires: Wires) -> None:
+        grid, app = wires.cloud(SELLERS[:3]), ClientApp()
+
+        @app.query("echo")
+        def double(message: Message, context: Context) -> Message:
+            (weights,) = message.content["arrays"].to_numpy_ndarrays()  # type: ignore[union-attr]
+            return Message(RecordDict({"arrays": ArrayRecord([2 * weights])}), reply_to=message)
+
+        for urn in SELLERS[:3]:
+            wires.attach(grid.address, urn, app)
+        assert grid.wait_attached([2, 3, 4], 20) == set()
+        content = RecordDict({"arrays": ArrayRecord({"w": Array(np.arange(300_000.0))})})
+        messages = [grid.create_message(content, "query.echo", node_id, "g") for node_id in (2, 3, 4)]
+        replies = list(grid.send_and_receive(messages, timeout=20))
+        assert [r.content["arrays"].to_numpy_ndarrays()[0][-1] for r in replies] == [599_998.0] * 3  # type: ignore[union-attr]
+        assert list(wires.folder.iterdir()) == []
+
+    def test_a_link_that_breaks_under_a_blob_costs_no_second_work_and_leaves_no_piece(self, wires: Wires) -> None:
+        grid, app = wires.cloud([SELLER], pace=Pace(patience=5.0)), ClientApp()
+        calls, blob = [], SEALED * 20
+
+        @app.query("echo")
+        def deal(message: Message, context: Context) -> Message:
+            calls.append(message)
+            return Message(encode(delivery(blob)), reply_to=message)
+
+        link = Link(wires, grid.port)
+        wires.attach(link.address, SELLER, app)
+        assert grid.wait_attached([2], 20) == set()
+        (message_id,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
+        while not any(path.stat().st_size > 2_000_000 for path in wires.folder.iterdir()):
+            pass
+        link.cut()
+        link.whole = True
+        while not (replies := list(grid.pull_messages([message_id]))):
+            pass
+        assert len(decode(replies[0].content, Delivery).blob) == len(blob)
+        assert len(calls) == 1
+        while [path.name for path in wires.folder.iterdir()] != [sha256(blob).hexdigest()]:
+            pass
+
+    def test_blobs_belong_to_open_questions(self, grid: GrpcGrid) -> None:
+        blob = wire.BlobOfQuestion(question="none", blob=wire.Blob(sha256=bytes(32), length=3))
+        frames = {PUT: wire.Upload(announced=blob), GET: blob}
+        for method, frame in frames.items():
+            status, text = refused(grid, method, [frame.SerializeToString()], SECURITY[SELLER])
+            assert status is StatusCode.FAILED_PRECONDITION
+            assert "no open question" in text
+
+    def test_blobs_that_are_not_what_was_announced_leave_nothing(self, wires: Wires) -> None:
+        grid, slow = wires.cloud(SELLERS[:2], pace=Pace(patience=0.3)), Slow()
+        wires.attach(grid.address, SELLER, slow.app)
+        assert grid.wait_attached([2], 20) == set()
+        (question,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
+        assert slow.at_work.acquire(timeout=20)
+
+        def put(length: int, *pieces: bytes, whose: str = SELLER) -> StatusCode:
+            announced = wire.BlobOfQuestion(question=question, blob=wire.Blob(sha256=bytes(32), length=length))
+            frames = [wire.Upload(announced=announced), *(wire.Upload(data=piece) for piece in pieces)]
+            status, _ = refused(grid, PUT, [frame.SerializeToString() for frame in frames], SECURITY[whose])
+            return status
+
+        assert put(3, b"abcd") is StatusCode.RESOURCE_EXHAUSTED
+        assert put(3, b"a") is StatusCode.DEADLINE_EXCEEDED  # and then nothing: a slow loris
+        assert put(3) is StatusCode.DEADLINE_EXCEEDED
+        assert put(0) is StatusCode.INVALID_ARGUMENT
+        assert put(10**12) is StatusCode.INVALID_ARGUMENT
+        assert put(3, b"abc", whose=SELLERS[1]) is StatusCode.FAILED_PRECONDITION
+        lent = wire.BlobOfQuestion(question=question, blob=wire.Blob(sha256=bytes(32), length=3)).SerializeToString()
+        assert refused(grid, GET, [lent], SECURITY[SELLER])[0] is StatusCode.NOT_FOUND
+        assert list(wires.folder.iterdir()) == []
+        slow.go_on.release()
+
+
+def test_health_is_gprcs_own(wires: Wires) -> None:
+    grid = wires.cloud([])
+    credentials = SECURITY[SELLER].credentials
+    tls = grpc.ssl_channel_credentials(SECURITY[SELLER].authority, credentials.key, credentials.certificate)
+    with grpc.secure_channel(grid.address, tls) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        answer = health.Check(health_pb2.HealthCheckRequest(service="parley.v1.Parley"), timeout=20)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING

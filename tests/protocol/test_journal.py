@@ -1,0 +1,227 @@
+"""What a workflow was told is told again after a crash, and nobody is asked twice."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from protocol.codec import encode
+from protocol.exchange import GRACE, LATE
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids import LocalGrid
+from protocol.journal import Interrupted, Journal, JournaledExchange, JournalMismatch, PurchaseState
+from protocol.ledger import Ledger
+from protocol.messages.purchase import Acknowledgement, Delivery, Hello, Introduction, Receipt, SignedReceipt
+from protocol.vault import Vault
+
+FIRST, SECOND, THIRD = FIRST_NODE_ID, FIRST_NODE_ID + 1, FIRST_NODE_ID + 2
+
+
+class Answers(ClientApp):
+    """Introduces itself, delivers a blob, and notes what it is asked."""
+
+    def __init__(self, blob: bytes = b"") -> None:
+        super().__init__()
+        self.blob = blob
+        self.asked: list[str] = []
+        self.before: Callable[[], None] = lambda: None
+        self.query("introduce")(self._introduce)
+        self.query("deliver")(self._deliver)
+        self.query("settle")(self._silence)
+
+    def _introduce(self, message: Message, context: Context) -> Message:
+        self.asked.append(message.metadata.group_id)
+        self.before()
+        return Message(encode(Introduction(role=f"{len(self.asked)}", identity=bytes(32))), reply_to=message)
+
+    def _deliver(self, message: Message, context: Context) -> Message:
+        self.asked.append(message.metadata.group_id)
+        receipt = SignedReceipt(receipt=Receipt(order=bytes(32), blob=bytes(32), length=1), signature=bytes(64))
+        return Message(encode(Delivery(receipt=receipt, blob=self.blob)), reply_to=message)
+
+    def _silence(self, message: Message, context: Context) -> Message:
+        raise RuntimeError("no")
+
+
+class SilentGrid(LocalGrid):
+    """Drops the answers of some nodes."""
+
+    silent: frozenset[int] = frozenset()
+
+    def pull_messages(self, message_ids):  # type: ignore[no-untyped-def]
+        return [m for m in super().pull_messages(message_ids) if m.metadata.src_node_id not in self.silent]
+
+
+class JournalContract:
+    """What holds for a journal in whatever database."""
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path / 'cloud.db'}"
+
+    @pytest.fixture
+    def vault(self, tmp_path: Path) -> Vault:
+        return Vault(str(tmp_path / "vault"))
+
+    @pytest.fixture
+    def journal(self, url: str, vault: Vault) -> Iterator[Journal]:
+        with closing(Ledger(url)) as ledger:
+            journal = Journal(ledger.database, vault)
+            for number, name in enumerate("pq"):
+                journal.begin(name, FIRST, float(number))
+            yield journal
+
+    @pytest.fixture
+    def apps(self) -> list[Answers]:
+        return [Answers(bytes([65 + node]) * 100) for node in range(3)]
+
+    @pytest.fixture
+    def grid(self, apps: list[Answers]) -> SilentGrid:
+        return SilentGrid(apps)
+
+    def exchange(self, grid: LocalGrid, journal: Journal, name: str = "p", now: float = 1000.0) -> JournaledExchange:
+        return JournaledExchange(grid, lambda: now, journal, name)
+
+    def introduced(self, exchange: JournaledExchange, *nodes: int, deadline: float | None = None) -> dict[int, str]:
+        replies = exchange.ask("introduce", dict.fromkeys(nodes, Hello()), Introduction, deadline)
+        return {node: answer.role for node, answer in replies.answers.items()} | replies.failures
+
+    def test_what_was_answered_is_not_asked_again(
+        self, grid: SilentGrid, journal: Journal, apps: list[Answers]
+    ) -> None:
+        first = self.introduced(self.exchange(grid, journal), FIRST, SECOND)
+        assert self.introduced(self.exchange(grid, journal), FIRST, SECOND) == first == {FIRST: "1", SECOND: "1"}
+        assert [len(app.asked) for app in apps] == [1, 1, 0]
+
+    def test_questions_are_numbered_and_each_purchase_has_its_own(
+        self, grid: SilentGrid, journal: Journal, apps: list[Answers]
+    ) -> None:
+        for name in "pq":
+            exchange = self.exchange(grid, journal, name)
+            exchange.now()
+            for _ in range(2):
+                self.introduced(exchange, FIRST)
+        assert apps[0].asked == ["p/2", "p/3", "q/2", "q/3"]
+
+    def test_failures_are_remembered_too(self, grid: SilentGrid, journal: Journal, apps: list[Answers]) -> None:
+        for _ in range(2):
+            replies = self.exchange(grid, journal).ask("settle", {FIRST: Hello()}, Acknowledgement)
+            assert "no" in replies.failures[FIRST]
+
+    def test_who_was_not_heard_before_a_crash_is_asked_again(
+        self, grid: SilentGrid, journal: Journal, apps: list[Answers]
+    ) -> None:
+        grid.silent = frozenset([SECOND])
+        stopping = threading.Event()
+        exchange = JournaledExchange(grid, lambda: 1000.0, journal, "p", stopping)
+        timer = threading.Timer(0.05, stopping.set)
+        timer.start()
+        with pytest.raises(Interrupted):
+            self.introduced(exchange, FIRST, SECOND)
+        timer.join()
+        grid.silent = frozenset()
+        assert self.introduced(self.exchange(grid, journal), FIRST, SECOND) == {FIRST: "1", SECOND: "2"}
+
+    def test_silence_is_on_record_once_the_deadline_has_passed(
+        self, grid: SilentGrid, journal: Journal, apps: list[Answers]
+    ) -> None:
+        grid.silent = frozenset([SECOND])
+        expected = {FIRST: "1", SECOND: "no answer"}
+        assert self.introduced(self.exchange(grid, journal), FIRST, SECOND, deadline=1000.02) == expected
+        grid.silent = frozenset()
+        assert self.introduced(self.exchange(grid, journal), FIRST, SECOND, deadline=1000.02) == expected
+
+    def test_each_answer_is_late_for_itself(self, grid: SilentGrid, journal: Journal, apps: list[Answers]) -> None:
+        """What came in time counts, however late the cloud has started again and asks the others."""
+        grid.silent = frozenset([SECOND])
+        stopping = threading.Event()
+        timer = threading.Timer(0.05, stopping.set)
+        timer.start()
+        with pytest.raises(Interrupted):
+            self.introduced(
+                JournaledExchange(grid, lambda: 1000.0, journal, "p", stopping), FIRST, SECOND, deadline=2000
+            )
+        timer.join()
+        grid.silent = frozenset()
+        late = self.exchange(grid, journal, now=2000 + GRACE + 1)
+        assert self.introduced(late, FIRST, SECOND, deadline=2000) == {FIRST: "1", SECOND: LATE}
+
+    def test_readings_stay_as_they_were(self, grid: SilentGrid, journal: Journal) -> None:
+        exchange = self.exchange(grid, journal, now=1.5)
+        assert (exchange.now(), exchange.read("funds", lambda: 7), exchange.node_ids()) == (1.5, 7, [2, 3, 4])
+        exchange = self.exchange(LocalGrid([]), journal, now=9.0)
+        assert (exchange.now(), exchange.read("funds", lambda: 8), exchange.node_ids()) == (1.5, 7, [2, 3, 4])
+
+    def test_another_workflow_than_the_one_on_record_is_refused(self, grid: SilentGrid, journal: Journal) -> None:
+        self.exchange(grid, journal).now()
+        with pytest.raises(JournalMismatch, match="entry 1 of purchase p is 'now' in the journal"):
+            self.introduced(self.exchange(grid, journal), FIRST)
+
+    def test_a_purchase_begins_and_ends_once(self, journal: Journal) -> None:
+        assert not journal.begin("p", THIRD, 5.0)
+        journal.reach("p", 7)
+        journal.reach("p", 3)
+        journal.end("p", PurchaseState.FAILED, "why")
+        journal.end("p", PurchaseState.SETTLED)
+        row = journal.purchase("p")
+        assert (row.buyer, row.state, row.step, row.note) == (FIRST, PurchaseState.FAILED, 7, "why")
+        assert [row.name for row in journal.purchases(PurchaseState.OPEN)] == ["q"]
+        with pytest.raises(KeyError, match="no purchase nobody"):
+            journal.purchase("nobody")
+
+    def test_sealed_images_are_in_the_vault_and_go_when_the_purchase_ends(
+        self, grid: SilentGrid, journal: Journal, vault: Vault, apps: list[Answers], tmp_path: Path
+    ) -> None:
+        def delivered() -> list[bytes]:
+            exchange = self.exchange(grid, journal)
+            return [
+                answer.blob
+                for _, answer in exchange.each("deliver", dict.fromkeys([FIRST, SECOND], Hello()), Delivery)
+                if isinstance(answer, Delivery)
+            ]
+
+        assert delivered() == delivered() == [apps[0].blob, apps[1].blob]
+        assert len(self.files(tmp_path)) == 2
+        assert all(apps[0].blob not in path.read_bytes() for path in tmp_path.glob("cloud.db*"))
+        self.exchange(grid, journal).close(vault, [])
+        assert self.files(tmp_path) == []
+
+    def test_a_blob_belongs_to_one_purchase(self, grid: SilentGrid, journal: Journal, apps: list[Answers]) -> None:
+        apps[1].blob = apps[0].blob
+        question = Hello()
+        mine = self.exchange(grid, journal).ask("deliver", {FIRST: question}, Delivery)
+        other = self.exchange(grid, journal, "q").ask("deliver", {SECOND: question}, Delivery)
+        assert list(mine.answers) == [FIRST]
+        assert other.failures == {SECOND: "it brings a blob that belongs to another purchase"}
+        journal.end("p", PurchaseState.SETTLED)
+        again = self.exchange(grid, journal, "q")
+        again.ask("deliver", {SECOND: question}, Delivery)
+        assert list(again.ask("deliver", {SECOND: question}, Delivery).answers) == [SECOND]
+
+    def test_tidying_removes_what_no_open_purchase_needs(
+        self, grid: SilentGrid, journal: Journal, vault: Vault, tmp_path: Path
+    ) -> None:
+        self.exchange(grid, journal).ask("deliver", {FIRST: Hello()}, Delivery)
+        vault.put([b"orphan"], 10)
+        (tmp_path / "vault" / "arriving-1").write_bytes(b"half")
+        assert journal.tidy(before=0) == 0
+        assert journal.tidy(before=float("inf")) == 2
+        assert len(self.files(tmp_path)) == 1
+
+    def files(self, tmp_path: Path) -> list[str]:
+        return sorted(path.name for path in (tmp_path / "vault").iterdir())
+
+
+class TestJournal(JournalContract):
+    def test_a_record_that_is_no_message_is_a_failure(self, journal: Journal) -> None:
+        app = ClientApp()
+
+        @app.query("introduce")
+        def nonsense(message: Message, context: Context) -> Message:
+            return Message(RecordDict({"x": ConfigRecord({"y": 1})}), reply_to=message)
+
+        assert "no message of this protocol" in self.introduced(self.exchange(SilentGrid([app]), journal), FIRST)[FIRST]
