@@ -63,11 +63,11 @@ class Broker:
     def resume(self) -> list[str]:
         """Play on every purchase that is open, and return their names; call it once, before the first `open`."""
         self.journal.tidy(time.time())
-        names = [row.name for row in self.journal.purchases(PurchaseState.OPEN)]
-        for row in self.journal.purchases(PurchaseState.OPEN):
+        rows = self.journal.purchases(PurchaseState.OPEN)
+        for row in rows:
             _log.info("purchase %s goes on at step %d", row.name, row.step)
             self._start(row.name, row.buyer)
-        return names
+        return [row.name for row in rows]
 
     def open(self, buyer: int, wish: bytes) -> str:
         """Begin a purchase, unless it was begun before, and return its name.

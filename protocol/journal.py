@@ -196,8 +196,10 @@ class Journal:
     def _claimed(self, connection: Connection, name: str, line: Line) -> Line:
         for digest in line.blobs:
             owner = connection.scalar(select(blobs.c.purchase).where(blobs.c.digest == digest))
-            if owner not in (None, name) or digest not in self.vault:
+            if owner not in (None, name):
                 return Line("it brings a blob that belongs to another purchase", None)
+            if digest not in self.vault:
+                return Line("it brings a blob that is not there any more", None)
             if owner is None:
                 connection.execute(insert(blobs), [{"digest": digest, "purchase": name}])
         return line

@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 import socket
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,9 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["processes"])
 
 PATIENCE = 1800.0
+
+with tempfile.TemporaryDirectory() as folder:
+    Town(Path(folder)).play()  # what is compiled on first use is there in every process that is forked from here
 
 
 def urns(town: Town) -> list[str]:

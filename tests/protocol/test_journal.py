@@ -1,5 +1,6 @@
 """What a workflow was told is told again after a crash, and nobody is asked twice."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,10 +11,10 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from protocol.codec import encode
-from protocol.exchange import GRACE, LATE
+from protocol.exchange import GRACE, LATE, SILENT
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.journal import Interrupted, Journal, JournaledExchange, JournalMismatch, PurchaseState
+from protocol.journal import Interrupted, Journal, JournaledExchange, JournalMismatch, Line, PurchaseState
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Acknowledgement, Delivery, Hello, Introduction, Receipt, SignedReceipt
 from protocol.vault import Vault
@@ -51,6 +52,10 @@ class SilentGrid(LocalGrid):
     """Drops the answers of some nodes."""
 
     silent: frozenset[int] = frozenset()
+    absent: frozenset[int] = frozenset()
+
+    def get_node_ids(self) -> list[int]:
+        return [node for node in super().get_node_ids() if node not in self.absent]
 
     def pull_messages(self, message_ids):  # type: ignore[no-untyped-def]
         return [m for m in super().pull_messages(message_ids) if m.metadata.src_node_id not in self.silent]
@@ -149,6 +154,34 @@ class JournalContract:
         grid.silent = frozenset()
         late = self.exchange(grid, journal, now=2000 + GRACE + 1)
         assert self.introduced(late, FIRST, SECOND, deadline=2000) == {FIRST: "1", SECOND: LATE}
+
+    def test_who_has_left_is_not_waited_for(self, grid: SilentGrid, journal: Journal) -> None:
+        """The others are, as long as there is time."""
+        grid.silent, grid.absent = frozenset([FIRST, SECOND]), frozenset([SECOND])
+        stopping = threading.Event()
+        exchange = JournaledExchange(grid, lambda: 1000.0, journal, "p", stopping)
+        timer = threading.Timer(0.3, stopping.set)
+        timer.start()
+        with pytest.raises(Interrupted):
+            exchange.ask("introduce", dict.fromkeys([FIRST, SECOND], Hello()), Introduction, 2000.0, absence=0.02)
+        timer.join()
+        assert list(journal.lines("p", 1, "query.introduce")) == [SECOND]
+
+    def test_waiting_can_stop_before_the_deadline(self, grid: SilentGrid, journal: Journal) -> None:
+        exchange = self.exchange(grid, journal)
+        grid.silent = frozenset([FIRST])
+        question = {FIRST: Hello()}
+        assert exchange.ask("introduce", question, Introduction, 2000.0, until=1000.02).failures == {FIRST: SILENT}
+        grid.silent = frozenset()
+        assert list(exchange.ask("introduce", question, Introduction, 2000.0).answers) == [FIRST]
+
+    def test_a_blob_that_is_gone_is_no_answer(
+        self, grid: SilentGrid, journal: Journal, apps: list[Answers], tmp_path: Path
+    ) -> None:
+        digest = hashlib.sha256(apps[0].blob).hexdigest()
+        line = Line(None, b"content", frozenset([digest]))
+        written = journal.write("p", 1, "query.deliver", {FIRST: line})
+        assert written[FIRST].failure == "it brings a blob that is not there any more"
 
     def test_readings_stay_as_they_were(self, grid: SilentGrid, journal: Journal) -> None:
         exchange = self.exchange(grid, journal, now=1.5)

@@ -174,8 +174,6 @@ class Attachment:
                     raise AttachRefused(
                         f"the cloud at {self._address} refused {self._security.urn}: {trouble}"
                     ) from None
-            except asyncio.InvalidStateError:
-                trouble = "the stream broke before the answer was sent"
             except UnreadableMessage as error:
                 trouble = f"it is no cloud of this protocol: {error}"
             if self._welcomed:
