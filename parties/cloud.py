@@ -31,6 +31,8 @@ ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 
 ABSENCE = 60.0
 """Seconds for which a seller that has left is waited for to bid; one that won has until its order's deadline."""
+MOMENT = 2.0
+"""Seconds for which a party that has left is waited for to say who it is."""
 COURTESY = 30.0
 """Seconds that the cloud waits for parties to say who they are, and to take note of what it tells them."""
 
@@ -40,7 +42,7 @@ def roll_call(exchange: Exchange) -> dict[str, list[int]]:
     present: dict[str, list[int]] = {}
     everyone = dict.fromkeys(exchange.node_ids(), Hello())
     for node_id, introduction in exchange.ask(
-        "introduce", everyone, Introduction, exchange.now() + COURTESY
+        "introduce", everyone, Introduction, exchange.now() + COURTESY, MOMENT
     ).answers.items():
         present.setdefault(introduction.role, []).append(node_id)
     return present

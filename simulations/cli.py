@@ -3,7 +3,9 @@
 Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
 own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, 5 the output is
 already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no Ray, or no
-cluster at the address, 130 interrupted, 143 terminated.
+cluster at the address, 9 a kit or a setting of a deployed party that cannot be used, 10 the cloud cannot be reached or
+refuses, 11 `parley doctor` found something to mend, 130 interrupted, 143 terminated. What runs until it is stopped
+(`parley cloud`, `seller`, `entity`) ends with 0 when it is.
 """
 
 import os
@@ -19,9 +21,11 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
 
+from simulations.commands import register
+from simulations.commands.progress import COLUMNS, step_by_step
 from simulations.errors import OutputExists, UserError
 
 app = typer.Typer(
@@ -30,10 +34,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+register(app)
 screen = Console(stderr=True)
 """Progress and errors go to stderr; results go to stdout."""
 INTERRUPTED = 130
-_COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
 
 
 @app.command("run")
@@ -43,8 +47,8 @@ def run_scenario(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. buyer.budget=20.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed; the same one gives the same outcome.")] = None,
-    grid: Annotated[str | None, typer.Option(help="Where the parties run: local or ray.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that share the work, for grid ray.")] = None,
+    grid: Annotated[str | None, typer.Option(help="Where the parties run: local, ray or grpc.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the work, for ray or grpc.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: its head node's host:port.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
     adversaries: Annotated[
@@ -64,7 +68,7 @@ def run_scenario(
     from simulations.runner import default_folder, run
 
     folder = out or default_folder(Path(scenario).stem, chosen.seed)
-    with _progress() as begin:
+    with step_by_step() as begin:
         report = run(chosen, folder, begin, cheats)
     if json:
         typer.echo(report.model_dump_json(indent=2))
@@ -222,21 +226,9 @@ def reproduce(
 
 @contextmanager
 def _counting() -> Iterator[Callable[[str, int, int], None]]:
-    with Progress(*_COLUMNS, console=screen, transient=True) as progress:
+    with Progress(*COLUMNS, console=screen, transient=True) as progress:
         task = progress.add_task("starting")
         yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, str], None]]:
-    with Progress(*_COLUMNS, console=screen, transient=True) as progress:
-        task = progress.add_task("starting", total=14)
-
-        def begin(number: int, name: str) -> None:
-            label = f"step {number:2d} of 12: {name}" if 1 <= number <= 12 else name
-            progress.update(task, completed=number, description=f"{label:<44}")
-
-        yield begin
 
 
 def main() -> None:

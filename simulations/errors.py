@@ -59,6 +59,30 @@ class GridUnavailable(UserError):
     exit_code = 8
 
 
+class BadKit(UserError):
+    """A start-up folder, a certificate or a setting of a deployed party cannot be used."""
+
+    exit_code = 9
+
+
+class Unreachable(UserError):
+    """The cloud cannot be reached, or does not let this party in."""
+
+    exit_code = 10
+
+
+class NeedsMending(UserError):
+    """`parley doctor` found something that keeps a party from working."""
+
+    exit_code = 11
+
+
+class Stopped(UserError):
+    """The user interrupted something that can go on later."""
+
+    exit_code = 130
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Suggest the known name that is nearest to a wrong one, or list all of them."""
     known = sorted(names)

@@ -18,14 +18,15 @@ from protocol.grids import Envelope, LocalGrid, NumberedGrid, ObservedGrid, RayG
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Privacy, Terms
 from protocol.vault import Vault
-from simulations.scenario import Scenario
+from simulations.deployed.processes import ProcessesGrid
+from simulations.scenario import CloudSection, Scenario
 from simulations.seeding import secret
 from simulations.world import COIN, World
 from strategies.featurizer import Featurizer
 
 RUN_ID = 1
 
-OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[LocalGrid | RayGrid | NumberedGrid]]
+OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[LocalGrid | RayGrid | NumberedGrid | ProcessesGrid]]
 """Makes the grid of the parties' apps; one of Flower's runtimes has apps of its own."""
 
 
@@ -77,10 +78,12 @@ def play(
     return records[0]
 
 
-def grid_opener(scenario: Scenario) -> OpenGrid:
-    """Return what makes the scenario's grid; the buyer stays in this process, as it writes files."""
+def grid_opener(scenario: Scenario, vault: Vault) -> OpenGrid:
+    """Return what makes the scenario's grid; the buyer has a process of its own or stays here, as it writes files."""
     if scenario.grid == "local":
         return LocalGrid
+    if scenario.grid == "grpc":
+        return partial(ProcessesGrid, vault=vault, workers=worker_count(scenario))
     return partial(RayGrid, workers=worker_count(scenario), address=scenario.address, here=(FIRST_NODE_ID,))
 
 
@@ -91,9 +94,19 @@ def worker_count(scenario: Scenario) -> int:
 
 def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault: Vault) -> Cloud:
     """Return the cloud of a scenario; the buyer brings its budget and enough for bonds on all of it."""
-    section, calibration = scenario.cloud, featurizer.calibration
+    section = scenario.cloud
+    terms = terms_of(section, featurizer)
+    budget = round(scenario.buyer.budget * COIN)
+    deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
+    arbiter = ARBITERS[section.arbitration]
+    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
+
+
+def terms_of(section: CloudSection, featurizer: Featurizer) -> Terms:
+    """Return the conditions of trade under these settings, with what was calibrated for the featurizer."""
+    calibration = featurizer.calibration
     basic = section.privacy is Privacy.BASIC
-    terms = Terms(
+    return Terms(
         privacy=section.privacy,
         model_id=featurizer.model_id,
         radius=calibration.vector_radius if basic else calibration.radius,
@@ -106,10 +119,6 @@ def make_cloud(scenario: Scenario, featurizer: Featurizer, ledger: Ledger, vault
         bond=round(section.bond * 1_000_000),
         arbitration=section.arbitration,
     )
-    budget = round(scenario.buyer.budget * COIN)
-    deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
-    arbiter = ARBITERS[section.arbitration]
-    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
 
 
 def party_names(world: World) -> dict[int, str]:

@@ -204,11 +204,13 @@ class Scenario(Section):
     description: str = Field("A purchase on one machine, from request to payout.", description="one line about it")
     workflow: Literal["purchase"] = Field("purchase", description="what is played")
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = Field(7, description="the same seed gives the same outcome")
-    grid: Literal["local", "ray"] = Field(
-        "local", description="where the parties run: local: in this process; ray: in a few Ray workers that hold many"
+    grid: Literal["local", "ray", "grpc"] = Field(
+        "local",
+        description="where the parties run: local: in this process; ray: in a few Ray workers that hold many;"
+        " grpc: in processes that attach over mutual TLS, as if they were deployed",
     )
     workers: Annotated[int, Ge(1), Le(10_000)] | None = Field(
-        None, description="for grid ray: processes that share the work; null: one for each processor here"
+        None, description="for grids ray and grpc: processes that share the work; null: one for each processor here"
     )
     address: str | None = Field(
         None, description="for grid ray: a running cluster, host:port of its head node; null: Ray starts here"
@@ -251,9 +253,10 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _workers_are_rays(self) -> "Scenario":
-        for key in ("workers", "address"):
-            if self.grid != "ray" and getattr(self, key) is not None:
-                raise ValueError(f"{key} is for grid ray, and grid is {self.grid}: set grid to ray, or leave {key} out")
+        for key, grids in (("workers", ("ray", "grpc")), ("address", ("ray",))):
+            if self.grid not in grids and getattr(self, key) is not None:
+                where = f"{key} is for grid {' or '.join(grids)}, and grid is {self.grid}"
+                raise ValueError(f"{where}: set grid to ray, or leave {key} out")
         return self
 
     @model_validator(mode="after")

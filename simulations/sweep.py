@@ -127,7 +127,7 @@ def _purchase(
         with closing(Ledger()) as ledger:
             phones = Phones(scenario, world)
             cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(folder / "vault"))))
-            record = play(world, cloud, open_grid=grid_opener(scenario), carry=phones.around)
+            record = play(world, cloud, open_grid=grid_opener(scenario, cloud.vault), carry=phones.around)
             return world, score(scenario, featurizer, world, record, ledger).outcome
     except PurchaseFailed as failed:
         raise RunFailed(str(failed)) from None

@@ -34,6 +34,19 @@ FEATURIZERS: dict[str, FeaturizerInfo] = {
 }
 
 
+@dataclass(frozen=True)
+class Model:
+    """Which featurizer somebody uses; see `load_featurizer`."""
+
+    featurizer: str = "small"
+    weights: str | None = None
+    calibration: str | None = None
+
+    def load(self) -> Featurizer:
+        """Load it; raises `BadInput`."""
+        return load_featurizer(self.featurizer, self.weights, self.calibration)
+
+
 def build(tensors: dict[str, Tensor], calibration: Calibration) -> Featurizer:
     """Put a featurizer together from a weights file's tensors, named ``network.*`` and ``autoencoder.*``."""
     network = SmallNet(classes=len(tensors["network.fc8.bias"]))

@@ -1,0 +1,63 @@
+"""`parley cloud` and `parley status`: the cloud, and how things stand there."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from protocol.messages.service import Status
+
+
+def cloud(
+    kit: Annotated[Path, typer.Option(help="The cloud's folder, as `parley provision` wrote it.")],
+    state: Annotated[Path | None, typer.Option(help="Where to keep state, if not in the kit.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(envvar="PARLEY_LEDGER", help="The ledger's database by URL, before party.yaml's.")
+    ] = None,
+) -> None:
+    """Broker purchases, many at once, until stopped; takes up what was under way when it last stopped."""
+    from simulations.deployed.cloud import serve
+    from simulations.deployed.kit import read_kit
+    from simulations.deployed.logs import log_to_stdout
+
+    log_to_stdout()
+    serve(read_kit(kit, ["cloud"], state), ledger)
+
+
+def status(
+    kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
+    json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+) -> None:
+    """Show who is attached, the purchases and their steps, and the money in escrow."""
+    from protocol.messages import service
+    from simulations.deployed.kit import read_kit
+    from simulations.deployed.party import ask_cloud
+
+    standing = ask_cloud(read_kit(kit, ["operator"]), service.STATUS, service.AskStatus(), service.Status)
+    typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
+
+
+def _show(status: "Status") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from simulations.world import COIN
+
+    def coins(amount: int | None) -> str:
+        return "" if amount is None else f"{amount / COIN:.2f}"
+
+    console = Console()
+    parties = Table("party", "node", "", "coins", title="Parties", title_justify="left")
+    for party in status.parties:
+        name = party.urn.removeprefix("urn:parley:").replace(":", " ")
+        parties.add_row(name, str(party.node_id), "attached" if party.attached else "away", coins(party.balance))
+    purchases = Table("purchase", "buyer", "begun", "", "step", title="Purchases", title_justify="left")
+    for purchase in status.purchases:
+        begun = f"{datetime.fromtimestamp(purchase.begun_at):%Y-%m-%d %H:%M:%S}"
+        step = purchase.note or f"{purchase.step} of 12"
+        purchases.add_row(purchase.name, purchase.buyer, begun, purchase.state, step)
+    console.print(parties)
+    console.print(purchases)
+    console.print(f"In escrow: {coins(status.escrow)} coins. The cloud has earned {coins(status.earned)}.")

@@ -1,0 +1,70 @@
+"""`parley seller`, `parley buyer` and `parley entity`: parties on machines of their own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from protocol.messages.purchase import Quality
+
+KitFolder = Annotated[Path, typer.Option("--kit", help="The party's folder, as `parley provision` wrote it.")]
+StateFolder = Annotated[Path | None, typer.Option("--state", help="Where to keep state, if not in the kit.")]
+Featurizer = Annotated[str, typer.Option(help="The cloud's public model: small or vgg16.")]
+Weights = Annotated[str | None, typer.Option(help="vgg16's weights: a .pth or .safetensors file.")]
+Calibration = Annotated[str | None, typer.Option(help="A folder that `parley calibrate` wrote; vgg16 needs one.")]
+
+buyer = typer.Typer(help="Buy pictures.", no_args_is_help=True)
+
+
+def seller(
+    kit: KitFolder,
+    album: Annotated[Path, typer.Option(help="The folder of pictures to offer; a prices.csv in it names prices.")],
+    price: Annotated[float | None, typer.Option(help="Coins for each picture that prices.csv does not name.")] = None,
+    state: StateFolder = None,
+    featurizer: Featurizer = "small",
+    weights: Weights = None,
+    calibration: Calibration = None,
+) -> None:
+    """Offer the pictures of a folder, until stopped."""
+    from simulations.deployed.kit import read_kit
+    from simulations.deployed.logs import log_to_stdout
+    from simulations.deployed.seller import sell
+    from simulations.featurizers import Model
+
+    log_to_stdout()
+    sell(read_kit(kit, ["seller"], state), album, price, Model(featurizer, weights, calibration))
+
+
+@buyer.command("request")
+def request(
+    kit: KitFolder,
+    samples: Annotated[Path, typer.Option(help="A folder of pictures like those that are wanted.")],
+    budget: Annotated[float, typer.Option(min=0, max=1e7, help="Coins to spend, commission included.")],
+    out: Annotated[Path, typer.Option(help="The folder for pictures and receipt; again: goes on where it stopped.")],
+    quality: Annotated[Quality, typer.Option(help="What to have most of.")] = Quality.DIVERSITY,
+    checked: Annotated[float, typer.Option(min=0, max=1, help="Share of pictures whose features are recomputed.")] = 1,
+    state: StateFolder = None,
+    featurizer: Featurizer = "small",
+    weights: Weights = None,
+    calibration: Calibration = None,
+) -> None:
+    """Ask for pictures like the samples, pay, check what comes, and leave it in a folder with a receipt."""
+    from simulations.commands.progress import step_by_step
+    from simulations.deployed.buyer import Wanted, buy
+    from simulations.deployed.kit import read_kit
+    from simulations.featurizers import Model
+
+    wanted = Wanted(samples, budget, quality, checked, Model(featurizer, weights, calibration))
+    with step_by_step() as begin:
+        receipt = buy(read_kit(kit, ["buyer"], state), wanted, out, begin)
+    typer.echo(receipt.sentence(out))
+
+
+def entity(kit: KitFolder, state: StateFolder = None) -> None:
+    """Join the cloud as an institution, until stopped: so far it attaches and introduces itself."""
+    from simulations.deployed.entity import join
+    from simulations.deployed.kit import read_kit
+    from simulations.deployed.logs import log_to_stdout
+
+    log_to_stdout()
+    join(read_kit(kit, ["entity"], state))

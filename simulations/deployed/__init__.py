@@ -1,0 +1,1 @@
+"""Parties as processes on machines of their own: their kits, their start-up, and what keeps them running."""

@@ -1,0 +1,297 @@
+"""A buyer's process: one purchase from request to receipt, which goes on where it stopped when it is started again."""
+
+import asyncio
+import json
+import secrets
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from parties.buyer import Basket, Buyer
+from parties.party import Party, step
+from parties.purchase import STEPS
+from parties.store import PartyStore
+from protocol.journal import PurchaseState
+from protocol.messages import service
+from protocol.messages.purchase import Acknowledgement, Quality, Statement
+from protocol.private_files import private_folder, write_private
+from simulations.datasets.folder import read_folder
+from simulations.deployed.kit import Kit
+from simulations.deployed.party import Away, alone, ask_cloud, attachment, said_in_one_sentence
+from simulations.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
+from simulations.featurizers import Model
+from simulations.scenario import Section
+from simulations.world import COIN
+
+RECEIPT = "receipt.json"
+MARK = ".purchase"
+"""In the folder while its purchase is under way: the buyer's own name for it."""
+WISHES = "purchases"
+"""In the state folder: what was wanted in each purchase that is under way."""
+MOST_SAMPLES = 1000
+GLANCE = 0.25
+"""Seconds between two looks at how the purchase stands."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a buyer asks for.
+
+    Attributes
+    ----------
+    samples : Path
+        A folder of pictures like those that are wanted.
+    budget : float
+        Coins, commission included.
+    quality : Quality
+        What to have most of.
+    checked : float
+        Share of the pictures whose features are computed again.
+    model : Model
+        The cloud's public model.
+    """
+
+    samples: Path
+    budget: float
+    quality: Quality
+    checked: float
+    model: Model
+
+
+class Picture(Section):
+    """One picture of a receipt: its file in the folder (None: it never came), and what was paid for it, coins."""
+
+    file: str | None
+    bid: str
+    outcome: str
+    paid: float
+
+
+class Receipt(Section):
+    """What was bought, for how much, coins."""
+
+    purchase: str
+    cloud: str
+    buyer: str
+    settled_at: str
+    budget: float
+    paid: float
+    balance: float
+    pictures: tuple[Picture, ...]
+
+    def sentence(self, out: Path) -> str:
+        """Say it to a person."""
+        if not self.pictures:
+            return f"Nothing was bought: nobody offered such pictures within the budget.\nReceipt: {out / RECEIPT}"
+        kept = sum(picture.paid > 0 for picture in self.pictures)
+        lost = len(self.pictures) - kept
+        refunded = f" {lost} did not come or were not as promised, and cost nothing." if lost else ""
+        return f"Bought {kept} pictures for {self.paid:.2f} coins.{refunded}\nPictures and receipt: {out}"
+
+
+class RequestingBuyer(Buyer):
+    """A buyer that writes a receipt when it hears what was paid.
+
+    Parameters
+    ----------
+    kit : Kit
+        Who it is.
+    wish : str
+        Its own name for the purchase.
+    wanted : Wanted
+        What it asks for.
+    out : Path
+        The folder for pictures and receipt.
+    """
+
+    def __init__(self, kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
+        pictures = read_folder(wanted.samples)
+        if len(pictures) > MOST_SAMPLES:
+            raise BadInput(f"{wanted.samples} holds {len(pictures)} pictures; show at most {MOST_SAMPLES}")
+        samples = [pictures[index] for index in range(len(pictures))]
+        budget = round(wanted.budget * COIN)
+        super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out, wanted.checked)
+        self.kit = kit
+        self.wish = wish
+
+    @step("settle")
+    def settle(self, statement: Statement) -> Acknowledgement:
+        """Step 12: write down what was paid and refunded, and drop the sealed pictures."""
+        try:
+            numbers = {item.order.order.bid: n for n, item in enumerate(self.memory.recall("basket", Basket).items)}
+        except KeyError:
+            numbers = {}
+        receipt = Receipt(
+            purchase=self.wish,
+            cloud=str(self.kit.party.address),
+            buyer=self.kit.identity.name,
+            settled_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            budget=self.budget / COIN,
+            paid=-sum(line.amount for line in statement.lines) / COIN,
+            balance=statement.balance / COIN,
+            pictures=tuple(
+                Picture(
+                    file=self._file(numbers.get(line.bid)),
+                    bid=line.bid.hex(),
+                    outcome=line.outcome,
+                    paid=-line.amount / COIN,
+                )
+                for line in statement.lines
+            ),
+        )
+        shutil.rmtree(self.store / "sealed", ignore_errors=True)
+        write_private(self.store / RECEIPT, (receipt.model_dump_json(indent=2) + "\n").encode())
+        return Acknowledgement()
+
+    def _file(self, number: int | None) -> str | None:
+        names = [] if number is None else [f"{number:05d}.png", f"refused/{number:05d}.png"]
+        return next((name for name in names if (self.store / name).exists()), None)
+
+
+class Idle(Party):
+    """A buyer that takes no part in a purchase; it only says who it is."""
+
+    role = "buyer"
+
+
+class Purchases(ClientApp):
+    """All purchases of one buyer that are under way: each message goes to the one that it is about.
+
+    Parameters
+    ----------
+    kit : Kit
+        The buyer's.
+    """
+
+    def __init__(self, kit: Kit) -> None:
+        super().__init__()
+        self._kit = kit
+        self._idle = Idle(kit.secret()).client_app()
+        self._apps: dict[str, ClientApp] = {}
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Answer a message; its group names the purchase."""
+        wish = message.metadata.group_id.rpartition("/")[0].rpartition("-")[2]
+        if wish not in self._apps and _wish_file(self._kit, wish).exists():
+            self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
+        return self._apps.get(wish, self._idle)(message, context)
+
+    def take_up(self, wish: str) -> None:
+        """Make a purchase's buyer now, so that what is wrong with its samples is known now."""
+        self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
+
+
+def buy(kit: Kit, wanted: Wanted, out: Path, begin: Callable[[int, str], None]) -> Receipt:
+    """Buy pictures; the folder then holds them and the receipt.
+
+    Started again with the same folder, after it was stopped or killed, it goes on with the same purchase.
+
+    Parameters
+    ----------
+    kit : Kit
+        The buyer's.
+    wanted : Wanted
+        What to ask for.
+    out : Path
+        The folder.
+    begin : callable
+        Told the number and the name of each step as it begins.
+
+    Raises
+    ------
+    OutputExists
+        When the folder holds something else.
+    BadInput
+        When the samples or the model cannot be used.
+    RunFailed
+        When the purchase failed.
+    Unreachable
+        When the cloud cannot be reached for a long time, or refuses.
+    """
+    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
+        read_folder(wanted.samples)
+        wish = _mark(kit, wanted, out)
+        purchases = Purchases(kit)
+        try:
+            purchases.take_up(wish)
+            with said_in_one_sentence():
+                standing = asyncio.run(_play(kit, wish, store.app(purchases), begin))
+        except KeyboardInterrupt:
+            raise Stopped("interrupted; the same command goes on with this purchase") from None
+        _wish_file(kit, wish).unlink()
+        (out / MARK).unlink()
+        if standing.state != PurchaseState.SETTLED:
+            raise RunFailed(f"the purchase failed: {standing.note}")
+        return Receipt.model_validate_json((out / RECEIPT).read_bytes())
+
+
+async def _play(kit: Kit, wish: str, app: ClientApp, begin: Callable[[int, str], None]) -> service.PurchaseStanding:
+    attached = asyncio.create_task(attachment(kit, app).run())
+    watching = asyncio.create_task(_watch(kit, wish, begin))
+    try:
+        await asyncio.wait({attached, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if attached.done():
+            attached.result()
+        return watching.result()
+    finally:
+        for task in (attached, watching):
+            task.cancel()
+        await asyncio.gather(attached, watching, return_exceptions=True)
+
+
+async def _watch(kit: Kit, wish: str, begin: Callable[[int, str], None]) -> service.PurchaseStanding:
+    """Begin the purchase, unless it was begun before, and look at it until it has ended."""
+    question = service.BeginPurchase(wish=bytes.fromhex(wish))
+    begin(0, "waiting for the cloud")
+    while True:
+        try:
+            standing = await asyncio.to_thread(ask_cloud, kit, service.PURCHASE, question, service.PurchaseStanding)
+        except Away:
+            begin(0, "waiting for the cloud")
+        else:
+            if standing.state != PurchaseState.OPEN:
+                return standing
+            if standing.step:
+                begin(standing.step, STEPS[standing.step - 1])
+        await asyncio.sleep(GLANCE)
+
+
+def _mark(kit: Kit, wanted: Wanted, out: Path) -> str:
+    """Return the name of the purchase that the folder is for; a new one for a new folder."""
+    if (out / MARK).exists():
+        wish = (out / MARK).read_text(encoding="utf-8").strip()
+        if not _wish_file(kit, wish).exists():
+            raise BadKit(f"{out} holds a purchase that was begun with another kit; use that one, or another --out")
+        return wish
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExists(f"{out} is already there; name another folder with --out")
+    wish = secrets.token_hex(16)
+    private_folder(kit.state / WISHES)
+    written = {
+        "samples": str(wanted.samples.absolute()),
+        "budget": wanted.budget,
+        "quality": wanted.quality.value,
+        "checked": wanted.checked,
+        "model": vars(wanted.model),
+        "out": str(out.absolute()),
+    }
+    write_private(_wish_file(kit, wish), json.dumps(written, indent=2).encode())
+    private_folder(out)
+    write_private(out / MARK, wish.encode())
+    return wish
+
+
+def _recall(kit: Kit, wish: str) -> tuple[Wanted, Path]:
+    read = json.loads(_wish_file(kit, wish).read_bytes())
+    quality, model = Quality(read["quality"]), Model(**read["model"])
+    return Wanted(Path(read["samples"]), read["budget"], quality, read["checked"], model), Path(read["out"])
+
+
+def _wish_file(kit: Kit, wish: str) -> Path:
+    return kit.state / WISHES / f"{wish}.json"

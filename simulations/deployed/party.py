@@ -1,0 +1,102 @@
+"""Runs a party: alone with its state folder, attached to the cloud, its memory on disk."""
+
+import asyncio
+import fcntl
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from flwr.clientapp import ClientApp
+
+from parties.party import Party
+from parties.store import PartyStore
+from protocol.certificates import CertificateError
+from protocol.codec import UnreadableMessage, decode, encode
+from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call
+from protocol.messages.base import ProtocolMessage
+from protocol.private_files import private_folder
+from simulations.deployed.kit import Kit
+from simulations.deployed.logs import log
+from simulations.errors import BadKit, Unreachable
+
+M = TypeVar("M", bound=ProtocolMessage)
+
+
+class Away(Unreachable):
+    """The cloud does not answer; later it may."""
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold the state folder: no second process may be the same party.
+
+    Raises
+    ------
+    BadKit
+        When another process has it.
+    """
+    private_folder(state)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadKit(f"another process is this party and holds {lock.name}; stop it, or use another kit") from None
+        yield
+
+
+def credentials(kit: Kit) -> Secure:
+    """Return what the party shows on the wire, and whom it trusts."""
+    return Secure(kit.credentials, kit.ca)
+
+
+def attachment(kit: Kit, app: ClientApp) -> Attachment:
+    """Return the party's end of the wire."""
+    return Attachment(str(kit.party.address), credentials(kit), app)
+
+
+def ask_cloud(kit: Kit, method: str, question: ProtocolMessage, answer: type[M], timeout: float = 10.0) -> M:
+    """Ask something of the cloud; see `protocol.messages.service`.
+
+    Raises
+    ------
+    Away
+        When it does not answer.
+    Unreachable
+        When it refuses.
+    """
+    with said_in_one_sentence():
+        return decode(call(str(kit.party.address), credentials(kit), method, encode(question), timeout), answer)
+
+
+def stay_attached(kit: Kit, party: Party) -> None:
+    """Let a party answer the cloud until the process is told to stop (SIGINT or SIGTERM).
+
+    Raises
+    ------
+    Unreachable
+        When the cloud cannot be reached for a long time, or refuses this party.
+    """
+
+    async def forever(app: ClientApp) -> None:
+        attached = asyncio.create_task(attachment(kit, app).run())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, attached.cancel)
+        with suppress(asyncio.CancelledError):
+            await attached
+        log("stopped", party=kit.identity.urn)
+
+    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store, said_in_one_sentence():
+        asyncio.run(forever(store.app(party.client_app())))
+
+
+@contextmanager
+def said_in_one_sentence() -> Iterator[None]:
+    """Turn what the wire raises into a user's error."""
+    try:
+        yield
+    except CloudUnreachable as error:
+        raise Away(f"{error}; `parley doctor` looks for the reason") from None
+    except (AttachRefused, CertificateError, UnreadableMessage) as error:
+        raise Unreachable(str(error)) from None

@@ -1,0 +1,166 @@
+"""A deployment for one run: the cloud here, the parties in processes beside it, mutual TLS between them."""
+
+import asyncio
+import logging
+import multiprocessing
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from flwr.app import RecordDict
+from flwr.clientapp import ClientApp
+from ray import cloudpickle
+
+from protocol.certificates import Credentials, mint, mint_authority
+from protocol.errors import ProtocolError
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids.grpc import Attachment, GrpcGrid, Roster, Secure
+from protocol.vault import Vault
+
+HOST = "127.0.0.1"
+PATIENCE = 300.0
+"""Seconds that all parties have to start and attach."""
+_TRIAL = 0.5
+
+
+class PartiesFailed(ProtocolError):
+    """The parties' processes could not be started, or one has ended."""
+
+
+class ProcessesGrid(GrpcGrid):
+    """A `GrpcGrid` that starts and stops its parties.
+
+    Each party has a certificate of a throw-away authority and a stream of its own. The first party, the
+    buyer, has a process to itself; the others share a few, since each process needs some hundred
+    megabytes for PyTorch alone.
+
+    Parameters
+    ----------
+    apps : sequence of ClientApp
+        The parties, the buyer first. They are pickled.
+    vault : Vault
+        The cloud's.
+    workers : int
+        How many processes the others share.
+
+    Raises
+    ------
+    PartiesFailed
+        When they cannot be started.
+    """
+
+    def __init__(self, apps: Sequence[ClientApp], vault: Vault, workers: int) -> None:
+        authority = mint_authority()
+        urns = ["urn:parley:buyer:buyer", *(f"urn:parley:seller:seller{n}" for n in range(1, len(apps)))]
+        super().__init__(f"{HOST}:0", _security(authority, "urn:parley:cloud:cloud"), Roster(urns), vault)
+        self._home: dict[int, _Process] = {}
+        try:
+            nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + len(apps))
+            members = list(zip(nodes, (_security(authority, urn) for urn in urns), apps, strict=True))
+            ends = [1 + (len(members) - 1) * number // workers for number in range(workers + 1)]
+            for start, end in pairwise([0, *ends]):
+                if start < end:
+                    process = _Process(self.address, members[start:end])
+                    self._home |= {node_id: process for node_id, _, _ in members[start:end]}
+            self._await(set(nodes))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop the parties, then the cloud's end."""
+        for process in set(self._home.values()):
+            process.stop()
+        super().close()
+
+    def state(self, node_id: int) -> RecordDict:
+        """Return what a node has kept."""
+        return self._home[node_id].state(node_id)
+
+    def _await(self, nodes: set[int]) -> None:
+        waited = 0.0
+        while missing := self.wait_attached(nodes, _TRIAL):
+            waited += _TRIAL
+            if waited > PATIENCE or not all(process.alive for process in self._home.values()):
+                raise PartiesFailed(
+                    f"{len(missing)} of {len(nodes)} parties did not attach to the cloud at {self.address}"
+                )
+
+
+class _Process:
+    """One process with some parties; it ends when its pipe does, however this process dies."""
+
+    def __init__(self, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        for name, module in list(sys.modules.items()):
+            if name.startswith("adversaries_of_"):  # a user's file: not to be imported elsewhere
+                cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+        self._process = context.Process(target=_host, args=(theirs, address, _pickled(members)), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def state(self, node_id: int) -> RecordDict:
+        self._pipe.send(node_id)
+        kept: RecordDict = cloudpickle.loads(self._pipe.recv_bytes())
+        return kept
+
+    def stop(self) -> None:
+        self._pipe.close()
+        self._process.join(10)
+        self._process.kill()
+        self._process.join()
+
+
+def _pickled(anything: object) -> bytes:
+    """Pickle for another process of this user and this program."""
+    return bytes(cloudpickle.dumps(anything))  # type: ignore[no-untyped-call]
+
+
+def _security(authority: Credentials, urn: str) -> Secure:
+    _, _, role, name = urn.split(":")
+    return Secure(mint(authority, role, name, [HOST] if role == "cloud" else []), authority.certificate)
+
+
+def _host(pipe: Connection, address: str, pickled: bytes) -> None:
+    """Be some parties, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this stops it
+    logging.disable(logging.ERROR)  # the report says what failed
+    torch.set_num_threads(1)
+    asyncio.run(_attend(pipe, address, cloudpickle.loads(pickled)))
+
+
+async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
+    states: dict[int, RecordDict] = {}
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(pipe.fileno(), partial(_tell, pipe, states, ended))
+    attachments = [
+        asyncio.create_task(Attachment(address, security, app, keep=partial(states.__setitem__, node_id)).run())
+        for node_id, security, app in members
+    ]
+    over = asyncio.create_task(ended.wait())
+    done, others = await asyncio.wait([over, *attachments], return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    for task in done - {over}:
+        task.result()
+
+
+def _tell(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.Event) -> None:
+    """Answer which state a node has."""
+    try:
+        asked: Any = pipe.recv()
+        pipe.send_bytes(_pickled(states.get(asked, RecordDict())))
+    except (EOFError, OSError):
+        asyncio.get_running_loop().remove_reader(pipe.fileno())
+        ended.set()

@@ -1,0 +1,130 @@
+"""A deployment of real processes on this machine: cloud and parties, over mutual TLS."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+from simulations.datasets import pets
+from simulations.deployed.address import Address
+from simulations.deployed.provisioning import provision
+
+PARLEY = Path(sys.executable).with_name("parley")
+PATIENCE = 120.0
+"""Seconds that anything may take on a busy machine."""
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+        return port
+
+
+def paint(folder: Path, breeds: Sequence[int], seed: int, size: int = 96) -> None:
+    """Pictures of pets, as files."""
+    folder.mkdir(parents=True)
+    drawn = pets.draw(np.array(breeds), size, torch.Generator().manual_seed(seed))
+    for index, picture in enumerate(drawn):
+        Image.fromarray(np.asarray(picture)).save(folder / f"{index}.png")
+
+
+COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "compose.yaml").read_text())["services"]
+
+
+class Deployment:
+    """The services of deploy/compose.yaml as processes; what is started here is stopped here."""
+
+    def __init__(self, folder: Path, sellers: int) -> None:
+        self.folder = folder
+        self.kit = folder / "kit"
+        self.sellers = [f"seller{number}" for number in range(1, sellers + 1)]
+        provision(self.kit, Address("localhost", free_port()), {"seller": sellers, "buyer": 2, "entity": 1})
+        for seed, name in enumerate(self.sellers):
+            paint(folder / "albums" / name, [0, 1, 0, 1, 5], seed)
+        paint(folder / "wanted", [0, 0, 0, 1, 1], 100)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for name in list(self.processes):
+            self.wait(name)
+
+    def service(self, name: str) -> list[str]:
+        """A service's command, with folders of this machine in the place of its volumes."""
+        service = COMPOSE[name]
+        mounts = dict(reversed(volume.removesuffix(":ro").split(":")) for volume in service["volumes"])
+        words = []
+        for word in service["command"]:
+            mount = next((mount for mount in mounts if word == mount or word.startswith(f"{mount}/")), None)
+            words.append(
+                word if mount is None else str(self.folder / mounts[mount] / word.removeprefix(mount).strip("/"))
+            )
+        return words
+
+    def start(self, name: str, words: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+        """Start a process, a service of compose by default; its output goes to a file."""
+        command = [PARLEY, *(words or self.service(name))]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with (self.folder / f"{name}.log").open("ab") as output:
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
+        self.processes[name] = process
+        return process
+
+    def wait(self, name: str) -> int:
+        """Wait until a process ends by itself, and return its exit code."""
+        return self.processes.pop(name).wait(PATIENCE)
+
+    def stop(self, name: str, number: int = signal.SIGTERM) -> int:
+        """Stop a process and return its exit code."""
+        process = self.processes.pop(name)
+        if process.poll() is None:
+            process.send_signal(number)
+        return process.wait(PATIENCE)
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def begun(self) -> int:
+        """How many purchases have begun since the first start."""
+        return sum(line["event"].endswith("begins") for line in self.events("cloud"))
+
+    def wait_attached(self, names: set[str]) -> None:
+        """Wait until the cloud has said, since it was last started, that these parties are attached."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            attached: set[str] = set()
+            for line in self.events("cloud"):
+                words = line["event"].split()
+                if line["event"] == "listening":
+                    attached = set()
+                elif words[-1:] == ["detached"]:
+                    attached.discard(words[0].rpartition(":")[2])
+                elif words[1:2] == ["attached"]:
+                    attached.add(words[0].rpartition(":")[2])
+            if names <= attached:
+                return
+            for name, process in self.processes.items():
+                assert process.poll() is None, f"{name} ended: {self.log(name)}"
+            time.sleep(0.1)
+        raise AssertionError(f"not all of {names} attached: {self.log('cloud')}")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = self.log(name).splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
