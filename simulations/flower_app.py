@@ -21,6 +21,7 @@ from parties.party import Party
 from protocol.grids.numbered import ROLL, STATE, NumberedGrid, tell_partition, tell_state
 from simulations.errors import BadScenario, OutputExists
 from simulations.featurizers import load_featurizer
+from simulations.package import packaged_file
 from simulations.report import Report
 from simulations.runner import Stage, run
 from simulations.scenario import Scenario
@@ -36,6 +37,7 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Conduct the purchase and write its report."""
+    packaged_file("report/page.html")  # what is missing is missed before the work, not after it
     numbered = NumberedGrid(grid)
     scenario = scenario_for(context.run_config, len(list(numbered.get_node_ids())))
     folder, store = _folders(context)

@@ -9,6 +9,10 @@ from urllib.request import url2pathname
 from simulations.errors import BadInput
 
 HERE = Path(__file__).parent
+_ADVICE = (
+    "Flower app bundles do not carry such files: install this Parley (`pip install .`) in the environment that runs the"
+    " app too"
+)
 
 
 def packaged_file(name: str) -> Path:
@@ -20,20 +24,29 @@ def packaged_file(name: str) -> Path:
     Raises
     ------
     BadInput
-        When it is in neither place.
+        When it is in neither place, or the installed Parley is of another version.
 
     Examples
     --------
     >>> packaged_file("report/page.html").name
     'page.html'
     """
-    places = [HERE, *installed()]
+    if (HERE / name).is_file():
+        return HERE / name
+    places = installed()
     for place in places:
         if (place / name).is_file():
+            if not _same_code((HERE / name).parent, (place / name).parent):
+                raise BadInput(f"simulations/{name} of {place} is of another version; {_ADVICE}")
             return place / name
-    raise BadInput(
-        f"simulations/{name} is in none of {', '.join(map(str, places))}: Flower app bundles do not carry such files,"
-        " so install Parley (`pip install .`) in the environment that runs the app too"
+    raise BadInput(f"simulations/{name} is in none of {', '.join(map(str, [HERE, *places]))}; {_ADVICE}")
+
+
+def _same_code(folder: Path, other: Path) -> bool:
+    """Whether the modules beside a file are those that know what to do with it."""
+    return all(
+        (other / module.name).is_file() and (other / module.name).read_bytes() == module.read_bytes()
+        for module in folder.glob("*.py")
     )
 
 

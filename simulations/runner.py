@@ -136,8 +136,9 @@ def _run(
     clock.step(0, "building the world")
     featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)
     bought = folder / "bought"
-    world = build(scenario, featurizer, stage.store if stage else bought, adversaries)
-    vault = folder / "vault"
+    vault, painted = folder / "vault", folder / "painted"
+    painted.mkdir()
+    world = build(scenario, featurizer, stage.store if stage else bought, adversaries, painted.resolve())
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
         phones = Phones(scenario, world)
@@ -196,6 +197,7 @@ def _run(
         (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         write_page(folder / "report.html", report, scored, phones)
     shutil.rmtree(vault, ignore_errors=True)
+    shutil.rmtree(painted, ignore_errors=True)
     if stage and stage.store.is_dir():
         shutil.move(stage.store, bought)
     shutil.rmtree(bought / "sealed", ignore_errors=True)

@@ -1,7 +1,7 @@
 """Where albums' pictures come from: painted as many as wanted, or dealt from a finite pile, each once."""
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 from parties.album import Album, Pixels
 from simulations.datasets import digits, faces, people, pets, published
 from simulations.datasets.folder import FolderImages
+from simulations.painted import Dealt, sizes, unpainted
 from simulations.seeding import generator, torch_generator
 
 UNLABELLED = -1
 """The label of a picture of which nobody has said what it shows."""
-
-
-Dealt = list[tuple[Album, NDArray[np.int64]]]
-"""An album and the labels of its pictures, per seller."""
 
 
 class Stock(Protocol):
@@ -42,33 +39,28 @@ class Stock(Protocol):
         """Fill one album per array of wanted classes; with `one_person`, all pictures of an album show the same one."""
 
 
-PAINTED_AT_ONCE = 80
-"""About how many pictures are painted in one batch, when the first of them is looked at."""
-BATCHES_KEPT = 512
-"""Batches that stay painted in each process: half a gigabyte of pictures of 64 x 64."""
-
-
 class PaintedPets:
     """Breeds of pets, painted on demand."""
 
     class_names = pets.BREEDS
     shows_persons = False
 
-    def __init__(self, seed: int, size: int = 64) -> None:
+    def __init__(self, seed: int, folder: Path | None = None, size: int = 64) -> None:
         self._seed = seed
+        self._folder = folder
         self._size = size
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
         """Paint one picture per class; other purposes get other pictures."""
-        return _paint_pets(classes, self._size, self._seed, purpose), classes
+        return list(_paint_pets(classes, self._size, self._seed, purpose)), classes
 
     def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
         """Have each album painted when it is opened."""
-        return _unpainted(albums, albums, partial(_paint_pets, size=self._size, seed=self._seed))
+        return unpainted(albums, albums, partial(_paint_pets, size=self._size, seed=self._seed), self._folder)
 
 
-def _paint_pets(classes: NDArray[np.int64], size: int, seed: int, purpose: str) -> list[Pixels]:
-    return list(pets.draw(classes, size, torch_generator(seed, "paint", purpose)))
+def _paint_pets(classes: NDArray[np.int64], size: int, seed: int, purpose: str) -> NDArray[np.uint8]:
+    return pets.draw(classes, size, torch_generator(seed, "paint", purpose))
 
 
 class PaintedFaces:
@@ -77,25 +69,26 @@ class PaintedFaces:
     class_names = people.CLASSES
     shows_persons = True
 
-    def __init__(self, seed: int, size: int = 64) -> None:
+    def __init__(self, seed: int, folder: Path | None = None, size: int = 64) -> None:
         self._seed = seed
+        self._folder = folder
         self._size = size
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
         """Paint one person per class; other purposes get other people."""
         sitters = np.stack([self._find(classes, purpose), classes], axis=1)
-        return _paint_faces(sitters, self._size, self._seed, purpose), classes
+        return list(_paint_faces(sitters, self._size, self._seed, purpose)), classes
 
     def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
         """Have each album painted when it is opened; one of one person is of the class of its first picture."""
         if one_person:
             albums = [np.full_like(album, album[0]) for album in albums]
-            persons = np.repeat(self._find(np.array([album[0] for album in albums]), "albums"), _sizes(albums))
+            persons = np.repeat(self._find(np.array([album[0] for album in albums]), "albums"), sizes(albums))
         else:
             persons = self._find(np.concatenate(albums), "albums")
         sitters = np.stack([persons, np.concatenate(albums)], axis=1)
-        parts = np.split(sitters, np.cumsum(_sizes(albums))[:-1])
-        return _unpainted(parts, albums, partial(_paint_faces, size=self._size, seed=self._seed))
+        parts = np.split(sitters, np.cumsum(sizes(albums))[:-1])
+        return unpainted(parts, albums, partial(_paint_faces, size=self._size, seed=self._seed), self._folder)
 
     def _find(self, classes: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
         """Find a person of the right sex and age for each class, each another one."""
@@ -109,66 +102,12 @@ class PaintedFaces:
         return persons
 
 
-def _paint_faces(sitters: NDArray[np.int64], size: int, seed: int, purpose: str) -> list[Pixels]:
+def _paint_faces(sitters: NDArray[np.int64], size: int, seed: int, purpose: str) -> NDArray[np.uint8]:
     """Paint one picture per row of person and class."""
     draws = torch_generator(seed, "paint", purpose)
     looks = people.look(sitters[:, 0], draws)
     looks[:, people.ATTRIBUTES.index("Eyeglasses")] = sitters[:, 1] % 2 == 1  # anybody can put on glasses
-    return list(faces.paint(sitters[:, 0], looks, size, draws))
-
-
-class Unpainted:
-    """Pictures that are painted together when one of them is looked at; until then they take no room, pickled or not.
-
-    Parameters
-    ----------
-    paint : callable
-        Returns the pictures, the same ones every time.
-    """
-
-    def __init__(self, paint: Callable[[], list[Pixels]]) -> None:
-        self._paint = paint
-
-    @lru_cache(maxsize=BATCHES_KEPT)  # noqa: B019 few are looked at again once a seller has bid
-    def pictures(self) -> list[Pixels]:
-        """Return all pictures."""
-        return self._paint()
-
-
-class UnpaintedAlbum:
-    """An album among `Unpainted` pictures."""
-
-    def __init__(self, pictures: Unpainted, places: range) -> None:
-        self._pictures = pictures
-        self._places = places
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, index: int) -> Pixels:
-        return self._pictures.pictures()[self._places[index]]
-
-
-def _unpainted(
-    wanted: Sequence[NDArray[np.int64]],
-    labels: Sequence[NDArray[np.int64]],
-    paint: Callable[..., list[Pixels]],
-) -> Dealt:
-    """Return albums that are painted a few at a time, when they are opened, and the labels of their pictures."""
-    batches = np.cumsum(_sizes(wanted)) // PAINTED_AT_ONCE
-    dealt: Dealt = []
-    for number in np.unique(batches).tolist():
-        first, last = np.searchsorted(batches, (number, number + 1)).tolist()
-        some = wanted[first:last]
-        pictures = Unpainted(partial(paint, np.concatenate(some), purpose=f"albums {number}"))
-        ends = np.cumsum(_sizes(some)).tolist()
-        albums = [UnpaintedAlbum(pictures, range(end - len(album), end)) for end, album in zip(ends, some, strict=True)]
-        dealt += zip(albums, labels[first:last], strict=True)
-    return dealt
-
-
-def _sizes(albums: Sequence[NDArray[np.int64]]) -> list[int]:
-    return [len(album) for album in albums]
+    return faces.paint(sitters[:, 0], looks, size, draws)
 
 
 class Pile:
@@ -247,7 +186,7 @@ class Chosen:
         return self._album[int(self._indices[index])]
 
 
-def stock(dataset: str, seed: int, root: Path | None = None) -> Stock:
+def stock(dataset: str, seed: int, root: Path | None = None, painted: Path | None = None) -> Stock:
     """Return a data set's pictures that may be traded; never one that a featurizer was trained on.
 
     Parameters
@@ -258,6 +197,8 @@ def stock(dataset: str, seed: int, root: Path | None = None) -> Stock:
         Draws what is painted, or shuffles what there is.
     root : Path or None
         The folder of published data sets; None for the default one.
+    painted : Path or None
+        A folder of this run's, where painted pictures are kept; None: in memory alone.
 
     Raises
     ------
@@ -265,9 +206,9 @@ def stock(dataset: str, seed: int, root: Path | None = None) -> Stock:
         When a published data set is neither there nor to be had.
     """
     if dataset == "pets":
-        return PaintedPets(seed)
+        return PaintedPets(seed, painted)
     if dataset == "faces":
-        return PaintedFaces(seed)
+        return PaintedFaces(seed, painted)
     if dataset == "digits":
         images, labels = digits.read("traded")
         return Pile(list(images), labels, digits.CLASSES, seed)

@@ -84,6 +84,7 @@ def build(
     featurizer: Featurizer,
     store: Path,
     adversaries: Mapping[str, Adversary] = ADVERSARIES,
+    painted: Path | None = None,
 ) -> World:
     """Build the world of a scenario.
 
@@ -97,6 +98,8 @@ def build(
         Where the buyer keeps what it buys.
     adversaries : mapping of str to Adversary
         The ways to cheat that the scenario chooses from.
+    painted : Path or None
+        A folder of this run's, where painted albums are kept for other processes; None: in memory alone.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def build(
         When the scenario wants more classes than there are, or albums of persons whom nobody knows.
     """
     notes: list[str] = []
-    supply = _supply(scenario, notes)
+    supply = _supply(scenario, notes, painted)
     samples, wanted = _samples(scenario, supply, notes)
     sellers = list(_sellers(scenario, supply, wanted, featurizer, adversaries))
     if isinstance(supply, Pile) and supply.left and scenario.sellers.album.folder:
@@ -125,16 +128,16 @@ def build(
     return World(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
 
 
-def _supply(scenario: Scenario, notes: list[str]) -> Stock:
+def _supply(scenario: Scenario, notes: list[str], painted: Path | None) -> Stock:
     folder = scenario.sellers.album.folder
     if folder is None:
-        return _stock(scenario)
+        return _stock(scenario, painted)
     pictures = _read(folder, "sellers.album.folder", notes)
     return folder_pile(pictures, scenario.seed)
 
 
-def _stock(scenario: Scenario) -> Stock:
-    return stock(scenario.dataset, scenario.seed, Path(scenario.data_root) if scenario.data_root else None)
+def _stock(scenario: Scenario, painted: Path | None = None) -> Stock:
+    return stock(scenario.dataset, scenario.seed, Path(scenario.data_root) if scenario.data_root else None, painted)
 
 
 def _read(folder: str, key: str, notes: list[str]) -> FolderImages:

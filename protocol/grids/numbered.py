@@ -8,7 +8,7 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
 
 from protocol.errors import ProtocolError
-from protocol.flower import FIRST_NODE_ID, new_message, with_nodes
+from protocol.flower import FIRST_NODE_ID, new_message, with_id, with_nodes
 from protocol.grids.forwarding import ForwardingGrid
 
 ROLL = "query.partition"
@@ -90,11 +90,14 @@ class NumberedGrid(ForwardingGrid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages."""
-        translated = []
-        for message in messages:
+        sent, translated = list(messages), []
+        for message in sent:
             source, target = message.metadata.src_node_id, message.metadata.dst_node_id
             translated.append(with_nodes(message, source, self._ids.get(target, target)))
-        return super().push_messages(translated)
+        ids = super().push_messages(translated)
+        for message, twin in zip(sent, translated, strict=True):
+            with_id(message, twin.metadata.message_id)
+        return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return replies that have come, in the order of their nodes' numbers."""

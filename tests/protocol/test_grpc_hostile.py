@@ -31,6 +31,7 @@ from protocol.grids.grpc import (
     Secure,
     attach,
     call,
+    transport,
 )
 from protocol.grids.grpc.admission import Admission, Peer, Refused
 from protocol.grids.grpc.records import pack
@@ -254,6 +255,12 @@ class TestWhatIsSaid:
         assert echo(grid, NODE)
         for connection in idle:
             connection.close()
+
+    def test_who_does_not_shake_hands_in_time_is_cut_off(self, wires: Wires, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transport, "_CLOUD", [("grpc.server_handshake_timeout_ms", 200), *transport._CLOUD])
+        grid = wires.cloud([SELLER])
+        with socket.create_connection(("127.0.0.1", grid.port), timeout=20) as idle:
+            assert idle.recv(100) == b""
 
     def test_ten_thousand_fuzzed_frames(self, wires: Wires, grid: GrpcGrid, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.ERROR, "protocol.grids.grpc.service")

@@ -103,8 +103,11 @@ def superlink(tmp_path: Path) -> Iterator[dict[str, str]]:
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "here"\n[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     )
-    environment = {**ENVIRONMENT, "FLWR_HOME": str(home)}
-    del environment["PYTHONPATH"]  # the bundle has to do
+    installed = tmp_path / "site" / "parley-0.1.0.dist-info"  # as `pip install -e .` has it; the code is the bundle's
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: parley\nVersion: 0.1.0\n")
+    (installed / "direct_url.json").write_text(json.dumps({"url": ROOT.as_uri(), "dir_info": {"editable": True}}))
+    environment = {**ENVIRONMENT, "FLWR_HOME": str(home), "PYTHONPATH": str(installed.parent)}
     command = ["flower-superlink", "--insecure", "--simulation", "--disable-runtime-dependency-installation"]
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen([*command, "--port", port], env=environment, stdout=log, stderr=log, cwd=tmp_path)
@@ -131,4 +134,5 @@ def test_flwr_run_as_it_is(superlink: dict[str, str], tmp_path: Path, play_purch
     command = ["flwr", "run", str(ROOT), "--stream", "--run-config", purchase(tmp_path / "out")]
     nodes = ["--federation-config", f"num-supernodes={1 + SELLERS} client-resources-num-cpus=1"]
     done = subprocess.run([*command, *nodes], env=superlink, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert digest(tmp_path / "out") == play_purchase(small(**CHEATS)).outcome.digest, done.stdout + done.stderr
+    assert list((tmp_path / "out").glob("*/report.json")), done.stdout + done.stderr
+    assert digest(tmp_path / "out") == play_purchase(small(**CHEATS)).outcome.digest

@@ -116,7 +116,7 @@ class Attachment:
         What the party kept from an earlier life.
     keep : callable, optional
         Called with the state after each message that went well, before the answer leaves: who wants it to outlive
-        the process writes it down there.
+        the process writes it down there. What it raises ends the attachment, unanswered.
     backoff : Backoff, optional
         How to try again.
     executor : Executor, optional

@@ -1,0 +1,102 @@
+"""Albums that are painted when they are opened: until then they take no room, in memory or pickled."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.album import Album, Pixels
+
+AT_ONCE = 80
+"""About how many pictures are painted in one batch, when the first of them is looked at."""
+KEPT = 64
+"""Batches that each process keeps at hand."""
+
+Dealt = list[tuple[Album, NDArray[np.int64]]]
+"""An album and the labels of its pictures, per seller."""
+
+
+class Batch:
+    """Pictures that are painted together when one of them is looked at.
+
+    Parameters
+    ----------
+    paint : callable
+        Returns the (n, height, width, 3) pictures, the same ones every time.
+    file : Path or None
+        Where they are kept for other processes of this machine, and for later.
+    """
+
+    def __init__(self, paint: Callable[[], NDArray[np.uint8]], file: Path | None) -> None:
+        self._paint = paint
+        self._file = file
+
+    @lru_cache(maxsize=KEPT)  # noqa: B019 bounded, and gone with the process
+    def pictures(self) -> NDArray[np.uint8]:
+        """Return all pictures."""
+        if self._file is None:
+            return self._paint()
+        with suppress(FileNotFoundError):
+            kept: NDArray[np.uint8] = np.load(self._file, mmap_mode="r", allow_pickle=False)
+            return kept
+        painted = self._paint()
+        with suppress(FileNotFoundError):  # on another machine there is no such folder
+            arriving = self._file.with_name(f"{uuid.uuid4().hex}.npy")
+            np.save(arriving, painted, allow_pickle=False)
+            arriving.replace(self._file)
+        return painted
+
+
+class PaintedAlbum:
+    """An album among the pictures of a batch."""
+
+    def __init__(self, batch: Batch, places: range) -> None:
+        self._batch = batch
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return np.asarray(self._batch.pictures()[self._places[index]])
+
+
+def unpainted(
+    wanted: Sequence[NDArray[np.int64]],
+    labels: Sequence[NDArray[np.int64]],
+    paint: Callable[..., NDArray[np.uint8]],
+    folder: Path | None,
+) -> Dealt:
+    """Return albums that are painted a few at a time when they are opened, and the labels of their pictures.
+
+    Parameters
+    ----------
+    wanted : sequence of arrays
+        What to paint for each album, a row per picture.
+    labels : sequence of (n,) int64
+        The labels of its pictures.
+    paint : callable
+        Takes such rows and a `purpose`, which names what it draws from.
+    folder : Path or None
+        Where pictures are kept once painted; None: in memory alone.
+    """
+    batches = np.cumsum(sizes(wanted)) // AT_ONCE
+    dealt: Dealt = []
+    for number in np.unique(batches).tolist():
+        first, last = np.searchsorted(batches, (number, number + 1)).tolist()
+        some = wanted[first:last]
+        file = None if folder is None else folder / f"{number}.npy"
+        batch = Batch(partial(paint, np.concatenate(some), purpose=f"albums {number}"), file)
+        ends = np.cumsum(sizes(some)).tolist()
+        albums = [PaintedAlbum(batch, range(end - len(rows), end)) for end, rows in zip(ends, some, strict=True)]
+        dealt += zip(albums, labels[first:last], strict=True)
+    return dealt
+
+
+def sizes(albums: Sequence[NDArray[np.int64]]) -> list[int]:
+    """Return how many pictures there are in each album."""
+    return [len(album) for album in albums]
