@@ -20,7 +20,6 @@ from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
 from simulations.collusion import Favouring, KeySubstitution, favoured, friends, link, linked, substituted
-from simulations.deployed.processes import PartiesFailed
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
@@ -168,8 +167,6 @@ def _run(
                 )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
-            except PartiesFailed as failed:
-                raise GridUnavailable(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
         substitution.reveal(record)
         scored = score(scenario, featurizer, world, record, ledger)

@@ -88,7 +88,7 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> Running:
     ledger = stack.enter_context(
         closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite"))
     )
-    cloud = _cloud(kit, party, ledger)
+    cloud = cloud_of(kit, party, ledger)
     desk = Desk(cloud, party.purchases)
     try:
         grid = GrpcGrid(
@@ -117,7 +117,8 @@ def _open_ledger(url: str) -> Ledger:
         raise BadKit(f"the ledger's database cannot be opened: {why}") from None
 
 
-def _cloud(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
+def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
+    """Return the cloud that a kit describes, with its books."""
     featurizer = load_featurizer(party.terms.featurizer, party.terms.weights, party.terms.calibration)
     return Cloud(
         kit.secret(),

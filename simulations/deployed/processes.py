@@ -18,19 +18,15 @@ from flwr.clientapp import ClientApp
 from ray import cloudpickle
 
 from protocol.certificates import Credentials, mint, mint_authority
-from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids.grpc import Attachment, GrpcGrid, Roster, Secure
 from protocol.vault import Vault
+from simulations.errors import GridUnavailable
 
 HOST = "127.0.0.1"
 PATIENCE = 300.0
 """Seconds that all parties have to start and attach."""
 _TRIAL = 0.5
-
-
-class PartiesFailed(ProtocolError):
-    """The parties' processes could not be started, or one has ended."""
 
 
 class ProcessesGrid(GrpcGrid):
@@ -51,7 +47,7 @@ class ProcessesGrid(GrpcGrid):
 
     Raises
     ------
-    PartiesFailed
+    GridUnavailable
         When they cannot be started.
     """
 
@@ -88,7 +84,7 @@ class ProcessesGrid(GrpcGrid):
         while missing := self.wait_attached(nodes, _TRIAL):
             waited += _TRIAL
             if waited > PATIENCE or not all(process.alive for process in self._home.values()):
-                raise PartiesFailed(
+                raise GridUnavailable(
                     f"{len(missing)} of {len(nodes)} parties did not attach to the cloud at {self.address}"
                 )
 
