@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
-from simulations.collusion import Favouring, KeySubstitution, favoured, friends, link, linked, substituted
+from simulations.collusion.schemes import Schemes
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
@@ -33,7 +33,6 @@ from simulations.report.phones import PhonesAccount, phones_account
 from simulations.report.sweep import SweepReport
 from simulations.scenario import Scenario
 from simulations.scoring import PurchaseOutcome, score
-from simulations.seeding import secret
 from simulations.sweep import run_sweep
 from simulations.traffic import TrafficLog, View
 from simulations.world import build
@@ -141,12 +140,8 @@ def _run(
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
         phones = Phones(scenario, world)
-        cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
-        substitution = KeySubstitution(secret(scenario.seed, "substitution"), cloud.identity)
-        favouring = Favouring(friends(scenario, world))
-        if "cloud-sellers" in scenario.collusion:
-            cloud = replace(cloud, auctioneer=favouring)
-        meddle = substitution.around if "key-substitution" in scenario.collusion else lambda grid: grid
+        honest = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
+        schemes = Schemes(scenario, world, honest)
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
 
@@ -158,32 +153,22 @@ def _run(
             try:
                 record = play(
                     world,
-                    cloud,
+                    schemes.cloud,
                     observe,
                     lambda number: clock.step(number, STEPS[number - 1]),
-                    meddle,
-                    (lambda apps: nullcontext(stage.grid)) if stage else grid_opener(scenario, cloud.vault),
+                    schemes.around,
+                    (lambda apps: nullcontext(stage.grid)) if stage else grid_opener(scenario, honest.vault),
                     phones.around,
                 )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
-        substitution.reveal(record)
+        schemes.reveal(record)
         scored = score(scenario, featurizer, world, record, ledger)
         report = compile_report(scored, cloud_view, log.flows, clock.timings())
-        learned = report.learned
-        if "key-substitution" in scenario.collusion:
-            opened = substituted(substitution, record)
-            learned = [
-                opened if (line.observer, line.what) == (opened.observer, opened.what) else line for line in learned
-            ]
-        if "cloud-buyer" in scenario.collusion:
-            learned = [*learned, linked(link(cloud_view, buyer_view))]
-        if "cloud-sellers" in scenario.collusion:
-            learned = [*learned, *favoured(favouring, scored)]
         report = report.model_copy(
             update={
-                "learned": learned,
+                "learned": schemes.learned(report.learned, scored, cloud_view, buyer_view),
                 "grid": "flower" if stage else scenario.grid,
                 "phones": phones_account(phones, scored),
             }
