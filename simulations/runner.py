@@ -140,7 +140,7 @@ def _run(
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
         phones = Phones(scenario, world)
-        honest = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
+        honest = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault), lasting=False)))
         schemes = Schemes(scenario, world, honest)
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
@@ -215,6 +215,10 @@ class _Stopwatch:
         return seconds | {"total": now - self._begun[0][1]}
 
 
+def _warm() -> None:
+    """Do nothing in a Ray worker, which has imported all that parties need to get there; the world is built meanwhile."""
+
+
 @contextmanager
 def _cluster(scenario: Scenario) -> Iterator[None]:
     """Have Ray up for the whole run, where it is wanted."""
@@ -222,7 +226,10 @@ def _cluster(scenario: Scenario) -> Iterator[None]:
         yield
         return
     try:
-        with connect(worker_count(scenario), scenario.address):
+        with connect(worker_count(scenario), scenario.address) as ray:
+            warm = ray.remote(num_cpus=0)(_warm)
+            for _ in range(worker_count(scenario)):
+                warm.remote()
             yield
     except RayUnavailable as unavailable:
         raise GridUnavailable(str(unavailable)) from None
