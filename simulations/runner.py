@@ -216,7 +216,7 @@ class _Stopwatch:
 
 
 def _warm() -> None:
-    """Do nothing in a Ray worker, which has imported all that parties need to get there; the world is built meanwhile."""
+    """Do nothing in a Ray worker; to get there it has imported all that parties need, while the world is built."""
 
 
 @contextmanager
