@@ -12,10 +12,10 @@ from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any
 
+import cloudpickle
 import torch
 from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
-from ray import cloudpickle
 
 from protocol.certificates import Credentials, mint, mint_authority
 from protocol.flower import FIRST_NODE_ID
@@ -97,7 +97,7 @@ class _Process:
         self._pipe, theirs = context.Pipe()
         for name, module in list(sys.modules.items()):
             if name.startswith("adversaries_of_"):  # a user's file: not to be imported elsewhere
-                cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+                cloudpickle.register_pickle_by_value(module)
         self._process = context.Process(target=_host, args=(theirs, address, _pickled(members)), daemon=True)
         self._process.start()
         theirs.close()
@@ -120,7 +120,7 @@ class _Process:
 
 def _pickled(anything: object) -> bytes:
     """Pickle for another process of this user and this program."""
-    return bytes(cloudpickle.dumps(anything))  # type: ignore[no-untyped-call]
+    return bytes(cloudpickle.dumps(anything))
 
 
 def _security(authority: Credentials, urn: str) -> Secure:
