@@ -7,14 +7,14 @@ import torch
 from simulations.benchmarks.measurement import Measurement
 from strategies.obfuscation import OBFUSCATIONS, Obfuscation, obfuscate
 
-SIDE, BATCH, TURNS = 256, 8, 9
+SIDE, BATCH, TURNS = 256, 8, 25
 WIDEST_BLUR = 45
 
 
 def measure() -> list[Measurement]:
     """Time every technique at its usual setting, and the paper's widest blur.
 
-    Processor time of one thread, the least of nine turns: what other processes do to the cache is not the technique's.
+    Processor time of one thread, the least of many turns: what other processes do to the cache is not the technique's.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

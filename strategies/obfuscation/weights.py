@@ -3,6 +3,8 @@
 Raynal et al. 2020, section 3.1. Weights are (m, k) float32, rows summing to 1: m mixtures of k images each.
 """
 
+from itertools import combinations_with_replacement
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +14,10 @@ BETA = 0.4
 MOST = 0.65
 """The largest weight that InstaHide allows (Huang et al. 2020, section 5)."""
 
+_WINDOW = 8
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # Wang et al. 2004
+_SHIFTS = 8
+
 
 def given_weights(values: tuple[float, ...], mixtures: int, device: torch.device) -> Tensor:
     """Give every mixture the same weights, scaled to sum to 1 (the paper prints thirds as .33)."""
@@ -20,30 +26,62 @@ def given_weights(values: tuple[float, ...], mixtures: int, device: torch.device
 
 
 def distorting_weights(sources: Tensor) -> Tensor:
-    r"""Weigh images so that the least distorted one is distorted most: lambda_i = s_j / (s_i + s_j).
+    r"""Weigh images so that the one that SSIM finds kept best is kept as little as can be.
 
     The paper wants a function of both images with :math:`\lambda(x_i, x_j) = 1 - \lambda(x_j, x_i)` that maximises
-    distortion, and does not print one. The correlation of a mixture with :math:`x_i` (the structure that SSIM looks at)
-    grows with :math:`\lambda_i` and that with :math:`x_j` falls, so that the larger of the two is least where they
-    meet: where :math:`\lambda_i s_i = \lambda_j s_j`, with s the standard deviation of an image's pixels, however the
-    two images are correlated. With more images, weights go as 1 / s.
+    distortion, expects it near one half, and does not print it. The similarity of a mixture to an image grows with the
+    image's weight, so that the largest similarity is least where all are equal. Weights are shifted towards the images
+    that are kept less, a fixed number of times. SSIM is that of windows of 8 x 8 pixels side by side: their means and
+    covariances are computed once and give those of every mixture.
 
     Parameters
     ----------
     sources : (m, k, channels, height, width) uint8
+        At least 8 pixels a side.
 
-    Examples
-    --------
-    >>> plain, strong = torch.tensor([120, 130]), torch.tensor([90, 150])
-    >>> distorting_weights(torch.stack([plain, strong]).reshape(1, 2, 1, 1, 2).byte())
-    tensor([[0.8571, 0.1429]])
+    Returns
+    -------
+    (m, k) float32
+
+    Raises
+    ------
+    ValueError
+        When images are smaller than a window.
     """
-    spreads = []
-    for group in sources.flatten(2):
-        values = group.float()
-        spreads.append(torch.linalg.vector_norm(values - values.mean(dim=1, keepdim=True), dim=1))
-    inverse = 1 / torch.stack(spreads).clamp(min=1.0)
-    return inverse / inverse.sum(dim=1, keepdim=True)
+    if min(sources.shape[3:]) < _WINDOW:
+        raise ValueError(f"weights that distort most need images of at least {_WINDOW} pixels a side")
+    images = sources.float().unbind(1)
+    means = torch.stack([_window_means(image) for image in images], dim=1)
+    covariances = torch.empty(*sources.shape[:2], *means.shape[1:], device=sources.device)
+    for one, other in combinations_with_replacement(range(len(images)), 2):
+        shared = _window_means(images[one] * images[other]) - means[:, one] * means[:, other]
+        covariances[:, one, other] = covariances[:, other, one] = shared
+    logits = torch.zeros(sources.shape[:2], device=sources.device)
+    for _ in range(_SHIFTS):
+        kept = _similarity(logits.softmax(dim=1), means, covariances)
+        logits -= kept - kept.mean(dim=1, keepdim=True)
+    return logits.softmax(dim=1)
+
+
+def _window_means(images: Tensor) -> Tensor:
+    """Return the mean of every window of (m, channels, height, width) images, (m, windows)."""
+    rows, columns = (side // _WINDOW for side in images.shape[2:])
+    fitting = images[:, :, : rows * _WINDOW, : columns * _WINDOW]
+    lines = fitting.reshape(*images.shape[:2], rows, _WINDOW, columns * _WINDOW).mean(dim=3)
+    return lines.reshape(len(images), -1, _WINDOW).mean(dim=2)
+
+
+def _similarity(weights: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
+    """Return the SSIM of each mixture with each of its images, (m, k).
+
+    From the images' means in w windows, (m, k, w), and their covariances there, (m, k, k, w).
+    """
+    mean = torch.einsum("mk,mkw->mw", weights, means)[:, None]
+    covariance = torch.einsum("mk,mklw->mlw", weights, covariances)
+    variance = torch.einsum("ml,mlw->mw", weights, covariance)[:, None]
+    variances = covariances.diagonal(dim1=1, dim2=2).transpose(1, 2)
+    light = (2 * mean * means + _C1) / (mean.square() + means.square() + _C1)
+    return (light * (2 * covariance + _C2) / (variance + variances + _C2)).mean(dim=2)
 
 
 def beta_weights(mixtures: int, images: int, generator: torch.Generator) -> Tensor:
