@@ -6,9 +6,12 @@ image. With every image at most once per epoch,
 
 1. a mixture of the first epoch has two partners in the second: each such pair is an image;
 2. the mixture of every further epoch that holds this image is the one that correlates with both;
-3. how strongly the three correlate tells how much of the image is in each: rho_uv rho_uw / rho_vw is proportional to
-   the square of its weight in u. So the larger of the two weights in a mixture is known;
-4. all epochs together are an overdetermined linear system, solved by least squares. Noise averages out over epochs.
+3. all epochs together are an overdetermined linear system: least squares, as if weights were equal, gives a first guess
+   of every image;
+4. in every epoch the mixture that correlates most with the guess holds the image, and of the two images in a mixture
+   the one that it correlates more with has the larger weight. So the system is known better and is solved again.
+
+Noise averages out over epochs.
 
 The service needs at least three epochs, and the setting (technique and weights), which is no secret: who is mixed with
 whom, and which of the two weights an image has, is.
@@ -24,6 +27,7 @@ from torch import Tensor
 from strategies.obfuscation.blurring import gaussian_blur
 
 FEWEST_EPOCHS = 3
+_GREY, _RIDGE = 127, 1e-3
 
 
 class Unmixed(NamedTuple):
@@ -57,7 +61,7 @@ def detail(pictures: Tensor, smoothing: int = 1) -> Tensor:
     return F.normalize(fine - fine.mean(dim=1, keepdim=True))
 
 
-def unmix(epochs: Sequence[Tensor], weights: tuple[float, float], *, smoothing: int = 1, rounds: int = 3) -> Unmixed:
+def unmix(epochs: Sequence[Tensor], weights: tuple[float, float], *, smoothing: int = 1, rounds: int = 5) -> Unmixed:
     """Recover original images from epochs of mixtures of two, of which each image is in one per epoch at most.
 
     Parameters
@@ -84,48 +88,25 @@ def unmix(epochs: Sequence[Tensor], weights: tuple[float, float], *, smoothing: 
     if len(epochs) < FEWEST_EPOCHS or min(len(mixtures) for mixtures in epochs) < 2:
         raise ValueError(f"unmixing takes {FEWEST_EPOCHS} epochs of at least two mixtures, not {len(epochs)}")
     details = [detail(mixtures, smoothing) for mixtures in epochs]
-    alike = _correlations(details)
-    holders = _holders(alike)
-    amounts = _amounts(alike, holders)
-    pictures = _solve(epochs, holders, _weights(amounts, holders, weights))
+    holders = _holders(details)
+    pictures = _solve(epochs, holders, torch.full(holders.shape, sum(weights) / 2, device=holders.device))
     for _ in range(rounds):
         found = detail(pictures, smoothing)
-        with_images = [found @ mixtures.T for mixtures in details]
-        holders = torch.stack([alike.argmax(dim=1) for alike in with_images], dim=1)
-        amounts = torch.stack([alike.max(dim=1).values for alike in with_images], dim=1)
-        pictures = _solve(epochs, holders, _weights(amounts, holders, weights))
+        amounts, places = zip(*((found @ mixtures.T).max(dim=1) for mixtures in details), strict=True)
+        holders = torch.stack(places, dim=1)
+        pictures = _solve(epochs, holders, _weights(torch.stack(amounts, dim=1), holders, weights))
     return Unmixed(pictures, holders)
 
 
-def _correlations(details: list[Tensor]) -> dict[tuple[int, int], Tensor]:
-    """Return how mixtures of the first two epochs correlate with those of all later ones, never below a floor."""
-    pairs = [(first, later) for first in (0, 1) for later in range(first + 1, len(details))]
-    return {(first, later): (details[first] @ details[later].T).clamp(min=1e-4) for first, later in pairs}
-
-
-def _holders(alike: dict[tuple[int, int], Tensor]) -> Tensor:
-    """Return which mixture of every epoch holds each image, (n, epochs)."""
-    first = torch.arange(len(alike[0, 1]), device=alike[0, 1].device).repeat_interleave(2)
-    second = alike[0, 1].topk(2, dim=1).indices.flatten()
-    later = [
-        (alike[0, epoch][first] * alike[1, epoch][second]).argmax(dim=1)
-        for epoch in range(2, 1 + max(epoch for _, epoch in alike))
-    ]
-    return torch.stack([first, second, *later], dim=1)
-
-
-def _amounts(alike: dict[tuple[int, int], Tensor], holders: Tensor) -> Tensor:
-    """Return how much of each image is in each of its holders, (n, epochs), up to a factor per image."""
-    epochs = holders.shape[1]
-    first, second = holders[:, 0], holders[:, 1]
-    between = alike[0, 1][first, second]
-    ends = [
-        [alike[start, epoch][holders[:, start], holders[:, epoch]] for epoch in range(2, epochs)] for start in (0, 1)
-    ]
-    in_first = torch.stack([between * one / other for one, other in zip(*ends, strict=True)]).median(dim=0).values
-    in_second = torch.stack([between * other / one for one, other in zip(*ends, strict=True)]).median(dim=0).values
-    in_later = [one * other / between for one, other in zip(*ends, strict=True)]
-    return torch.stack([in_first, in_second, *in_later], dim=1)
+def _holders(details: list[Tensor]) -> Tensor:
+    """Return which mixture of every epoch holds each image, (n, epochs), by how the mixtures correlate."""
+    partners = (details[0] @ details[1].T).topk(2, dim=1).indices
+    first, second = details[0].repeat_interleave(2, dim=0), details[1][partners.flatten()]
+    columns = [torch.arange(len(details[0]), device=partners.device).repeat_interleave(2), partners.flatten()]
+    for mixtures in details[2:]:
+        both = (first @ mixtures.T).clamp(min=0) * (second @ mixtures.T).clamp(min=0)
+        columns.append(both.argmax(dim=1))
+    return torch.stack(columns, dim=1)
 
 
 def _weights(amounts: Tensor, holders: Tensor, weights: tuple[float, float]) -> Tensor:
@@ -138,17 +119,15 @@ def _weights(amounts: Tensor, holders: Tensor, weights: tuple[float, float]) -> 
 
 
 def _solve(epochs: Sequence[Tensor], holders: Tensor, weights: Tensor) -> Tensor:
-    """Solve mixtures = weights x images by least squares, a whiff of ridge where the system leaves a choice."""
-    starts = torch.tensor([0, *(len(mixtures) for mixtures in epochs)], device=holders.device).cumsum(0)
-    images = len(holders)
-    system = torch.zeros(int(starts[-1]), images, dtype=torch.float64, device=holders.device)
-    for epoch in range(len(epochs)):
-        system[starts[epoch] + holders[:, epoch], torch.arange(images, device=holders.device)] = weights[:, epoch].to(
-            torch.float64
-        )
-    # Grey 127 is the guess where nothing is known.
-    mixtures = torch.cat([mixtures.flatten(1) for mixtures in epochs]).double()
-    guess = system.sum(dim=1, keepdim=True) * 127
-    ridge = 1e-3 * torch.eye(images, dtype=torch.float64, device=holders.device)
-    found: Tensor = 127 + torch.linalg.solve(system.T @ system + ridge, system.T @ (mixtures - guess))
-    return found.round_().clamp_(0, 255).to(torch.uint8).reshape(images, *epochs[0].shape[1:])
+    """Solve mixtures = weights x images by least squares, with a whiff of ridge where the system leaves a choice."""
+    images = torch.arange(len(holders), device=holders.device)
+    systems = []
+    for mixtures, holder, weight in zip(epochs, holders.T, weights.T, strict=True):
+        systems.append(torch.zeros(len(mixtures), len(holders), dtype=torch.float64, device=holders.device))
+        systems[-1][holder, images] = weight.double()
+    system, mixed = torch.cat(systems), torch.cat([mixtures.flatten(1) for mixtures in epochs]).double()
+    # Grey is the guess where nothing is known.
+    unexplained = mixed - _GREY * system.sum(dim=1, keepdim=True)
+    normal = system.T @ system + _RIDGE * torch.eye(len(holders), dtype=torch.float64, device=holders.device)
+    found: Tensor = _GREY + torch.linalg.solve(normal, system.T @ unexplained)
+    return found.round_().clamp_(0, 255).to(torch.uint8).reshape(-1, *epochs[0].shape[1:])

@@ -46,9 +46,9 @@ class TestUnmixing:
     @pytest.mark.parametrize(
         ("setting", "epochs", "smoothing", "found_at_least", "dissimilarity"),
         [
-            (Obfuscation("mix", (0.75, 0.25)), 3, 1, 0.95, 0.02),
+            (Obfuscation("mix", (0.75, 0.25)), 3, 1, 0.9, 0.02),
             (Obfuscation("mix", (0.5, 0.5)), 4, 1, 0.95, 0.02),
-            (Obfuscation("noise-mix", (0.5, 0.5), 20), 8, 3, 0.95, 0.32),
+            (Obfuscation("noise-mix", (0.5, 0.5), 20), 8, 3, 0.9, 0.32),
         ],
     )
     def test_recovers_the_originals(
