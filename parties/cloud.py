@@ -34,16 +34,15 @@ ABSENCE = 60.0
 MOMENT = 2.0
 """Seconds for which a party that has left is waited for to say who it is."""
 COURTESY = 30.0
-"""Seconds that the cloud waits for parties to say who they are, and to take note of what it tells them."""
+"""Seconds that the cloud waits for parties to take note of something, and for who has left to say who it is."""
 
 
-def roll_call(exchange: Exchange) -> dict[str, list[int]]:
+def roll_call(exchange: Exchange, patience: float) -> dict[str, list[int]]:
     """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
     present: dict[str, list[int]] = {}
     everyone = dict.fromkeys(exchange.node_ids(), Hello())
-    for node_id, introduction in exchange.ask(
-        "introduce", everyone, Introduction, exchange.now() + COURTESY, MOMENT
-    ).answers.items():
+    replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, COURTESY)
+    for node_id, introduction in replies.answers.items():
         present.setdefault(introduction.role, []).append(node_id)
     return present
 
@@ -103,7 +102,7 @@ class Cloud:
 
     def roll_call(self, grid: Grid) -> dict[str, list[int]]:
         """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
-        return roll_call(Exchange(grid, self.clock))
+        return roll_call(Exchange(grid, self.clock), self.patience)
 
     def server_app(self, workflow: Callable[["Cloud", Grid], None]) -> ServerApp:
         """Compile the cloud into a Flower app that runs one workflow."""

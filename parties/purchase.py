@@ -105,7 +105,7 @@ class Purchase:
         self.cloud = cloud
         self.exchange = exchange or Exchange(grid, cloud.clock)
         self.on_step = on_step
-        present = roll_call(self.exchange)
+        present = roll_call(self.exchange, cloud.patience)
         buyers = present.get("buyer", []) if buyer is None else [buyer]
         if len(buyers) != 1:
             raise PurchaseFailed(f"a purchase needs one buyer, and there are {len(buyers)}")

@@ -97,7 +97,11 @@ def decode(content: RecordDict, *expected: type[M]) -> M:
 
 def encoded_size(content: RecordDict) -> int:
     """Bytes that the content of these records takes: values and array data, with their names."""
-    return sum(len(name) + _value_size(value) for record in content.values() for name, value in record.items())
+    total = 0
+    for record in content.values():
+        for name, value in record.items():
+            total += len(name) + _value_size(value)
+    return total
 
 
 def read_array(array: Array) -> NDArray[Any]:
@@ -190,14 +194,13 @@ def _collapse(tree: Any) -> Any:
 
 
 def _value_size(value: Any) -> int:
-    match value:
-        case bytes() | str():
-            return len(value)
-        case bool():
-            return 1
-        case Array():
-            return len(value.data)
-        case list():
-            return sum(map(_value_size, value))
-        case _:
-            return 8
+    kind = type(value)
+    if kind is int or kind is float:
+        return 8
+    if kind is bytes or kind is str:
+        return len(value)
+    if kind is bool:
+        return 1
+    if kind is list:
+        return 8 * len(value) if value and type(value[0]) in (int, float) else sum(map(_value_size, value))
+    return len(value.data)

@@ -173,7 +173,8 @@ def messages_for(
     grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], group: str, ttl: float | None = None
 ) -> list[Message]:
     """Make the messages of a question, in ascending order of node ids; equal objects are encoded once."""
-    encoded = {id(question): encode(question) for question in questions.values()}
+    different = {id(question): question for question in questions.values()}
+    encoded = {key: encode(question) for key, question in different.items()}
     return [
         grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=group, ttl=ttl)
         for node_id, question in sorted(questions.items())

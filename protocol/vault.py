@@ -49,6 +49,9 @@ class Vault:
     ----------
     url : str
         A folder, or any URL that fsspec knows: ``file:///var/vault``, ``memory://vault``, ``s3://bucket/vault``.
+    lasting : bool
+        Whether to wait, in a local folder, until a blob has reached the disk. A run that would start over after a power
+        cut need not.
 
     Examples
     --------
@@ -58,7 +61,8 @@ class Vault:
     b'sealed image'
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, lasting: bool = True) -> None:
+        self._lasting = lasting
         self._files: Any
         self._root: str
         self._files, self._root = url_to_fs(url)
@@ -181,13 +185,13 @@ class Vault:
         return f"{self._root}/{digest}"
 
     def _sync(self, file: Any) -> None:
-        if isinstance(self._files, LocalFileSystem):
+        if self._lasting and isinstance(self._files, LocalFileSystem):
             file.flush()
             os.fsync(file.fileno())
 
     def _sync_folder(self) -> None:
         """Make the new name last; systems that cannot open a folder do that by themselves."""
-        if isinstance(self._files, LocalFileSystem) and hasattr(os, "O_DIRECTORY"):
+        if self._lasting and isinstance(self._files, LocalFileSystem) and hasattr(os, "O_DIRECTORY"):
             folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)

@@ -54,7 +54,7 @@ class RunFailed(UserError):
 
 
 class GridUnavailable(UserError):
-    """Parties cannot run where they should: no Ray, or no cluster at the address."""
+    """Parties cannot run where they should: no Ray, no cluster at the address, no processes for them."""
 
     exit_code = 8
 

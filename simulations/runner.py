@@ -20,7 +20,6 @@ from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.ray_cluster import RayUnavailable, connect
 from protocol.vault import Vault
 from simulations.collusion.schemes import Schemes
-from simulations.deployed.processes import PartiesFailed
 from simulations.errors import BadInput, BadScenario, ExpectationFailed, GridUnavailable, OutputExists, RunFailed
 from simulations.expectations import figures, unknown, unmet
 from simulations.featurizers import load_featurizer
@@ -141,7 +140,7 @@ def _run(
     with closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger:
         cloud_view, buyer_view = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
         phones = Phones(scenario, world)
-        honest = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault))))
+        honest = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(vault), lasting=False)))
         schemes = Schemes(scenario, world, honest)
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(world))
@@ -163,8 +162,6 @@ def _run(
                 )
             except PurchaseFailed as failed:
                 raise RunFailed(str(failed)) from None
-            except PartiesFailed as failed:
-                raise GridUnavailable(str(failed)) from None
         clock.step(len(STEPS) + 1, "writing the report")
         schemes.reveal(record)
         scored = score(scenario, featurizer, world, record, ledger)
@@ -218,6 +215,10 @@ class _Stopwatch:
         return seconds | {"total": now - self._begun[0][1]}
 
 
+def _warm() -> None:
+    """Do nothing in a Ray worker; to get there it has imported all that parties need, while the world is built."""
+
+
 @contextmanager
 def _cluster(scenario: Scenario) -> Iterator[None]:
     """Have Ray up for the whole run, where it is wanted."""
@@ -225,7 +226,10 @@ def _cluster(scenario: Scenario) -> Iterator[None]:
         yield
         return
     try:
-        with connect(worker_count(scenario), scenario.address):
+        with connect(worker_count(scenario), scenario.address) as ray:
+            warm = ray.remote(num_cpus=0)(_warm)
+            for _ in range(worker_count(scenario)):
+                warm.remote()
             yield
     except RayUnavailable as unavailable:
         raise GridUnavailable(str(unavailable)) from None

@@ -126,8 +126,9 @@ def _purchase(
     try:
         with closing(Ledger()) as ledger:
             phones = Phones(scenario, world)
-            cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, Vault(str(folder / "vault"))))
-            record = play(world, cloud, open_grid=grid_opener(scenario, cloud.vault), carry=phones.around)
+            vault = Vault(str(folder / "vault"), lasting=False)
+            cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, vault))
+            record = play(world, cloud, open_grid=grid_opener(scenario, vault), carry=phones.around)
             return world, score(scenario, featurizer, world, record, ledger).outcome
     except PurchaseFailed as failed:
         raise RunFailed(str(failed)) from None

@@ -1,5 +1,6 @@
 """Worlds to play in."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,10 @@ from simulations.world import World, build
 from strategies.featurizer import Featurizer
 
 torch.set_num_threads(1)
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in the background of a shell; tests interrupt what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TypeVar
 
@@ -37,6 +36,11 @@ from simulations.world import COIN
 ABSENCE = 3.0
 """Seconds after which a party that has left is not asked to take part any more."""
 
+GATHERING = 15.0
+"""Seconds that sellers have to come back when the cloud is started again."""
+OPENING = 60.0
+"""Seconds that a question waits for a cloud that is starting."""
+
 Q = TypeVar("Q", bound=ProtocolMessage)
 Answer = Callable[[Identity, RecordDict], RecordDict]
 
@@ -65,30 +69,21 @@ def serve(kit: Kit, ledger_url: str | None = None) -> None:
         signal.signal(number, lambda number, frame: stop.set())
     with ExitStack() as stack:
         stack.enter_context(alone(kit.state))
-        running = start(kit, ledger_url, stack)
-        log("listening", address=running.grid.address, version=version("parley"))
+        start(kit, ledger_url, stack)
+        log("ready")
         stop.wait()
         log("stopping")
     log("stopped")
 
 
-@dataclass(frozen=True)
-class Running:
-    """A cloud at work."""
-
-    cloud: Cloud
-    grid: GrpcGrid
-    broker: Broker
-
-
-def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> Running:
+def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     """Open the books, listen, and take up purchases; the stack closes all of it in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
     ledger = stack.enter_context(
         closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite"))
     )
-    cloud = _cloud(kit, party, ledger)
+    cloud = cloud_of(kit, party, ledger)
     desk = Desk(cloud, party.purchases)
     try:
         grid = GrpcGrid(
@@ -103,10 +98,18 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> Running:
     except BadAddress as error:
         raise BadKit(f"{error}; `parley doctor` looks for the reason") from None
     stack.enter_context(grid)
+    log("listening", address=grid.address, release=version("parley"))
+    _gather(grid)
     broker = Broker(cloud, grid)
-    desk.open(broker, grid)
     stack.enter_context(broker)
-    return Running(cloud, grid, broker)
+    desk.open(broker, grid)
+
+
+def _gather(grid: GrpcGrid) -> None:
+    """Let sellers that were attached before the cloud was stopped come back, lest purchases begin without them."""
+    sellers = [node_id for node_id, urn in grid.roster.members().items() if urn.startswith("urn:parley:seller:")]
+    if missing := grid.wait_attached(sellers, GATHERING):
+        log("some sellers did not come back", missing=len(missing), known=len(sellers))
 
 
 def _open_ledger(url: str) -> Ledger:
@@ -117,7 +120,8 @@ def _open_ledger(url: str) -> Ledger:
         raise BadKit(f"the ledger's database cannot be opened: {why}") from None
 
 
-def _cloud(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
+def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
+    """Return the cloud that a kit describes, with its books."""
     featurizer = load_featurizer(party.terms.featurizer, party.terms.weights, party.terms.calibration)
     return Cloud(
         kit.secret(),
@@ -147,10 +151,12 @@ class Desk:
         self._most = most
         self._broker: Broker | None = None
         self._grid: GrpcGrid | None = None
+        self._at_work_now = threading.Event()
 
     def open(self, broker: Broker, grid: GrpcGrid) -> None:
-        """Begin to answer; what is asked earlier is refused."""
+        """Begin to answer; what was asked earlier has waited."""
         self._broker, self._grid = broker, grid
+        self._at_work_now.set()
 
     def calls(self) -> dict[str, Call]:
         """Return what may be asked, and by whom."""
@@ -203,6 +209,7 @@ class Desk:
         )
 
     def _at_work(self) -> tuple[Broker, GrpcGrid]:
+        self._at_work_now.wait(OPENING)
         if self._broker is None or self._grid is None:
             raise ProtocolError("the cloud is starting; ask again in a moment")
         return self._broker, self._grid

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from multiprocessing.connection import Connection
@@ -17,19 +18,15 @@ from flwr.clientapp import ClientApp
 from ray import cloudpickle
 
 from protocol.certificates import Credentials, mint, mint_authority
-from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids.grpc import Attachment, GrpcGrid, Roster, Secure
 from protocol.vault import Vault
+from simulations.errors import GridUnavailable
 
 HOST = "127.0.0.1"
 PATIENCE = 300.0
 """Seconds that all parties have to start and attach."""
 _TRIAL = 0.5
-
-
-class PartiesFailed(ProtocolError):
-    """The parties' processes could not be started, or one has ended."""
 
 
 class ProcessesGrid(GrpcGrid):
@@ -50,7 +47,7 @@ class ProcessesGrid(GrpcGrid):
 
     Raises
     ------
-    PartiesFailed
+    GridUnavailable
         When they cannot be started.
     """
 
@@ -87,7 +84,7 @@ class ProcessesGrid(GrpcGrid):
         while missing := self.wait_attached(nodes, _TRIAL):
             waited += _TRIAL
             if waited > PATIENCE or not all(process.alive for process in self._home.values()):
-                raise PartiesFailed(
+                raise GridUnavailable(
                     f"{len(missing)} of {len(nodes)} parties did not attach to the cloud at {self.address}"
                 )
 
@@ -143,12 +140,14 @@ async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, S
     states: dict[int, RecordDict] = {}
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), partial(_tell, pipe, states, ended))
+    thread = ThreadPoolExecutor(1)
     attachments = [
-        asyncio.create_task(Attachment(address, security, app, keep=partial(states.__setitem__, node_id)).run())
+        Attachment(address, security, app, keep=partial(states.__setitem__, node_id), executor=thread)
         for node_id, security, app in members
     ]
+    running = [asyncio.create_task(attachment.run()) for attachment in attachments]
     over = asyncio.create_task(ended.wait())
-    done, others = await asyncio.wait([over, *attachments], return_when=asyncio.FIRST_COMPLETED)
+    done, others = await asyncio.wait([over, *running], return_when=asyncio.FIRST_COMPLETED)
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -47,11 +48,12 @@ COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "compose.yaml")
 class Deployment:
     """The services of deploy/compose.yaml as processes; what is started here is stopped here."""
 
-    def __init__(self, folder: Path, sellers: int) -> None:
+    def __init__(self, folder: Path, sellers: int, address: Address | None = None) -> None:
         self.folder = folder
         self.kit = folder / "kit"
         self.sellers = [f"seller{number}" for number in range(1, sellers + 1)]
-        provision(self.kit, Address("localhost", free_port()), {"seller": sellers, "buyer": 2, "entity": 1})
+        here = Address("localhost", free_port())
+        provision(self.kit, address or here, {"seller": sellers, "buyer": 2, "entity": 1})
         for seed, name in enumerate(self.sellers):
             paint(folder / "albums" / name, [0, 1, 0, 1, 5], seed)
         paint(folder / "wanted", [0, 0, 0, 1, 1], 100)
@@ -62,6 +64,10 @@ class Deployment:
             process.terminate()
         for name in list(self.processes):
             self.wait(name)
+
+    def host(self, name: str) -> list[str]:
+        """What runs a command on the machine of a party; here all have the same."""
+        return []
 
     def service(self, name: str) -> list[str]:
         """A service's command, with folders of this machine in the place of its volumes."""
@@ -77,7 +83,7 @@ class Deployment:
 
     def start(self, name: str, words: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
         """Start a process, a service of compose by default; its output goes to a file."""
-        command = [PARLEY, *(words or self.service(name))]
+        command = [*self.host(name), PARLEY, *(words or self.service(name))]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.folder / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
@@ -104,6 +110,17 @@ class Deployment:
     def begun(self) -> int:
         """How many purchases have begun since the first start."""
         return sum(line["event"].endswith("begins") for line in self.events("cloud"))
+
+    def wait_step(self, step: int) -> None:
+        """Wait until the last purchase has come to a step, by the cloud's own journal."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with closing(sqlite3.connect(self.kit / "cloud" / "state" / "cloud.sqlite")) as journal:
+                rows = journal.execute("SELECT step FROM purchases ORDER BY begun_at DESC LIMIT 1").fetchall()
+            if rows and rows[0][0] >= step:
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"no purchase came to step {step}: {self.log('cloud')}")
 
     def wait_attached(self, names: set[str]) -> None:
         """Wait until the cloud has said, since it was last started, that these parties are attached."""

@@ -16,7 +16,7 @@ from PIL import Image
 from parties.adversaries.buyers import FalseComplaint
 from parties.buyer import Buyer
 from parties.record import PurchaseRecord
-from parties.seller import Seller
+from parties.seller import OpenBids, Seller
 from protocol.canonical import canonical, digest
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
@@ -174,7 +174,8 @@ def test_a_seller_that_forgets_to_seal_is_found_out(hunt: Hunt) -> None:
         def deliver(self, asked: DeliveryOrder) -> Delivery:
             super().deliver(asked)
             order = asked.order.order
-            (own,) = (own for own in self._recall(order.request_id).bids if digest(own.bid) == order.bid)
+            bids = self.memory.recall(f"bids-{order.request_id.hex()}", OpenBids).bids
+            (own,) = (own for own in bids if digest(own.bid) == order.bid)
             blob = self.picture(own.image).tobytes()
             receipt = Receipt(order=digest(order), blob=hashlib.sha256(blob).digest(), length=len(blob))
             signature = self.pseudonym(order.request_id, own.image).sign("receipt", canonical(receipt))

@@ -186,3 +186,9 @@ def test_no_log_tells_a_secret_and_the_cloud_holds_none(running: Deployment) -> 
         for told in (secret, secret.hex().encode(), key):
             assert not any(told in log for log in logs)
             assert name == "cloud" or not any(told in file for file in held)
+
+
+def test_a_cloud_without_its_books_says_so(running: Deployment, parley: Parley) -> None:
+    code, said = parley("cloud", "--kit", "kit/cloud", "--ledger", "sqlite:////nowhere/books.sqlite")
+    assert code == 9
+    assert "the ledger's database cannot be opened" in " ".join(said.split())

@@ -12,7 +12,8 @@ from flwr.clientapp import ClientApp
 
 from protocol.flower import FIRST_NODE_ID
 from protocol.vault import Vault
-from simulations.deployed.processes import PartiesFailed, ProcessesGrid
+from simulations.deployed.processes import ProcessesGrid
+from simulations.errors import GridUnavailable
 from simulations.runner import run
 
 CHEATS = {"swapped-delivery": 0.2, "feature-collision": 0.1, "dropping-out": 0.1}
@@ -64,6 +65,6 @@ def test_a_party_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.M
         os.kill(process.pid or 0, signal.SIGKILL)
 
     monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start_and_kill)
-    with pytest.raises(PartiesFailed, match="did not attach"):
+    with pytest.raises(GridUnavailable, match="did not attach"):
         ProcessesGrid([Counting()], Vault(str(tmp_path)), workers=1)
     assert multiprocessing.active_children() == []

@@ -1,0 +1,54 @@
+"""A deployed purchase, played again in this process from the parties' own secrets and folders."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from deployment import Deployment
+
+from parties.purchase import Purchase
+from parties.seller import Seller
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids import LocalGrid
+from protocol.ledger import Ledger
+from protocol.vault import Vault
+from simulations.datasets.folder import read_folder
+from simulations.deployed.buyer import RequestingBuyer, Wanted
+from simulations.deployed.cloud import cloud_of
+from simulations.deployed.kit import CloudFile, read_kit
+from simulations.deployed.prices import priced
+from simulations.featurizers import Model
+
+Bought = dict[str, tuple[str, float]]
+"""Of each picture's file the hash and what was paid."""
+
+
+def bought(folder: Path) -> Bought:
+    """What a receipt and the files beside it say."""
+    receipt = json.loads((folder / "receipt.json").read_text())
+    return {
+        picture["file"]: (hashlib.sha256((folder / picture["file"]).read_bytes()).hexdigest(), picture["paid"])
+        for picture in receipt["pictures"]
+    }
+
+
+def play_again(deployment: Deployment, wanted: Wanted, prices: dict[str, float], out: Path, twin: Path) -> Bought:
+    """Play the purchase of a receipt over a LocalGrid; the buyer is the roster's first, the sellers follow in order."""
+    wish = json.loads((out / "receipt.json").read_text())["purchase"]
+    kit = read_kit(deployment.kit / "cloud", ["cloud"])
+    assert isinstance(kit.party, CloudFile)
+    cloud = cloud_of(kit, kit.party, Ledger())
+    vault = Vault(str(deployment.folder / "vault of the twin"))
+    cloud = replace(cloud, purchase=f"{FIRST_NODE_ID}-{wish}", vault=vault)
+    twin.mkdir()
+    buyer = RequestingBuyer(read_kit(deployment.kit / "buyer1", ["buyer"]), wish, wanted, twin)
+    sellers = []
+    for name, price in prices.items():
+        folder = deployment.folder / "albums" / name
+        album = priced(read_folder(folder), folder, price)
+        secret = read_kit(deployment.kit / name, ["seller"]).secret()
+        sellers.append(Seller(secret, album, album.costs, Model().load()))
+    with LocalGrid([buyer.client_app(), *(seller.client_app() for seller in sellers)]) as grid:
+        Purchase(cloud, grid).run()
+    return bought(twin)
