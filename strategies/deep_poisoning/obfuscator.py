@@ -49,7 +49,8 @@ def train_obfuscator(
 
     The obfuscator minimises L_C + weight * (SSIM(r, x) + 1 - SSIM(r, noise)), where r is what the adversary makes of
     its features and the noise is one fixed image; then the adversary maximises SSIM(r, x), and the classifier minimises
-    L_C. The authors use SSIM at several scales, which needs larger images than ours.
+    L_C. The authors use SSIM at several scales, which needs larger images than ours, and an adversary for private
+    attributes as well, which is not here.
 
     Parameters
     ----------

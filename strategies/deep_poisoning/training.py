@@ -295,7 +295,7 @@ def train_poisoning(
     features, images, labels
         One's own: phi_1 x, x in 0..1, and classes or attributes.
     decider, reconstructor : nn.Module
-        phi_2 and psi, as published.
+        phi_2 and psi, as published; they are moved to the device, and otherwise stay as they are.
     generator : torch.Generator
         On the CPU; draws first weights and order. It must be secret: the module is.
     weight : float
