@@ -23,7 +23,7 @@ from strategies.deep_poisoning.state import saved, taken_up
 from strategies.image_quality import ssim
 
 WARM_UP, WEIGHT_DECAY = 0.25, 1e-2
-Penalty = Literal["absolute", "signed"]
+Penalty = Literal["absolute", "either", "signed"]
 
 
 @dataclass(frozen=True)
@@ -300,8 +300,10 @@ def train_poisoning(
         On the CPU; draws first weights and order. It must be secret: the module is.
     weight : float
         Lambda.
-    penalty : {"absolute", "signed"}
-        Of SSIM. The paper's is signed, and rewards painting the image's negative; so the default is its absolute value.
+    penalty : {"absolute", "either", "signed"}
+        What L_SSIM is. The paper's SSIM is signed, and rewards painting the image's negative; so the default is its
+        absolute value. That can still be small where a reconstruction is only too dark, and its negative shows the
+        image; `either` takes the larger absolute value of the two polarities, for a third more time.
 
     Raises
     ------
@@ -317,13 +319,21 @@ def train_poisoning(
 
     def loss(chosen: Tensor) -> Tensor:
         poisoned = module(features[chosen].to(device))
-        similarity = ssim(reconstructor(poisoned), images[chosen].to(device))
-        disclosed = similarity.abs() if penalty == "absolute" else similarity
+        disclosed = _disclosed(reconstructor(poisoned), images[chosen].to(device), penalty)
         return classification_loss(decider(poisoned), labels[chosen].to(device)) + weight * disclosed.mean()
 
     with frozen(decider, reconstructor):
         fit(module, loss, len(labels), generator, plan, watch)
     return module
+
+
+def _disclosed(reconstructions: Tensor, originals: Tensor, penalty: Penalty) -> Tensor:
+    similarity = ssim(reconstructions, originals)
+    if penalty == "signed":
+        return similarity
+    if penalty == "absolute":
+        return similarity.abs()
+    return torch.maximum(similarity.abs(), ssim(1 - reconstructions, originals).abs())
 
 
 def _check(inputs: Batches, labels: Tensor) -> None:

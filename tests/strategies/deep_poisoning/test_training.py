@@ -70,6 +70,19 @@ def test_the_papers_signed_loss_goes_below_zero(world: World) -> None:
     assert found.either_polarity == found.ssim_of_negative > 0.1
 
 
+def test_a_penalty_on_either_polarity_hides_the_negative_as_well(world: World) -> None:
+    module = train_poisoning(
+        world.features, world.images, world.labels, world.network.decider, world.reconstructor, generator(),
+        Plan(8, 32), penalty="either",
+    )  # fmt: skip
+    poisoned = apply(world.fresh_features, module)
+    absolute, either = (
+        disclosure(apply(features, world.reconstructor), world.fresh) for features in (world.fresh_poisoned, poisoned)
+    )
+    assert either.either_polarity < 0.75 * absolute.either_polarity
+    assert guessed(world.network.decider, poisoned, world.fresh_labels).double().mean() > 0.85
+
+
 def test_a_decider_refined_on_poisoned_features_of_others_decides_on_clean_ones(world: World) -> None:
     """An entity with few images of its own, and a pool with many."""
     first = new_network("compact", 4, generator(9)).decider
