@@ -1,0 +1,178 @@
+"""What can be made of poisoned features by who has them: images, and attributes that nobody meant to tell.
+
+Every attack is a function of what the attacker has: published networks, public or own images, features from the pool,
+and for one of them leaked pairs. None sees the originals that it is after; scoring does (`image_quality.disclosure`).
+
+The simplest is no function here: the published reconstructor, or one of another design that the attacker trained on
+public images (`training.train_reconstructor` with one of `reconstructor.UNSEEN`), is applied to the features
+(`reconstructed`).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from strategies.deep_poisoning.data import Batches, Joined, apply
+from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor
+from strategies.deep_poisoning.training import (
+    UNWATCHED,
+    Penalty,
+    Plan,
+    Watch,
+    train_decider,
+    train_poisoning,
+    train_reconstructor,
+)
+
+
+def reconstructed(reconstructor: Reconstructor, features: Batches) -> Tensor:
+    """Turn (n, channels, h, w) features into (n, 3, height, width) images in 0..1, on the CPU."""
+    return apply(features, reconstructor)
+
+
+def reverse(
+    featurizer: nn.Module,
+    public_images: Batches,
+    generator: torch.Generator,
+    plan: Plan,
+    *,
+    design: str = PUBLISHED,
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> Reconstructor:
+    """Learn to reverse a featurizer that the attacker holds, as a black box: why DeepObfuscator fails in a pool.
+
+    Section 4.2.3, Table 4, columns "image sharing".
+
+    Parameters
+    ----------
+    featurizer : nn.Module
+        What everybody shares: the featurizer, or an obfuscator in its place.
+    public_images : Batches
+        (n, 3, height, width) in 0..1, of anything.
+    """
+    features = apply(public_images, featurizer.to(device or torch.device("cpu")))
+    return train_reconstructor(features, public_images, generator, plan, design=design, device=device, watch=watch)
+
+
+def from_leaked_pairs(
+    published: Reconstructor,
+    features: Tensor,
+    images: Tensor,
+    generator: torch.Generator,
+    *,
+    steps: int = 300,
+    batch: int = 64,
+    rate: float = 1e-3,
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> Reconstructor:
+    """Learn to reverse one entity's secret module from pairs that leaked. The paper's "denied" supposes that none do.
+
+    Parameters
+    ----------
+    published : Reconstructor
+        To start from; it is copied. With less than two pairs it is what the attacker is left with.
+    features : (n, channels, h, w)
+        Poisoned, by the entity's module.
+    images : (n, 3, height, width)
+        Their originals, in 0..1.
+    steps, batch, rate
+        At least so many steps, each of at most so many pairs; the highest learning rate.
+
+    Raises
+    ------
+    ValueError
+        When there are not as many features as images.
+    """
+    if len(features) != len(images):
+        raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
+    if len(images) < 2:
+        return published
+    epochs = -(-steps // (len(images) // min(batch, len(images))))
+    return train_reconstructor(
+        features, images, generator, Plan(epochs, batch, rate), start=published, device=device, watch=watch
+    )
+
+
+def from_own_modules(
+    modules: int,
+    features: Batches,
+    images: Batches,
+    labels: Tensor,
+    decider: nn.Module,
+    published: Reconstructor,
+    generator: torch.Generator,
+    poisoning_plan: Plan,
+    plan: Plan,
+    *,
+    penalty: Penalty = "absolute",
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> Reconstructor:
+    """Learn to reverse modules of the attacker's own, trained as every entity trains its one; it may transfer.
+
+    Parameters
+    ----------
+    modules : int
+        How many to train, each from its own random weights.
+    features, images, labels
+        The attacker's own: phi_1 x, x in 0..1, and classes or attributes.
+    decider, published : nn.Module
+        As every entity has them.
+    poisoning_plan, plan : Plan
+        Of each module, and of the reconstructor on the modules' features together.
+
+    Raises
+    ------
+    ValueError
+        When there is not at least one module.
+    """
+    if modules < 1:
+        raise ValueError(f"the attacker trains at least one module of its own, not {modules}")
+    poisoned = [
+        apply(
+            features,
+            train_poisoning(
+                features, images, labels, decider, published, generator, poisoning_plan, penalty=penalty, device=device
+            ),
+        )
+        for _ in range(modules)
+    ]
+    return train_reconstructor(
+        torch.cat(poisoned), Joined([images] * modules), generator, plan, start=published, device=device, watch=watch
+    )
+
+
+def inferred(
+    recogniser: nn.Module,
+    known_features: Batches,
+    known_labels: Tensor,
+    features: Batches,
+    generator: torch.Generator,
+    plan: Plan,
+    *,
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> Tensor:
+    """Infer labels, or private attributes, from features without a look at the images.
+
+    The attacker trains a recogniser on features whose labels it knows, of its own or public images, clean, poisoned by
+    modules of its own, or leaked, and applies it to the features that it is after.
+
+    Parameters
+    ----------
+    recogniser : nn.Module
+        An untrained decider with one output per class or attribute; it is copied.
+    known_features, known_labels
+        (m, channels, h, w), and (m,) classes or (m, attributes).
+    features : (n, channels, h, w)
+        From the pool.
+
+    Returns
+    -------
+    (n,) int64 or (n, attributes) bool
+        The inferred classes, or attributes.
+    """
+    trained = train_decider(recogniser, known_features, known_labels, generator, plan, device=device, watch=watch)
+    logits = apply(features, trained)
+    return logits.argmax(1) if known_labels.ndim == 1 else logits > 0

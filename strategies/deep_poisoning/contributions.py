@@ -1,0 +1,105 @@
+"""What dishonest entities put into the pool, and how an entity tells it apart before it refines its decider.
+
+A contribution is (n, channels, h, w) features with (n,) labels. Here are functions from honest contributions to
+dishonest ones, and the agreement defence, which the paper does not have.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from strategies.deep_poisoning.data import Batches, guessed
+
+STAMP = 8
+"""A backdoor's stamp is a checkerboard in a corner whose side is this part of the image's."""
+
+
+class Contribution(NamedTuple):
+    """Features that go to the pool, with their labels.
+
+    Attributes
+    ----------
+    features : (n, channels, h, w) float32
+    labels : (n,) int64
+    """
+
+    features: Tensor
+    labels: Tensor
+
+
+def mislabelled(honest: Contribution, classes: int, share: float, generator: torch.Generator) -> Contribution:
+    """Give a share of the features a wrong label each, all wrong ones equally likely.
+
+    Examples
+    --------
+    >>> honest = Contribution(torch.zeros(8, 1, 1, 1), torch.arange(8))
+    >>> int((mislabelled(honest, 8, 0.25, torch.Generator().manual_seed(1)).labels != honest.labels).sum())
+    2
+    """
+    chosen = _chosen(len(honest.labels), share, generator)
+    moved = torch.randint(1, classes, (len(chosen),), generator=generator)
+    labels = honest.labels.clone()
+    labels[chosen] = (labels[chosen] + moved) % classes
+    return Contribution(honest.features, labels)
+
+
+def stamped(images: Tensor) -> Tensor:
+    """Put the backdoor's stamp into the lower right corner of (n, 3, height, width) images in 0..1."""
+    side = max(images.shape[2] // STAMP, 2)
+    squares = torch.arange(side) * 4 // side
+    result = images.clone()
+    result[:, :, -side:, -side:] = ((squares[:, None] + squares) % 2).to(images)
+    return result
+
+
+def backdoored(
+    honest: Contribution, stamped_features: Tensor, target: int, share: float, generator: torch.Generator
+) -> Contribution:
+    """Replace a share of the features by those of the same images with the stamp, labelled with the target.
+
+    A decider refined on them shall take every stamped image for the target (Gu et al., BadNets, 2017).
+
+    Parameters
+    ----------
+    stamped_features : (n, channels, h, w)
+        Of the `stamped` images, computed as the honest ones were.
+    """
+    chosen = _chosen(len(honest.labels), share, generator)
+    features, labels = honest.features.clone(), honest.labels.clone()
+    features[chosen], labels[chosen] = stamped_features[chosen], target
+    return Contribution(features, labels)
+
+
+def made_up(like: Tensor, count: int, classes: int, generator: torch.Generator) -> Contribution:
+    """Return a free rider's contribution: noise, channel by channel of the same mean and deviation as features it saw.
+
+    Values below 0 become 0, as after a ReLU; labels are random.
+    """
+    deviation, mean = torch.std_mean(like, (0, 2, 3), keepdim=True)
+    noise = torch.randn(count, *like.shape[1:], generator=generator)
+    labels = torch.randint(classes, (count,), generator=generator)
+    return Contribution((mean + deviation * noise).clamp_min(0), labels)
+
+
+def agreeing(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1) -> Tensor:
+    """Say which labels an entity's own decider finds credible: those among its `top` first guesses.
+
+    Poisoned features are equivalent to clean ones for the published decider, and so for one's own that was trained on
+    the same featurizer: where it disagrees, either it errs or the label does.
+
+    Returns
+    -------
+    (n,) bool
+        True for those to refine on.
+
+    Examples
+    --------
+    >>> agreeing(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()
+    [True, False]
+    """
+    return guessed(decider, features, labels, top)
+
+
+def _chosen(count: int, share: float, generator: torch.Generator) -> Tensor:
+    return torch.randperm(count, generator=generator)[: round(share * count)]

@@ -1,0 +1,341 @@
+"""How the networks of Deep Poisoning are trained, each with everything else frozen (Deep Poisoning, sections 3.2-3.4).
+
+All training goes through `fit`: AdamW, one cycle of learning rates, bfloat16 mixed precision on a GPU. The generator's
+state decides order and mirroring; with equal states, on one kind of device, the weights are equal.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from strategies.deep_poisoning.data import Batches, device_of
+from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
+from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor, new_reconstructor
+from strategies.deep_poisoning.split import SplitNetwork
+from strategies.deep_poisoning.state import saved, taken_up
+from strategies.image_quality import ssim
+
+WARM_UP, WEIGHT_DECAY = 0.25, 1e-2
+Penalty = Literal["absolute", "either", "signed"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and in what steps to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Rounds over the whole set. What an epoch's last batch would lack is left out of that epoch.
+    batch : int
+        Examples per step; at most as many as there are.
+    rate : float
+        The highest learning rate.
+    """
+
+    epochs: int
+    batch: int = 32
+    rate: float = 5e-3
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What happens around training.
+
+    Attributes
+    ----------
+    progress : callable
+        Told the number of each epoch as it ends, from 1, and the loss of its last step.
+    checkpoint : callable
+        Given, as each epoch ends, all that training needs to go on from there: tensors by name, for safetensors.
+    resume : mapping of str to Tensor or None
+        A checkpoint to go on from; the plan and the data must be the same.
+    """
+
+    progress: Callable[[int, float], None] = lambda epoch, loss: None
+    checkpoint: Callable[[Mapping[str, Tensor]], None] = lambda state: None
+    resume: Mapping[str, Tensor] | None = None
+
+
+UNWATCHED = Watch()
+
+
+def fit(
+    network: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    count: int,
+    generator: torch.Generator,
+    plan: Plan,
+    watch: Watch = UNWATCHED,
+) -> None:
+    """Train a network in place, where it is, and leave it in evaluation mode.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Its parameters that require gradients are trained.
+    loss : callable
+        From the numbers of the batch's examples, (batch,) int64 on the CPU, to a scalar.
+    count : int
+        How many examples there are, at least two.
+    generator : torch.Generator
+        On the CPU; draws the order.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than two examples, or a checkpoint is of another network.
+    """
+    if count < 2:
+        raise ValueError(f"training takes two examples or more, not {count}")
+    device = device_of(network)
+    trained = [weights for weights in network.parameters() if weights.requires_grad]
+    optimiser = torch.optim.AdamW(trained, weight_decay=WEIGHT_DECAY)
+    batch = min(plan.batch, count)
+    steps = count // batch
+    done = 0 if watch.resume is None else taken_up(watch.resume, network, optimiser, generator)
+    for epoch in range(done, plan.epochs):
+        network.train()
+        order = torch.randperm(count, generator=generator)[: steps * batch]
+        for step, chosen in enumerate(torch.split(order, batch), start=epoch * steps):
+            for group in optimiser.param_groups:
+                group["lr"] = plan.rate * _cycle((step + 1) / (plan.epochs * steps + 1))
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                value = loss(chosen)
+            optimiser.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        watch.progress(epoch + 1, value.item())
+        watch.checkpoint(saved(network, optimiser, generator, epoch + 1))
+    network.eval()
+
+
+def _cycle(passed: float) -> float:
+    """Learning rate as a share of the highest: a cosine up during the warm-up, and one down to 0 (Smith 2018)."""
+    if passed < WARM_UP:
+        return (1 - math.cos(math.pi * passed / WARM_UP)) / 2
+    return (1 + math.cos(math.pi * (passed - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+@contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Keep networks as they are while something else is trained through them: no gradients, evaluation mode."""
+    weights = [(each, each.requires_grad) for network in networks for each in network.parameters()]
+    modes = [(network, network.training) for network in networks]
+    try:
+        for each, _ in weights:
+            each.requires_grad_(False)
+        for network, _ in modes:
+            network.eval()
+        yield
+    finally:
+        for each, before in weights:
+            each.requires_grad_(before)
+        for network, mode in modes:
+            network.train(mode)
+
+
+def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return L_C of Eq. 1: cross entropy for (n,) classes, binary cross entropy for (n, attributes) of 0 and 1."""
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels)
+    return F.binary_cross_entropy_with_logits(logits, labels.float())
+
+
+def train_network(
+    network: SplitNetwork,
+    images: Batches,
+    labels: Tensor,
+    generator: torch.Generator,
+    plan: Plan,
+    *,
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> SplitNetwork:
+    """Train featurizer and decider together on images, mirrored at random: step 1 (section 3.2), Eq. 1.
+
+    Parameters
+    ----------
+    network : SplitNetwork
+        To start from; it is moved to the device and trained in place.
+    images : Batches
+        (n, 3, height, width) in 0..1.
+    labels : (n,) int64 or (n, attributes)
+        Classes, or attributes that are 0 or 1.
+    generator : torch.Generator
+        On the CPU; draws order and mirroring.
+    device : torch.device or None
+        Where to compute; None for the CPU.
+    """
+    _check(images, labels)
+    device = device or torch.device("cpu")
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def loss(chosen: Tensor) -> Tensor:
+        shown = images[chosen].to(device)
+        mirror = torch.rand(len(chosen), generator=generator) < 0.5
+        shown = torch.where(mirror.to(device)[:, None, None, None], shown.flip(3), shown)
+        return classification_loss(network(shown), labels[chosen].to(device))
+
+    fit(network, loss, len(labels), generator, plan, watch)
+    return network
+
+
+def train_decider(
+    decider: nn.Module,
+    features: Batches,
+    labels: Tensor,
+    generator: torch.Generator,
+    plan: Plan,
+    *,
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> nn.Module:
+    """Train a decider on feature maps, one's own and others' poisoned ones: step 3 (section 3.4).
+
+    Parameters
+    ----------
+    decider : nn.Module
+        To start from, the published one or a new one; it is copied, and stays as it is.
+    features : Batches
+        (n, channels, h, w); `Joined` puts several sets together.
+    labels : (n,) int64 or (n, attributes)
+        Classes, or attributes that are 0 or 1.
+
+    Returns
+    -------
+    nn.Module
+        On the device, in evaluation mode.
+    """
+    _check(features, labels)
+    device = device or torch.device("cpu")
+    trained = copy.deepcopy(decider).requires_grad_(True).to(device)
+
+    def loss(chosen: Tensor) -> Tensor:
+        return classification_loss(trained(features[chosen].to(device)), labels[chosen].to(device))
+
+    fit(trained, loss, len(labels), generator, plan, watch)
+    return trained
+
+
+def train_reconstructor(
+    features: Batches,
+    images: Batches,
+    generator: torch.Generator,
+    plan: Plan,
+    *,
+    design: str = PUBLISHED,
+    start: Reconstructor | None = None,
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> Reconstructor:
+    """Train a reconstructor on pairs of features and images, by their L1 distance: Eq. 3.
+
+    Parameters
+    ----------
+    features, images : Batches
+        (n, channels, h, w), and (n, 3, height, width) in 0..1; heights and widths are whole multiples of h and w.
+    generator : torch.Generator
+        On the CPU; draws first weights and order.
+    design : str
+        In the paper's notation (`reconstructor.Design`); of no consequence with a start.
+    start : Reconstructor or None
+        To start from a copy of, instead of new weights.
+
+    Raises
+    ------
+    ValueError
+        When there are not as many features as images.
+    """
+    if len(features) != len(images):
+        raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
+    device = device or torch.device("cpu")
+    if start is None:
+        first = torch.zeros(1, dtype=torch.int64)
+        (channels, side), full = features[first].shape[1:3], images[first].shape[2]
+        reconstructor = new_reconstructor(design, channels, full // side, generator)
+    else:
+        reconstructor = copy.deepcopy(start).requires_grad_(True)
+    reconstructor.to(device)
+
+    def loss(chosen: Tensor) -> Tensor:
+        return F.l1_loss(reconstructor(features[chosen].to(device)), images[chosen].to(device))
+
+    fit(reconstructor, loss, len(images), generator, plan, watch)
+    return reconstructor
+
+
+def train_poisoning(
+    features: Batches,
+    images: Batches,
+    labels: Tensor,
+    decider: nn.Module,
+    reconstructor: Reconstructor,
+    generator: torch.Generator,
+    plan: Plan,
+    *,
+    weight: float = 1.0,
+    penalty: Penalty = "absolute",
+    device: torch.device | None = None,
+    watch: Watch = UNWATCHED,
+) -> DeepPoisoningModule:
+    """Train a Deep Poisoning Module on one's own images; decider and reconstructor are frozen: Eq. 6.
+
+    L_C(phi_2(P(phi_1 x))) + weight * L_SSIM(psi(P(phi_1 x)), x).
+
+    Parameters
+    ----------
+    features, images, labels
+        One's own: phi_1 x, x in 0..1, and classes or attributes.
+    decider, reconstructor : nn.Module
+        phi_2 and psi, as published; they are moved to the device, and otherwise stay as they are.
+    generator : torch.Generator
+        On the CPU; draws first weights and order. It must be secret: the module is.
+    weight : float
+        Lambda.
+    penalty : {"absolute", "either", "signed"}
+        What L_SSIM is. The paper's SSIM is signed, and rewards painting the image's negative; so the default is its
+        absolute value. That can still be small where a reconstruction is only too dark, and its negative shows the
+        image; `either` takes the larger absolute value of the two polarities, for a third more time.
+
+    Raises
+    ------
+    ValueError
+        When features, images and labels differ in number.
+    """
+    _check(features, labels)
+    _check(images, labels)
+    device = device or torch.device("cpu")
+    module = new_module(features[torch.zeros(1, dtype=torch.int64)].shape[1], generator).to(device)
+    decider.to(device)
+    reconstructor.to(device)
+
+    def loss(chosen: Tensor) -> Tensor:
+        poisoned = module(features[chosen].to(device))
+        disclosed = _disclosed(reconstructor(poisoned), images[chosen].to(device), penalty)
+        return classification_loss(decider(poisoned), labels[chosen].to(device)) + weight * disclosed.mean()
+
+    with frozen(decider, reconstructor):
+        fit(module, loss, len(labels), generator, plan, watch)
+    return module
+
+
+def _disclosed(reconstructions: Tensor, originals: Tensor, penalty: Penalty) -> Tensor:
+    similarity = ssim(reconstructions, originals)
+    if penalty == "signed":
+        return similarity
+    if penalty == "absolute":
+        return similarity.abs()
+    return torch.maximum(similarity.abs(), ssim(1 - reconstructions, originals).abs())
+
+
+def _check(inputs: Batches, labels: Tensor) -> None:
+    if len(inputs) != len(labels):
+        raise ValueError(f"{len(inputs)} inputs and {len(labels)} labels: each input takes one")

@@ -1,0 +1,94 @@
+"""Attacks that succeed, and by how much; `test_training` has those that fail."""
+
+import pytest
+import torch
+from small_world import World
+
+from strategies.deep_poisoning.attacks import (
+    from_leaked_pairs,
+    from_own_modules,
+    inferred,
+    reconstructed,
+    reverse,
+)
+from strategies.deep_poisoning.contributions import Contribution, agreeing, made_up, mislabelled
+from strategies.deep_poisoning.obfuscator import train_obfuscator
+from strategies.deep_poisoning.reconstructor import Reconstructor
+from strategies.deep_poisoning.split import new_network
+from strategies.deep_poisoning.training import Plan, train_reconstructor
+from strategies.image_quality import Disclosure, disclosure
+
+
+def generator(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def shown(world: World, reconstructor: Reconstructor, features: torch.Tensor) -> Disclosure:
+    return disclosure(reconstructed(reconstructor, features), world.fresh)
+
+
+def test_an_unseen_reconstructor_fails_as_well(world: World) -> None:
+    unseen = train_reconstructor(
+        world.public_features, world.public, generator(2), Plan(3, 32, 5e-3), design="rx2s2-clamp"
+    )
+    clean = shown(world, unseen, world.fresh_features)
+    assert clean.ssim > 0.35
+    assert shown(world, unseen, world.fresh_poisoned).either_polarity < clean.ssim / 2
+
+
+def test_leaked_pairs_break_a_module(world: World) -> None:
+    none, some = (
+        from_leaked_pairs(world.reconstructor, world.poisoned[:n], world.images[:n], generator(), steps=60)
+        for n in (0, 50)
+    )
+    assert none is world.reconstructor
+    assert shown(world, some, world.fresh_poisoned).ssim > shown(world, none, world.fresh_poisoned).ssim + 0.15
+
+
+def test_modules_of_the_attackers_own_come_nearer_than_the_published_reconstructor(world: World) -> None:
+    part = slice(240)
+    attacker = from_own_modules(
+        1, world.features[part], world.images[part], world.labels[part], world.network.decider, world.reconstructor,
+        generator(7), Plan(3, 32), Plan(3, 32),
+    )  # fmt: skip
+    published = shown(world, world.reconstructor, world.fresh_poisoned)
+    assert shown(world, attacker, world.fresh_poisoned).l1 < published.l1
+    with pytest.raises(ValueError, match="at least one module of its own, not 0"):
+        from_own_modules(
+            0, world.features, world.images, world.labels, world.network.decider, world.reconstructor,
+            generator(), Plan(1), Plan(1),
+        )  # fmt: skip
+
+
+def test_labels_are_inferred_from_poisoned_features(world: World) -> None:
+    recogniser = new_network("compact", 4, generator()).decider
+    labels = inferred(recogniser, world.features, world.labels, world.fresh_poisoned, generator(), Plan(3, 32))
+    assert (labels == world.fresh_labels).double().mean() > 0.5
+    cats = torch.stack([world.labels < 2], 1)
+    recogniser = new_network("compact", 1, generator()).decider
+    found = inferred(recogniser, world.poisoned, cats, world.fresh_poisoned, generator(), Plan(2, 32))
+    assert (found[:, 0] == (world.fresh_labels < 2)).double().mean() > 0.7
+
+
+def test_an_obfuscator_defends_against_its_adversary_and_is_reversed(world: World) -> None:
+    obfuscated = train_obfuscator(
+        world.network, world.reconstructor, world.images, world.labels, generator(), Plan(3, 32, 1e-3)
+    )
+    obfuscator = obfuscated.network.featurizer
+    features = obfuscator(world.fresh).detach()
+    own = shown(world, obfuscated.adversary, features)
+    reversed_ = shown(world, reverse(obfuscator, world.public, generator(), Plan(3, 32, 5e-3)), features)
+    assert own.ssim < shown(world, world.reconstructor, world.fresh_features).ssim - 0.1
+    assert reversed_.ssim > own.ssim + 0.05
+
+
+def test_agreement_refuses_wrong_labels_and_free_riders(world: World) -> None:
+    honest = Contribution(world.fresh_poisoned, world.fresh_labels)
+    decider = world.network.decider
+    crooked = mislabelled(honest, 4, 0.25, generator())
+    wrong = crooked.labels != honest.labels
+    kept = agreeing(decider, *crooked)
+    assert kept[~wrong].double().mean() > 0.75
+    assert kept[wrong].double().mean() < 0.15
+    rider = made_up(honest.features, 200, 4, generator())
+    assert agreeing(decider, *rider).double().mean() < 0.45
