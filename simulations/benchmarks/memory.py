@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-SAMPLING_SECONDS = 0.2
+SAMPLING_SECONDS = 2.0
 
 
 class Memory(threading.Thread):
