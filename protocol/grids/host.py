@@ -11,11 +11,7 @@ from flwr.clientapp import ClientApp
 from protocol.codec import copy_records
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, with_content
-
-APP_FAILED = 2
-UNKNOWN_NODE = 3
-TOO_LATE = 4
-"""Codes of the errors with which a grid answers for a party: it raised; there is no such party; it took too long."""
+from protocol.grids.base import APP_FAILED, TOO_LATE, UNKNOWN_NODE
 
 
 class Shared(ClientApp):

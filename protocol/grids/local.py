@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import Self
 
 from flwr.app import Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
-from protocol.flower import FIRST_NODE_ID, new_message, new_run, reply, with_id
+from protocol.flower import FIRST_NODE_ID, reply, with_id
+from protocol.grids.base import CarryingGrid
 from protocol.grids.host import NodeHost
 
 
-class LocalGrid(Grid):
+class LocalGrid(CarryingGrid):
     """A Flower grid whose nodes are apps in this process, one after the other (see `NodeHost`).
 
     Messages are delivered in the order of their nodes' ids, so that the order of sending does not
@@ -33,43 +31,15 @@ class LocalGrid(Grid):
     """Nodes that answer together."""
 
     def __init__(self, apps: Sequence[ClientApp], run_id: int = 1, run_config: UserConfig | None = None) -> None:
-        self._run = new_run(run_id)
+        super().__init__(run_id)
         nodes = {FIRST_NODE_ID + index: app for index, app in enumerate(apps)}
         self._nodes = list(nodes)
         self._host = NodeHost(nodes, len(nodes), run_id, run_config or {})
         self._replies: dict[str, Message] = {}
         self._ids = count(1)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Let go of what the grid holds; there is nothing here."""
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that messages belong to."""
-        self._run = run
-
-    @property
-    def run(self) -> Run:
-        """The run that messages belong to."""
-        return self._run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Create a message to a node."""
-        return new_message(
-            content,
-            run_id=self._run.run_id,
-            message_type=message_type,
-            dst_node_id=dst_node_id,
-            group_id=group_id,
-            ttl=ttl,
-        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes, ascending."""

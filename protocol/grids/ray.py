@@ -6,17 +6,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from flwr.app import Error, Message, Metadata, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from protocol.codec import copy_records, encoded_size
 from protocol.errors import ProtocolError
-from protocol.flower import FIRST_NODE_ID, new_message, new_run, reply, with_content, with_id
-from protocol.grids.host import APP_FAILED, NodeHost
+from protocol.flower import FIRST_NODE_ID, reply, with_content, with_id
+from protocol.grids.base import APP_FAILED, CarryingGrid
+from protocol.grids.host import NodeHost
 from protocol.ray_cluster import connect
 
 MAX_BATCH = 256
@@ -77,7 +76,7 @@ class _Nodes:
         return answers, {node_id: state for node_id, state in states.items() if len(state)}
 
 
-class RayGrid(Grid):
+class RayGrid(CarryingGrid):
     """A Flower grid whose nodes live in a few Ray actors.
 
     Sending works in five steps:
@@ -128,7 +127,7 @@ class RayGrid(Grid):
         run_config: UserConfig | None = None,
         here: Iterable[int] = (),
     ) -> None:
-        self._run = new_run(run_id)
+        super().__init__(run_id)
         self._nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + len(apps))
         self._settings = (len(apps), run_id, run_config or {})
         mine = {node_id: apps[node_id - FIRST_NODE_ID] for node_id in here}
@@ -149,12 +148,6 @@ class RayGrid(Grid):
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Stop the workers, and Ray where it was started here."""
         for worker in self._workers:
@@ -162,28 +155,6 @@ class RayGrid(Grid):
                 self._ray.kill(worker.actor)
                 worker.actor = None
         self._connection.close()
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that messages belong to."""
-        self._run = run
-
-    @property
-    def run(self) -> Run:
-        """The run that messages belong to."""
-        return self._run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Create a message to a node."""
-        return new_message(
-            content,
-            run_id=self._run.run_id,
-            message_type=message_type,
-            dst_node_id=dst_node_id,
-            group_id=group_id,
-            ttl=ttl,
-        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes, ascending."""

@@ -20,6 +20,7 @@ from protocol.certificates import check_issuer, check_key, check_time
 from protocol.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.errors import ProtocolError
 from protocol.flower import SERVER_NODE_ID, with_content
+from protocol.grids.base import APP_FAILED
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
 from protocol.grids.grpc.frames import parse, read_blob, write_blob
 from protocol.grids.grpc.records import Unsendable, pack, unpack, unpack_config
@@ -35,7 +36,7 @@ from protocol.grids.grpc.transport import (
     channel,
     introduction,
 )
-from protocol.grids.host import APP_FAILED, NodeHost
+from protocol.grids.host import NodeHost
 from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire

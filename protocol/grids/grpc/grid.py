@@ -4,17 +4,16 @@ import asyncio
 import threading
 from collections.abc import Container, Iterable, Mapping
 from itertools import count
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from flwr.app import Error, Message, RecordDict, UserConfig
-from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from protocol.certificates import Revocations
 from protocol.codec import UnreadableMessage
-from protocol.flower import new_message, new_run, with_id
+from protocol.flower import with_id
+from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
 from protocol.grids.grpc.admission import Admission
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
 from protocol.grids.grpc.frames import read_blob
@@ -23,20 +22,16 @@ from protocol.grids.grpc.records import pack, pack_config, unpack
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.service import Call, Pace, Service
 from protocol.grids.grpc.transport import SERVICE, Secure, Security, listen, server
-from protocol.grids.host import UNKNOWN_NODE
 from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
 from protocol.vault import BlobDamaged, BlobMissing, Vault
 from protocol.wire import parley_pb2 as wire
 
-UNREADABLE = 4
-"""The code of the error with which this grid answers for a party whose answer could not be read."""
-
 MAX_STREAMS = 20_000
 """Calls at once, attached streams included; one more is refused with RESOURCE_EXHAUSTED."""
 
 
-class GrpcGrid(Grid):
+class GrpcGrid(CarryingGrid):
     """A Flower grid whose nodes attach over gRPC (see `protocol/wire/parley.proto`, and `attach` for their side).
 
     Sending works in five steps:
@@ -99,7 +94,7 @@ class GrpcGrid(Grid):
         pace: Pace | None = None,
     ) -> None:
         self.roster = roster
-        self._run = new_run(run_id)
+        super().__init__(run_id)
         self._run_config = pack_config("run_config", dict(run_config or {}))
         self._storage = Storage(vault)
         self._questions = Questions(absence, self._let_go)
@@ -114,40 +109,12 @@ class GrpcGrid(Grid):
             self._stop_loop()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Stop listening and end every stream; parties will try to attach again."""
         if self._thread.is_alive():
             self._wait(self._stop())
             self._service.close()
             self._stop_loop()
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that messages belong to."""
-        self._run = run
-
-    @property
-    def run(self) -> Run:
-        """The run that messages belong to."""
-        return self._run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Create a message to a node."""
-        return new_message(
-            content,
-            run_id=self._run.run_id,
-            message_type=message_type,
-            dst_node_id=dst_node_id,
-            group_id=group_id,
-            ttl=ttl,
-        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of the nodes that are attached, or were within the time of `absence`, ascending."""

@@ -1,0 +1,62 @@
+"""What the grids that carry messages themselves have in common."""
+
+from abc import abstractmethod
+from typing import Self
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+
+from protocol.flower import new_message, new_run
+
+APP_FAILED = 2
+UNKNOWN_NODE = 3
+TOO_LATE = 4
+UNREADABLE = 5
+"""Codes of the errors with which a grid answers for a party: it raised; there is no such party; it took too long; its
+answer could not be read."""
+
+
+class CarryingGrid(Grid):
+    """A grid with a run of its own, whose messages it makes, and something to let go of in the end.
+
+    Parameters
+    ----------
+    run_id : int
+        The run's id.
+    """
+
+    def __init__(self, run_id: int) -> None:
+        self._run = new_run(run_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what the grid holds."""
+
+    def set_run(self, run: Run) -> None:
+        """Set the run that messages belong to."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """The run that messages belong to."""
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Create a message to a node."""
+        return new_message(
+            content,
+            run_id=self.run.run_id,
+            message_type=message_type,
+            dst_node_id=dst_node_id,
+            group_id=group_id,
+            ttl=ttl,
+        )
