@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from protocol.errors import ProtocolError
+from protocol.loose_modules import loose_modules
 
 PACKAGES = ("strategies", "protocol", "parties", "simulations")
 """What a cluster's machines are sent, so that they compute with this version of it."""
@@ -59,7 +60,8 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
         raise RayUnavailable(
             "Ray is not installed for this Python: `pip install ray`, or stay in this process (grid local, --workers 1)"
         ) from None
-    _send_loose_modules(ray)
+    for module in loose_modules():
+        ray.cloudpickle.register_pickle_by_value(module)
     if ray.is_initialized():
         yield ray
         return
@@ -146,15 +148,6 @@ def _probe(address: str) -> None:
             f"there is no Ray cluster at {address} ({error}); start one with `ray start --head`, or leave the address"
             " out to start Ray on this machine"
         ) from None
-
-
-def _send_loose_modules(ray: Any) -> None:
-    """Have modules that were loaded from a file, and that nobody else would find by name, travel as they are."""
-    for name, module in list(sys.modules.items()):
-        if "." in name or name == "__main__" or not getattr(module, "__file__", None):
-            continue
-        if not any(finder.find_spec(name, None) for finder in sys.meta_path):
-            ray.cloudpickle.register_pickle_by_value(module)
 
 
 def _search_path() -> str:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import multiprocessing
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,8 @@ from flwr.clientapp import ClientApp
 from protocol.certificates import Credentials, mint, mint_authority
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids.grpc import Attachment, GrpcGrid, Roster, Secure
+from protocol.loose_modules import loose_modules
+from protocol.records import pack, unpack
 from protocol.vault import Vault
 from simulations.errors import GridUnavailable
 
@@ -95,10 +96,9 @@ class _Process:
     def __init__(self, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        for name, module in list(sys.modules.items()):
-            if name.startswith("adversaries_of_"):  # a user's file: not to be imported elsewhere
-                cloudpickle.register_pickle_by_value(module)
-        self._process = context.Process(target=_host, args=(theirs, address, _pickled(members)), daemon=True)
+        for module in loose_modules():
+            cloudpickle.register_pickle_by_value(module)
+        self._process = context.Process(target=_host, args=(theirs, address, cloudpickle.dumps(members)), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -108,8 +108,7 @@ class _Process:
 
     def state(self, node_id: int) -> RecordDict:
         self._pipe.send(node_id)
-        kept: RecordDict = cloudpickle.loads(self._pipe.recv_bytes())
-        return kept
+        return unpack(self._pipe.recv_bytes())
 
     def stop(self) -> None:
         self._pipe.close()
@@ -118,18 +117,16 @@ class _Process:
         self._process.join()
 
 
-def _pickled(anything: object) -> bytes:
-    """Pickle for another process of this user and this program."""
-    return bytes(cloudpickle.dumps(anything))
-
-
 def _security(authority: Credentials, urn: str) -> Secure:
     _, _, role, name = urn.split(":")
     return Secure(mint(authority, role, name, [HOST] if role == "cloud" else []), authority.certificate)
 
 
 def _host(pipe: Connection, address: str, pickled: bytes) -> None:
-    """Be some parties, until the pipe ends."""
+    """Be some parties, until the pipe ends.
+
+    They are unpickled here: this program pickled them for the processes that it starts. What comes back is not.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this stops it
     logging.disable(logging.ERROR)  # the report says what failed
     torch.set_num_threads(1)
@@ -159,7 +156,7 @@ def _tell(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.Eve
     """Answer which state a node has."""
     try:
         asked: Any = pipe.recv()
-        pipe.send_bytes(_pickled(states.get(asked, RecordDict())))
+        pipe.send_bytes(pack(states.get(asked, RecordDict())))
     except (EOFError, OSError):
         asyncio.get_running_loop().remove_reader(pipe.fileno())
         ended.set()
