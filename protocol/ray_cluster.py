@@ -61,7 +61,7 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
             "Ray is not installed for this Python: `pip install ray`, or stay in this process (grid local, --workers 1)"
         ) from None
     for module in loose_modules():
-        ray.cloudpickle.register_pickle_by_value(module)
+        ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
     if ray.is_initialized():
         yield ray
         return
