@@ -4,7 +4,9 @@ import asyncio
 import logging
 import random
 import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -262,6 +264,19 @@ class TestWhatIsSaid:
         with socket.create_connection(("127.0.0.1", grid.port), timeout=20) as idle:
             assert idle.recv(100) == b""
 
+    def test_pings_do_not_end_a_connection(self, grid: GrpcGrid, tmp_path: Path) -> None:
+        """An honest party sends them in bursts: gRPC measures by them how fast a large blob comes in."""
+        kinds = []
+        with http2(grid, SECURITY[SELLER], tmp_path) as connection, connection.makefile("rb") as answers:
+            for sent in range(4, 24, 4):
+                connection.sendall(4 * http2_frame(PING, bytes(8)))
+                while kinds.count(PING) < sent:
+                    header = answers.read(9)
+                    assert len(header) == 9, f"after {kinds} the cloud hung up"
+                    answers.read(int.from_bytes(header[:3]))
+                    kinds.append(header[3])
+        assert GOAWAY not in kinds
+
     def test_ten_thousand_fuzzed_frames(self, wires: Wires, grid: GrpcGrid, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.ERROR, "protocol.grids.grpc.service")
         statuses = wires.run(fuzz(grid, 10_000))
@@ -272,6 +287,30 @@ class TestWhatIsSaid:
         assert set(statuses) <= allowed
         assert statuses.count(StatusCode.OK) < 2_000
         assert warnings(caplog) == []
+
+
+SETTINGS, PING, GOAWAY = 4, 6, 7
+"""Kinds of HTTP/2 frames (RFC 9113)."""
+
+
+def http2_frame(kind: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, 0, 0, 0, 0, 0]) + payload
+
+
+@contextmanager
+def http2(grid: GrpcGrid, security: Secure, folder: Path) -> Iterator[ssl.SSLSocket]:
+    """A party's bare connection."""
+    for name in ("certificate", "key"):
+        (folder / name).write_bytes(getattr(security.credentials, name))
+    tls = ssl.create_default_context(cadata=security.authority.decode())
+    tls.load_cert_chain(folder / "certificate", folder / "key")
+    tls.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", grid.port), timeout=20) as plain,
+        tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + http2_frame(SETTINGS))
+        yield connection
 
 
 async def answering(grid: GrpcGrid, body: dict[str, Any]) -> tuple[StatusCode, list[Message]]:
