@@ -36,8 +36,8 @@ from protocol.grids.grpc import (
     transport,
 )
 from protocol.grids.grpc.admission import Admission, Peer, Refused
-from protocol.grids.grpc.records import pack
 from protocol.grids.grpc.transport import ATTACH, CALL, GET, MAX_FRAME, PUT, channel, introduction
+from protocol.records import pack
 from protocol.vault import Vault
 from protocol.wire import parley_pb2 as wire
 
@@ -171,7 +171,7 @@ class TestWhoMayCall:
 
     def test_who_one_says_one_is_does_not_count_beside_the_certificate(self, wires: Wires, grid: GrpcGrid) -> None:
         metadata = [("parley-version", "1"), ("parley-party", BUYER)]
-        request = wire.Request(method="purchase", content=b"".join(pack(RecordDict()))).SerializeToString()
+        request = wire.Request(method="purchase", content=pack(RecordDict())).SerializeToString()
         status, _ = refused(grid, CALL, [request], SECURITY[SELLER], metadata)
         assert status is StatusCode.PERMISSION_DENIED
 
@@ -234,7 +234,7 @@ class TestWhatIsSaid:
             async with channel(grid.address, SECURITY[SELLERS[1]]) as cloud:
                 stream = cloud.stream_stream(ATTACH)(metadata=introduction(SECURITY[SELLERS[1]]))
                 await stream.read()
-                content = b"".join(pack(RecordDict({"fields": ConfigRecord({"forged": True})})))
+                content = pack(RecordDict({"fields": ConfigRecord({"forged": True})}))
                 for number in range(1, 50):
                     name = f"{grid._session}-{number}"
                     await stream.write(wire.Answer(question=name, content=content).SerializeToString())
@@ -329,7 +329,7 @@ async def answering(grid: GrpcGrid, body: dict[str, Any]) -> tuple[StatusCode, l
 async def fuzz(grid: GrpcGrid, count: int) -> list[StatusCode]:
     """Send frames that began as good ones, each damaged somewhere, to every method."""
     noise = random.Random(5)
-    content = b"".join(pack(RecordDict({"fields": ConfigRecord({"price": 7, "key": b"k" * 9, "names": ["a", "b"]})})))
+    content = pack(RecordDict({"fields": ConfigRecord({"price": 7, "key": b"k" * 9, "names": ["a", "b"]})}))
     blob = wire.Blob(sha256=bytes(32), length=100)
     good = {
         ATTACH: [wire.Answer(question="q", content=content), wire.Answer(question="q", stored=blob)],

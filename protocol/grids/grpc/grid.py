@@ -16,14 +16,14 @@ from protocol.flower import with_id
 from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
 from protocol.grids.grpc.admission import Admission
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
-from protocol.grids.grpc.frames import read_blob
+from protocol.grids.grpc.frames import read_blob, read_content, write_content
 from protocol.grids.grpc.questions import Question, Questions
-from protocol.grids.grpc.records import pack, pack_config, unpack
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.service import Call, Pace, Service
 from protocol.grids.grpc.transport import SERVICE, Secure, Security, listen, server
 from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
+from protocol.records import pack_config
 from protocol.vault import BlobDamaged, BlobMissing, Vault
 from protocol.wire import parley_pb2 as wire
 
@@ -199,7 +199,7 @@ class GrpcGrid(CarryingGrid):
                 lent.add(blob.digest)
             elif len(blob) > MAX_BLOB_INLINE:
                 moved[path] = self._lend([blob], lent)
-        pieces = pack(replace_blobs(content, moved))
+        pieces = write_content(replace_blobs(content, moved))
         return b"".join(pieces) if is_small(pieces) else self._lend(pieces, lent), frozenset(lent)
 
     def _lend(self, pieces: list[bytes], lent: set[bytes]) -> BlobReference:
@@ -221,7 +221,7 @@ class GrpcGrid(CarryingGrid):
 
     def _unpack(self, question: Question, answer: wire.Answer) -> RecordDict:
         stored = answer.WhichOneof("body") == "stored"
-        content = unpack(self._storage.read(read_blob(answer.stored)) if stored else answer.content)
+        content = read_content(self._storage.read(read_blob(answer.stored)) if stored else answer.content)
         references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
         for blob in references:
             if question.stored.get(blob.digest) != blob:
