@@ -26,7 +26,7 @@ from simulations.deployed.party import Away, alone, ask_cloud, attachment, said_
 from simulations.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
 from simulations.featurizers import Model
 from simulations.progress import Progress
-from simulations.purchase.world import COIN
+from simulations.purchase.scenario import COIN
 from simulations.scenario import Section
 
 RECEIPT = "receipt.json"
