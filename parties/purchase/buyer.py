@@ -15,6 +15,7 @@ from parties.purchase.checks import features_under
 from protocol.arbitration import Deal, find_fault, matches_receipt
 from protocol.canonical import canonical, digest
 from protocol.errors import ProtocolError
+from protocol.lasting_files import make_lasting
 from protocol.messages.base import MAX_ITEMS, BlobReference, ProtocolMessage, Salt
 from protocol.messages.purchase import (
     Acknowledgement,
@@ -96,6 +97,9 @@ class Buyer(Party):
     checked : float
         Share of the images, 0 to 1, whose features are computed again. All are opened and compared
         with their commitments.
+    lasting : bool
+        Whether to wait, before saying that an image has come or is good, until it is on the disk: an image that was
+        paid for outlives a loss of power. A simulation need not.
     """
 
     role = "buyer"
@@ -109,6 +113,7 @@ class Buyer(Party):
         featurizer: Featurizer,
         store: Path,
         checked: float = 1.0,
+        lasting: bool = True,
     ) -> None:
         super().__init__(secret)
         self.samples = samples
@@ -117,6 +122,7 @@ class Buyer(Party):
         self.featurizer = featurizer
         self.store = store
         self.checked = checked
+        self.lasting = lasting
 
     @step("request")
     def request(self, invitation: Invitation) -> SignedRequest:
@@ -169,15 +175,19 @@ class Buyer(Party):
         ordered = {digest(item.bid): item for item in basket.items}
         sealed = self.store / "sealed"
         sealed.mkdir(parents=True, exist_ok=True)
+        kept = []
         for item in parcel.items:
             if item.bid not in ordered:
                 raise ProtocolError("the parcel holds an image that was not ordered")
             if isinstance(item.blob, BlobReference):
                 raise ProtocolError("the parcel refers to a sealed image instead of bringing it")
             self._check_receipt(ordered[item.bid], item.receipt, item.blob)
-            with _whole(sealed / item.bid.hex()) as file:
+            kept.append(sealed / item.bid.hex())
+            with _whole(kept[-1]) as file:
                 file.write(item.blob)
             self.memory.keep(f"receipt-{item.bid.hex()}", item.receipt)
+        if self.lasting:
+            make_lasting(kept)
         return Acknowledgement()
 
     @step("verify")
@@ -191,9 +201,10 @@ class Buyer(Party):
         complaints: list[Complaint] = []
         for number, (item, draw) in enumerate(zip(basket.items, draws, strict=True)):
             bid = digest(item.bid)
-            if not (self.store / "sealed" / bid.hex()).exists():
-                continue
-            receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
+            try:
+                receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
+            except KeyError:
+                continue  # it did not come
             deal = Deal(item.bid, item.order, receipt, wish.terms, targets, basket.salt)
             fault = self.judge(number, deal, item.private_key, check_feature=bool(draw < self.checked))
             if fault is None:
@@ -201,6 +212,8 @@ class Buyer(Party):
             else:
                 image = self.evidence(number) if wish.terms.arbitration == "paper" else None
                 complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key, image=image))
+        if self.lasting:
+            make_lasting([*self.store.glob("*.png"), *self.store.glob("refused/*.png")])
         confirmation = Confirmation(request_id=call.request_id, accepted=tuple(accepted), complaints=tuple(complaints))
         signature = self._key(wish.nonce).sign("confirmation", canonical(confirmation))
         return SignedConfirmation(confirmation=confirmation, signature=signature)

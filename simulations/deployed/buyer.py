@@ -5,7 +5,7 @@ import json
 import secrets
 import shutil
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from parties.purchase.buyer import Basket, Buyer
 from parties.purchase.workflow import STEPS
 from parties.store import PartyStore
 from protocol.journal import PurchaseState
+from protocol.lasting_files import make_lasting
 from protocol.messages import service
 from protocol.messages.purchase import Acknowledgement, Quality, Statement
 from protocol.private_files import private_folder, write_private
@@ -147,6 +148,7 @@ class RequestingBuyer(Buyer):
         )
         shutil.rmtree(self.store / "sealed", ignore_errors=True)
         write_private(self.store / RECEIPT, (receipt.model_dump_json(indent=2) + "\n").encode())
+        make_lasting([self.store / RECEIPT])
         return Acknowledgement()
 
     def _file(self, number: int | None) -> str | None:
@@ -182,9 +184,9 @@ class Purchases(ClientApp):
             self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
         return self._apps.get(wish, self._idle)(message, context)
 
-    def take_up(self, wish: str) -> None:
-        """Make a purchase's buyer now, so that what is wrong with its samples is known now."""
-        self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
+    def take_up(self, wish: str, wanted: Wanted, out: Path) -> None:
+        """Make a purchase's buyer now, so that what is wrong with its samples or its model is known now."""
+        self._apps[wish] = RequestingBuyer(self._kit, wish, wanted, out).client_app()
 
 
 def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
@@ -206,7 +208,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
     Raises
     ------
     OutputExists
-        When the folder holds something else.
+        When the folder holds something else, such as a purchase that was begun with other wishes.
     BadInput
         When the samples or the model cannot be used.
     RunFailed
@@ -215,11 +217,11 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         When the cloud cannot be reached for a long time, or refuses.
     """
     with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
-        read_folder(wanted.samples)
-        wish = _mark(kit, wanted, out)
+        wish = _begun(kit, wanted, out) or secrets.token_hex(16)
         purchases = Purchases(kit)
         try:
-            purchases.take_up(wish)
+            purchases.take_up(wish, wanted, out)
+            _mark(kit, wish, wanted, out)
             with said_in_one_sentence():
                 standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
         except KeyboardInterrupt:
@@ -264,16 +266,26 @@ async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseSta
         await asyncio.sleep(GLANCE)
 
 
-def _mark(kit: Kit, wanted: Wanted, out: Path) -> str:
-    """Return the name of the purchase that the folder is for; a new one for a new folder."""
+def _begun(kit: Kit, wanted: Wanted, out: Path) -> str | None:
+    """Return the name of the purchase that the folder is for, None for a new folder."""
     if (out / MARK).exists():
         wish = (out / MARK).read_text(encoding="utf-8").strip()
         if not _wish_file(kit, wish).exists():
             raise BadKit(f"{out} holds a purchase that was begun with another kit; use that one, or another --out")
+        begun, _ = _recall(kit, wish)
+        if begun != replace(wanted, samples=wanted.samples.absolute()):
+            raise OutputExists(
+                f"{out} holds a purchase that was begun with --samples {begun.samples} --budget {begun.budget:g} "
+                f"--quality {begun.quality}; go on with just that, or name another folder with --out"
+            )
         return wish
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExists(f"{out} is already there; name another folder with --out")
-    wish = secrets.token_hex(16)
+    return None
+
+
+def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
+    """Write down what is wanted, and which purchase the folder is for."""
     private_folder(kit.state / WISHES)
     written = {
         "samples": str(wanted.samples.absolute()),
@@ -286,7 +298,7 @@ def _mark(kit: Kit, wanted: Wanted, out: Path) -> str:
     write_private(_wish_file(kit, wish), json.dumps(written, indent=2).encode())
     private_folder(out)
     write_private(out / MARK, wish.encode())
-    return wish
+    make_lasting([_wish_file(kit, wish), out / MARK])
 
 
 def _recall(kit: Kit, wish: str) -> tuple[Wanted, Path]:

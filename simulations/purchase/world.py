@@ -121,6 +121,7 @@ def build(
         featurizer,
         store,
         scenario.buyer.checked,
+        lasting=False,
     )
     return World(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
 
