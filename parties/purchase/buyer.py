@@ -44,6 +44,10 @@ from protocol.signing import SigningKey, verify
 from strategies.featurizer import Featurizer
 
 
+REFUSED = "refused"
+"""The folder of images that were not as promised, in that of the others."""
+
+
 class Wish(ProtocolMessage):
     """The terms under which this buyer asked, and what it may spend."""
 
@@ -53,11 +57,12 @@ class Wish(ProtocolMessage):
 
 
 class Purchased(ProtocolMessage):
-    """An image that was ordered, with the one-time key that opens it."""
+    """An image that was ordered, the one-time key that opens it, and what it costs, commission included."""
 
     bid: SignedBid
     order: SignedOrder
     private_key: bytes
+    cost: Annotated[int, Ge(0)]
 
 
 class Basket(ProtocolMessage):
@@ -163,7 +168,8 @@ class Buyer(Party):
                 deliver_by=invoice.deliver_by,
             )
             signed = SignedOrder(order=order, signature=key.sign("order", canonical(order)))
-            items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private))
+            cost = item.payment + item.commission
+            items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, cost=cost))
         self.memory.keep("basket", Basket(salt=invoice.salt, items=tuple(items)))
         payment = Payment(request_id=invoice.request_id, amount=amount, orders=tuple(item.order for item in items))
         return SignedPayment(payment=payment, signature=key.sign("payment", canonical(payment)))
@@ -213,7 +219,7 @@ class Buyer(Party):
                 image = self.evidence(number) if wish.terms.arbitration == "paper" else None
                 complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key, image=image))
         if self.lasting:
-            make_lasting([*self.store.glob("*.png"), *self.store.glob("refused/*.png")])
+            make_lasting([*self.store.glob("*.png"), *self.store.glob(f"{REFUSED}/*.png")])
         confirmation = Confirmation(request_id=call.request_id, accepted=tuple(accepted), complaints=tuple(complaints))
         signature = self._key(wish.nonce).sign("confirmation", canonical(confirmation))
         return SignedConfirmation(confirmation=confirmation, signature=signature)
@@ -228,7 +234,7 @@ class Buyer(Party):
             return f"the delivery does not open: {broken}"
         recomputed = features_under(deal.terms, self.featurizer, [opening.image])[0] if check_feature else None
         fault = find_fault(deal, opening, recomputed)
-        kept = self.store if fault is None else self.store / "refused"
+        kept = self.store if fault is None else self.store / REFUSED
         kept.mkdir(exist_ok=True)
         with _whole(kept / f"{number:05d}.png") as file:
             PillowImage.fromarray(np.asarray(opening.image)).save(file, "png")
@@ -236,7 +242,7 @@ class Buyer(Party):
 
     def evidence(self, number: int) -> Pixels | None:
         """Return the refused image, to go with a complaint under the paper's arbitration; None if it did not open."""
-        path = self.store / "refused" / f"{number:05d}.png"
+        path = self.store / REFUSED / f"{number:05d}.png"
         if not path.exists():
             return None
         with PillowImage.open(path) as image:

@@ -4,22 +4,23 @@ import asyncio
 import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from parties.party import Party, step
-from parties.purchase.buyer import Basket, Buyer
+from parties.party import Memory, Party, step
+from parties.purchase.buyer import REFUSED, Basket, Buyer, Purchased
 from parties.purchase.workflow import STEPS
 from parties.store import PartyStore
 from protocol.journal import PurchaseState
 from protocol.lasting_files import make_lasting
 from protocol.messages import service
-from protocol.messages.purchase import Acknowledgement, Quality, Statement
+from protocol.messages.purchase import Acknowledgement, Quality, Statement, StatementLine, VerificationCall
 from protocol.private_files import private_folder, write_private
 from simulations.datasets.folder import read_folder
 from simulations.deployed.kit import Kit
@@ -75,7 +76,7 @@ class Picture(Section):
 
 
 class Receipt(Section):
-    """What was bought, for how much, coins."""
+    """What was bought, for how much, coins; without a balance if the cloud had settled while the buyer was away."""
 
     purchase: str
     cloud: str
@@ -83,7 +84,7 @@ class Receipt(Section):
     settled_at: str
     budget: float
     paid: float
-    balance: float
+    balance: float | None
     pictures: tuple[Picture, ...]
 
     def sentence(self, out: Path) -> str:
@@ -93,7 +94,8 @@ class Receipt(Section):
         kept = sum(picture.paid > 0 for picture in self.pictures)
         lost = len(self.pictures) - kept
         refunded = f" {lost} did not come or were not as promised, and cost nothing." if lost else ""
-        return f"Bought {kept} pictures for {self.paid:.2f} coins.{refunded}\nPictures and receipt: {out}"
+        away = " At most: the purchase was settled while this buyer was away." if self.balance is None else ""
+        return f"Bought {kept} pictures for {self.paid:.2f} coins.{away}{refunded}\nPictures and receipt: {out}"
 
 
 class RequestingBuyer(Buyer):
@@ -124,18 +126,47 @@ class RequestingBuyer(Buyer):
     @step("settle")
     def settle(self, statement: Statement) -> Acknowledgement:
         """Step 12: write down what was paid and refunded, and drop the sealed pictures."""
+        self._write(statement.lines, statement.balance)
+        return Acknowledgement()
+
+    def settle_alone(self, state: RecordDict) -> None:
+        """Open what has come, and write the receipt: the cloud had settled before this buyer came back.
+
+        Who stays silent after delivery has accepted, and pays; whether a complaint came in time is not known.
+
+        Parameters
+        ----------
+        state : RecordDict
+            What it remembers of the purchase.
+        """
+        self.memory = Memory(state)
+        lines = []
+        items = self._basket()
+        if items:
+            self.verify(VerificationCall(request_id=items[0].order.order.request_id, undelivered=()))
+        for number, item in enumerate(items):
+            file = self._file(number)
+            outcome = "undelivered" if file is None else "disputed" if file.startswith(REFUSED) else "accepted"
+            cost = 0 if file is None else item.cost
+            lines.append(StatementLine(bid=item.order.order.bid, outcome=outcome, amount=-cost))
+        self._write(lines, None)
+
+    def _basket(self) -> tuple[Purchased, ...]:
         try:
-            numbers = {item.order.order.bid: n for n, item in enumerate(self.memory.recall("basket", Basket).items)}
+            return self.memory.recall("basket", Basket).items
         except KeyError:
-            numbers = {}
+            return ()
+
+    def _write(self, lines: Sequence[StatementLine], balance: int | None) -> None:
+        numbers = {item.order.order.bid: number for number, item in enumerate(self._basket())}
         receipt = Receipt(
             purchase=self.wish,
             cloud=str(self.kit.party.address),
             buyer=self.kit.identity.name,
             settled_at=datetime.now(UTC).isoformat(timespec="seconds"),
             budget=self.budget / COIN,
-            paid=-sum(line.amount for line in statement.lines) / COIN,
-            balance=statement.balance / COIN,
+            paid=-sum(line.amount for line in lines) / COIN,
+            balance=None if balance is None else balance / COIN,
             pictures=tuple(
                 Picture(
                     file=self._file(numbers.get(line.bid)),
@@ -143,16 +174,15 @@ class RequestingBuyer(Buyer):
                     outcome=line.outcome,
                     paid=-line.amount / COIN,
                 )
-                for line in statement.lines
+                for line in lines
             ),
         )
         shutil.rmtree(self.store / "sealed", ignore_errors=True)
         write_private(self.store / RECEIPT, (receipt.model_dump_json(indent=2) + "\n").encode())
         make_lasting([self.store / RECEIPT])
-        return Acknowledgement()
 
     def _file(self, number: int | None) -> str | None:
-        names = [] if number is None else [f"{number:05d}.png", f"refused/{number:05d}.png"]
+        names = [] if number is None else [f"{number:05d}.png", f"{REFUSED}/{number:05d}.png"]
         return next((name for name in names if (self.store / name).exists()), None)
 
 
@@ -184,9 +214,11 @@ class Purchases(ClientApp):
             self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
         return self._apps.get(wish, self._idle)(message, context)
 
-    def take_up(self, wish: str, wanted: Wanted, out: Path) -> None:
+    def take_up(self, wish: str, wanted: Wanted, out: Path) -> RequestingBuyer:
         """Make a purchase's buyer now, so that what is wrong with its samples or its model is known now."""
-        self._apps[wish] = RequestingBuyer(self._kit, wish, wanted, out).client_app()
+        buyer = RequestingBuyer(self._kit, wish, wanted, out)
+        self._apps[wish] = buyer.client_app()
+        return buyer
 
 
 def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
@@ -220,12 +252,14 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         wish = _begun(kit, wanted, out) or secrets.token_hex(16)
         purchases = Purchases(kit)
         try:
-            purchases.take_up(wish, wanted, out)
+            buyer = purchases.take_up(wish, wanted, out)
             _mark(kit, wish, wanted, out)
             with said_in_one_sentence():
                 standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
         except KeyboardInterrupt:
             raise Stopped("interrupted; the same command goes on with this purchase") from None
+        if standing.state == PurchaseState.SETTLED and not (out / RECEIPT).exists():
+            buyer.settle_alone(store.state(standing.name))
         _wish_file(kit, wish).unlink()
         (out / MARK).unlink()
         if standing.state != PurchaseState.SETTLED:
