@@ -37,8 +37,8 @@ MARK = ".purchase"
 WISHES = "purchases"
 """In the state folder: what was wanted in each purchase that is under way."""
 MOST_SAMPLES = 1000
-GLANCE = 0.25
-"""Seconds between two looks at how the purchase stands."""
+GLANCE, LONGEST_GLANCE = 0.25, 4.0
+"""Seconds between two looks at how the purchase stands: where the cloud answers, and at most where it does not."""
 
 
 @dataclass(frozen=True)
@@ -284,20 +284,23 @@ async def _play(kit: Kit, wish: str, app: ClientApp, progress: Progress) -> serv
 async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseStanding:
     """Begin the purchase, unless it was begun before, and look at it until it has ended."""
     question = service.BeginPurchase(wish=bytes.fromhex(wish))
+    pause = GLANCE
     progress("waiting for the cloud", 0, len(STEPS))
     while True:
         try:
             standing = await asyncio.to_thread(ask_cloud, kit, service.PURCHASE, question, service.PurchaseStanding)
         except Away:
             progress("waiting for the cloud", 0, len(STEPS))
+            pause = min(2 * pause, LONGEST_GLANCE)
         else:
+            pause = GLANCE
             if standing.state != PurchaseState.OPEN:
                 return standing
             if standing.step:
                 progress(
                     f"step {standing.step:2d} of {len(STEPS)}: {STEPS[standing.step - 1]}", standing.step, len(STEPS)
                 )
-        await asyncio.sleep(GLANCE)
+        await asyncio.sleep(pause)
 
 
 def _begun(kit: Kit, wanted: Wanted, out: Path) -> str | None:

@@ -170,7 +170,7 @@ class Attachment:
                     await self._attend(cloud)
                 trouble = "the cloud ended the stream"
             except aio.AioRpcError as error:
-                trouble = f"{error.code().name}: {error.details()}"
+                trouble = _trouble(error)
                 if error.code() in _FINAL:
                     raise AttachRefused(
                         f"the cloud at {self._address} refused {self._security.urn}: {trouble}"
@@ -323,13 +323,23 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
     try:
         with blocking_channel(address, security) as cloud:
             metadata = introduction(security)
-            answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout, wait_for_ready=True)
+            answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout)
         return read_content(parse(wire.Response, answer).content)
     except grpc.RpcError as error:
-        trouble = f"{error.code().name}: {error.details()}"
+        trouble = _trouble(error)
         if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
             raise CloudUnreachable(f"the cloud at {address} does not answer {method}: {trouble}") from None
         raise AttachRefused(f"the cloud at {address} refused {method}: {trouble}") from None
+
+
+def _trouble(error: Any) -> str:
+    """Say what went wrong with a call; of a connection that failed, its last cause."""
+    details = str(error.details())
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return f"{error.code().name}: whoever is there has no certificate of this party's authority"
+    if error.code() is grpc.StatusCode.UNAVAILABLE and ("last error" in details or "DNS" in details):
+        details = details.rpartition(": ")[2]
+    return f"{error.code().name}: {details}"
 
 
 def check_own(security: Secure) -> None:
