@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from parties.purchase import settlement
 from parties.purchase.auction import Auction
 from parties.purchase.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
-from parties.purchase.cloud import ABSENCE, COURTESY, Cloud, roll_call
+from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud, roll_call
 from parties.purchase.delivery import FIRST_WAVE, next_size, next_wave, parcels, waves_left
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseFailed, PurchaseRecord
@@ -168,6 +168,12 @@ class Purchase:
         self._note(step, replies.failures)
         return replies.answers
 
+    def _tell(self, step: str, notes: Mapping[int, ProtocolMessage]) -> set[int]:
+        """Tell parties something that nobody has to answer, and wait a moment; returns those not heard of."""
+        replies = self.exchange.ask(step, notes, Acknowledgement, self.exchange.now() + COURTESY, MOMENT)
+        self._note(step, replies.failures)
+        return {node_id for node_id, why in replies.failures.items() if why == SILENT}
+
     def _deadline(self) -> float:
         """Return when (Unix seconds) a step that begins now has to be done."""
         return self.exchange.now() + self.cloud.patience
@@ -260,19 +266,17 @@ class Purchase:
         for offer in record.winners:
             awards[offer.seller].append(Award(bid=offer.bid_id, payment=offer.payment))
         tie_seed = self._tie_seed(self._id)
-        notices = {
+        notices: dict[int, ProtocolMessage] = {
             seller: SelectionNotice(request_id=self._id, awards=tuple(won), tie_seed=tie_seed)
             for seller, won in awards.items()
         }
-        soon = self.exchange.now() + COURTESY
-        self._ask("notify", notices, Acknowledgement, soon)
-        result = SelectionResult(
+        notices[record.buyer] = SelectionResult(
             request_id=self._id,
             images=len(record.winners),
             payments=sum(offer.payment for offer in record.winners),
             commission=sum(offer.commission for offer in record.winners),
         )
-        self._ask_buyer("notify", result, Acknowledgement, soon)
+        self._tell("notify", notices)
         losers = [offer for offer in record.offers if not offer.won]
         settlement.release_stakes(self.cloud.ledger, self._id.hex(), losers, "declined")
 
@@ -421,7 +425,10 @@ class Purchase:
         return feature
 
     def _settle(self) -> None:
-        """Step 12: move the money and send everybody its statement."""
+        """Step 12: move the money and send everybody its statement; a buyer that is away has time to come back for it.
+
+        What has been paid is in the ledger. No purchase waits for a dead phone to hear of it.
+        """
         record, cloud = self.record, self.cloud
         dealt = [offer for offer in record.winners if offer.order is not None]
         lines: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
@@ -439,7 +446,8 @@ class Purchase:
             node_id: Statement(request_id=self._id, lines=tuple(lines[node_id]), balance=balances[name])
             for node_id, name in names.items()
         }
-        self._ask("settle", statements, Acknowledgement, self._deadline())
+        if record.buyer in self._tell("settle", statements):
+            self._ask_buyer("settle", statements[record.buyer], Acknowledgement, self._deadline())
 
 
 def line(offer: Offer, amount: int) -> StatementLine:

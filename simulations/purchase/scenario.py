@@ -12,6 +12,8 @@ from simulations.phones.models import PHONES
 from simulations.scenario import Misplaced, Scenario, Section, Share
 
 Coins = Annotated[float, Ge(0), Le(10**7)]
+COIN = 100
+"""Minor units per coin."""
 
 
 class Samples(Section):
