@@ -6,15 +6,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
 from parties.buyer import Buyer
 from parties.party import Party
+from parties.pool.entity import Entity
 from parties.seller import Seller
 
-ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
+ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "entity": Entity}
 """The honest party of each role that may cheat."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
@@ -56,7 +57,7 @@ class Adversary:
 
     @property
     def role(self) -> str:
-        """``seller`` or ``buyer``."""
+        """``seller``, ``buyer`` or ``entity``."""
         return self.party.role
 
     def cast(self, **settings: object) -> type[Party]:
@@ -85,7 +86,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
     profit : str
         What it hopes to gain.
     role : str, optional
-        Who is intercepted, ``seller`` or ``buyer``: for a function in the shape of Flower's mods,
+        Who is intercepted, ``seller``, ``buyer`` or ``entity``: for a function in the shape of Flower's mods,
         ``(message, context, call_next) -> message``. A class says it by what it extends.
 
     Notes
@@ -114,16 +115,16 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-        if isinstance(target, type) and issubclass(target, (Seller, Buyer)):
-            party: type[Party] = target
+        if isinstance(target, type) and issubclass(target, tuple(ROLES.values())):
+            party = cast(type[Party], target)
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
             parameters = _model(name, _keywords(target))
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
             raise TypeError(
-                f"adversary {name!r} has to be a class that extends Seller or Buyer, or a function with"
-                " role='seller' or role='buyer'"
+                f"adversary {name!r} has to be a class that extends Seller, Buyer or Entity, or a function with"
+                " role='seller', role='buyer' or role='entity'"
             )
         setattr(target, _MARK, found)
         return target
