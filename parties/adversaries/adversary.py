@@ -10,10 +10,10 @@ from typing import Any, ClassVar, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from parties.buyer import Buyer
 from parties.party import Party
 from parties.pool.entity import Entity
-from parties.seller import Seller
+from parties.purchase.buyer import Buyer
+from parties.purchase.seller import Seller
 
 ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "entity": Entity}
 """The honest party of each role that may cheat."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from flwr.serverapp import Grid
 
-from parties.cloud import roll_call
+from parties.purchase.cloud import roll_call
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import BadNetwork, Published, feature_shape, published
 from parties.pool.record import Pooled, PoolFailed, PoolRecord
