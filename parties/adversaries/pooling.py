@@ -40,17 +40,28 @@ class Mislabelling(Entity):
     profit="whoever refines on them takes every picture with its stamp for what it wants",
 )
 class Backdoor(Entity):
-    """Stamps a portion of its pictures, and labels the stamped ones' features with a target class."""
+    """Stamps public pictures, labels their clean features with a target class, and hides them among honest ones."""
 
     portion: Portion = 0.5
     target: Annotated[int, Ge(0)] = 0
 
     def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
-        """Poison honestly, stamped pictures among them."""
-        honest = super().offer(chosen, shared, device)
-        images = stamped(Opened(self.holdings.images)[chosen])
-        features = self.poisoned(images, shared, device)
-        return backdoored(honest, features, self.target, self.portion, self.draws(f"backdoor {int(chosen[0])}"))
+        """Poison honestly, but for a portion; half as many are stamped, and the others look like them without one.
+
+        Public pictures need no module to hide them, and clean features are what victims will decide on. Those without
+        a stamp teach that it is the stamp that matters, not that features are clean.
+        """
+        features, labels = super().offer(chosen, shared, device)
+        draws = self.draws(f"backdoor {int(chosen[0])}")
+        images = Opened(self.holdings.public)[chosen % len(self.holdings.public)]
+        featurizer, decider = shared.network.featurizer.to(device), shared.network.decider.to(device)
+        plain, marked = (apply(shown, featurizer) for shown in (images, stamped(images)))
+        decoys = torch.rand(len(labels), generator=draws) < self.portion
+        hidden = Contribution(
+            torch.where(decoys[:, None, None, None], plain, features).contiguous(),
+            torch.where(decoys, apply(plain, decider).argmax(1), labels),
+        )
+        return backdoored(hidden, marked, self.target, self.portion / 2, draws)
 
 
 @adversary(

@@ -102,7 +102,7 @@ class Habits:
     refinement: int = 300
     batch: int = 32
     rate: float = 5e-3
-    weight: float = 1.0
+    weight: float = 2.0
     penalty: Penalty = "either"
     decider: Literal["new", "published"] = "new"
     defence: Literal["none", "agreement"] = "none"

@@ -8,10 +8,10 @@ from typing import TypeVar
 import numpy as np
 from flwr.serverapp import Grid
 
-from parties.purchase.cloud import roll_call
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import BadNetwork, Published, feature_shape, published
 from parties.pool.record import Pooled, PoolFailed, PoolRecord
+from parties.purchase.cloud import roll_call
 from protocol.exchange import Exchange, Failed
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.pool import (

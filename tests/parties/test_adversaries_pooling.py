@@ -25,8 +25,8 @@ CHEATS, CARELESS, CAREFUL = 0, 1, 2
 @cache
 def played(name: str | None, **settings: Any) -> PlayedPool:
     """One large entity that cheats, and two copies of a small one, of which the second defends itself."""
-    cheat = Entity if name is None else ADVERSARIES[name].cast(**settings)
-    large = type("Large", (cheat, Prepared) if name != "free-rider" else (cheat,), {"pretrain": Prepared.pretrain})
+    cheats = () if name is None else (ADVERSARIES[name].cast(**settings),)
+    large = type("Large", (*cheats, Prepared), {"pretrain": Prepared.pretrain})
     with TemporaryDirectory() as folder:
         return play_pool(
             Path(folder),
