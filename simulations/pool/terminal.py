@@ -67,7 +67,7 @@ def tables(report: PoolReport) -> Iterator[RenderableType]:
     for attack in report.attacks:
         found: Shown = attack.protected
         table.add_row(
-            attack.name, number(attack.clean and attack.clean.ssim), number(found.ssim), number(found.ssim_of_negative),
+            attack.name, number(None if attack.clean is None else attack.clean.ssim), number(found.ssim), number(found.ssim_of_negative),
             number(found.l1), f"{found.psnr:.1f} dB", percent(found.recognised),
         )  # fmt: skip
     yield table

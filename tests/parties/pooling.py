@@ -22,11 +22,11 @@ from simulations.datasets import pets
 from strategies.deep_poisoning.data import Images, apply
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.training import Plan, train_network, train_reconstructor
+from strategies.deep_poisoning.training import train_network, train_reconstructor
 
 BREEDS = np.array((0, 6, 13, 19))
 RULES = Rules(pool=bytes(range(32)), architecture="compact", reconstructor="px2s2", classes=4, side=32)
-HABITS = Habits(pretraining=100, reconstruction=50, poisoning=30, refinement=50)
+HABITS = Habits(pretraining=160, reconstruction=50, poisoning=40, refinement=80, batch=16)
 
 
 def portraits(count: int, seed: int) -> tuple[list[Any], Any]:
@@ -52,10 +52,10 @@ def shared() -> Published:
     own, public = Images(np.stack(images)), Images(np.stack(common()[2]))
     draws = torch.Generator().manual_seed(1)
     network = train_network(
-        new_network("compact", 4, draws), own, torch.from_numpy(labels), draws, Plan.lasting(HABITS.pretraining, 240)
+        new_network("compact", 4, draws), own, torch.from_numpy(labels), draws, HABITS.plan(HABITS.pretraining, 240)
     )
     features = apply(public, network.featurizer)
-    return Published(network, train_reconstructor(features, public, draws, Plan.lasting(HABITS.reconstruction, 320)))
+    return Published(network, train_reconstructor(features, public, draws, HABITS.plan(HABITS.reconstruction, 320)))
 
 
 @cache
