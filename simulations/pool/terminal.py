@@ -67,9 +67,12 @@ def tables(report: PoolReport) -> Iterator[RenderableType]:
     for attack in report.attacks:
         found: Shown = attack.protected
         table.add_row(
-            attack.name, number(None if attack.clean is None else attack.clean.ssim), number(found.ssim), number(found.ssim_of_negative),
-            number(found.l1), f"{found.psnr:.1f} dB", percent(found.recognised),
-        )  # fmt: skip
+            attack.name,
+            number(None if attack.clean is None else attack.clean.ssim),
+            *map(number, (found.ssim, found.ssim_of_negative, found.l1)),
+            f"{found.psnr:.1f} dB",
+            percent(found.recognised),
+        )
     yield table
     for told in report.inferences:
         said = f"{percent(told.accuracy)} (commonest answer: {percent(told.majority)})"

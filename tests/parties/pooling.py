@@ -37,7 +37,7 @@ def portraits(count: int, seed: int) -> tuple[list[Any], Any]:
 @cache
 def common() -> tuple[list[Any], Any, list[Any]]:
     """Pictures held back, with labels, and public ones."""
-    return (*portraits(150, 99), portraits(320, 98)[0])
+    return (*portraits(250, 99), portraits(320, 98)[0])
 
 
 def holdings(count: int, seed: int) -> Holdings:
