@@ -167,8 +167,8 @@ def _summary(found: Found, claims: Sequence[Claim]) -> str:
     held = sum(claim.verdict == "holds" for claim in claims)
     return (
         f"{held} of {len(claims)} claims hold here: poisoning takes top-1 from {mean('Table 3', 'w/o', 'top-1'):.1%} "
-        f"to {mean('Table 3', 'DPM', 'top-1'):.1%} and the reconstructor's SSIM from {mean('Table 3', 'w/o', 'SSIM'):.2f} "
-        f"to {mean('Table 3', 'DPM', 'SSIM'):.3f}; the small entity has "
+        f"to {mean('Table 3', 'DPM', 'top-1'):.1%} and the reconstructor's SSIM from "
+        f"{mean('Table 3', 'w/o', 'SSIM'):.2f} to {mean('Table 3', 'DPM', 'SSIM'):.3f}; the small entity has "
         f"{mean('Table 5', '4, raw images S4', 'top-1'):.1%} end to end, "
         f"{mean('Table 5', 'control, f(S4) alone', 'top-1'):.1%} on the shared featurizer without a pool, and "
         f"{mean('Table 5', '12, P1 f(S1) + P2 f(S2) + P3 f(S3) + f(S4)', 'top-1'):.1%} with it."

@@ -3,7 +3,6 @@
 S is the task's images, and Q public ones: in the paper two halves of ImageNet's classes (section 4.1).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from parties.album import Pixels, readable
+from parties.album import Album, Pixels, readable
 from simulations.datasets import faces, people, pets, published
 from simulations.reproductions.deep_poisoning.scale import Scale
 from simulations.seeding import generator, torch_generator
@@ -114,7 +113,7 @@ def _folder(root: Path | None) -> Path:
     return folder
 
 
-def cropped(album: published.Album, chosen: NDArray[np.int64], side: int, file: Path) -> NDArray[np.uint8]:
+def cropped(album: Album, chosen: NDArray[np.int64], side: int, file: Path) -> NDArray[np.uint8]:
     """Open pictures, scale and crop them to squares, and keep them in a file that is read piece by piece.
 
     A picture that does not open becomes a black one.
@@ -149,7 +148,7 @@ def cropped(album: published.Album, chosen: NDArray[np.int64], side: int, file: 
 class _Some:
     """Some pictures of an album."""
 
-    def __init__(self, album: published.Album, chosen: NDArray[np.int64]) -> None:
+    def __init__(self, album: Album, chosen: NDArray[np.int64]) -> None:
         self._album, self._chosen = album, chosen
 
     def __len__(self) -> int:
@@ -158,9 +157,6 @@ class _Some:
     def __getitem__(self, index: int) -> Pixels:
         return self._album[int(self._chosen[index])]
 
-    def __iter__(self) -> Iterator[Pixels]:
-        return (self[index] for index in range(len(self)))
-
 
 def _square(picture: Pixels, side: int) -> NDArray[np.uint8]:
     """Scale a picture so that its shorter side is 8 / 7 of the square's, and cut out the middle."""
@@ -168,4 +164,4 @@ def _square(picture: Pixels, side: int) -> NDArray[np.uint8]:
     factor = side * 8 / 7 / min(image.size)
     image = image.resize((max(side, round(image.width * factor)), max(side, round(image.height * factor))))
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    return np.asarray(image.crop((left, top, left + side, top + side)))
+    return np.asarray(image.crop((left, top, left + side, top + side)), dtype=np.uint8)
