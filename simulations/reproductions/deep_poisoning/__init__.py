@@ -15,6 +15,7 @@ from simulations.errors import RunFailed
 from simulations.progress import Progress
 from simulations.report.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
 from simulations.report.versions import versions
+from simulations.reproductions.deep_poisoning.data import check
 from simulations.reproductions.deep_poisoning.paper import PAPER
 from simulations.reproductions.deep_poisoning.scale import SCALES, Scale
 from simulations.reproductions.deep_poisoning.tables import Numbers, competitor, hiding, sharing
@@ -44,11 +45,14 @@ def reproduce(
 
     Raises
     ------
+    BadInput
+        When a data set is neither there nor to be had.
     RunFailed
         When a job failed.
     """
     start = time.perf_counter()
     scale = SCALES[dataset]
+    check(scale, root)
     jobs = []
     for seed in seeds:
         jobs += [workshop.submit(hiding, scale, root, backbone, seed) for backbone in scale.backbones]

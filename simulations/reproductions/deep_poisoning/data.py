@@ -14,9 +14,13 @@ from torch import Tensor
 
 from parties.album import Album, Pixels, readable
 from simulations.datasets import faces, people, pets, published
+from simulations.datasets.split import Split
 from simulations.reproductions.deep_poisoning.scale import Scale
 from simulations.seeding import generator, torch_generator
 from strategies.deep_poisoning.data import Images
+
+SPLITS: tuple[Split, Split] = ("public", "traded")
+"""Training pictures, and test pictures: here public ones are those of other classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,20 @@ class Task:
     fresh: Images
     fresh_labels: Tensor
     public: Images
+
+
+def check(scale: Scale, root: Path | None) -> None:
+    """Look for the data sets before anything is trained.
+
+    Raises
+    ------
+    BadInput
+        When one is neither there nor to be had.
+    """
+    if scale.dataset == "imagenet":
+        for name in ("imagenet", "celeba"):
+            for split in SPLITS:
+                published.read(name, root, split)
 
 
 def classes(scale: Scale, root: Path | None, seed: int) -> Task:
@@ -69,7 +87,7 @@ def attributes(scale: Scale, root: Path | None, seed: int) -> Task:
 
 
 def _imagenet(scale: Scale, root: Path | None, seed: int) -> Task:
-    train, test = (published.read("imagenet", root, split) for split in ("public", "traded"))
+    train, test = (published.read("imagenet", root, split) for split in SPLITS)
     order = generator(seed, "imagenet").permutation(len(train.class_names))
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
@@ -89,7 +107,7 @@ def _imagenet(scale: Scale, root: Path | None, seed: int) -> Task:
 
 
 def _celeba(scale: Scale, root: Path | None) -> Task:
-    train, test = (published.read("celeba", root, split) for split in ("public", "traded"))
+    train, test = (published.read("celeba", root, split) for split in SPLITS)
     kept = _folder(root)
     sets = []
     for photographs, name in ((train, "faces"), (test, "faces-test")):
