@@ -14,7 +14,7 @@ from simulations.pool.terminal import number, percent, points
 from simulations.report.page import write_page
 from simulations.report.plot import BLUE, GREY, STYLE, VERMILLION, Plot, legend, new_figure, to_svg
 
-STRIP = 72
+STRIP = 96
 """Side of a picture in the table, pixels, about."""
 
 

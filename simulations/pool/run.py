@@ -56,7 +56,7 @@ def play_pool(
                 store,
                 observe,
                 lambda number: clock.step(STEPS[number - 1], number),
-                grid_opener(scenario, store),
+                grid_opener(scenario, store, gpus=True),
             )
         except PoolFailed as failed:
             raise RunFailed(str(failed)) from None
