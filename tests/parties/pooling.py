@@ -37,7 +37,7 @@ def portraits(count: int, seed: int) -> tuple[list[Any], Any]:
 @cache
 def common() -> tuple[list[Any], Any, list[Any]]:
     """Pictures held back, with labels, and public ones."""
-    return (*portraits(250, 99), portraits(320, 98)[0])
+    return (*portraits(160, 99), portraits(240, 98)[0])
 
 
 def holdings(count: int, seed: int) -> Holdings:
@@ -55,7 +55,7 @@ def shared() -> Published:
         new_network("compact", 4, draws), own, torch.from_numpy(labels), draws, HABITS.plan(HABITS.pretraining, 240)
     )
     features = apply(public, network.featurizer)
-    return Published(network, train_reconstructor(features, public, draws, HABITS.plan(HABITS.reconstruction, 320)))
+    return Published(network, train_reconstructor(features, public, draws, HABITS.plan(HABITS.reconstruction, 240)))
 
 
 @cache

@@ -58,11 +58,11 @@ def test_an_honest_pool_is_believed() -> None:
 
 
 def test_mislabelled_features_hurt_and_the_defence_recovers_at_least_half() -> None:
-    """Four breeds are so easy that a quarter of wrong labels goes unnoticed; `test_pool_run` has ten, and a quarter."""
-    honest, hurt = played(None).top1(CARELESS), played("mislabelled-features", portion=0.6)
+    """Four breeds are so easy that fewer wrong labels hardly matter; `test_pool_run` has ten breeds, and a quarter."""
+    honest, hurt = played(None).top1(CARELESS), played("mislabelled-features", portion=1.0)
     assert hurt.top1(CARELESS) < honest - 0.04
     assert hurt.top1(CAREFUL) > (honest + hurt.top1(CARELESS)) / 2
-    assert 0.9 * 144 <= doubted(hurt) < 144 + 0.1 * 264
+    assert doubted(hurt) > 0.9 * 240
 
 
 def test_a_backdoor_opens_where_nobody_looks_and_hardly_where_somebody_does() -> None:

@@ -67,12 +67,6 @@ def test_features_are_poisoned_before_they_leave(played: PlayedPool) -> None:
     assert np.abs(clean - contribution.features).mean() > 0.3 * clean.std()
 
 
-def test_a_second_play_is_the_same(tmp_path: Path) -> None:
-    first, second = (play_pool(tmp_path, [member(Prepared, 30, 3), member(Prepared, 120, 1)]).record for _ in range(2))
-    assert [part.blob for part in first.parts] == [part.blob for part in second.parts]
-    assert first.refined == second.refined
-
-
 def test_the_next_largest_takes_the_place_of_who_cannot_pretrain(tmp_path: Path) -> None:
     class Failing(Prepared):
         def pretrain(self, call: PretrainingCall) -> Acknowledgement:
