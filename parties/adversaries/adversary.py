@@ -3,10 +3,10 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, ClassVar, TypeVar, cast, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -16,7 +16,7 @@ from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
 ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "entity": Entity}
-"""The honest party of each role that may cheat."""
+"""The honest party of each role that may cheat; a workflow adds its own with one line each."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 """A class, or a function in the shape of a mod."""
@@ -57,7 +57,7 @@ class Adversary:
 
     @property
     def role(self) -> str:
-        """``seller``, ``buyer`` or ``entity``."""
+        """Whose place it takes: a key of `ROLES`."""
         return self.party.role
 
     def cast(self, **settings: object) -> type[Party]:
@@ -86,7 +86,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
     profit : str
         What it hopes to gain.
     role : str, optional
-        Who is intercepted, ``seller``, ``buyer`` or ``entity``: for a function in the shape of Flower's mods,
+        Who is intercepted, a key of `ROLES`: for a function in the shape of Flower's mods,
         ``(message, context, call_next) -> message``. A class says it by what it extends.
 
     Notes
@@ -115,16 +115,16 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-        if isinstance(target, type) and issubclass(target, tuple(ROLES.values())):
-            party = cast(type[Party], target)
+        if isinstance(target, type) and issubclass(target, Party) and issubclass(target, tuple(ROLES.values())):
+            party: type[Party] = target
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
             parameters = _model(name, _keywords(target))
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
             raise TypeError(
-                f"adversary {name!r} has to be a class that extends Seller, Buyer or Entity, or a function with"
-                " role='seller', role='buyer' or role='entity'"
+                f"adversary {name!r} has to be a class that extends {_either(p.__name__ for p in ROLES.values())}, or a"
+                f" function with {_either(f'role={role!r}' for role in ROLES)}"
             )
         setattr(target, _MARK, found)
         return target
@@ -136,6 +136,10 @@ def declared(namespace: Mapping[str, object]) -> dict[str, Adversary]:
     """Collect the adversaries of a module from its namespace, by name."""
     marked = [vars(value).get(_MARK) for value in namespace.values() if isinstance(value, (type, FunctionType))]
     return {found.name: found for found in marked if isinstance(found, Adversary)}
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
 
 
 def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
