@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from parties.adversaries.pooling import Mislabelling
+from parties.party import Memory
+from parties.pool.entity import accuracy
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import LocalGrid, RayGrid
+from protocol.messages.pool import Contribution, Network
 from protocol.vault import Vault
 from simulations.deployed.processes import ProcessesGrid
 from simulations.errors import BadScenario, ExpectationFailed
 from simulations.grids import OpenGrid
+from simulations.pool.attackers import PoolView
 from simulations.pool.play import play
 from simulations.pool.report import PoolReport
 from simulations.pool.scenario import PoolScenario
@@ -21,6 +27,10 @@ from simulations.pool.terminal import tables
 from simulations.pool.world import build
 from simulations.runner import run
 from simulations.scenario_files import commented, load
+from simulations.traffic import View
+from strategies.deep_poisoning.contributions import Contribution as Features
+from strategies.deep_poisoning.contributions import agreeing, mislabelled
+from strategies.deep_poisoning.data import apply
 
 SMALL: dict[str, Any] = {
     "seed": 3,
@@ -161,3 +171,35 @@ def test_what_must_hold_at_the_size_of_the_demo(tmp_path: Path) -> None:
     assert outcome.small_gain is not None
     assert outcome.small_gain > 0.05
     assert outcome.breaks_at is not None
+
+
+@pytest.mark.slow
+def test_a_quarter_of_wrong_labels_hurts_and_the_defence_recovers_half(tmp_path: Path) -> None:
+    """Ten breeds, a small entity, decider from new weights."""
+    world = build(
+        small(
+            entities={"images": [600, 60], "held_back": 1000, "public": 200},
+            training={"reconstruction": 60},
+            attacks={"attacked": 20},
+        )
+    )
+    received = View(SERVER_NODE_ID, Contribution, Network)
+    played = play(world, Vault(str(tmp_path)), received.observe)
+    view = PoolView.of(received, world.rules)
+    victim, featurizer = world.members[1].party, view.shared.network.featurizer
+    victim.memory = Memory(played.states[1])
+    own = Features(apply(world.images(1), featurizer), world.labels(1))
+    honest = Features(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
+    wrong = mislabelled(honest, 10, 0.25, torch.Generator().manual_seed(1))
+    kept = agreeing(view.shared.network.decider, *wrong)
+    fresh = apply(world.held_back, featurizer)
+
+    def refined(pooled: Features) -> float:
+        decider = victim.refined(view.shared, [own, pooled], torch.device("cpu"))
+        return accuracy(decider, fresh, world.held_back_labels)
+
+    clean, hurt, defended = (
+        refined(pooled) for pooled in (honest, wrong, Features(wrong.features[kept], wrong.labels[kept]))
+    )
+    assert hurt < clean - 0.04
+    assert defended > (clean + hurt) / 2
