@@ -99,7 +99,7 @@ class Habits:
     pretraining: int = 240
     reconstruction: int = 250
     poisoning: int = 200
-    refinement: int = 300
+    refinement: int = 250
     batch: int = 32
     rate: float = 5e-3
     weight: float = 2.0

@@ -18,7 +18,7 @@ from strategies.deep_poisoning.attacks import from_leaked_pairs, from_own_module
 from strategies.deep_poisoning.data import apply
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.training import Plan, train_poisoning, train_reconstructor
+from strategies.deep_poisoning.training import Plan, train_reconstructor
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,16 +123,16 @@ def reversed_obfuscator(
 
 
 def attribute(
-    device: torch.device, known: Tensor, poisoned: bool, features: Tensor, public: Public, steps: int, seed: int
+    device: torch.device, architecture: str, known: Tensor, features: Tensor, public: Public, steps: int, seed: int
 ) -> Tensor:
-    """Infer a binary attribute of images from their features.
+    """Infer a binary attribute of images from their features, having learnt it from clean features of public images.
 
     Parameters
     ----------
+    architecture : str
+        Of the pool's network.
     known : (m,) bool
         The attribute of the public images.
-    poisoned : bool
-        Whether the attacker learns from public images' features after a module of its own, or from clean ones.
     features : (n, channels, h, w)
         From the pool.
 
@@ -141,16 +141,9 @@ def attribute(
     (n,) bool
     """
     draws = torch.Generator().manual_seed(seed)
-    shared, maps = public.shared, public.clean
-    plan = Plan.lasting(steps, len(maps))
-    if poisoned:
-        module = train_poisoning(
-            maps, public.images, public.guessed, shared.network.decider, shared.reconstructor, draws, plan,
-            penalty="either", device=device,
-        )  # fmt: skip
-        maps = apply(maps, module)
-    recogniser = new_network("compact", 1, draws).decider
-    return inferred(recogniser, maps, known[:, None], features, draws, plan, device=device)[:, 0]
+    recogniser = new_network(architecture, 1, draws).decider
+    plan = Plan.lasting(steps, len(known))
+    return inferred(recogniser, public.clean, known[:, None], features, draws, plan, device=device)[:, 0]
 
 
 def shown(reconstructor: Reconstructor, features: Tensor) -> Tensor:

@@ -130,7 +130,8 @@ class PoolOutcome(BaseModel):
     refused : int
         Entities whose features the pool refused.
     clean, poisoned : float
-        Accuracy of the published decider on fresh images, mean over honest entities.
+        Accuracy of the published decider on fresh images, mean over honest entities; of poisoned ones, as many count as
+        the entity has images in the pool.
     clean_ssim, ssim, ssim_of_negative : float
         Published reconstructor: from clean features, and from poisoned ones and their negative.
     unseen_ratio : float or None

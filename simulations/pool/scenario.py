@@ -75,7 +75,7 @@ class TrainingSection(Section):
 class AttacksSection(Section):
     """What attackers try on the features of the entity with most images; each is a training of its own."""
 
-    steps: Steps = Field(150, description="steps of training of each attacker")
+    steps: Steps = Field(120, description="steps of training of each attacker")
     unseen: tuple[str, ...] = Field(UNSEEN, description="designs of reconstructors that no module is trained against")
     pairs: tuple[Annotated[int, Ge(0)], ...] = Field(
         (0, 10, 100, 1000), description="leaked pairs of an image and its poisoned feature"
@@ -83,7 +83,7 @@ class AttacksSection(Section):
     modules: Annotated[int, Ge(0), Le(20)] = Field(1, description="random modules of the attacker's own; 0: none")
     attribute: bool = Field(True, description="infer from features whether a picture is bright or dark")
     obfuscator: bool = Field(True, description="reverse DeepObfuscator, trained on the same images, for comparison")
-    losses: bool = Field(True, description="show what the other losses of a module would have left to see")
+    losses: bool = Field(True, description="show what a module trained by the paper's loss would have left to see")
     attacked: Annotated[int, Ge(8), Le(100_000)] = Field(
         200, description="features on which attackers are scored; none of them is among leaked pairs"
     )

@@ -35,9 +35,9 @@ PICTURED = 6
 BROKEN = 0.5
 """A protection is broken by who gets this part of the SSIM that clean features give."""
 LOSSES: dict[str, tuple[Penalty, float, str]] = {
-    "the paper's signed SSIM, lambda 1": ("signed", 1.0, "nothing; the module was trained with Eq. 6 as printed"),
-    "absolute SSIM, lambda 1": ("absolute", 1.0, "nothing; the module was trained with the absolute value of SSIM"),
+    "the paper's loss": ("signed", 1.0, "nothing more; but this module was trained by the paper's loss, signed SSIM"),
 }
+"""Losses of a module beside that of the scenario: penalty, lambda, and what the attacker knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,9 +229,8 @@ class Scoring:
             add("own modules", attackers.own_modules, section.modules, public, steps, seed("own modules"))
         if section.attribute:
             bright = self._brightness(self.world.public)
-            for poisoned in (False, True):
-                add(f"brightness {poisoned}", attackers.attribute, bright, poisoned, target.features[target.attacked],
-                    public, steps, seed(f"brightness {poisoned}"))  # fmt: skip
+            add("brightness", attackers.attribute, self.world.rules.architecture, bright,
+                target.features[target.attacked], public, steps, seed("brightness"))  # fmt: skip
         if section.losses:
             for name, (penalty, weight, _) in LOSSES.items():
                 add(name, controls.module, penalty, weight, target.clean, target.images, target.labels,
@@ -273,7 +272,14 @@ class Scoring:
         if section.losses:
             for name, (_, _, knows) in LOSSES.items():
                 module: DeepPoisoningModule = done[name]
-                judge(f"published, against {name}", "loss", knows, shared.reconstructor, None, apply(clean, module))
+                judge(
+                    f"published reconstructor, against {name}",
+                    "loss",
+                    knows,
+                    shared.reconstructor,
+                    None,
+                    apply(clean, module),
+                )
         if section.obfuscator:
             obfuscated, reverser = done["DeepObfuscator"]
             features = apply(target.images[target.attacked], obfuscated.network.featurizer)
@@ -306,13 +312,15 @@ class Scoring:
         if self.scenario.attacks.attribute:
             truth = self._brightness(target.images[target.attacked])
             share = truth.double().mean().item()
-            for poisoned, knows in ((False, "public images"), (True, "public images, and a module of its own")):
-                right = (done[f"brightness {poisoned}"] == truth).double().mean().item()
-                found.append(
-                    Inference(
-                        what="whether a picture is bright", knows=knows, accuracy=right, majority=max(share, 1 - share)
-                    )
+            right = (done["brightness"] == truth).double().mean().item()
+            found.append(
+                Inference(
+                    what="whether a picture is bright",
+                    knows="clean features of public images",
+                    accuracy=right,
+                    majority=max(share, 1 - share),
                 )
+            )
         return found
 
     def _entities(self, done: dict[str, Any]) -> list[EntityAccount]:
@@ -365,7 +373,8 @@ class Scoring:
             features=sum(part.count for part in self.record.parts),
             refused=len(self.record.refused),
             clean=_mean([each.clean or 0.0 for each in honest]),
-            poisoned=_mean([each.poisoned or 0.0 for each in honest]),
+            poisoned=sum(each.images * (each.poisoned or 0.0) for each in honest)
+            / max(1, sum(each.images for each in honest)),
             clean_ssim=published.clean.ssim,
             ssim=published.protected.ssim,
             ssim_of_negative=published.protected.ssim_of_negative,

@@ -54,14 +54,14 @@ def doubted(pool: PlayedPool) -> int:
 
 def test_an_honest_pool_is_believed() -> None:
     assert doubted(played(None)) < 0.1 * 264
-    assert abs(played(None).top1(CAREFUL) - played(None).top1(CARELESS)) < 0.06
+    assert played(None).top1(CAREFUL) > 0.75
 
 
-def test_mislabelled_features_hurt_and_the_defence_recovers_at_least_half() -> None:
-    """Four breeds are so easy that fewer wrong labels hardly matter; `test_pool_run` has ten breeds, and a quarter."""
-    honest, hurt = played(None).top1(CARELESS), played("mislabelled-features", portion=1.0)
-    assert hurt.top1(CARELESS) < honest - 0.04
-    assert hurt.top1(CAREFUL) > (honest + hurt.top1(CARELESS)) / 2
+def test_mislabelled_features_hurt_and_the_defence_leaves_them_out() -> None:
+    """Four breeds are so easy that few wrong labels hardly matter; `test_pool_run` has ten breeds, and a quarter."""
+    hurt = played("mislabelled-features", portion=1.0)
+    assert hurt.top1(CARELESS) < played(None).top1(CARELESS) - 0.1
+    assert hurt.top1(CAREFUL) > hurt.top1(CARELESS) + 0.03
     assert doubted(hurt) > 0.9 * 240
 
 
