@@ -14,7 +14,8 @@ from strategies.deep_poisoning.obfuscator import Obfuscated, train_obfuscator
 from strategies.deep_poisoning.split import SplitNetwork, new_network
 from strategies.deep_poisoning.training import Penalty, Plan, train_decider, train_network, train_poisoning
 
-OBFUSCATION_RATE = 1e-3
+OBFUSCATION_RATE, OBFUSCATION_WEIGHT = 2e-3, 4.0
+"""DeepObfuscator's learning rate, and what hiding is worth to it beside accuracy."""
 
 
 def end_to_end(
@@ -58,6 +59,8 @@ def obfuscated(
     """Train DeepObfuscator from the published networks, on the images of who published them."""
     draws = torch.Generator().manual_seed(seed)
     plan = Plan.lasting(steps, len(labels), rate=OBFUSCATION_RATE)
-    found = train_obfuscator(shared.network, shared.reconstructor, images, labels, draws, plan, device=device)
+    found = train_obfuscator(
+        shared.network, shared.reconstructor, images, labels, draws, plan, weight=OBFUSCATION_WEIGHT, device=device
+    )
     network: SplitNetwork = found.network.cpu()
     return Obfuscated(network, found.adversary.cpu())

@@ -21,6 +21,7 @@ from simulations.pool.play import party_names
 from simulations.pool.report import Attack, EntityAccount, Inference, PoolOutcome, Shown
 from simulations.pool.scenario import PoolScenario
 from simulations.pool.world import PoolWorld
+from simulations.report.words import count as count_of
 from simulations.seeding import generator, secret
 from strategies.deep_poisoning.data import apply
 from strategies.deep_poisoning.module import DeepPoisoningModule
@@ -264,7 +265,7 @@ class Scoring:
         for design in section.unseen:
             judge(f"unseen {design}", "unseen", nothing, done[f"unseen {design}"], clean, poisoned)
         if section.modules:
-            knows = f"{section.modules} modules of its own, trained as entities do"
+            knows = f"{count_of(section.modules, 'module')} of its own, trained as entities do"
             judge("own random modules", "modules", knows, done["own modules"], None, poisoned)
         for count in self._pair_counts(target):
             knows = f"{count} leaked pairs of an image and its poisoned feature"

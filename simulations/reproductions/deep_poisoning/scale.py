@@ -79,7 +79,7 @@ HERE = Scale(
     reconstruction=160,
     poisoning=140,
     refinement=160,
-    obfuscation=100,
+    obfuscation=140,
 )
 TINY = Scale(
     name="painted pets and faces, 32 pixels wide, as a test",

@@ -28,6 +28,8 @@ from strategies.image_quality import disclosure
 Numbers = dict[tuple[str, str, str], float]
 """By table, row and column; shares of 1."""
 
+OBFUSCATION_RATE, OBFUSCATION_WEIGHT = 0.4, 4.0
+"""DeepObfuscator's learning rate, as a part of the others', and what hiding is worth to it beside utility."""
 SCORED = 500
 """Images on which reconstructions are scored, at most."""
 
@@ -142,8 +144,10 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     useful, private = task.labels[:, :half].long(), task.labels[:, half:].long()
     network = bench.network(scale.attributes, half, task.images, useful)
     psi = bench.reconstructor(network.featurizer, task.public)
-    plan = Plan.lasting(scale.obfuscation, len(useful), scale.batch, scale.rate / 5)
-    obfuscated = train_obfuscator(network, psi, task.images, useful, bench.draws, plan, device=device)
+    plan = Plan.lasting(scale.obfuscation, len(useful), scale.batch, scale.rate * OBFUSCATION_RATE)
+    obfuscated = train_obfuscator(
+        network, psi, task.images, useful, bench.draws, plan, weight=OBFUSCATION_WEIGHT, device=device
+    )
     module = bench.module(network, psi, task.images, useful)
     obfuscator = obfuscated.network.featurizer
     reverser = reverse(
