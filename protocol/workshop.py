@@ -212,7 +212,7 @@ def _perform_on_worker(function: Callable[..., T], arguments: tuple[Any, ...]) -
 def _perform(device: torch.device, function: Callable[..., T], arguments: tuple[Any, ...]) -> Done[T]:
     start = time.perf_counter()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    with _reproducible():
+    with reproducible():
         try:
             value, failure = function(device, *arguments), None
         except Exception:
@@ -221,7 +221,7 @@ def _perform(device: torch.device, function: Callable[..., T], arguments: tuple[
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def reproducible() -> Iterator[None]:
     """Compute on one thread and by deterministic algorithms, so that sums are always taken in the same order."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

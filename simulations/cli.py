@@ -210,6 +210,10 @@ def reproduce(
         typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here; default: one per processor."),
     ] = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="For deep-poisoning: painted (the default), or imagenet, at the paper's scale.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of the published data sets, for --dataset.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
 ) -> None:
     """Repeat a paper's experiment at a small scale: its numbers beside ours, and which of its claims hold."""
@@ -221,9 +225,19 @@ def reproduce(
     from simulations.report.reproduction_page import reproduction_tables
     from simulations.reproductions.runner import run
 
+    options: dict[str, object] = {
+        key: value for key, value in (("dataset", dataset), ("root", root)) if value is not None
+    }
+    if options and name != "deep-poisoning":
+        raise typer.BadParameter(f"--dataset and --root are for deep-poisoning; {name} paints its pictures")
+    if dataset not in (None, "painted", "imagenet"):
+        raise typer.BadParameter(f"--dataset is painted or imagenet, not {dataset}")
+
     folder = out or default_folder(f"reproduce-{name}", seed)
     with shown() as count:
-        report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
+        report = run(
+            name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count, **options
+        )
     console = Console()
     for part in reproduction_tables(report):
         console.print(part)

@@ -15,6 +15,7 @@ from simulations.scenario import Scenario
 
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
+    "pool": "Deep Poisoning: entities pool features that cannot be turned back into images, and refine on them",
 }
 """Workflows by name, with one line each."""
 
