@@ -8,9 +8,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from strategies.training import fit, mirrored
+
 WIDTHS = (24, 48, 64, 96)
 """Channels of the convolutions; each halves height and width."""
-LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 4e-3, 1e-2, 0.2
+LEARNING_RATE = 4e-3
 
 
 class CompactClassifier(nn.Module):
@@ -53,9 +55,7 @@ def train_classifier(
     batch: int = 32,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> CompactClassifier:
-    """Train a `CompactClassifier` from scratch: AdamW, one cycle of learning rates, pictures mirrored at random.
-
-    On a GPU it computes in mixed precision (bfloat16).
+    """Train a `CompactClassifier` from scratch (see `fit`), pictures mirrored at random.
 
     Parameters
     ----------
@@ -101,26 +101,22 @@ def train_classifier(
     device = device or torch.device("cpu")
     network = CompactClassifier(classes, generator).to(device)
     inputs, targets = _inputs(pictures).to(device), torch.from_numpy(labels).to(device)
-    batch = min(batch, len(pictures))
-    steps = len(pictures) // batch
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=epochs * steps, pct_start=WARM_UP
+
+    def loss(chosen: Tensor) -> Tensor:
+        (shown,) = mirrored(generator, inputs[chosen.to(device)])
+        return F.cross_entropy(network(shown), targets[chosen.to(device)])
+
+    fit(
+        network,
+        loss,
+        len(pictures),
+        generator,
+        epochs=epochs,
+        batch=batch,
+        rate=LEARNING_RATE,
+        on_epoch=lambda epoch, value, optimiser: progress(epoch, value),
     )
-    for epoch in range(1, epochs + 1):
-        order = torch.randperm(len(pictures), generator=generator)[: steps * batch]
-        mirrored = torch.rand(steps * batch, generator=generator) < 0.5
-        for chosen, mirror in zip(torch.split(order, batch), torch.split(mirrored, batch), strict=True):
-            shown = inputs[chosen.to(device)]
-            shown = torch.where(mirror.to(device)[:, None, None, None], shown.flip(3), shown)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = F.cross_entropy(network(shown), targets[chosen.to(device)])
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-        progress(epoch, loss.item())
-    return network.eval()
+    return network
 
 
 @torch.inference_mode()
