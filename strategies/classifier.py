@@ -1,4 +1,4 @@
-"""A compact CNN and how it is trained: what a buyer does with the pictures it bought (CrowdBuy, section VI.D)."""
+"""Classifiers of pictures and how they are trained: what a buyer does with the pictures it bought (CrowdBuy, VI.D)."""
 
 from collections.abc import Callable
 
@@ -44,18 +44,56 @@ class CompactClassifier(nn.Module):
         return logits
 
 
+def _resnet18(classes: int, generator: torch.Generator) -> nn.Module:
+    from torchvision.models import resnet18  # noqa: PLC0415  (two seconds that others need not wait for)
+
+    with torch.device("meta"):
+        network = resnet18(num_classes=classes)
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5, generator=generator)
+            nn.init.zeros_(module.bias)
+    return network  # type: ignore[no-any-return]
+
+
+ARCHITECTURES: dict[str, Callable[[int, torch.Generator], nn.Module]] = {
+    "compact": CompactClassifier,
+    "resnet18": _resnet18,
+}
+"""Networks by name: ``make(classes, generator)`` draws initial weights; their input is that of `CompactClassifier`."""
+
+
+def new_classifier(architecture: str, classes: int, generator: torch.Generator) -> nn.Module:
+    """Return a network with initial weights drawn by the generator (He et al. 2015).
+
+    Raises
+    ------
+    ValueError
+        When there is no such architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"there is no architecture {architecture}; choose from {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[architecture](classes, generator)
+
+
 def train_classifier(
     pictures: NDArray[np.uint8],
     labels: NDArray[np.int64],
     classes: int,
     generator: torch.Generator,
     *,
+    architecture: str = "compact",
     device: torch.device | None = None,
     epochs: int = 20,
     batch: int = 32,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
-) -> CompactClassifier:
-    """Train a `CompactClassifier` from scratch (see `fit`), pictures mirrored at random.
+) -> nn.Module:
+    """Train a classifier from scratch (see `fit`), pictures mirrored at random.
 
     Parameters
     ----------
@@ -67,6 +105,8 @@ def train_classifier(
         How many classes there are.
     generator : torch.Generator
         On the CPU; draws weights, order and mirroring, so that its state decides the result on one kind of device.
+    architecture : str
+        Of `ARCHITECTURES`.
     device : torch.device or None
         Where to compute; None for the CPU.
     epochs, batch : int
@@ -76,7 +116,7 @@ def train_classifier(
 
     Returns
     -------
-    CompactClassifier
+    nn.Module
         On `device`, in evaluation mode.
 
     Raises
@@ -99,8 +139,8 @@ def train_classifier(
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels are numbered 0 to {classes - 1}, not {labels.min()} to {labels.max()}")
     device = device or torch.device("cpu")
-    network = CompactClassifier(classes, generator).to(device)
-    inputs, targets = _inputs(pictures).to(device), torch.from_numpy(labels).to(device)
+    network = new_classifier(architecture, classes, generator).to(device)
+    inputs, targets = network_inputs(pictures).to(device), torch.from_numpy(labels).to(device)
 
     def loss(chosen: Tensor) -> Tensor:
         (shown,) = mirrored(generator, inputs[chosen.to(device)])
@@ -120,10 +160,10 @@ def train_classifier(
 
 
 @torch.inference_mode()
-def classify(network: CompactClassifier, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
+def classify(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Name the class of (n, height, width, 3) uint8 pictures, (n,) int64."""
-    device = network.head.weight.device
-    named = [network(_inputs(part).to(device)).argmax(1).cpu().numpy() for part in _parts(pictures)]
+    device = next(network.parameters()).device
+    named = [network(network_inputs(part).to(device)).argmax(1).cpu().numpy() for part in _parts(pictures)]
     return np.concatenate([np.empty(0, np.int64), *named])
 
 
@@ -131,6 +171,7 @@ def _parts(pictures: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint
     return [pictures[start : start + size] for start in range(0, len(pictures), size)]
 
 
-def _inputs(pictures: NDArray[np.uint8]) -> Tensor:
+def network_inputs(pictures: NDArray[np.uint8]) -> Tensor:
+    """Return (n, height, width, 3) pictures as (n, 3, height, width) inputs in -1..1."""
     channels_first = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
     return channels_first.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
