@@ -13,6 +13,7 @@ from strategies.training import fit, mirrored
 WIDTHS = (24, 48, 64, 96)
 """Channels of the convolutions; each halves height and width."""
 LEARNING_RATE = 4e-3
+_PIXELS_AT_ONCE = 1 << 20
 
 
 class CompactClassifier(nn.Module):
@@ -167,7 +168,8 @@ def classify(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.int6
     return np.concatenate([np.empty(0, np.int64), *named])
 
 
-def _parts(pictures: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint8]]:
+def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    size = max(1, _PIXELS_AT_ONCE // max(1, pictures[:1].size // 3))
     return [pictures[start : start + size] for start in range(0, len(pictures), size)]
 
 

@@ -18,6 +18,9 @@ from protocol.messages.purchase import Acknowledgement
 from strategies.classifier import classify, new_classifier
 from strategies.deep_poisoning.state import restore
 
+TESTED_AT_ONCE = 64
+"""Images."""
+
 
 class Appraisal(ProtocolMessage):
     """How the returned model does on the owner's clean test images; the owner's own business."""
@@ -112,8 +115,8 @@ class Owner(Party):
             raise ProtocolError(f"the returned model is no {wanted.architecture}: {error}") from None
         network.eval()
         correct = 0
-        for start in range(0, len(self.tests), 256):
-            positions = range(start, min(start + 256, len(self.tests)))
+        for start in range(0, len(self.tests), TESTED_AT_ONCE):
+            positions = range(start, min(start + TESTED_AT_ONCE, len(self.tests)))
             pictures = np.stack([square(self.tests[position], wanted.side) for position in positions])
             correct += int((classify(network, pictures) == self.test_labels[list(positions)]).sum())
         self.memory.keep("appraisal", Appraisal(tested=len(self.tests), correct=correct))

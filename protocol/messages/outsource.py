@@ -23,7 +23,7 @@ from pydantic import model_validator
 
 from protocol.messages.base import ArrayOf, ProtocolMessage
 
-PART_BYTES = 32_000_000
+PART_BYTES = 16_000_000
 """What the pictures of a part take at most, unless one picture alone takes more."""
 MAX_MODEL_BYTES = 200_000_000
 
