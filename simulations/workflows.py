@@ -15,6 +15,7 @@ from simulations.scenario import Scenario
 
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
+    "outsource": "image obfuscation: owners publish obfuscated images, a service trains on them and returns the model",
 }
 """Workflows by name, with one line each."""
 

@@ -160,12 +160,19 @@ def train_classifier(
     return network
 
 
-@torch.inference_mode()
 def classify(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Name the class of (n, height, width, 3) uint8 pictures, (n,) int64."""
+    if not len(pictures):
+        return np.empty(0, np.int64)
+    named: NDArray[np.int64] = logits(network, pictures).argmax(1)
+    return named
+
+
+@torch.inference_mode()
+def logits(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what the network makes of (n, height, width, 3) uint8 pictures, at least one: (n, classes) float32."""
     device = next(network.parameters()).device
-    named = [network(network_inputs(part).to(device)).argmax(1).cpu().numpy() for part in _parts(pictures)]
-    return np.concatenate([np.empty(0, np.int64), *named])
+    return np.concatenate([network(network_inputs(part).to(device)).cpu().numpy() for part in _parts(pictures)])
 
 
 def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

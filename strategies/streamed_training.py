@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from strategies.classifier import LEARNING_RATE, network_inputs, new_classifier
 from strategies.training import Descent, mirrored
@@ -77,6 +77,11 @@ class StreamedTraining:
         mean = float(np.mean(self._losses)) if self._losses else None
         self._waiting, self._losses = [], []
         return mean
+
+    @property
+    def network(self) -> nn.Module:
+        """The network as it is now, in evaluation mode."""
+        return self._network.eval()
 
     def weights(self) -> dict[str, NDArray[np.generic]]:
         """Return the network's weights and buffers by name."""
