@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
@@ -15,7 +15,7 @@ from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
 ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
-"""The honest party of each role that may cheat."""
+"""The honest party of each role that may cheat; a workflow adds its own with one line each."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 """A class, or a function in the shape of a mod."""
@@ -56,7 +56,7 @@ class Adversary:
 
     @property
     def role(self) -> str:
-        """``seller`` or ``buyer``."""
+        """Whose place it takes: a key of `ROLES`."""
         return self.party.role
 
     def cast(self, **settings: object) -> type[Party]:
@@ -85,7 +85,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
     profit : str
         What it hopes to gain.
     role : str, optional
-        Who is intercepted, ``seller`` or ``buyer``: for a function in the shape of Flower's mods,
+        Who is intercepted, a key of `ROLES`: for a function in the shape of Flower's mods,
         ``(message, context, call_next) -> message``. A class says it by what it extends.
 
     Notes
@@ -114,7 +114,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-        if isinstance(target, type) and issubclass(target, (Seller, Buyer)):
+        if isinstance(target, type) and issubclass(target, Party) and issubclass(target, tuple(ROLES.values())):
             party: type[Party] = target
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
@@ -122,8 +122,8 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
             raise TypeError(
-                f"adversary {name!r} has to be a class that extends Seller or Buyer, or a function with"
-                " role='seller' or role='buyer'"
+                f"adversary {name!r} has to be a class that extends {_either(p.__name__ for p in ROLES.values())}, or a"
+                f" function with {_either(f'role={role!r}' for role in ROLES)}"
             )
         setattr(target, _MARK, found)
         return target
@@ -135,6 +135,10 @@ def declared(namespace: Mapping[str, object]) -> dict[str, Adversary]:
     """Collect the adversaries of a module from its namespace, by name."""
     marked = [vars(value).get(_MARK) for value in namespace.values() if isinstance(value, (type, FunctionType))]
     return {found.name: found for found in marked if isinstance(found, Adversary)}
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
 
 
 def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
