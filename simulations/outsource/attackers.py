@@ -52,9 +52,9 @@ ATTACKS = {
     "denoising": AttackInfo("Denoising (non-local means)", "the strength of the noise"),
     "deconvolution": AttackInfo("Wiener deconvolution", "the blur's kernel"),
     "reconstruction": AttackInfo("Reconstruction U-Net", "leaked originals of some mixtures"),
-    "cnn": AttackInfo("McPherson's CNN", "public images, obfuscated alike, with labels"),
-    "label": AttackInfo("Label of the hidden image", "public images, obfuscated alike, with labels"),
-    "attribute": AttackInfo("Class that the label does not say", "public images, obfuscated alike, with labels"),
+    "cnn": AttackInfo("McPherson's CNN", "public images with labels, obfuscated alike"),
+    "label": AttackInfo("Label of the hidden image", "public images with labels, obfuscated alike"),
+    "attribute": AttackInfo("Class beyond the label", "the published label, and public images, obfuscated alike"),
 }
 """Every attack by its name in the report."""
 

@@ -86,7 +86,7 @@ def summary(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> st
     worst = worst_attack(attacks)
     if worst is not None and worst.after is not None and worst.chance is not None:
         text += (
-            f"; of what the service saw, {worst.title} gives away the class of {worst.after:.0%} "
+            f"; the worst attack on what the service saw names the class of {worst.after:.0%} of the images "
             f"(guessing: {worst.chance:.0%})"
         )
     return text + "."

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from simulations.outsource.attackers import ATTACKS
+from simulations.outsource.report.compile import worst_attack
 from simulations.outsource.report.model import OutsourceReport
 from simulations.outsource.report.plots import tradeoff_plot
 from simulations.outsource.report.words import percent, setting_words
@@ -33,6 +34,7 @@ def write_outsource_page(path: Path, report: OutsourceReport, grid: Mapping[str,
         report,
         {"percent": percent, "setting": setting_words},
         plot_tradeoff=tradeoff_plot(report.tradeoffs, outcome.reference, outcome.majority),
+        worst=worst_attack(report.attacks),
         columns=[ATTACKS[name].title if name in ATTACKS else name for name in grid],
         rows=list(zip(*([thumbnail(picture) for picture in to_pictures(each)] for each in grid.values()), strict=True)),
     )
