@@ -15,9 +15,13 @@ def square(picture: Pixels, side: int) -> Pixels:
     (16, 16, 3)
     """
     height, width = picture.shape[:2]
-    if height == width == side:
-        return picture
     edge = min(height, width)
     left, top = (width - edge) // 2, (height - edge) // 2
-    cut = Image.fromarray(picture[top : top + edge, left : left + edge])
-    return np.asarray(cut.resize((side, side), Image.Resampling.BICUBIC))
+    return resized(picture[top : top + edge, left : left + edge], side, side)
+
+
+def resized(picture: Pixels, height: int, width: int) -> Pixels:
+    """Bring a picture to a size; one that has it stays as it is."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))

@@ -62,8 +62,8 @@ def play_outsource(
         log = TrafficLog(stack.enter_context((folder / "messages.jsonl").open("w", encoding="utf-8")), _names(world))
         record, appraisals = _train(scenario, world, workshop, folder / "vault", log, view, clock)
         clock.step("attacking what the service saw")
-        seen = service_view(view.received, next(iter(record.enrolments)))
-        first = next(iter(record.enrolments)) - FIRST_NODE_ID
+        node_id = next(iter(record.enrolments))
+        seen, first = service_view(list(view.received({node_id}))), node_id - FIRST_NODE_ID
         truth = truth_of(world.owners[first], world.held[first], len(seen.epochs) - 1)
         scoring = Scoring(seen, _public(scenario, world, seen, truth), truth, scenario.attackers.scored)
         attacked = scoring.run()

@@ -65,17 +65,15 @@ class PublicKnowledge:
     seed: int
 
 
-def service_view(received: Sequence[tuple[int, ProtocolMessage]], owner: int) -> ServiceView:
-    """Put together what an owner sent, in the order in which it came.
+def service_view(received: Sequence[tuple[int, ProtocolMessage]]) -> ServiceView:
+    """Put together what an owner sent.
 
     Parameters
     ----------
     received : sequence of (node id, message)
-        Every `Enrolment` and `Part`.
-    owner : int
-        Node id of the owner.
+        Every `Enrolment` and `Part` of this owner, in the order in which they came.
     """
-    mine = [message for source, message in received if source == owner]
+    mine = [message for _, message in received]
     mixtures = next(message.mixtures for message in mine if isinstance(message, Enrolment))
     parts = [message for message in mine if isinstance(message, Part)]
     pictures = to_tensor(np.concatenate([part.pictures for part in parts]))

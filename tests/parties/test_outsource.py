@@ -208,10 +208,10 @@ def test_messages_are_bounded_and_labelled_once() -> None:
     with pytest.raises(ValueError, match="take more than"):
         Enrolment(classes=("a", "b"), side=256, architecture="compact", epochs=1, batch=8, mixtures=9_000, part=1_000)
     enrolment = Enrolment(
-        classes=("a", "b"), side=256, architecture="compact", epochs=1, batch=8, mixtures=301, part=100
+        classes=("a", "b"), side=256, architecture="compact", epochs=1, batch=8, mixtures=151, part=50
     )
     assert enrolment.parts == 4
-    assert [enrolment.pictures_in(number) for number in range(4)] == [100, 100, 100, 1]
+    assert [enrolment.pictures_in(number) for number in range(4)] == [50, 50, 50, 1]
     with pytest.raises(UnreadableMessage):
         decode(RecordDict(dict(encode(Part(pictures=pictures, labels=labels)))), Enrolment)
 

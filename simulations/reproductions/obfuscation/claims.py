@@ -116,7 +116,8 @@ def settings(scale: Scale, dataset: str) -> list[str]:
     return [
         f"Images: {dataset}, {scale.side} pixels a side, {CLASSES} classes of two kinds; {scale.training:,} to train "
         f"on, {scale.tests:,} to test on, {scale.public:,} public ones for attackers, or shares of what there is."
-        f"{shrunk} The paper: 22,800 photographs of cats and dogs at 256 pixels; Stanford Dogs and STL-10 for recognition.",
+        f"{shrunk} The paper: 22,800 photographs of cats and dogs at 256 pixels; for recognition Stanford Dogs and "
+        "STL-10.",
         f"Table 7 and Fig. 5: {scale.architecture}, {scale.epochs} epochs, batches of {scale.batch}, AdamW in one "
         "cycle of learning rates; each image is used once in each role per epoch, as the paper trains, though it asks "
         "for once at most. The task is to tell the two kinds apart, where there are kinds.",

@@ -117,4 +117,4 @@ def _words(setting: Setting, scale: Scale) -> tuple[str, ...]:
     at = scale.scaled(technique, strength)
     mixed = "" if weight == 1 else f" lambda {weight:g}"
     ours = f" (here {at:g})" if at != strength else ""
-    return (technique + mixed, "" if strength is None else f"{strength:g}{ours}")
+    return (technique + mixed,) if strength is None else (technique + mixed, f"{strength:g}{ours}")
