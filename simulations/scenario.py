@@ -113,7 +113,7 @@ class Scenario(Section):
     def _adversaries_exist(cls, mixes: dict[str, Mix], info: ValidationInfo) -> dict[str, Mix]:
         from parties.adversaries import ADVERSARIES
 
-        given: Mapping[str, "Adversary"] = (info.context or {}).get("adversaries", ADVERSARIES)
+        given: Mapping[str, Adversary] = (info.context or {}).get("adversaries", ADVERSARIES)
         known = {name: cheat for name, cheat in given.items() if cheat.role in cls.roles}
         for name, mix in mixes.items():
             if name in given and name not in known:

@@ -16,6 +16,7 @@ from simulations.scenario import Scenario
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
     "pool": "Deep Poisoning: entities pool features that cannot be turned back into images, and refine on them",
+    "outsource": "image obfuscation: owners publish obfuscated images, a service trains on them and returns the model",
 }
 """Workflows by name, with one line each."""
 

@@ -43,7 +43,6 @@ from protocol.sealing import SealBroken, new_delivery_key, open_sealed
 from protocol.signing import SigningKey, verify
 from strategies.featurizer import Featurizer
 
-
 REFUSED = "refused"
 """The folder of images that were not as promised, in that of the others."""
 

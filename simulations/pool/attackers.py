@@ -42,9 +42,9 @@ class PoolView:
     @classmethod
     def of(cls, view: View, rules: Rules) -> "PoolView":
         """Sort out the messages that the cloud received."""
-        networks = {message.role: message for _, message in view.received if isinstance(message, Network)}
+        networks = {message.role: message for _, message in view.received() if isinstance(message, Network)}
         parts: dict[int, list[Contribution]] = {}
-        for node, message in view.received:
+        for node, message in view.received():
             if isinstance(message, Contribution):
                 parts.setdefault(node, []).append(message)
         return cls(
