@@ -10,11 +10,12 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from parties.crowdsource.participant import Participant
 from parties.party import Party
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
-ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
+ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "participant": Participant}
 """The honest party of each role that may cheat."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
@@ -114,7 +115,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-        if isinstance(target, type) and issubclass(target, (Seller, Buyer)):
+        if isinstance(target, type) and issubclass(target, Party) and target.role in ROLES:
             party: type[Party] = target
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
@@ -122,8 +123,8 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
             raise TypeError(
-                f"adversary {name!r} has to be a class that extends Seller or Buyer, or a function with"
-                " role='seller' or role='buyer'"
+                f"adversary {name!r} has to be a class that extends {' or '.join(p.__name__ for p in ROLES.values())},"
+                f" or a function with {' or '.join(f'role={role!r}' for role in ROLES)}"
             )
         setattr(target, _MARK, found)
         return target
