@@ -15,6 +15,7 @@ from simulations.scenario import Scenario
 
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
+    "crowdsource": "PRIC: representations that hide chosen attributes, collected for tasks unknown beforehand",
 }
 """Workflows by name, with one line each."""
 
