@@ -29,7 +29,7 @@ class CollectorSection(Section):
     tasks: Annotated[tuple[str, ...], Len(1, 16)] = Field(
         ("Male", "Heavy_Makeup", "Smiling"), description="what it trains on representations, chosen once they are there"
     )
-    pictures: Many = Field(4000, description="its own pictures, which it trains the extractor and its attackers on")
+    pictures: Many = Field(6000, description="its own pictures, which it trains the extractor and its attackers on")
     weight: Weight = Field(1.0, description="lambda of Eq. 6: more keeps more of the picture, and hides less")
     curve: Annotated[tuple[Weight, ...], Len(0, 10)] = Field(
         (0.3, 3.0), description="other lambdas, for the curve of utility against privacy"
@@ -43,7 +43,7 @@ class CollectorSection(Section):
     conditional: bool = Field(True, description="keep I(x; z, u); false: I(x; z), the ablation")
     adversary_steps: Annotated[int, Ge(1), Le(32)] = Field(4, description="classifier's steps per extractor's step")
     epochs: Annotated[int, Ge(1), Le(1000)] = Field(8, description="rounds of training after one round of warm-up")
-    batch: Annotated[int, Ge(2), Le(1024)] = Field(32, description="pictures per step")
+    batch: Annotated[int, Ge(2), Le(1024)] = Field(64, description="pictures per step")
     extractor: Literal["compact", "vgg16"] = Field("compact", description="compact, or what the authors' follow-up has")
     quantised: bool = Field(True, description="have representations sent as bytes")
 

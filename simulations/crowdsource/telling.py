@@ -20,16 +20,11 @@ def summary(report: CrowdsourceReport) -> str:
     """Say in one sentence what came out."""
     outcome, section = report.outcome, report.scenario["collector"]
     hidden, tasks = _listed(section["hide"]), _listed(section["tasks"])
-    fell = (
-        f"{min(outcome.way, 1):.0%} of the way down to a guess ({outcome.majority:.1%})"
-        if outcome.way > 0
-        else f"not at all, and a guess is right in {outcome.majority:.1%}"
-    )
     return (
-        f"Of {count(outcome.pictures, 'representation')} that {count(outcome.contributed, 'participant')} sent, a "
-        f"fresh attacker reads {hidden} right in {outcome.fresh:.1%}, where nothing is defended in "
-        f"{outcome.undefended:.1%}: that fell {fell}. Models for {tasks} are right in {outcome.utility:.1%} on average, "
-        f"undefended in {outcome.undefended_utility:.1%}."
+        f"{count(outcome.contributed, 'participant')} sent {count(outcome.pictures, 'representation')}. From these a "
+        f"fresh attacker reads {hidden} right in {outcome.fresh:.1%}; where nothing is defended in "
+        f"{outcome.undefended:.1%}, and a guess is right in {outcome.majority:.1%}. Models for {tasks} are right in "
+        f"{outcome.utility:.1%} on average, undefended in {outcome.undefended_utility:.1%}."
     )
 
 
@@ -46,7 +41,7 @@ def verdict(report: CrowdsourceReport) -> list[str]:
     else:
         said.append(
             f"It does not hold against a stronger attacker: of the way from the undefended extractor to the majority "
-            f"rate the fresh attacker fell {max(outcome.way, 0):.0%} only."
+            f"rate the fresh attacker fell {f'{outcome.way:.0%} only' if outcome.way > 0 else 'nothing'}."
         )
     gap = outcome.fresh - outcome.in_loop
     if gap > NOTICEABLE:
@@ -69,7 +64,7 @@ def verdict(report: CrowdsourceReport) -> list[str]:
     for name, found in chosen.tasks.items():
         loss = undefended.tasks[name].accuracy - found.accuracy
         if loss > NOTICEABLE:
-            said.append(f"{name} costs {100 * loss:.1f} points: {found.accuracy:.1%} instead of "
+            said.append(f"{_listed([name]).capitalize()} costs {100 * loss:.1f} points: {found.accuracy:.1%} instead of "
                         f"{undefended.tasks[name].accuracy:.1%}.")  # fmt: skip
     return said
 
