@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
@@ -15,8 +15,13 @@ from parties.party import Party
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
+<<<<<<< HEAD
 ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "participant": Participant}
 """The honest party of each role that may cheat."""
+=======
+ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
+"""The honest party of each role that may cheat; a workflow adds its own with one line each."""
+>>>>>>> main
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 """A class, or a function in the shape of a mod."""
@@ -57,7 +62,7 @@ class Adversary:
 
     @property
     def role(self) -> str:
-        """``seller`` or ``buyer``."""
+        """Whose place it takes: a key of `ROLES`."""
         return self.party.role
 
     def cast(self, **settings: object) -> type[Party]:
@@ -86,7 +91,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
     profit : str
         What it hopes to gain.
     role : str, optional
-        Who is intercepted, ``seller`` or ``buyer``: for a function in the shape of Flower's mods,
+        Who is intercepted, a key of `ROLES`: for a function in the shape of Flower's mods,
         ``(message, context, call_next) -> message``. A class says it by what it extends.
 
     Notes
@@ -115,7 +120,11 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
+<<<<<<< HEAD
         if isinstance(target, type) and issubclass(target, Party) and target.role in ROLES:
+=======
+        if isinstance(target, type) and issubclass(target, Party) and issubclass(target, tuple(ROLES.values())):
+>>>>>>> main
             party: type[Party] = target
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
@@ -123,8 +132,13 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
             raise TypeError(
+<<<<<<< HEAD
                 f"adversary {name!r} has to be a class that extends {' or '.join(p.__name__ for p in ROLES.values())},"
                 f" or a function with {' or '.join(f'role={role!r}' for role in ROLES)}"
+=======
+                f"adversary {name!r} has to be a class that extends {_either(p.__name__ for p in ROLES.values())}, or a"
+                f" function with {_either(f'role={role!r}' for role in ROLES)}"
+>>>>>>> main
             )
         setattr(target, _MARK, found)
         return target
@@ -136,6 +150,10 @@ def declared(namespace: Mapping[str, object]) -> dict[str, Adversary]:
     """Collect the adversaries of a module from its namespace, by name."""
     marked = [vars(value).get(_MARK) for value in namespace.values() if isinstance(value, (type, FunctionType))]
     return {found.name: found for found in marked if isinstance(found, Adversary)}
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
 
 
 def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
