@@ -15,13 +15,8 @@ from parties.party import Party
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
-<<<<<<< HEAD
 ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "participant": Participant}
-"""The honest party of each role that may cheat."""
-=======
-ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
 """The honest party of each role that may cheat; a workflow adds its own with one line each."""
->>>>>>> main
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 """A class, or a function in the shape of a mod."""
@@ -120,11 +115,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-<<<<<<< HEAD
-        if isinstance(target, type) and issubclass(target, Party) and target.role in ROLES:
-=======
         if isinstance(target, type) and issubclass(target, Party) and issubclass(target, tuple(ROLES.values())):
->>>>>>> main
             party: type[Party] = target
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
@@ -132,13 +123,8 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
             raise TypeError(
-<<<<<<< HEAD
-                f"adversary {name!r} has to be a class that extends {' or '.join(p.__name__ for p in ROLES.values())},"
-                f" or a function with {' or '.join(f'role={role!r}' for role in ROLES)}"
-=======
                 f"adversary {name!r} has to be a class that extends {_either(p.__name__ for p in ROLES.values())}, or a"
                 f" function with {_either(f'role={role!r}' for role in ROLES)}"
->>>>>>> main
             )
         setattr(target, _MARK, found)
         return target
