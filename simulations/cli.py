@@ -210,10 +210,14 @@ def reproduce(
         typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here; default: one per processor."),
     ] = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="For pric: faces (painted, the default), or celeba, at the paper's scale.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="The folder of the published data sets, for --dataset.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
 ) -> None:
     """Repeat a paper's experiment at a small scale: its numbers beside ours, and which of its claims hold."""
-    from simulations.reproductions import REPRODUCTIONS
+    from simulations.reproductions import REPRODUCTIONS, SCALES
 
     if name not in REPRODUCTIONS:
         raise typer.BadParameter(f"there is no reproduction {name}; choose from {', '.join(REPRODUCTIONS)}")
@@ -221,9 +225,17 @@ def reproduce(
     from simulations.report.reproduction_page import reproduction_tables
     from simulations.reproductions.runner import run
 
+    options = {key: value for key, value in (("dataset", dataset), ("root", root)) if value is not None}
+    if options and name not in SCALES:
+        raise typer.BadParameter(f"--dataset and --root are for {' and '.join(SCALES)}; {name} paints its pictures")
+    if dataset is not None and dataset not in SCALES[name]:
+        raise typer.BadParameter(f"--dataset is {' or '.join(SCALES[name])} for {name}, not {dataset}")
+
     folder = out or default_folder(f"reproduce-{name}", seed)
     with shown() as count:
-        report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
+        report = run(
+            name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count, **options
+        )
     console = Console()
     for part in reproduction_tables(report):
         console.print(part)

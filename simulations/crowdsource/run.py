@@ -1,8 +1,8 @@
 """Plays a round of crowdsourcing and writes its folder: ``report.json``, ``report.html`` and ``messages.jsonl``."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,6 +87,7 @@ def play_crowdsource(
     report = _report(scenario, world, record, material, results, log, clock, equipment)
     (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     write_crowdsource_page(folder / "report.html", report, world, material, results)
+    shutil.rmtree(folder / "vault", ignore_errors=True)
     return report
 
 
@@ -143,7 +144,7 @@ def _jobs(
     """Hand in what is to be measured, by lambda; the undefended extractor's is None."""
     section, attackers = scenario.collector, scenario.attackers
     how = (attackers.pictures, attackers.leaked)
-    undefended = replace(section.recipe(1.0), ascent="none")
+    undefended = section.undefended()
     jobs: dict[float | None, Handle[Measured]] = {
         None: workshop.submit(trained_and_measured, material, undefended, section.extractor, None, *how, True)
     }

@@ -1,6 +1,7 @@
 """What the scenario of crowdsourcing representations can set."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Len
@@ -59,10 +60,14 @@ class CollectorSection(Section):
             batch=self.batch,
         )
 
+    def undefended(self) -> Recipe:
+        """Return how to train an extractor that keeps what it can; its classifier is trained along, in vain."""
+        return replace(self.recipe(1.0), ascent="none", adversary_steps=1)
+
     @model_validator(mode="after")
     def _what_is_hidden_is_no_task(self) -> "CollectorSection":
         if both := set(self.hide) & set(self.tasks):
-            raise ValueError(f"{min(both)} is to be hidden and a task: participants would send no label of it")
+            raise ValueError(f"the task {min(both)} is to be hidden: participants would send no label of it")
         return self
 
 
@@ -113,7 +118,7 @@ class CrowdsourceScenario(Scenario):
         for key, names in (("hide", collector.hide), ("tasks", collector.tasks)):
             for name in names:
                 if name not in known:
-                    raise Misplaced((key,), f"there is no attribute {name!r}; {nearest(name, known)}")
+                    raise Misplaced((key,), f"collector.{key}: there is no attribute {name!r}; {nearest(name, known)}")
         return collector
 
     @model_validator(mode="after")

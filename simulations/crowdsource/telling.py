@@ -64,8 +64,10 @@ def verdict(report: CrowdsourceReport) -> list[str]:
     for name, found in chosen.tasks.items():
         loss = undefended.tasks[name].accuracy - found.accuracy
         if loss > NOTICEABLE:
-            said.append(f"{_listed([name]).capitalize()} costs {100 * loss:.1f} points: {found.accuracy:.1%} instead of "
-                        f"{undefended.tasks[name].accuracy:.1%}.")  # fmt: skip
+            said.append(
+                f"{_listed([name]).capitalize()} costs {100 * loss:.1f} points: {found.accuracy:.1%} instead of "
+                f"{undefended.tasks[name].accuracy:.1%}."
+            )
     return said
 
 
