@@ -72,7 +72,7 @@ class TestReplay:
     def test_one_picture_is_paid_several_times_where_receipts_are_not_tied_to_orders(
         self, play_purchase: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("parties.purchase.workflow.delivery_refusal", lambda delivery, offer, streamed: None)
+        monkeypatch.setattr("parties.purchase.courier.delivery_refusal", lambda delivery, offer, streamed: None)
         played = play_purchase(with_cheats("replay", 1.0, **MATCHING), buyer=Careless)
         paid = [offer for offer in played.record.offers if offer.paid]
         assert len({offer.blob for offer in paid}) < len(paid) == played.outcome.selected
