@@ -12,6 +12,7 @@ from parties.adversaries import ADVERSARIES, Adversary, Blackboard
 from parties.adversaries.collusion import Colluder
 from parties.adversaries.copies import Copies
 from parties.album import Album, Pixels
+from parties.obfuscated_album import ObfuscatedAlbum
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 from simulations.datasets.folder import FolderImages, read_folder
@@ -21,6 +22,7 @@ from simulations.purchase.scenario import COIN, AlbumSection, PriceSection, Purc
 from simulations.seeding import generator, secret
 from simulations.stock import UNLABELLED, Pile, Stock, folder_pile, stock
 from strategies.featurizer import Featurizer
+from strategies.obfuscation import Obfuscation
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,10 @@ def _sellers(
         _classes(supply, wanted, int(size), section.album, bool(noisy), draws)
         for size, noisy in zip(sizes, noise, strict=True)
     ]
-    for index, (album, labels) in enumerate(supply.deal(classes, one_person)):
-        if len(album) == 0:
+    for index, (pictures, labels) in enumerate(supply.deal(classes, one_person)):
+        if len(pictures) == 0:
             continue
+        album = _shown(pictures, section.album, secret(scenario.seed, "seller", index))
         cheat = cheats.get(index)
         role = roles[cheat] if cheat else Seller
         costs = _prices(section.price, len(album), generator(scenario.seed, "prices", index))
@@ -200,6 +203,11 @@ def _sellers(
         if cheat and isinstance(party, Colluder):
             party.join(boards[cheat])
         yield Held(party, _labels(party.album, sources), cheat, bool(noise[index]))
+
+
+def _shown(album: Album, section: AlbumSection, own: bytes) -> Album:
+    """Return what a seller with this secret makes of its pictures before it offers any."""
+    return album if section.obfuscation is None else ObfuscatedAlbum(album, Obfuscation(section.obfuscation), own)
 
 
 def _share(share: float, count: int, draws: np.random.Generator) -> NDArray[np.bool_]:
