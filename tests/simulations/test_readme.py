@@ -14,6 +14,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
 COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("parley run")]
+LONG = ("outsource",)
+"""Scenarios of minutes; their own tests play small ones."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
 
@@ -43,7 +45,11 @@ def test_the_readme_has_commands() -> None:
     assert len(COMMANDS) > 10
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(words, marks=[pytest.mark.slow] if words[1] in LONG else []) for words in COMMANDS],
+    ids=" ".join,
+)
 def test_a_command_of_the_readme_runs(parley: Path, tmp_path: Path, words: list[str]) -> None:
     if any(NEEDS_WEIGHTS in word for word in words):
         pytest.skip("VGG-16's weights are not here; test_vgg plays this command with weights that it writes")
