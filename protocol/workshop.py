@@ -248,11 +248,11 @@ class _Place:
     """The object, and how its methods are called: as jobs are."""
 
     def __init__(self, device: torch.device | None, make: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        with _reproducible():
+        with reproducible():
             self._object = make(device or _lent_device(), *arguments)
 
     def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
-        with _reproducible():
+        with reproducible():
             return getattr(self._object, method)(*arguments)
 
 
@@ -281,7 +281,7 @@ class _There(Placed):
 def _perform(device: torch.device, function: Callable[..., T], arguments: tuple[Any, ...]) -> Done[T]:
     start = time.perf_counter()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    with _reproducible():
+    with reproducible():
         try:
             value, failure = function(device, *arguments), None
         except Exception:
@@ -290,7 +290,7 @@ def _perform(device: torch.device, function: Callable[..., T], arguments: tuple[
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def reproducible() -> Iterator[None]:
     """Compute on one thread and by deterministic algorithms, so that sums are always taken in the same order."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

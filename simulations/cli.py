@@ -211,7 +211,8 @@ def reproduce(
     ] = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="For obfuscation: pets (painted), or oxford_pets, stl10, folder, at full size.")
+        str | None,
+        typer.Option(help="Published pictures, or a folder, at full size, where the paper's were that."),
     ] = None,
     root: Annotated[
         Path | None, typer.Option(help="Where published data sets are; with --dataset folder, the folder.")

@@ -10,11 +10,18 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from parties.crowdsource.participant import Participant
 from parties.party import Party
+from parties.pool.entity import Entity
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
-ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
+ROLES: dict[str, type[Party]] = {
+    "seller": Seller,
+    "buyer": Buyer,
+    "entity": Entity,
+    "participant": Participant,
+}
 """The honest party of each role that may cheat; a workflow adds its own with one line each."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])

@@ -13,6 +13,8 @@ from simulations.scenario import Misplaced, Scenario, Section, Share
 from strategies.obfuscation import OBFUSCATIONS
 
 Coins = Annotated[float, Ge(0), Le(10**7)]
+COIN = 100
+"""Minor units per coin."""
 
 
 class Samples(Section):

@@ -18,14 +18,11 @@ from parties.purchase.seller import Seller
 from simulations.datasets.folder import FolderImages, read_folder
 from simulations.errors import BadInput, BadScenario
 from simulations.partition import album_sizes, by_classes, by_dirichlet, by_person
-from simulations.purchase.scenario import AlbumSection, PriceSection, PurchaseScenario
+from simulations.purchase.scenario import COIN, AlbumSection, PriceSection, PurchaseScenario
 from simulations.seeding import generator, secret
 from simulations.stock import UNLABELLED, Pile, Stock, folder_pile, stock
 from strategies.featurizer import Featurizer
 from strategies.obfuscation import Obfuscation
-
-COIN = 100
-"""Minor units per coin."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +123,7 @@ def build(
         featurizer,
         store,
         scenario.buyer.checked,
+        lasting=False,
     )
     return World(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
 

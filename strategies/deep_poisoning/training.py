@@ -43,6 +43,17 @@ class Plan:
     batch: int = 32
     rate: float = 5e-3
 
+    @classmethod
+    def lasting(cls, steps: int, count: int, batch: int = 32, rate: float = 5e-3) -> "Plan":
+        """Return a plan of at least so many steps over so many examples, in whole epochs.
+
+        Examples
+        --------
+        >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
+        (13, 190)
+        """
+        return cls(-(-steps // max(1, count // min(batch, max(1, count)))), batch, rate)
+
 
 @dataclass(frozen=True)
 class Watch:
