@@ -9,9 +9,8 @@ from simulations.featurizers import FEATURIZERS
 from simulations.phones.models import PHONES
 from simulations.reproductions import REPRODUCTIONS
 from simulations.scenario_files import packaged
+from simulations.workflows import WORKFLOWS
 from strategies.mechanisms import MECHANISMS
-
-WORKFLOWS = {"purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout"}
 
 
 def catalogue(adversaries: Mapping[str, Adversary] = ADVERSARIES) -> dict[str, dict[str, str]]:

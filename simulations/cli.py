@@ -12,8 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,11 +20,10 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from simulations.commands import register
-from simulations.commands.progress import COLUMNS, step_by_step
+from simulations.commands.progress import shown
 from simulations.errors import OutputExists, UserError
 
 app = typer.Typer(
@@ -65,18 +63,19 @@ def run_scenario(
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     chosen = load(scenario, [*(settings or []), *given], cheats)
 
-    from simulations.runner import default_folder, run
+    from simulations.output import default_folder
+    from simulations.runner import run
 
     folder = out or default_folder(Path(scenario).stem, chosen.seed)
-    with step_by_step() as begin:
-        report = run(chosen, folder, begin, cheats)
+    with shown() as progress:
+        report = run(chosen, folder, progress, cheats)
     if json:
         typer.echo(report.model_dump_json(indent=2))
         return
-    from simulations.report.terminal import tables
+    from simulations.workflows import workflow
 
     console = Console()
-    for part in tables(report):
+    for part in workflow(chosen.workflow).tables(report):
         console.print(part)
     console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
 
@@ -134,15 +133,22 @@ def list_all(
 
 
 @app.command("init")
-def init(path: Annotated[Path, typer.Argument(help="The .yaml file to write.")]) -> None:
+def init(
+    path: Annotated[Path, typer.Argument(help="The .yaml file to write.")],
+    workflow: Annotated[str, typer.Option(help="What it plays; `parley list` names the workflows.")] = "purchase",
+) -> None:
     """Write a commented scenario to start from."""
     from simulations.scenario_files import commented
+    from simulations.workflows import WORKFLOWS
+
+    if workflow not in WORKFLOWS:
+        raise typer.BadParameter(f"there is no workflow {workflow}; choose from {', '.join(WORKFLOWS)}")
 
     if path.exists():
         raise OutputExists(f"{path} is already there; name another file")
     if path.suffix not in (".yaml", ".yml"):
         raise typer.BadParameter(f"a scenario file ends in .yaml, {path} does not")
-    path.write_text(commented(), encoding="utf-8")
+    path.write_text(commented(workflow), encoding="utf-8")
     typer.echo(f"Wrote {path}; run it with: parley run {path}")
 
 
@@ -161,7 +167,7 @@ def calibrate(
     from simulations.featurizers.calibrate import run
     from simulations.featurizers.table import lines
 
-    with _counting() as count:
+    with shown() as count:
         calibrated = run(featurizer, weights, images, dataset, per_category, out, count)
     table = Table("", "fc8", "plane", title=f"Featurizer {featurizer}", title_justify="left")
     for line in lines(calibrated):
@@ -211,24 +217,17 @@ def reproduce(
 
     if name not in REPRODUCTIONS:
         raise typer.BadParameter(f"there is no reproduction {name}; choose from {', '.join(REPRODUCTIONS)}")
+    from simulations.output import default_folder
     from simulations.report.reproduction_page import reproduction_tables
     from simulations.reproductions.runner import run
-    from simulations.runner import default_folder
 
     folder = out or default_folder(f"reproduce-{name}", seed)
-    with _counting() as count:
+    with shown() as count:
         report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
     console = Console()
     for part in reproduction_tables(report):
         console.print(part)
     console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
-
-
-@contextmanager
-def _counting() -> Iterator[Callable[[str, int, int], None]]:
-    with Progress(*COLUMNS, console=screen, transient=True) as progress:
-        task = progress.add_task("starting")
-        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ import logging
 import shlex
 import shutil
 from collections.abc import Mapping
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from protocol.grids.numbered import ROLL, STATE, NumberedGrid, tell_partition, t
 from simulations.errors import BadScenario, OutputExists
 from simulations.featurizers import load_featurizer
 from simulations.package import packaged_file
-from simulations.report import Report
-from simulations.runner import Stage, run
-from simulations.scenario import Scenario
+from simulations.purchase.report.model import Report
+from simulations.purchase.run import WORKFLOW, Stage, play_purchase
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.world import build
+from simulations.runner import run
 from simulations.scenario_files import load
 from simulations.seeding import secret
-from simulations.world import build
 
 log = logging.getLogger("flwr")
 
@@ -37,14 +39,15 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Conduct the purchase and write its report."""
-    packaged_file("report/page.html")  # what is missing is missed before the work, not after it
+    packaged_file("purchase/report/page.html")  # what is missing is missed before the work, not after it
     numbered = NumberedGrid(grid)
     scenario = scenario_for(context.run_config, len(list(numbered.get_node_ids())))
     folder, store = _folders(context)
     if folder.exists():
         raise OutputExists(f"{folder} is already there: name another folder with --run-config 'out=\"FOLDER\"'")
     shutil.rmtree(store, ignore_errors=True)
-    report = run(scenario, folder, lambda number, name: log.info(name), stage=Stage(numbered, store))
+    on_stage = replace(WORKFLOW, play=partial(play_purchase, stage=Stage(numbered, store)))
+    report = run(scenario, folder, lambda what, done, total: log.info(what), played=on_stage)
     assert isinstance(report, Report)
     log.info(report.summary)
     log.info("outcome.digest: %s", report.outcome.digest)
@@ -85,7 +88,7 @@ def _folders(context: Context) -> tuple[Path, Path]:
     return out / f"purchase-{context.run_id}", out / f".purchase-{context.run_id}.bought"
 
 
-def scenario_for(run_config: Mapping[str, Any], nodes: int) -> Scenario:
+def scenario_for(run_config: Mapping[str, Any], nodes: int) -> PurchaseScenario:
     """Read the scenario that a run's configuration names, with as many sellers as there are nodes beside the buyer.
 
     Parameters
@@ -104,6 +107,8 @@ def scenario_for(run_config: Mapping[str, Any], nodes: int) -> Scenario:
         raise BadScenario("a purchase needs two nodes or more: a buyer and sellers")
     settings = [*shlex.split(str(run_config["settings"])), f"sellers.count={nodes - 1}", "grid=local"]
     scenario = load(str(run_config["scenario"]), settings)
+    if not isinstance(scenario, PurchaseScenario):
+        raise BadScenario(f"the Flower app plays purchases, this is workflow {scenario.workflow}: use `parley run`")
     if scenario.sweep is not None:
         raise BadScenario("a sweep is many purchases, and a run of the Flower app is one: use `parley run`")
     return scenario

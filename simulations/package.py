@@ -28,8 +28,8 @@ def packaged_file(name: str) -> Path:
 
     Examples
     --------
-    >>> packaged_file("report/page.html").name
-    'page.html'
+    >>> packaged_file("report/base.html").name
+    'base.html'
     """
     if (HERE / name).is_file():
         return HERE / name

@@ -12,8 +12,11 @@ from pydantic_core import ErrorDetails
 from parties.adversaries import ADVERSARIES, Adversary
 from simulations.errors import BadScenario, nearest
 from simulations.scenario import Misplaced, Scenario, Section
+from simulations.workflows import WORKFLOWS, scenario_class
 
 PACKAGED = files("simulations") / "scenarios"
+DEFAULT = "purchase"
+"""The workflow of a scenario that names none."""
 
 
 def packaged() -> dict[str, str]:
@@ -58,11 +61,16 @@ def load(source: str, settings: Sequence[str] = (), adversaries: Mapping[str, Ad
         if not equals:
             raise BadScenario(f"--set {setting}: write it as key=value, for example seed=3")
         _assign(tree, key.split("."), _parse(value, f"--set {setting}"), setting)
+    name = tree.get("workflow", DEFAULT)
+    if name not in WORKFLOWS:
+        line = _line(text, ["workflow"], settings)
+        raise BadScenario(f"{where}{line}: workflow: there is no {name!r}; {nearest(str(name), WORKFLOWS)}")
+    kind = scenario_class(name)
     try:
-        return Scenario.model_validate(tree, context={"adversaries": adversaries})
+        return kind.model_validate(tree, context={"adversaries": adversaries})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise BadScenario(f"{where}{_line(text, _path(first), settings)}: {_sentence(first)}") from None
+        raise BadScenario(f"{where}{_line(text, _path(first), settings)}: {_sentence(first, kind)}") from None
 
 
 def _line(text: str, path: Sequence[str], settings: Sequence[str]) -> str:
@@ -80,15 +88,16 @@ def _line(text: str, path: Sequence[str], settings: Sequence[str]) -> str:
     return "" if line is None else f", line {line}"
 
 
-def commented() -> str:
-    """Write the default scenario as YAML with a comment on each key.
+def commented(workflow: str = DEFAULT) -> str:
+    """Write the default scenario of a workflow as YAML with a comment on each key.
 
     Examples
     --------
     >>> yaml.safe_load(commented())["sellers"]["count"]
     200
     """
-    return "\n".join(("# A Parley scenario: run it with `parley run FILE`.", *_comment(Scenario(), 0))) + "\n"
+    default = scenario_class(workflow).model_validate({})
+    return "\n".join(("# A Parley scenario: run it with `parley run FILE`.", *_comment(default, 0))) + "\n"
 
 
 def _comment(section: Section, indent: int) -> Iterator[str]:
@@ -123,14 +132,14 @@ def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, setting: str)
     tree[leaf] = value
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
     """Turn pydantic's first complaint into one sentence of ours."""
     path = [str(part) for part in error["loc"]]
     if isinstance(cause := error.get("ctx", {}).get("error"), Misplaced):
         return str(cause)
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
-        return f"there is no key {key}; {nearest(path[-1], _keys(path[:-1]))}"
+        return f"there is no key {key}; {nearest(path[-1], _keys(kind, path[:-1]))}"
     message = error["msg"].removeprefix("Value error, ")
     given = "" if isinstance(error["input"], (dict, Section)) else f", not {error['input']!r}"
     return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}"
@@ -142,8 +151,8 @@ def _path(error: ErrorDetails) -> list[str]:
     return [str(part) for part in (*error["loc"], *(cause.path if isinstance(cause, Misplaced) else ()))]
 
 
-def _keys(path: Sequence[str]) -> list[str]:
-    section: Any = Scenario
+def _keys(kind: type[Scenario], path: Sequence[str]) -> list[str]:
+    section: Any = kind
     for name in path:
         section = section.model_fields[name].annotation
         section = next((option for option in get_args(section) if isinstance(option, type)), section)

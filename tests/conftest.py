@@ -10,18 +10,18 @@ import pytest
 import torch
 from hypothesis import settings
 
-from parties.buyer import Buyer
-from parties.cloud import Cloud
-from parties.offer import Offer
-from parties.seller import Seller
+from parties.purchase.buyer import Buyer
+from parties.purchase.cloud import Cloud
+from parties.purchase.offer import Offer
+from parties.purchase.seller import Seller
 from protocol.grids import Envelope, LocalGrid
 from protocol.ledger import Ledger
 from protocol.vault import Vault
 from simulations.featurizers import load_featurizer
-from simulations.play import OpenGrid, make_cloud, play
-from simulations.scenario import Scenario
-from simulations.scoring import ScoredPurchase, score
-from simulations.world import World, build
+from simulations.purchase.play import OpenGrid, make_cloud, play
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.scoring import ScoredPurchase, score
+from simulations.purchase.world import World, build
 from strategies.featurizer import Featurizer
 
 torch.set_num_threads(1)
@@ -47,9 +47,9 @@ SMALL: dict[str, Any] = {
 """A purchase of a second or two: a dozen sellers."""
 
 
-def small(**changes: Any) -> Scenario:
+def small(**changes: Any) -> PurchaseScenario:
     """The small scenario with some of its keys changed; sections are merged."""
-    return Scenario.model_validate(merge(SMALL, changes))
+    return PurchaseScenario.model_validate(merge(SMALL, changes))
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
     """Play a scenario; roles, the world and the cloud may be replaced."""
 
     def run(
-        scenario: Scenario,
+        scenario: PurchaseScenario,
         *,
         sellers: type[Seller] | None = None,
         buyer: type[Buyer] | None = None,

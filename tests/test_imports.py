@@ -33,4 +33,4 @@ def test_strategies_do_no_io_and_know_no_flower(path: Path) -> None:
 
 
 def test_the_check_sees_an_upward_import() -> None:
-    assert imported("def f():\n    from simulations.world import build") == {"simulations"}
+    assert imported("def f():\n    from simulations.purchase.world import build") == {"simulations"}

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-from parties.buyer import Buyer
 from parties.party import Party
-from parties.seller import Seller
+from parties.purchase.buyer import Buyer
+from parties.purchase.seller import Seller
 
 ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
 """The honest party of each role that may cheat."""

@@ -14,7 +14,7 @@ from parties.adversaries.collusion import Blackboard
 from parties.adversaries.copies import Copies
 from parties.album import Album, Pixels, readable
 from parties.party import Memory
-from parties.seller import Seller
+from parties.purchase.seller import Seller
 from protocol.codec import decode, encode
 from protocol.messages.base import MAX_ITEMS, Image, ProtocolMessage
 from protocol.messages.purchase import Bids, CallForBids, Feature, Privacy

@@ -9,7 +9,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from parties.adversaries.adversary import adversary
 from parties.album import Pixels
-from parties.seller import OpenBids, Seller
+from parties.purchase.seller import OpenBids, Seller
 from protocol.canonical import canonical, digest
 from protocol.codec import RECORDS
 from protocol.messages.purchase import DeliveryOrder, Order, Refusal, SignedOrder

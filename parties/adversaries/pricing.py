@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 
 from parties.adversaries.adversary import adversary
 from parties.adversaries.collusion import Blackboard
-from parties.seller import Seller
+from parties.purchase.seller import Seller
 from protocol.messages.purchase import Bids, CallForBids
 
 Share = Annotated[float, Gt(0), Le(1)]

@@ -51,14 +51,16 @@ def _measured(phones: int) -> list[Measurement]:
 
 
 def _play(phones: int, workers: int) -> dict[str, Any]:
-    from simulations.runner import run  # noqa: PLC0415 only the processes that play need all of it
+    from simulations.purchase.report.model import Report  # noqa: PLC0415 only the processes that play need all of it
+    from simulations.runner import run  # noqa: PLC0415
     from simulations.scenario_files import load  # noqa: PLC0415
 
     settings = {"sellers.count": phones, "sellers.album.images": IMAGES, "grid": "ray", "workers": workers}
     scenario = load("purchase", [f"{key}={value}" for key, value in settings.items()])
     with tempfile.TemporaryDirectory() as folder:
         report = run(scenario, Path(folder) / "run")
-    return {"bids": report.outcome.bids, "timings": report.timings}  # type: ignore[union-attr]
+    assert isinstance(report, Report)
+    return {"bids": report.outcome.bids, "timings": report.timings}
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def _show(status: "Status") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from simulations.world import COIN
+    from simulations.purchase.world import COIN
 
     def coins(amount: int | None) -> str:
         return "" if amount is None else f"{amount / COIN:.2f}"

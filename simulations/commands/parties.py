@@ -49,14 +49,14 @@ def request(
     calibration: Calibration = None,
 ) -> None:
     """Ask for pictures like the samples, pay, check what comes, and leave it in a folder with a receipt."""
-    from simulations.commands.progress import step_by_step
+    from simulations.commands.progress import shown
     from simulations.deployed.buyer import Wanted, buy
     from simulations.deployed.kit import read_kit
     from simulations.featurizers import Model
 
     wanted = Wanted(samples, budget, quality, checked, Model(featurizer, weights, calibration))
-    with step_by_step() as begin:
-        receipt = buy(read_kit(kit, ["buyer"], state), wanted, out, begin)
+    with shown() as progress:
+        receipt = buy(read_kit(kit, ["buyer"], state), wanted, out, progress)
     typer.echo(receipt.sentence(out))
 
 

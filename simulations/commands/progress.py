@@ -1,22 +1,20 @@
-"""Progress of a purchase on the terminal."""
+"""Progress on the terminal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
-COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+from simulations.progress import Progress
+
+COLUMNS = (SpinnerColumn(), TextColumn("{task.description:<44}"), BarColumn(bar_width=24), TimeElapsedColumn())
 
 
 @contextmanager
-def step_by_step() -> Iterator[Callable[[int, str], None]]:
-    """Yield a function that is told the number and the name of each step as it begins."""
-    with Progress(*COLUMNS, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("starting", total=14)
-
-        def begin(number: int, name: str) -> None:
-            label = f"step {number:2d} of 12: {name}" if 1 <= number <= 12 else name
-            progress.update(task, completed=number, description=f"{label:<44}")
-
-        yield begin
+def shown() -> Iterator[Progress]:
+    """Yield a function that shows what is going on, and how much of how much is done."""
+    with Bars(*COLUMNS, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("starting")
+        yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +12,9 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from parties.buyer import Basket, Buyer
 from parties.party import Party, step
-from parties.purchase import STEPS
+from parties.purchase.buyer import Basket, Buyer
+from parties.purchase.workflow import STEPS
 from parties.store import PartyStore
 from protocol.journal import PurchaseState
 from protocol.messages import service
@@ -26,8 +25,9 @@ from simulations.deployed.kit import Kit
 from simulations.deployed.party import Away, alone, ask_cloud, attachment, said_in_one_sentence
 from simulations.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
 from simulations.featurizers import Model
+from simulations.progress import Progress
+from simulations.purchase.world import COIN
 from simulations.scenario import Section
-from simulations.world import COIN
 
 RECEIPT = "receipt.json"
 MARK = ".purchase"
@@ -187,7 +187,7 @@ class Purchases(ClientApp):
         self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
 
 
-def buy(kit: Kit, wanted: Wanted, out: Path, begin: Callable[[int, str], None]) -> Receipt:
+def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
     """Buy pictures; the folder then holds them and the receipt.
 
     Started again with the same folder, after it was stopped or killed, it goes on with the same purchase.
@@ -200,8 +200,8 @@ def buy(kit: Kit, wanted: Wanted, out: Path, begin: Callable[[int, str], None]) 
         What to ask for.
     out : Path
         The folder.
-    begin : callable
-        Told the number and the name of each step as it begins.
+    progress : callable
+        Told of each step as it begins.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, begin: Callable[[int, str], None]) 
         try:
             purchases.take_up(wish)
             with said_in_one_sentence():
-                standing = asyncio.run(_play(kit, wish, store.app(purchases), begin))
+                standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
         except KeyboardInterrupt:
             raise Stopped("interrupted; the same command goes on with this purchase") from None
         _wish_file(kit, wish).unlink()
@@ -231,9 +231,9 @@ def buy(kit: Kit, wanted: Wanted, out: Path, begin: Callable[[int, str], None]) 
         return Receipt.model_validate_json((out / RECEIPT).read_bytes())
 
 
-async def _play(kit: Kit, wish: str, app: ClientApp, begin: Callable[[int, str], None]) -> service.PurchaseStanding:
+async def _play(kit: Kit, wish: str, app: ClientApp, progress: Progress) -> service.PurchaseStanding:
     attached = asyncio.create_task(attachment(kit, app).run())
-    watching = asyncio.create_task(_watch(kit, wish, begin))
+    watching = asyncio.create_task(_watch(kit, wish, progress))
     try:
         await asyncio.wait({attached, watching}, return_when=asyncio.FIRST_COMPLETED)
         if attached.done():
@@ -245,20 +245,22 @@ async def _play(kit: Kit, wish: str, app: ClientApp, begin: Callable[[int, str],
         await asyncio.gather(attached, watching, return_exceptions=True)
 
 
-async def _watch(kit: Kit, wish: str, begin: Callable[[int, str], None]) -> service.PurchaseStanding:
+async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseStanding:
     """Begin the purchase, unless it was begun before, and look at it until it has ended."""
     question = service.BeginPurchase(wish=bytes.fromhex(wish))
-    begin(0, "waiting for the cloud")
+    progress("waiting for the cloud", 0, len(STEPS))
     while True:
         try:
             standing = await asyncio.to_thread(ask_cloud, kit, service.PURCHASE, question, service.PurchaseStanding)
         except Away:
-            begin(0, "waiting for the cloud")
+            progress("waiting for the cloud", 0, len(STEPS))
         else:
             if standing.state != PurchaseState.OPEN:
                 return standing
             if standing.step:
-                begin(standing.step, STEPS[standing.step - 1])
+                progress(
+                    f"step {standing.step:2d} of {len(STEPS)}: {STEPS[standing.step - 1]}", standing.step, len(STEPS)
+                )
         await asyncio.sleep(GLANCE)
 
 

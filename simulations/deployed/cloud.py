@@ -11,9 +11,9 @@ from typing import TypeVar
 from flwr.app import RecordDict
 from sqlalchemy.exc import SQLAlchemyError
 
-from parties.broker import Broker
-from parties.cloud import ARBITERS, Cloud
-from parties.settlement import CLOUD, account
+from parties.purchase.broker import Broker
+from parties.purchase.cloud import ARBITERS, Cloud
+from parties.purchase.settlement import CLOUD, account
 from protocol.certificates import ROLES, Identity, Revocations
 from protocol.codec import decode, encode
 from protocol.errors import ProtocolError
@@ -30,8 +30,8 @@ from simulations.deployed.logs import log
 from simulations.deployed.party import alone, credentials
 from simulations.errors import BadKit
 from simulations.featurizers import load_featurizer
-from simulations.play import terms_of
-from simulations.world import COIN
+from simulations.purchase.play import terms_of
+from simulations.purchase.world import COIN
 
 ABSENCE = 3.0
 """Seconds after which a party that has left is not asked to take part any more."""

@@ -24,7 +24,8 @@ from protocol.signing import SECRET_BYTES
 from simulations.deployed.address import PORT, Address
 from simulations.deployed.layout import CA, CERTIFICATE, KEY, PARTY, SECRET, STATE
 from simulations.errors import BadKit
-from simulations.scenario import CloudSection, Coins, Section
+from simulations.purchase.scenario import CloudSection, Coins
+from simulations.scenario import Section
 
 
 def _is_address(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from parties.seller import Seller
+from parties.purchase.seller import Seller
 from simulations.datasets.folder import read_folder
 from simulations.deployed.kit import Kit
 from simulations.deployed.logs import log

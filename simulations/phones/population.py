@@ -13,13 +13,13 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from parties.cloud import Cloud
+from parties.purchase.cloud import Cloud
 from protocol.grids import Nodes, TimedGrid, VirtualClock
 from protocol.messages.purchase import Privacy
 from simulations.phones.models import PHONES, PhoneModel
-from simulations.scenario import Scenario
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.world import World
 from simulations.seeding import generator, secret
-from simulations.world import World
 
 FC8, PLANE, SIGNATURE = 1.0, 0.405, 0.058
 """Seconds for a picture's fc8 feature, from there to two numbers, and for a MinHash signature: section VI.E."""
@@ -36,7 +36,7 @@ class Phones:
 
     Parameters
     ----------
-    scenario : Scenario
+    scenario : PurchaseScenario
         Which phones, and what their links are like.
     world : World
         Whose phones.
@@ -49,7 +49,7 @@ class Phones:
         The phone model of each seller.
     """
 
-    def __init__(self, scenario: Scenario, world: World) -> None:
+    def __init__(self, scenario: PurchaseScenario, world: World) -> None:
         self.clock = VirtualClock()
         self.names = deal(scenario.phones.mix, len(world.sellers), generator(scenario.seed, "phones"))
         self._section = scenario.phones

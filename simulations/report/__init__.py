@@ -1,5 +1,1 @@
-"""Reports: ``report.json`` for programs, ``report.html`` for people."""
-
-from simulations.report.model import SCHEMA_VERSION, Report
-
-__all__ = ["SCHEMA_VERSION", "Report"]
+"""What reports of all workflows share: ``report.json`` for programs, ``report.html`` for people."""

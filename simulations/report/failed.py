@@ -1,9 +1,8 @@
 """Steps that parties failed, those that failed alike together."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Callable, Iterable
 
-from parties.record import PurchaseRecord
-from simulations.report.words import party_name
+from pydantic import BaseModel, ConfigDict
 
 
 class FailedStep(BaseModel):
@@ -26,15 +25,22 @@ class FailedStep(BaseModel):
     traceback: str | None
 
 
-def failed_steps(record: PurchaseRecord) -> list[FailedStep]:
-    """Group all failures of a purchase, the most frequent first."""
+def failed_steps(failures: Iterable[tuple[str, int, str]], name: Callable[[int], str]) -> list[FailedStep]:
+    """Group failures, the most frequent first.
+
+    Parameters
+    ----------
+    failures : iterable of (step, node id, why)
+    name : callable
+        From a node id to the party's name.
+    """
     groups: dict[str, list[tuple[int, str]]] = {}
-    for step, node_id, why in record.failures:
+    for step, node_id, why in failures:
         groups.setdefault(one_line(step, why), []).append((node_id, why))
     return [
         FailedStep(
             what=what,
-            parties=[party_name(node_id) for node_id, _ in group],
+            parties=[name(node_id) for node_id, _ in group],
             traceback=next((why.strip() for _, why in group if "\n" in why.strip()), None),
         )
         for what, group in sorted(groups.items(), key=lambda item: -len(item[1]))

@@ -1,28 +1,21 @@
 """Files and tables of a reproduction: a paper's numbers beside ours."""
 
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 from rich.console import RenderableType
 from rich.table import Table
 
-from simulations.report.plots import paper_and_ours
+from simulations.report.page import write_page
+from simulations.report.paper_and_ours import paper_and_ours
 from simulations.report.reproduction import Cell, ReproductionReport
-from simulations.report.sweep_page import page_style
 
 
 def write_reproduction(folder: Path, report: ReproductionReport) -> None:
     """Write ``report.json`` and ``report.html`` of a reproduction."""
     (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["cell"] = cell
-    template = environment.from_string((files("simulations.report") / "reproduction.html").read_text(encoding="utf-8"))
-    page = template.render(report=report, style=page_style(), plot=paper_and_ours(report.rows, report.columns))
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    numbers = paper_and_ours(report.rows, report.columns)
+    write_page(folder / "report.html", "report/reproduction.html", report, {"cell": cell}, numbers=numbers)
 
 
 def cell(number: Cell) -> str:

@@ -35,9 +35,9 @@ from simulations.datasets import pets
 from simulations.datasets.breeds import CATS
 from simulations.errors import RunFailed
 from simulations.featurizers import load_featurizer
-from simulations.report.compile import LIBRARIES, library_version
+from simulations.progress import Progress
 from simulations.report.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
-from simulations.reproductions import Progress
+from simulations.report.versions import versions
 from simulations.seeding import generator, secret, torch_generator
 from strategies.classifier import classify, train_classifier
 from strategies.featurizer import Calibration, Featurizer
@@ -302,7 +302,7 @@ def reproduce(seeds: Sequence[int], workshop: Workshop, progress: Progress) -> R
         equipment=workshop.equipment,
         devices=dict(Counter(end.device for end in ends)),
         seconds=round(time.perf_counter() - start, 3),
-        versions={name: library_version(name) for name in LIBRARIES},
+        versions=versions(),
     )
 
 

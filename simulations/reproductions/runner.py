@@ -7,10 +7,10 @@ from pathlib import Path
 from protocol.ray_cluster import RayUnavailable
 from protocol.workshop import LocalWorkshop, RayWorkshop, Workshop
 from simulations.errors import GridUnavailable, OutputExists
+from simulations.output import whole_or_nothing
+from simulations.progress import Progress
 from simulations.report.reproduction import ReproductionReport
 from simulations.report.reproduction_page import write_reproduction
-from simulations.reproductions import Progress
-from simulations.runner import whole_or_nothing
 
 
 def run(

@@ -10,15 +10,15 @@ from conftest import Played, small
 from parties.adversaries import Blackboard
 from parties.adversaries.collusion import Colluder
 from parties.adversaries.copies import Copies
-from parties.buyer import Buyer
-from parties.cloud import Cloud
-from parties.seller import Seller
+from parties.purchase.buyer import Buyer
+from parties.purchase.cloud import Cloud
+from parties.purchase.seller import Seller
 from protocol.arbitration import Deal, Fault, Featurize, Verdict
 from protocol.flower import FIRST_NODE_ID
-from simulations.scenario import Scenario
-from simulations.scoring import Trade
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.scoring import Trade
+from simulations.purchase.world import Held, World
 from simulations.seeding import secret
-from simulations.world import Held, World
 from strategies.matching import is_candidate
 
 FIRST_SELLER = FIRST_NODE_ID + 1
@@ -43,7 +43,9 @@ def believing(cloud: Cloud) -> Cloud:
     return replace(cloud, arbiter=arbiter)
 
 
-def with_cheats(name: str, share: float = 0.34, settings: dict[str, Any] | None = None, **changes: Any) -> Scenario:
+def with_cheats(
+    name: str, share: float = 0.34, settings: dict[str, Any] | None = None, **changes: Any
+) -> PurchaseScenario:
     """The small scenario with a share of cheats among its sellers."""
     return small(adversaries={name: {"share": share, **(settings or {})}}, **changes)
 

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Engine, event
 
 from parties.adversaries.delivery import SwappedDelivery
 from parties.album import Album
-from parties.broker import Broker
-from parties.buyer import Buyer
-from parties.cloud import Cloud
-from parties.record import PurchaseRecord
-from parties.seller import Seller
+from parties.purchase.broker import Broker
+from parties.purchase.buyer import Buyer
+from parties.purchase.cloud import Cloud
+from parties.purchase.record import PurchaseRecord
+from parties.purchase.seller import Seller
 from parties.store import PartyStore
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
@@ -31,10 +31,10 @@ from protocol.journal import PurchaseState
 from protocol.ledger import Ledger
 from protocol.vault import Vault
 from simulations.featurizers import load_featurizer
-from simulations.play import make_cloud
-from simulations.scenario import Scenario
+from simulations.purchase.play import make_cloud
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.world import build
 from simulations.seeding import secret
-from simulations.world import build
 
 BUYER = FIRST_NODE_ID
 WISH = b"wish"
@@ -149,7 +149,7 @@ def quick() -> Any:
 
 @cache
 def _parties(scenario: str) -> tuple[Buyer, list[Seller]]:
-    world = build(Scenario.model_validate_json(scenario), quick(), Path("nowhere"))
+    world = build(PurchaseScenario.model_validate_json(scenario), quick(), Path("nowhere"))
     return world.buyer, [held.party for held in world.sellers]
 
 

@@ -2,7 +2,7 @@
 
 from conftest import Played
 
-from parties.offer import Outcome
+from parties.purchase.offer import Outcome
 
 
 def check_money(played: Played) -> None:

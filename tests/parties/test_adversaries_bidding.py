@@ -8,8 +8,8 @@ from cheating import gain, of_cheats, originals_sold, with_cheats
 from conftest import Play, small
 
 from parties.album import Pixels
-from parties.offer import Outcome
-from parties.seller import Seller
+from parties.purchase.offer import Outcome
+from parties.purchase.seller import Seller
 from simulations.datasets import pets
 from simulations.seeding import torch_generator
 from strategies.feature_collision import collide

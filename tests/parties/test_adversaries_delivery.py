@@ -8,10 +8,10 @@ from cheating import Careless, believing, gain, of_cheats, with_cheats
 from conftest import Play, Played, small
 
 from parties.adversaries import ADVERSARIES
-from parties.buyer import Buyer
-from parties.offer import Outcome
-from parties.purchase import Purchase
-from parties.seller import Seller
+from parties.purchase.buyer import Buyer
+from parties.purchase.offer import Outcome
+from parties.purchase.seller import Seller
+from parties.purchase.workflow import Purchase
 from protocol.arbitration import Fault, Verdict
 from protocol.codec import UnreadableMessage
 
@@ -72,7 +72,7 @@ class TestReplay:
     def test_one_picture_is_paid_several_times_where_receipts_are_not_tied_to_orders(
         self, play_purchase: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("parties.purchase.delivery_refusal", lambda delivery, offer, streamed: None)
+        monkeypatch.setattr("parties.purchase.workflow.delivery_refusal", lambda delivery, offer, streamed: None)
         played = play_purchase(with_cheats("replay", 1.0, **MATCHING), buyer=Careless)
         paid = [offer for offer in played.record.offers if offer.paid]
         assert len({offer.blob for offer in paid}) < len(paid) == played.outcome.selected

@@ -11,10 +11,10 @@ from money import check_money
 from parties.adversaries.bidding import ForgedFeatures, IrrelevantImages
 from parties.adversaries.buyers import FalseComplaint
 from parties.adversaries.delivery import SwappedDelivery
-from parties.cloud import Cloud
-from parties.offer import Outcome
+from parties.purchase.cloud import Cloud
+from parties.purchase.offer import Outcome
 from protocol.arbitration import Fault
-from simulations.report.compile import summary
+from simulations.purchase.report.compile import summary
 
 
 class TestSwappedDelivery:

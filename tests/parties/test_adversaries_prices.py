@@ -15,8 +15,8 @@ from conftest import Play, Played, small
 from parties.adversaries import ADVERSARIES
 from parties.adversaries.bidding import Cloning
 from parties.adversaries.pricing import Overbidding, Ring, Shading, Withholding
-from parties.auction import Auction, Auctioneer, by_the_rules
-from parties.seller import Seller
+from parties.purchase.auction import Auction, Auctioneer, by_the_rules
+from parties.purchase.seller import Seller
 from strategies.selection import Selection
 
 

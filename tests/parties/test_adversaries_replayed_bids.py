@@ -9,16 +9,16 @@ import pytest
 from cheating import of_cheats, with_cheats
 from conftest import Play, small
 
-from parties.checks import bid_refusal
-from parties.purchase import Purchase
-from parties.record import PurchaseRecord
+from parties.purchase.checks import bid_refusal
+from parties.purchase.record import PurchaseRecord
+from parties.purchase.workflow import Purchase
 from protocol.flower import task_identity
 from protocol.grids import LocalGrid
 from protocol.ledger import EscrowExists, Ledger
 from protocol.messages.purchase import CallForBids, SignedBid
 from protocol.vault import Vault
-from simulations.play import make_cloud
-from simulations.world import build
+from simulations.purchase.play import make_cloud
+from simulations.purchase.world import build
 from strategies.featurizer import Featurizer
 
 MATCHING: dict[str, Any] = {"sellers": {"noise": 0.0}, "cloud": {"privacy": "level1"}}
@@ -28,7 +28,7 @@ Twice = Callable[[], list[PurchaseRecord]]
 def test_the_same_bid_twice_ends_a_purchase_that_takes_it_for_two(
     play_purchase: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parties.purchase.bid_refusal", lambda *_: None)
+    monkeypatch.setattr("parties.purchase.workflow.bid_refusal", lambda *_: None)
     with pytest.raises(EscrowExists):
         play_purchase(with_cheats("replayed-bids", **MATCHING))
 
@@ -66,7 +66,7 @@ def test_bids_on_an_earlier_request_end_a_purchase_that_does_not_look(
         asked = {name: getattr(signed.bid, name) for name in ("request_id", "buyer", "expires_at")}
         return bid_refusal(signed, call.model_copy(update=asked), *others)
 
-    monkeypatch.setattr("parties.purchase.bid_refusal", any_request)
+    monkeypatch.setattr("parties.purchase.workflow.bid_refusal", any_request)
     first, second = twice()
     assert any(offer.paid for offer in first.offers)
     assert second.winners

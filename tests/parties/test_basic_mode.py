@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from parties.adversaries.bidding import IrrelevantImages
 from parties.adversaries.delivery import SwappedDelivery
-from parties.checks import bid_refusal
-from parties.offer import Outcome
-from parties.seller import Seller
+from parties.purchase.checks import bid_refusal
+from parties.purchase.offer import Outcome
+from parties.purchase.seller import Seller
 from protocol.canonical import canonical
 from protocol.messages.purchase import CallForBids, Feature, SignedBid
 from simulations.errors import BadScenario

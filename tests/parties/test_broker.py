@@ -10,9 +10,9 @@ import pytest
 from durable import BUYER, WISH, Town
 from flwr.app import Message
 
-from parties.broker import Broker
-from parties.buyer import Buyer
-from parties.record import PurchaseRecord
+from parties.purchase.broker import Broker
+from parties.purchase.buyer import Buyer
+from parties.purchase.record import PurchaseRecord
 from protocol.errors import ProtocolError
 from protocol.grids import LocalGrid
 from protocol.journal import Journal, PurchaseState
@@ -139,7 +139,7 @@ def test_a_purchase_that_breaks_off_is_played_again(tmp_path: Path, monkeypatch:
         reach(self, name, number)
 
     monkeypatch.setattr(Journal, "reach", flaky)
-    monkeypatch.setattr("parties.broker.FIRST_RETRY", 0.01)
+    monkeypatch.setattr("parties.purchase.broker.FIRST_RETRY", 0.01)
     town = Town(tmp_path)
     with open_town(town) as (broker, records):
         settle(broker, broker.open(BUYER, WISH))

@@ -15,7 +15,7 @@ from durable import Town
 from processes import Household
 
 from parties.album import Album, Pixels
-from parties.seller import Seller
+from parties.purchase.seller import Seller
 
 MOST = 200_000_000
 """Bytes that the cloud may need more."""

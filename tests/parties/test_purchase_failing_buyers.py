@@ -7,9 +7,9 @@ from conftest import Play, small
 from money import check_money
 
 from parties.adversaries.buyers import WrongKey
-from parties.buyer import Buyer, Wish
-from parties.offer import Outcome
-from parties.record import PurchaseFailed
+from parties.purchase.buyer import Buyer, Wish
+from parties.purchase.offer import Outcome
+from parties.purchase.record import PurchaseFailed
 from protocol.messages.purchase import Acknowledgement, Invitation, Invoice, Parcel, SignedPayment, SignedRequest
 
 

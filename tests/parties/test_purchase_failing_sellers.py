@@ -6,8 +6,8 @@ import pytest
 from conftest import Play, small
 from money import check_money
 
-from parties.offer import Outcome
-from parties.seller import Seller
+from parties.purchase.offer import Outcome
+from parties.purchase.seller import Seller
 from protocol.messages.purchase import (
     Acknowledgement,
     Bids,

@@ -7,8 +7,8 @@ from cheating import gain, of_cheats, with_cheats
 from conftest import Play, small
 from money import check_money
 
-from parties.offer import Outcome
-from parties.seller import OpenBid, Seller
+from parties.purchase.offer import Outcome
+from parties.purchase.seller import OpenBid, Seller
 from protocol.canonical import digest
 from protocol.messages.purchase import CallForBids, DeliveryOrder, Feature, Refusal
 
@@ -18,7 +18,7 @@ MATCHING: dict[str, Any] = {"sellers": {"noise": 0.0}}
 def test_it_goes_back_on_its_bids_for_nothing_where_a_refusal_is_believed(
     play_purchase: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parties.purchase.convicts", lambda refusal, cloud: True)
+    monkeypatch.setattr("parties.purchase.workflow.convicts", lambda refusal, cloud: True)
     played = play_purchase(with_cheats("false-refusal", **MATCHING))
     refused = [trade.offer for trade in of_cheats(played) if trade.offer.won]
     assert {offer.outcome for offer in refused} == {Outcome.UNDELIVERED}

@@ -17,8 +17,8 @@ from protocol.grids import Envelope, LocalGrid
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, CallForBids, Statement
 from protocol.vault import Vault
-from simulations.play import make_cloud, play
-from simulations.world import build
+from simulations.purchase.play import make_cloud, play
+from simulations.purchase.world import build
 from strategies.featurizer import Featurizer
 
 

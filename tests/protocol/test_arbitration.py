@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from parties.checks import features_under
+from parties.purchase.checks import features_under
 from protocol.arbitration import Deal, Fault, arbitrate, find_fault
 from protocol.canonical import digest
 from protocol.commitments import commit_feature, commit_image

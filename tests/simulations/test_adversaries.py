@@ -7,13 +7,13 @@ import pytest
 from conftest import Play, Played, small
 
 from parties.adversaries import ADVERSARIES
-from parties.buyer import Buyer
-from parties.cloud import Cloud
-from parties.offer import Outcome
+from parties.purchase.buyer import Buyer
+from parties.purchase.cloud import Cloud
+from parties.purchase.offer import Outcome
 from protocol.arbitration import Deal, Fault, Verdict
 from simulations.adversaries import known_adversaries
 from simulations.errors import BadInput
-from simulations.report.damage import damage_by_buyer, damage_by_sellers
+from simulations.purchase.report.damage import damage_by_buyer, damage_by_sellers
 
 GOOD = """
 from parties.adversaries import adversary

@@ -8,7 +8,7 @@ from conftest import Play, Played, small
 
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.purchase import Bid, Bids
-from simulations.attacks import (
+from simulations.purchase.attacks import (
     InversionScore,
     PublicPictures,
     bids_in,

@@ -14,20 +14,20 @@ from flwr.app import RecordDict
 from PIL import Image
 
 from parties.adversaries.buyers import FalseComplaint
-from parties.buyer import Buyer
-from parties.record import PurchaseRecord
-from parties.seller import OpenBids, Seller
+from parties.purchase.buyer import Buyer
+from parties.purchase.record import PurchaseRecord
+from parties.purchase.seller import OpenBids, Seller
 from protocol.canonical import canonical, digest
 from protocol.grids import Envelope
 from protocol.ledger import Ledger
 from protocol.messages.purchase import Delivery, DeliveryOrder, Receipt, SignedReceipt
 from protocol.vault import Vault
 from simulations.datasets import pets
-from simulations.play import make_cloud, play
+from simulations.purchase.play import make_cloud, play
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.world import build
 from simulations.runner import run
-from simulations.scenario import Scenario
 from simulations.seeding import torch_generator
-from simulations.world import build
 from strategies.featurizer import Featurizer
 
 BREEDS = (2, 11)
@@ -61,7 +61,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, by
     return root, {path: mark for path, mark in canaries.items() if "/album/" in path}
 
 
-def scenario(photos: Path) -> Scenario:
+def scenario(photos: Path) -> PurchaseScenario:
     return small(
         buyer={"quality": "quantity", "budget": 14.0, "samples": {"folder": str(photos / "wanted")}},
         sellers={"album": {"folder": str(photos / "album")}},

@@ -8,9 +8,9 @@ import pytest
 from conftest import small
 from flwr.app import Message
 
-from parties.offer import Outcome
-from parties.record import PurchaseRecord
-from parties.settlement import account
+from parties.purchase.offer import Outcome
+from parties.purchase.record import PurchaseRecord
+from parties.purchase.settlement import account
 from protocol.canonical import digest
 from protocol.codec import decode
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
@@ -20,15 +20,15 @@ from protocol.messages.purchase import Bids, Invoice, Privacy, Refusal, Verifica
 from protocol.refusal import convicts
 from protocol.signing import SigningKey
 from protocol.vault import Vault
-from simulations.collusion import KeySubstitution, link
-from simulations.play import make_cloud, play
-from simulations.report import Report
+from simulations.purchase.collusion import KeySubstitution, link
+from simulations.purchase.play import make_cloud, play
+from simulations.purchase.report.model import Report
+from simulations.purchase.scoring import ScoredPurchase, score
+from simulations.purchase.world import build
 from simulations.runner import run
 from simulations.scenario_files import load
-from simulations.scoring import ScoredPurchase, score
 from simulations.seeding import secret
 from simulations.traffic import View
-from simulations.world import build
 from strategies.featurizer import Featurizer
 
 MATCHING = {"buyer": {"quality": "quantity"}, "sellers": {"noise": 0.0}}

@@ -18,7 +18,7 @@ from simulations.datasets.drawing import Canvas, textures
 from simulations.datasets.folder import read_folder
 from simulations.datasets.published import SOURCES
 from simulations.errors import BadInput
-from simulations.scenario import Scenario
+from simulations.purchase.scenario import PurchaseScenario
 
 
 def generator(seed: int) -> torch.Generator:
@@ -268,6 +268,6 @@ def _png_header(width: int, height: int) -> bytes:
 
 
 def test_every_data_set_has_a_line_about_it() -> None:
-    choices = get_args(Scenario.model_fields["dataset"].annotation)
+    choices = get_args(PurchaseScenario.model_fields["dataset"].annotation)
     assert set(DATASETS) == {*choices, "folder"} == {"pets", "digits", "faces", "folder", *SOURCES}
     assert all(info.description and "\n" not in info.description for info in DATASETS.values())

@@ -21,8 +21,8 @@ from simulations.datasets.people import CLASSES
 from simulations.datasets.published import SOURCES, Photographs, read
 from simulations.datasets.split import Split
 from simulations.errors import BadInput
+from simulations.purchase.world import build
 from simulations.stock import stock
-from simulations.world import build
 from strategies.featurizer import Featurizer
 
 FACES = [(person, index) for person in range(8) for index in range(4)]

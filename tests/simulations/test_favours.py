@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from conftest import Play, Played, small
 
-from parties.auction import Auction, by_the_rules
-from parties.cloud import Cloud
-from parties.offer import Outcome
+from parties.purchase.auction import Auction, by_the_rules
+from parties.purchase.cloud import Cloud
+from parties.purchase.offer import Outcome
 from protocol.messages.purchase import Privacy
-from simulations.collusion import Favouring, friends
-from simulations.report import Report
+from simulations.purchase.collusion import Favouring, friends
+from simulations.purchase.report.model import Report
 from simulations.runner import run
 from simulations.scenario_files import load
 from strategies.selection import Selection

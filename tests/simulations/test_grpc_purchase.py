@@ -13,10 +13,10 @@ from protocol.grids import LocalGrid
 from protocol.grids.grpc import GrpcGrid
 from protocol.ledger import Ledger
 from protocol.vault import Vault
-from simulations.play import make_cloud, play
-from simulations.scenario import Scenario
-from simulations.scoring import score
-from simulations.world import build
+from simulations.purchase.play import make_cloud, play
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.scoring import score
+from simulations.purchase.world import build
 from strategies.featurizer import Featurizer
 
 
@@ -37,7 +37,7 @@ class TestPurchase:
         yield grid
 
     def test_it_comes_to_the_same_outcome(self, tmp_path: Path, featurizer: Featurizer) -> None:
-        scenario: Scenario = small(cloud={"privacy": "level2"})
+        scenario: PurchaseScenario = small(cloud={"privacy": "level2"})
         digests = []
         for opened in (LocalGrid, self.attached):
             bought = tmp_path / opened.__name__

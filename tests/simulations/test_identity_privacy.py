@@ -13,7 +13,7 @@ from flwr.clientapp.typing import Mod
 from PIL import Image
 from test_canaries import bytes_of
 
-from parties.buyer import Buyer
+from parties.purchase.buyer import Buyer
 from protocol.codec import decode
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.purchase import Invoice, Parcel, SignedBid, Statement, VerificationCall

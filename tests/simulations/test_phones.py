@@ -14,8 +14,8 @@ from flwr.serverapp import Grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.offer import Outcome
-from parties.record import PurchaseFailed
+from parties.purchase.offer import Outcome
+from parties.purchase.record import PurchaseFailed
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import Envelope, Fate, LocalGrid, Nodes, TimedGrid
 from protocol.ledger import Ledger
@@ -23,14 +23,14 @@ from protocol.vault import Vault
 from simulations.errors import BadScenario
 from simulations.phones.models import PHONES
 from simulations.phones.population import MESSAGE, SEALING, Phones, deal
-from simulations.play import make_cloud, play
-from simulations.report import Report
-from simulations.report.phones import PhonesAccount, phones_account, usage
+from simulations.purchase.play import make_cloud, play
+from simulations.purchase.report.model import Report
+from simulations.purchase.report.phones import PhonesAccount, phones_account, usage
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.scoring import ScoredPurchase, score
+from simulations.purchase.world import build
 from simulations.runner import run
-from simulations.scenario import Scenario
 from simulations.scenario_files import load
-from simulations.scoring import ScoredPurchase, score
-from simulations.world import build
 from strategies.featurizer import Featurizer
 
 FIRST_SELLER = FIRST_NODE_ID + 1
@@ -61,7 +61,7 @@ PlayOnPhones = Callable[..., OnPhones]
 
 @pytest.fixture(scope="module")
 def on_phones(featurizer: Featurizer) -> PlayOnPhones:
-    def play_it(scenario: Scenario, carry: Callable[[Phones, Grid], Grid] = Phones.around) -> OnPhones:
+    def play_it(scenario: PurchaseScenario, carry: Callable[[Phones, Grid], Grid] = Phones.around) -> OnPhones:
         with TemporaryDirectory() as name:
             folder, ledger = Path(name), Ledger()
             world = build(scenario, featurizer, folder / "bought")
@@ -75,7 +75,7 @@ def on_phones(featurizer: Featurizer) -> PlayOnPhones:
     return play_it
 
 
-def lossy(seed: int = 3, patience: float = 60.0, **link: float) -> Scenario:
+def lossy(seed: int = 3, patience: float = 60.0, **link: float) -> PurchaseScenario:
     return small(seed=seed, phones={"mix": MIXED, "patience": patience, "link": link})
 
 

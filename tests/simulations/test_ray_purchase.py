@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from conftest import Play, small
 
-from parties.seller import Seller
+from parties.purchase.seller import Seller
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import RayGrid
 from protocol.messages.purchase import Delivery, DeliveryOrder
 from protocol.ray_cluster import connect
 from simulations.adversaries import known_adversaries
-from simulations.play import OpenGrid
-from simulations.report import Report
+from simulations.purchase.play import OpenGrid
+from simulations.purchase.report.model import Report
 from simulations.runner import run
 from simulations.scenario_files import load
 
@@ -63,7 +63,7 @@ class Dying(Seller):
 
 UNLUCKY = """
 from parties.adversaries import adversary
-from parties.seller import Seller
+from parties.purchase.seller import Seller
 
 
 @adversary("unlucky", knowledge="nothing beyond its role", profit="none")

@@ -16,15 +16,15 @@ from PIL import Image
 
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.purchase import Bids
-from simulations.play import party_names
-from simulations.report import Report
-from simulations.report.compile import coins, compile_report
+from simulations.purchase.play import party_names
+from simulations.purchase.report.compile import coins, compile_report
+from simulations.purchase.report.model import Report
+from simulations.purchase.report.money import flow_chart, movements, sellers_by_cheat
+from simulations.purchase.report.page import write_purchase_page
+from simulations.purchase.report.sequence import sequence
+from simulations.purchase.scenario import PurchaseScenario
 from simulations.report.failed import FailedStep
-from simulations.report.money import flow_chart, movements, sellers_by_cheat
-from simulations.report.page import write_page
-from simulations.report.pictures import THUMBNAIL, thumbnail
-from simulations.report.sequence import sequence
-from simulations.scenario import Scenario
+from simulations.report.sheets import THUMBNAIL, thumbnail
 from simulations.traffic import TrafficLog, View
 
 SECTIONS = ("how", "messages", "plane", "pictures", "money", "disputes", "learned", "time", "words", "again")
@@ -89,12 +89,12 @@ def write(play_purchase: Play, tmp_path: Path) -> Write:
     """Play a scenario and write its page; parts of the world and of the report may be changed in between."""
 
     def page(
-        scenario: Scenario, change: Callable[[Played], Played] = lambda played: played, **changes: Any
+        scenario: PurchaseScenario, change: Callable[[Played], Played] = lambda played: played, **changes: Any
     ) -> tuple[str, Report, Played]:
         played = change(play_purchase(scenario))
         report = told(played, **changes)
         path = tmp_path / "report.html"
-        write_page(path, report, played)
+        write_purchase_page(path, report, played)
         return path.read_text(encoding="utf-8"), report, played
 
     return page
@@ -250,7 +250,7 @@ class TestPage:
 
     def test_the_same_report_gives_the_same_page(self, write: Write, tmp_path: Path) -> None:
         first, report, played = write(small())
-        write_page(tmp_path / "again.html", report, played)
+        write_purchase_page(tmp_path / "again.html", report, played)
         assert (tmp_path / "again.html").read_text(encoding="utf-8") == first
 
     def test_a_crowd_of_offers_is_thinned_out_and_says_so(self, write: Write) -> None:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from simulations.errors import BadScenario
-from simulations.scenario import Scenario
+from simulations.purchase.scenario import PurchaseScenario
 from simulations.scenario_files import commented, load, packaged
 
 
@@ -99,9 +99,9 @@ def test_a_mistake_in_a_setting_names_no_line(tmp_path: Path) -> None:
 
 def test_a_mix_is_written_as_it_was_read() -> None:
     mixes = {"ring": 0.1, "overbidding": {"share": 0.2, "drawn": True, "factor": 2.0}}
-    scenario = Scenario.model_validate({"adversaries": mixes})
+    scenario = PurchaseScenario.model_validate({"adversaries": mixes})
     assert scenario.model_dump(mode="json")["adversaries"] == mixes
-    assert Scenario.model_validate(scenario.model_dump(mode="json")) == scenario
+    assert PurchaseScenario.model_validate(scenario.model_dump(mode="json")) == scenario
 
 
 def test_every_packaged_scenario_loads_and_says_what_it_is() -> None:
@@ -118,7 +118,7 @@ def test_settings_win_over_the_file(tmp_path: Path) -> None:
 
 
 def test_the_commented_scenario_is_the_default_one_and_explains_every_key() -> None:
-    assert Scenario.model_validate(yaml.safe_load(commented())) == Scenario()
+    assert PurchaseScenario.model_validate(yaml.safe_load(commented())) == PurchaseScenario()
     for line in commented().splitlines():
         if line.strip() and not line.strip().startswith("#") and not line.rstrip().endswith(":"):
             assert "  # " in line, line

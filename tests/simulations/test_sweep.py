@@ -10,17 +10,17 @@ from conftest import small
 from PIL import Image
 
 from simulations.errors import BadScenario
-from simulations.report.sweep import SweepReport
-from simulations.report.terminal import tables
+from simulations.purchase.report.sweep import SweepReport
+from simulations.purchase.report.terminal import tables
+from simulations.purchase.scenario import PurchaseScenario
+from simulations.purchase.sweep import precision_and_recall
+from simulations.purchase.world import build
 from simulations.runner import run
-from simulations.scenario import Scenario
 from simulations.scenario_files import load
-from simulations.sweep import precision_and_recall
-from simulations.world import build
 from strategies.featurizer import Featurizer
 
 
-def swept(**changes: object) -> Scenario:
+def swept(**changes: object) -> PurchaseScenario:
     return small(sweep={"noise": [0.0, 0.3, 0.75], "seeds": 2}, sellers={"count": 16}, **changes)
 
 

@@ -16,8 +16,8 @@ from simulations.datasets import pets
 from simulations.errors import BadInput
 from simulations.featurizers import load_featurizer, load_network
 from simulations.featurizers.calibrate import DRIFTING, Calibrated, PublicPictures, calibrate, write
+from simulations.purchase.scenario import PurchaseScenario
 from simulations.runner import run
-from simulations.scenario import Scenario
 from strategies.featurizer import VECTOR_UNITS, Pixels
 
 AGREE = 1e-4
@@ -119,7 +119,7 @@ def test_a_purchase_with_1000_numbers_in_a_bid(files: Path, calibrated: Calibrat
         "sellers": {"count": 2, "noise": 0.0, "album": {"images": 1}},
         "buyer": {"quality": "matching", "samples": {"count": 1, "classes": 1}},
     }
-    report = run(Scenario.model_validate(scenario), tmp_path / "out")
+    report = run(PurchaseScenario.model_validate(scenario), tmp_path / "out")
     assert report.outcome.bids == report.outcome.candidates == 2
     assert 0 < report.outcome.selected == report.outcome.verified
     assert any("1,000 numbers" in line.detail for line in report.learned)

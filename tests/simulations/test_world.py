@@ -6,8 +6,8 @@ from conftest import small
 from PIL import Image
 
 from simulations.errors import BadInput, BadScenario
+from simulations.purchase.world import World, build
 from simulations.seeding import generator, secret, torch_generator
-from simulations.world import World, build
 from strategies.featurizer import Featurizer
 
 

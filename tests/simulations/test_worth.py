@@ -7,13 +7,12 @@ import torch
 from conftest import Play, small
 
 from protocol.workshop import LocalWorkshop
-from simulations import worth as worth_module
+from simulations.purchase import worth as worth_module
 from simulations.errors import GridUnavailable, RunFailed
-from simulations.report import Report
-from simulations.report.model import Worth
-from simulations.report.terminal import tables
+from simulations.purchase.report.model import Report, Worth
+from simulations.purchase.report.terminal import tables
+from simulations.purchase.worth import worth
 from simulations.runner import run
-from simulations.worth import worth
 
 TRAINED = small(buyer={"train": True})
 

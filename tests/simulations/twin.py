@@ -7,8 +7,8 @@ from pathlib import Path
 
 from deployment import Deployment
 
-from parties.purchase import Purchase
-from parties.seller import Seller
+from parties.purchase.seller import Seller
+from parties.purchase.workflow import Purchase
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
 from protocol.ledger import Ledger

@@ -1,0 +1,1 @@
+"""CrowdBuy: a buyer, a cloud that brokers, and sellers with phones."""

@@ -1,0 +1,273 @@
+"""The buyer: samples, a budget, and a folder for what it bought."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import numpy as np
+from annotated_types import Ge, MaxLen
+from PIL import Image as PillowImage
+
+from parties.album import Pixels
+from parties.party import Party, step
+from parties.purchase.checks import features_under
+from protocol.arbitration import Deal, find_fault, matches_receipt
+from protocol.canonical import canonical, digest
+from protocol.errors import ProtocolError
+from protocol.messages.base import MAX_ITEMS, BlobReference, ProtocolMessage, Salt
+from protocol.messages.purchase import (
+    Acknowledgement,
+    Complaint,
+    Confirmation,
+    Invitation,
+    Invoice,
+    Order,
+    Parcel,
+    Payment,
+    PurchaseRequest,
+    Quality,
+    SelectionResult,
+    SignedBid,
+    SignedConfirmation,
+    SignedOrder,
+    SignedPayment,
+    SignedReceipt,
+    SignedRequest,
+    Statement,
+    Terms,
+    VerificationCall,
+)
+from protocol.sealing import SealBroken, new_delivery_key, open_sealed
+from protocol.signing import SigningKey, verify
+from strategies.featurizer import Featurizer
+
+
+class Wish(ProtocolMessage):
+    """The terms under which this buyer asked, and what it may spend."""
+
+    terms: Terms
+    nonce: Salt
+    budget: Annotated[int, Ge(0)]
+
+
+class Purchased(ProtocolMessage):
+    """An image that was ordered, with the one-time key that opens it."""
+
+    bid: SignedBid
+    order: SignedOrder
+    private_key: bytes
+
+
+class Basket(ProtocolMessage):
+    """All orders of one request."""
+
+    salt: Salt
+    items: Annotated[tuple[Purchased, ...], MaxLen(MAX_ITEMS)]
+
+
+class Buyer(Party):
+    """Asks for images like its samples, pays into escrow, checks what it gets.
+
+    Steps:
+
+    1. ``request`` (1): samples S, budget B, quality Q, key Pk;
+    2. ``notify`` (6): hear the total;
+    3. ``pay`` (7): check the invoice against bids and budget, place one order per image, each with
+       its own one-time key, and release the money into escrow;
+    4. ``receive`` (9): keep sealed images whose receipts fit;
+    5. ``verify`` (10, 11): open every image that came, check it, keep it or complain about it;
+    6. ``settle`` (12): hear what was paid and refunded.
+
+    Parameters
+    ----------
+    secret : bytes
+        See `Party`.
+    samples : sequence of (H, W, 3) uint8
+        Pictures of what is wanted.
+    budget : int
+        Minor units, commission included.
+    quality : Quality
+        What to have most of.
+    featurizer : Featurizer
+        The public model.
+    store : Path
+        Folder for sealed images (``sealed/``) and opened ones (``<n>.png``); made if missing.
+    checked : float
+        Share of the images, 0 to 1, whose features are computed again. All are opened and compared
+        with their commitments.
+    """
+
+    role = "buyer"
+
+    def __init__(
+        self,
+        secret: bytes,
+        samples: Sequence[Pixels],
+        budget: int,
+        quality: Quality,
+        featurizer: Featurizer,
+        store: Path,
+        checked: float = 1.0,
+    ) -> None:
+        super().__init__(secret)
+        self.samples = samples
+        self.budget = budget
+        self.quality = quality
+        self.featurizer = featurizer
+        self.store = store
+        self.checked = checked
+
+    @step("request")
+    def request(self, invitation: Invitation) -> SignedRequest:
+        """Step 1: (S, B, Q, Pk); of S just what the featurizer looks at."""
+        if invitation.terms.model_id != self.featurizer.model_id:
+            raise ProtocolError(f"the cloud works with model {invitation.terms.model_id}, this buyer has another")
+        key = self._key(invitation.nonce)
+        request = PurchaseRequest(
+            samples=tuple(self.featurizer.prepare(sample) for sample in self.samples),
+            budget=self.budget,
+            quality=self.quality,
+            identity=key.public,
+            nonce=invitation.nonce,
+        )
+        self.memory.keep("wish", Wish(terms=invitation.terms, nonce=invitation.nonce, budget=self.budget))
+        return SignedRequest(request=request, signature=key.sign("request", canonical(request)))
+
+    @step("notify")
+    def notify(self, result: SelectionResult) -> Acknowledgement:
+        """Step 6: hear how much is due."""
+        return Acknowledgement()
+
+    @step("pay")
+    def pay(self, invoice: Invoice) -> SignedPayment:
+        """Step 7: check the invoice, order each image to a key of its own, and pay into escrow."""
+        wish = self.memory.recall("wish", Wish)
+        key = self._key(wish.nonce)
+        amount = self._due(invoice, wish)
+        items = []
+        for item in invoice.items:
+            delivery_key = new_delivery_key(wish.terms.suite)
+            order = Order(
+                request_id=invoice.request_id,
+                bid=digest(item.bid),
+                suite=wish.terms.suite,
+                delivery_key=delivery_key.public,
+                tolerance=wish.terms.tolerance,
+                deliver_by=invoice.deliver_by,
+            )
+            signed = SignedOrder(order=order, signature=key.sign("order", canonical(order)))
+            items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private))
+        self.memory.keep("basket", Basket(salt=invoice.salt, items=tuple(items)))
+        payment = Payment(request_id=invoice.request_id, amount=amount, orders=tuple(item.order for item in items))
+        return SignedPayment(payment=payment, signature=key.sign("payment", canonical(payment)))
+
+    @step("receive")
+    def receive(self, parcel: Parcel) -> Acknowledgement:
+        """Step 9: keep each sealed image that is the one its receipt speaks of, under the order's hash."""
+        basket = self.memory.recall("basket", Basket)
+        ordered = {digest(item.bid): item for item in basket.items}
+        sealed = self.store / "sealed"
+        sealed.mkdir(parents=True, exist_ok=True)
+        for item in parcel.items:
+            if item.bid not in ordered:
+                raise ProtocolError("the parcel holds an image that was not ordered")
+            if isinstance(item.blob, BlobReference):
+                raise ProtocolError("the parcel refers to a sealed image instead of bringing it")
+            self._check_receipt(ordered[item.bid], item.receipt, item.blob)
+            with _whole(sealed / item.bid.hex()) as file:
+                file.write(item.blob)
+            self.memory.keep(f"receipt-{item.bid.hex()}", item.receipt)
+        return Acknowledgement()
+
+    @step("verify")
+    def verify(self, call: VerificationCall) -> SignedConfirmation:
+        """Steps 10 and 11: open and check what arrived; accept it, or complain and reveal its one-time key."""
+        wish = self.memory.recall("wish", Wish)
+        basket = self.memory.recall("basket", Basket)
+        targets = features_under(wish.terms, self.featurizer, self.samples)
+        draws = self.generator("verify", call.request_id).random(len(basket.items))
+        accepted: list[bytes] = []
+        complaints: list[Complaint] = []
+        for number, (item, draw) in enumerate(zip(basket.items, draws, strict=True)):
+            bid = digest(item.bid)
+            if not (self.store / "sealed" / bid.hex()).exists():
+                continue
+            receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
+            deal = Deal(item.bid, item.order, receipt, wish.terms, targets, basket.salt)
+            fault = self.judge(number, deal, item.private_key, check_feature=bool(draw < self.checked))
+            if fault is None:
+                accepted.append(bid)
+            else:
+                image = self.evidence(number) if wish.terms.arbitration == "paper" else None
+                complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key, image=image))
+        confirmation = Confirmation(request_id=call.request_id, accepted=tuple(accepted), complaints=tuple(complaints))
+        signature = self._key(wish.nonce).sign("confirmation", canonical(confirmation))
+        return SignedConfirmation(confirmation=confirmation, signature=signature)
+
+    def judge(self, number: int, deal: Deal, private_key: bytes, *, check_feature: bool) -> str | None:
+        """Open one image, say what is wrong with it (None: nothing), and save it if it is good."""
+        order = deal.order.order
+        blob = (self.store / "sealed" / order.bid.hex()).read_bytes()
+        try:
+            opening = open_sealed(blob, private_key, digest(order), order.suite, deal.dimensions)
+        except SealBroken as broken:
+            return f"the delivery does not open: {broken}"
+        recomputed = features_under(deal.terms, self.featurizer, [opening.image])[0] if check_feature else None
+        fault = find_fault(deal, opening, recomputed)
+        kept = self.store if fault is None else self.store / "refused"
+        kept.mkdir(exist_ok=True)
+        with _whole(kept / f"{number:05d}.png") as file:
+            PillowImage.fromarray(np.asarray(opening.image)).save(file, "png")
+        return fault
+
+    def evidence(self, number: int) -> Pixels | None:
+        """Return the refused image, to go with a complaint under the paper's arbitration; None if it did not open."""
+        path = self.store / "refused" / f"{number:05d}.png"
+        if not path.exists():
+            return None
+        with PillowImage.open(path) as image:
+            return np.asarray(image)
+
+    @step("settle")
+    def settle(self, statement: Statement) -> Acknowledgement:
+        """Step 12: hear what was paid and refunded."""
+        return Acknowledgement()
+
+    def _due(self, invoice: Invoice, wish: Wish) -> int:
+        """Return the invoice's total, or refuse it."""
+        amount = sum(item.payment + item.commission for item in invoice.items)
+        if amount > wish.budget:
+            raise ProtocolError(f"the invoice of {amount} is over the budget of {wish.budget}")
+        if len({item.bid.bid.pseudonym for item in invoice.items}) < len(invoice.items):
+            raise ProtocolError("the invoice names a bid twice")
+        commission = sum(item.commission for item in invoice.items)
+        if commission > (amount - commission) * wish.terms.commission // 1_000_000:
+            raise ProtocolError("the invoice takes more commission than was agreed")
+        for item in invoice.items:
+            bid = item.bid.bid
+            signed = verify(bid.pseudonym, "bid", canonical(bid), item.bid.signature)
+            if bid.request_id != invoice.request_id or not signed:
+                raise ProtocolError("the invoice holds a bid that its seller did not sign for this request")
+            if bid.buyer != self._key(wish.nonce).public:
+                raise ProtocolError("the invoice holds a bid that is for another buyer")
+        return amount
+
+    def _check_receipt(self, item: Purchased, receipt: SignedReceipt, blob: bytes) -> None:
+        signed = verify(item.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature)
+        fits = receipt.receipt.order == digest(item.order.order) and matches_receipt(blob, receipt.receipt)
+        if not (signed and fits):
+            raise ProtocolError("the parcel holds an image that is not the one its seller signed for")
+
+    def _key(self, nonce: bytes) -> SigningKey:
+        """Return the key of one purchase; another purchase has another, so that sellers cannot link them."""
+        return SigningKey.derive(self.derive("purchase", nonce), "buyer")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that is there whole or not at all, wherever this process is killed."""
+    arriving = path.with_name(f".{path.name}.arriving")
+    with arriving.open("wb") as file:
+        yield file
+    arriving.replace(path)

@@ -1,0 +1,121 @@
+"""What the cloud checks of everything it is sent, before anything follows from it."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.album import Pixels
+from parties.purchase.offer import Offer
+from protocol.arbitration import matches_receipt
+from protocol.canonical import canonical, digest
+from protocol.messages.base import BlobReference
+from protocol.messages.purchase import (
+    CallForBids,
+    Delivery,
+    Invoice,
+    Privacy,
+    SignedBid,
+    SignedPayment,
+    Terms,
+)
+from protocol.sealing import BadDeliveryKey, check_delivery_key
+from protocol.signing import verify
+from strategies.featurizer import Featurizer
+
+
+def stake(price: int, rate: int) -> int:
+    """Return the stake on a bid: `rate` millionths of its price, rounded up, minor units."""
+    return -(-price * rate // 1_000_000)
+
+
+def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels]) -> NDArray[np.int64]:
+    """Return the (n, D) features that these terms speak of: fc8 vectors in the basic mode, else lattice points."""
+    return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
+
+
+def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensions: int = 2) -> str | None:
+    """Say why a bid is refused, None when it stands.
+
+    Parameters
+    ----------
+    signed : SignedBid
+        The bid.
+    call : CallForBids
+        What it has to answer.
+    seen : set of bytes
+        Pseudonyms and image commitments of earlier bids; none may come twice.
+    dimensions : int
+        D: how many numbers a feature has.
+    """
+    bid, terms = signed.bid, call.terms
+    if bid.request_id != call.request_id or bid.expires_at != call.expires_at:
+        return "it answers another request"
+    if bid.buyer != call.buyer:
+        return "it is for another buyer"
+    if not verify(bid.pseudonym, "bid", canonical(bid), signed.signature):
+        return "it is not signed by its pseudonym"
+    if bid.pseudonym in seen or bid.image_commitment in seen:
+        return "it repeats another bid"
+    if terms.privacy is not Privacy.LEVEL2 and bid.feature is None:
+        return "it brings a signature where a feature is wanted"
+    if bid.feature is not None and len(bid.feature) != dimensions:
+        return f"its feature has {len(bid.feature)} numbers, not {dimensions}"
+    if terms.privacy is Privacy.LEVEL2 and len(bid.signature_points or ()) != terms.signature_size:
+        return f"it does not bring a signature of {terms.signature_size} points"
+    if bid.stake != stake(bid.price, terms.stake):
+        return "its stake is not the one in the terms"
+    return None
+
+
+def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) -> str | None:
+    """Say why a payment is refused, None when it is for this invoice, whole, and signed by the buyer."""
+    payment, terms = signed.payment, call.terms
+    if not verify(call.buyer, "payment", canonical(payment), signed.signature):
+        return "the payment is not signed by the buyer"
+    if payment.request_id != call.request_id:
+        return "the payment is for another request"
+    if payment.amount != sum(item.payment + item.commission for item in invoice.items):
+        return "the payment is not the amount of the invoice"
+    if [order.order.bid for order in payment.orders] != [digest(item.bid) for item in invoice.items]:
+        return "the orders are not for the images of the invoice"
+    for order in payment.orders:
+        expected = (call.request_id, terms.suite, terms.tolerance, invoice.deliver_by)
+        terms_of_order = (order.order.request_id, order.order.suite, order.order.tolerance, order.order.deliver_by)
+        if terms_of_order != expected:
+            return "an order is not under the agreed terms"
+        if not verify(call.buyer, "order", canonical(order.order), order.signature):
+            return "an order is not signed by the buyer"
+        try:
+            check_delivery_key(order.order.delivery_key, terms.suite)
+        except BadDeliveryKey:
+            return "an order names a key that nothing can be sealed to"
+    return None
+
+
+def delivery_refusal(delivery: Delivery, offer: Offer, *, streamed: bool) -> str | None:
+    """Say why a delivery is refused, None when its receipt is signed and speaks of this blob and order.
+
+    Only a grid that streams vouches for a reference: it has seen the blob arrive.
+    """
+    receipt = delivery.receipt
+    if isinstance(delivery.blob, BlobReference) and not streamed:
+        return "the delivery refers to a sealed image instead of bringing it"
+    if not verify(offer.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature):
+        return "the receipt is not signed by the bid's pseudonym"
+    if receipt.receipt.order != digest(offer.placed.order):
+        return "the receipt is for another order"
+    if not matches_receipt(delivery.blob, receipt.receipt):
+        return "the receipt is for another blob"
+    return None
+
+
+def columns(
+    offers: Sequence[Offer], terms: Terms, dimensions: int
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Line up what the cloud sees of offers: features (n, D), or signatures (n, k, 2)."""
+    if terms.privacy is Privacy.LEVEL2:
+        points = [offer.bid.bid.signature_points for offer in offers]
+        return None, np.array(points, dtype=np.int64).reshape(len(offers), terms.signature_size, 2)
+    features = [offer.bid.bid.feature for offer in offers]
+    return np.array(features, dtype=np.int64).reshape(len(offers), dimensions), None

@@ -1,0 +1,115 @@
+"""The cloud: it brokers, keeps the money and the sealed images, and opens no picture but a disputed one."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from parties.purchase.auction import Auctioneer, by_the_rules
+from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
+from protocol.arbitration_paper import arbitrate_paper
+from protocol.exchange import Exchange
+from protocol.ledger import Ledger
+from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
+from protocol.signing import SigningKey, derive
+from protocol.vault import Vault
+from strategies.featurizer import Featurizer
+
+Arbiter = Callable[[Deal, bytes, Complaint, Featurize], Verdict]
+"""Decides a complaint from the deal, the sealed blob, what the buyer says and the public model."""
+
+
+def sound(deal: Deal, blob: bytes, complaint: Complaint, featurize: Featurize) -> Verdict:
+    """Decide by the key that the buyer reveals (`arbitrate`)."""
+    return arbitrate(deal, blob, complaint.private_key, featurize)
+
+
+ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
+"""The rules of arbitration by their names in the terms."""
+
+ABSENCE = 60.0
+"""Seconds for which a seller that has left is waited for to bid; one that won has until its order's deadline."""
+MOMENT = 2.0
+"""Seconds for which a party that has left is waited for to say who it is."""
+COURTESY = 30.0
+"""Seconds that the cloud waits for parties to take note of something, and for who has left to say who it is."""
+
+
+def roll_call(exchange: Exchange, patience: float) -> dict[str, list[int]]:
+    """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
+    present: dict[str, list[int]] = {}
+    everyone = dict.fromkeys(exchange.node_ids(), Hello())
+    replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, COURTESY)
+    for node_id, introduction in replies.answers.items():
+        present.setdefault(introduction.role, []).append(node_id)
+    return present
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What the cloud brings to any workflow.
+
+    It is trusted with money and with staying up, never with a picture. (It could name a key of its
+    own as the buyer's; certificates tie the two together where parties are on separate machines.)
+
+    Attributes
+    ----------
+    secret : bytes
+        32 bytes; its random draws derive from it.
+    terms : Terms
+        The conditions of trade.
+    featurizer : Featurizer
+        The public model.
+    ledger, vault
+        Where money and sealed images are kept.
+    deposits : mapping of str to int
+        What each role brings when it joins, minor units.
+    patience : float
+        Seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm.
+    clock : callable
+        Unix time.
+    arbiter : callable
+        How complaints are decided.
+    auctioneer : callable
+        How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
+    purchase : str
+        The name of the purchase at hand, where there are several: no two share a draw.
+    """
+
+    secret: bytes = field(repr=False)
+    terms: Terms
+    featurizer: Featurizer
+    ledger: Ledger
+    vault: Vault
+    deposits: Mapping[str, int]
+    patience: float = 3600.0
+    clock: Callable[[], float] = time.time
+    arbiter: Arbiter = sound
+    auctioneer: Auctioneer = by_the_rules
+    purchase: str = ""
+
+    def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
+        """Return secret bytes for one purpose, another for each purchase."""
+        scope = ("purchase", self.purchase) if self.purchase else ()
+        return derive(self.secret, *scope, *labels, length=length)
+
+    @property
+    def identity(self) -> SigningKey:
+        """The key under which it passes on orders."""
+        return SigningKey.derive(self.secret, "identity")
+
+    def roll_call(self, grid: Grid) -> dict[str, list[int]]:
+        """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
+        return roll_call(Exchange(grid, self.clock), self.patience)
+
+    def server_app(self, workflow: Callable[["Cloud", Grid], None]) -> ServerApp:
+        """Compile the cloud into a Flower app that runs one workflow."""
+        app = ServerApp()
+
+        @app.main()
+        def main(grid: Grid, context: Context) -> None:
+            workflow(self, grid)
+
+        return app

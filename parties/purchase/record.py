@@ -1,0 +1,54 @@
+"""What the cloud writes down of a purchase."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.purchase.offer import Offer
+from protocol.errors import ProtocolError
+from protocol.messages.purchase import CallForBids, PurchaseRequest
+
+
+class PurchaseFailed(ProtocolError):
+    """A purchase that could not even begin; the text says why."""
+
+
+@dataclass
+class PurchaseRecord:
+    """What happened in a purchase, as the cloud saw it.
+
+    Attributes
+    ----------
+    buyer : int
+        Node id.
+    sellers : list of int
+        Node ids of those who were called.
+    call : CallForBids or None
+        What they were told.
+    request : PurchaseRequest or None
+        What the buyer asked for.
+    offers : list of Offer
+        All valid bids, by seller and position.
+    rejected : list of (int, str)
+        Bids that were refused: the seller, and why.
+    unreadable : int
+        Pictures that sellers could not open.
+    failures : list of (str, int, str)
+        Steps that a party failed: step, node id, reason.
+    """
+
+    buyer: int
+    sellers: list[int]
+    request: PurchaseRequest | None = None
+    call: CallForBids | None = None
+    targets: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    offers: list[Offer] = field(default_factory=list)
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+    unreadable: int = 0
+    failures: list[tuple[str, int, str]] = field(default_factory=list)
+
+    @property
+    def winners(self) -> list[Offer]:
+        """The offers that were selected, by pseudonym: their order must not tell the buyer which share a seller."""
+        return sorted((offer for offer in self.offers if offer.won), key=lambda offer: offer.bid.bid.pseudonym)

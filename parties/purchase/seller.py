@@ -1,0 +1,245 @@
+"""The seller: a phone with an album."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from annotated_types import Ge, MaxLen
+from numpy.typing import NDArray
+
+from parties.album import Album, Pixels, readable
+from parties.party import Party, step
+from parties.purchase.checks import features_under, stake
+from parties.together import together
+from protocol.canonical import canonical, digest
+from protocol.commitments import commit_feature, commit_image
+from protocol.errors import ProtocolError
+from protocol.messages.base import MAX_ITEMS, Digest, ProtocolMessage, PublicKey
+from protocol.messages.purchase import (
+    Acknowledgement,
+    Bid,
+    Bids,
+    CallForBids,
+    Delivery,
+    DeliveryOrder,
+    Feature,
+    Order,
+    Point,
+    Privacy,
+    Receipt,
+    Refusal,
+    SelectionNotice,
+    SignedBid,
+    SignedReceipt,
+    Statement,
+    Vector,
+)
+from protocol.refusal import is_buyers, is_from_cloud
+from protocol.sealing import Opening, seal
+from protocol.signing import SigningKey
+from strategies.featurizer import Featurizer
+from strategies.matching import is_candidate
+from strategies.near_duplicates import distinct
+from strategies.signatures import signature_table
+
+
+class OpenBid(ProtocolMessage):
+    """What the seller must remember of a bid to deliver on it."""
+
+    bid: SignedBid
+    image: Annotated[int, Ge(0)]
+    feature: Point | Vector
+
+
+class Joined(ProtocolMessage):
+    """What holds the cloud to a request on which the seller has bid."""
+
+    cloud: PublicKey
+    tie_commitment: Digest
+
+
+class OpenBids(ProtocolMessage):
+    """All bids of one request."""
+
+    bids: Annotated[tuple[OpenBid, ...], MaxLen(MAX_ITEMS)]
+
+
+class Look(NamedTuple):
+    """What a seller sees in its album: positions of pictures to offer, their features, and how many would not open."""
+
+    positions: list[int]
+    features: NDArray[np.int64]
+    unreadable: int
+
+
+class Seller(Party):
+    """Offers the pictures of an album that match a request, and delivers those that win.
+
+    Steps:
+
+    1. ``bid`` (3, 4): open the album picture by picture, drop near-duplicates, extract features,
+       keep those within R of a sample and not at distance zero, and bid each at its price;
+    2. ``notify`` (6): hear which bids won;
+    3. ``deliver`` (8, 9): check that the order is the buyer's, seal the picture to its key, sign the receipt; refuse
+       an order that is not, and keep the proof against the cloud;
+    4. ``settle`` (12): hear what was paid.
+
+    Parameters
+    ----------
+    secret : bytes
+        See `Party`.
+    album : Album
+        The pictures.
+    costs : sequence of int
+        True cost of parting with each picture, minor units; known to nobody else.
+    featurizer : Featurizer
+        The public model.
+    """
+
+    role = "seller"
+
+    def __init__(self, secret: bytes, album: Album, costs: Sequence[int], featurizer: Featurizer) -> None:
+        super().__init__(secret)
+        self.album = album
+        self.costs = costs
+        self.featurizer = featurizer
+
+    @step("bid")
+    def bid(self, call: CallForBids) -> Bids:
+        """Steps 3 and 4: match the album against the samples and bid on what matches."""
+        if call.terms.model_id != self.featurizer.model_id:
+            raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
+        positions, features, unreadable = self.look(call)
+        offered = self.choose(call, features)
+        bids = tuple(
+            self._bid(call, positions[index], self.claim(call, _numbers(features[index]))) for index in offered
+        )
+        name = call.request_id.hex()
+        self.memory.keep(f"request-{name}", Joined(cloud=call.cloud, tie_commitment=call.tie_commitment))
+        self.memory.keep(f"bids-{name}", OpenBids(bids=bids))
+        return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
+
+    @together("bid")
+    def look(sellers: Sequence["Seller"], call: CallForBids) -> list[Look]:  # noqa: N805
+        """Open the albums, drop near-duplicates and extract features: where many sellers are, in full batches."""
+        looks, pictures = [], []
+        if any(seller.featurizer is not sellers[0].featurizer for seller in sellers):
+            raise ValueError("sellers with models of their own look on their own")
+        for seller in sellers:
+            opened = [(position, seller.featurizer.prepare(picture)) for position, picture in readable(seller.album)]
+            kept = seller.unrepeated([thumbnail for _, thumbnail in opened])
+            looks.append(([opened[index][0] for index in kept], len(seller.album) - len(opened)))
+            pictures += [opened[index][1] for index in kept]
+        features = features_under(call.terms, sellers[0].featurizer, pictures)
+        parts = np.split(features, np.cumsum([len(positions) for positions, _ in looks])[:-1])
+        return [Look(positions, part, failed) for (positions, failed), part in zip(looks, parts, strict=True)]
+
+    @together("bid")
+    def targets(sellers: Sequence["Seller"], call: CallForBids) -> list[NDArray[np.int64]]:  # noqa: N805
+        """Return the features of the samples, shape (m, D)."""
+        return [features_under(call.terms, sellers[0].featurizer, call.samples)] * len(sellers)
+
+    def unrepeated(self, thumbnails: Sequence[Pixels]) -> list[int]:
+        """Leave out near-duplicates of earlier pictures; returns the positions to keep, ascending."""
+        return distinct(thumbnails)
+
+    def choose(self, call: CallForBids, features: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pick what to offer: features on the lattice, within R of a sample, at distance zero from none."""
+        return np.flatnonzero(is_candidate(features, self.targets(call), call.terms.radius)).astype(np.int64)
+
+    def claim(self, call: CallForBids, feature: Feature) -> Feature:
+        """Return the feature to bid with; an honest seller's is the true one."""
+        return feature
+
+    def price(self, image: int) -> int:
+        """Return the price to declare; truth is the best a seller can do under the default mechanisms."""
+        return self.costs[image]
+
+    def picture(self, image: int) -> Pixels:
+        """Return the picture to deliver."""
+        return self.album[image]
+
+    def seal(self, opening: Opening, order: Order) -> bytes:
+        """Return the picture and what opens its commitments, sealed to the order's key."""
+        return seal(opening, order.delivery_key, digest(order), order.suite)
+
+    @step("notify")
+    def notify(self, notice: SelectionNotice) -> Acknowledgement:
+        """Step 6: check that ties were broken by the seed that was fixed before bidding."""
+        if hashlib.sha256(notice.tie_seed).digest() != self._joined(notice.request_id).tie_commitment:
+            raise ProtocolError("ties were not broken by the seed that was fixed before bidding")
+        return Acknowledgement()
+
+    @step("deliver")
+    def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
+        """Steps 8 and 9: seal one picture to the one-time key in the buyer's order; refuse another's with proof."""
+        order = asked.order.order
+        if not is_from_cloud(asked, self._joined(order.request_id).cloud):
+            raise ProtocolError("the order does not come from the cloud of this request")
+        bids = self.memory.recall(f"bids-{order.request_id.hex()}", OpenBids).bids
+        opened = next((open_bid for open_bid in bids if digest(open_bid.bid) == order.bid), None)
+        if opened is None:
+            raise ProtocolError("the order is for a bid that this seller did not make")
+        if not is_buyers(asked.order, opened.bid.bid):
+            refusal = Refusal(bid=opened.bid, asked=asked)
+            self.memory.keep(f"refusal-{order.bid.hex()}", refusal)
+            return refusal
+        pseudonym = self.pseudonym(order.request_id, opened.image)
+        image_salt, feature_salt = self._salts(order.request_id, opened.image)
+        opening = Opening(image_salt, feature_salt, opened.feature, self.picture(opened.image))
+        blob = self.seal(opening, order)
+        receipt = Receipt(order=digest(order), blob=hashlib.sha256(blob).digest(), length=len(blob))
+        signature = pseudonym.sign("receipt", canonical(receipt))
+        return Delivery(receipt=SignedReceipt(receipt=receipt, signature=signature), blob=blob)
+
+    @step("settle")
+    def settle(self, statement: Statement) -> Acknowledgement:
+        """Step 12: hear what was paid."""
+        return Acknowledgement()
+
+    def _bid(self, call: CallForBids, image: int, feature: Feature) -> OpenBid:
+        pseudonym = self.pseudonym(call.request_id, image)
+        image_salt, feature_salt = self._salts(call.request_id, image)
+        terms = call.terms
+        price = self.price(image)
+        points: tuple[Point, ...] | None = None
+        if terms.privacy is Privacy.LEVEL2:
+            table = signature_table(call.salt, terms.reach, terms.signature_size)
+            points = tuple(_point(point) for point in table.sign(np.array([feature], dtype=np.int64))[0])
+        bid = Bid(
+            request_id=call.request_id,
+            buyer=call.buyer,
+            pseudonym=pseudonym.public,
+            image_commitment=commit_image(image_salt, self.album[image]),
+            feature_commitment=commit_feature(feature_salt, feature, terms.model_id),
+            feature=None if terms.privacy is Privacy.LEVEL2 else feature,
+            signature_points=points,
+            price=price,
+            stake=stake(price, terms.stake),
+            expires_at=call.expires_at,
+        )
+        signed = SignedBid(bid=bid, signature=pseudonym.sign("bid", canonical(bid)))
+        return OpenBid(bid=signed, image=image, feature=feature)
+
+    def pseudonym(self, request_id: bytes, image: int) -> SigningKey:
+        """Return the key under which one picture is offered: never the same in two requests, nor for two pictures."""
+        return SigningKey.derive(self.derive("pseudonym", request_id, str(image)), "bid")
+
+    def _salts(self, request_id: bytes, image: int) -> tuple[bytes, bytes]:
+        salts = self.derive("salts", request_id, str(image))
+        return salts[:16], salts[16:]
+
+    def _joined(self, request_id: bytes) -> Joined:
+        try:
+            return self.memory.recall(f"request-{request_id.hex()}", Joined)
+        except KeyError:
+            raise ProtocolError("this seller has not bid on that request") from None
+
+
+def _point(pair: NDArray[np.integer]) -> Point:
+    return int(pair[0]), int(pair[1])
+
+
+def _numbers(feature: NDArray[np.integer]) -> Feature:
+    return tuple(feature.tolist())

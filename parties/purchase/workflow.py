@@ -1,0 +1,447 @@
+"""The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from parties.purchase import settlement
+from parties.purchase.auction import Auction
+from parties.purchase.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
+from parties.purchase.cloud import ABSENCE, COURTESY, Cloud, roll_call
+from parties.purchase.delivery import FIRST_WAVE, next_size, next_wave, parcels, waves_left
+from parties.purchase.offer import Offer
+from parties.purchase.record import PurchaseFailed, PurchaseRecord
+from parties.purchase.settlement import account, shares
+from protocol.arbitration import Deal
+from protocol.canonical import canonical, digest
+from protocol.exchange import GRACE, SILENT, Exchange, Failed
+from protocol.grids.streaming import streams
+from protocol.messages.base import BlobReference, ProtocolMessage
+from protocol.messages.purchase import (
+    MAX_BLOB,
+    Acknowledgement,
+    Award,
+    Bids,
+    CallForBids,
+    Delivery,
+    Invitation,
+    Invoice,
+    InvoiceItem,
+    Parcel,
+    ParcelItem,
+    Refusal,
+    SelectionNotice,
+    SelectionResult,
+    SignedConfirmation,
+    SignedPayment,
+    SignedRequest,
+    Statement,
+    StatementLine,
+    VerificationCall,
+)
+from protocol.refusal import convicts, pass_on
+from protocol.signing import verify
+from strategies.selection import Offers, tie_ranks
+
+M = TypeVar("M", bound=ProtocolMessage)
+
+STEPS = (
+    "request",
+    "broadcast",
+    "local matching",
+    "bids",
+    "selection",
+    "notification",
+    "payment",
+    "delivery orders",
+    "sealed delivery",
+    "verification",
+    "confirmation and arbitration",
+    "payout",
+)
+"""CrowdBuy's twelve steps (section III.B), in order; step n is ``STEPS[n - 1]``."""
+
+
+class Purchase:
+    """One purchase between one buyer and many sellers.
+
+    1. the buyer states its request; 2. the cloud broadcasts the samples to all sellers, who 3. match
+    their albums and 4. bid, each bid locking its stake; 5. the cloud decides which bids match and
+    selects winners and payments; 6. it notifies everybody; 7. the buyer pays into escrow and places
+    its orders, which 8. go to the winners, who 9. deliver sealed images through the cloud; 10. the
+    buyer verifies and 11. confirms or complains, and the cloud arbitrates; 12. money moves.
+
+    What it learns of the world it learns through its exchange and the ledger's answers alone, and what it does
+    there it does once, under a key or a hash: so it can be played again from the start (`protocol.journal`).
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Terms, money and storage.
+    grid : Grid
+        Carries every message.
+    on_step : callable
+        Told the number of each step as it begins.
+    buyer : int, optional
+        Node id of the buyer; where it is not given, there has to be just one.
+    exchange : Exchange, optional
+        Asks the parties, in place of one that forgets.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        grid: Grid,
+        on_step: Callable[[int], None] = lambda number: None,
+        *,
+        buyer: int | None = None,
+        exchange: Exchange | None = None,
+    ) -> None:
+        self.cloud = cloud
+        self.exchange = exchange or Exchange(grid, cloud.clock)
+        self.on_step = on_step
+        present = roll_call(self.exchange, cloud.patience)
+        buyers = present.get("buyer", []) if buyer is None else [buyer]
+        if len(buyers) != 1:
+            raise PurchaseFailed(f"a purchase needs one buyer, and there are {len(buyers)}")
+        self.record = PurchaseRecord(buyer=buyers[0], sellers=present.get("seller", []))
+
+    def run(self) -> PurchaseRecord:
+        """Play all steps; those that need a winner are left out where nothing was selected."""
+        self._open_accounts()
+        self.on_step(1)
+        self._request()
+        self.on_step(2)
+        self._call_for_bids()
+        self.on_step(5)
+        self._select()
+        self.on_step(6)
+        self._notify()
+        if self.record.winners:
+            self.on_step(7)
+            if self._pay():
+                self.on_step(8)
+                self._deliver()
+                self.on_step(10)
+                self._verify()
+                self.on_step(11)
+                self._arbitrate()
+        self.on_step(12)
+        self._settle()
+        self.exchange.close(self.cloud.vault, [offer.blob for offer in self.record.winners if offer.blob])
+        return self.record
+
+    @property
+    def _buyer_account(self) -> str:
+        return account("buyer", self.record.buyer)
+
+    @property
+    def _id(self) -> bytes:
+        assert self.record.call is not None
+        return self.record.call.request_id
+
+    def _open_accounts(self) -> None:
+        record, deposits = self.record, self.cloud.deposits
+        names = {self._buyer_account: deposits["buyer"]}
+        names |= {account("seller", node_id): deposits["seller"] for node_id in record.sellers}
+        settlement.open_accounts(self.cloud.ledger, names)
+
+    def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M], deadline: float) -> M | None:
+        """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
+        return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
+
+    def _ask(
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: type[M],
+        deadline: float,
+        absence: float = math.inf,
+    ) -> dict[int, M]:
+        """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
+        replies = self.exchange.ask(step, questions, answer, deadline, absence)
+        self._note(step, replies.failures)
+        return replies.answers
+
+    def _deadline(self) -> float:
+        """Return when (Unix seconds) a step that begins now has to be done."""
+        return self.exchange.now() + self.cloud.patience
+
+    def _note(self, step: str, failures: Mapping[int, str]) -> None:
+        self.record.failures += [(step, node_id, why) for node_id, why in failures.items()]
+
+    def _request(self) -> None:
+        nonce = self.cloud.derive("nonce", length=16)
+        invitation = Invitation(terms=self.cloud.terms, nonce=nonce)
+        signed = self._ask_buyer("request", invitation, SignedRequest, self._deadline())
+        if signed is None:
+            raise PurchaseFailed(f"the buyer made no request: {self.record.failures[-1][2].strip().splitlines()[-1]}")
+        request = signed.request
+        if request.nonce != nonce or not verify(request.identity, "request", canonical(request), signed.signature):
+            raise PurchaseFailed("the buyer's request is not signed by the key in it")
+        request_id = digest(signed)
+        self.record.request = request
+        self.record.call = CallForBids(
+            request_id=request_id,
+            cloud=self.cloud.identity.public,
+            buyer=request.identity,
+            terms=self.cloud.terms,
+            samples=request.samples,
+            salt=self.cloud.derive("salt", request_id, length=16),
+            tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
+            expires_at=int(self._deadline()),
+        )
+        self.record.targets = features_under(self.cloud.terms, self.cloud.featurizer, request.samples)
+
+    def _tie_seed(self, request_id: bytes) -> bytes:
+        return self.cloud.derive("ties", request_id)
+
+    def _call_for_bids(self) -> None:
+        call, record = self.record.call, self.record
+        assert call is not None
+        self.on_step(3)
+        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE)
+        self.on_step(4)
+        seen: set[bytes] = set()
+        offers: list[Offer] = []
+        for seller, bids in answers.items():
+            record.unreadable += bids.unreadable
+            for index, bid in enumerate(bids.bids):
+                refusal = bid_refusal(bid, call, seen, record.targets.shape[1])
+                if refusal is not None:
+                    record.rejected.append((seller, refusal))
+                    continue
+                seen |= {bid.bid.pseudonym, bid.bid.image_commitment}
+                offers.append(Offer(seller, index, bid, digest(bid)))
+        locked = settlement.lock_stakes(self.cloud.ledger, self._id.hex(), offers)
+        for offer, stands in zip(offers, locked, strict=True):
+            if stands:
+                record.offers.append(offer)
+            else:
+                record.rejected.append((offer.seller, "the seller cannot afford its stake"))
+
+    def _select(self) -> None:
+        record, terms = self.record, self.cloud.terms
+        assert record.request is not None
+        offers = record.offers
+        prices = np.array([offer.bid.bid.price for offer in offers], dtype=np.int64)
+        keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
+        funds = self.exchange.read("funds", lambda: self.cloud.ledger.balance(self._buyer_account))
+        budget = min(record.request.budget, funds)
+        auction = Auction(
+            sellers=np.array([offer.seller for offer in offers], dtype=np.int64),
+            offers=Offers(*columns(offers, terms, record.targets.shape[1]), prices),
+            targets=record.targets,
+            quality=record.request.quality,
+            budget=budget * 1_000_000 // (1_000_000 + terms.commission),
+            radius=terms.radius,
+            reach=terms.reach,
+            ranks=tie_ranks(self._tie_seed(self._id), keys),
+        )
+        selection = self.cloud.auctioneer(auction)
+        for index in selection.candidates:
+            offers[index].candidate = True
+        for index, payment in zip(selection.winners, selection.payments, strict=True):
+            offers[index].won = True
+            offers[index].payment = int(payment)
+        winners = record.winners
+        commissions = shares([offer.payment for offer in winners], terms.commission)
+        for offer, commission in zip(winners, commissions, strict=True):
+            offer.commission = commission
+
+    def _notify(self) -> None:
+        record = self.record
+        awards: dict[int, list[Award]] = {offer.seller: [] for offer in record.offers}
+        for offer in record.winners:
+            awards[offer.seller].append(Award(bid=offer.bid_id, payment=offer.payment))
+        tie_seed = self._tie_seed(self._id)
+        notices = {
+            seller: SelectionNotice(request_id=self._id, awards=tuple(won), tie_seed=tie_seed)
+            for seller, won in awards.items()
+        }
+        soon = self.exchange.now() + COURTESY
+        self._ask("notify", notices, Acknowledgement, soon)
+        result = SelectionResult(
+            request_id=self._id,
+            images=len(record.winners),
+            payments=sum(offer.payment for offer in record.winners),
+            commission=sum(offer.commission for offer in record.winners),
+        )
+        self._ask_buyer("notify", result, Acknowledgement, soon)
+        losers = [offer for offer in record.offers if not offer.won]
+        settlement.release_stakes(self.cloud.ledger, self._id.hex(), losers, "declined")
+
+    def _pay(self) -> bool:
+        """Step 7; False when the buyer does not pay, which ends the purchase."""
+        record, call = self.record, self.record.call
+        assert call is not None
+        invoice = Invoice(
+            request_id=self._id,
+            salt=call.salt,
+            deliver_by=int(self._deadline()),
+            items=tuple(
+                InvoiceItem(bid=offer.bid, payment=offer.payment, commission=offer.commission)
+                for offer in record.winners
+            ),
+        )
+        signed = self._ask_buyer("pay", invoice, SignedPayment, invoice.deliver_by)
+        refusal = "" if signed is None else payment_refusal(signed, invoice, call)
+        ledger, buyer = self.cloud.ledger, self._buyer_account
+        if signed and not refusal and not settlement.take_payment(ledger, self._id.hex(), buyer, record.winners):
+            refusal = "the buyer has not got the amount any more"
+        if signed is None or refusal:
+            if refusal:
+                self._note("pay", {record.buyer: refusal})
+            settlement.release_stakes(self.cloud.ledger, self._id.hex(), record.winners, "unpaid")
+            return False
+        orders = {order.order.bid: order for order in signed.payment.orders}
+        for offer in record.winners:
+            offer.order = orders[offer.bid_id]
+        return True
+
+    def _deliver(self) -> None:
+        """Steps 8 and 9; a seller that is not heard of is asked once more, as its order or its delivery may be lost.
+
+        Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
+        have come from one seller.
+        """
+        silent = self._order(self.record.winners, last=False)
+        self._order(silent, last=True)
+        deadline = self._deadline()
+        for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
+            self._ask_buyer("receive", self._parcel(offers), Acknowledgement, deadline)
+
+    def _order(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
+        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
+
+        Waves share the time that is left, so that a seller that stays away does not use up that of the others: each
+        has its part of it, and what an earlier one has not used.
+        """
+        delivered, total, wave = 0, 0, FIRST_WAVE
+        silent: list[Offer] = []
+        while pending:
+            batch = next_wave(pending, wave)
+            deadline = min(offer.placed.order.deliver_by for offer in batch.values())
+            now = self.exchange.now()
+            if now + GRACE > deadline:
+                break
+            for offer in batch.values():
+                offer.asked = True
+            questions = {seller: pass_on(offer.placed, self.cloud.identity) for seller, offer in batch.items()}
+            until = now + (deadline - now) / (1 + waves_left(pending, wave) - last)
+            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
+            self.on_step(9)
+            expected: tuple[type[Delivery | Refusal], ...] = (Delivery, Refusal)
+            for seller, answer in self.exchange.each("deliver", questions, expected, deadline, until=until):
+                problem = self._problem(batch[seller], answer)
+                if problem is not None:
+                    self._note("deliver", {seller: problem})
+                elif isinstance(answer, Delivery):
+                    self._keep(batch[seller], answer)
+                    delivered, total = delivered + 1, total + len(answer.blob)
+                if problem == SILENT:
+                    silent.append(batch[seller])
+                del answer  # one sealed image at a time
+            wave = next_size(wave, delivered, total)
+        return silent
+
+    def _problem(self, offer: Offer, answer: Delivery | Refusal | Failed) -> str | None:
+        """Say what is wrong with an answer to an order; a refusal with proof keeps its seller's stake."""
+        if isinstance(answer, Failed):
+            return str(answer)
+        if isinstance(answer, Delivery):
+            return delivery_refusal(answer, offer, streamed=streams(self.exchange.grid))
+        if digest(answer.bid) != offer.bid_id or not convicts(answer, self.cloud.identity.public):
+            return "the seller refused, and what it shows proves nothing"
+        offer.refusal = answer
+        return "the order that reached the seller is not signed by the buyer, and is by the cloud"
+
+    def _keep(self, offer: Offer, delivery: Delivery) -> None:
+        """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""
+        offer.receipt = delivery.receipt
+        offer.blob = delivery.receipt.receipt.blob.hex()
+        if isinstance(delivery.blob, bytes) and offer.blob not in self.cloud.vault:
+            self.cloud.vault.put([delivery.blob], MAX_BLOB)
+
+    def _parcel(self, offers: Sequence[Offer]) -> Parcel:
+        """Read what was delivered from the vault, unless the grid does so by itself."""
+        items = []
+        for offer in offers:
+            assert offer.receipt is not None
+            assert offer.blob is not None
+            receipt = offer.receipt.receipt
+            blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
+            if not streams(self.exchange.grid):
+                blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
+            items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
+        return Parcel(request_id=self._id, items=tuple(items))
+
+    def _verify(self) -> None:
+        """Steps 10 and 11; a buyer that stays silent after delivery, or speaks too late, has accepted."""
+        record = self.record
+        assert record.request is not None
+        undelivered = tuple(offer.bid_id for offer in record.winners if offer.receipt is None)
+        call = VerificationCall(request_id=self._id, undelivered=undelivered)
+        signed = self._ask_buyer("verify", call, SignedConfirmation, self._deadline())
+        if signed is None:
+            return
+        confirmation = signed.confirmation
+        if not verify(record.request.identity, "confirmation", canonical(confirmation), signed.signature):
+            self._note("verify", {record.buyer: "the confirmation is not signed by the buyer"})
+            return
+        complaints = {complaint.bid: complaint for complaint in confirmation.complaints}
+        for offer in record.winners:
+            if offer.receipt is not None:
+                offer.complaint = complaints.get(offer.bid_id)
+
+    def _arbitrate(self) -> None:
+        """Step 11: lock a bond for each complaint that the buyer can afford, then look at the image."""
+        record, cloud = self.record, self.cloud
+        call = record.call
+        assert call is not None
+        disputed = [offer for offer in record.winners if offer.complaint is not None]
+        paid_up = settlement.lock_bonds(cloud.ledger, self._id.hex(), self._buyer_account, disputed, cloud.terms.bond)
+        if paid_up < len(disputed):
+            self._note("verify", {record.buyer: "the buyer cannot afford the bond on a complaint"})
+        for offer in disputed[:paid_up]:
+            assert offer.receipt is not None
+            assert offer.blob is not None
+            assert offer.complaint is not None
+            deal = Deal(offer.bid, offer.placed, offer.receipt, cloud.terms, record.targets, call.salt)
+            blob = cloud.vault.read(offer.blob, MAX_BLOB)
+            offer.verdict = cloud.arbiter(deal, blob, offer.complaint, self._featurize)
+
+    def _featurize(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
+        feature: NDArray[np.int64] = features_under(self.cloud.terms, self.cloud.featurizer, [image])[0]
+        return feature
+
+    def _settle(self) -> None:
+        """Step 12: move the money and send everybody its statement."""
+        record, cloud = self.record, self.cloud
+        dealt = [offer for offer in record.winners if offer.order is not None]
+        lines: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
+        for offer in record.offers:
+            amount = offer.payment if offer.paid else 0
+            lines[offer.seller].append(line(offer, amount))
+        names = {seller: account("seller", seller) for seller in lines} | {record.buyer: self._buyer_account}
+        lines[record.buyer] = [
+            line(offer, -(offer.payment + offer.commission) if offer.paid else 0) for offer in record.winners
+        ]
+        balances = settlement.settle(
+            cloud.ledger, self._id.hex(), self._buyer_account, dealt, cloud.terms.bond, list(names.values())
+        )
+        statements = {
+            node_id: Statement(request_id=self._id, lines=tuple(lines[node_id]), balance=balances[name])
+            for node_id, name in names.items()
+        }
+        self._ask("settle", statements, Acknowledgement, self._deadline())
+
+
+def line(offer: Offer, amount: int) -> StatementLine:
+    """Write one offer's line of a statement."""
+    return StatementLine(bid=offer.bid_id, outcome=str(offer.outcome), amount=amount)
