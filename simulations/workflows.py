@@ -15,6 +15,7 @@ from simulations.scenario import Scenario
 
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
+    "publish": "owners publish pictures with differential privacy: DP-Pix, DP-SVD, Snow",
 }
 """Workflows by name, with one line each."""
 

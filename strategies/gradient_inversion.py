@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMOOTHNESS = 1e-2
+SMOOTHNESS = 5e-2
 _RATE = 0.1
 
 
@@ -47,7 +47,7 @@ def invert_gradient(
         In -1..1.
     """
     label = torch.tensor([label_in_gradient(gradient)])
-    guess = torch.randn(1, *shape, generator=generator).requires_grad_()
+    guess = (0.1 * torch.randn(1, *shape, generator=generator)).requires_grad_()
     optimiser = torch.optim.Adam([guess], lr=_RATE)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [steps * 3 // 8, steps * 5 // 8, steps * 7 // 8], 0.1)
     size = torch.stack([part.square().sum() for part in gradient]).sum().sqrt()
@@ -81,7 +81,7 @@ def invert_class(
     target = torch.tensor([label])
     for _ in range(steps):
         optimiser.zero_grad()
-        loss = F.cross_entropy(network(guess), target) + 10 * SMOOTHNESS * _variation(guess)
+        loss = F.cross_entropy(network(guess), target) + 2 * SMOOTHNESS * _variation(guess)
         guess.grad = torch.autograd.grad(loss, guess)[0]
         optimiser.step()
         with torch.no_grad():

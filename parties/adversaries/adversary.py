@@ -11,10 +11,11 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from parties.party import Party
+from parties.publish.owner import Owner
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
-ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer}
+ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "owner": Owner}
 """The honest party of each role that may cheat."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
@@ -114,17 +115,16 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-        if isinstance(target, type) and issubclass(target, (Seller, Buyer)):
+        if isinstance(target, type) and issubclass(target, tuple(ROLES.values())):
             party: type[Party] = target
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
             parameters = _model(name, _keywords(target))
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
-            raise TypeError(
-                f"adversary {name!r} has to be a class that extends Seller or Buyer, or a function with"
-                " role='seller' or role='buyer'"
-            )
+            classes = " or ".join(honest.__name__ for honest in ROLES.values())
+            roles = " or ".join(f"role={known!r}" for known in ROLES)
+            raise TypeError(f"adversary {name!r} has to be a class that extends {classes}, or a function with {roles}")
         setattr(target, _MARK, found)
         return target
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from strategies.classifier import CompactClassifier, classify, train_classifier
+from strategies.dp_images.baselines import Pixelize
 from strategies.dp_images.mechanisms import (
     DPSVD,
     RANGE,
@@ -26,6 +27,8 @@ from strategies.dp_images.mechanisms import (
 )
 from strategies.restoration import interpolate
 
+_NO_NOISE = 1e9
+"""An epsilon of which nothing is seen."""
 Restore = Callable[[Tensor], Tensor]
 """Makes of published (n, channels, height, width) uint8 pictures what the attacker takes for the originals."""
 
@@ -50,7 +53,9 @@ def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
         case DPSVD():
             usual = singular_values(public, mechanism.values)[1].mean(dim=0)
             return lambda published: with_usual_values(published, usual)
-    raise ValueError(f"there is no attack on {mechanism}")
+        case Pixelize():
+            return MeansDenoiser.learnt(DPPix(_NO_NOISE, mechanism.cell), public).restore
+    return lambda published: published
 
 
 def melt(published: Tensor) -> Tensor:

@@ -87,8 +87,7 @@ class DPPix:
         """
         means = cell_means(pictures, self.cell)
         scale = RANGE * self.changed * pictures.shape[1] / (self.cell**2 * self.epsilon)
-        noisy = means + scale * laplace(means.shape, generator)
-        return _pixels(noisy).repeat_interleave(self.cell, 2).repeat_interleave(self.cell, 3)
+        return enlarged(means + scale * laplace(means.shape, generator), self.cell)
 
     def guarantee(self) -> Guarantee:
         """State what one publication of one picture promises."""
@@ -231,6 +230,11 @@ def cell_means(pictures: Tensor, cell: int) -> Tensor:
     count, channels = pictures.shape[:2]
     cells = pictures.double().reshape(count, channels, height // cell, cell, width // cell, cell)
     return cells.mean(dim=(3, 5))
+
+
+def enlarged(cells: Tensor, cell: int) -> Tensor:
+    """Return pictures of which each cell has one colour, uint8."""
+    return _pixels(cells).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
 
 
 def singular_values(pictures: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
