@@ -68,7 +68,7 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
     address = address or os.environ.get("RAY_ADDRESS")
     terminate = signal.getsignal(signal.SIGTERM)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _uninterrupted():
             warnings.simplefilter("ignore", FutureWarning)
             if address is None:
                 _start(ray, workers)
@@ -80,6 +80,24 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
         ray.shutdown()
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminate)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back what would end this process: Ray interrupted in its start leaves a thread that crashes at the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told: list[int] = []
+    stops = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda given, frame: told.append(given)) for number in stops}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told:
+        signal.raise_signal(told[0])
 
 
 @contextmanager

@@ -11,12 +11,16 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from parties.party import Party
-from parties.publish.owner import Owner
+from parties.publish.publisher import Publisher
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
-ROLES: dict[str, type[Party]] = {"seller": Seller, "buyer": Buyer, "owner": Owner}
-"""The honest party of each role that may cheat."""
+ROLES: dict[str, type[Party]] = {
+    "seller": Seller,
+    "buyer": Buyer,
+    "publisher": Publisher,
+}
+"""The honest party of each role that may cheat; a workflow adds its own with one line each."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 """A class, or a function in the shape of a mod."""
@@ -57,7 +61,7 @@ class Adversary:
 
     @property
     def role(self) -> str:
-        """``seller`` or ``buyer``."""
+        """Whose place it takes: a key of `ROLES`."""
         return self.party.role
 
     def cast(self, **settings: object) -> type[Party]:
@@ -86,7 +90,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
     profit : str
         What it hopes to gain.
     role : str, optional
-        Who is intercepted, ``seller`` or ``buyer``: for a function in the shape of Flower's mods,
+        Who is intercepted, a key of `ROLES`: for a function in the shape of Flower's mods,
         ``(message, context, call_next) -> message``. A class says it by what it extends.
 
     Notes
@@ -122,9 +126,10 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
             parameters = _model(name, _keywords(target))
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
-            classes = " or ".join(honest.__name__ for honest in ROLES.values())
-            roles = " or ".join(f"role={known!r}" for known in ROLES)
-            raise TypeError(f"adversary {name!r} has to be a class that extends {classes}, or a function with {roles}")
+            raise TypeError(
+                f"adversary {name!r} has to be a class that extends one of {_classes()}, or a function with a role:"
+                f" {', '.join(ROLES)}"
+            )
         setattr(target, _MARK, found)
         return target
 
@@ -135,6 +140,10 @@ def declared(namespace: Mapping[str, object]) -> dict[str, Adversary]:
     """Collect the adversaries of a module from its namespace, by name."""
     marked = [vars(value).get(_MARK) for value in namespace.values() if isinstance(value, (type, FunctionType))]
     return {found.name: found for found in marked if isinstance(found, Adversary)}
+
+
+def _classes() -> str:
+    return ", ".join(party.__name__ for party in ROLES.values())
 
 
 def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:

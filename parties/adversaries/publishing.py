@@ -3,12 +3,12 @@
 import torch
 
 from parties.adversaries.adversary import adversary
-from parties.publish.owner import Owner
+from parties.publish.publisher import Publisher
 from protocol.messages.publish import CallForPictures, Publication
 
 
-@adversary("careless-owner", knowledge="nothing beyond its role", profit="none: it is the one who loses")
-class CarelessOwner(Owner):
+@adversary("careless-publisher", knowledge="nothing beyond its role", profit="none: it is the one who loses")
+class CarelessPublisher(Publisher):
     """Draws fresh noise whenever it is asked, so that whoever asks often averages it away."""
 
     def noise(self, call: CallForPictures) -> torch.Generator:
@@ -17,8 +17,10 @@ class CarelessOwner(Owner):
         return torch.Generator().manual_seed(int.from_bytes(drawn[:8]) >> 1)
 
 
-@adversary("mislabelling-owner", knowledge="nothing beyond its role", profit="none; it spoils what others train on it")
-class MislabellingOwner(Owner):
+@adversary(
+    "mislabelling-publisher", knowledge="nothing beyond its role", profit="none; it spoils what others train on it"
+)
+class MislabellingPublisher(Publisher):
     """Publishes its pictures under wrong labels."""
 
     def publish(self, call: CallForPictures) -> Publication:

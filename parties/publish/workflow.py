@@ -94,7 +94,7 @@ class Publishing:
             self.on_step(call.method)
             for ask in range(self.asks):
                 record.collections.append(
-                    self._collect(call.model_copy(update={"ask": ask}), present.get("owner", []), exchange, record)
+                    self._collect(call.model_copy(update={"ask": ask}), present.get("publisher", []), exchange, record)
                 )
                 questions = dict.fromkeys(present.get("reader", []), record.collections[-1].gallery)
                 heard = exchange.ask("read", questions, Acknowledgement, exchange.now() + PATIENCE)

@@ -115,7 +115,7 @@ def tables(report: PublishReport) -> Iterator[RenderableType]:
     outcome = report.outcome
     title = f"publish, seed {report.seed}: {count(outcome.owners, 'owner')}"
     table = Table(
-        "method", "epsilon", "delta", "dSSIM", "restored", "recognised", "restored", "classifier", "alike",
+        "method", "ε", "δ", "dSSIM", "restored", "who", "restored", "useful", "alike",
         title=title, title_justify="left",
     )  # fmt: skip
     for name, result in report.methods.items():

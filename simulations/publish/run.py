@@ -47,7 +47,7 @@ def play_publish(
     )
     view, vault = View(READER, Gallery), folder / "vault"
     names = {SERVER_NODE_ID: "cloud", READER: "reader"}
-    names |= {READER + 1 + number: f"owner-{number}" for number in range(len(world.owners))}
+    names |= {READER + 1 + number: f"publisher-{number}" for number in range(len(world.owners))}
     with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
         log = TrafficLog(stream, names)
 

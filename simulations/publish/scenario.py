@@ -76,31 +76,32 @@ class AttackerSection(Section):
     epochs: Annotated[int, Ge(1), Le(200)] = Field(10, description="rounds of training of each network")
 
 
-def _usual() -> dict[str, MethodSection]:
-    return {
-        "raw": MethodSection(mechanism="plain"),
-        "pixelized": MethodSection(mechanism="pixelize", cell=8),
-        "pix-1": MethodSection(mechanism="dp-pix", epsilon=1.0),
-        "pix-5": MethodSection(mechanism="dp-pix", epsilon=5.0),
-        "pix-20": MethodSection(mechanism="dp-pix", epsilon=20.0),
-        "svd-weak": MethodSection(mechanism="dp-svd", epsilon=0.01),
-        "svd-strong": MethodSection(mechanism="dp-svd", epsilon=0.001),
-        "snow-half": MethodSection(mechanism="snow", delta=0.5),
-        "snow-tenth": MethodSection(mechanism="snow", delta=0.1),
-    }
+USUAL: dict[str, dict[str, Any]] = {
+    "raw": {"mechanism": "plain"},
+    "pixelized": {"mechanism": "pixelize", "cell": 8},
+    "pix-1": {"mechanism": "dp-pix", "epsilon": 1.0},
+    "pix-5": {"mechanism": "dp-pix", "epsilon": 5.0},
+    "pix-20": {"mechanism": "dp-pix", "epsilon": 20.0},
+    "svd-weak": {"mechanism": "dp-svd", "epsilon": 0.01},
+    "svd-strong": {"mechanism": "dp-svd", "epsilon": 0.001},
+    "snow-half": {"mechanism": "snow", "delta": 0.5},
+    "snow-tenth": {"mechanism": "snow", "delta": 0.1},
+}
+"""The methods of a scenario that names none; one that names some of these need not repeat their settings."""
 
 
 class PublishScenario(Scenario):
     """A publication of the same pictures by several methods, each as if it were the only one."""
 
-    crowd = "owner"
-    roles = ("owner",)
+    crowd = "publisher"
+    roles = ("publisher",)
 
     description: str = Field("Owners publish faces, with and without differential privacy.", description="one line")
     workflow: Literal["publish"] = Field("publish", description="what is played")
     dataset: Literal["faces"] = Field("faces", description="the pictures: of persons, with attributes")
     methods: Annotated[dict[str, MethodSection], Len(1, 30)] = Field(
-        default_factory=_usual, description="how pictures are published, by names of your own"
+        default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
+        description="how pictures are published, by names of your own; of the usual names one need not repeat settings",
     )
     task: Literal[PASSING] = Field(  # type: ignore[valid-type]
         "Smiling", description="the attribute that the published pictures are to teach: their labels"
@@ -112,11 +113,16 @@ class PublishScenario(Scenario):
 
     @field_validator("methods", mode="before")
     @classmethod
-    def _methods_have_names(cls, methods: Any) -> Any:
-        for name in methods if isinstance(methods, dict) else ():
+    def _methods_are_named(cls, methods: Any) -> Any:
+        if not isinstance(methods, dict):
+            return methods
+        for name in methods:
             if not isinstance(name, str) or not _METHOD.fullmatch(name):
                 raise ValueError(f"{name!r} is no name for a method; use small letters, digits and hyphens")
-        return methods
+        return {
+            name: {**USUAL.get(name, {}), **given} if isinstance(given, dict) else given
+            for name, given in methods.items()
+        }
 
     @model_validator(mode="after")
     def _pictures_hold_cells(self) -> "PublishScenario":

@@ -81,14 +81,15 @@ def score(
         )  # fmt: skip
         rates.append(recognised(network, pictures, owners))
     learner = train_classifier(
-        _rows(published), np.asarray(seen[0].labels), 2, draws, epochs=scenario.attacker.epochs
+        _rows(published), np.array(seen[0].labels), 2, draws, epochs=scenario.attacker.epochs
     )  # fmt: skip
     fresh = world.fresh
     useful = [
         (classify(learner, _rows(pictures)) == fresh.labels).mean()
         for pictures in (fresh.pictures, treated(fresh.pictures))
     ]
-    sample = np.sort(np.unique(owners, return_index=True)[1][:SHOWN])
+    first = np.lexsort((collections[0].places, owners))
+    sample = first[np.unique(owners[first], return_index=True)[1][:SHOWN]]
     return Scored(
         MethodResult(
             mechanism=mechanism.description,
@@ -120,7 +121,7 @@ def _promise(guarantee: Guarantee) -> dict[str, str]:
 def _of_an_owner(mechanism: Mechanism, scenario: PublishScenario, pictures: int) -> list[Loss]:
     """Return what is lost by one picture, and by all that an owner published, asked once or, by the careless, often."""
     once = mechanism.guarantee()
-    careless = scenario.asks if "careless-owner" in scenario.adversaries else 1
+    careless = scenario.asks if "careless-publisher" in scenario.adversaries else 1
     counts = sorted({1, pictures, pictures * careless})
     losses = []
     for count in counts:

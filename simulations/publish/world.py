@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.adversaries import Adversary
-from parties.publish.owner import Owner
+from parties.publish.publisher import Publisher
 from parties.publish.reader import Reader
 from protocol.flower import FIRST_NODE_ID
 from simulations.datasets.faces import Faces, draw
@@ -46,7 +46,7 @@ class PublishWorld:
     ----------
     reader : Reader
         The public; the first node.
-    owners : list of Owner
+    owners : list of Publisher
         The nodes after it.
     cheats : dict of int to str
         The cheat that an owner plays, by its number.
@@ -61,7 +61,7 @@ class PublishWorld:
     """
 
     reader: Reader
-    owners: list[Owner]
+    owners: list[Publisher]
     cheats: dict[int, str]
     albums: Labelled
     known: Labelled
@@ -92,10 +92,10 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
     for number in range(section.count):
         own = albums.persons == number
         pictures = albums.pictures[torch.from_numpy(own)].permute(0, 2, 3, 1).contiguous().numpy()
-        role = Owner
+        role = Publisher
         if number in cheats:
             name = cheats[number]
-            role = cast(type[Owner], adversaries[name].cast(**scenario.adversaries[name].settings))
+            role = cast(type[Publisher], adversaries[name].cast(**scenario.adversaries[name].settings))
         parties.append(
             role(secret(scenario.seed, "owner", number), list(pictures), albums.labels[own].tolist(), section.publish)
         )

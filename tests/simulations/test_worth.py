@@ -7,8 +7,8 @@ import torch
 from conftest import Play, small
 
 from protocol.workshop import LocalWorkshop
-from simulations.purchase import worth as worth_module
 from simulations.errors import GridUnavailable, RunFailed
+from simulations.purchase import worth as worth_module
 from simulations.purchase.report.model import Report, Worth
 from simulations.purchase.report.terminal import tables
 from simulations.purchase.worth import worth

@@ -11,7 +11,7 @@ from protocol.messages.publish import CallForPictures, Publication
 from strategies.dp_images import mechanism
 
 
-class Owner(Party):
+class Publisher(Party):
     """Somebody who publishes pictures.
 
     1. It takes at most as many pictures as the call says, and never more than it wants to publish itself: what is known
@@ -31,7 +31,7 @@ class Owner(Party):
         Of how many it publishes.
     """
 
-    role = "owner"
+    role = "publisher"
 
     def __init__(self, secret: bytes, album: Album, labels: Sequence[int], most: int) -> None:
         super().__init__(secret)
