@@ -3,7 +3,7 @@
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
@@ -119,7 +119,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-        if isinstance(target, type) and issubclass(target, tuple(ROLES.values())):
+        if isinstance(target, type) and issubclass(target, Party) and issubclass(target, tuple(ROLES.values())):
             party: type[Party] = target
             found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
         elif isinstance(target, FunctionType) and role in ROLES:
@@ -127,8 +127,8 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
             found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
         else:
             raise TypeError(
-                f"adversary {name!r} has to be a class that extends one of {_classes()}, or a function with a role:"
-                f" {', '.join(ROLES)}"
+                f"adversary {name!r} has to be a class that extends {_either(p.__name__ for p in ROLES.values())}, or a"
+                f" function with {_either(f'role={role!r}' for role in ROLES)}"
             )
         setattr(target, _MARK, found)
         return target
@@ -142,8 +142,8 @@ def declared(namespace: Mapping[str, object]) -> dict[str, Adversary]:
     return {found.name: found for found in marked if isinstance(found, Adversary)}
 
 
-def _classes() -> str:
-    return ", ".join(party.__name__ for party in ROLES.values())
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
 
 
 def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
