@@ -16,6 +16,7 @@ from simulations.scenario import Scenario
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
     "publish": "owners publish pictures with differential privacy: DP-Pix, DP-SVD, Snow",
+    "federate": "clients learn together by Flower's strategies, by secure sums, with and without differential privacy",
 }
 """Workflows by name, with one line each."""
 

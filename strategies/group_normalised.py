@@ -29,9 +29,8 @@ class GroupNormalisedClassifier(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in zip((3, *WIDTHS), WIDTHS, strict=False):
-            convolution = nn.Conv2d(before, after, 3, 2, padding=1, device="meta").to_empty(device="cpu")
+            convolution = nn.Conv2d(before, after, 3, 2, padding=1, bias=False, device="meta").to_empty(device="cpu")
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(convolution.bias)
             layers += [convolution, nn.GroupNorm(_GROUPS, after), nn.ReLU()]
         self.convolutions = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten())
         self.head = nn.Linear(4 * WIDTHS[-1], classes, device="meta").to_empty(device="cpu")

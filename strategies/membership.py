@@ -162,7 +162,8 @@ def by_likelihood_ratio(
     likelihoods = [
         -(((seen - mean) / spread) ** 2) / 2 - math.log(spread) for mean, spread in zip(means, spreads, strict=True)
     ]
-    return likelihoods[0] - likelihoods[1]
+    scores: Scores = likelihoods[0] - likelihoods[1]
+    return scores
 
 
 def train_shadows(
@@ -183,7 +184,7 @@ def train_shadows(
         Given the places of pictures, returns a model that was trained on them.
     draws : numpy.random.Generator
     """
-    found = []
+    found: list[tuple[nn.Module, NDArray[np.bool_]]] = []
     for number in range(count):
         inside = np.zeros(size, dtype=bool)
         if number % 2:

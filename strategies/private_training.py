@@ -132,7 +132,7 @@ def train_privately(
     elif persons is None:
         raise ValueError("to protect people it takes to know whose each image is")
     else:
-        units = persons.unique(return_inverse=True)[1]
+        units = torch.unique(persons, return_inverse=True)[1]
     count = int(units.max()) + 1
     trained = copy.deepcopy(network).train()
     take = (_private_step if training.sigma > 0 else _plain_step)(trained, count, training, generator)
@@ -205,6 +205,7 @@ def _images_of(units: Tensor, drawn: Tensor, most: int | None, generator: torch.
 
 def _means(gradients: Tensor, owners: Tensor) -> Tensor:
     """Return the mean gradient of each owner, (owners, ...)."""
-    number, counts = owners.unique(return_inverse=True, return_counts=True)[1:]
+    _, number, counts = torch.unique(owners, return_inverse=True, return_counts=True)
     sums = gradients.new_zeros(len(counts), *gradients.shape[1:]).index_add_(0, number, gradients)
-    return sums / counts.reshape(-1, *[1] * (gradients.dim() - 1))
+    means: Tensor = sums / counts.reshape(-1, *[1] * (gradients.dim() - 1))
+    return means

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from parties.federate.client import Client
 from parties.party import Party
 from parties.publish.publisher import Publisher
 from parties.purchase.buyer import Buyer
@@ -19,6 +20,7 @@ ROLES: dict[str, type[Party]] = {
     "seller": Seller,
     "buyer": Buyer,
     "publisher": Publisher,
+    "client": Client,
 }
 """The honest party of each role that may cheat; a workflow adds its own with one line each."""
 

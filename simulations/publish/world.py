@@ -124,5 +124,5 @@ def _cheats(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> 
         wanted = (
             draws.binomial(scenario.owners.count, mix.share) if mix.drawn else round(mix.share * scenario.owners.count)
         )
-        chosen |= {number: name for number, _ in zip(order, range(wanted), strict=False)}
+        chosen |= {number: name for _, number in zip(range(wanted), order, strict=False)}
     return chosen
