@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
@@ -31,9 +30,9 @@ from simulations.outsource.report.model import OutsourceOutcome, OutsourceReport
 from simulations.outsource.report.page import write_outsource_page
 from simulations.outsource.report.terminal import tables
 from simulations.outsource.scenario import OutsourceScenario
-from simulations.outsource.scoring import AttackScore, Scoring, Truth, truth_of
+from simulations.outsource.scoring import AttackScore, Scoring, public_knowledge, truth_of
 from simulations.outsource.tradeoff import Lesson, Point, train_and_test
-from simulations.outsource.view import PublicKnowledge, ServiceView, service_view
+from simulations.outsource.view import service_view
 from simulations.outsource.world import OutsourceWorld, build
 from simulations.progress import Progress, Stopwatch
 from simulations.seeding import secret
@@ -65,7 +64,7 @@ def play_outsource(
         node_id = next(iter(record.enrolments))
         seen, first = service_view(list(view.received({node_id}))), node_id - FIRST_NODE_ID
         truth = truth_of(world.owners[first], world.held[first], len(seen.epochs) - 1)
-        scoring = Scoring(seen, _public(scenario, world, seen, truth), truth, scenario.attackers.scored)
+        scoring = Scoring(seen, public_knowledge(scenario, world, truth), truth, scenario.attackers.scored)
         attacked = scoring.run()
         clock.step("training with other settings")
         points = _compare(scenario, world, workshop, sum(each.mixtures for each in record.enrolments.values()))
@@ -135,24 +134,6 @@ def _digest(record: OutsourceRecord, appraisals: Mapping[int, Appraisal]) -> str
     for node_id, appraisal in sorted(appraisals.items()):
         digest.update(f"{node_id} {appraisal.correct} of {appraisal.tested}\n".encode())
     return digest.hexdigest()
-
-
-def _public(scenario: OutsourceScenario, world: OutsourceWorld, view: ServiceView, truth: Truth) -> PublicKnowledge:
-    public, assignment = world.public, scenario.assignment(world.task_names)
-    pairs = min(scenario.attackers.pairs, len(truth.groups) // 2)
-    known = torch.arange(len(truth.groups) - pairs, len(truth.groups))
-    return PublicKnowledge(
-        setting=assignment.obfuscation,
-        intra_class=assignment.intra_class,
-        repeat=assignment.repeat,
-        images=torch.from_numpy(public.pictures).permute(0, 3, 1, 2).contiguous(),
-        classes=torch.from_numpy(public.classes),
-        tasks=torch.from_numpy(public.tasks),
-        task_of=torch.from_numpy(world.task_of),
-        known=known,
-        originals=truth.images[truth.groups[known, 0]],
-        seed=int.from_bytes(secret(scenario.seed, "attackers")[:4]),
-    )
 
 
 def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Workshop, per_epoch: int) -> list[Point]:
