@@ -6,6 +6,7 @@ messages share their bytes.
 
 import hashlib
 import struct
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,38 +34,50 @@ def digest(message: ProtocolMessage) -> bytes:
 
 
 def _sized(tag: bytes, data: bytes) -> bytes:
-    return tag + struct.pack(">I", len(data)) + data
+    return tag + len(data).to_bytes(4, "big") + data
 
 
 def _write(value: Any, parts: list[bytes]) -> None:
+    kind = type(value)
+    if kind is int:
+        parts.append(_sized(b"i", str(value).encode()))
+    elif kind is bytes:
+        parts.append(_sized(b"b", value))
+    elif kind is tuple:
+        parts.append(b"l" + len(value).to_bytes(4, "big"))
+        for item in value:
+            _write(item, parts)
+    elif isinstance(value, ProtocolMessage):
+        head, fields = _form(type(value))
+        parts.append(head)
+        for name, key in fields:
+            parts.append(key)
+            _write(getattr(value, name), parts)
+    else:
+        parts.append(_rarer(value))
+
+
+def _rarer(value: Any) -> bytes:
     match value:
         case None:
-            parts.append(b"n")
+            return b"n"
         case bool():
-            parts.append(b"t" if value else b"f")
+            return b"t" if value else b"f"
         case int():
-            parts.append(_sized(b"i", str(int(value)).encode()))
+            return _sized(b"i", str(int(value)).encode())
         case float():
-            parts.append(b"d" + struct.pack(">d", value))
+            return b"d" + struct.pack(">d", value)
         case str():
-            parts.append(_sized(b"s", value.encode()))
-        case bytes():
-            parts.append(_sized(b"b", value))
-        case tuple():
-            parts.append(b"l" + struct.pack(">I", len(value)))
-            for item in value:
-                _write(item, parts)
+            return _sized(b"s", value.encode())
         case np.ndarray():
-            parts.append(_sized(b"a", f"{value.dtype.str}{value.shape}".encode()))
-            parts.append(np.ascontiguousarray(value).tobytes())
-        case ProtocolMessage():
-            parts.append(_head(type(value)))
-            for name in type(value).model_fields:
-                parts.append(_sized(b"k", name.encode()))
-                _write(getattr(value, name), parts)
+            header = _sized(b"a", f"{value.dtype.str}{value.shape}".encode())
+            return header + np.ascontiguousarray(value).tobytes()
         case _:
             raise TypeError(f"a {type(value).__name__} has no canonical form")
 
 
-def _head(kind: type[ProtocolMessage]) -> bytes:
-    return _sized(b"m", kind.kind().encode()) + struct.pack(">II", kind.version, len(kind.model_fields))
+@cache
+def _form(kind: type[ProtocolMessage]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """Return what a message begins with, and each of its fields with what its value follows."""
+    head = _sized(b"m", kind.kind().encode()) + struct.pack(">II", kind.version, len(kind.model_fields))
+    return head, tuple((name, _sized(b"k", name.encode())) for name in kind.model_fields)

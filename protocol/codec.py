@@ -82,13 +82,13 @@ def decode(content: RecordDict, *expected: type[M]) -> M:
     if found is None:
         versions = " or ".join(f"{each.kind()} version {each.version}" for each in expected)
         raise UnreadableMessage(f"expected {versions}, got {str(kind)[:80]} version {str(version)[:20]}")
-    tree: dict[str, Any] = {}
+    tree = _Tree()
     for path, value in fields.items():
-        _insert(tree, path, tuple(value) if isinstance(value, list) else value)
+        tree.insert(path, tuple(value) if type(value) is list else value)
     for path, array in arrays.items():
-        _insert(tree, path, read_array(array))
+        tree.insert(path, read_array(array))
     try:
-        return found.model_validate(_collapse(tree))
+        return found.model_validate(_collapse(tree.root))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "message"
@@ -168,17 +168,33 @@ def _flatten(path: str, value: Any, fields: dict[str, Any], arrays: dict[str, Ar
             fields[path] = value
 
 
-def _insert(tree: dict[str, Any], path: str, value: Any) -> None:
-    *parents, leaf = path.split("/", _MAX_DEPTH)
-    if len(parents) == _MAX_DEPTH:
-        raise UnreadableMessage(f"a field is nested more than {_MAX_DEPTH} deep")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if not isinstance(tree, dict):
-            raise UnreadableMessage(f"the field {path[:80]} is both a value and a group")
-    if leaf in tree:
-        raise UnreadableMessage(f"the field {path[:80]} comes twice")
-    tree[leaf] = value
+class _Tree:
+    """Values by their paths, in groups within groups."""
+
+    def __init__(self) -> None:
+        self.root: dict[str, Any] = {}
+        self._groups: dict[str | None, dict[str, Any]] = {None: self.root}
+
+    def insert(self, path: str, value: Any) -> None:
+        above, slash, leaf = path.rpartition("/")
+        group = self._groups.get(above if slash else None)
+        if group is None:
+            group = self._group(above)
+        if leaf in group:
+            raise UnreadableMessage(f"the field {path[:80]} comes twice")
+        group[leaf] = value
+
+    def _group(self, path: str) -> dict[str, Any]:
+        names = path.split("/", _MAX_DEPTH)
+        if len(names) >= _MAX_DEPTH:
+            raise UnreadableMessage(f"a field is nested more than {_MAX_DEPTH} deep")
+        group = self.root
+        for name in names:
+            group = group.setdefault(name, {})
+            if not isinstance(group, dict):
+                raise UnreadableMessage(f"the field {path[:80]} is both a value and a group")
+        self._groups[path] = group
+        return group
 
 
 def _collapse(tree: Any) -> Any:

@@ -210,10 +210,17 @@ def reproduce(
         typer.Option(min=1, help="Train so many models side by side, on Ray; 1: here; default: one per processor."),
     ] = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Published pictures, or a folder, at full size, where the paper's were that."),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where published data sets are; with --dataset folder, the folder.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
 ) -> None:
     """Repeat a paper's experiment at a small scale: its numbers beside ours, and which of its claims hold."""
-    from simulations.reproductions import REPRODUCTIONS
+    from simulations.reproductions import DATASETS, REPRODUCTIONS
 
     if name not in REPRODUCTIONS:
         raise typer.BadParameter(f"there is no reproduction {name}; choose from {', '.join(REPRODUCTIONS)}")
@@ -221,9 +228,13 @@ def reproduce(
     from simulations.report.reproduction_page import reproduction_tables
     from simulations.reproductions.runner import run
 
+    given = {key: value for key, value in (("dataset", dataset), ("root", root)) if value is not None}
+    if given and dataset not in DATASETS.get(name, ()):
+        raise typer.BadParameter(f"{name} takes the data sets: {', '.join(DATASETS.get(name, ())) or 'its own alone'}")
     folder = out or default_folder(f"reproduce-{name}", seed)
+    processes = workers or len(os.sched_getaffinity(0))
     with shown() as count:
-        report = run(name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count)
+        report = run(name, range(seed, seed + seeds), processes, address, folder, count, **given)
     console = Console()
     for part in reproduction_tables(report):
         console.print(part)

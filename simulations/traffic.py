@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import IO
 
+from flwr.app import RecordDict
 from pydantic import BaseModel, ConfigDict
 
 from protocol.codec import decode
@@ -81,10 +82,15 @@ class View:
     def __init__(self, observer: int, *kinds: type[ProtocolMessage]) -> None:
         self._observer = observer
         self._kinds = {kind.kind(): kind for kind in kinds}
-        self.received: list[tuple[int, ProtocolMessage]] = []
-        """Messages with the node ids of their senders, in the order they came."""
+        self._kept: list[tuple[int, str, RecordDict]] = []
 
     def observe(self, envelope: Envelope) -> None:
         """Keep a message if it came to this party."""
         if envelope.target == self._observer and envelope.kind in self._kinds and envelope.content is not None:
-            self.received.append((envelope.source, decode(envelope.content, self._kinds[envelope.kind])))
+            self._kept.append((envelope.source, envelope.kind, envelope.content))
+
+    def received(self, senders: Container[int] | None = None) -> Iterator[tuple[int, ProtocolMessage]]:
+        """Yield messages with the node ids of their senders, in the order they came: all, or those of some senders."""
+        for source, kind, content in self._kept:
+            if senders is None or source in senders:
+                yield source, decode(content, self._kinds[kind])

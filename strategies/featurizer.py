@@ -169,20 +169,22 @@ class Calibration:
     vector_false_accepts: float | None = None
 
 
-def prepare(picture: Pixels) -> Pixels:
-    """Cut the central square out of a picture and resize it to 64 x 64: all of it that a feature depends on.
+def prepare(picture: Pixels, side: int = INPUT_SIZE) -> Pixels:
+    """Cut the central square out of a picture and resize it, to 64 x 64 here: all of it that a feature depends on.
 
-    The resizing is bicubic and antialiased, in fixed-point arithmetic: the same on every machine. A 64 x 64 picture is
-    returned as it is.
+    The resizing is bicubic and antialiased, in fixed-point arithmetic: the same on every machine. A picture of that
+    size is returned as it is.
 
     Parameters
     ----------
     picture : uint8 array of shape (height, width, 3)
         RGB, of any size.
+    side : int
+        Pixels, of the result.
 
     Returns
     -------
-    uint8 array of shape (64, 64, 3)
+    uint8 array of shape (side, side, 3)
 
     Raises
     ------
@@ -190,12 +192,12 @@ def prepare(picture: Pixels) -> Pixels:
         If the picture has another type or shape, or no pixels.
     """
     height, width = height_and_width(picture)
-    if height == width == INPUT_SIZE:
+    if height == width == side:
         return picture
-    side = min(height, width)
-    left, top = (width - side) // 2, (height - side) // 2
-    square = Image.fromarray(picture[top : top + side, left : left + side])
-    return np.asarray(square.resize((INPUT_SIZE, INPUT_SIZE), Image.Resampling.BICUBIC))
+    square = min(height, width)
+    left, top = (width - square) // 2, (height - square) // 2
+    cut = Image.fromarray(picture[top : top + square, left : left + square])
+    return np.asarray(cut.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def height_and_width(picture: Pixels) -> tuple[int, int]:

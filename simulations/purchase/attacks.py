@@ -1,7 +1,7 @@
 """Attacks as functions of what a party received and of public knowledge; only their scores see the truth."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,9 +71,10 @@ def known_to_attackers(scored: ScoredPurchase) -> PublicPictures | None:
     return public_pictures(scored.scenario.dataset, scored.featurizer)
 
 
-def bids_in(view: View) -> list[Bid]:
-    """Return the bids that a party received."""
-    return [signed.bid for _, message in view.received if isinstance(message, Bids) for signed in message.bids]
+def bids_in(view: View, senders: Container[int] | None = None) -> list[Bid]:
+    """Return the bids that a party received, from all or from some."""
+    messages = (message for _, message in view.received(senders) if isinstance(message, Bids))
+    return [signed.bid for message in messages for signed in message.bids]
 
 
 def seen_features(bids: Sequence[Bid], call: CallForBids) -> NDArray[np.int64]:

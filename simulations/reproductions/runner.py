@@ -14,7 +14,13 @@ from simulations.report.reproduction_page import write_reproduction
 
 
 def run(
-    name: str, seeds: Sequence[int], workers: int, address: str | None, out: Path, progress: Progress
+    name: str,
+    seeds: Sequence[int],
+    workers: int,
+    address: str | None,
+    out: Path,
+    progress: Progress,
+    **options: object,
 ) -> ReproductionReport:
     """Run a reproduction and write its folder, ``report.json`` and ``report.html``, whole or not at all.
 
@@ -31,6 +37,8 @@ def run(
     out : Path
         The folder.
     progress : callable
+    options
+        What this reproduction takes beside that.
 
     Raises
     ------
@@ -50,7 +58,8 @@ def run(
         except RayUnavailable as error:
             raise GridUnavailable(str(error)) from None
         with workshop:
-            module = import_module(f"simulations.reproductions.{name}")
-            report: ReproductionReport = module.reproduce(seeds, workshop, progress)
-        write_reproduction(folder, report)
+            module = import_module(f"simulations.reproductions.{name.replace('-', '_')}")
+            report: ReproductionReport = module.reproduce(seeds, workshop, progress, **options)
+        draw = getattr(module, "figures", None)
+        write_reproduction(folder, report, draw(report) if draw else [])
     return report

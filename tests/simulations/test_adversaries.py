@@ -58,7 +58,7 @@ def test_a_file_adds_to_the_built_in_ones(tmp_path: Path) -> None:
         ("def f(:\n", "my_cheats.py, line 1: SyntaxError"),
         (GOOD.replace('"black"', '"ring"'), "'ring', which is the name of a built-in one"),
         (GOOD.replace('"black"', '"B!"'), "'B!' is no name for an adversary"),
-        (GOOD.replace('role="seller", ', ""), "extends Seller or Buyer, or a function with role='seller'"),
+        (GOOD.replace('role="seller", ', ""), "'late' has to be a class that extends Seller"),
         (GOOD.replace("'''Comes late.'''", ""), "'late' has no docstring"),
     ],
 )

@@ -24,12 +24,12 @@ def link(cloud_view: View, buyer_view: View) -> dict[bytes, int]:
     """
     sellers = {
         bid.bid.image_commitment: node_id
-        for node_id, message in cloud_view.received
+        for node_id, message in cloud_view.received()
         if isinstance(message, Bids)
         for bid in message.bids
     }
     bought: dict[bytes, int] = {}
-    for _, message in buyer_view.received:
+    for _, message in buyer_view.received():
         if isinstance(message, Invoice):
             bought |= {digest(item.bid): sellers[item.bid.bid.image_commitment] for item in message.items}
         elif isinstance(message, VerificationCall):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from parties.purchase.record import PurchaseRecord
-from protocol.messages.purchase import Privacy
+from protocol.messages.purchase import Bid, Privacy
 from simulations.purchase.attacks import (
     bids_in,
     invert_bids,
@@ -60,9 +60,8 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
         return Learned(observer="cloud", what=what, detail=detail)
     if record.call.terms.privacy is Privacy.LEVEL1:
         return Learned(observer="cloud", what=what, detail=f"all {len(traded):,}, exactly (level 1)")
-    seen = {bid.pseudonym: bid for bid in bids_in(view)}
     checked = located(traded)
-    guesses = seen_features([seen[trade.offer.bid.bid.pseudonym] for trade in checked], record.call)
+    guesses = seen_features(_seen(view, checked), record.call)
     errors = np.linalg.norm(guesses - np.array([trade.feature for trade in checked]), axis=1)
     radius = record.call.terms.radius
     return Learned(
@@ -77,6 +76,12 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
     )
 
 
+def _seen(view: View, traded: Sequence[Trade]) -> list[Bid]:
+    """Return the bids behind some trades as they are in a view."""
+    seen = {bid.pseudonym: bid for bid in bids_in(view, {trade.offer.seller for trade in traded})}
+    return [seen[trade.offer.bid.bid.pseudonym] for trade in traded]
+
+
 def _of(checked: Sequence[Trade], traded: Sequence[Trade]) -> str:
     return "" if len(checked) == len(traded) else f" of {len(checked):,} that were checked"
 
@@ -88,8 +93,7 @@ def _inversion(scored: ScoredPurchase, view: View) -> Iterator[Learned]:
     traded = sampled(scored.trades, names)
     if record.call is None or public is None or not traded:
         return
-    seen = {bid.pseudonym: bid for bid in bids_in(view)}
-    inverted = invert_bids([seen[trade.offer.bid.bid.pseudonym] for trade in traded], record.call, public)
+    inverted = invert_bids(_seen(view, traded), record.call, public)
     found = score_inversion(inverted, public, traded, names)
     yield Learned(
         observer="cloud",

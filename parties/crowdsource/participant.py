@@ -1,0 +1,159 @@
+"""A participant: a phone with an album, and an owner who knows what the pictures show."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import torch
+from annotated_types import Ge, MaxLen
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parties.album import Album, readable
+from parties.crowdsource.publication import extractor_of, is_by
+from parties.party import Party, step
+from parties.together import together
+from protocol.canonical import canonical, digest
+from protocol.errors import ProtocolError
+from protocol.messages.base import MAX_ITEMS, Digest, ProtocolMessage
+from protocol.messages.crowdsource import (
+    Contribution,
+    Publication,
+    SignedPublication,
+    SignedTaskCall,
+    TaskLabels,
+)
+from protocol.signing import verify
+from strategies.featurizer import prepare
+from strategies.pric.encoding import encode
+from strategies.pric.quantisation import quantise
+
+
+class Sent(ProtocolMessage):
+    """What a participant must remember of a contribution: the extractor's number, what it hides, which pictures."""
+
+    publication: Digest
+    number: Annotated[int, Ge(1)]
+    hides: Annotated[tuple[str, ...], MaxLen(100)]
+    positions: Annotated[tuple[Annotated[int, Ge(0)], ...], MaxLen(MAX_ITEMS)]
+
+
+class Participant(Party):
+    """Sends representations of an album, and labels for tasks that were chosen later.
+
+    Steps:
+
+    1. ``contribute`` (2): check that the extractor is signed by the collector whom the owner trusts, no older than the
+       last one, and said to hide what the owner wants hidden; encode the album and send the representations;
+    2. ``label`` (3): say what the pictures show, but never what the extractor is to hide.
+
+    Nothing shows a participant that an extractor hides what it is said to hide.
+
+    Parameters
+    ----------
+    secret : bytes
+        See `Party`.
+    album : Album
+        The pictures.
+    attributes : sequence of str
+        What the owner knows of each picture.
+    labels : (n, attributes) bool
+        What that is.
+    collector : bytes
+        The public key of the collector whom the owner trusts.
+    hidden : sequence of str
+        What the owner wants hidden.
+    """
+
+    role = "participant"
+
+    def __init__(
+        self,
+        secret: bytes,
+        album: Album,
+        attributes: Sequence[str],
+        labels: NDArray[np.bool_],
+        collector: bytes,
+        hidden: Sequence[str],
+    ) -> None:
+        super().__init__(secret)
+        self.album = album
+        self.attributes = tuple(attributes)
+        self.labels = labels
+        self.collector = collector
+        self.hidden = frozenset(hidden)
+
+    @step("contribute")
+    def contribute(self, signed: SignedPublication) -> Contribution:
+        """Step 2: encode the album with the collector's extractor."""
+        publication = signed.publication
+        if not is_by(self.collector, signed):
+            raise ProtocolError("the extractor is not signed by the collector whom this participant trusts")
+        if missing := self.hidden - set(publication.hides):
+            raise ProtocolError(f"the extractor is not said to hide {', '.join(sorted(missing))}")
+        if publication.number < (last := self._last_number()):
+            raise ProtocolError(f"extractor {publication.number} is older than number {last}, which came before")
+        name = digest(publication)
+        positions, representations = self.encoded(signed)
+        self.memory.keep(
+            "sent",
+            Sent(publication=name, number=publication.number, hides=publication.hides, positions=tuple(positions)),
+        )
+        return self.send(name, publication, representations, len(self.album) - len(positions))
+
+    @together("contribute")
+    def encoded(
+        participants: Sequence["Participant"],  # noqa: N805
+        signed: SignedPublication,
+    ) -> list[tuple[list[int], Tensor]]:
+        """Open the albums and encode them: where many participants are, in full batches.
+
+        Returns positions of the pictures that open, and their representations (n, channels, h, w).
+        """
+        publication = signed.publication
+        extractor = extractor_of(publication)
+        opened = [
+            [(position, prepare(picture, publication.side)) for position, picture in readable(participant.album)]
+            for participant in participants
+        ]
+        shape = (publication.side, publication.side, 3)
+        pictures = [picture for album in opened for _, picture in album]
+        representations = encode(extractor, np.stack(pictures) if pictures else np.empty((0, *shape), dtype=np.uint8))
+        parts = torch.split(representations, [len(album) for album in opened])
+        return [([position for position, _ in album], part) for album, part in zip(opened, parts, strict=True)]
+
+    def send(self, name: bytes, publication: Publication, representations: Tensor, unreadable: int) -> Contribution:
+        """Return what goes to the collector."""
+        if not publication.quantised:
+            return Contribution(publication=name, values=representations.numpy(), unreadable=unreadable)
+        codes, highest = quantise(representations)
+        return Contribution(publication=name, codes=codes, highest=highest, unreadable=unreadable)
+
+    @step("label")
+    def label(self, signed: SignedTaskCall) -> TaskLabels:
+        """Step 3: say what the pictures that were sent show."""
+        call = signed.call
+        if not verify(self.collector, "task call", canonical(call), signed.signature):
+            raise ProtocolError("the task call is not signed by the collector whom this participant trusts")
+        try:
+            sent = self.memory.recall("sent", Sent)
+        except KeyError:
+            raise ProtocolError("this participant has sent no representations") from None
+        if sent.publication != call.publication:
+            raise ProtocolError("the tasks are for representations of another extractor")
+        if private := [task for task in call.tasks if task in self.hidden or task in sent.hides]:
+            raise ProtocolError(f"a label of {private[0]} is asked for, which is to be hidden")
+        if unknown := [task for task in call.tasks if task not in self.attributes]:
+            raise ProtocolError(f"this participant does not know of {unknown[0]}")
+        columns = [self.attributes.index(task) for task in call.tasks]
+        return TaskLabels(publication=call.publication, labels=self.said(self.labels[list(sent.positions)][:, columns]))
+
+    def said(self, labels: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Return the labels to send; an honest participant's are the true ones."""
+        return labels.astype(np.uint8)
+
+    def _last_number(self) -> int:
+        try:
+            return self.memory.recall("sent", Sent).number
+        except KeyError:
+            return 0

@@ -1,0 +1,1 @@
+"""PRIC played: a collector gets representations of pictures for tasks unknown beforehand, and attacks them."""

@@ -1,0 +1,274 @@
+"""Plays a round of crowdsourcing and writes its folder: ``report.json``, ``report.html`` and ``messages.jsonl``."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from flwr.app import Context, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+from parties.adversaries import Adversary
+from parties.crowdsource.collector import Collector
+from parties.crowdsource.workflow import STEPS, CrowdsourceRecord, Crowdsourcing
+from protocol.canonical import canonical
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
+from protocol.grids import ObservedGrid
+from protocol.signing import SigningKey
+from protocol.vault import Vault
+from protocol.workshop import Done, Handle, LocalWorkshop, RayWorkshop, Workshop
+from simulations.crowdsource.measuring import (
+    Material,
+    Measured,
+    guesses,
+    induced,
+    measured,
+    trained,
+    trained_and_measured,
+)
+from simulations.crowdsource.model import SCHEMA_VERSION, CrowdsourceOutcome, CrowdsourceReport, Readings, Setting
+from simulations.crowdsource.page import write_crowdsource_page
+from simulations.crowdsource.scenario import CrowdsourceScenario
+from simulations.crowdsource.telling import learned, notes, summary, tables
+from simulations.crowdsource.world import Portraits, World, build
+from simulations.errors import RunFailed
+from simulations.expectations import figures
+from simulations.grids import grid_opener, worker_count
+from simulations.progress import Progress, Stopwatch
+from simulations.report.failed import failed_steps
+from simulations.report.versions import versions
+from simulations.seeding import secret
+from simulations.traffic import TrafficLog
+from simulations.workflows import Workflow
+from strategies.pric.training import Trained
+
+T = TypeVar("T")
+
+RUN_ID = 1
+FEWEST = 20
+"""Participants whose representations and labels it takes, at least, to measure anything."""
+
+
+def play_crowdsource(
+    scenario: CrowdsourceScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
+) -> CrowdsourceReport:
+    """Play one round and write its folder.
+
+    Raises
+    ------
+    RunFailed
+        When too few participants sent anything, or an extractor could not be trained.
+    """
+    clock = Stopwatch(progress, len(STEPS) + 2)
+    clock.step("making the pictures")
+    key = secret(scenario.seed, "collector")
+    world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)
+    with _workshop(scenario) as workshop:
+        clock.step("training the extractor")
+        section = scenario.collector
+        recipe = section.recipe(section.weight)
+        job = workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
+        done = _result(workshop.gather([job])[0])
+        collector = Collector(
+            key, done.extractor, section.extractor, scenario.side, section.hide, section.tasks, section.quantised
+        )
+        with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
+            log = TrafficLog(stream, party_names(scenario))
+            record = _collect(scenario, world, collector, log, clock, folder / "vault")
+        clock.step("measuring what leaks, and other lambdas")
+        material = _material(scenario, world, record)
+        jobs = _jobs(scenario, workshop, material, done, record)
+        ends = workshop.gather(list(jobs.values()), lambda index, end: progress("measuring", index + 1, len(jobs)))
+        equipment = workshop.equipment
+    results = dict(zip(jobs, [_result(end) for end in ends], strict=True))
+    clock.step("writing the report")
+    report = _report(scenario, world, record, material, results, log, clock, equipment)
+    (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_crowdsource_page(folder / "report.html", report, world, material, results)
+    shutil.rmtree(folder / "vault", ignore_errors=True)
+    return report
+
+
+def party_names(scenario: CrowdsourceScenario) -> dict[int, str]:
+    """Name every node as in ``messages.jsonl``."""
+    nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + scenario.participants.count)
+    return {SERVER_NODE_ID: "collector"} | {node_id: f"participant-{node_id}" for node_id in nodes}
+
+
+def _workshop(scenario: CrowdsourceScenario) -> Workshop:
+    if scenario.grid == "ray":
+        return RayWorkshop(worker_count(scenario), scenario.address)
+    return LocalWorkshop()
+
+
+def _collect(
+    scenario: CrowdsourceScenario, world: World, collector: Collector, log: TrafficLog, clock: Stopwatch, vault: Path
+) -> CrowdsourceRecord:
+    records: list[CrowdsourceRecord] = []
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        rounds = Crowdsourcing(
+            collector, ObservedGrid(grid, log.observe), lambda number: clock.step(STEPS[number - 1], number + 1)
+        )
+        records.append(rounds.run())
+
+    context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
+    open_grid = grid_opener(scenario, Vault(str(vault), lasting=False))
+    with open_grid([party.client_app() for party in world.participants]) as grid, task_identity(RUN_ID):
+        app(grid, context)
+    if len(records[0].labels) < FEWEST:
+        why = f": {records[0].failures[0][2].strip().splitlines()[-1]}" if records[0].failures else ""
+        raise RunFailed(f"only {len(records[0].labels)} participants sent representations and labels{why}")
+    return records[0]
+
+
+def _material(scenario: CrowdsourceScenario, world: World, record: CrowdsourceRecord) -> Material:
+    """Return what to measure with: of the participants, those who sent representations and labels."""
+    album = scenario.participants.album
+    rows = np.concatenate([np.arange(album) + (node_id - FIRST_NODE_ID) * album for node_id in record.labels])
+    held = Portraits(world.held.images[rows], world.held.attributes[rows], world.held.persons[rows], world.held.names)
+    section = scenario.collector
+    return Material(
+        world.public, held, world.test, record.labelled()[1].astype(bool),
+        section.hide, section.tasks, section.quantised, scenario.seed,
+    )  # fmt: skip
+
+
+def _jobs(
+    scenario: CrowdsourceScenario, workshop: Workshop, material: Material, done: Trained, record: CrowdsourceRecord
+) -> dict[float | None, Handle[Measured]]:
+    """Hand in what is to be measured, by lambda; the undefended extractor's is None."""
+    section, attackers = scenario.collector, scenario.attackers
+    how = (attackers.pictures, attackers.leaked)
+    undefended = section.undefended()
+    jobs: dict[float | None, Handle[Measured]] = {
+        None: workshop.submit(trained_and_measured, material, undefended, section.extractor, None, *how, True)
+    }
+    for weight in sorted({section.weight, *section.curve}):
+        if weight == section.weight:
+            received = record.labelled()[0]
+            jobs[weight] = workshop.submit(measured, done, received, material, weight, *how, True)
+        else:
+            recipe = section.recipe(weight)
+            jobs[weight] = workshop.submit(
+                trained_and_measured, material, recipe, section.extractor, weight, (), 0.0, False
+            )
+    return jobs
+
+
+def _result(end: Done[T]) -> T:
+    if end.failure is not None:
+        raise RunFailed(f"an extractor could not be trained or measured: {end.failure}")
+    return end.result()
+
+
+def _report(
+    scenario: CrowdsourceScenario,
+    world: World,
+    record: CrowdsourceRecord,
+    material: Material,
+    results: Mapping[float | None, Measured],
+    log: TrafficLog,
+    clock: Stopwatch,
+    equipment: str,
+) -> CrowdsourceReport:
+    section = scenario.collector
+    settings = [each.setting for each in results.values()]
+    chosen = list(results).index(section.weight)
+    truth = material.held.columns(section.hide)
+    floor = guesses(section.hide, truth)
+    told = induced(
+        section.hide, material.public.columns(section.tasks), material.public.columns(section.hide),
+        material.held.columns(section.tasks), truth,
+    )  # fmt: skip
+    outcome = _outcome(scenario, record, settings[0], settings[chosen], floor, told)
+    report = CrowdsourceReport(
+        schema_version=SCHEMA_VERSION,
+        scenario=scenario.model_dump(mode="json"),
+        seed=scenario.seed,
+        grid=scenario.grid,
+        workers=worker_count(scenario),
+        summary="",
+        traffic=log.flows,
+        timings=clock.timings(),
+        failed=failed_steps(record.failures, party_names(scenario).__getitem__),
+        learned=[],
+        notes=notes(scenario, world),
+        versions=versions(),
+        outcome=outcome,
+        majority=floor,
+        induced=told,
+        settings=settings,
+        chosen=chosen,
+        equipment=equipment,
+    )
+    return report.model_copy(update={"summary": summary(report), "learned": learned(report)})
+
+
+def _outcome(
+    scenario: CrowdsourceScenario,
+    record: CrowdsourceRecord,
+    undefended: Setting,
+    chosen: Setting,
+    floor: Readings,
+    told: Readings,
+) -> CrowdsourceOutcome:
+    sent = list(record.contributions.values())
+    pictures = sum(map(len, sent))
+    representations = record.representations()
+    low, high, fresh = mean(floor), mean(undefended.fresh), mean(chosen.fresh)
+    assert chosen.leaks is not None
+    return CrowdsourceOutcome(
+        participants=len(record.participants),
+        contributed=len(sent),
+        pictures=pictures,
+        labelled=sum(len(each.labels) for each in record.labels.values()),
+        bytes_sent=sum(
+            each.nbytes for part in sent for each in (part.values, part.codes, part.highest) if each is not None
+        ),
+        bytes_as_numbers=representations.nbytes,
+        bytes_as_pictures=pictures * 3 * scenario.side**2,
+        fresh=fresh,
+        in_loop=mean(chosen.in_loop),
+        undefended=high,
+        majority=low,
+        induced=mean(told),
+        way=(high - fresh) / (high - low) if high > low else 0.0,
+        utility=mean(chosen.tasks),
+        undefended_utility=mean(undefended.tasks),
+        worst_loss=max(undefended.tasks[name].accuracy - found.accuracy for name, found in chosen.tasks.items()),
+        ssim=chosen.leaks.ssim,
+        recognised=chosen.leaks.recognised,
+        membership=chosen.leaks.membership,
+        presence=chosen.leaks.presence,
+        digest=_digest(record, [undefended, chosen]),
+    )
+
+
+def mean(found: Readings) -> float:
+    """Return the mean accuracy over attributes."""
+    return float(np.mean([each.accuracy for each in found.values()]))
+
+
+def _digest(record: CrowdsourceRecord, settings: list[Setting]) -> str:
+    """Hash what must not depend on the grid: what every participant sent, and what was measured, to six digits."""
+    hashed = hashlib.sha256()
+    for part in (record.contributions, record.labels):
+        for node_id, message in part.items():
+            hashed.update(node_id.to_bytes(8) + canonical(message))
+    for setting in settings:
+        for found in (setting.tasks, setting.in_loop, setting.fresh):
+            for name, each in found.items():
+                hashed.update(f"{name} {each.accuracy:.6f} {each.balanced:.6f}".encode())
+    return hashed.hexdigest()
+
+
+def _figures(scenario: CrowdsourceScenario) -> Iterator[str]:
+    yield from figures(CrowdsourceOutcome, "outcome")
+
+
+WORKFLOW = Workflow(play_crowdsource, _figures, tables)

@@ -1,0 +1,157 @@
+"""What can be read from representations: by a collector, for its tasks, and by an attacker, for what is private.
+
+Both train a fresh classifier: how the one fares that the extractor was trained against says nothing about protection.
+Accuracy alone says little as well. A guess without a look scores the majority rate, and what is left of a private
+attribute may be what the tasks tell about it by themselves. So there are two floors below which nothing is hidden:
+`majority`, and `task_induced`, which holds unless the tasks suffer.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from strategies.deep_poisoning.data import Batches, apply
+from strategies.deep_poisoning.training import Plan, train_decider
+from strategies.pric.networks import Classifier, new_classifier
+
+READING = Plan(epochs=10, batch=64, rate=5e-3)
+
+
+def train_reader(
+    representations: Batches,
+    labels: Tensor,
+    generator: torch.Generator,
+    plan: Plan = READING,
+    *,
+    strength: str = "plain",
+    device: torch.device | None = None,
+) -> Classifier:
+    """Train a fresh classifier on representations whose attributes are known.
+
+    Parameters
+    ----------
+    representations : Batches
+        (n, channels, h, w).
+    labels : (n, attributes)
+        Each 0 or 1.
+    generator : torch.Generator
+        On the CPU; draws weights and order.
+    strength : {"plain", "strong"}
+        As that which the extractor was trained against, or larger.
+
+    Raises
+    ------
+    ValueError
+        When representations and labels differ in number, or there are fewer than two.
+    """
+    channels = representations[torch.zeros(1, dtype=torch.int64)].shape[1]
+    fresh = new_classifier(channels, labels.shape[1], generator, strength)
+    trained = train_decider(fresh, representations, labels, generator, plan, device=device)
+    assert isinstance(trained, Classifier)
+    return trained
+
+
+def read(reader: Classifier, representations: Batches) -> NDArray[np.float64]:
+    """Return the logits (n, attributes) of what a classifier reads."""
+    return np.asarray(apply(representations, reader).double().numpy())
+
+
+@dataclass(frozen=True)
+class Read:
+    """How well one attribute was read, or guessed.
+
+    Attributes
+    ----------
+    accuracy : float
+        Share of right answers.
+    balanced : float
+        Balanced accuracy: the mean over both values of the share of right answers, .5 for a guess. Answers are then
+        those that are likelier than the attribute's frequency.
+    area : float
+        Under the ROC curve: whatever the threshold; .5 for a guess.
+    """
+
+    accuracy: float
+    balanced: float
+    area: float
+
+
+def scored(logits: NDArray[np.float64], truth: NDArray[np.bool_], frequency: float) -> Read:
+    """Score what was read of one attribute.
+
+    Parameters
+    ----------
+    logits : (n,) float64
+    truth : (n,) bool
+        With both values.
+    frequency : float
+        Of the attribute where the reader learned, inside 0..1.
+
+    Raises
+    ------
+    ValueError
+        When the truth has one value alone.
+
+    Examples
+    --------
+    >>> scored(np.array([-3.0, -2.0, -1.0, 0.5]), np.array([False, False, True, True]), 0.2)
+    Read(accuracy=0.75, balanced=1.0, area=1.0)
+    """
+    if truth.all() or not truth.any():
+        raise ValueError(f"all {len(truth)} pictures have one value of the attribute: nothing can be told from them")
+    said = logits > np.log(frequency / (1 - frequency))
+    return Read(
+        accuracy=float(((logits > 0) == truth).mean()),
+        balanced=float((said[truth].mean() + (~said[~truth]).mean()) / 2),
+        area=float(roc_auc_score(truth, logits)),
+    )
+
+
+def majority(truth: NDArray[np.bool_]) -> Read:
+    """Score the guess without a look: always the more frequent value."""
+    frequency = float(truth.mean())
+    return Read(max(frequency, 1 - frequency), 0.5, 0.5)
+
+
+def task_induced(
+    known_tasks: NDArray[np.bool_],
+    known_private: NDArray[np.bool_],
+    tasks: NDArray[np.bool_],
+    private: NDArray[np.bool_],
+) -> Read:
+    """Score the guess from the tasks' labels alone: what no extractor can hide that leaves the tasks readable.
+
+    For each combination of labels it goes by how frequent the private attribute was with it (one half of each value
+    is added to every combination).
+
+    Parameters
+    ----------
+    known_tasks, tasks : (n, tasks), (m, tasks) bool
+        Labels, or what was read of them; at most 16 tasks.
+    known_private, private : (n,), (m,) bool
+
+    Raises
+    ------
+    ValueError
+        When there are more than 16 tasks.
+
+    Examples
+    --------
+    >>> makeup = np.array([[True], [True], [False], [False]])
+    >>> task_induced(makeup, np.array([False, False, True, True]), makeup, np.array([False, False, True, True])).area
+    1.0
+    """
+    if tasks.shape[1] > 16:
+        raise ValueError(f"combinations of at most 16 tasks are counted, not of {tasks.shape[1]}")
+    powers = 1 << np.arange(tasks.shape[1])
+    met, counts = (
+        np.bincount(known_tasks @ powers, weights=weights, minlength=2 ** tasks.shape[1])
+        for weights in (known_private.astype(float), np.ones(len(known_private)))
+    )
+    share = (met + 0.5) / (counts + 1)
+    found = share[tasks @ powers]
+    return scored(np.log(found / (1 - found)), private, float(known_private.mean()))

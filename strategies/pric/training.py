@@ -1,0 +1,229 @@
+"""How an extractor is trained: hybrid training, in turns (PRIC, Eq. 6 and Fig. 2).
+
+    max over phi of ( min over psi L(C) + max over omega lambda I(x; z, u) )
+
+In each step the extractor phi takes one step up in both terms, the bound omega one step to be tighter, and the
+classifier psi some steps down in L(C). The published recipe moves all at one speed, which fools the classifier that is
+trained along and no other. Two time-scales (a slow extractor against a fast classifier) protect against fresh
+classifiers as well.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from strategies.deep_poisoning.data import Batches
+from strategies.pric.information import Bound, new_bound
+from strategies.pric.networks import Classifier, new_classifier, new_extractor
+
+Ascent = Literal["entropy", "flipped", "uniform", "none"]
+WEIGHT_DECAY = 1e-4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train an extractor.
+
+    Attributes
+    ----------
+    weight : float
+        Lambda: more is more utility and less privacy.
+    bound : str
+        On the information: a key of `information.BOUNDS`.
+    conditional : bool
+        I(x; z, u); otherwise I(x; z), the ablation.
+    ascent : {"entropy", "flipped", "uniform", "none"}
+        What the extractor does about the classifier: raise its cross entropy, without limit as Eq. 6 says; lower its
+        cross entropy with the opposite, or with even odds, which both have a limit; or nothing, the baseline.
+    adversary_steps : int
+        Steps of the classifier for each of the extractor, on the latest batches.
+    rate, adversary_rate, bound_rate : float
+        Learning rates (Adam) of extractor, classifier and bound.
+    warm_up, epochs : int
+        Rounds over the whole set: first all three together, extractor and classifier on the same side, as the follow-up
+        does; then in turns.
+    batch : int
+        Pictures per step.
+    """
+
+    weight: float = 0.5
+    bound: str = "decoder"
+    conditional: bool = True
+    ascent: Ascent = "entropy"
+    adversary_steps: int = 4
+    rate: float = 3e-4
+    adversary_rate: float = 2e-3
+    bound_rate: float = 1e-3
+    warm_up: int = 1
+    epochs: int = 8
+    batch: int = 64
+
+
+PUBLISHED = Recipe(bound="global", adversary_steps=1, rate=1e-3, adversary_rate=1e-3)
+"""As the paper and its follow-up have it, but for the learning rate, which is higher for small networks."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is.
+
+    Attributes
+    ----------
+    epoch : int
+        How many are over, the warm-up's included.
+    cross_entropy : float
+        Of the classifier that is trained along, in nats, summed over attributes; more is more private.
+    information : float
+        The bound, in nats up to a constant.
+    """
+
+    epoch: int
+    cross_entropy: float
+    information: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What comes of training, all in evaluation mode.
+
+    Attributes
+    ----------
+    extractor : nn.Sequential
+        E_phi.
+    adversary : Classifier
+        E_psi, which it was trained against.
+    bound : Bound
+        E_omega.
+    """
+
+    extractor: nn.Sequential
+    adversary: Classifier
+    bound: Bound
+
+
+def train_extractor(
+    pictures: Batches,
+    private: Tensor,
+    recipe: Recipe,
+    generator: torch.Generator,
+    *,
+    architecture: str = "compact",
+    device: torch.device | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train an extractor that hides attributes and keeps the rest.
+
+    Parameters
+    ----------
+    pictures : Batches
+        (n, 3, height, width) in 0..1; sides are multiples of 4.
+    private : (n, attributes)
+        Those to hide, each 0 or 1; several are hidden at once.
+    generator : torch.Generator
+        On the CPU; draws weights and order.
+    architecture : str
+        A key of `networks.EXTRACTORS`.
+    device : torch.device or None
+        Where to compute; None for the CPU.
+    progress : callable
+        Told as each epoch ends.
+
+    Raises
+    ------
+    ValueError
+        When pictures and labels differ in number, or there are fewer than two.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> draw = torch.Generator().manual_seed(1)
+    >>> pictures, private = torch.rand(8, 3, 16, 16, generator=draw), torch.tensor([[0], [1]] * 4)
+    >>> trained = train_extractor(pictures, private, replace(PUBLISHED, epochs=1, batch=4), draw)
+    >>> trained.extractor(pictures).shape
+    torch.Size([8, 32, 4, 4])
+    """
+    if private.ndim != 2 or len(pictures) != len(private) or len(private) < 2:
+        raise ValueError(f"{len(pictures)} pictures and labels of shape {tuple(private.shape)}: it takes two or more "
+                         "pictures, each with a row of private attributes")  # fmt: skip
+    device = device or torch.device("cpu")
+    extractor = new_extractor(architecture, generator)
+    with torch.no_grad():
+        channels = extractor.eval()(pictures[torch.zeros(1, dtype=torch.int64)]).shape[1]
+    adversary = new_classifier(channels, private.shape[1], generator)
+    bound = new_bound(recipe.bound, channels, private.shape[1], generator, conditional=recipe.conditional)
+    game = _Game(Trained(extractor.to(device), adversary.to(device), bound.to(device)), recipe)
+    batch = min(recipe.batch, len(private))
+    for epoch in range(recipe.warm_up + recipe.epochs):
+        take_step = game.together if epoch < recipe.warm_up else game.in_turns
+        order = torch.randperm(len(private), generator=generator)[: len(private) // batch * batch]
+        for chosen in torch.split(order, batch):
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                last = take_step(pictures[chosen].to(device), private[chosen].to(device).float())
+        progress(Progress(epoch + 1, *(value.item() for value in last)))
+    for network in (extractor, adversary, bound):
+        network.eval()
+    return game.players
+
+
+class _Game:
+    """Three networks and their optimisers."""
+
+    def __init__(self, players: Trained, recipe: Recipe) -> None:
+        self.players, self._recipe = players, recipe
+        self._latest: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(recipe.adversary_steps, 1))
+        rated = zip(self._networks(), (recipe.rate, recipe.adversary_rate, recipe.bound_rate), strict=True)
+        self._extractor, self._adversary, self._bound = (
+            torch.optim.AdamW(network.train().parameters(), rate, weight_decay=WEIGHT_DECAY) for network, rate in rated
+        )
+
+    def _networks(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        return self.players.extractor, self.players.adversary, self.players.bound
+
+    def together(self, pictures: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
+        """Warm up: everybody makes the attributes plain and the bound tight."""
+        representations = self.players.extractor(pictures)
+        wrong = _cross_entropy(self.players.adversary(representations), private)
+        information = self.players.bound(pictures, representations, private)
+        _descend(wrong - information, self._extractor, self._adversary, self._bound)
+        return wrong.detach(), information.detach()
+
+    def in_turns(self, pictures: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one step of Eq. 6."""
+        representations = self.players.extractor(pictures)
+        information = self.players.bound(pictures, representations, private)
+        exposed = self._exposed(representations, private)
+        # The classifier's gradients of this pass are dropped: it is on the other side.
+        _descend(exposed - self._recipe.weight * information, self._extractor, self._bound)
+        self._latest.append((representations.detach(), private))
+        for shown, labels in self._latest:
+            wrong = _cross_entropy(self.players.adversary(shown), labels)
+            _descend(wrong, self._adversary)
+        return wrong.detach(), information.detach()
+
+    def _exposed(self, representations: Tensor, private: Tensor) -> Tensor:
+        """Return what the extractor lowers for privacy's sake."""
+        if self._recipe.ascent == "none":
+            return representations.new_zeros(())
+        logits = self.players.adversary(representations)
+        if self._recipe.ascent == "entropy":
+            return -_cross_entropy(logits, private)
+        wanted = 1 - private if self._recipe.ascent == "flipped" else torch.full_like(private, 0.5)
+        return _cross_entropy(logits, wanted)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return L(C) of Eq. 1: the sum over attributes, and the mean over pictures."""
+    return F.binary_cross_entropy_with_logits(logits, labels) * labels.shape[1]
+
+
+def _descend(loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
+    for optimiser in optimisers:
+        optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    for optimiser in optimisers:
+        optimiser.step()

@@ -1,0 +1,93 @@
+"""The machinery at a tiny scale; that it protects is in test_protection."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from strategies.deep_poisoning.data import apply
+from strategies.deep_poisoning.state import fingerprint
+from strategies.deep_poisoning.training import Plan
+from strategies.pric.networks import EXTRACTORS, new_extractor
+from strategies.pric.reading import read, scored, train_reader
+from strategies.pric.training import PUBLISHED, Progress, Recipe, train_extractor
+
+TINY = Recipe(weight=0.1, ascent="flipped", rate=2e-3, adversary_rate=5e-3, epochs=10, batch=32)
+
+
+def generator(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def marked(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise with a bar at the top (private), one at the left, or both; and which."""
+    draw = generator(seed)
+    shown, has = torch.rand(count, 3, 16, 16, generator=draw) * 0.5, torch.rand(count, 3, generator=draw) < 0.5
+    shown[:, 0, :4] += has[:, 0, None, None] * 0.5
+    shown[:, 1, :, :4] += has[:, 1, None, None] * 0.5
+    shown[:, 2, 12:] += has[:, 2, None, None] * 0.5
+    return shown, has.long()
+
+
+@pytest.fixture(scope="module")
+def known() -> tuple[Tensor, Tensor]:
+    return marked(640, 1)
+
+
+def areas(extractor: torch.nn.Module, known: tuple[Tensor, Tensor]) -> list[float]:
+    """How well a fresh reader reads each bar from fresh pictures."""
+    fresh, truth = marked(300, 2)
+    reader = train_reader(apply(known[0], extractor), known[1], generator(3), Plan(6, 32, 5e-3))
+    logits = read(reader, apply(fresh, extractor))
+    return [scored(logits[:, bar], truth[:, bar].bool().numpy(), 0.5).area for bar in range(3)]
+
+
+def test_without_the_adversary_nothing_is_hidden(known: tuple[Tensor, Tensor]) -> None:
+    undefended = train_extractor(known[0], known[1][:, :1], replace(TINY, ascent="none", epochs=2), generator())
+    assert min(areas(undefended.extractor, known)) > 0.95
+
+
+def test_several_attributes_are_hidden_at_once_and_the_rest_is_kept(known: tuple[Tensor, Tensor]) -> None:
+    trained = train_extractor(known[0], known[1][:, :2], TINY, generator())
+    one, two, kept = areas(trained.extractor, known)
+    assert max(one, two) < 0.8
+    assert kept > 0.95
+
+
+@pytest.mark.parametrize("ascent", ["entropy", "flipped", "uniform", "none"])
+@pytest.mark.parametrize("bound", ["global", "local", "decoder"])
+def test_every_form_trains_and_stays_finite(known: tuple[Tensor, Tensor], ascent: str, bound: str) -> None:
+    steps: list[Progress] = []
+    recipe = replace(PUBLISHED, ascent=ascent, bound=bound, epochs=1, conditional=False)
+    trained = train_extractor(known[0][:64], known[1][:64], recipe, generator(), progress=steps.append)
+    assert [each.epoch for each in steps] == [1, 2]
+    assert apply(known[0][:4], trained.extractor).isfinite().all()
+    assert not trained.extractor.training
+    assert not trained.adversary.training
+
+
+def test_equal_seeds_train_equal_extractors(known: tuple[Tensor, Tensor]) -> None:
+    def once(seed: int) -> str:
+        recipe = replace(TINY, warm_up=1, epochs=1)
+        return fingerprint(train_extractor(known[0][:64], known[1][:64, :1], recipe, generator(seed)).extractor)
+
+    torch.manual_seed(7)
+    first = once(1)
+    torch.manual_seed(8)
+    assert once(1) == first != once(2)
+
+
+@pytest.mark.parametrize("architecture", EXTRACTORS)
+def test_representations_have_a_quarter_of_the_side_and_are_never_negative(architecture: str) -> None:
+    extractor = new_extractor(architecture, generator()).eval()
+    told = extractor(torch.rand(2, 3, 32, 32, generator=generator()))
+    assert told.shape[2:] == (8, 8)
+    assert told.min() >= 0
+
+
+def test_bad_input_is_named(known: tuple[Tensor, Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"640 pictures and labels of shape \(640,\)"):
+        train_extractor(known[0], known[1][:, 0], TINY, generator())
+    with pytest.raises(ValueError, match="no extractor 'deep'; these are: compact, vgg16"):
+        new_extractor("deep", generator())
