@@ -81,7 +81,7 @@ def invert_class(
     target = torch.tensor([label])
     for _ in range(steps):
         optimiser.zero_grad()
-        loss = F.cross_entropy(network(guess), target) + 2 * SMOOTHNESS * _variation(guess)
+        loss = F.cross_entropy(network(guess), target) + 40 * SMOOTHNESS * _variation(guess)
         guess.grad = torch.autograd.grad(loss, guess)[0]
         optimiser.step()
         with torch.no_grad():

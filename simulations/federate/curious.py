@@ -41,11 +41,11 @@ def probe(
     grid: Grid, run_id: int, node_ids: Sequence[int], model: Weights, settings: Mapping[str, float]
 ) -> list[Weights]:
     """Ask clients to train on one picture once, and return what they make of the model; who fails is left out."""
-    config = {"training": "probe", "epochs": 1, "batch": 1, "learning-rate": RATE, "pictures": 1, **settings}
+    once: dict[str, str | float] = {"training": "probe", "epochs": 1, "batch": 1, "learning-rate": RATE, "pictures": 1}
     content = RecordDict(
         {
             ARRAYS: ArrayRecord({name: Array(value.numpy()) for name, value in model.items()}),
-            CONFIG: ConfigRecord(dict(config)),
+            CONFIG: ConfigRecord({**once, **settings}),
         }
     )
     questions = [new_message(content, run_id=run_id, message_type="train", dst_node_id=node_id) for node_id in node_ids]

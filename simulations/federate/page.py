@@ -29,8 +29,7 @@ class Imagined:
 def write_federate_page(
     path: Path,
     report: FederateReport,
-    inverted: Inverted | None,
-    inverted_private: Inverted | None,
+    inverted: tuple[Inverted | None, Inverted | None],
     imagined: Sequence[tuple[str, Tensor]],
 ) -> None:
     """Write the page.
@@ -39,7 +38,7 @@ def write_federate_page(
     ----------
     path : Path
     report : FederateReport
-    inverted, inverted_private : Inverted or None
+    inverted : two of Inverted or None
         What the cloud made of single steps, without and with DP-SGD.
     imagined : sequence of (method, (2, 3, height, width))
         What models take for the classes, in 0..1.
@@ -52,9 +51,9 @@ def write_federate_page(
         outcome=report.outcome,
         curves=_curves(report),
         members=_members(report),
-        originals=_shots(inverted.originals) if inverted else [],
-        found=_shots(inverted.found) if inverted else [],
-        found_private=_shots(inverted_private.found) if inverted_private else [],
+        originals=_shots(inverted[0].originals) if inverted[0] else [],
+        found=_shots(inverted[0].found) if inverted[0] else [],
+        found_private=_shots(inverted[1].found) if inverted[1] else [],
         imagined=[Imagined(name, _shots(pictures)) for name, pictures in imagined],
     )
 

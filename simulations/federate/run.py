@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from flwr.serverapp.exception import AppExitException
+from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from torch import Tensor
 
 from parties.adversaries import Adversary
@@ -88,7 +88,7 @@ def play_federate(
             name, scenario, world, attackers, each.model, start, each.curve, promises[name], each.updates
         )
     clock.step("inverting gradients and models")
-    inverted = [_invert(scenario, world, start, answers) for answers in probes]
+    inverted = (_invert(scenario, world, start, probes[0]), _invert(scenario, world, start, probes[1]))
     imagined = [(name, _imagined(scenario, learnt[name].model)) for name in list(learnt)[:IMAGINED]]
     clock.step("writing the report")
     outcome = _outcome(world, results, inverted)
@@ -109,7 +109,7 @@ def play_federate(
         methods=results,
     )
     (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    write_federate_page(folder / "report.html", report, *inverted, imagined)
+    write_federate_page(folder / "report.html", report, inverted, imagined)
     return report
 
 
@@ -153,7 +153,7 @@ def _play(
                     current.model = federation.run(grid, start, len(world.clients), watch)
                 except SumFailed as failed:
                     raise RunFailed(f"{name}: {failed}") from None
-                except AppExitException as failed:
+                except (AggregationError, InconsistentMessageReplies) as failed:
                     raise RunFailed(f"{name}: {failed or 'too few clients answered'}") from None
             failures.extend(federation.failures)
         current = Learnt()
@@ -199,7 +199,9 @@ def _imagined(scenario: FederateScenario, model: Weights) -> Tensor:
 
 
 def _outcome(
-    world: FederateWorld, results: Mapping[str, MethodResult], inverted: list[Inverted | None]
+    world: FederateWorld,
+    results: Mapping[str, MethodResult],
+    inverted: tuple[Inverted | None, Inverted | None],
 ) -> FederateOutcome:
     positive = float(world.fresh.labels.mean())
     plain, private = (None if each is None else each.alike for each in inverted)
@@ -219,8 +221,8 @@ def _summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scen
     for name, each in dict([best, *((n, r) for n, r in results.items() if r.promise)][:2]).items():
         promised = f" (no attack may get beyond {each.promise.bound:.2f})" if each.promise else ""
         words += (
-            f" By {name} they tell {scenario.task} right for {percent(each.accuracy)}, and who tries to tell whose pictures"
-            f" were trained on has an advantage of {each.worst.advantage:.2f}{promised}."
+            f" By {name} they tell {scenario.task} right for {percent(each.accuracy)}, and who wants to know which"
+            f" pictures were trained on has an advantage of {each.worst.advantage:.2f}{promised}."
         )
     return words
 

@@ -50,10 +50,10 @@ class ClientsSection(Section):
     """Clients, each with pictures of its own people."""
 
     count: Annotated[int, Ge(2), Le(1000)] = Field(20, description="how many clients there are")
-    pictures: Annotated[int, Ge(2), Le(10_000)] = Field(40, description="pictures that each of them has")
+    pictures: Annotated[int, Ge(2), Le(10_000)] = Field(60, description="pictures that each of them has")
     per_person: Annotated[int, Ge(1), Le(1000)] = Field(2, description="how many of them show the same person")
     with_property: Share = Field(0.5, description="share of clients whose people mostly have the property")
-    mostly: Annotated[float, Gt(0.5), Le(1)] = Field(0.8, description="what share of their people that is")
+    mostly: Annotated[float, Gt(0.5), Le(1)] = Field(0.9, description="what share of their people that is")
     size: Annotated[int, Ge(16), Le(128)] = Field(32, description="width and height of a picture, pixels")
 
 
@@ -66,17 +66,17 @@ class TrainingSection(Section):
     )
     batch: Annotated[int, Ge(1), Le(1000)] = Field(10, description="pictures per step")
     learning_rate: Annotated[float, Gt(0), Le(10)] = Field(0.1, description="of descent")
-    rate: Annotated[float, Gt(0), Le(1)] = Field(0.25, description="dp-images: share of its pictures in a step")
-    steps: Annotated[int, Ge(1), Le(1000)] = Field(4, description="dp-images: steps of a client in a round")
+    private_rate: Annotated[float, Gt(0), Le(100)] = Field(4.0, description="dp-images: the learning rate instead")
+    rate: Annotated[float, Gt(0), Le(1)] = Field(1.0, description="dp-images: share of its pictures in a step")
+    steps: Annotated[int, Ge(1), Le(1000)] = Field(1, description="dp-images: steps of a client in a round")
 
 
 class AttackerSection(Section):
     """Who attacks, with what."""
 
     shadows: Annotated[int, Ge(2), Le(100)] = Field(4, description="models of the attacker's own, trained on strangers")
-    trials: Annotated[int, Ge(4), Le(1000)] = Field(
-        60, description="trainings of the attacker's, to know a property by"
-    )
+    trials: Annotated[int, Ge(4), Le(1000)] = Field(100, description="the attacker's trainings, to know a property by")
+    strangers: Annotated[int, Ge(50), Le(100_000)] = Field(4000, description="pictures that these draw from")
     lira: Annotated[int, Ge(0), Le(256)] = Field(
         0, description="models trained with half of the candidates each, for the likelihood ratio attack; 0: left out"
     )
@@ -110,7 +110,7 @@ class FederateScenario(Scenario):
         description="how they learn, by names of your own; of the usual names one need not repeat settings",
     )
     task: Literal[PASSING] = Field("Smiling", description="the attribute that the model is to tell")  # type: ignore[valid-type]
-    property: Literal[FIXED] = Field("Young", description="the attribute that an attacker wants to know of a client")  # type: ignore[valid-type]
+    property: Literal[FIXED] = Field("Pale_Skin", description="what an attacker wants to know of clients' people")  # type: ignore[valid-type]
     clients: ClientsSection = ClientsSection()
     training: TrainingSection = TrainingSection()
     delta: Annotated[float, Gt(0), Lt(1)] = Field(1e-4, description="below one in the number of pictures")

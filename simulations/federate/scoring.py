@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from parties.federate.workflow import STRATEGIES, Federation
 from simulations.datasets.people import ATTRIBUTES
+from simulations.errors import BadScenario
 from simulations.federate.report import Attack, MethodResult, Promise, Robustness
 from simulations.federate.scenario import FederateScenario
 from simulations.federate.world import CLASSES, FederateWorld, Labelled
@@ -71,6 +72,7 @@ def federation_of(scenario: FederateScenario, name: str, promise: Promise | None
     }
     sigma = promise.sigma if promise else 0.0
     if method.strategy == "dp-images":
+        settings |= {"learning-rate": training.private_rate}
         settings |= {"sigma": sigma, "rate": training.rate, "steps": training.steps, "clipping": method.clipping}
     return Federation(
         name,
@@ -203,8 +205,12 @@ def _property(
     lots = generator(scenario.seed, "trials")
     training = scenario.training
     once = LocalTraining(training.epochs, training.batch, training.learning_rate)
-    known, size = world.known, scenario.clients.pictures
+    known, size = world.strangers, scenario.clients.pictures
     column = known.attributes[:, ATTRIBUTES.index(scenario.property)]
+    if column.all() or not column.any():
+        raise BadScenario(
+            f"property: of {len(known)} strangers all or none have {scenario.property}; choose another one"
+        )
     trials, has = [], []
     for number in range(scenario.attacker.trials):
         share = scenario.clients.mostly if number % 2 == 0 else 1 - scenario.clients.mostly

@@ -60,7 +60,9 @@ class FederateWorld:
     others : Labelled
         As many pictures, drawn alike, that nobody trains on.
     known : Labelled
-        As many pictures of strangers, that the attacker has.
+        As many pictures of other people, for the attacker's shadow models.
+    strangers : Labelled
+        More of them, for its trials with and without the property.
     fresh : Labelled
         Pictures to try models on.
     """
@@ -71,6 +73,7 @@ class FederateWorld:
     trained: Labelled
     others: Labelled
     known: Labelled
+    strangers: Labelled
     fresh: Labelled
 
 
@@ -82,6 +85,7 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
     has[draws.permutation(section.count)[: round(section.with_property * section.count)]] = True
     trained, others = (_of_clients(scenario, has, purpose, "traded") for purpose in ("trained", "others"))
     known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
+    strangers = _draw(np.arange(10**8, 10**8 + scenario.attacker.strangers), scenario, "strangers", "public")
     fresh = _draw(np.arange(10**7, 10**7 + 1000), scenario, "fresh", "public")
     cheats = _cheats(scenario, adversaries)
     clients = []
@@ -92,7 +96,7 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
             name = cheats[number]
             role = cast(type[Client], adversaries[name].cast(**scenario.adversaries[name].settings))
         clients.append(role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES))
-    return FederateWorld(clients, cheats, has, trained, others, known, fresh)
+    return FederateWorld(clients, cheats, has, trained, others, known, strangers, fresh)
 
 
 def _of_clients(scenario: FederateScenario, has: NDArray[np.bool_], purpose: str, split: Split) -> Labelled:
