@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from flwr.app import Context, RecordDict
 from flwr.serverapp import Grid
 
@@ -21,24 +20,25 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, ObservedGrid
 from protocol.messages.outsource import Enrolment, Part
 from protocol.vault import Vault
-from protocol.workshop import LocalWorkshop, RayWorkshop, Workshop
+from protocol.workshop import Workshop
 from simulations.errors import RunFailed
 from simulations.expectations import figures
-from simulations.grids import grid_opener, worker_count
+from simulations.grids import grid_opener
 from simulations.outsource.attackers import ATTACKS
 from simulations.outsource.report.compile import compile_report
 from simulations.outsource.report.model import OutsourceOutcome, OutsourceReport
 from simulations.outsource.report.page import write_outsource_page
 from simulations.outsource.report.terminal import tables
 from simulations.outsource.scenario import OutsourceScenario
-from simulations.outsource.scoring import AttackScore, Scoring, Truth, truth_of
+from simulations.outsource.scoring import AttackScore, Scoring, public_knowledge, truth_of
 from simulations.outsource.tradeoff import Lesson, Point, train_and_test
-from simulations.outsource.view import PublicKnowledge, ServiceView, service_view
+from simulations.outsource.view import service_view
 from simulations.outsource.world import OutsourceWorld, build
 from simulations.progress import Progress, Stopwatch
 from simulations.seeding import secret
 from simulations.traffic import TrafficLog, View
 from simulations.workflows import Workflow
+from simulations.workshops import finished, open_workshop
 
 RUN_ID = 1
 
@@ -58,14 +58,14 @@ def play_outsource(
     world = build(scenario)
     view = View(SERVER_NODE_ID, Enrolment, Part)
     with ExitStack() as stack:
-        workshop = stack.enter_context(_open_workshop(scenario))
+        workshop = stack.enter_context(open_workshop(scenario))
         log = TrafficLog(stack.enter_context((folder / "messages.jsonl").open("w", encoding="utf-8")), _names(world))
         record, appraisals = _train(scenario, world, workshop, folder / "vault", log, view, clock)
         clock.step("attacking what the service saw")
         node_id = next(iter(record.enrolments))
         seen, first = service_view(list(view.received({node_id}))), node_id - FIRST_NODE_ID
         truth = truth_of(world.owners[first], world.held[first], len(seen.epochs) - 1)
-        scoring = Scoring(seen, _public(scenario, world, seen, truth), truth, scenario.attackers.scored)
+        scoring = Scoring(seen, public_knowledge(scenario, world, truth), truth, scenario.attackers.scored)
         attacked = scoring.run()
         clock.step("training with other settings")
         points = _compare(scenario, world, workshop, sum(each.mixtures for each in record.enrolments.values()))
@@ -78,11 +78,6 @@ def play_outsource(
     write_outsource_page(folder / "report.html", report, attacked.grid)
     shutil.rmtree(folder / "vault", ignore_errors=True)
     return report
-
-
-def _open_workshop(scenario: OutsourceScenario) -> Workshop:
-    """Return where the service trains: in a Ray worker, with a GPU if there is one, where the owners are on Ray."""
-    return RayWorkshop(worker_count(scenario), scenario.address) if scenario.grid == "ray" else LocalWorkshop()
 
 
 def _names(world: OutsourceWorld) -> dict[int, str]:
@@ -137,24 +132,6 @@ def _digest(record: OutsourceRecord, appraisals: Mapping[int, Appraisal]) -> str
     return digest.hexdigest()
 
 
-def _public(scenario: OutsourceScenario, world: OutsourceWorld, view: ServiceView, truth: Truth) -> PublicKnowledge:
-    public, assignment = world.public, scenario.assignment(world.task_names)
-    pairs = min(scenario.attackers.pairs, len(truth.groups) // 2)
-    known = torch.arange(len(truth.groups) - pairs, len(truth.groups))
-    return PublicKnowledge(
-        setting=assignment.obfuscation,
-        intra_class=assignment.intra_class,
-        repeat=assignment.repeat,
-        images=torch.from_numpy(public.pictures).permute(0, 3, 1, 2).contiguous(),
-        classes=torch.from_numpy(public.classes),
-        tasks=torch.from_numpy(public.tasks),
-        task_of=torch.from_numpy(world.task_of),
-        known=known,
-        originals=truth.images[truth.groups[known, 0]],
-        seed=int.from_bytes(secret(scenario.seed, "attackers")[:4]),
-    )
-
-
 def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Workshop, per_epoch: int) -> list[Point]:
     """Train on clean images, and with each setting of the plot, on all owners' images together."""
     section, service = scenario.obfuscation, scenario.service
@@ -173,11 +150,8 @@ def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Works
     )
     seed = int.from_bytes(secret(scenario.seed, "comparison")[:7])
     job = partial(workshop.submit, train_and_test, lesson)
-    ends = workshop.gather([job(setting, seed) for setting in (None, *scenario.compared)])
-    failure = next((end.failure for end in ends if end.failure is not None), None)
-    if failure is not None:
-        raise RunFailed(f"a model could not be trained for comparison: {failure}")
-    return [end.result() for end in ends]
+    jobs = [job(setting, seed) for setting in (None, *scenario.compared)]
+    return [end.result() for end in finished(workshop, jobs, "training for comparison")]
 
 
 def _figures(scenario: OutsourceScenario) -> Iterator[str]:

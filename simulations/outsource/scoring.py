@@ -26,9 +26,11 @@ from simulations.outsource.attackers import (
     reconstruction,
     unmixing,
 )
+from simulations.outsource.scenario import OutsourceScenario
 from simulations.outsource.tradeoff import Labels, to_pictures, to_tensor
 from simulations.outsource.view import PublicKnowledge, ServiceView
-from simulations.outsource.world import Labelled
+from simulations.outsource.world import Labelled, OutsourceWorld
+from simulations.seeding import secret
 from strategies.classifier import classify
 from strategies.privacy_scores import dssim
 from strategies.unmixing import detail
@@ -126,6 +128,25 @@ def truth_of(owner: Owner, held: Labelled, epoch: int) -> Truth:
     labelled = torch.from_numpy(held.tasks)[groups] == labels[:, None]
     ranked = (weights + 1e-4 * labelled).argsort(dim=1, descending=True, stable=True)
     return Truth(groups.gather(1, ranked), to_tensor(held.pictures), held)
+
+
+def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: Truth) -> PublicKnowledge:
+    """Return what the scenario's attackers have beside the view: its last mixtures are those that leaked."""
+    public, assignment = world.public, scenario.assignment(world.task_names)
+    pairs = min(scenario.attackers.pairs, len(truth.groups) // 2)
+    known = torch.arange(len(truth.groups) - pairs, len(truth.groups))
+    return PublicKnowledge(
+        setting=assignment.obfuscation,
+        intra_class=assignment.intra_class,
+        repeat=assignment.repeat,
+        images=to_tensor(public.pictures),
+        classes=torch.from_numpy(public.classes),
+        tasks=torch.from_numpy(public.tasks),
+        task_of=torch.from_numpy(world.task_of),
+        known=known,
+        originals=truth.images[truth.groups[known, 0]],
+        seed=int.from_bytes(secret(scenario.seed, "attackers")[:4]),
+    )
 
 
 @dataclass
