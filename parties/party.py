@@ -43,9 +43,13 @@ class Memory:
         for record, value in encode(message).items():
             self._state[f"{name}:{record}"] = value
 
+    def keeps(self, name: str) -> bool:
+        """Whether a message is kept under a name."""
+        return f"{name}:{RECORDS[0]}" in self._state
+
     def recall(self, name: str, kind: type[M]) -> M:
         """Return the message kept under a name; KeyError when there is none."""
-        if f"{name}:{RECORDS[0]}" not in self._state:
+        if not self.keeps(name):
             raise KeyError(f"nothing is kept under {name}")
         return decode(RecordDict({record: self._state[f"{name}:{record}"] for record in RECORDS}), kind)
 

@@ -74,6 +74,11 @@ class PartyStore:
         """Return an app that answers as this one does, and after a crash as it did before."""
         return RememberingApp(app, self)
 
+    def state(self, conversation: str) -> RecordDict:
+        """Return what the party remembers of a conversation."""
+        found = self.database.read(select(_states.c.content).where(_states.c.conversation == conversation))
+        return unpack(bytes(found[0].content)) if found else RecordDict()
+
     def close(self) -> None:
         """Let go of the file."""
         self.database.close()
@@ -134,7 +139,7 @@ class RememberingApp(ClientApp):
             run_id=context.run_id,
             node_id=context.node_id,
             node_config=context.node_config,
-            state=self._recall(conversation),
+            state=self._store.state(conversation),
             run_config=context.run_config,
         )
         reply = self._app(message, own)
@@ -153,7 +158,3 @@ class RememberingApp(ClientApp):
             }
             connection.execute(insert(_replies), [answered])
         return reply
-
-    def _recall(self, conversation: str) -> RecordDict:
-        found = self._store.database.read(select(_states.c.content).where(_states.c.conversation == conversation))
-        return unpack(bytes(found[0].content)) if found else RecordDict()

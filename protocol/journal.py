@@ -8,6 +8,7 @@ to the world it does under a key (the ledger) or under a hash (the vault), once 
 
 import json
 import math
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +26,7 @@ from protocol.errors import ProtocolError
 from protocol.exchange import GRACE, LATE, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
 from protocol.grids.streaming import blobs_of, streams
 from protocol.messages.base import BlobReference, ProtocolMessage
-from protocol.records import pack, unpack
+from protocol.records import parts, unpack
 from protocol.tables import blobs, journal, purchases
 from protocol.vault import Vault
 
@@ -33,6 +34,7 @@ R = TypeVar("R", bound=ProtocolMessage)
 
 _LARGE, _HASH = 65_536, 32
 """Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
+_COUNT, _GAP = struct.Struct(">I"), struct.Struct(">Q32s")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _READING = 0
 """The node under which readings are written down; parties have higher numbers."""
@@ -297,7 +299,7 @@ class JournaledExchange(Exchange):
         self._journal.end(self._name, PurchaseState.SETTLED)
 
     def _reply(self, line: Line, answer: Expected[R]) -> R | Failed:
-        content = None if line.content is None else unpack(line.content, self._load)
+        content = None if line.content is None else self._unpacked(line.content)
         return read_reply(content, line.failure, answer)
 
     def _next(self) -> int:
@@ -349,19 +351,30 @@ class JournaledExchange(Exchange):
             return Line(failure, None)
         if deadline is not None and self.clock() > deadline + GRACE:
             return Line(LATE, None)
-        stored: set[str] = set()
-
-        def store(field: str, value: bytes) -> str | None:
-            if len(value) < _LARGE and (len(value) <= _HASH or field.rpartition("/")[2] != "blob"):
-                return None
-            blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
-            stored.add(blob.digest)
-            return blob.digest
-
-        packed = pack(content, store)
+        packed, stored = self._packed(content)
         if streams(self.grid):
             stored |= {blob.digest.hex() for blob in blobs_of(content).values() if isinstance(blob, BlobReference)}
         return Line(None, packed, frozenset(stored))
 
-    def _load(self, name: str) -> bytes:
-        return self._journal.vault.read(name, MAX_MESSAGE_BYTES)
+    def _packed(self, content: RecordDict) -> tuple[bytes, set[str]]:
+        """Pack an answer, without the values that go to the vault: first come their number, places and digests."""
+        structure, values = parts(content)
+        pieces, gaps, place = [structure], [], len(structure)
+        for field, value in values:
+            if len(value) >= _LARGE or (len(value) > _HASH and field.rpartition("/")[2] == "blob"):
+                blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
+                gaps.append((place, bytes.fromhex(blob.digest)))
+            else:
+                pieces.append(value)
+                place += len(value)
+        head = [_COUNT.pack(len(gaps)), *(_GAP.pack(*gap) for gap in gaps)]
+        return b"".join(head + pieces), {digest.hex() for _, digest in gaps}
+
+    def _unpacked(self, line: bytes) -> RecordDict:
+        (count,) = _COUNT.unpack_from(line)
+        body = _COUNT.size + count * _GAP.size
+        pieces, start = [], body
+        for place, digest in _GAP.iter_unpack(line[_COUNT.size : body]):
+            pieces += [line[start : body + place], self._journal.vault.read(digest.hex(), MAX_MESSAGE_BYTES)]
+            start = body + place
+        return unpack(b"".join([*pieces, line[start:]]))

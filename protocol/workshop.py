@@ -66,6 +66,20 @@ class Handle(Generic[T]):
     ticket: Any
 
 
+class Placed(ABC):
+    """An object that stays where heavy work is done, from job to job."""
+
+    @abstractmethod
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call one of its methods and return the result, which can be pickled.
+
+        Raises
+        ------
+        RuntimeError
+            When the method raised, or the object is lost with its worker.
+        """
+
+
 def _quiet(index: int, done: Done[Any]) -> None:
     pass
 
@@ -97,6 +111,10 @@ class Workshop(ABC):
             Told the index of a handle, and its end, as they come.
         """
 
+    @abstractmethod
+    def place(self, make: Callable[..., object], *arguments: Any) -> Placed:
+        """Make an object, by ``make(device, *arguments)``, that stays until the workshop is closed."""
+
     @property
     @abstractmethod
     def equipment(self) -> str:
@@ -126,13 +144,17 @@ class LocalWorkshop(Workshop):
 
     def gather(self, handles: Sequence[Handle[T]], on_done: Callable[[int, Done[T]], None] = _quiet) -> list[Done[T]]:
         """Run the jobs in the order of the handles."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = _own_device()
         ends = []
         for index, handle in enumerate(handles):
             function, arguments = handle.ticket
             ends.append(_perform(device, function, arguments))
             on_done(index, ends[-1])
         return ends
+
+    def place(self, make: Callable[..., object], *arguments: Any) -> Placed:
+        """Make an object in this process."""
+        return _Here(_Place(_own_device(), make, arguments))
 
     @property
     def equipment(self) -> str:
@@ -190,6 +212,11 @@ class RayWorkshop(Workshop):
             on_done(index, ends[index])
         return [ends[index] for index in range(len(handles))]
 
+    def place(self, make: Callable[..., object], *arguments: Any) -> Placed:
+        """Make an object in a worker of its own: with a GPU where the cluster has any."""
+        actor = self._ray.remote(_Place).options(num_cpus=0, num_gpus=1 if self._gpus else 0)
+        return _There(self._ray, actor.remote(None, make, arguments))
+
     @property
     def equipment(self) -> str:
         """Count the cluster's GPUs, or say that there is none."""
@@ -203,16 +230,58 @@ class RayWorkshop(Workshop):
 
 
 def _perform_on_worker(function: Callable[..., T], arguments: tuple[Any, ...]) -> Done[T]:
+    return _perform(_lent_device(), function, arguments)
+
+
+def _own_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _lent_device() -> torch.device:
     import ray  # noqa: PLC0415
 
     lent = bool(ray.get_gpu_ids()) and torch.cuda.is_available()
-    return _perform(torch.device("cuda" if lent else "cpu"), function, arguments)
+    return torch.device("cuda" if lent else "cpu")
+
+
+class _Place:
+    """The object, and how its methods are called: as jobs are."""
+
+    def __init__(self, device: torch.device | None, make: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        with reproducible():
+            self._object = make(device or _lent_device(), *arguments)
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        with reproducible():
+            return getattr(self._object, method)(*arguments)
+
+
+class _Here(Placed):
+    def __init__(self, place: _Place) -> None:
+        self._place = place
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        try:
+            return self._place.call(method, arguments)
+        except Exception:
+            raise RuntimeError(f"{method} failed:\n{traceback.format_exc()}") from None
+
+
+class _There(Placed):
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self._actor = ray, actor
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        try:
+            return self._ray.get(self._actor.call.remote(method, arguments))
+        except self._ray.exceptions.RayError as error:
+            raise RuntimeError(f"{method} failed: {error}") from None
 
 
 def _perform(device: torch.device, function: Callable[..., T], arguments: tuple[Any, ...]) -> Done[T]:
     start = time.perf_counter()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    with _reproducible():
+    with reproducible():
         try:
             value, failure = function(device, *arguments), None
         except Exception:
@@ -221,7 +290,7 @@ def _perform(device: torch.device, function: Callable[..., T], arguments: tuple[
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def reproducible() -> Iterator[None]:
     """Compute on one thread and by deterministic algorithms, so that sums are always taken in the same order."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

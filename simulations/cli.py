@@ -211,13 +211,16 @@ def reproduce(
     ] = None,
     address: Annotated[str | None, typer.Option(help="host:port of a running Ray cluster, to train there.")] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="For pric: faces (painted, the default), or celeba, at the paper's scale.")
+        str | None,
+        typer.Option(help="Published pictures, or a folder, at full size, where the paper's were that."),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="The folder of the published data sets, for --dataset.")] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Where published data sets are; with --dataset folder, the folder.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
 ) -> None:
     """Repeat a paper's experiment at a small scale: its numbers beside ours, and which of its claims hold."""
-    from simulations.reproductions import REPRODUCTIONS, SCALES
+    from simulations.reproductions import DATASETS, REPRODUCTIONS
 
     if name not in REPRODUCTIONS:
         raise typer.BadParameter(f"there is no reproduction {name}; choose from {', '.join(REPRODUCTIONS)}")
@@ -225,17 +228,13 @@ def reproduce(
     from simulations.report.reproduction_page import reproduction_tables
     from simulations.reproductions.runner import run
 
-    options = {key: value for key, value in (("dataset", dataset), ("root", root)) if value is not None}
-    if options and name not in SCALES:
-        raise typer.BadParameter(f"--dataset and --root are for {' and '.join(SCALES)}; {name} paints its pictures")
-    if dataset is not None and dataset not in SCALES[name]:
-        raise typer.BadParameter(f"--dataset is {' or '.join(SCALES[name])} for {name}, not {dataset}")
-
+    given = {key: value for key, value in (("dataset", dataset), ("root", root)) if value is not None}
+    if given and dataset not in DATASETS.get(name, ()):
+        raise typer.BadParameter(f"{name} takes the data sets: {', '.join(DATASETS.get(name, ())) or 'its own alone'}")
     folder = out or default_folder(f"reproduce-{name}", seed)
+    processes = workers or len(os.sched_getaffinity(0))
     with shown() as count:
-        report = run(
-            name, range(seed, seed + seeds), workers or len(os.sched_getaffinity(0)), address, folder, count, **options
-        )
+        report = run(name, range(seed, seed + seeds), processes, address, folder, count, **given)
     console = Console()
     for part in reproduction_tables(report):
         console.print(part)

@@ -19,7 +19,7 @@ OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[LocalGrid | Ra
 """Makes the grid of the parties' apps; one of Flower's runtimes has apps of its own."""
 
 
-def grid_opener(scenario: Scenario, vault: Vault, here: Sequence[int] = ()) -> OpenGrid:
+def grid_opener(scenario: Scenario, vault: Vault, here: Sequence[int] = (), *, gpus: bool = False) -> OpenGrid:
     """Return what makes the scenario's grid.
 
     Parameters
@@ -30,12 +30,14 @@ def grid_opener(scenario: Scenario, vault: Vault, here: Sequence[int] = ()) -> O
         The cloud's, for processes that attach.
     here : sequence of int
         Node ids of parties that stay in this process where the others are on Ray: those that write files.
+    gpus : bool
+        Whether parties on Ray train, on the cluster's GPUs where it has any.
     """
     if scenario.grid == "local":
         return LocalGrid
     if scenario.grid == "grpc":
         return partial(ProcessesGrid, vault=vault, workers=worker_count(scenario))
-    return partial(RayGrid, workers=worker_count(scenario), address=scenario.address, here=tuple(here))
+    return partial(RayGrid, workers=worker_count(scenario), address=scenario.address, here=tuple(here), gpus=gpus)
 
 
 def worker_count(scenario: Scenario) -> int:

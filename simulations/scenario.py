@@ -1,7 +1,7 @@
 """What every scenario can set; each workflow adds its own sections (``simulations/<workflow>/scenario.py``)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
 from pydantic import (
@@ -17,9 +17,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from parties.adversaries import ADVERSARIES, Adversary
 from simulations.errors import nearest
 from simulations.expectations import parse_condition
+
+if TYPE_CHECKING:
+    from parties.adversaries import Adversary
 
 Share = Annotated[float, Ge(0), Le(1)]
 
@@ -109,6 +111,8 @@ class Scenario(Section):
     @field_validator("adversaries")
     @classmethod
     def _adversaries_exist(cls, mixes: dict[str, Mix], info: ValidationInfo) -> dict[str, Mix]:
+        from parties.adversaries import ADVERSARIES
+
         given: Mapping[str, Adversary] = (info.context or {}).get("adversaries", ADVERSARIES)
         known = {name: cheat for name, cheat in given.items() if cheat.role in cls.roles}
         for name, mix in mixes.items():

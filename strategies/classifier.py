@@ -1,4 +1,4 @@
-"""A compact CNN and how it is trained: what a buyer does with the pictures it bought (CrowdBuy, section VI.D)."""
+"""Classifiers of pictures and how they are trained: what a buyer does with the pictures it bought (CrowdBuy, VI.D)."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from strategies.training import fit, mirrored
+
 WIDTHS = (24, 48, 64, 96)
 """Channels of the convolutions; each halves height and width."""
-LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 4e-3, 1e-2, 0.2
+LEARNING_RATE = 4e-3
+_PIXELS_AT_ONCE = 1 << 20
 
 
 class CompactClassifier(nn.Module):
@@ -42,20 +45,56 @@ class CompactClassifier(nn.Module):
         return logits
 
 
+def _resnet18(classes: int, generator: torch.Generator) -> nn.Module:
+    from torchvision.models import resnet18  # noqa: PLC0415  (two seconds that others need not wait for)
+
+    with torch.device("meta"):
+        network = resnet18(num_classes=classes)
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5, generator=generator)
+            nn.init.zeros_(module.bias)
+    return network  # type: ignore[no-any-return]
+
+
+ARCHITECTURES: dict[str, Callable[[int, torch.Generator], nn.Module]] = {
+    "compact": CompactClassifier,
+    "resnet18": _resnet18,
+}
+"""Networks by name: ``make(classes, generator)`` draws initial weights; their input is that of `CompactClassifier`."""
+
+
+def new_classifier(architecture: str, classes: int, generator: torch.Generator) -> nn.Module:
+    """Return a network with initial weights drawn by the generator (He et al. 2015).
+
+    Raises
+    ------
+    ValueError
+        When there is no such architecture.
+    """
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"there is no architecture {architecture}; choose from {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[architecture](classes, generator)
+
+
 def train_classifier(
     pictures: NDArray[np.uint8],
     labels: NDArray[np.int64],
     classes: int,
     generator: torch.Generator,
     *,
+    architecture: str = "compact",
     device: torch.device | None = None,
     epochs: int = 20,
     batch: int = 32,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
-) -> CompactClassifier:
-    """Train a `CompactClassifier` from scratch: AdamW, one cycle of learning rates, pictures mirrored at random.
-
-    On a GPU it computes in mixed precision (bfloat16).
+) -> nn.Module:
+    """Train a classifier from scratch (see `fit`), pictures mirrored at random.
 
     Parameters
     ----------
@@ -67,6 +106,8 @@ def train_classifier(
         How many classes there are.
     generator : torch.Generator
         On the CPU; draws weights, order and mirroring, so that its state decides the result on one kind of device.
+    architecture : str
+        Of `ARCHITECTURES`.
     device : torch.device or None
         Where to compute; None for the CPU.
     epochs, batch : int
@@ -76,7 +117,7 @@ def train_classifier(
 
     Returns
     -------
-    CompactClassifier
+    nn.Module
         On `device`, in evaluation mode.
 
     Raises
@@ -99,42 +140,47 @@ def train_classifier(
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels are numbered 0 to {classes - 1}, not {labels.min()} to {labels.max()}")
     device = device or torch.device("cpu")
-    network = CompactClassifier(classes, generator).to(device)
-    inputs, targets = _inputs(pictures).to(device), torch.from_numpy(labels).to(device)
-    batch = min(batch, len(pictures))
-    steps = len(pictures) // batch
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=epochs * steps, pct_start=WARM_UP
+    network = new_classifier(architecture, classes, generator).to(device)
+    inputs, targets = network_inputs(pictures).to(device), torch.from_numpy(labels).to(device)
+
+    def loss(chosen: Tensor) -> Tensor:
+        (shown,) = mirrored(generator, inputs[chosen.to(device)])
+        return F.cross_entropy(network(shown), targets[chosen.to(device)])
+
+    fit(
+        network,
+        loss,
+        len(pictures),
+        generator,
+        epochs=epochs,
+        batch=batch,
+        rate=LEARNING_RATE,
+        on_epoch=lambda epoch, value, optimiser: progress(epoch, value),
     )
-    for epoch in range(1, epochs + 1):
-        order = torch.randperm(len(pictures), generator=generator)[: steps * batch]
-        mirrored = torch.rand(steps * batch, generator=generator) < 0.5
-        for chosen, mirror in zip(torch.split(order, batch), torch.split(mirrored, batch), strict=True):
-            shown = inputs[chosen.to(device)]
-            shown = torch.where(mirror.to(device)[:, None, None, None], shown.flip(3), shown)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = F.cross_entropy(network(shown), targets[chosen.to(device)])
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-        progress(epoch, loss.item())
-    return network.eval()
+    return network
+
+
+def classify(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Name the class of (n, height, width, 3) uint8 pictures, (n,) int64."""
+    if not len(pictures):
+        return np.empty(0, np.int64)
+    named: NDArray[np.int64] = logits(network, pictures).argmax(1)
+    return named
 
 
 @torch.inference_mode()
-def classify(network: CompactClassifier, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Name the class of (n, height, width, 3) uint8 pictures, (n,) int64."""
-    device = network.head.weight.device
-    named = [network(_inputs(part).to(device)).argmax(1).cpu().numpy() for part in _parts(pictures)]
-    return np.concatenate([np.empty(0, np.int64), *named])
+def logits(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what the network makes of (n, height, width, 3) uint8 pictures, at least one: (n, classes) float32."""
+    device = next(network.parameters()).device
+    return np.concatenate([network(network_inputs(part).to(device)).cpu().numpy() for part in _parts(pictures)])
 
 
-def _parts(pictures: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint8]]:
+def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    size = max(1, _PIXELS_AT_ONCE // max(1, pictures[:1].size // 3))
     return [pictures[start : start + size] for start in range(0, len(pictures), size)]
 
 
-def _inputs(pictures: NDArray[np.uint8]) -> Tensor:
+def network_inputs(pictures: NDArray[np.uint8]) -> Tensor:
+    """Return (n, height, width, 3) pictures as (n, 3, height, width) inputs in -1..1."""
     channels_first = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
     return channels_first.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)

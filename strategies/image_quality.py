@@ -7,7 +7,6 @@ and its negative.
 
 from dataclasses import dataclass
 
-import piq
 import torch
 from torch import Tensor
 
@@ -34,6 +33,8 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
     >>> round(ssim(image, image).item(), 6), ssim(image, 1 - image).item() < -0.9
     (1.0, True)
     """
+    import piq  # noqa: PLC0415  (it brings torchvision, two seconds that others need not wait for)
+
     with torch.autocast(images.device.type, enabled=False):
         similarity: Tensor = piq.ssim(
             images.float(), others.float(), data_range=1.0, downsample=False, reduction="none"
@@ -43,6 +44,8 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
 
 def psnr(images: Tensor, others: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each (n, 3, height, width) image in 0..1 with its counterpart, (n,) in decibels."""
+    import piq  # noqa: PLC0415  (as above)
+
     ratio: Tensor = piq.psnr(images, others, data_range=1.0, reduction="none")
     return ratio
 

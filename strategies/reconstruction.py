@@ -10,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from strategies.training import fit, mirrored
+
 WIDTHS = (24, 48, 96)
 """Channels of the levels; each below the first has half the height and width."""
-LEARNING_RATE, WARM_UP = 4e-3, 0.2
+LEARNING_RATE = 4e-3
 _STRIDE = 2 ** (len(WIDTHS) - 1)
 
 
@@ -63,9 +65,7 @@ def train_reconstructor(
     batch: int = 16,
     progress: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> UNet:
-    """Train a `UNet` from scratch on known pairs: L1 loss, AdamW, one cycle of learning rates.
-
-    Pairs are mirrored at random. On a GPU it computes in mixed precision (bfloat16).
+    """Train a `UNet` from scratch (see `fit`) on known pairs, mirrored at random, by their L1 distance.
 
     Parameters
     ----------
@@ -99,28 +99,22 @@ def train_reconstructor(
         raise ValueError(f"the sides of the images are multiples of {_STRIDE}, not {tuple(originals.shape[2:])}")
     device = device or torch.device("cpu")
     network = UNet(generator).to(device)
-    batch = min(batch, len(originals))
-    steps = len(originals) // batch
-    optimiser = torch.optim.AdamW(network.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=epochs * steps, pct_start=WARM_UP
+
+    def loss(chosen: Tensor) -> Tensor:
+        shown, wanted = mirrored(generator, _inputs(obfuscated[chosen]), _inputs(originals[chosen]))
+        return F.l1_loss(network(shown.to(device)), wanted.to(device))
+
+    fit(
+        network,
+        loss,
+        len(originals),
+        generator,
+        epochs=epochs,
+        batch=batch,
+        rate=LEARNING_RATE,
+        on_epoch=lambda epoch, value, optimiser: progress(epoch, value),
     )
-    for epoch in range(1, epochs + 1):
-        order = torch.randperm(len(originals), generator=generator)[: steps * batch]
-        mirrored = torch.rand(steps * batch, generator=generator) < 0.5
-        for chosen, mirror in zip(torch.split(order, batch), torch.split(mirrored, batch), strict=True):
-            shown, wanted = (
-                torch.where(mirror[:, None, None, None], part.flip(3), part).to(device)
-                for part in (_inputs(obfuscated[chosen]), _inputs(originals[chosen]))
-            )
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = F.l1_loss(network(shown), wanted)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-        progress(epoch, loss.item())
-    return network.eval()
+    return network
 
 
 @torch.inference_mode()

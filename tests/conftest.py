@@ -1,7 +1,9 @@
 """Worlds to play in."""
 
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,29 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+"""``parley``, as a function of the words after it."""
+
+
+@pytest.fixture
+def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """The command in this process: what it prints and its exit code, without waiting for another one's imports."""
+    from simulations.cli import main  # noqa: PLC0415 it sets the environment of those who need it
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["parley", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(words, int(ended.value.code or 0), said.out, said.err)
+
+    monkeypatch.chdir(tmp_path)
+    terminate = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, terminate)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,6 +15,7 @@ from parties.purchase.checks import features_under
 from protocol.arbitration import Deal, find_fault, matches_receipt
 from protocol.canonical import canonical, digest
 from protocol.errors import ProtocolError
+from protocol.lasting_files import make_lasting
 from protocol.messages.base import MAX_ITEMS, BlobReference, ProtocolMessage, Salt
 from protocol.messages.purchase import (
     Acknowledgement,
@@ -42,6 +43,9 @@ from protocol.sealing import SealBroken, new_delivery_key, open_sealed
 from protocol.signing import SigningKey, verify
 from strategies.featurizer import Featurizer
 
+REFUSED = "refused"
+"""The folder of images that were not as promised, in that of the others."""
+
 
 class Wish(ProtocolMessage):
     """The terms under which this buyer asked, and what it may spend."""
@@ -52,11 +56,12 @@ class Wish(ProtocolMessage):
 
 
 class Purchased(ProtocolMessage):
-    """An image that was ordered, with the one-time key that opens it."""
+    """An image that was ordered, the one-time key that opens it, and what it costs, commission included."""
 
     bid: SignedBid
     order: SignedOrder
     private_key: bytes
+    cost: Annotated[int, Ge(0)]
 
 
 class Basket(ProtocolMessage):
@@ -96,6 +101,9 @@ class Buyer(Party):
     checked : float
         Share of the images, 0 to 1, whose features are computed again. All are opened and compared
         with their commitments.
+    lasting : bool
+        Whether to wait, before saying that an image has come or is good, until it is on the disk: an image that was
+        paid for outlives a loss of power. A simulation need not.
     """
 
     role = "buyer"
@@ -109,6 +117,7 @@ class Buyer(Party):
         featurizer: Featurizer,
         store: Path,
         checked: float = 1.0,
+        lasting: bool = True,
     ) -> None:
         super().__init__(secret)
         self.samples = samples
@@ -117,6 +126,7 @@ class Buyer(Party):
         self.featurizer = featurizer
         self.store = store
         self.checked = checked
+        self.lasting = lasting
 
     @step("request")
     def request(self, invitation: Invitation) -> SignedRequest:
@@ -157,7 +167,8 @@ class Buyer(Party):
                 deliver_by=invoice.deliver_by,
             )
             signed = SignedOrder(order=order, signature=key.sign("order", canonical(order)))
-            items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private))
+            cost = item.payment + item.commission
+            items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, cost=cost))
         self.memory.keep("basket", Basket(salt=invoice.salt, items=tuple(items)))
         payment = Payment(request_id=invoice.request_id, amount=amount, orders=tuple(item.order for item in items))
         return SignedPayment(payment=payment, signature=key.sign("payment", canonical(payment)))
@@ -169,15 +180,19 @@ class Buyer(Party):
         ordered = {digest(item.bid): item for item in basket.items}
         sealed = self.store / "sealed"
         sealed.mkdir(parents=True, exist_ok=True)
+        kept = []
         for item in parcel.items:
             if item.bid not in ordered:
                 raise ProtocolError("the parcel holds an image that was not ordered")
             if isinstance(item.blob, BlobReference):
                 raise ProtocolError("the parcel refers to a sealed image instead of bringing it")
             self._check_receipt(ordered[item.bid], item.receipt, item.blob)
-            with _whole(sealed / item.bid.hex()) as file:
+            kept.append(sealed / item.bid.hex())
+            with _whole(kept[-1]) as file:
                 file.write(item.blob)
             self.memory.keep(f"receipt-{item.bid.hex()}", item.receipt)
+        if self.lasting:
+            make_lasting(kept)
         return Acknowledgement()
 
     @step("verify")
@@ -191,9 +206,10 @@ class Buyer(Party):
         complaints: list[Complaint] = []
         for number, (item, draw) in enumerate(zip(basket.items, draws, strict=True)):
             bid = digest(item.bid)
-            if not (self.store / "sealed" / bid.hex()).exists():
-                continue
-            receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
+            try:
+                receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
+            except KeyError:
+                continue  # it did not come
             deal = Deal(item.bid, item.order, receipt, wish.terms, targets, basket.salt)
             fault = self.judge(number, deal, item.private_key, check_feature=bool(draw < self.checked))
             if fault is None:
@@ -201,6 +217,8 @@ class Buyer(Party):
             else:
                 image = self.evidence(number) if wish.terms.arbitration == "paper" else None
                 complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key, image=image))
+        if self.lasting:
+            make_lasting([*self.store.glob("*.png"), *self.store.glob(f"{REFUSED}/*.png")])
         confirmation = Confirmation(request_id=call.request_id, accepted=tuple(accepted), complaints=tuple(complaints))
         signature = self._key(wish.nonce).sign("confirmation", canonical(confirmation))
         return SignedConfirmation(confirmation=confirmation, signature=signature)
@@ -215,7 +233,7 @@ class Buyer(Party):
             return f"the delivery does not open: {broken}"
         recomputed = features_under(deal.terms, self.featurizer, [opening.image])[0] if check_feature else None
         fault = find_fault(deal, opening, recomputed)
-        kept = self.store if fault is None else self.store / "refused"
+        kept = self.store if fault is None else self.store / REFUSED
         kept.mkdir(exist_ok=True)
         with _whole(kept / f"{number:05d}.png") as file:
             PillowImage.fromarray(np.asarray(opening.image)).save(file, "png")
@@ -223,7 +241,7 @@ class Buyer(Party):
 
     def evidence(self, number: int) -> Pixels | None:
         """Return the refused image, to go with a complaint under the paper's arbitration; None if it did not open."""
-        path = self.store / "refused" / f"{number:05d}.png"
+        path = self.store / REFUSED / f"{number:05d}.png"
         if not path.exists():
             return None
         with PillowImage.open(path) as image:

@@ -31,17 +31,17 @@ ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 
 ABSENCE = 60.0
 """Seconds for which a seller that has left is waited for to bid; one that won has until its order's deadline."""
-MOMENT = 2.0
+RETURN = 30.0
 """Seconds for which a party that has left is waited for to say who it is."""
-COURTESY = 30.0
-"""Seconds that the cloud waits for parties to take note of something, and for who has left to say who it is."""
+COURTESY, MOMENT = 5.0, 2.0
+"""Seconds that the cloud waits for parties to take note of what nobody has to answer, and for those who have left."""
 
 
 def roll_call(exchange: Exchange, patience: float) -> dict[str, list[int]]:
     """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
     present: dict[str, list[int]] = {}
     everyone = dict.fromkeys(exchange.node_ids(), Hello())
-    replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, COURTESY)
+    replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, RETURN)
     for node_id, introduction in replies.answers.items():
         present.setdefault(introduction.role, []).append(node_id)
     return present

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -11,30 +11,26 @@ from numpy.typing import NDArray
 
 from parties.purchase import settlement
 from parties.purchase.auction import Auction
-from parties.purchase.checks import bid_refusal, columns, delivery_refusal, features_under, payment_refusal
-from parties.purchase.cloud import ABSENCE, COURTESY, Cloud, roll_call
-from parties.purchase.delivery import FIRST_WAVE, next_size, next_wave, parcels, waves_left
+from parties.purchase.checks import bid_refusal, columns, features_under, payment_refusal
+from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud, roll_call
+from parties.purchase.courier import Courier
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseFailed, PurchaseRecord
 from parties.purchase.settlement import account, shares
+from parties.purchase.waves import parcels
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
-from protocol.exchange import GRACE, SILENT, Exchange, Failed
-from protocol.grids.streaming import streams
-from protocol.messages.base import BlobReference, ProtocolMessage
+from protocol.exchange import SILENT, Exchange
+from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
     Acknowledgement,
     Award,
     Bids,
     CallForBids,
-    Delivery,
     Invitation,
     Invoice,
     InvoiceItem,
-    Parcel,
-    ParcelItem,
-    Refusal,
     SelectionNotice,
     SelectionResult,
     SignedConfirmation,
@@ -44,7 +40,6 @@ from protocol.messages.purchase import (
     StatementLine,
     VerificationCall,
 )
-from protocol.refusal import convicts, pass_on
 from protocol.signing import verify
 from strategies.selection import Offers, tie_ranks
 
@@ -168,6 +163,12 @@ class Purchase:
         self._note(step, replies.failures)
         return replies.answers
 
+    def _tell(self, step: str, notes: Mapping[int, ProtocolMessage]) -> set[int]:
+        """Tell parties something that nobody has to answer, and wait a moment; returns those not heard of."""
+        replies = self.exchange.ask(step, notes, Acknowledgement, self.exchange.now() + COURTESY, MOMENT)
+        self._note(step, replies.failures)
+        return {node_id for node_id, why in replies.failures.items() if why == SILENT}
+
     def _deadline(self) -> float:
         """Return when (Unix seconds) a step that begins now has to be done."""
         return self.exchange.now() + self.cloud.patience
@@ -260,19 +261,17 @@ class Purchase:
         for offer in record.winners:
             awards[offer.seller].append(Award(bid=offer.bid_id, payment=offer.payment))
         tie_seed = self._tie_seed(self._id)
-        notices = {
+        notices: dict[int, ProtocolMessage] = {
             seller: SelectionNotice(request_id=self._id, awards=tuple(won), tie_seed=tie_seed)
             for seller, won in awards.items()
         }
-        soon = self.exchange.now() + COURTESY
-        self._ask("notify", notices, Acknowledgement, soon)
-        result = SelectionResult(
+        notices[record.buyer] = SelectionResult(
             request_id=self._id,
             images=len(record.winners),
             payments=sum(offer.payment for offer in record.winners),
             commission=sum(offer.commission for offer in record.winners),
         )
-        self._ask_buyer("notify", result, Acknowledgement, soon)
+        self._tell("notify", notices)
         losers = [offer for offer in record.offers if not offer.won]
         settlement.release_stakes(self.cloud.ledger, self._id.hex(), losers, "declined")
 
@@ -310,76 +309,12 @@ class Purchase:
         Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
         have come from one seller.
         """
-        silent = self._order(self.record.winners, last=False)
-        self._order(silent, last=True)
+        courier = Courier(self.cloud, self.exchange, self._note, lambda: self.on_step(9))
+        silent = courier.collect(self.record.winners, last=False)
+        courier.collect(silent, last=True)
         deadline = self._deadline()
         for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
-            self._ask_buyer("receive", self._parcel(offers), Acknowledgement, deadline)
-
-    def _order(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
-        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
-
-        Waves share the time that is left, so that a seller that stays away does not use up that of the others: each
-        has its part of it, and what an earlier one has not used.
-        """
-        delivered, total, wave = 0, 0, FIRST_WAVE
-        silent: list[Offer] = []
-        while pending:
-            batch = next_wave(pending, wave)
-            deadline = min(offer.placed.order.deliver_by for offer in batch.values())
-            now = self.exchange.now()
-            if now + GRACE > deadline:
-                break
-            for offer in batch.values():
-                offer.asked = True
-            questions = {seller: pass_on(offer.placed, self.cloud.identity) for seller, offer in batch.items()}
-            until = now + (deadline - now) / (1 + waves_left(pending, wave) - last)
-            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
-            self.on_step(9)
-            expected: tuple[type[Delivery | Refusal], ...] = (Delivery, Refusal)
-            for seller, answer in self.exchange.each("deliver", questions, expected, deadline, until=until):
-                problem = self._problem(batch[seller], answer)
-                if problem is not None:
-                    self._note("deliver", {seller: problem})
-                elif isinstance(answer, Delivery):
-                    self._keep(batch[seller], answer)
-                    delivered, total = delivered + 1, total + len(answer.blob)
-                if problem == SILENT:
-                    silent.append(batch[seller])
-                del answer  # one sealed image at a time
-            wave = next_size(wave, delivered, total)
-        return silent
-
-    def _problem(self, offer: Offer, answer: Delivery | Refusal | Failed) -> str | None:
-        """Say what is wrong with an answer to an order; a refusal with proof keeps its seller's stake."""
-        if isinstance(answer, Failed):
-            return str(answer)
-        if isinstance(answer, Delivery):
-            return delivery_refusal(answer, offer, streamed=streams(self.exchange.grid))
-        if digest(answer.bid) != offer.bid_id or not convicts(answer, self.cloud.identity.public):
-            return "the seller refused, and what it shows proves nothing"
-        offer.refusal = answer
-        return "the order that reached the seller is not signed by the buyer, and is by the cloud"
-
-    def _keep(self, offer: Offer, delivery: Delivery) -> None:
-        """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""
-        offer.receipt = delivery.receipt
-        offer.blob = delivery.receipt.receipt.blob.hex()
-        if isinstance(delivery.blob, bytes) and offer.blob not in self.cloud.vault:
-            self.cloud.vault.put([delivery.blob], MAX_BLOB)
-
-    def _parcel(self, offers: Sequence[Offer]) -> Parcel:
-        """Read what was delivered from the vault, unless the grid does so by itself."""
-        items = []
-        for offer in offers:
-            assert offer.receipt is not None
-            assert offer.blob is not None
-            receipt = offer.receipt.receipt
-            blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
-            if not streams(self.exchange.grid):
-                blob = self.cloud.vault.read(offer.blob, MAX_BLOB)
-            items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
-        return Parcel(request_id=self._id, items=tuple(items))
+            self._ask_buyer("receive", courier.parcel(self._id, offers), Acknowledgement, deadline)
 
     def _verify(self) -> None:
         """Steps 10 and 11; a buyer that stays silent after delivery, or speaks too late, has accepted."""
@@ -421,7 +356,10 @@ class Purchase:
         return feature
 
     def _settle(self) -> None:
-        """Step 12: move the money and send everybody its statement."""
+        """Step 12: move the money and send everybody its statement; a buyer that is away has time to come back for it.
+
+        What has been paid is in the ledger. No purchase waits for a dead phone to hear of it.
+        """
         record, cloud = self.record, self.cloud
         dealt = [offer for offer in record.winners if offer.order is not None]
         lines: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
@@ -439,7 +377,8 @@ class Purchase:
             node_id: Statement(request_id=self._id, lines=tuple(lines[node_id]), balance=balances[name])
             for node_id, name in names.items()
         }
-        self._ask("settle", statements, Acknowledgement, self._deadline())
+        if record.buyer in self._tell("settle", statements):
+            self._ask_buyer("settle", statements[record.buyer], Acknowledgement, self._deadline())
 
 
 def line(offer: Offer, amount: int) -> StatementLine:

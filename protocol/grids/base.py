@@ -17,7 +17,24 @@ UNREADABLE = 5
 answer could not be read."""
 
 
-class CarryingGrid(Grid):
+class MessageMaker(Grid):
+    """A grid that makes messages itself; those of Flower's runtimes are slow at it, and call it deprecated."""
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Create a message to a node."""
+        return new_message(
+            content,
+            run_id=self.run.run_id,
+            message_type=message_type,
+            dst_node_id=dst_node_id,
+            group_id=group_id,
+            ttl=ttl,
+        )
+
+
+class CarryingGrid(MessageMaker):
     """A grid with a run of its own, whose messages it makes, and something to let go of in the end.
 
     Parameters
@@ -47,16 +64,3 @@ class CarryingGrid(Grid):
     def run(self) -> Run:
         """The run that messages belong to."""
         return self._run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Create a message to a node."""
-        return new_message(
-            content,
-            run_id=self.run.run_id,
-            message_type=message_type,
-            dst_node_id=dst_node_id,
-            group_id=group_id,
-            ttl=ttl,
-        )

@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 
 from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID, new_message, with_id, with_nodes
+from protocol.grids.base import MessageMaker
 from protocol.grids.forwarding import ForwardingGrid
 
 ROLL = "query.partition"
@@ -31,7 +32,7 @@ def tell_state(message: Message, context: Context) -> Message:
     return Message(RecordDict(dict(context.state)), reply_to=message)
 
 
-class NumberedGrid(ForwardingGrid):
+class NumberedGrid(MessageMaker, ForwardingGrid):
     """Any grid, with its nodes numbered from `FIRST_NODE_ID` by their ``partition-id``.
 
     Flower's runtimes give nodes random ids, let them join one by one and do not order replies. So this grid
@@ -65,19 +66,6 @@ class NumberedGrid(ForwardingGrid):
         if len(self._ids) < len(nodes):
             raise ProtocolError(f"{len(nodes)} nodes hold {len(self._ids)} partitions: one of them is held twice")
         self._numbers = {node_id: number for number, node_id in self._ids.items()}
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Create a message to a node."""
-        return new_message(
-            content,
-            run_id=self.run.run_id,
-            message_type=message_type,
-            dst_node_id=dst_node_id,
-            group_id=group_id,
-            ttl=ttl,
-        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the numbers of all nodes, ascending."""

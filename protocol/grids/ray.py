@@ -109,6 +109,8 @@ class RayGrid(CarryingGrid):
         The run's configuration, which every app sees.
     here : iterable of int
         Nodes that stay in this process, such as one that writes files.
+    gpus : bool
+        Whether workers share the cluster's GPUs, where it has any: for parties that train.
 
     Raises
     ------
@@ -126,6 +128,7 @@ class RayGrid(CarryingGrid):
         run_id: int = 1,
         run_config: UserConfig | None = None,
         here: Iterable[int] = (),
+        gpus: bool = False,
     ) -> None:
         super().__init__(run_id)
         self._nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + len(apps))
@@ -143,6 +146,8 @@ class RayGrid(CarryingGrid):
         self._connection = ExitStack()
         try:
             self._ray = self._connection.enter_context(connect(workers, address))
+            there = int(self._ray.cluster_resources().get("GPU", 0)) if gpus else 0
+            self._gpus = min(1.0, there / max(1, len(self._workers)))
             self._start(self._workers)
         except BaseException:
             self.close()
@@ -215,7 +220,7 @@ class RayGrid(CarryingGrid):
 
     def _start(self, workers: Sequence[_Worker]) -> None:
         """Start actors, and wait for them."""
-        nodes = self._ray.remote(_Nodes)
+        nodes = self._ray.remote(_Nodes).options(num_gpus=self._gpus)
         restored = []
         for worker in workers:
             worker.actor = nodes.remote(worker.apps, *self._settings)

@@ -11,6 +11,7 @@ BENCHMARKS = {
     "grpc": "round trips, a thousand parties and a delivery of 2 GB between processes over mutual TLS",
     "grid": "echo messages per second on Ray, beside Flower's simulation engine",
     "obfuscation": "each technique on 256x256 images, on one core",
+    "outsource": "streaming an epoch of 22,800 images at 256x256 from an owner to a training service",
     "purchase": "phones per second through a whole purchase on Ray, against the number of phones",
 }
 """Benchmarks by name; each is the module of that name."""

@@ -1,8 +1,8 @@
-"""The commands of deployed parties, a module for each group of them; `simulations.cli` runs single scenarios."""
+"""Groups of commands, a module each: those of deployed parties, and surveys. `simulations.cli` has the others."""
 
 import typer
 
-from simulations.commands import cloud, doctor, parties, provision
+from simulations.commands import cloud, doctor, parties, provision, survey
 
 
 def register(app: typer.Typer) -> None:
@@ -12,5 +12,6 @@ def register(app: typer.Typer) -> None:
     app.command("seller")(parties.seller)
     app.add_typer(parties.buyer, name="buyer")
     app.command("entity")(parties.entity)
+    app.add_typer(survey.app, name="survey")
     app.command("doctor")(doctor.doctor)
     app.command("status")(cloud.status)

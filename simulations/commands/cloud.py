@@ -39,11 +39,15 @@ def status(
     typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
 
 
+SHOWN = 12
+"""Characters of a purchase's name that a table shows."""
+
+
 def _show(status: "Status") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from simulations.purchase.world import COIN
+    from simulations.purchase.scenario import COIN
 
     def coins(amount: int | None) -> str:
         return "" if amount is None else f"{amount / COIN:.2f}"
@@ -57,7 +61,8 @@ def _show(status: "Status") -> None:
     for purchase in status.purchases:
         begun = f"{datetime.fromtimestamp(purchase.begun_at):%Y-%m-%d %H:%M:%S}"
         step = purchase.note or f"{purchase.step} of 12"
-        purchases.add_row(purchase.name, purchase.buyer, begun, purchase.state, step)
+        buyer = purchase.buyer.rpartition(":")[2]
+        purchases.add_row(purchase.name[:SHOWN], buyer, begun, purchase.state, step)
     console.print(parties)
     console.print(purchases)
     console.print(f"In escrow: {coins(status.escrow)} coins. The cloud has earned {coins(status.earned)}.")

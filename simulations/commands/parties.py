@@ -1,5 +1,6 @@
 """`parley seller`, `parley buyer` and `parley entity`: parties on machines of their own."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,12 @@ Weights = Annotated[str | None, typer.Option(help="vgg16's weights: a .pth or .s
 Calibration = Annotated[str | None, typer.Option(help="A folder that `parley calibrate` wrote; vgg16 needs one.")]
 
 buyer = typer.Typer(help="Buy pictures.", no_args_is_help=True)
+
+
+def _number(value: float) -> float:
+    if math.isnan(value):  # which is within any range
+        raise typer.BadParameter(f"{value} is not a number.")
+    return value
 
 
 def seller(
@@ -39,10 +46,14 @@ def seller(
 def request(
     kit: KitFolder,
     samples: Annotated[Path, typer.Option(help="A folder of pictures like those that are wanted.")],
-    budget: Annotated[float, typer.Option(min=0, max=1e7, help="Coins to spend, commission included.")],
+    budget: Annotated[
+        float, typer.Option(min=0, max=1e7, callback=_number, help="Coins to spend, commission included.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder for pictures and receipt; again: goes on where it stopped.")],
     quality: Annotated[Quality, typer.Option(help="What to have most of.")] = Quality.DIVERSITY,
-    checked: Annotated[float, typer.Option(min=0, max=1, help="Share of pictures whose features are recomputed.")] = 1,
+    checked: Annotated[
+        float, typer.Option(min=0, max=1, callback=_number, help="Share of pictures whose features are recomputed.")
+    ] = 1,
     state: StateFolder = None,
     featurizer: Featurizer = "small",
     weights: Weights = None,

@@ -4,21 +4,23 @@ import asyncio
 import json
 import secrets
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from parties.party import Party, step
-from parties.purchase.buyer import Basket, Buyer
+from parties.party import Memory, Party, step
+from parties.purchase.buyer import REFUSED, Basket, Buyer, Purchased
 from parties.purchase.workflow import STEPS
 from parties.store import PartyStore
 from protocol.journal import PurchaseState
+from protocol.lasting_files import make_lasting
 from protocol.messages import service
-from protocol.messages.purchase import Acknowledgement, Quality, Statement
+from protocol.messages.purchase import Acknowledgement, Quality, Statement, StatementLine, VerificationCall
 from protocol.private_files import private_folder, write_private
 from simulations.datasets.folder import read_folder
 from simulations.deployed.kit import Kit
@@ -26,7 +28,7 @@ from simulations.deployed.party import Away, alone, ask_cloud, attachment, said_
 from simulations.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
 from simulations.featurizers import Model
 from simulations.progress import Progress
-from simulations.purchase.world import COIN
+from simulations.purchase.scenario import COIN
 from simulations.scenario import Section
 
 RECEIPT = "receipt.json"
@@ -35,8 +37,8 @@ MARK = ".purchase"
 WISHES = "purchases"
 """In the state folder: what was wanted in each purchase that is under way."""
 MOST_SAMPLES = 1000
-GLANCE = 0.25
-"""Seconds between two looks at how the purchase stands."""
+GLANCE, LONGEST_GLANCE = 0.25, 4.0
+"""Seconds between two looks at how the purchase stands: where the cloud answers, and at most where it does not."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Picture(Section):
 
 
 class Receipt(Section):
-    """What was bought, for how much, coins."""
+    """What was bought, for how much, coins; without a balance if the cloud had settled while the buyer was away."""
 
     purchase: str
     cloud: str
@@ -82,7 +84,7 @@ class Receipt(Section):
     settled_at: str
     budget: float
     paid: float
-    balance: float
+    balance: float | None
     pictures: tuple[Picture, ...]
 
     def sentence(self, out: Path) -> str:
@@ -92,7 +94,8 @@ class Receipt(Section):
         kept = sum(picture.paid > 0 for picture in self.pictures)
         lost = len(self.pictures) - kept
         refunded = f" {lost} did not come or were not as promised, and cost nothing." if lost else ""
-        return f"Bought {kept} pictures for {self.paid:.2f} coins.{refunded}\nPictures and receipt: {out}"
+        away = " At most: the purchase was settled while this buyer was away." if self.balance is None else ""
+        return f"Bought {kept} pictures for {self.paid:.2f} coins.{away}{refunded}\nPictures and receipt: {out}"
 
 
 class RequestingBuyer(Buyer):
@@ -123,18 +126,47 @@ class RequestingBuyer(Buyer):
     @step("settle")
     def settle(self, statement: Statement) -> Acknowledgement:
         """Step 12: write down what was paid and refunded, and drop the sealed pictures."""
+        self._write(statement.lines, statement.balance)
+        return Acknowledgement()
+
+    def settle_alone(self, state: RecordDict) -> None:
+        """Open what has come, and write the receipt: the cloud had settled before this buyer came back.
+
+        Who stays silent after delivery has accepted, and pays; whether a complaint came in time is not known.
+
+        Parameters
+        ----------
+        state : RecordDict
+            What it remembers of the purchase.
+        """
+        self.memory = Memory(state)
+        lines = []
+        items = self._basket()
+        if items:
+            self.verify(VerificationCall(request_id=items[0].order.order.request_id, undelivered=()))
+        for number, item in enumerate(items):
+            file = self._file(number)
+            outcome = "undelivered" if file is None else "disputed" if file.startswith(REFUSED) else "accepted"
+            cost = 0 if file is None else item.cost
+            lines.append(StatementLine(bid=item.order.order.bid, outcome=outcome, amount=-cost))
+        self._write(lines, None)
+
+    def _basket(self) -> tuple[Purchased, ...]:
         try:
-            numbers = {item.order.order.bid: n for n, item in enumerate(self.memory.recall("basket", Basket).items)}
+            return self.memory.recall("basket", Basket).items
         except KeyError:
-            numbers = {}
+            return ()
+
+    def _write(self, lines: Sequence[StatementLine], balance: int | None) -> None:
+        numbers = {item.order.order.bid: number for number, item in enumerate(self._basket())}
         receipt = Receipt(
             purchase=self.wish,
             cloud=str(self.kit.party.address),
             buyer=self.kit.identity.name,
             settled_at=datetime.now(UTC).isoformat(timespec="seconds"),
             budget=self.budget / COIN,
-            paid=-sum(line.amount for line in statement.lines) / COIN,
-            balance=statement.balance / COIN,
+            paid=-sum(line.amount for line in lines) / COIN,
+            balance=None if balance is None else balance / COIN,
             pictures=tuple(
                 Picture(
                     file=self._file(numbers.get(line.bid)),
@@ -142,15 +174,15 @@ class RequestingBuyer(Buyer):
                     outcome=line.outcome,
                     paid=-line.amount / COIN,
                 )
-                for line in statement.lines
+                for line in lines
             ),
         )
         shutil.rmtree(self.store / "sealed", ignore_errors=True)
         write_private(self.store / RECEIPT, (receipt.model_dump_json(indent=2) + "\n").encode())
-        return Acknowledgement()
+        make_lasting([self.store / RECEIPT])
 
     def _file(self, number: int | None) -> str | None:
-        names = [] if number is None else [f"{number:05d}.png", f"refused/{number:05d}.png"]
+        names = [] if number is None else [f"{number:05d}.png", f"{REFUSED}/{number:05d}.png"]
         return next((name for name in names if (self.store / name).exists()), None)
 
 
@@ -182,9 +214,11 @@ class Purchases(ClientApp):
             self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
         return self._apps.get(wish, self._idle)(message, context)
 
-    def take_up(self, wish: str) -> None:
-        """Make a purchase's buyer now, so that what is wrong with its samples is known now."""
-        self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
+    def take_up(self, wish: str, wanted: Wanted, out: Path) -> RequestingBuyer:
+        """Make a purchase's buyer now, so that what is wrong with its samples or its model is known now."""
+        buyer = RequestingBuyer(self._kit, wish, wanted, out)
+        self._apps[wish] = buyer.client_app()
+        return buyer
 
 
 def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
@@ -206,7 +240,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
     Raises
     ------
     OutputExists
-        When the folder holds something else.
+        When the folder holds something else, such as a purchase that was begun with other wishes.
     BadInput
         When the samples or the model cannot be used.
     RunFailed
@@ -215,15 +249,17 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         When the cloud cannot be reached for a long time, or refuses.
     """
     with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
-        read_folder(wanted.samples)
-        wish = _mark(kit, wanted, out)
+        wish = _begun(kit, wanted, out) or secrets.token_hex(16)
         purchases = Purchases(kit)
         try:
-            purchases.take_up(wish)
+            buyer = purchases.take_up(wish, wanted, out)
+            _mark(kit, wish, wanted, out)
             with said_in_one_sentence():
                 standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
         except KeyboardInterrupt:
             raise Stopped("interrupted; the same command goes on with this purchase") from None
+        if standing.state == PurchaseState.SETTLED and not (out / RECEIPT).exists():
+            buyer.settle_alone(store.state(standing.name))
         _wish_file(kit, wish).unlink()
         (out / MARK).unlink()
         if standing.state != PurchaseState.SETTLED:
@@ -248,32 +284,45 @@ async def _play(kit: Kit, wish: str, app: ClientApp, progress: Progress) -> serv
 async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseStanding:
     """Begin the purchase, unless it was begun before, and look at it until it has ended."""
     question = service.BeginPurchase(wish=bytes.fromhex(wish))
+    pause = GLANCE
     progress("waiting for the cloud", 0, len(STEPS))
     while True:
         try:
             standing = await asyncio.to_thread(ask_cloud, kit, service.PURCHASE, question, service.PurchaseStanding)
         except Away:
             progress("waiting for the cloud", 0, len(STEPS))
+            pause = min(2 * pause, LONGEST_GLANCE)
         else:
+            pause = GLANCE
             if standing.state != PurchaseState.OPEN:
                 return standing
             if standing.step:
                 progress(
                     f"step {standing.step:2d} of {len(STEPS)}: {STEPS[standing.step - 1]}", standing.step, len(STEPS)
                 )
-        await asyncio.sleep(GLANCE)
+        await asyncio.sleep(pause)
 
 
-def _mark(kit: Kit, wanted: Wanted, out: Path) -> str:
-    """Return the name of the purchase that the folder is for; a new one for a new folder."""
+def _begun(kit: Kit, wanted: Wanted, out: Path) -> str | None:
+    """Return the name of the purchase that the folder is for, None for a new folder."""
     if (out / MARK).exists():
         wish = (out / MARK).read_text(encoding="utf-8").strip()
         if not _wish_file(kit, wish).exists():
             raise BadKit(f"{out} holds a purchase that was begun with another kit; use that one, or another --out")
+        begun, _ = _recall(kit, wish)
+        if begun != replace(wanted, samples=wanted.samples.absolute()):
+            raise OutputExists(
+                f"{out} holds a purchase that was begun with --samples {begun.samples} --budget {begun.budget:g} "
+                f"--quality {begun.quality}; go on with just that, or name another folder with --out"
+            )
         return wish
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExists(f"{out} is already there; name another folder with --out")
-    wish = secrets.token_hex(16)
+    return None
+
+
+def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
+    """Write down what is wanted, and which purchase the folder is for."""
     private_folder(kit.state / WISHES)
     written = {
         "samples": str(wanted.samples.absolute()),
@@ -286,7 +335,7 @@ def _mark(kit: Kit, wanted: Wanted, out: Path) -> str:
     write_private(_wish_file(kit, wish), json.dumps(written, indent=2).encode())
     private_folder(out)
     write_private(out / MARK, wish.encode())
-    return wish
+    make_lasting([_wish_file(kit, wish), out / MARK])
 
 
 def _recall(kit: Kit, wish: str) -> tuple[Wanted, Path]:

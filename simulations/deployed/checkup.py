@@ -34,7 +34,6 @@ from simulations.deployed.kit import CloudFile, Kit, read_kit
 from simulations.deployed.layout import CA, CERTIFICATE, KEY, REVOKED
 from simulations.deployed.party import ask_cloud
 from simulations.errors import BadInput, BadKit, Unreachable
-from simulations.featurizers import load_featurizer
 
 SOON = timedelta(days=30)
 """An expiry that is nearer than this is worth a word."""
@@ -169,6 +168,8 @@ def _cloud(kit: Kit, party: CloudFile) -> Iterator[Finding]:
     yield _port(kit, Address.parse(party.listen))
     yield _revocations(kit)
     yield _ledger(party)
+    from simulations.featurizers import load_featurizer
+
     try:
         load_featurizer(party.terms.featurizer, party.terms.weights, party.terms.calibration)
         yield _fine("featurizer", party.terms.featurizer)

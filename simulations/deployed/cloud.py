@@ -30,8 +30,8 @@ from simulations.deployed.logs import log
 from simulations.deployed.party import alone, credentials
 from simulations.errors import BadKit
 from simulations.featurizers import load_featurizer
-from simulations.purchase.play import terms_of
-from simulations.purchase.world import COIN
+from simulations.purchase.scenario import COIN
+from simulations.purchase.terms import terms_of
 
 ABSENCE = 3.0
 """Seconds after which a party that has left is not asked to take part any more."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from parties.album import Pixels
 from simulations.datasets.folder import FolderImages
 from simulations.errors import BadInput
-from simulations.purchase.world import COIN
+from simulations.purchase.scenario import COIN
 
 PRICES = "prices.csv"
 """A list in the album's folder: lines of ``file,price``, paths relative to the folder, prices in coins."""

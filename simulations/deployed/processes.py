@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +13,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
-import torch
 from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 
-from protocol.certificates import Credentials, mint, mint_authority
+from parties.party import PartyApp
+from protocol.certificates import ROLES, Credentials, mint, mint_authority
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids.grpc import Attachment, GrpcGrid, Roster, Secure
 from protocol.loose_modules import loose_modules
@@ -33,14 +34,14 @@ _TRIAL = 0.5
 class ProcessesGrid(GrpcGrid):
     """A `GrpcGrid` that starts and stops its parties.
 
-    Each party has a certificate of a throw-away authority and a stream of its own. The first party, the
-    buyer, has a process to itself; the others share a few, since each process needs some hundred
-    megabytes for PyTorch alone.
+    Each party has a certificate of a throw-away authority and a stream of its own. The first party has a
+    process to itself; the others share a few, since each process needs some hundred megabytes for
+    PyTorch alone.
 
     Parameters
     ----------
     apps : sequence of ClientApp
-        The parties, the buyer first. They are pickled.
+        The parties; in a purchase, the buyer first. They are pickled.
     vault : Vault
         The cloud's.
     workers : int
@@ -54,7 +55,7 @@ class ProcessesGrid(GrpcGrid):
 
     def __init__(self, apps: Sequence[ClientApp], vault: Vault, workers: int) -> None:
         authority = mint_authority()
-        urns = ["urn:parley:buyer:buyer", *(f"urn:parley:seller:seller{n}" for n in range(1, len(apps)))]
+        urns = [_urn(app, number) for number, app in enumerate(apps)]
         super().__init__(f"{HOST}:0", _security(authority, "urn:parley:cloud:cloud"), Roster(urns), vault)
         self._home: dict[int, _Process] = {}
         try:
@@ -117,6 +118,12 @@ class _Process:
         self._process.join()
 
 
+def _urn(app: ClientApp, number: int) -> str:
+    """Name a party after its role."""
+    role = app.party.role if isinstance(app, PartyApp) and app.party.role in ROLES else "seller"
+    return f"urn:parley:{role}:{role}{number}"
+
+
 def _security(authority: Credentials, urn: str) -> Secure:
     _, _, role, name = urn.split(":")
     return Secure(mint(authority, role, name, [HOST] if role == "cloud" else []), authority.certificate)
@@ -129,7 +136,7 @@ def _host(pipe: Connection, address: str, pickled: bytes) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this stops it
     logging.disable(logging.ERROR)  # the report says what failed
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for PyTorch, which parties import if they need it
     asyncio.run(_attend(pipe, address, cloudpickle.loads(pickled)))
 
 

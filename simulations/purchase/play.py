@@ -12,11 +12,11 @@ from parties.purchase.workflow import Purchase
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.ledger import Ledger
-from protocol.messages.purchase import Privacy, Terms
 from protocol.vault import Vault
 from simulations.grids import OpenGrid
-from simulations.purchase.scenario import CloudSection, PurchaseScenario
-from simulations.purchase.world import COIN, World
+from simulations.purchase.scenario import COIN, PurchaseScenario
+from simulations.purchase.terms import terms_of
+from simulations.purchase.world import World
 from simulations.seeding import secret
 from strategies.featurizer import Featurizer
 
@@ -79,25 +79,6 @@ def make_cloud(scenario: PurchaseScenario, featurizer: Featurizer, ledger: Ledge
     deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
     arbiter = ARBITERS[section.arbitration]
     return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
-
-
-def terms_of(section: CloudSection, featurizer: Featurizer) -> Terms:
-    """Return the conditions of trade under these settings, with what was calibrated for the featurizer."""
-    calibration = featurizer.calibration
-    basic = section.privacy is Privacy.BASIC
-    return Terms(
-        privacy=section.privacy,
-        model_id=featurizer.model_id,
-        radius=calibration.vector_radius if basic else calibration.radius,
-        reach=calibration.reach,
-        signature_size=calibration.signature_size,
-        tolerance=calibration.vector_tolerance if basic else calibration.tolerance,
-        suite=section.suite,
-        commission=round(section.commission * 1_000_000),
-        stake=round(section.stake * 1_000_000),
-        bond=round(section.bond * 1_000_000),
-        arbitration=section.arbitration,
-    )
 
 
 def party_names(world: World) -> dict[int, str]:

@@ -10,8 +10,11 @@ from protocol.sealing import SUITES
 from simulations.errors import nearest
 from simulations.phones.models import PHONES
 from simulations.scenario import Misplaced, Scenario, Section, Share
+from strategies.obfuscation import OBFUSCATIONS
 
 Coins = Annotated[float, Ge(0), Le(10**7)]
+COIN = 100
+"""Minor units per coin."""
 
 
 class Samples(Section):
@@ -50,6 +53,9 @@ class AlbumSection(Section):
         0.0, description="an album holds s pictures with a probability like s^-skew: 0 is uniform, 1.5 makes most small"
     )
     folder: str | None = Field(None, description="my own pictures instead, dealt out to the sellers")
+    obfuscation: Literal[tuple(OBFUSCATIONS)] | None = Field(  # type: ignore[valid-type]
+        None, description="what sellers do to every picture before they offer it, such as pixelize; null: nothing"
+    )
 
     @property
     def range(self) -> tuple[int, int]:
@@ -61,6 +67,11 @@ class AlbumSection(Section):
         least, most = self.range
         if not 1 <= least <= most <= 10_000:
             raise ValueError(f"an album holds 1 to 10000 pictures, least first, not {self.images}")
+        if self.obfuscation is not None and least < OBFUSCATIONS[self.obfuscation].images:
+            needed = OBFUSCATIONS[self.obfuscation].images
+            raise ValueError(
+                f"{self.obfuscation} mixes {needed} pictures of an album: images has to be {needed} or more"
+            )
         return self
 
 

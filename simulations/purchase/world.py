@@ -12,18 +12,17 @@ from parties.adversaries import ADVERSARIES, Adversary, Blackboard
 from parties.adversaries.collusion import Colluder
 from parties.adversaries.copies import Copies
 from parties.album import Album, Pixels
+from parties.obfuscated_album import ObfuscatedAlbum
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 from simulations.datasets.folder import FolderImages, read_folder
 from simulations.errors import BadInput, BadScenario
 from simulations.partition import album_sizes, by_classes, by_dirichlet, by_person
-from simulations.purchase.scenario import AlbumSection, PriceSection, PurchaseScenario
+from simulations.purchase.scenario import COIN, AlbumSection, PriceSection, PurchaseScenario
 from simulations.seeding import generator, secret
 from simulations.stock import UNLABELLED, Pile, Stock, folder_pile, stock
 from strategies.featurizer import Featurizer
-
-COIN = 100
-"""Minor units per coin."""
+from strategies.obfuscation import Obfuscation
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,7 @@ def build(
         featurizer,
         store,
         scenario.buyer.checked,
+        lasting=False,
     )
     return World(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
 
@@ -191,9 +191,10 @@ def _sellers(
         _classes(supply, wanted, int(size), section.album, bool(noisy), draws)
         for size, noisy in zip(sizes, noise, strict=True)
     ]
-    for index, (album, labels) in enumerate(supply.deal(classes, one_person)):
-        if len(album) == 0:
+    for index, (pictures, labels) in enumerate(supply.deal(classes, one_person)):
+        if len(pictures) == 0:
             continue
+        album = _shown(pictures, section.album, secret(scenario.seed, "seller", index))
         cheat = cheats.get(index)
         role = roles[cheat] if cheat else Seller
         costs = _prices(section.price, len(album), generator(scenario.seed, "prices", index))
@@ -202,6 +203,11 @@ def _sellers(
         if cheat and isinstance(party, Colluder):
             party.join(boards[cheat])
         yield Held(party, _labels(party.album, sources), cheat, bool(noise[index]))
+
+
+def _shown(album: Album, section: AlbumSection, own: bytes) -> Album:
+    """Return what a seller with this secret makes of its pictures before it offers any."""
+    return album if section.obfuscation is None else ObfuscatedAlbum(album, Obfuscation(section.obfuscation), own)
 
 
 def _share(share: float, count: int, draws: np.random.Generator) -> NDArray[np.bool_]:

@@ -57,6 +57,16 @@ class Row(BaseModel):
     cells: dict[str, Cell]
 
 
+class NumberTable(BaseModel):
+    """A table of its own, beside the main one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    columns: list[str]
+    rows: list[Row]
+
+
 class Claim(BaseModel):
     """Something the paper says, and what became of it here.
 
@@ -88,6 +98,8 @@ class ReproductionReport(BaseModel):
         What is compared: the keys of each row's cells.
     rows : list of Row
         All numbers, shares of 1.
+    more : list of NumberTable
+        Other tables of the paper.
     claims : list of Claim
     seeds : list of int
     equipment : str
@@ -110,6 +122,7 @@ class ReproductionReport(BaseModel):
     settings: list[str]
     columns: list[str]
     rows: list[Row]
+    more: list[NumberTable] = []
     claims: list[Claim]
     seeds: list[int]
     equipment: str

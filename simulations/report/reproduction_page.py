@@ -1,6 +1,6 @@
 """Files and tables of a reproduction: a paper's numbers beside ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -8,14 +8,17 @@ from rich.table import Table
 
 from simulations.report.page import write_page
 from simulations.report.paper_and_ours import paper_and_ours
-from simulations.report.reproduction import Cell, ReproductionReport
+from simulations.report.plot import Plot
+from simulations.report.reproduction import Cell, NumberTable, ReproductionReport
 
 
-def write_reproduction(folder: Path, report: ReproductionReport) -> None:
-    """Write ``report.json`` and ``report.html`` of a reproduction."""
+def write_reproduction(folder: Path, report: ReproductionReport, figures: Sequence[Plot] = ()) -> None:
+    """Write ``report.json`` and ``report.html`` of a reproduction, with plots that are its own."""
     (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     numbers = paper_and_ours(report.rows, report.columns)
-    write_page(folder / "report.html", "report/reproduction.html", report, {"cell": cell}, numbers=numbers)
+    write_page(
+        folder / "report.html", "report/reproduction.html", report, {"cell": cell}, numbers=numbers, figures=figures
+    )
 
 
 def cell(number: Cell) -> str:
@@ -33,10 +36,12 @@ def cell(number: Cell) -> str:
 
 def reproduction_tables(report: ReproductionReport) -> Iterator[RenderableType]:
     """Yield what is worth printing of a reproduction."""
-    numbers = Table("", *report.columns, title=report.title, title_justify="left")
-    for row in report.rows:
-        numbers.add_row(", ".join(row.what), *(cell(row.cells[column]) for column in report.columns))
-    yield numbers
+    first = NumberTable(title=report.title, columns=report.columns, rows=report.rows)
+    for table in (first, *report.more):
+        numbers = Table("", *table.columns, title=table.title, title_justify="left")
+        for row in table.rows:
+            numbers.add_row(", ".join(row.what), *(cell(row.cells[column]) for column in table.columns))
+        yield numbers
     claims = Table("the paper's claim", "here", "differences", title="what holds", title_justify="left")
     for claim in report.claims:
         claims.add_row(claim.text, claim.verdict, claim.evidence)

@@ -60,5 +60,6 @@ def run(
         with workshop:
             module = import_module(f"simulations.reproductions.{name.replace('-', '_')}")
             report: ReproductionReport = module.reproduce(seeds, workshop, progress, **options)
-        write_reproduction(folder, report)
+        draw = getattr(module, "figures", None)
+        write_reproduction(folder, report, draw(report) if draw else [])
     return report

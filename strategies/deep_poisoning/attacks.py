@@ -88,10 +88,8 @@ def from_leaked_pairs(
         raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
     if len(images) < 2:
         return published
-    epochs = -(-steps // (len(images) // min(batch, len(images))))
-    return train_reconstructor(
-        features, images, generator, Plan(epochs, batch, rate), start=published, device=device, watch=watch
-    )
+    plan = Plan.lasting(steps, len(images), batch, rate)
+    return train_reconstructor(features, images, generator, plan, start=published, device=device, watch=watch)
 
 
 def from_own_modules(

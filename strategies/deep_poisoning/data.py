@@ -46,6 +46,30 @@ class Images:
         return pixels.permute(0, 3, 1, 2).float().div_(255)
 
 
+class Mirrored:
+    """Images, then the same ones left to right: twice as many to train on.
+
+    Examples
+    --------
+    >>> Mirrored(torch.tensor([[[[0.1, 0.9]]]]))[torch.tensor([0, 1])].flatten().tolist() == torch.tensor(
+    ...     [0.1, 0.9, 0.9, 0.1]).tolist()
+    True
+    """
+
+    def __init__(self, images: Batches) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        """Count both."""
+        return 2 * len(self._images)
+
+    def __getitem__(self, chosen: Tensor, /) -> Tensor:
+        """Return the chosen ones."""
+        count = len(self._images)
+        shown = self._images[chosen % count]
+        return torch.where((chosen >= count).to(shown.device)[:, None, None, None], shown.flip(3), shown)
+
+
 class Mapped:
     """Inputs seen through frozen networks, computed anew at each look: for sets whose features do not fit in memory.
 

@@ -8,13 +8,12 @@ ResNets, is the first block of torchvision's `layer3`.
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import torch
-import torchvision.models as zoo
 from torch import Tensor, nn
 
 from strategies.deep_poisoning.initialise import built
-from strategies.vgg import DEVIATION, MEAN
 
 COMPACT_CHANNELS = 64
 """Of the feature maps of the compact network, whose side is a quarter of the image's."""
@@ -93,11 +92,14 @@ def split(network: nn.Module, layer: str) -> SplitNetwork:
 
     Examples
     --------
+    >>> import torchvision.models as zoo
     >>> with torch.device("meta"):
     ...     parts = split(zoo.resnet18(num_classes=10), "conv4_1")
     >>> parts.featurizer(torch.empty(1, 3, 224, 224, device="meta")).shape
     torch.Size([1, 256, 14, 14])
     """
+    from strategies.vgg import DEVIATION, MEAN  # noqa: PLC0415  (as in `_zoo`)
+
     layers = _layers(network)
     names = list(layers)
     wanted = _torchvision_name(network, layer) if re.fullmatch(r"conv\d+_\d+", layer) else layer
@@ -113,8 +115,15 @@ def split(network: nn.Module, layer: str) -> SplitNetwork:
     )
 
 
+def _zoo() -> Any:
+    import torchvision.models  # noqa: PLC0415  (two seconds that the compact network need not wait for)
+
+    return torchvision.models
+
+
 def _layers(network: nn.Module) -> dict[str, nn.Module]:
     """Name the layers and blocks that a network applies one after the other."""
+    zoo = _zoo()
     if not isinstance(network, zoo.ResNet | zoo.VGG):
         raise TypeError(f"a {type(network).__name__} cannot be split: only torchvision's ResNets and VGGs")
     layers: dict[str, nn.Module] = {}
@@ -132,6 +141,7 @@ def _layers(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _torchvision_name(network: nn.Module, paper_name: str) -> str:
+    zoo = _zoo()
     group, number = (int(part) for part in paper_name.removeprefix("conv").split("_"))
     if isinstance(network, zoo.ResNet):
         return f"layer{group - 1}.{number - 1}"
@@ -163,10 +173,10 @@ def compact(classes: int) -> SplitNetwork:
 
 ARCHITECTURES: dict[str, Callable[[int], SplitNetwork]] = {
     "compact": compact,
-    "resnet18": lambda classes: split(zoo.resnet18(num_classes=classes), "conv4_1"),
-    "resnet50": lambda classes: split(zoo.resnet50(num_classes=classes), "conv4_1"),
-    "resnet101": lambda classes: split(zoo.resnet101(num_classes=classes), "conv4_1"),
-    "vgg16": lambda classes: split(zoo.vgg16_bn(num_classes=classes, init_weights=False), "conv3_3"),
+    "resnet18": lambda classes: split(_zoo().resnet18(num_classes=classes), "conv4_1"),
+    "resnet50": lambda classes: split(_zoo().resnet50(num_classes=classes), "conv4_1"),
+    "resnet101": lambda classes: split(_zoo().resnet101(num_classes=classes), "conv4_1"),
+    "vgg16": lambda classes: split(_zoo().vgg16_bn(num_classes=classes, init_weights=False), "conv3_3"),
 }
 """Untrained networks by name, each split where this project does it; the ResNets where the paper does."""
 

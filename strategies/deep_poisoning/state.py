@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -38,6 +40,38 @@ def restore(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if not tensor.isfinite().all():
             raise ValueError(f"{name!r} holds numbers that are not finite")
     network.load_state_dict(dict(tensors))
+
+
+def in_one_row(network: nn.Module) -> NDArray[np.float32]:
+    """Return all weights and buffers of a network as one (n,) array, in the order of their names.
+
+    Examples
+    --------
+    >>> layer, other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+    >>> restore_row(other, in_one_row(layer))
+    >>> fingerprint(layer) == fingerprint(other)
+    True
+    """
+    return torch.cat([tensor.flatten().float() for _, tensor in sorted(weights(network).items())]).numpy()
+
+
+def restore_row(network: nn.Module, row: NDArray[np.float32]) -> None:
+    """Load what `in_one_row` returned into a network of the same architecture, wherever it is.
+
+    Raises
+    ------
+    ValueError
+        When it is not of the network's length, or a number is not finite.
+    """
+    expected = sorted(network.state_dict().items())
+    length = sum(tensor.numel() for _, tensor in expected)
+    if row.shape != (length,):
+        raise ValueError(f"these weights are of another architecture: {row.size} numbers, and {length} are needed")
+    parts = torch.split(torch.from_numpy(row.copy()), [tensor.numel() for _, tensor in expected])
+    restore(
+        network,
+        {name: part.reshape(old.shape).to(old.dtype) for (name, old), part in zip(expected, parts, strict=True)},
+    )
 
 
 def fingerprint(network: nn.Module) -> str:

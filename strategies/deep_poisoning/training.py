@@ -1,11 +1,10 @@
 """How the networks of Deep Poisoning are trained, each with everything else frozen (Deep Poisoning, sections 3.2-3.4).
 
-All training goes through `fit`: AdamW, one cycle of learning rates, bfloat16 mixed precision on a GPU. The generator's
-state decides order and mirroring; with equal states, on one kind of device, the weights are equal.
+All training goes through `fit`, which is that of `strategies.training` with checkpoints. The generator's state decides
+order and mirroring; with equal states, on one kind of device, the weights are equal.
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Batches, device_of
+from strategies import training
+from strategies.deep_poisoning.data import Batches
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor, new_reconstructor
 from strategies.deep_poisoning.split import SplitNetwork
 from strategies.deep_poisoning.state import saved, taken_up
 from strategies.image_quality import ssim
 
-WARM_UP, WEIGHT_DECAY = 0.25, 1e-2
 Penalty = Literal["absolute", "either", "signed"]
 
 
@@ -43,6 +42,17 @@ class Plan:
     epochs: int
     batch: int = 32
     rate: float = 5e-3
+
+    @classmethod
+    def lasting(cls, steps: int, count: int, batch: int = 32, rate: float = 5e-3) -> "Plan":
+        """Return a plan of at least so many steps over so many examples, in whole epochs.
+
+        Examples
+        --------
+        >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
+        (13, 190)
+        """
+        return cls(-(-steps // max(1, count // min(batch, max(1, count)))), batch, rate)
 
 
 @dataclass(frozen=True)
@@ -93,35 +103,22 @@ def fit(
     ValueError
         When there are fewer than two examples, or a checkpoint is of another network.
     """
-    if count < 2:
-        raise ValueError(f"training takes two examples or more, not {count}")
-    device = device_of(network)
-    trained = [weights for weights in network.parameters() if weights.requires_grad]
-    optimiser = torch.optim.AdamW(trained, weight_decay=WEIGHT_DECAY)
-    batch = min(plan.batch, count)
-    steps = count // batch
-    done = 0 if watch.resume is None else taken_up(watch.resume, network, optimiser, generator)
-    for epoch in range(done, plan.epochs):
-        network.train()
-        order = torch.randperm(count, generator=generator)[: steps * batch]
-        for step, chosen in enumerate(torch.split(order, batch), start=epoch * steps):
-            for group in optimiser.param_groups:
-                group["lr"] = plan.rate * _cycle((step + 1) / (plan.epochs * steps + 1))
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                value = loss(chosen)
-            optimiser.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        watch.progress(epoch + 1, value.item())
-        watch.checkpoint(saved(network, optimiser, generator, epoch + 1))
-    network.eval()
 
+    def on_epoch(epoch: int, value: float, optimiser: torch.optim.Optimizer) -> None:
+        watch.progress(epoch, value)
+        watch.checkpoint(saved(network, optimiser, generator, epoch))
 
-def _cycle(passed: float) -> float:
-    """Learning rate as a share of the highest: a cosine up during the warm-up, and one down to 0 (Smith 2018)."""
-    if passed < WARM_UP:
-        return (1 - math.cos(math.pi * passed / WARM_UP)) / 2
-    return (1 + math.cos(math.pi * (passed - WARM_UP) / (1 - WARM_UP))) / 2
+    training.fit(
+        network,
+        loss,
+        count,
+        generator,
+        epochs=plan.epochs,
+        batch=plan.batch,
+        rate=plan.rate,
+        begin=lambda optimiser: 0 if watch.resume is None else taken_up(watch.resume, network, optimiser, generator),
+        on_epoch=on_epoch,
+    )
 
 
 @contextmanager
@@ -179,9 +176,7 @@ def train_network(
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(chosen: Tensor) -> Tensor:
-        shown = images[chosen].to(device)
-        mirror = torch.rand(len(chosen), generator=generator) < 0.5
-        shown = torch.where(mirror.to(device)[:, None, None, None], shown.flip(3), shown)
+        (shown,) = training.mirrored(generator, images[chosen].to(device))
         return classification_loss(network(shown), labels[chosen].to(device))
 
     fit(network, loss, len(labels), generator, plan, watch)

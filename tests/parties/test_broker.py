@@ -110,6 +110,44 @@ def test_a_broker_that_stops_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
     books_are_right(town)
 
 
+class Frozen(LocalGrid):
+    """Some nodes take note of nothing; the buyer hears of its statement when it is told again."""
+
+    nodes: frozenset[int] = frozenset()
+    statements = 0
+
+    def pull_messages(self, message_ids: Any) -> list[Message]:
+        heard = []
+        for reply in super().pull_messages(message_ids):
+            notice = reply.metadata.message_type in ("query.notify", "query.settle")
+            if reply.metadata.src_node_id == BUYER and reply.metadata.message_type == "query.settle":
+                self.statements += 1
+                notice = self.statements == 1
+            if not (notice and reply.metadata.src_node_id in self.nodes):
+                heard.append(reply)
+        return heard
+
+
+def test_nobody_waits_for_dead_phones_to_take_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sellers that do not answer hold up nobody, a buyer that is away has time to come back for its statement."""
+    monkeypatch.setattr("parties.purchase.workflow.COURTESY", 0.05)
+    town = Town(tmp_path)
+    assert town.cloud().patience > PATIENCE
+    with town.grid() as grid:
+        frozen = Frozen([])
+        frozen.__dict__.update(grid.__dict__)
+        frozen.nodes = frozenset(grid.get_node_ids())
+        with town.alive(grid=frozen) as (broker, records), broker:
+            settle(broker, broker.open(BUYER, WISH))
+    assert frozen.statements == 2
+    silent = [(step, node) for step, node, _ in records[0].failures]
+    sellers = sorted(frozen.nodes - {BUYER})
+    assert [(step, node) for step, node in silent if node != BUYER] == [
+        (step, node) for step in ("notify", "settle") for node in sellers
+    ]
+    books_are_right(town)
+
+
 def test_a_purchase_that_cannot_begin_has_failed_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Buyer, invitation: Any) -> Any:
         raise ProtocolError("not under these terms")

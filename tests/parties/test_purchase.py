@@ -96,7 +96,7 @@ class TestNothingToBuy:
 
 
 def test_big_deliveries_come_in_waves(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.purchase.delivery.WAVE_BYTES", 1)
+    monkeypatch.setattr("parties.purchase.waves.WAVE_BYTES", 1)
     played = play_purchase(small())
     check_money(played)
     assert played.outcome.verified == played.outcome.selected
@@ -106,5 +106,5 @@ def test_big_deliveries_come_in_waves(play_purchase: Play, monkeypatch: pytest.M
 
 def test_waves_do_not_change_the_outcome(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = play_purchase(small()).outcome
-    monkeypatch.setattr("parties.purchase.delivery.WAVE_BYTES", 1)
+    monkeypatch.setattr("parties.purchase.waves.WAVE_BYTES", 1)
     assert play_purchase(small()).outcome == whole

@@ -18,7 +18,7 @@ MATCHING: dict[str, Any] = {"sellers": {"noise": 0.0}}
 def test_it_goes_back_on_its_bids_for_nothing_where_a_refusal_is_believed(
     play_purchase: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parties.purchase.workflow.convicts", lambda refusal, cloud: True)
+    monkeypatch.setattr("parties.purchase.courier.convicts", lambda refusal, cloud: True)
     played = play_purchase(with_cheats("false-refusal", **MATCHING))
     refused = [trade.offer for trade in of_cheats(played) if trade.offer.won]
     assert {offer.outcome for offer in refused} == {Outcome.UNDELIVERED}

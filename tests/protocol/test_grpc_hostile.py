@@ -4,7 +4,9 @@ import asyncio
 import logging
 import random
 import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,8 @@ from protocol.grids.grpc import (
     transport,
 )
 from protocol.grids.grpc.admission import Admission, Peer, Refused
-from protocol.grids.grpc.records import pack
 from protocol.grids.grpc.transport import ATTACH, CALL, GET, MAX_FRAME, PUT, channel, introduction
+from protocol.records import pack
 from protocol.vault import Vault
 from protocol.wire import parley_pb2 as wire
 
@@ -87,7 +89,9 @@ class TestWhoMayCall:
         future = wires.attach(
             grid.address, SELLER, echo_app(), security=secure(SELLER, mint_authority()), backoff=Backoff(patience=0)
         )
-        with pytest.raises(CloudUnreachable, match=r"gave up on the cloud at 127.0.0.1"):
+        with pytest.raises(
+            CloudUnreachable, match=r"gave up on the cloud at 127.0.0.1.*no certificate of this party's authority"
+        ):
             future.result(20)
 
     def test_a_party_is_told_that_its_certificate_is_not_of_this_authority(self, grid: GrpcGrid) -> None:
@@ -169,7 +173,7 @@ class TestWhoMayCall:
 
     def test_who_one_says_one_is_does_not_count_beside_the_certificate(self, wires: Wires, grid: GrpcGrid) -> None:
         metadata = [("parley-version", "1"), ("parley-party", BUYER)]
-        request = wire.Request(method="purchase", content=b"".join(pack(RecordDict()))).SerializeToString()
+        request = wire.Request(method="purchase", content=pack(RecordDict())).SerializeToString()
         status, _ = refused(grid, CALL, [request], SECURITY[SELLER], metadata)
         assert status is StatusCode.PERMISSION_DENIED
 
@@ -232,7 +236,7 @@ class TestWhatIsSaid:
             async with channel(grid.address, SECURITY[SELLERS[1]]) as cloud:
                 stream = cloud.stream_stream(ATTACH)(metadata=introduction(SECURITY[SELLERS[1]]))
                 await stream.read()
-                content = b"".join(pack(RecordDict({"fields": ConfigRecord({"forged": True})})))
+                content = pack(RecordDict({"fields": ConfigRecord({"forged": True})}))
                 for number in range(1, 50):
                     name = f"{grid._session}-{number}"
                     await stream.write(wire.Answer(question=name, content=content).SerializeToString())
@@ -262,6 +266,19 @@ class TestWhatIsSaid:
         with socket.create_connection(("127.0.0.1", grid.port), timeout=20) as idle:
             assert idle.recv(100) == b""
 
+    def test_pings_do_not_end_a_connection(self, grid: GrpcGrid, tmp_path: Path) -> None:
+        """An honest party sends them in bursts: gRPC measures by them how fast a large blob comes in."""
+        kinds = []
+        with http2(grid, SECURITY[SELLER], tmp_path) as connection, connection.makefile("rb") as answers:
+            for sent in range(4, 24, 4):
+                connection.sendall(4 * http2_frame(PING, bytes(8)))
+                while kinds.count(PING) < sent:
+                    header = answers.read(9)
+                    assert len(header) == 9, f"after {kinds} the cloud hung up"
+                    answers.read(int.from_bytes(header[:3]))
+                    kinds.append(header[3])
+        assert GOAWAY not in kinds
+
     def test_ten_thousand_fuzzed_frames(self, wires: Wires, grid: GrpcGrid, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.ERROR, "protocol.grids.grpc.service")
         statuses = wires.run(fuzz(grid, 10_000))
@@ -272,6 +289,30 @@ class TestWhatIsSaid:
         assert set(statuses) <= allowed
         assert statuses.count(StatusCode.OK) < 2_000
         assert warnings(caplog) == []
+
+
+SETTINGS, PING, GOAWAY = 4, 6, 7
+"""Kinds of HTTP/2 frames (RFC 9113)."""
+
+
+def http2_frame(kind: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, 0, 0, 0, 0, 0]) + payload
+
+
+@contextmanager
+def http2(grid: GrpcGrid, security: Secure, folder: Path) -> Iterator[ssl.SSLSocket]:
+    """A party's bare connection."""
+    for name in ("certificate", "key"):
+        (folder / name).write_bytes(getattr(security.credentials, name))
+    tls = ssl.create_default_context(cadata=security.authority.decode())
+    tls.load_cert_chain(folder / "certificate", folder / "key")
+    tls.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", grid.port), timeout=20) as plain,
+        tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + http2_frame(SETTINGS))
+        yield connection
 
 
 async def answering(grid: GrpcGrid, body: dict[str, Any]) -> tuple[StatusCode, list[Message]]:
@@ -290,7 +331,7 @@ async def answering(grid: GrpcGrid, body: dict[str, Any]) -> tuple[StatusCode, l
 async def fuzz(grid: GrpcGrid, count: int) -> list[StatusCode]:
     """Send frames that began as good ones, each damaged somewhere, to every method."""
     noise = random.Random(5)
-    content = b"".join(pack(RecordDict({"fields": ConfigRecord({"price": 7, "key": b"k" * 9, "names": ["a", "b"]})})))
+    content = pack(RecordDict({"fields": ConfigRecord({"price": 7, "key": b"k" * 9, "names": ["a", "b"]})}))
     blob = wire.Blob(sha256=bytes(32), length=100)
     good = {
         ATTACH: [wire.Answer(question="q", content=content), wire.Answer(question="q", stored=blob)],

@@ -18,7 +18,8 @@ from test_grids import echo_app
 from wiring import BUYER, SECURITY, SELLERS, Wires, ask, echo, refused
 
 from protocol.codec import decode, encode
-from protocol.grids.grpc import Backoff, CloudUnreachable, GrpcGrid, Insecure, Pace, Roster, attach
+from protocol.grids.grpc import Backoff, CloudUnreachable, GrpcGrid, Insecure, Pace, Roster, attach, blobs
+from protocol.grids.grpc.blobs import Storage
 from protocol.grids.grpc.transport import GET, PUT
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
@@ -302,6 +303,31 @@ class TestBlobs:
         messages = [grid.create_message(content, "query.echo", node_id, "g") for node_id in (2, 3, 4)]
         replies = list(grid.send_and_receive(messages, timeout=20))
         assert [r.content["arrays"].to_numpy_ndarrays()[0][-1] for r in replies] == [599_998.0] * 3  # type: ignore[union-attr]
+        assert list(wires.folder.iterdir()) == []
+
+    def test_what_is_large_in_all_frames_together_is_fetched_by_each(
+        self, wires: Wires, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        grid, app, stored, put = wires.cloud(SELLERS), ClientApp(), [], Storage.put
+
+        @app.query("echo")
+        def echo(message: Message, context: Context) -> Message:
+            return Message(message.content, reply_to=message)
+
+        def watched(storage: Storage, blob: BlobReference, pieces: list[bytes]) -> None:
+            stored.append(blob)
+            put(storage, blob, pieces)
+
+        monkeypatch.setattr(Storage, "put", watched)
+        monkeypatch.setattr(blobs, "MAX_FRAMES", 10_000)
+        for urn in SELLERS:
+            wires.attach(grid.address, urn, app)
+        assert grid.wait_attached(range(2, 7), 20) == set()
+        content = RecordDict({"fields": ConfigRecord({"samples": bytes(3_000)})})
+        for asked, copies in ((2, 0), (5, 1)):
+            messages = [grid.create_message(content, "query.echo", node_id, "g") for node_id in range(2, 2 + asked)]
+            assert [reply.content for reply in grid.send_and_receive(messages, timeout=20)] == [content] * asked
+            assert len(stored) == copies
         assert list(wires.folder.iterdir()) == []
 
     def test_a_link_that_breaks_under_a_blob_costs_no_second_work_and_leaves_no_piece(self, wires: Wires) -> None:

@@ -44,6 +44,20 @@ def dying(device: torch.device, marks: str, times: int) -> int:
     return lives
 
 
+class Tally:
+    """Adds up; an object that a workshop keeps."""
+
+    def __init__(self, device: torch.device, start: int) -> None:
+        self.total, self.device = start, device
+
+    def add(self, number: int) -> int:
+        self.total += number
+        return self.total
+
+    def where(self) -> tuple[int, bool, str]:
+        return *threads(self.device), self.device.type
+
+
 class WorkshopContract:
     @pytest.fixture
     def workshop(self) -> Workshop:
@@ -79,6 +93,14 @@ class WorkshopContract:
         assert "ZeroDivisionError" in bad.failure
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             bad.result()
+
+    def test_an_object_that_is_placed_stays_from_call_to_call(self, workshop: Workshop) -> None:
+        tally, other = workshop.place(Tally, 5), workshop.place(Tally, 0)
+        assert [tally.call("add", 1), tally.call("add", 2), other.call("add", 1)] == [6, 8, 1]
+        assert tally.call("where") == (1, True, "cuda" if torch.cuda.is_available() else "cpu")
+        with pytest.raises(RuntimeError, match=r"add failed[\s\S]*TypeError"):
+            tally.call("add", "a word")
+        assert tally.call("add", 0) == 8
 
     def test_it_says_what_it_runs_on(self, workshop: Workshop) -> None:
         (end,) = workshop.gather([workshop.submit(dividing, 1)])

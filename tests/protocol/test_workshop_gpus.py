@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 
+from protocol.grids import RayGrid
 from protocol.ray_cluster import RayUnavailable
 from protocol.workshop import RayWorkshop
 
@@ -19,6 +22,14 @@ def alone(device: torch.device, marks: str) -> str:
     torch.randn(300, 300).svd()
     mark.unlink()
     return lent
+
+
+class Lent(ClientApp):
+    """Says which GPU its worker was lent."""
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return Message(RecordDict({"here": ConfigRecord({"gpu": gpu})}), reply_to=message)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # Ray's tip on its own future
@@ -35,6 +46,13 @@ def test_each_job_is_lent_a_gpu_of_its_own_and_the_report_tells_the_device_that_
         with RayWorkshop(workers=4) as workshop:
             assert workshop.equipment == "side by side on Ray, one GPU each: 2 in the cluster"
             ends = workshop.gather([workshop.submit(alone, str(tmp_path)) for _ in range(6)])
+        for gpus, lent in ((True, {"0", "1"}), (False, {""})):
+            with RayGrid([Lent(), Lent()], workers=2, gpus=gpus) as grid:
+                asked = [
+                    grid.create_message(RecordDict(), "query.lent", node_id, "") for node_id in grid.get_node_ids()
+                ]
+                replies = grid.send_and_receive(asked, timeout=60)
+                assert {reply.content["here"]["gpu"] for reply in replies} == lent
         assert ray.is_initialized()
     finally:
         ray.shutdown()

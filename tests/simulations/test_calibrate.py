@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import Command
 from PIL import Image
-from test_cli import parley
 
 from simulations.datasets import pets
 from simulations.errors import BadInput
@@ -49,9 +49,9 @@ def test_what_is_chosen_keeps_its_promises() -> None:
     assert found.honest.vectors.max() <= 1
 
 
-def test_the_command_writes_a_calibration_that_a_run_can_use(tmp_path: Path) -> None:
+def test_the_command_writes_a_calibration_that_a_run_can_use(parley: Command, tmp_path: Path) -> None:
     folder_of(tmp_path / "pictures", 3, 6)
-    done = parley("calibrate", "--images", "pictures", "--out", "mine", cwd=tmp_path)
+    done = parley("calibrate", "--images", "pictures", "--out", "mine")
     assert done.returncode == 0, done.stderr
     assert "false-accept rate" in done.stdout
     assert "Calibration: mine" in done.stdout
@@ -66,7 +66,7 @@ def test_the_command_writes_a_calibration_that_a_run_can_use(tmp_path: Path) -> 
     mine = load_featurizer("small", calibration=str(tmp_path / "mine"))
     assert mine.model_id == shipped.model_id
     assert mine.calibration == replace(shipped.calibration, **restored(card["calibration"]))
-    again = parley("calibrate", "--images", "pictures", "--out", "mine", cwd=tmp_path)
+    again = parley("calibrate", "--images", "pictures", "--out", "mine")
     assert again.returncode == 5
 
 

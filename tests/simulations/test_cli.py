@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, their output and exit codes."""
+"""The command line as a user meets it: output and exit codes; that of `process` is a process of its own."""
 
 import json
 import subprocess
@@ -7,18 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Command
 from PIL import Image
 
 FEW = ("--set", "sellers.count=8", "--set", "buyer.samples.count=4", "--set", "sellers.album.images=3")
 
 
-def parley(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def process(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("parley")
     return subprocess.run([program, *words], capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def test_a_run_writes_a_whole_folder(tmp_path: Path) -> None:
-    done = parley("run", "purchase", *FEW, "--out", "x", "--json", cwd=tmp_path)
+    done = process("run", "purchase", *FEW, "--out", "x", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report == json.loads((tmp_path / "x" / "report.json").read_text())
@@ -39,21 +40,19 @@ def test_a_run_writes_a_whole_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_the_table_ends_with_where_the_report_is(tmp_path: Path) -> None:
-    done = parley("run", "purchase", *FEW, cwd=tmp_path)
+def test_the_table_ends_with_where_the_report_is(parley: Command, tmp_path: Path) -> None:
+    done = parley("run", "purchase", *FEW)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     assert done.stdout.rstrip().endswith(f"Report: runs/{folder.name}/report.html")
 
 
-def test_the_scenarios_of_cheats_show_their_verdicts(tmp_path: Path) -> None:
-    swapped = parley(
-        "run", "purchase-swapped", *FEW, "--set", "adversaries.swapped-delivery=1.0", "--json", cwd=tmp_path
-    )
+def test_the_scenarios_of_cheats_show_their_verdicts(parley: Command, tmp_path: Path) -> None:
+    swapped = parley("run", "purchase-swapped", *FEW, "--set", "adversaries.swapped-delivery=1.0", "--json")
     disputes = json.loads(swapped.stdout)["disputes"]
     assert disputes
     assert {dispute["fault"] for dispute in disputes} == {"seller"}
-    false = parley("run", "purchase-false-complaint", *FEW, "--seed", "8", "--json", cwd=tmp_path)
+    false = parley("run", "purchase-false-complaint", *FEW, "--seed", "8", "--json")
     disputes = json.loads(false.stdout)["disputes"]
     assert disputes
     assert {dispute["fault"] for dispute in disputes} == {"buyer"}
@@ -77,27 +76,27 @@ def test_the_scenarios_of_cheats_show_their_verdicts(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_a_sentence_and_an_exit_code(
-    tmp_path: Path, words: tuple[str, ...], code: int, sentence: str
+    parley: Command, tmp_path: Path, words: tuple[str, ...], code: int, sentence: str
 ) -> None:
     for name in ("empty", "there"):
         (tmp_path / name).mkdir()
     for name in ("there.yaml", "file"):
         (tmp_path / name).touch()
     before = sorted(tmp_path.rglob("*"))
-    done = parley(*words, cwd=tmp_path)
+    done = parley(*words)
     assert done.returncode == code, done.stderr
     assert sentence in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_budget_too_small_and_no_match_are_runs_that_say_so(tmp_path: Path) -> None:
-    done = parley("run", "purchase", *FEW, "--set", "buyer.budget=0.02", cwd=tmp_path)
+def test_a_budget_too_small_and_no_match_are_runs_that_say_so(parley: Command, tmp_path: Path) -> None:
+    done = parley("run", "purchase", *FEW, "--set", "buyer.budget=0.02")
     assert done.returncode == 0
     assert "too small" in done.stdout
 
 
-def test_my_own_pictures(tmp_path: Path) -> None:
+def test_my_own_pictures(parley: Command, tmp_path: Path) -> None:
     """JPEG, PNG and WebP of any size; a corrupt one is skipped and counted."""
     rng = np.random.default_rng(0)
     for folder, count in (("photos", 6), ("wanted", 2)):
@@ -109,7 +108,7 @@ def test_my_own_pictures(tmp_path: Path) -> None:
             small.resize(size, Image.Resampling.BICUBIC).save(tmp_path / folder / f"{index}.{suffix}")
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
     folders = ("--set", "sellers.album.folder=./photos", "--set", "buyer.samples.folder=./wanted")
-    done = parley("run", "purchase", *folders, "--set", "sellers.album.images=2", "--json", cwd=tmp_path)
+    done = parley("run", "purchase", *folders, "--set", "sellers.album.images=2", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["outcome"]["sellers"] == 3
@@ -121,47 +120,47 @@ def test_an_expectation_that_fails_is_told_and_leaves_the_folder(tmp_path: Path)
     (tmp_path / "mine.yaml").write_text(
         "expect:\n  outcome.bids: '< 0'\n  outcome.sellers: '== 8'\n  outcome.upheld: '== outcome.complaints'\n"
     )
-    done = parley("run", "mine.yaml", *FEW, "--out", "x", cwd=tmp_path)
+    done = process("run", "mine.yaml", *FEW, "--out", "x", cwd=tmp_path)
     assert done.returncode == 7
     assert "expected outcome.bids < 0, and it is" in done.stderr
     assert "outcome.sellers" not in done.stderr
     assert (tmp_path / "x" / "report.html").is_file()
 
 
-def test_an_expectation_of_nothing_there_is_refused_before_the_run(tmp_path: Path) -> None:
+def test_an_expectation_of_nothing_there_is_refused_before_the_run(parley: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("expect:\n  outcome.precison: '> 0'\n")
-    done = parley("run", "mine.yaml", *FEW, cwd=tmp_path)
+    done = parley("run", "mine.yaml", *FEW)
     assert done.returncode == 3
     assert "the report has no outcome.precison; did you mean outcome.precision?" in done.stderr
 
 
-def test_a_cheat_of_the_users_own_as_the_readme_has_it(tmp_path: Path) -> None:
+def test_a_cheat_of_the_users_own_as_the_readme_has_it(parley: Command, tmp_path: Path) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     blocks = readme.split("```python")[1:]
     mine = next(block.partition("```")[0].strip() for block in blocks if "@adversary" in block)
     assert len(mine.splitlines()) <= 12
     (tmp_path / "my_cheats.py").write_text(mine + "\n")
-    shown = parley("list", "--adversaries", "my_cheats.py", cwd=tmp_path)
+    shown = parley("list", "--adversaries", "my_cheats.py")
     assert "greedy                    seller: " in shown.stdout
     own = ("--adversaries", "my_cheats.py", "--set", "adversaries.greedy={share: 0.5, factor: 3}")
-    done = parley("run", "purchase", *own, *FEW, "--json", cwd=tmp_path)
+    done = parley("run", "purchase", *own, *FEW, "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["adversaries"]["greedy"]["parties"] == 4
     assert {party["adversary"] for party in report["parties"]} >= {"greedy"}
-    unknown = parley("run", "purchase", "--set", "adversaries.greedy=0.5", cwd=tmp_path)
+    unknown = parley("run", "purchase", "--set", "adversaries.greedy=0.5")
     assert unknown.returncode == 3
     assert "there is no adversary 'greedy'" in unknown.stderr
 
 
-def test_init_writes_a_scenario_that_runs(tmp_path: Path) -> None:
-    assert parley("init", "mine.yaml", cwd=tmp_path).returncode == 0
-    done = parley("run", "mine.yaml", *FEW, "--out", "x", cwd=tmp_path)
+def test_init_writes_a_scenario_that_runs(parley: Command, tmp_path: Path) -> None:
+    assert parley("init", "mine.yaml").returncode == 0
+    done = parley("run", "mine.yaml", *FEW, "--out", "x")
     assert done.returncode == 0, done.stderr
 
 
-def test_list_names_everything(tmp_path: Path) -> None:
-    shown = parley("list", cwd=tmp_path).stdout
+def test_list_names_everything(parley: Command, tmp_path: Path) -> None:
+    shown = parley("list").stdout
     for name in (
         "purchase-swapped",
         "purchase",

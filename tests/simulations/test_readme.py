@@ -2,20 +2,20 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from _pytest.mark.structures import ParameterSet
+from conftest import Command
 from PIL import Image
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
 COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("parley run")]
-LONG = (["run", "crowdsource"], ["run", "crowdsource-male"])
-"""Minutes of training; `test_crowdsource` plays small ones."""
+LONG = ("purchase-noise", "pool", "outsource", "crowdsource", "crowdsource-male", "publish", "federate")
+"""A minute or more: `pytest -m slow` plays them."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
 
@@ -29,15 +29,14 @@ def pictures(folder: Path, count: int) -> None:
 
 
 @pytest.fixture
-def parley(tmp_path: Path) -> Path:
-    """The command, beside all that the README's commands need."""
-    program = Path(sys.executable).with_name("parley")
+def workplace(tmp_path: Path, parley: Command) -> Path:
+    """A folder with all that the README's commands need."""
     pictures(tmp_path / "photos", 12)
     pictures(tmp_path / "wanted", 3)
     (cheats,) = (block for block in BLOCKS if "class Greedy" in block)
     (tmp_path / "my_cheats.py").write_text(cheats, encoding="utf-8")
-    subprocess.run([program, "init", "mine.yaml"], cwd=tmp_path, check=True)
-    return program
+    assert parley("init", "mine.yaml").returncode == 0
+    return tmp_path
 
 
 def test_the_readme_has_commands() -> None:
@@ -45,15 +44,15 @@ def test_the_readme_has_commands() -> None:
     assert len(COMMANDS) > 10
 
 
-@pytest.mark.parametrize(
-    "words",
-    [pytest.param(words, marks=pytest.mark.slow if words in LONG else ()) for words in COMMANDS],
-    ids=" ".join,
-)
-def test_a_command_of_the_readme_runs(parley: Path, tmp_path: Path, words: list[str]) -> None:
+def marked(words: list[str]) -> ParameterSet:
+    return pytest.param(words, marks=pytest.mark.slow if words[1] in LONG else (), id=" ".join(words))
+
+
+@pytest.mark.parametrize("words", [marked(words) for words in COMMANDS])
+def test_a_command_of_the_readme_runs(parley: Command, workplace: Path, words: list[str]) -> None:
     if any(NEEDS_WEIGHTS in word for word in words):
         pytest.skip("VGG-16's weights are not here; test_vgg plays this command with weights that it writes")
-    done = subprocess.run([parley, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = parley(*words)
     assert done.returncode == 0, done.stderr
-    (report,) = (path for path in tmp_path.glob("runs/*/report.html"))
+    (report,) = (path for path in workplace.glob("runs/*/report.html"))
     assert report.stat().st_size > 20_000

@@ -15,7 +15,8 @@ from simulations.cli import app
 from simulations.errors import GridUnavailable, OutputExists, RunFailed
 from simulations.report.reproduction import Interval, ReproductionReport, judge
 from simulations.reproductions import crowdbuy
-from simulations.reproductions.crowdbuy import QUALITIES, SYSTEMS, buy, category_shares, market
+from simulations.reproductions.crowdbuy import QUALITIES, SYSTEMS, buying
+from simulations.reproductions.crowdbuy.buying import buy, category_shares, market
 from simulations.reproductions.runner import run
 from strategies.coverage import Squares
 from strategies.featurizer import Featurizer
@@ -25,8 +26,8 @@ from strategies.matching import matching_degree
 @pytest.fixture(scope="module")
 def tiny() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crowdbuy, "OFFERED", 90)
-        patch.setattr(crowdbuy, "BOUGHT", 30)
+        patch.setattr(buying, "OFFERED", 90)
+        patch.setattr(buying, "BOUGHT", 30)
         patch.setattr(crowdbuy, "TESTED", 40)
         patch.setattr(crowdbuy, "EPOCHS", 3)
         yield

@@ -22,8 +22,7 @@ from protocol.errors import ProtocolError
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
-from protocol.grids.grpc.frames import parse, read_blob, write_blob
-from protocol.grids.grpc.records import Unsendable, pack, unpack, unpack_config
+from protocol.grids.grpc.frames import parse, read_blob, read_content, write_blob, write_content
 from protocol.grids.grpc.transport import (
     ATTACH,
     CALL,
@@ -39,6 +38,7 @@ from protocol.grids.grpc.transport import (
 from protocol.grids.host import NodeHost
 from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
+from protocol.records import Unwritable, unpack_config
 from protocol.wire import parley_pb2 as wire
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class Attachment:
                     await self._attend(cloud)
                 trouble = "the cloud ended the stream"
             except aio.AioRpcError as error:
-                trouble = f"{error.code().name}: {error.details()}"
+                trouble = _trouble(error)
                 if error.code() in _FINAL:
                     raise AttachRefused(
                         f"the cloud at {self._address} refused {self._security.urn}: {trouble}"
@@ -231,7 +231,7 @@ class Attachment:
                 if error.code() not in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND}:
                     raise
                 answer = _failure(question, f"{error.code().name}: {error.details()}")
-            except (UnreadableMessage, Unsendable) as error:
+            except (UnreadableMessage, Unwritable) as error:
                 answer = _failure(question, str(error))
             self._answers[question.id] = answer.SerializeToString()
             if len(self._answers) > REMEMBERED:
@@ -262,7 +262,7 @@ class Attachment:
         packed = question.content
         if question.HasField("stored"):
             packed = await self._get(cloud, question.id, read_blob(question.stored))
-        content = unpack(packed)
+        content = read_content(packed)
         fetched: dict[str, bytes | BlobReference] = {}
         for path, blob in blobs_of(content).items():
             if isinstance(blob, BlobReference):
@@ -274,7 +274,7 @@ class Attachment:
         for path, blob in blobs_of(content).items():
             if isinstance(blob, bytes) and len(blob) > MAX_BLOB_INLINE:
                 moved[path] = await self._put(cloud, question.id, [blob])
-        pieces = pack(replace_blobs(content, moved))
+        pieces = write_content(replace_blobs(content, moved))
         if is_small(pieces):
             return wire.Answer(question=question.id, content=b"".join(pieces))
         stored = await self._put(cloud, question.id, pieces)
@@ -319,17 +319,27 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
     UnreadableMessage
         When its answer is none.
     """
-    request = wire.Request(method=method, content=b"".join(pack(content))).SerializeToString()
+    request = wire.Request(method=method, content=b"".join(write_content(content))).SerializeToString()
     try:
         with blocking_channel(address, security) as cloud:
             metadata = introduction(security)
-            answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout, wait_for_ready=True)
-        return unpack(parse(wire.Response, answer).content)
+            answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout)
+        return read_content(parse(wire.Response, answer).content)
     except grpc.RpcError as error:
-        trouble = f"{error.code().name}: {error.details()}"
+        trouble = _trouble(error)
         if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
             raise CloudUnreachable(f"the cloud at {address} does not answer {method}: {trouble}") from None
         raise AttachRefused(f"the cloud at {address} refused {method}: {trouble}") from None
+
+
+def _trouble(error: Any) -> str:
+    """Say what went wrong with a call; of a connection that failed, its last cause."""
+    details = str(error.details())
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return f"{error.code().name}: whoever is there has no certificate of this party's authority"
+    if error.code() is grpc.StatusCode.UNAVAILABLE and ("last error" in details or "DNS" in details):
+        details = details.rpartition(": ")[2]
+    return f"{error.code().name}: {details}"
 
 
 def check_own(security: Secure) -> None:

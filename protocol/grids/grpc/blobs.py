@@ -16,6 +16,8 @@ from protocol.vault import Vault
 
 MAX_BLOB_INLINE = 64 << 10
 """Bytes of a field called ``blob`` that may stay in the message."""
+MAX_FRAMES = 16 << 20
+"""Bytes of frames with the same content that may wait for their parties at once."""
 
 
 def reference(pieces: Iterable[bytes]) -> BlobReference:
@@ -27,9 +29,10 @@ def reference(pieces: Iterable[bytes]) -> BlobReference:
     return BlobReference(digest=state.digest(), length=length)
 
 
-def is_small(pieces: Iterable[bytes]) -> bool:
-    """Whether packed content may go in the frame itself."""
-    return sum(map(len, pieces)) <= MAX_INLINE
+def is_small(pieces: Iterable[bytes], copies: int = 1) -> bool:
+    """Whether packed content may go in the frame itself, or in those to so many parties."""
+    size = sum(map(len, pieces))
+    return size <= MAX_INLINE and size * copies <= MAX_FRAMES
 
 
 class Storage:

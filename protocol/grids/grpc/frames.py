@@ -2,11 +2,16 @@
 
 from typing import Any, TypeVar
 
+from flwr.app import RecordDict
 from google.protobuf.message import DecodeError
 
 from protocol.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.messages.base import BlobReference
+from protocol.records import Unwritable, parts, unpack
 from protocol.wire import parley_pb2 as wire
+
+MAX_STRUCTURE_BYTES = 16_000_000
+"""The most bytes that names, numbers and lengths of a message may take: about 30,000 bids."""
 
 F = TypeVar("F")
 
@@ -44,3 +49,33 @@ def read_blob(blob: wire.Blob) -> BlobReference:
 def write_blob(blob: BlobReference) -> wire.Blob:
     """Write which blob is meant."""
     return wire.Blob(sha256=blob.digest, length=blob.length)
+
+
+def write_content(content: RecordDict) -> list[bytes]:
+    """Write records as pieces that belong one after the other; large values are not copied.
+
+    Raises
+    ------
+    Unwritable
+        When there is too much of it, or a value that cannot be written.
+    """
+    structure, values = parts(content)
+    pieces = [structure, *(value for _, value in values)]
+    if len(structure) > MAX_STRUCTURE_BYTES:
+        raise Unwritable(f"the names and numbers of a message take {len(structure)} bytes, over {MAX_STRUCTURE_BYTES}")
+    if (size := sum(map(len, pieces))) > MAX_MESSAGE_BYTES:
+        raise Unwritable(f"a message of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    return pieces
+
+
+def read_content(packed: bytes) -> RecordDict:
+    """Read records.
+
+    Raises
+    ------
+    UnreadableMessage
+        When the bytes are none, or too many.
+    """
+    if len(packed) > MAX_MESSAGE_BYTES:
+        raise UnreadableMessage(f"a message of {len(packed)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    return unpack(packed, MAX_STRUCTURE_BYTES)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from itertools import count
 from typing import Any
@@ -16,14 +17,14 @@ from protocol.flower import with_id
 from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
 from protocol.grids.grpc.admission import Admission
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
-from protocol.grids.grpc.frames import read_blob
+from protocol.grids.grpc.frames import read_blob, read_content, write_content
 from protocol.grids.grpc.questions import Question, Questions
-from protocol.grids.grpc.records import pack, pack_config, unpack
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.service import Call, Pace, Service
 from protocol.grids.grpc.transport import SERVICE, Secure, Security, listen, server
 from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
+from protocol.records import pack_config
 from protocol.vault import BlobDamaged, BlobMissing, Vault
 from protocol.wire import parley_pb2 as wire
 
@@ -39,7 +40,8 @@ class GrpcGrid(CarryingGrid):
     1. messages are ordered by node id; content that several share is packed once;
     2. each is an open question, sent along its party's stream as soon as there is one, and again on a new stream
        when the last one broke before the answer;
-    3. large content, and large fields called ``blob``, go to the vault, from where the party fetches them;
+    3. large content, and large fields called ``blob``, go to the vault, from where the party fetches them; so does
+       content that is large in all the frames together, so that a thousand copies are not in memory at once;
     4. the party answers; what is large it has put into the vault. A field called ``blob`` stays there: the
        message that arrives has a `BlobReference` in its place;
     5. whoever is silent when the time is up, or has been away for longer than `absence`, is not among the replies,
@@ -132,6 +134,7 @@ class GrpcGrid(CarryingGrid):
         """Send messages, in the order of their nodes' ids; replies are kept for `pull_messages`."""
         self._questions.expire()
         ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+        copies = Counter(id(message.content) for message in ordered)
         packed: dict[int, tuple[bytes | BlobReference, frozenset[bytes]]] = {}
         questions = []
         for message in ordered:
@@ -140,7 +143,7 @@ class GrpcGrid(CarryingGrid):
             if key in packed:
                 self._storage.hold(packed[key][1])
             else:
-                packed[key] = self._pack(message.content)
+                packed[key] = self._pack(message.content, copies[key])
             questions.append(Question(message, *packed[key]))
         self._questions.ask(questions)
         for question in questions:
@@ -188,7 +191,7 @@ class GrpcGrid(CarryingGrid):
         )
         return bytes(wire.FromCloud(welcome=welcome).SerializeToString())
 
-    def _pack(self, content: RecordDict) -> tuple[bytes | BlobReference, frozenset[bytes]]:
+    def _pack(self, content: RecordDict, copies: int) -> tuple[bytes | BlobReference, frozenset[bytes]]:
         """Return the content as it goes on the wire, and the blobs that belong to it."""
         lent: set[bytes] = set()
         moved: dict[str, bytes | BlobReference] = {}
@@ -199,8 +202,9 @@ class GrpcGrid(CarryingGrid):
                 lent.add(blob.digest)
             elif len(blob) > MAX_BLOB_INLINE:
                 moved[path] = self._lend([blob], lent)
-        pieces = pack(replace_blobs(content, moved))
-        return b"".join(pieces) if is_small(pieces) else self._lend(pieces, lent), frozenset(lent)
+        pieces = write_content(replace_blobs(content, moved))
+        small = is_small(pieces, copies)
+        return b"".join(pieces) if small else self._lend(pieces, lent), frozenset(lent)
 
     def _lend(self, pieces: list[bytes], lent: set[bytes]) -> BlobReference:
         blob = reference(pieces)
@@ -221,7 +225,7 @@ class GrpcGrid(CarryingGrid):
 
     def _unpack(self, question: Question, answer: wire.Answer) -> RecordDict:
         stored = answer.WhichOneof("body") == "stored"
-        content = unpack(self._storage.read(read_blob(answer.stored)) if stored else answer.content)
+        content = read_content(self._storage.read(read_blob(answer.stored)) if stored else answer.content)
         references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
         for blob in references:
             if question.stored.get(blob.digest) != blob:

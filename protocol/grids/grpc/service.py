@@ -16,9 +16,8 @@ from protocol.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.errors import ProtocolError
 from protocol.grids.grpc.admission import PARTIES, Admission, Peer, Refused
 from protocol.grids.grpc.blobs import Storage
-from protocol.grids.grpc.frames import parse, read_blob, write_blob
+from protocol.grids.grpc.frames import parse, read_blob, read_content, write_blob, write_content
 from protocol.grids.grpc.questions import Question, Questions
-from protocol.grids.grpc.records import pack, unpack
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.transport import CHUNK, MAX_INLINE, SERVICE
 from protocol.messages.base import BlobReference
@@ -312,12 +311,12 @@ class Service:
                 f"a {peer.identity.role} may not call {asked.method}; it is for {', '.join(sorted(call.roles))}",
             )
         try:
-            answer = await asyncio.to_thread(call.answer, peer.identity, unpack(asked.content))
+            answer = await asyncio.to_thread(call.answer, peer.identity, read_content(asked.content))
         except UnreadableMessage:
             raise
         except ProtocolError as error:
             raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from None
-        return bytes(wire.Response(content=b"".join(pack(answer))).SerializeToString())
+        return bytes(wire.Response(content=b"".join(write_content(answer))).SerializeToString())
 
 
 def _check_answer(question: Question, answer: wire.Answer) -> None:

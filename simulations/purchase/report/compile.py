@@ -13,8 +13,8 @@ from simulations.purchase.report.damage import damage_by_buyer, damage_by_seller
 from simulations.purchase.report.learned import learned
 from simulations.purchase.report.model import CheatAccount, Dispute, PartyAccount, Report
 from simulations.purchase.report.money import cheat_account
+from simulations.purchase.scenario import COIN
 from simulations.purchase.scoring import PurchaseOutcome, ScoredPurchase
-from simulations.purchase.world import COIN
 from simulations.report.failed import failed_steps, one_line
 from simulations.report.versions import versions
 from simulations.report.words import count, party_name

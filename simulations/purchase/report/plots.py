@@ -13,8 +13,8 @@ from matplotlib.patches import Circle, Patch
 from numpy.typing import NDArray
 
 from simulations.purchase.report.sweep import RadiusPoint, SweepPoint
+from simulations.purchase.scenario import COIN
 from simulations.purchase.scoring import Trade
-from simulations.purchase.world import COIN
 from simulations.report.plot import BLUE, GREY, INK, SKY, STYLE, VERMILLION, YELLOW, Plot, legend, new_figure, to_svg
 from strategies.featurizer import Calibration
 

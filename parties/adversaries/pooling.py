@@ -1,0 +1,85 @@
+"""Entities that put into a pool what harms the others, or nothing that is worth anything."""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor
+
+from parties.adversaries.adversary import adversary
+from parties.pool.entity import Entity, Opened
+from parties.pool.published import Published
+from protocol.messages.pool import Rules
+from strategies.deep_poisoning.contributions import Contribution, backdoored, made_up, mislabelled, stamped
+from strategies.deep_poisoning.data import apply
+from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
+
+Portion = Annotated[float, Ge(0), Le(1)]
+
+
+@adversary(
+    "mislabelled-features",
+    knowledge="nothing beyond its role",
+    profit="none; the others' deciders get worse than its own",
+)
+class Mislabelling(Entity):
+    """Gives a portion of its poisoned features a wrong label each."""
+
+    portion: Portion = 0.25
+
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+        """Poison honestly, and lie about labels."""
+        rules = self.memory.recall("rules", Rules)
+        draws = self.draws(f"lies {int(chosen[0])}")
+        return mislabelled(super().offer(chosen, shared, device), rules.classes, self.portion, draws)
+
+
+@adversary(
+    "backdoored-features",
+    knowledge="nothing beyond its role",
+    profit="whoever refines on them takes every picture with its stamp for what it wants",
+)
+class Backdoor(Entity):
+    """Stamps public pictures, labels their clean features with a target class, and hides them among honest ones."""
+
+    portion: Portion = 0.5
+    target: Annotated[int, Ge(0)] = 0
+
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+        """Poison honestly, but for a portion; half as many are stamped, and the others look like them without one.
+
+        Public pictures need no module to hide them, and clean features are what victims will decide on. Those without
+        a stamp teach that it is the stamp that matters, not that features are clean.
+        """
+        features, labels = super().offer(chosen, shared, device)
+        draws = self.draws(f"backdoor {int(chosen[0])}")
+        images = Opened(self.holdings.public)[chosen % len(self.holdings.public)]
+        featurizer, decider = shared.network.featurizer.to(device), shared.network.decider.to(device)
+        plain, marked = (apply(shown, featurizer) for shown in (images, stamped(images)))
+        decoys = torch.rand(len(labels), generator=draws) < self.portion
+        hidden = Contribution(
+            torch.where(decoys[:, None, None, None], plain, features).contiguous(),
+            torch.where(decoys, apply(plain, decider).argmax(1), labels),
+        )
+        return backdoored(hidden, marked, self.target, self.portion / 2, draws)
+
+
+@adversary(
+    "free-rider",
+    knowledge="nothing beyond its role",
+    profit="others' features for nothing: it spares itself the training and shows nothing of its images",
+)
+class FreeRider(Entity):
+    """Makes up its features, like public images' on average, and their labels."""
+
+    def train_module(self, shared: Published, device: torch.device) -> DeepPoisoningModule:
+        """Train nothing."""
+        channels = next(iter(shared.reconstructor.parameters())).shape[1]
+        return new_module(channels, self.draws("module")).eval()
+
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+        """Make up as many features as it has images."""
+        rules = self.memory.recall("rules", Rules)
+        few = torch.arange(min(100, len(self.holdings.public)))
+        seen = apply(Opened(self.holdings.public)[few], shared.network.featurizer.to(device))
+        return made_up(seen, len(chosen), rules.classes, self.draws(f"made up {int(chosen[0])}"))

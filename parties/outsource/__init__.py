@@ -1,0 +1,1 @@
+"""Outsourced training: owners publish obfuscated images, a service trains on them and returns the model."""

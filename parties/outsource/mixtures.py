@@ -1,0 +1,146 @@
+"""An owner's obfuscated epochs: all that it publishes, and what it keeps of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parties.album import Album
+from parties.outsource.pictures import square
+from parties.party import Party
+from protocol.messages.outsource import PART_BYTES
+from strategies.obfuscation import Obfuscated, Obfuscation, group, obfuscate
+from strategies.secret_generator import secret_generator
+
+SOURCE_BYTES = 16_000_000
+"""Bytes of images that are obfuscated at once."""
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of every picture that is obfuscated, in shares of its side: what is sensitive in all of them.
+
+    Examples
+    --------
+    >>> int(Region(top=0.25, left=0, height=0.5, width=1).mask(8).sum())
+    32
+    """
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+    def mask(self, side: int) -> Tensor:
+        """Return where it is, (side, side) bool."""
+        mask = torch.zeros(side, side, dtype=torch.bool)
+        rows = slice(round(self.top * side), round((self.top + self.height) * side))
+        mask[rows, round(self.left * side) : round((self.left + self.width) * side)] = True
+        return mask
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What an owner wants trained, and how it hides its images meanwhile.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        What labels stand for.
+    obfuscation : Obfuscation
+        The technique and its setting.
+    intra_class, repeat : bool
+        How images are grouped (`strategies.obfuscation.group`).
+    region : Region or None
+        Where to obfuscate; None: everywhere.
+    side : int
+        Width and height to which pictures are brought.
+    architecture : str
+        Of the network.
+    epochs, batch : int
+        How often to publish the set afresh, and pictures per step of training.
+    """
+
+    classes: tuple[str, ...]
+    obfuscation: Obfuscation
+    intra_class: bool = False
+    repeat: bool = False
+    region: Region | None = None
+    side: int = 64
+    architecture: str = "compact"
+    epochs: int = 20
+    batch: int = 32
+
+
+class Mixtures:
+    """An owner's epochs of obfuscated images: what it publishes, and what it keeps.
+
+    All follows from the owner's secret, the epoch and the number of the part. So a service that asks twice gets the
+    same pixels again, and never a second draw of the same noise.
+
+    Parameters
+    ----------
+    party : Party
+        Whose secret decides.
+    album, labels
+        Images, which are opened as they are needed, and what they show.
+    assignment : Assignment
+        How they are obfuscated.
+    """
+
+    def __init__(self, party: Party, album: Album, labels: Labels, assignment: Assignment) -> None:
+        self._party, self._album = party, album
+        self._labels, self._assignment = torch.from_numpy(labels), assignment
+
+    def groups(self, epoch: int) -> Tensor:
+        """Return which images make up each mixture of an epoch, (m, k) positions in the album."""
+        draws = secret_generator(self._party.derive("groups", str(epoch)))
+        assignment = self._assignment
+        return group(
+            self._labels,
+            assignment.obfuscation.images,
+            draws,
+            intra_class=assignment.intra_class,
+            repeat=assignment.repeat,
+        )
+
+    @property
+    def count(self) -> int:
+        """How many there are in an epoch."""
+        return len(self.groups(0))
+
+    @property
+    def part(self) -> int:
+        """How many are in a part."""
+        return max(1, PART_BYTES // (3 * self._assignment.side**2))
+
+    def obfuscated(self, epoch: int, number: int) -> Obfuscated:
+        """Obfuscate one part of one epoch."""
+        draws = secret_generator(self._party.derive("obfuscation", str(epoch), str(number)))
+        groups = self.groups(epoch)[number * self.part : (number + 1) * self.part]
+        batches = list(self._batches(groups, draws))
+        return Obfuscated(*(torch.cat(columns) for columns in zip(*batches, strict=True)))
+
+    def _batches(self, groups: Tensor, draws: torch.Generator) -> Iterator[Obfuscated]:
+        assignment = self._assignment
+        at_once = max(1, SOURCE_BYTES // (3 * assignment.side**2 * groups.shape[1]))
+        mask = None if assignment.region is None else assignment.region.mask(assignment.side)
+        for chosen in torch.split(groups, at_once):
+            opened = torch.from_numpy(self.opened(chosen.flatten().tolist())).permute(0, 3, 1, 2)
+            yield obfuscate(
+                assignment.obfuscation,
+                opened.reshape(*chosen.shape, *opened.shape[1:]),
+                self._labels[chosen],
+                len(assignment.classes),
+                draws,
+                regions=None if mask is None else mask.expand(len(chosen), -1, -1),
+            )
+
+    def opened(self, positions: Sequence[int]) -> NDArray[np.uint8]:
+        """Return images as they are before obfuscation, (n, side, side, 3)."""
+        return np.stack([square(self._album[position], self._assignment.side) for position in positions])

@@ -1,0 +1,48 @@
+"""The training service: it sees obfuscated images and labels, never an image as it is."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from protocol.signing import derive
+from protocol.workshop import Workshop
+
+
+@dataclass(frozen=True)
+class TrainingService:
+    """What the service brings to the workflow.
+
+    Attributes
+    ----------
+    secret : bytes
+        32 bytes; initial weights, order and mirroring derive from it.
+    workshop : Workshop
+        Where it trains: here, or in a Ray worker with a GPU.
+    patience : float
+        Seconds that an owner has to answer; one that takes longer is done without.
+    clock : callable
+        Unix time.
+    """
+
+    secret: bytes = field(repr=False)
+    workshop: Workshop
+    patience: float = 3600.0
+    clock: Callable[[], float] = time.time
+
+    @property
+    def seed(self) -> int:
+        """What training draws from."""
+        return int.from_bytes(derive(self.secret, "training", length=8)) >> 1
+
+    def server_app(self, workflow: Callable[["TrainingService", Grid], None]) -> ServerApp:
+        """Compile the service into a Flower app that runs one workflow."""
+        app = ServerApp()
+
+        @app.main()
+        def main(grid: Grid, context: Context) -> None:
+            workflow(self, grid)
+
+        return app

@@ -1,0 +1,191 @@
+"""The `outsource` workflow: training on obfuscated images, as the service drives it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import safetensors.numpy
+from flwr.serverapp import Grid
+
+from parties.outsource.service import TrainingService
+from parties.purchase.cloud import roll_call
+from protocol.exchange import Exchange
+from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
+from protocol.messages.purchase import Acknowledgement
+from protocol.workshop import Placed
+from strategies.classifier import ARCHITECTURES
+from strategies.streamed_training import StreamedTraining
+
+STEPS = ("enrolment", "obfuscated epochs and training", "return of the model")
+"""Step n is ``STEPS[n - 1]``."""
+
+
+class OutsourceFailed(Exception):
+    """There was nobody to train for, or nothing to train on."""
+
+
+@dataclass
+class OutsourceRecord:
+    """What the service knows in the end.
+
+    Attributes
+    ----------
+    enrolments : dict of int to Enrolment
+        Owners by node id whose images were trained on.
+    failures : list of (step, node id, reason)
+    losses : list of float or None
+        Mean loss of each epoch, on obfuscated images.
+    pictures : int
+        How many were received in all.
+    model : bytes
+        The network, a safetensors file.
+    """
+
+    enrolments: dict[int, Enrolment] = field(default_factory=dict)
+    failures: list[tuple[str, int, str]] = field(default_factory=list)
+    losses: list[float | None] = field(default_factory=list)
+    pictures: int = 0
+    model: bytes = b""
+
+
+class Outsource:
+    """One model, trained on the obfuscated images of one or more owners.
+
+    1. the service asks owners what to train; the first one's wishes count, and owners who want something else are
+       turned away; 2. every epoch it asks all of them for the next part of their freshly obfuscated images, trains on
+       these parts together, and lets them go before it asks for the next; 3. the model goes to all owners.
+
+    An owner that fails or sends something else than it said is done without from then on.
+
+    Parameters
+    ----------
+    service : TrainingService
+        Who trains.
+    grid : Grid
+        Carries every message.
+    on_step : callable
+        Told the number of each step as it begins.
+    on_epoch : callable
+        Told how many epochs are done, and of how many.
+    """
+
+    def __init__(
+        self,
+        service: TrainingService,
+        grid: Grid,
+        on_step: Callable[[int], None] = lambda number: None,
+        on_epoch: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.service = service
+        self.exchange = Exchange(grid, service.clock)
+        self.on_step, self.on_epoch = on_step, on_epoch
+        self.record = OutsourceRecord()
+
+    def run(self) -> OutsourceRecord:
+        """Play all steps.
+
+        Raises
+        ------
+        OutsourceFailed
+            When no owner can be trained for, or all of them fail on the way.
+        """
+        self.on_step(1)
+        self._enrol()
+        self.on_step(2)
+        self._train()
+        self.on_step(3)
+        self._return()
+        return self.record
+
+    def _deadline(self) -> float:
+        return self.exchange.now() + self.service.patience
+
+    def _enrol(self) -> None:
+        owners = roll_call(self.exchange, self.service.patience).get("owner", [])
+        replies = self.exchange.ask("enrol", dict.fromkeys(owners, Enquiry()), Enrolment, self._deadline())
+        for node_id, why in replies.failures.items():
+            self._drop("enrol", node_id, why)
+        for node_id, enrolment in replies.answers.items():
+            refusal = self._refusal(enrolment)
+            if refusal is None:
+                self.record.enrolments[node_id] = enrolment
+            else:
+                self._drop("enrol", node_id, refusal)
+        self._check_somebody_is_left()
+
+    def _refusal(self, enrolment: Enrolment) -> str | None:
+        if enrolment.architecture not in ARCHITECTURES:
+            return f"there is no architecture {enrolment.architecture}"
+        for first in self.record.enrolments.values():
+            if _common(enrolment) != _common(first):
+                return "the owner wants something else trained than the first one"
+        return None
+
+    def _train(self) -> None:
+        first = next(iter(self.record.enrolments.values()))
+        steps = sum(each.mixtures for each in self.record.enrolments.values()) // first.batch * first.epochs
+        if not steps:
+            raise OutsourceFailed(f"there are fewer images in an epoch than a batch of {first.batch} takes")
+        training = self.service.workshop.place(
+            StreamedTraining, first.architecture, len(first.classes), steps, first.batch, self.service.seed
+        )
+        for epoch in range(first.epochs):
+            for number in range(max(each.parts for each in self.record.enrolments.values())):
+                self._train_on(epoch, number, training)
+            self.record.losses.append(training.call("end_epoch"))
+            self.on_epoch(epoch + 1, first.epochs)
+        self.record.model = safetensors.numpy.save(training.call("weights"))
+
+    def _train_on(self, epoch: int, number: int, training: Placed) -> None:
+        asked = [node_id for node_id, each in self.record.enrolments.items() if number < each.parts]
+        question = NextPart(epoch=epoch, number=number)
+        replies = self.exchange.ask("publish", dict.fromkeys(asked, question), Part, self._deadline())
+        for node_id, why in replies.failures.items():
+            self._drop("publish", node_id, why)
+        parts = []
+        for node_id, part in replies.answers.items():
+            fault = _fault(part, self.record.enrolments[node_id], number)
+            if fault is None:
+                parts.append(part)
+            else:
+                self._drop("publish", node_id, fault)
+        self._check_somebody_is_left()
+        for kind in ("labels", "shares"):
+            alike = [part for part in parts if getattr(part, kind) is not None]
+            if alike:
+                pictures = np.concatenate([part.pictures for part in alike])
+                training.call("learn", pictures, np.concatenate([part.targets for part in alike]))
+                self.record.pictures += len(pictures)
+
+    def _return(self) -> None:
+        architecture = next(iter(self.record.enrolments.values())).architecture
+        model = TrainedModel(architecture=architecture, weights=self.record.model)
+        owners = dict.fromkeys(self.record.enrolments, model)
+        replies = self.exchange.ask("receive", owners, Acknowledgement, self._deadline())
+        self.record.failures += [("receive", node_id, why) for node_id, why in replies.failures.items()]
+
+    def _drop(self, step: str, node_id: int, why: str) -> None:
+        self.record.enrolments.pop(node_id, None)
+        self.record.failures.append((step, node_id, why))
+
+    def _check_somebody_is_left(self) -> None:
+        if not self.record.enrolments:
+            reasons = [why.strip().splitlines()[-1] for _, _, why in self.record.failures]
+            raise OutsourceFailed(f"no owner is left to train for: {reasons[-1] if reasons else 'there was none'}")
+
+
+def _common(enrolment: Enrolment) -> tuple[object, ...]:
+    """Return what owners of one model have to agree on."""
+    return enrolment.classes, enrolment.side, enrolment.architecture, enrolment.epochs, enrolment.batch
+
+
+def _fault(part: Part, enrolment: Enrolment, number: int) -> str | None:
+    """Say in what a part is not what its owner said it would send; None if it is."""
+    expected = (enrolment.pictures_in(number), enrolment.side, enrolment.side, 3)
+    if part.pictures.shape != expected:
+        return f"a part has pictures of shape {part.pictures.shape}, and {expected} was agreed"
+    if part.labels is not None and not 0 <= part.labels.min() <= part.labels.max() < len(enrolment.classes):
+        return f"a label is none of the {len(enrolment.classes)} classes"
+    if part.shares is not None and part.shares.shape[1] != len(enrolment.classes):
+        return f"shares are of {part.shares.shape[1]} classes, and there are {len(enrolment.classes)}"
+    return None

@@ -1,0 +1,379 @@
+"""The entity: an institution with images that it must not show."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from parties.album import Album
+from parties.party import Party, step
+from parties.pool.checks import contribution_refusal
+from parties.pool.published import Published, blank, feature_shape, published
+from protocol.errors import ProtocolError
+from protocol.messages.base import ProtocolMessage
+from protocol.messages.pool import (
+    Contribution,
+    ContributionCall,
+    Enrolment,
+    Network,
+    NetworkCall,
+    Poisoned,
+    PoisoningCall,
+    PretrainingCall,
+    Refined,
+    RefinementCall,
+    Role,
+    Rules,
+    Weights,
+)
+from protocol.messages.purchase import Acknowledgement
+from protocol.workshop import reproducible
+from strategies.deep_poisoning.contributions import Contribution as Features
+from strategies.deep_poisoning.contributions import agreeing
+from strategies.deep_poisoning.data import Mirrored, apply, guessed
+from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
+from strategies.deep_poisoning.split import new_network
+from strategies.deep_poisoning.state import in_one_row, restore_row
+from strategies.deep_poisoning.training import (
+    Penalty,
+    Plan,
+    train_decider,
+    train_network,
+    train_poisoning,
+    train_reconstructor,
+)
+
+PART_BYTES = 16_000_000
+"""About how many bytes of features go into one message."""
+CREDIBLE = 1
+"""The agreement defence believes a label that is among so many first guesses of the entity's own decider."""
+
+
+@dataclass(frozen=True, eq=False)
+class Holdings:
+    """What an entity has.
+
+    Attributes
+    ----------
+    images : Album
+        Its own, all of the pool's size.
+    labels : (n,) int64
+        What they show.
+    held_back, held_back_labels
+        Others, on which it judges its deciders; may be none.
+    public : Album
+        Of anything, not secret: what reconstructors are trained on.
+    """
+
+    images: Album
+    labels: NDArray[np.int64]
+    held_back: Album
+    held_back_labels: NDArray[np.int64]
+    public: Album
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How an entity trains; each keeps to its own.
+
+    Attributes
+    ----------
+    pretraining, reconstruction, poisoning, refinement : int
+        Steps of training, of one batch each: of the network, the reconstructor, its module, and its decider.
+    batch, rate
+        Examples per step, and the highest learning rate.
+    weight, penalty
+        Lambda, and what L_SSIM is, in training its module (`train_poisoning`).
+    decider : {"new", "published"}
+        What refinement starts from.
+    defence : {"none", "agreement"}
+        Whether features from the pool are left out whose labels its decider, before refinement, finds not credible.
+        Honest modules are trained to keep that decider's guesses. A module trained on wrong labels deceives it.
+    """
+
+    pretraining: int = 240
+    reconstruction: int = 250
+    poisoning: int = 200
+    refinement: int = 250
+    batch: int = 32
+    rate: float = 5e-3
+    weight: float = 2.0
+    penalty: Penalty = "either"
+    decider: Literal["new", "published"] = "new"
+    defence: Literal["none", "agreement"] = "none"
+
+    def plan(self, steps: int, count: int) -> Plan:
+        """Return a plan of so many steps over so many examples."""
+        return Plan.lasting(steps, count, self.batch, self.rate)
+
+
+class Module(ProtocolMessage):
+    """What an entity must remember of its Deep Poisoning Module, and never sends."""
+
+    weights: Weights
+
+
+class Entity(Party):
+    """Pools its images as poisoned features, and learns from those of others.
+
+    Steps:
+
+    1. ``enrol``: take note of the rules, and say how many images it has;
+    2. ``pretrain`` and ``publish``, if it is the one with most: train the network on its images and the reconstructor
+       on public ones, and publish featurizer, decider and reconstructor;
+    3. ``adopt``: take over what was published;
+    4. ``poison``: train its private Deep Poisoning Module, which never leaves it;
+    5. ``contribute``: put poisoned features with their labels into the pool, part by part;
+    6. ``draw``: take others' features from the pool;
+    7. ``refine``: train a decider on its own clean features and on others' poisoned ones.
+
+    Parameters
+    ----------
+    secret : bytes
+        32 bytes that only this party knows.
+    holdings : Holdings
+        Its images.
+    habits : Habits
+        How it trains.
+    """
+
+    role = "entity"
+
+    def __init__(self, secret: bytes, holdings: Holdings, habits: Habits = Habits()) -> None:
+        super().__init__(secret)
+        self.holdings, self.habits = holdings, habits
+
+    @step("enrol")
+    def enrol(self, rules: Rules) -> Enrolment:
+        """Take note of the rules."""
+        blank(rules)
+        shape = (rules.side, rules.side, 3)
+        if len(self.holdings.images) and self.holdings.images[0].shape != shape:
+            raise ProtocolError(f"this entity's pictures have shape {self.holdings.images[0].shape}, not {shape}")
+        self.memory.keep("rules", rules)
+        return Enrolment(samples=len(self.holdings.images))
+
+    @step("pretrain")
+    def pretrain(self, call: PretrainingCall) -> Acknowledgement:
+        """Step 1 (section 3.2): train the network on one's own images, and a reconstructor on public ones."""
+        rules, habits, holdings = self._rules(call.pool), self.habits, self.holdings
+        images, public = Opened(holdings.images), Opened(holdings.public)
+        labels = torch.from_numpy(holdings.labels)
+        with computing() as device:
+            untrained = new_network(rules.architecture, rules.classes, self.draws("network"))
+            plan = habits.plan(habits.pretraining, len(labels))
+            network = train_network(untrained, images, labels, self.draws("pretraining"), plan, device=device)
+            reconstructor = train_reconstructor(
+                apply(public, network.featurizer),
+                public,
+                self.draws("reconstruction"),
+                habits.plan(habits.reconstruction, len(public)),
+                design=rules.reconstructor,
+                device=device,
+            )
+        made = Published(network, reconstructor)
+        for role in Role:
+            self.memory.keep(role, made.message(rules.pool, role))
+        return Acknowledgement()
+
+    @step("publish")
+    def publish(self, call: NetworkCall) -> Network:
+        """Publish one of the networks that one has trained."""
+        self._rules(call.pool)
+        return self.memory.recall(call.role, Network)
+
+    @step("adopt")
+    def adopt(self, network: Network) -> Acknowledgement:
+        """Take over one of the published networks."""
+        self._rules(network.pool)
+        self.memory.keep(network.role, network)
+        return Acknowledgement()
+
+    @step("poison")
+    def poison(self, call: PoisoningCall) -> Poisoned:
+        """Step 2 (section 3.3): train one's private module; nothing of it is in the answer."""
+        rules, holdings = self._rules(call.pool), self.holdings
+        shared = self._shared(rules)
+        if shared.fingerprint != call.featurizer:
+            raise ProtocolError("the networks that reached this entity are not those of the pool")
+        with computing() as device:
+            module = self.train_module(shared, device)
+            self.memory.keep("module", Module(weights=in_one_row(module)))
+            clean = poisoned = None
+            if len(holdings.held_back):
+                features = apply(Opened(holdings.held_back), shared.network.featurizer.to(device))
+                labels = torch.from_numpy(holdings.held_back_labels)
+                decider = shared.network.decider.to(device)
+                clean, poisoned = (
+                    accuracy(decider, maps, labels) for maps in (features, apply(features, module.to(device)))
+                )
+        return Poisoned(parts=len(self._parts(rules)), clean=clean, poisoned=poisoned)
+
+    def train_module(self, shared: Published, device: torch.device) -> DeepPoisoningModule:
+        """Train the module on all of one's own images, and on their mirror images."""
+        images = Mirrored(Opened(self.holdings.images))
+        labels = torch.from_numpy(self.holdings.labels).repeat(2)
+        habits = self.habits
+        return train_poisoning(
+            apply(images, shared.network.featurizer.to(device)),
+            images,
+            labels,
+            shared.network.decider,
+            shared.reconstructor,
+            self.draws("module"),
+            habits.plan(habits.poisoning, len(labels)),
+            weight=habits.weight,
+            penalty=habits.penalty,
+            device=device,
+        )
+
+    @step("contribute")
+    def contribute(self, call: ContributionCall) -> Contribution:
+        """Poison the features of some of one's images."""
+        rules = self._rules(call.pool)
+        shared, parts = self._shared(rules), self._parts(rules)
+        if call.part >= len(parts):
+            raise ProtocolError(f"part {call.part} was asked for, and there are {len(parts)}")
+        with computing() as device:
+            offered = self.offer(parts[call.part], shared, device)
+        return Contribution(
+            pool=rules.pool,
+            featurizer=shared.fingerprint,
+            features=offered.features.numpy(),
+            labels=offered.labels.numpy(),
+        )
+
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Features:
+        """Return what to put into the pool for some of one's images, by their positions."""
+        images = Opened(self.holdings.images)[chosen]
+        return Features(self.poisoned(images, shared, device), torch.from_numpy(self.holdings.labels)[chosen])
+
+    def poisoned(self, images: Tensor, shared: Published, device: torch.device) -> Tensor:
+        """Return the poisoned features of (n, 3, height, width) images in 0..1."""
+        channels = feature_shape(shared.network, images.shape[2])[0]
+        module = new_module(channels, torch.Generator()).eval()
+        restore_row(module, np.asarray(self.memory.recall("module", Module).weights))
+        return apply(images, shared.network.featurizer.to(device), module.to(device)).contiguous()
+
+    @step("draw")
+    def draw(self, contribution: Contribution) -> Acknowledgement:
+        """Take features of another entity from the pool."""
+        rules = self._rules(contribution.pool)
+        shared = self._shared(rules)
+        shape = feature_shape(shared.network, rules.side)
+        refusal = contribution_refusal(contribution, rules.pool, shared.fingerprint, shape, rules.classes)
+        if refusal is not None:
+            raise ProtocolError(f"what came from the pool is of no use: {refusal}")
+        self.memory.keep(f"drawn-{self._drawn()}", contribution)
+        return Acknowledgement()
+
+    @step("refine")
+    def refine(self, call: RefinementCall) -> Refined:
+        """Step 3 (section 3.4): refine one's decider on clean features of one's own and poisoned ones of others."""
+        rules, holdings = self._rules(call.pool), self.holdings
+        shared = self._shared(rules)
+        with computing() as device:
+            featurizer = shared.network.featurizer.to(device)
+            own = Features(apply(Opened(holdings.images), featurizer), torch.from_numpy(holdings.labels))
+            drawn = self._pooled(own)
+            believed = self.believed(drawn, shared.network.decider.to(device))
+            chosen = Features(drawn.features[believed], drawn.labels[believed])
+            decider = self.refined(shared, [own, chosen], device)
+            top1 = top5 = None
+            if len(holdings.held_back):
+                fresh = apply(Opened(holdings.held_back), featurizer)
+                labels = torch.from_numpy(holdings.held_back_labels)
+                top1, top5 = (accuracy(decider, fresh, labels, min(top, rules.classes)) for top in (1, 5))
+            self.memory.keep("refined", Module(weights=in_one_row(decider)))
+        used = int(believed.sum())
+        return Refined(used=used, doubted=len(believed) - used, top1=top1, top5=top5)
+
+    def believed(self, drawn: Features, decider: nn.Module) -> Tensor:
+        """Say which of the (n,) features from the pool to use: all, or those with which its decider agrees."""
+        if self.habits.defence == "none" or not len(drawn.labels):
+            return torch.ones(len(drawn.labels), dtype=torch.bool)
+        return agreeing(decider, *drawn, CREDIBLE)
+
+    def refined(self, shared: Published, parts: Sequence[Features], device: torch.device) -> nn.Module:
+        """Train a decider on features."""
+        rules = self.memory.recall("rules", Rules)
+        start: nn.Module = shared.network.decider
+        if self.habits.decider == "new":
+            start = new_network(rules.architecture, rules.classes, self.draws("decider")).decider
+        together = Features(torch.cat([part.features for part in parts]), torch.cat([part.labels for part in parts]))
+        return train_decider(start, *together, self.draws("refinement"), self._plan(together), device=device)
+
+    def draws(self, purpose: str) -> torch.Generator:
+        """Return this party's torch generator for one purpose."""
+        return torch.Generator().manual_seed(int.from_bytes(self.derive("torch", purpose, length=8)) >> 1)
+
+    def _plan(self, features: Features) -> Plan:
+        return self.habits.plan(self.habits.refinement, len(features.labels))
+
+    def _pooled(self, like: Features) -> Features:
+        """Return everything that was drawn so far."""
+        drawn = [self.memory.recall(f"drawn-{number}", Contribution) for number in range(self._drawn())]
+        features = [torch.from_numpy(np.array(part.features)) for part in drawn]
+        labels = [torch.from_numpy(np.array(part.labels)) for part in drawn]
+        return Features(torch.cat([like.features[:0], *features]), torch.cat([like.labels[:0], *labels]))
+
+    def _drawn(self) -> int:
+        number = 0
+        while self.memory.keeps(f"drawn-{number}"):
+            number += 1
+        return number
+
+    def _rules(self, pool: bytes) -> Rules:
+        """Return the rules of the pool that this entity is in."""
+        try:
+            rules = self.memory.recall("rules", Rules)
+        except KeyError:
+            raise ProtocolError("this entity is in no pool") from None
+        if rules.pool != pool:
+            raise ProtocolError("this entity is in another pool")
+        return rules
+
+    def _shared(self, rules: Rules) -> Published:
+        try:
+            return published(rules, {role: self.memory.recall(role, Network) for role in Role})
+        except KeyError:
+            raise ProtocolError("the published networks have not reached this entity") from None
+
+    def _parts(self, rules: Rules) -> tuple[Tensor, ...]:
+        """Cut the positions of one's images into parts of about `PART_BYTES` of features."""
+        channels, height, width = feature_shape(blank(rules).network, rules.side)
+        positions = torch.arange(len(self.holdings.images))
+        return torch.split(positions, max(1, PART_BYTES // (4 * channels * height * width))) if len(positions) else ()
+
+
+class Opened:
+    """An album as networks take it: pictures are opened when a batch asks for them."""
+
+    def __init__(self, album: Album) -> None:
+        self._album = album
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self._album)
+
+    def __getitem__(self, chosen: Tensor, /) -> Tensor:
+        """Return chosen pictures as (m, 3, height, width) in 0..1."""
+        pixels = torch.from_numpy(np.stack([self._album[index] for index in chosen.tolist()]))
+        return pixels.permute(0, 3, 1, 2).float().div_(255)
+
+
+def accuracy(decider: nn.Module, features: Tensor, labels: Tensor, top: int = 1) -> float:
+    """Return for what share of features the label is among a decider's first guesses."""
+    return guessed(decider, features, labels, top).double().mean().item()
+
+
+@contextmanager
+def computing() -> Iterator[torch.device]:
+    """Compute on this process's GPU if it has one, on one thread and by deterministic algorithms."""
+    with reproducible():
+        yield torch.device("cuda" if torch.cuda.is_available() else "cpu")

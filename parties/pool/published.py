@@ -1,0 +1,92 @@
+"""The networks that a pool's entities share: featurizer, decider and reconstructor, as they are published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from protocol.errors import ProtocolError
+from protocol.messages.pool import Network, Role, Rules
+from strategies.deep_poisoning.reconstructor import Reconstructor, new_reconstructor
+from strategies.deep_poisoning.split import SplitNetwork, new_network
+from strategies.deep_poisoning.state import fingerprint, in_one_row, restore_row
+
+
+class BadNetwork(ProtocolError):
+    """What was published is not a network of this pool; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """What everybody in a pool has.
+
+    Attributes
+    ----------
+    network : SplitNetwork
+        phi_1 and phi_2.
+    reconstructor : Reconstructor
+        psi.
+    """
+
+    network: SplitNetwork
+    reconstructor: Reconstructor
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the featurizer's weights: features say by it what computed them."""
+        return bytes.fromhex(fingerprint(self.network.featurizer))
+
+    def part(self, role: Role) -> nn.Module:
+        """Return one of the networks."""
+        return {
+            Role.FEATURIZER: self.network.featurizer,
+            Role.DECIDER: self.network.decider,
+            Role.RECONSTRUCTOR: self.reconstructor,
+        }[role]
+
+    def message(self, pool: bytes, role: Role) -> Network:
+        """Write one of the networks down."""
+        return Network(pool=pool, role=role, weights=in_one_row(self.part(role)))
+
+
+def blank(rules: Rules) -> Published:
+    """Return untrained networks of a pool's architecture; their weights are always the same.
+
+    Raises
+    ------
+    ValueError
+        When the rules name an architecture or a design that there is not, or that does not fit the images.
+    """
+    generator = torch.Generator().manual_seed(0)
+    network = new_network(rules.architecture, rules.classes, generator).eval()
+    channels, height, _ = feature_shape(network, rules.side)
+    reconstructor = new_reconstructor(rules.reconstructor, channels, rules.side // height, generator).eval()
+    return Published(network, reconstructor)
+
+
+def feature_shape(network: SplitNetwork, side: int) -> tuple[int, int, int]:
+    """Return channels, height and width of the feature maps of images of a side."""
+    with torch.inference_mode():
+        _, channels, height, width = network.featurizer(torch.zeros(1, 3, side, side)).shape
+    return int(channels), int(height), int(width)
+
+
+def published(rules: Rules, networks: Mapping[Role, Network]) -> Published:
+    """Read published networks.
+
+    Raises
+    ------
+    BadNetwork
+        When weights are not those of the architecture, or a number in them is not finite.
+    """
+    found = blank(rules)
+    for role in Role:
+        if networks[role].role != role:
+            raise BadNetwork(f"where the {role} was asked for came the {networks[role].role}")
+        try:
+            restore_row(found.part(role), np.asarray(networks[role].weights))
+        except ValueError as error:
+            raise BadNetwork(f"the published {role} cannot be used: {error}") from None
+    return found

@@ -1,0 +1,68 @@
+"""What the cloud writes down of a pool."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ProtocolError
+from protocol.messages.pool import Poisoned, Refined
+
+
+class PoolFailed(ProtocolError):
+    """A pool that could not begin; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """One accepted part of an entity's features.
+
+    Attributes
+    ----------
+    entity : int
+        Node id.
+    blob : str
+        The features' SHA-256, under which they are in the vault: little-endian float32, row by row.
+    count : int
+        How many there are.
+    labels : (n,) int64
+    """
+
+    entity: int
+    blob: str
+    count: int
+    labels: NDArray[np.int64]
+
+
+@dataclass
+class PoolRecord:
+    """What happened in a pool, as the cloud saw it.
+
+    Attributes
+    ----------
+    samples : dict of int to int
+        Images by the entities' node ids, in the order in which they enrolled.
+    publisher : int or None
+        Who pre-trained.
+    fingerprint : bytes
+        Of the published featurizer.
+    poisoned : dict of int to Poisoned
+        What entities said of their modules.
+    parts : list of Pooled
+        What is in the pool.
+    refused : list of (int, str)
+        Contributions that the pool did not take: the entity, and why.
+    refined : list of dict of int to Refined
+        What entities said after each round.
+    failures : list of (str, int, str)
+        Steps that a party failed: step, node id, reason.
+    """
+
+    samples: dict[int, int] = field(default_factory=dict)
+    publisher: int | None = None
+    fingerprint: bytes = b""
+    poisoned: dict[int, Poisoned] = field(default_factory=dict)
+    parts: list[Pooled] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    refined: list[dict[int, Refined]] = field(default_factory=list)
+    failures: list[tuple[str, int, str]] = field(default_factory=list)

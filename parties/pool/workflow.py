@@ -1,0 +1,261 @@
+"""The `pool` workflow: Deep Poisoning's three steps, as the cloud drives them."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from parties.pool.checks import contribution_refusal
+from parties.pool.published import BadNetwork, Published, feature_shape, published
+from parties.pool.record import Pooled, PoolFailed, PoolRecord
+from parties.purchase.cloud import roll_call
+from protocol.exchange import Exchange, Failed
+from protocol.messages.base import ProtocolMessage
+from protocol.messages.pool import (
+    MAX_PART_BYTES,
+    Contribution,
+    ContributionCall,
+    Enrolment,
+    Network,
+    NetworkCall,
+    Poisoned,
+    PoisoningCall,
+    PretrainingCall,
+    Refined,
+    RefinementCall,
+    Role,
+    Rules,
+)
+from protocol.messages.purchase import Acknowledgement
+from protocol.vault import Vault
+
+M = TypeVar("M", bound=ProtocolMessage)
+
+STEPS = (
+    "enrolment",
+    "pre-training",
+    "publication",
+    "training of private modules",
+    "contribution of poisoned features",
+    "drawing from the pool",
+    "refinement",
+)
+"""What happens in a round, in order; step n is ``STEPS[n - 1]``."""
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """The cloud as it keeps a pool. It sees poisoned features and labels, and no image.
+
+    Attributes
+    ----------
+    rules : Rules
+        What all entities have in common.
+    vault : Vault
+        Where features are kept.
+    patience : float
+        Seconds that entities have for each step.
+    clock : callable
+        Unix time.
+    """
+
+    rules: Rules
+    vault: Vault
+    patience: float = 24 * 3600.0
+    clock: Callable[[], float] = field(default=time.time)
+
+
+class Pool:
+    """A pool of poisoned features, and the entities that put them in and draw them.
+
+    Each round
+
+    1. whoever is new enrols; in the first, 2. the entity with most images pre-trains (another takes its place if it
+       fails), and 3. its featurizer, decider and reconstructor go to everybody new;
+    4. newcomers train their private modules and 5. contribute poisoned features, which the pool checks;
+    6. everybody of whom the pool has features draws what others have contributed and it has not got, and 7. refines its
+       decider, if it has not done so yet or has got anything new.
+
+    So an entity may join late: it finds everything in the pool, and the others find its features in theirs. Who puts
+    nothing in draws nothing.
+
+    Parameters
+    ----------
+    keeper : Keeper
+        Rules and storage.
+    grid : Grid
+        Carries every message.
+    on_step : callable
+        Told the number of each step as it begins.
+    exchange : Exchange, optional
+        Asks the parties, in place of one that forgets.
+    """
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        grid: Grid,
+        on_step: Callable[[int], None] = lambda number: None,
+        *,
+        exchange: Exchange | None = None,
+    ) -> None:
+        self.keeper = keeper
+        self.exchange = exchange or Exchange(grid, keeper.clock)
+        self.on_step = on_step
+        self.record = PoolRecord()
+        self._networks: dict[Role, Network] = {}
+        self._published: Published | None = None
+        self._shape = (0, 0, 0)
+        self._members: list[int] = []
+        self._drawn: set[tuple[int, int]] = set()
+
+    def round(self, absent: Collection[int] = ()) -> PoolRecord:
+        """Play a round with every entity that is there.
+
+        Parameters
+        ----------
+        absent : collection of int
+            Node ids of entities that are left out for now.
+
+        Raises
+        ------
+        PoolFailed
+            When there is no entity, or none could pre-train.
+        """
+        self.on_step(1)
+        here = [node for node in roll_call(self.exchange, self.keeper.patience).get("entity", []) if node not in absent]
+        newcomers = self._enrol([node for node in here if node not in self._members])
+        if self._published is None:
+            self._pretrain(newcomers)
+        self.on_step(3)
+        newcomers = self._publish(newcomers)
+        self._members += newcomers
+        self.on_step(4)
+        ready = self._poison(newcomers)
+        self.on_step(5)
+        self._contribute(ready)
+        self.on_step(6)
+        updated = self._draw([node for node in self._members if node in here])
+        self.on_step(7)
+        willing = [node for node in self._members if node in updated or node in newcomers]
+        self.record.refined.append(self._ask("refine", willing, RefinementCall(pool=self._id), Refined))
+        return self.record
+
+    def close(self) -> None:
+        """The pool has ended: remove the features."""
+        self.exchange.close(self.keeper.vault, [part.blob for part in self.record.parts])
+
+    @property
+    def _id(self) -> bytes:
+        return self.keeper.rules.pool
+
+    def _ask(self, step: str, nodes: Collection[int], question: ProtocolMessage, answer: type[M]) -> dict[int, M]:
+        """Ask entities the same; return the answers by node id, and note who failed."""
+        return self._ask_each(step, dict.fromkeys(nodes, question), answer)
+
+    def _ask_each(self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[M]) -> dict[int, M]:
+        replies = self.exchange.ask(step, questions, answer, self._deadline())
+        self.record.failures += [(step, node, why) for node, why in replies.failures.items()]
+        return replies.answers
+
+    def _deadline(self) -> float:
+        return self.exchange.now() + self.keeper.patience
+
+    def _enrol(self, nodes: Collection[int]) -> list[int]:
+        answers = self._ask("enrol", nodes, self.keeper.rules, Enrolment)
+        self.record.samples |= {node: enrolment.samples for node, enrolment in answers.items()}
+        return list(answers)
+
+    def _pretrain(self, nodes: Collection[int]) -> None:
+        """Have the entity with most images pre-train; the next one does, when it fails or publishes what is no use."""
+        for node in sorted(nodes, key=lambda node: (-self.record.samples[node], node)):
+            self.on_step(2)
+            if not self._ask("pretrain", [node], PretrainingCall(pool=self._id), Acknowledgement):
+                continue
+            networks: dict[Role, Network] = {}
+            for role in Role:
+                networks |= dict.fromkeys(
+                    [role], *self._ask("publish", [node], NetworkCall(pool=self._id, role=role), Network).values()
+                )
+            if None in networks.values():
+                continue
+            try:
+                self._published = published(self.keeper.rules, networks)
+            except BadNetwork as bad:
+                self.record.failures.append(("publish", node, str(bad)))
+                continue
+            self._networks = networks
+            self._shape = feature_shape(self._published.network, self.keeper.rules.side)
+            self.record.publisher, self.record.fingerprint = node, self._published.fingerprint
+            return
+        raise PoolFailed(f"of {len(nodes)} entities none could pre-train the network")
+
+    def _publish(self, nodes: Collection[int]) -> list[int]:
+        """Send the published networks to entities; return those that have got all of them."""
+        for role in Role:
+            nodes = list(self._ask("adopt", nodes, self._networks[role], Acknowledgement))
+        return list(nodes)
+
+    def _poison(self, nodes: Collection[int]) -> dict[int, int]:
+        """Have entities train their modules; return how many parts each has to contribute."""
+        call = PoisoningCall(pool=self._id, featurizer=self.record.fingerprint)
+        answers = self._ask("poison", nodes, call, Poisoned)
+        self.record.poisoned |= answers
+        return {node: poisoned.parts for node, poisoned in answers.items()}
+
+    def _contribute(self, parts: Mapping[int, int]) -> None:
+        """Take in features part by part; from an entity of which one part is refused, nothing more is asked."""
+        pending = dict(parts)
+        for part in range(max(parts.values(), default=0)):
+            call = ContributionCall(pool=self._id, part=part)
+            asked = dict.fromkeys((node for node, count in pending.items() if part < count), call)
+            for node, answer in self.exchange.each("contribute", asked, Contribution, self._deadline()):
+                if isinstance(answer, Failed):
+                    self.record.failures.append(("contribute", node, str(answer)))
+                    del pending[node]
+                elif (refusal := self._refusal(node, answer)) is not None:
+                    self.record.refused.append((node, refusal))
+                    del pending[node]
+                else:
+                    self._keep(node, answer)
+
+    def _refusal(self, node: int, contribution: Contribution) -> str | None:
+        classes = self.keeper.rules.classes
+        have = sum(part.count for part in self.record.parts if part.entity == node)
+        if have + len(contribution.labels) > self.record.samples[node]:
+            return "there are more features than the entity said it has images"
+        return contribution_refusal(contribution, self._id, self.record.fingerprint, self._shape, classes)
+
+    def _keep(self, node: int, contribution: Contribution) -> None:
+        features = np.ascontiguousarray(contribution.features, dtype="<f4")
+        stored = self.keeper.vault.put([features.tobytes()], MAX_PART_BYTES)
+        labels = np.array(contribution.labels)
+        self.record.parts.append(Pooled(node, stored.digest, len(labels), labels))
+
+    def _draw(self, nodes: Collection[int]) -> set[int]:
+        """Send contributors what they have not got yet, each part to all who lack it; return who got anything."""
+        contributors = {part.entity for part in self.record.parts}
+        updated: set[int] = set()
+        for number, part in enumerate(self.record.parts):
+            lacking = [
+                node
+                for node in nodes
+                if node in contributors and node != part.entity and (node, number) not in self._drawn
+            ]
+            if lacking:
+                drawn = self._ask("draw", lacking, self._read(part), Acknowledgement)
+                self._drawn |= {(node, number) for node in drawn}
+                updated |= drawn.keys()
+        return updated
+
+    def _read(self, part: Pooled) -> Contribution:
+        features = np.frombuffer(self.keeper.vault.read(part.blob, MAX_PART_BYTES), dtype="<f4")
+        return Contribution(
+            pool=self._id,
+            featurizer=self.record.fingerprint,
+            features=features.reshape(part.count, *self._shape),
+            labels=part.labels,
+        )

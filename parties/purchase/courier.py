@@ -1,0 +1,107 @@
+"""Steps 8 and 9: orders go to sellers, and their sealed images into the vault, a bounded number at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from parties.purchase.checks import delivery_refusal
+from parties.purchase.cloud import Cloud
+from parties.purchase.offer import Offer
+from parties.purchase.waves import FIRST_WAVE, next_size, next_wave, waves_left
+from protocol.canonical import digest
+from protocol.exchange import GRACE, SILENT, Exchange, Failed
+from protocol.grids.streaming import streams
+from protocol.messages.base import BlobReference
+from protocol.messages.purchase import MAX_BLOB, Delivery, Parcel, ParcelItem, Refusal
+from protocol.refusal import convicts, pass_on
+
+
+class Courier:
+    """Fetches what was ordered, and packs it for the buyer.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Signs orders, and has the vault.
+    exchange : Exchange
+        Asks the sellers.
+    note : callable
+        Told the step, and why each party failed it, by node id.
+    begin_deliveries : callable
+        Called when a wave of orders goes out.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        exchange: Exchange,
+        note: Callable[[str, Mapping[int, str]], None],
+        begin_deliveries: Callable[[], None],
+    ) -> None:
+        self._cloud = cloud
+        self._exchange = exchange
+        self._note = note
+        self._begin_deliveries = begin_deliveries
+
+    def collect(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
+        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
+
+        Waves share the time that is left, so that a seller that stays away does not use up that of the others: each
+        has its part of it, and what an earlier one has not used.
+        """
+        delivered, total, wave = 0, 0, FIRST_WAVE
+        silent: list[Offer] = []
+        while pending:
+            batch = next_wave(pending, wave)
+            deadline = min(offer.placed.order.deliver_by for offer in batch.values())
+            now = self._exchange.now()
+            if now + GRACE > deadline:
+                break
+            for offer in batch.values():
+                offer.asked = True
+            questions = {seller: pass_on(offer.placed, self._cloud.identity) for seller, offer in batch.items()}
+            until = now + (deadline - now) / (1 + waves_left(pending, wave) - last)
+            pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
+            self._begin_deliveries()
+            expected: tuple[type[Delivery | Refusal], ...] = (Delivery, Refusal)
+            for seller, answer in self._exchange.each("deliver", questions, expected, deadline, until=until):
+                problem = self._problem(batch[seller], answer)
+                if problem is not None:
+                    self._note("deliver", {seller: problem})
+                elif isinstance(answer, Delivery):
+                    self._keep(batch[seller], answer)
+                    delivered, total = delivered + 1, total + len(answer.blob)
+                if problem == SILENT:
+                    silent.append(batch[seller])
+                del answer  # one sealed image at a time
+            wave = next_size(wave, delivered, total)
+        return silent
+
+    def _problem(self, offer: Offer, answer: Delivery | Refusal | Failed) -> str | None:
+        """Say what is wrong with an answer to an order; a refusal with proof keeps its seller's stake."""
+        if isinstance(answer, Failed):
+            return str(answer)
+        if isinstance(answer, Delivery):
+            return delivery_refusal(answer, offer, streamed=streams(self._exchange.grid))
+        if digest(answer.bid) != offer.bid_id or not convicts(answer, self._cloud.identity.public):
+            return "the seller refused, and what it shows proves nothing"
+        offer.refusal = answer
+        return "the order that reached the seller is not signed by the buyer, and is by the cloud"
+
+    def _keep(self, offer: Offer, delivery: Delivery) -> None:
+        """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""
+        offer.receipt = delivery.receipt
+        offer.blob = delivery.receipt.receipt.blob.hex()
+        if isinstance(delivery.blob, bytes) and offer.blob not in self._cloud.vault:
+            self._cloud.vault.put([delivery.blob], MAX_BLOB)
+
+    def parcel(self, request_id: bytes, offers: Sequence[Offer]) -> Parcel:
+        """Read what was delivered from the vault, unless the grid does so by itself."""
+        items = []
+        for offer in offers:
+            assert offer.receipt is not None
+            assert offer.blob is not None
+            receipt = offer.receipt.receipt
+            blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
+            if not streams(self._exchange.grid):
+                blob = self._cloud.vault.read(offer.blob, MAX_BLOB)
+            items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
+        return Parcel(request_id=request_id, items=tuple(items))

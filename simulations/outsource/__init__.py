@@ -1,0 +1,1 @@
+"""Outsourced training on obfuscated images: scenario, world, attackers, scores, report."""

@@ -1,0 +1,1 @@
+"""What the report of outsourced training says."""

@@ -1,0 +1,45 @@
+"""The privacy-utility plot (Fig. 5)."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+
+from simulations.outsource.report.model import TradeOff
+from simulations.report.plot import BLUE, GREY, INK, SKY, STYLE, VERMILLION, YELLOW, Plot, legend, new_figure, to_svg
+
+_LOOKS = {
+    "mix": (INK, "o"),
+    "mix-3": (INK, "8"),
+    "noise-mix": (BLUE, "o"),
+    "shuffle-mix": ("#009E73", "s"),
+    "pixelize-mix": (VERMILLION, "D"),
+    "blur-mix": (SKY, "^"),
+    "graft-mix": ("#CC79A7", "P"),
+    "pixelize": ("#E69F00", "d"),
+    "blur": (GREY, "v"),
+}
+
+
+def tradeoff_plot(points: Sequence[TradeOff], reference: float, majority: float) -> Plot:
+    """Draw accuracy on clean images against privacy, a line per technique; the owners' own setting is ringed."""
+    with mpl.rc_context({**STYLE, "svg.hashsalt": "outsource"}):
+        figure, axes = new_figure()
+        figure.set_size_inches(7.2, 4.4)
+        for technique in dict.fromkeys(point.technique for point in points):
+            line = sorted((p for p in points if p.technique == technique), key=lambda point: point.privacy)
+            colour, mark = _LOOKS.get(technique, (YELLOW, "*"))
+            axes.plot(
+                [point.privacy for point in line], [100 * point.accuracy for point in line],
+                color=colour, marker=mark, linewidth=1, label=technique,
+            )  # fmt: skip
+        own = [point for point in points if point.own]
+        axes.plot(
+            [point.privacy for point in own], [100 * point.accuracy for point in own],
+            color=INK, marker="o", markersize=15, markerfacecolor="none", linestyle="none", label="this run",
+        )  # fmt: skip
+        axes.axhline(100 * reference, color=INK, linestyle="--", linewidth=1, label="clean images")
+        axes.axhline(100 * majority, color=GREY, linestyle=":", linewidth=1, label="guessing")
+        axes.set(xlabel="privacy: mean dSSIM", ylabel="accuracy on clean test images, %", xlim=(-0.02, 1.02))
+        legend(figure, axes, columns=4)
+        said = ", ".join(f"{p.technique} {p.privacy:.2f}: {p.accuracy:.0%}" for p in points)
+        return Plot(to_svg(figure), f"Accuracy against privacy. {said}; clean images: {reference:.0%}.")

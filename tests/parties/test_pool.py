@@ -1,0 +1,135 @@
+"""The pool: who pre-trains, what crosses the wire, who gets what, who is refused and why."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import RecordDict
+from pooling import HABITS, RULES, PlayedPool, Prepared, holdings, member, play_pool, shared
+
+from parties.party import Memory
+from parties.pool.entity import Entity, Holdings, Module
+from parties.pool.record import PoolFailed
+from protocol.codec import decode
+from protocol.flower import FIRST_NODE_ID
+from protocol.messages.pool import Contribution, ContributionCall, Network, NetworkCall, PretrainingCall
+from protocol.messages.purchase import Acknowledgement
+from strategies.deep_poisoning.data import Images, apply
+
+A, B, C = FIRST_NODE_ID, FIRST_NODE_ID + 1, FIRST_NODE_ID + 2
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> PlayedPool:
+    """Three unequal entities, the last of which joins late."""
+    few = {"refinement": 2}
+    entities = [member(Prepared, 30, 3, **few), member(Prepared, 120, 1, **few), member(Entity, 40, 2, **few)]
+    return play_pool(tmp_path_factory.mktemp("pool"), entities, rounds=[[2], [], []])
+
+
+def test_the_entity_with_most_samples_publishes(played: PlayedPool) -> None:
+    assert played.record.samples == {A: 30, B: 120, C: 40}
+    assert played.record.publisher == B
+    assert played.record.fingerprint == shared().fingerprint
+    assert played.record.failures == played.record.refused == []
+
+
+def test_a_late_joiner_draws_everything_and_gives_to_all(played: PlayedPool) -> None:
+    used = [{node: refined.used for node, refined in each.items()} for each in played.record.refined]
+    assert used == [{A: 120, B: 30}, {A: 160, B: 70, C: 150}, {}]
+
+
+def test_nothing_but_features_labels_and_published_networks_leaves_an_entity(played: PlayedPool) -> None:
+    told = {envelope.kind for envelope in played.envelopes if envelope.source != 1 and envelope.target == 1}
+    assert told == {"Introduction", "Enrolment", "Acknowledgement", "Network", "Poisoned", "Contribution", "Refined"}
+    networks = [e for e in played.envelopes if e.kind == "Network" and e.target == 1]
+    assert [e.source for e in networks] == [B, B, B]
+
+
+def test_the_module_stays_where_it_is(played: PlayedPool) -> None:
+    for node, state in played.states.items():
+        secret = np.asarray(Memory(state).recall("module", Module).weights).tobytes()
+        assert len(secret) > 100_000
+        others = [other for other in played.states if other != node]
+        assert not any(secret in _bytes(played.states[other]) for other in others)
+        assert not any(secret in _bytes(e.content) for e in played.envelopes if e.content is not None)
+
+
+def test_features_are_poisoned_before_they_leave(played: PlayedPool) -> None:
+    sent = [e for e in played.envelopes if e.kind == "Contribution" and e.source == C]
+    contribution = decode(sent[0].content, Contribution)  # type: ignore[arg-type]
+    with_module = member(Entity, 40, 2)
+    with_module.memory = Memory(played.states[C])
+    again = with_module.contribute(ContributionCall(pool=RULES.pool, part=0))
+    assert np.array_equal(contribution.features, again.features)
+    clean = apply(Images(np.stack(list(holdings(40, 2).images))), shared().network.featurizer).numpy()
+    assert np.abs(clean - contribution.features).mean() > 0.3 * clean.std()
+
+
+def test_the_next_largest_takes_the_place_of_who_cannot_pretrain(tmp_path: Path) -> None:
+    class Failing(Prepared):
+        def pretrain(self, call: PretrainingCall) -> Acknowledgement:
+            raise RuntimeError("out of memory")
+
+    class Rotten(Prepared):
+        def publish(self, call: NetworkCall) -> Network:
+            network = super().publish(call)
+            weights = network.weights.copy()
+            weights[5] = np.nan
+            return Network(pool=network.pool, role=network.role, weights=weights)
+
+    few = {"refinement": 2}
+    entities = [member(Prepared, 30, 3, **few), member(Failing, 120, 1, **few), member(Rotten, 40, 2, **few)]
+    played = play_pool(tmp_path, entities)
+    assert played.record.publisher == A
+    assert [(step, node) for step, node, _ in played.record.failures[:2]] == [("pretrain", B), ("publish", C)]
+    assert "not finite" in played.record.failures[1][2]
+    with pytest.raises(PoolFailed, match="of 1 entities none could pre-train"):
+        play_pool(tmp_path, [member(Failing, 30, 3)])
+
+
+def _contribution(**changes: object) -> type[Entity]:
+    class Crooked(Prepared):
+        def contribute(self, call: ContributionCall) -> Contribution:
+            honest = super().contribute(call)
+            return Contribution.model_construct(**{**dict(honest), **{k: v(honest) for k, v in changes.items()}})  # type: ignore[operator]
+
+    return Crooked
+
+
+def _bytes(content: RecordDict) -> bytes:
+    return b"".join(array.data for record in content.array_records.values() for array in record.values())
+
+
+REFUSALS = {
+    "have shape \\(64, 4, 8\\), not \\(64, 8, 8\\)": {"features": lambda c: c.features[:, :, :4].copy()},
+    "not finite": {"features": lambda c: np.where(c.features > 0, np.float32("nan"), c.features)},
+    "another version of the featurizer": {"featurizer": lambda c: bytes(32)},
+    "another pool": {"pool": lambda c: bytes(32)},
+    "not one of the 4 classes": {"labels": lambda c: c.labels + 4},
+    "more features than the entity said": {
+        "features": lambda c: np.concatenate([c.features] * 2),
+        "labels": lambda c: np.concatenate([c.labels] * 2),
+    },
+}
+
+
+def test_the_pool_refuses_what_is_no_use_and_says_why(tmp_path: Path) -> None:
+    crooked = [member(_contribution(**changes), 20, 3, refinement=1) for changes in REFUSALS.values()]  # type: ignore[arg-type]
+    played = play_pool(tmp_path, [member(Prepared, 30, 3, refinement=1), *crooked])
+    assert {part.entity for part in played.record.parts} == {A}
+    for (node, reason), (index, expected) in zip(played.record.refused, enumerate(REFUSALS, B), strict=True):
+        assert node == index
+        assert re.search(expected, reason), reason
+    assert played.record.refined[0][B].used == 0
+
+
+def test_an_entity_whose_pictures_have_another_size_stays_out(tmp_path: Path) -> None:
+    small = holdings(20, 3)
+    cropped = Holdings(
+        [picture[:16] for picture in (small.images[i] for i in range(20))], small.labels, [], small.labels[:0], []
+    )
+    played = play_pool(tmp_path, [member(Prepared, 30, 3, refinement=1), Entity(bytes(32), cropped, HABITS)])
+    assert list(played.record.samples) == [A]
+    assert "shape (16, 32, 3), not (32, 32, 3)" in played.record.failures[0][2]

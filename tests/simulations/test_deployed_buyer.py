@@ -1,0 +1,109 @@
+"""A deployed buyer: what it does where the cloud has not waited for it, and with folders and wishes that do not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deployment import Deployment
+
+from parties.purchase.seller import Seller
+from parties.purchase.workflow import Purchase
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids import LocalGrid
+from protocol.ledger import Ledger
+from protocol.messages.purchase import Quality
+from simulations.datasets.folder import read_folder
+from simulations.deployed.buyer import MARK, Receipt, RequestingBuyer, Wanted, buy
+from simulations.deployed.cloud import cloud_of
+from simulations.deployed.kit import CloudFile, Kit, read_kit
+from simulations.deployed.prices import priced
+from simulations.errors import BadInput, BadKit, OutputExists, Stopped
+from simulations.featurizers import Model
+from simulations.progress import unwatched
+from simulations.purchase.scenario import COIN
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    return Deployment(tmp_path_factory.mktemp("deployment"), sellers=1)
+
+
+@pytest.fixture
+def kit(deployment: Deployment) -> Kit:
+    return read_kit(deployment.kit / "buyer1", ["buyer"])
+
+
+@pytest.fixture
+def wanted(deployment: Deployment) -> Wanted:
+    return Wanted(deployment.folder / "wanted", 20.0, Quality.QUANTITY, 1.0, Model())
+
+
+class Leaving(RequestingBuyer):
+    """Is away from the time that its pictures have come."""
+
+    def verify(self, call: Any) -> Any:
+        raise TimeoutError
+
+    def settle(self, statement: Any) -> Any:
+        raise TimeoutError
+
+
+@pytest.mark.parametrize("delivering", [True, False])
+def test_a_buyer_that_comes_back_too_late_has_what_it_paid_for(
+    deployment: Deployment, kit: Kit, wanted: Wanted, tmp_path: Path, delivering: bool
+) -> None:
+    album = priced(read_folder(deployment.folder / "albums" / "seller1"), deployment.folder, 0.5)
+    seller = Seller(bytes(32), album, album.costs, Model().load())
+    if not delivering:
+        seller.album = []  # type: ignore[assignment]
+    cloud_kit = read_kit(deployment.kit / "cloud", ["cloud"])
+    assert isinstance(cloud_kit.party, CloudFile)
+    cloud = cloud_of(cloud_kit, cloud_kit.party, Ledger())
+    out = tmp_path / "bought"
+    with LocalGrid([Leaving(kit, "w", wanted, out).client_app(), seller.client_app()]) as grid:
+        record = Purchase(cloud, grid).run()
+        state = grid.state(FIRST_NODE_ID)
+    assert [step for step, _, _ in record.failures] == (["verify", "settle"] if delivering else ["settle"])
+    out.mkdir(exist_ok=True)
+    RequestingBuyer(kit, "w", wanted, out).settle_alone(state)
+    receipt = Receipt.model_validate_json((out / "receipt.json").read_bytes())
+    spent = cloud.deposits["buyer"] - cloud.ledger.balance(f"buyer-{FIRST_NODE_ID}")
+    assert round(receipt.paid * COIN) == spent
+    assert (spent > 0) is delivering
+    assert {path.name for path in out.iterdir()} == {"receipt.json", *(picture.file for picture in receipt.pictures)}
+    assert "while this buyer was away" in receipt.sentence(out) or not delivering
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("simulations.deployed.buyer._play", play)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_a_folder_goes_on_with_what_it_was_begun_with(
+    deployment: Deployment, kit: Kit, wanted: Wanted, tmp_path: Path
+) -> None:
+    out = tmp_path / "bought"
+    with pytest.raises(Stopped, match="the same command goes on"):
+        buy(kit, wanted, out, unwatched)
+    begun = (out / MARK).read_bytes()
+    with pytest.raises(Stopped):
+        buy(kit, wanted, out, unwatched)
+    for other in (replace(wanted, budget=21.0), replace(wanted, samples=deployment.folder / "albums" / "seller1")):
+        with pytest.raises(OutputExists, match=r"begun with --samples .*wanted --budget 20 --quality quantity"):
+            buy(kit, other, out, unwatched)
+    with pytest.raises(BadKit, match="begun with another kit"):
+        buy(read_kit(deployment.kit / "buyer2", ["buyer"]), wanted, out, unwatched)
+    assert (out / MARK).read_bytes() == begun
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_samples_that_cannot_be_used_begin_nothing(kit: Kit, wanted: Wanted, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="no readable picture"):
+        buy(kit, replace(wanted, samples=tmp_path / "empty"), tmp_path / "bought", unwatched)
+    assert not (tmp_path / "bought").exists()

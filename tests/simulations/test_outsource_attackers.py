@@ -1,0 +1,106 @@
+"""Every attack on a service's view succeeds where little is hidden, and is scored against the truth."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from simulations.outsource.attackers import ATTACKS
+from simulations.outsource.scenario import OutsourceScenario
+from simulations.outsource.scoring import AttackScore, Scoring, most_frequent, public_knowledge, truth_of, wilson
+from simulations.outsource.view import ServiceView
+from simulations.outsource.world import build
+
+EPOCHS = 4
+
+
+def attacked(attackers: dict[str, Any] | None = None, **obfuscation: Any) -> dict[str, AttackScore]:
+    """Let all attackers work on what an owner of 80 images would send in four epochs."""
+    scenario = OutsourceScenario.model_validate(
+        {
+            "images": {"training": 80, "tests": 20, "side": 48, "classes": 4},
+            "service": {"epochs": EPOCHS},
+            "obfuscation": obfuscation,
+            "attackers": {"public": 0, "pairs": 0, "scored": 30, **(attackers or {})},
+        }
+    )
+    world = build(scenario)
+    sent = [world.owners[0].mixtures.obfuscated(epoch, 0) for epoch in range(EPOCHS)]
+    view = ServiceView([batch.pictures for batch in sent], [batch.labels for batch in sent])
+    truth = truth_of(world.owners[0], world.held[0], EPOCHS - 1)
+    return Scoring(view, public_knowledge(scenario, world, truth), truth, 30).run().scores
+
+
+def falls(score: AttackScore) -> float:
+    """Return how much more a restored picture is like its image than the published one."""
+    assert score.fails is None, score.fails
+    assert score.dissimilarity is not None
+    assert score.dissimilarity_before is not None
+    return score.dissimilarity_before - score.dissimilarity
+
+
+def test_unmixing_recovers_images_that_are_only_mixed() -> None:
+    scores = attacked(technique="mix", weights=[0.5, 0.5])
+    assert falls(scores["unmixing"]) > 0.2
+    assert scores["unmixing"].alike == 1.0
+
+
+@pytest.mark.parametrize(
+    ("attack", "setting", "least"),
+    [
+        ("interpolation", {"technique": "graft-mix", "weights": [0.5, 0.5], "strength": 0.8}, 0.02),
+        ("denoising", {"technique": "noise-mix", "weights": [0.9, 0.1], "strength": 40}, 0.15),
+        ("deconvolution", {"technique": "blur-mix", "weights": [0.9, 0.1], "strength": 9}, 0.1),
+    ],
+)
+def test_a_restoring_attack_undoes_its_obfuscation(attack: str, setting: dict[str, Any], least: float) -> None:
+    scores = attacked(**setting)
+    assert falls(scores[attack]) > least
+    others = {"interpolation", "denoising", "deconvolution"} - {attack}
+    assert all(scores[other].fails for other in others)
+
+
+def test_leaked_pairs_teach_a_network_to_reconstruct(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulations.outsource.attackers.UNET_STEPS", 40)
+    scores = attacked({"pairs": 20}, technique="noise-mix", weights=[0.9, 0.1], strength=40)
+    assert falls(scores["reconstruction"]) > 0.1
+
+
+def test_networks_name_what_weak_mixtures_show() -> None:
+    scores = attacked({"public": 160}, technique="mix", weights=[0.9, 0.1])
+    assert scores["cnn"].after is not None
+    assert scores["cnn"].after > scores["cnn"].chance + 0.3
+    assert scores["attribute"].after > scores["attribute"].chance + 0.15
+    assert scores["cnn"].low < scores["cnn"].after < scores["cnn"].high
+
+
+def test_pairing_within_a_class_publishes_the_hidden_label() -> None:
+    scores = attacked({"public": 60}, technique="mix", pairing="intra-class")
+    assert scores["label"].after == 1.0
+
+
+def test_what_an_attack_cannot_work_on_is_said() -> None:
+    scores = attacked(technique="instahide")
+    assert "weights that are known" in (scores["unmixing"].fails or "")
+    assert "in two" in (attacked(technique="mix", each="in-each-role")["unmixing"].fails or "")
+    assert set(scores) == set(ATTACKS)
+
+
+def test_the_truth_behind_a_mixture_is_what_the_owner_mixed() -> None:
+    images = {"training": 12, "tests": 4, "side": 16, "classes": 4}
+    obfuscation = {"technique": "mix", "weights": [0.3, 0.7]}
+    scenario = OutsourceScenario.model_validate({"images": images, "obfuscation": obfuscation})
+    world = build(scenario)
+    owner, held = world.owners[0], world.held[0]
+    truth, batch = truth_of(owner, held, 0), owner.mixtures.obfuscated(0, 0)
+    mixed = 0.7 * truth.images[truth.groups[:, 0]].float() + 0.3 * truth.images[truth.groups[:, 1]].float()
+    assert (batch.pictures.float() - mixed).abs().max() <= 0.51
+    assert np.array_equal(world.task_of[truth.shows(0)], batch.labels.numpy())
+
+
+def test_shares_have_intervals() -> None:
+    assert wilson(0.0, 50)[0] == 0.0
+    low, high = wilson(0.5, 400)
+    assert (low, high) == (pytest.approx(0.451, abs=1e-3), pytest.approx(0.549, abs=1e-3))
+    assert most_frequent(torch.tensor([0, 1, 1, 2]).numpy()) == 0.5

@@ -1,0 +1,205 @@
+"""A pool from a scenario: the same on every grid, its report, its attackers."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from parties.adversaries.pooling import Mislabelling
+from parties.party import Memory
+from parties.pool.entity import accuracy
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
+from protocol.grids import LocalGrid, RayGrid
+from protocol.messages.pool import Contribution, Network
+from protocol.vault import Vault
+from simulations.deployed.processes import ProcessesGrid
+from simulations.errors import BadScenario, ExpectationFailed
+from simulations.grids import OpenGrid
+from simulations.pool.attackers import PoolView
+from simulations.pool.play import play
+from simulations.pool.report import PoolReport
+from simulations.pool.scenario import PoolScenario
+from simulations.pool.scoring import digest
+from simulations.pool.terminal import tables
+from simulations.pool.world import build
+from simulations.runner import run
+from simulations.scenario_files import commented, load
+from simulations.traffic import View
+from strategies.deep_poisoning.contributions import Contribution as Features
+from strategies.deep_poisoning.contributions import agreeing, mislabelled
+from strategies.deep_poisoning.data import apply
+
+SMALL: dict[str, Any] = {
+    "seed": 3,
+    "entities": {"images": [160, 60, 24], "classes": 4, "held_back": 60, "public": 120, "side": 32, "late": 1},
+    "training": {"pretraining": 60, "reconstruction": 60, "poisoning": 30, "refinement": 30, "batch": 16},
+    "attacks": {"steps": 12, "attacked": 40, "unseen": ["rx4s4"], "pairs": [0, 100], "losses": False},
+}
+
+
+def small(**changes: Any) -> PoolScenario:
+    return PoolScenario.model_validate({**SMALL, **changes})
+
+
+def quick(**changes: Any) -> PoolScenario:
+    """One that trains next to nothing."""
+    steps = {"pretraining": 3, "reconstruction": 3, "poisoning": 3, "refinement": 3, "batch": 16}
+    return small(training=steps, **changes)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[PoolReport, Path]:
+    folder = tmp_path_factory.mktemp("pool") / "run"
+    report = run(small(), folder)
+    assert isinstance(report, PoolReport)
+    return report, folder
+
+
+def test_the_folder_holds_the_report_and_the_messages(ran: tuple[PoolReport, Path]) -> None:
+    report, folder = ran
+    assert sorted(path.name for path in folder.iterdir()) == ["messages.jsonl", "report.html", "report.json"]
+    assert PoolReport.model_validate_json((folder / "report.json").read_text()) == report
+    kinds = [json.loads(line)["kind"] for line in (folder / "messages.jsonl").read_text().splitlines()]
+    assert kinds.count("Contribution") == 3 + 6
+    page = (folder / "report.html").read_text()
+    assert page.count('alt="from protected features"') == len(report.attacks)
+    assert page.count('alt="from clean features"') == 2
+    assert all(each.party in page for each in report.entities)
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert len(list(tables(report))) >= 4
+
+
+def test_attackers_succeed_on_clean_features_and_fail_on_poisoned_ones(ran: tuple[PoolReport, Path]) -> None:
+    published = ran[0].attacks[0]
+    assert published.clean is not None
+    assert published.clean.ssim > 0.2
+    assert published.protected.either_polarity < published.clean.ssim / 2
+    unseen = next(attack for attack in ran[0].attacks if attack.kind == "unseen")
+    assert unseen.clean is not None
+    assert unseen.protected.either_polarity < unseen.clean.ssim
+
+
+def test_leaked_pairs_help_and_the_report_says_where_it_breaks(ran: tuple[PoolReport, Path]) -> None:
+    report = ran[0]
+    none, many = (attack for attack in report.attacks if attack.kind == "pairs")
+    assert (none.pairs, many.pairs) == (0, 100)
+    assert none.protected == report.attacks[0].protected
+    assert many.protected.ssim > none.protected.ssim + 0.1
+    assert report.outcome.breaks_at in (None, 100)
+    assert (report.outcome.breaks_at == 100) == (many.protected.either_polarity >= report.outcome.clean_ssim / 2)
+
+
+def test_every_entity_has_its_row_of_table_5_and_the_control(ran: tuple[PoolReport, Path]) -> None:
+    first, second, late = ran[0].entities
+    assert (first.published, second.published, late.late) == (True, False, True)
+    assert [each.used for each in (first, second, late)] == [84, 184, 220]
+    assert all(0 < value <= 1 for each in ran[0].entities for value in (each.alone, each.control, each.pooled or 0.0))
+    assert {told.what for told in ran[0].inferences} == {
+        "the class, if labels were left out",
+        "whether a picture is bright",
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_grid_comes_to_the_same_pool(tmp_path: Path, workers: int) -> None:
+    digests = []
+    store = Vault(str(tmp_path / "vault"))
+    here: OpenGrid = LocalGrid
+    there: OpenGrid = (
+        partial(RayGrid, workers=2) if workers == 2 else partial(ProcessesGrid, vault=store, workers=workers)
+    )
+    for open_grid in (here, there):
+        played = play(build(quick()), store, open_grid=open_grid)
+        assert played.record.failures == []
+        digests.append(digest(played.record))
+    assert digests[0] == digests[1]
+
+
+def test_cheats_are_entities_that_do_not_pretrain() -> None:
+    world = build(quick(adversaries={"mislabelled-features": {"share": 0.34, "portion": 1.0}}))
+    cheats = [member for member in world.members if member.adversary]
+    assert len(cheats) == 1
+    assert cheats[0] is not world.members[0]
+    assert isinstance(cheats[0].party, Mislabelling)
+    assert cheats[0].party.portion == 1.0
+
+
+def test_entities_can_be_unlike() -> None:
+    world = build(quick(entities={**SMALL["entities"], "alpha": 0.05}))
+    shares = [world.labels(index).bincount(minlength=4).max().item() / len(world.labels(index)) for index in range(3)]
+    assert max(shares) > 0.8
+
+
+def test_a_mistake_is_told_in_one_sentence(tmp_path: Path) -> None:
+    for setting, said in (
+        ("training.architecture=resnet51", "did you mean resnet50"),
+        ("entities.side=50", "not a multiple of 16"),
+        ("attacks.unseen=[px9s9]", "there is no design 'px9s9'"),
+        ("adversaries={sybil: 0.5}", "a cheat of the role seller"),
+        ("entities.images=[100, 20]", "some have to be left for leaked pairs"),
+    ):
+        with pytest.raises(BadScenario, match=said):
+            load("pool", [setting])
+
+
+def test_the_packaged_scenario_and_the_commented_one_are_the_default() -> None:
+    assert load("pool").model_copy(update={"grid": "local", "description": ""}) == PoolScenario(description="")
+    assert "penalty: either  # what modules minimise" in commented("pool")
+
+
+def test_an_expectation_that_does_not_hold_is_told(tmp_path: Path) -> None:
+    attacks = {"steps": 2, "attacked": 20, "unseen": [], "pairs": [], "modules": 0, "attribute": False,
+               "obfuscator": False, "losses": False}  # fmt: skip
+    with pytest.raises(ExpectationFailed, match=r"expected outcome.features > 1000, and it is 244"):
+        run(quick(attacks=attacks, expect={"outcome.features": "> 1000"}), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_what_must_hold_at_the_size_of_the_demo(tmp_path: Path) -> None:
+    report = run(load("pool"), tmp_path / "run")
+    assert isinstance(report, PoolReport)
+    outcome = report.outcome
+    assert outcome.poisoned > outcome.clean - 0.02
+    assert outcome.ssim < 0.05
+    assert outcome.ssim_of_negative < 0.12
+    assert outcome.unseen_ratio is not None
+    assert outcome.unseen_ratio < 0.5
+    assert outcome.small_gain is not None
+    assert outcome.small_gain > 0.05
+    assert outcome.breaks_at is not None
+
+
+@pytest.mark.slow
+def test_a_quarter_of_wrong_labels_hurts_and_the_defence_recovers_half(tmp_path: Path) -> None:
+    """Ten breeds, a small entity, decider from new weights."""
+    world = build(
+        small(
+            entities={"images": [600, 60], "held_back": 1000, "public": 200},
+            training={"reconstruction": 60},
+            attacks={"attacked": 20},
+        )
+    )
+    received = View(SERVER_NODE_ID, Contribution, Network)
+    played = play(world, Vault(str(tmp_path)), received.observe)
+    view = PoolView.of(received, world.rules)
+    victim, featurizer = world.members[1].party, view.shared.network.featurizer
+    victim.memory = Memory(played.states[1])
+    own = Features(apply(world.images(1), featurizer), world.labels(1))
+    honest = Features(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
+    wrong = mislabelled(honest, 10, 0.25, torch.Generator().manual_seed(1))
+    kept = agreeing(view.shared.network.decider, *wrong)
+    fresh = apply(world.held_back, featurizer)
+
+    def refined(pooled: Features) -> float:
+        decider = victim.refined(view.shared, [own, pooled], torch.device("cpu"))
+        return accuracy(decider, fresh, world.held_back_labels)
+
+    clean, hurt, defended = (
+        refined(pooled) for pooled in (honest, wrong, Features(wrong.features[kept], wrong.labels[kept]))
+    )
+    assert hurt < clean - 0.04
+    assert defended > (clean + hurt) / 2
