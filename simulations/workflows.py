@@ -18,6 +18,8 @@ WORKFLOWS = {
     "pool": "Deep Poisoning: entities pool features that cannot be turned back into images, and refine on them",
     "outsource": "image obfuscation: owners publish obfuscated images, a service trains on them and returns the model",
     "crowdsource": "PRIC: representations that hide chosen attributes, collected for tasks unknown beforehand",
+    "publish": "owners publish pictures with differential privacy: DP-Pix, DP-SVD, Snow",
+    "federate": "clients learn together by Flower's strategies, by secure sums, with and without differential privacy",
 }
 """Workflows by name, with one line each."""
 

@@ -3,13 +3,23 @@
 To add one: declare it with `adversary` in a module of this package, or in a file of your own.
 """
 
-from parties.adversaries import bidding, buyers, delivery, malformed, pooling, pricing, representations
+from parties.adversaries import (
+    bidding,
+    buyers,
+    delivery,
+    federating,
+    malformed,
+    pooling,
+    pricing,
+    publishing,
+    representations,
+)
 from parties.adversaries.adversary import Adversary, adversary, declared
 from parties.adversaries.collusion import Blackboard
 
 ADVERSARIES: dict[str, Adversary] = {
     name: found
-    for module in (bidding, delivery, pricing, malformed, buyers, pooling, representations)
+    for module in (bidding, delivery, pricing, malformed, buyers, pooling, representations, publishing, federating)
     for name, found in declared(vars(module)).items()
 }
 """Adversaries by the name under which a scenario mixes them in."""

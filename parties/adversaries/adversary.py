@@ -11,8 +11,10 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from parties.crowdsource.participant import Participant
+from parties.federate.client import Client
 from parties.party import Party
 from parties.pool.entity import Entity
+from parties.publish.publisher import Publisher
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 
@@ -21,6 +23,8 @@ ROLES: dict[str, type[Party]] = {
     "buyer": Buyer,
     "entity": Entity,
     "participant": Participant,
+    "publisher": Publisher,
+    "client": Client,
 }
 """The honest party of each role that may cheat; a workflow adds its own with one line each."""
 

@@ -21,7 +21,7 @@ class Envelope:
     source, target : int
         Node ids.
     step : str
-        The action asked for or answered to (``bid`` of ``query.bid``).
+        The action asked for or answered to (``bid`` of ``query.bid``, or ``train``).
     kind : str
         The name of the message, ``Error`` for a party that failed.
     size : int
@@ -78,7 +78,7 @@ def _envelope(message: Message) -> Envelope:
     return Envelope(
         source=message.metadata.src_node_id,
         target=message.metadata.dst_node_id,
-        step=message.metadata.message_type.partition(".")[2],
+        step=message.metadata.message_type.partition(".")[2] or message.metadata.message_type,
         kind=str(header["kind"]) if header else ("Error" if content is None else "records"),
         size=0 if content is None else encoded_size(content) + _referred(content),
         content=content,

@@ -27,7 +27,8 @@ from strategies.pric.reading import Read, majority, read, scored, task_induced, 
 from strategies.pric.training import Recipe, Trained, train_extractor
 
 READING = Plan(epochs=8, batch=64, rate=5e-3)
-RECONSTRUCTION = Plan(epochs=6, batch=32, rate=5e-3)
+RECONSTRUCTION = Plan(epochs=4, batch=32, rate=5e-3)
+RECOGNITION = Plan(epochs=8, batch=64, rate=5e-3)
 SHOWN = 10
 """Reconstructions on the report's sheet."""
 
@@ -189,8 +190,8 @@ def measured(
     return Measured(setting.model_copy(update={"leaks": leaks}), sheet)
 
 
-SUSPECTS, REBUILT = 300, 400
-"""Pictures looked up among those received, on either side; pictures that are reconstructed."""
+SUSPECTS, REBUILT, RECOGNISED = 300, 400, 3000
+"""Pictures looked up among those received, on either side; that are reconstructed; that people are learned from."""
 
 
 def _reconstruct(device: torch.device, done: Trained, received: Tensor, material: Material) -> Tensor:
@@ -204,7 +205,10 @@ def _reconstruct(device: torch.device, done: Trained, received: Tensor, material
 
 def _recognise(device: torch.device, own: Tensor, received: Tensor, material: Material) -> tuple[float, int]:
     """Return the share of second pictures whose owner is named by the first ones, and how many owners there are."""
-    recogniser = passport(own, material.public.persons, torch_generator(material.seed, "passport"), device=device)
+    some = slice(RECOGNISED)
+    recogniser = passport(
+        own[some], material.public.persons[some], torch_generator(material.seed, "passport"), RECOGNITION, device=device
+    )
     persons, firsts = material.held.persons, _firsts(material)
     seconds = firsts + 1
     named = nearest(recogniser, received[firsts], persons[firsts], received[seconds])

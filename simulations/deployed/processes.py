@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
-import torch
 from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 
@@ -136,7 +136,7 @@ def _host(pipe: Connection, address: str, pickled: bytes) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this stops it
     logging.disable(logging.ERROR)  # the report says what failed
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for PyTorch, which parties import if they need it
     asyncio.run(_attend(pipe, address, cloudpickle.loads(pickled)))
 
 

@@ -1,7 +1,7 @@
 """What came of a pool: trains what Table 5 compares with, lets attackers loose, and scores both against the truth."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,9 +20,10 @@ from simulations.pool.attackers import Pairs, PoolView, Public
 from simulations.pool.play import party_names
 from simulations.pool.report import Attack, EntityAccount, Inference, PoolOutcome, Shown
 from simulations.pool.scenario import PoolScenario
+from simulations.pool.trainings import Trainings
 from simulations.pool.world import PoolWorld
 from simulations.report.words import count as count_of
-from simulations.seeding import generator, secret
+from simulations.seeding import generator
 from strategies.deep_poisoning.data import apply
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.obfuscator import Obfuscated
@@ -86,39 +87,6 @@ class Target:
     clean: Tensor
     attacked: Tensor
     leakable: Tensor
-
-
-class Trainings:
-    """Jobs by name, handed in one after the other and gathered together."""
-
-    def __init__(self, workshop: Workshop, seed: int) -> None:
-        self._workshop, self._seed = workshop, seed
-        self._handles: dict[str, Any] = {}
-        self.seconds: dict[str, float] = {}
-
-    def add(self, name: str, job: Callable[..., Any], *arguments: Any) -> None:
-        """Hand in a job."""
-        self._handles[name] = self._workshop.submit(job, *arguments)
-
-    def seed(self, name: str) -> int:
-        """Return the seed of a job."""
-        return int.from_bytes(secret(self._seed, "training", name)[:8]) >> 1
-
-    def gather(self) -> dict[str, Any]:
-        """Return what became of all jobs handed in since the last time.
-
-        Raises
-        ------
-        RunFailed
-            When one of them failed.
-        """
-        names = list(self._handles)
-        ends = self._workshop.gather([self._handles.pop(name) for name in names])
-        for name, end in zip(names, ends, strict=True):
-            if end.failure is not None:
-                raise RunFailed(f"the training “{name}” failed: {end.failure}")
-            self.seconds[name] = round(end.seconds, 3)
-        return {name: end.value for name, end in zip(names, ends, strict=True)}
 
 
 class Scoring:

@@ -1,26 +1,20 @@
 """The cloud and the parties of a `Town` as processes that can be killed; they meet over gRPC on this machine."""
 
-import multiprocessing
 import signal
 import socket
-import tempfile
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
 from durable import BUYER, WISH, Town
+from forks import process
 
 from parties.store import PartyStore
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids.grpc import Backoff, GrpcGrid, Insecure, Roster, attach
 
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["processes"])
-
 PATIENCE = 1800.0
-
-with tempfile.TemporaryDirectory() as folder:
-    Town(Path(folder)).play()  # what is compiled on first use is there in every process that is forked from here
 
 
 def urns(town: Town) -> list[str]:
@@ -85,14 +79,14 @@ class Household:
         self.members = ["cloud", *(urn.rpartition(":")[2] for urn in urns(town))]
         self.running = [self._start(index) for index in range(len(self.members))]
 
-    def _start(self, index: int) -> multiprocessing.process.BaseProcess:
+    def _start(self, index: int) -> BaseProcess:
         arguments = (type(self.town), self.town.root, self.port)
         if index == 0:
-            process = PROCESSES.Process(target=run_cloud, args=arguments, name="cloud")
+            member = process(run_cloud, *arguments, name="cloud")
         else:
-            process = PROCESSES.Process(target=run_party, args=(*arguments, index - 1), name=self.members[index])
-        process.start()
-        return process
+            member = process(run_party, *arguments, index - 1, name=self.members[index])
+        member.start()
+        return member
 
     def kill(self, index: int) -> str:
         """Kill a process and start it again; returns its name."""
@@ -108,6 +102,6 @@ class Household:
         return self.running[0].exitcode == 0
 
     def close(self) -> None:
-        for process in self.running:
-            process.kill()
-            process.join()
+        for member in self.running:
+            member.kill()
+            member.join()

@@ -8,7 +8,7 @@ Every point of one purchase is tried by default, and a few random sequences of d
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,10 +38,10 @@ def undisturbed(memory_disk: Path) -> tuple[Outcome, int]:
     return town.outcome(), points.passed.total()
 
 
-def play_on(town: Town, fatal: int | None = None) -> bool:
+def play_on(town: Town, point: Callable[[str], None] = lambda kind: None) -> bool:
     """Play until it is over, or somebody dies at a point; whether it is over."""
     try:
-        town.play(Points(fatal))
+        town.play(point)
     except Crash:
         return False
     return True
@@ -62,14 +62,29 @@ def test_played_again_it_changes_nothing(memory_disk: Path, undisturbed: tuple[O
     assert town.outcome() == undisturbed[0]
 
 
+class Remains:
+    """What would be left of a town if all of it were killed at a point: its files, as they are then."""
+
+    def __init__(self, town: Town, kept: Path) -> None:
+        self.town, self.kept = town, kept
+        self.towns: list[Path] = []
+
+    def __call__(self, kind: str) -> None:
+        self.towns.append(self.kept / f"{len(self.towns)} {kind}")
+        shutil.copytree(self.town.root, self.towns[-1], ignore=shutil.ignore_patterns("*-shm"))  # SQLite's memory
+
+
 def test_death_at_every_point(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
     expected, count = undisturbed
-    for point in range(1, count + 1):
-        town = Town(memory_disk / f"point-{point}")
-        assert not play_on(town, point)
-        assert play_on(town)
-        assert town.outcome() == expected, f"died at point {point}"
-        shutil.rmtree(town.root)
+    town = Town(memory_disk / "alive")
+    remains = Remains(town, memory_disk / "points")
+    assert play_on(town, remains)
+    assert len(remains.towns) == count
+    for root in remains.towns:
+        left = Town(root)
+        assert play_on(left)
+        assert left.outcome() == expected, f"died at point {root.name}"
+        shutil.rmtree(root)
 
 
 def test_death_with_the_books_on_postgresql(memory_disk: Path, undisturbed: tuple[Outcome, int]) -> None:
@@ -78,7 +93,7 @@ def test_death_with_the_books_on_postgresql(memory_disk: Path, undisturbed: tupl
     with server() as url:
         for point in range(5, count, 15):
             town = Town(memory_disk / f"postgresql-{point}", new_schema(url, f"town{point}"))
-            assert not play_on(town, point)
+            assert not play_on(town, Points(point))
             assert play_on(town)
             assert town.outcome() == expected, f"died at point {point}"
 
@@ -90,7 +105,7 @@ def test_death_again_and_again(
     for seed in range(pytestconfig.getoption("--crashes")):
         draws = random.Random(seed)
         town = Town(memory_disk / f"seed-{seed}")
-        while not play_on(town, draws.randint(1, count)):
+        while not play_on(town, Points(draws.randint(1, count))):
             pass
         assert town.outcome() == expected, f"deaths of seed {seed}"
         shutil.rmtree(town.root)
@@ -98,7 +113,7 @@ def test_death_again_and_again(
 
 def test_a_first_death_so_early_that_nothing_began_is_no_purchase(memory_disk: Path) -> None:
     town = Town(memory_disk / "early")
-    assert not play_on(town, 1)
+    assert not play_on(town, Points(1))
     assert town.outcome().purchases == []
 
 

@@ -1,12 +1,9 @@
 """A deployment of real processes on this machine: cloud and parties, over mutual TLS."""
 
 import json
-import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from forks import Parley
 from PIL import Image
 
 from simulations.datasets import pets
 from simulations.deployed.address import Address
 from simulations.deployed.provisioning import provision
 
-PARLEY = Path(sys.executable).with_name("parley")
 PATIENCE = 120.0
 """Seconds that anything may take on a busy machine."""
 
@@ -57,17 +54,17 @@ class Deployment:
         for seed, name in enumerate(self.sellers):
             paint(folder / "albums" / name, [0, 1, 0, 1, 5], seed)
         paint(folder / "wanted", [0, 0, 0, 1, 1], 100)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Parley] = {}
 
     def close(self) -> None:
         for process in self.processes.values():
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
         for name in list(self.processes):
             self.wait(name)
 
-    def host(self, name: str) -> list[str]:
-        """What runs a command on the machine of a party; here all have the same."""
-        return []
+    def space(self, name: str) -> str | None:
+        """The network namespace of a party; here all are in this one."""
+        return None
 
     def service(self, name: str) -> list[str]:
         """A service's command, with folders of this machine in the place of its volumes."""
@@ -81,16 +78,10 @@ class Deployment:
             )
         return words
 
-    def start(self, name: str, words: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+    def start(self, name: str, words: Sequence[str] = ()) -> None:
         """Start a process, a service of compose by default; its output goes to a file."""
-        command = [*self.host(name), PARLEY, *(words or self.service(name))]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        with (self.folder / f"{name}.log").open("ab") as output:
-            process = subprocess.Popen(
-                command, cwd=self.folder, stdout=output, stderr=output, env=environment, start_new_session=True
-            )
-        self.processes[name] = process
-        return process
+        command = list(words or self.service(name))
+        self.processes[name] = Parley(command, self.folder, self.folder / f"{name}.log", self.space(name))
 
     def wait(self, name: str) -> int:
         """Wait until a process ends by itself, and return its exit code."""

@@ -137,7 +137,7 @@ class TestAttacks:
     """Each succeeds where nothing is defended: on representations that show everything."""
 
     def test_every_attack_succeeds_undefended(self) -> None:
-        scenario = tiny(side=32, collector={"pictures": 800}, participants={"count": 100, "album": 3}, tested=200)
+        scenario = tiny(side=32, collector={"pictures": 600}, participants={"count": 80, "album": 2}, tested=150)
         world = build(scenario, bytes(32), ADVERSARIES)
         section = scenario.collector
         material = Material(

@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import small
-from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.clientapp import ClientApp
+from conftest import Play, small
+from counting import Counting
+from flwr.app import RecordDict
 
 from protocol.flower import FIRST_NODE_ID
 from protocol.vault import Vault
@@ -19,25 +19,14 @@ from simulations.runner import run
 CHEATS = {"swapped-delivery": 0.2, "feature-collision": 0.1, "dropping-out": 0.1}
 
 
-class Counting(ClientApp):
-    """Counts its messages in its state, says in which process it is, and leaves when it is told to."""
-
-    def __call__(self, message: Message, context: Context) -> Message:
-        if message.metadata.message_type == "query.leave":
-            os._exit(1)
-        before = context.state.get("count")
-        context.state["count"] = ConfigRecord({"n": 1 + (int(str(before["n"])) if before else 0)})
-        answer = RecordDict({"here": ConfigRecord({"process": os.getpid(), "node": context.node_id})})
-        return Message(answer, reply_to=message)
-
-
-def test_a_scenario_comes_to_the_same_outcome(tmp_path: Path) -> None:
+def test_a_scenario_comes_to_the_same_outcome(tmp_path: Path, play_purchase: Play) -> None:
     scenario = small(adversaries=CHEATS)
-    here = run(scenario, tmp_path / "local")
+    here = play_purchase(scenario)
     there = run(scenario.model_copy(update={"grid": "grpc", "workers": 1}), tmp_path / "grpc")
     assert there.outcome.digest == here.outcome.digest  # type: ignore[union-attr]
-    assert here.outcome.delivered > 0  # type: ignore[union-attr]
-    bought = [sorted(path.name for path in (tmp_path / grid / "bought").rglob("*.png")) for grid in ("local", "grpc")]
+    assert here.outcome.delivered > 0
+    folders = (tmp_path / "bought", tmp_path / "grpc" / "bought")
+    bought = [sorted(path.name for path in folder.rglob("*.png")) for folder in folders]
     assert bought[0] == bought[1] != []
     assert multiprocessing.active_children() == []
 

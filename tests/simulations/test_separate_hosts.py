@@ -60,8 +60,8 @@ def ip(*words: str) -> None:
 class SeparateHosts(Deployment):
     """A deployment with each party on its host."""
 
-    def host(self, name: str) -> list[str]:
-        return ["ip", "netns", "exec", space(name)]
+    def space(self, name: str) -> str:
+        return space(name)
 
 
 @pytest.fixture

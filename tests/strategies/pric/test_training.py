@@ -43,19 +43,12 @@ def areas(extractor: torch.nn.Module, known: tuple[Tensor, Tensor]) -> list[floa
     return [scored(logits[:, bar], truth[:, bar].bool().numpy(), 0.5).area for bar in range(3)]
 
 
-def test_what_is_private_is_hidden_and_the_rest_is_kept(known: tuple[Tensor, Tensor]) -> None:
-    trained = train_extractor(known[0], known[1][:, :1], TINY, generator())
-    private, *others = areas(trained.extractor, known)
-    assert private < 0.75
-    assert min(others) > 0.95
-
-
 def test_without_the_adversary_nothing_is_hidden(known: tuple[Tensor, Tensor]) -> None:
     undefended = train_extractor(known[0], known[1][:, :1], replace(TINY, ascent="none", epochs=2), generator())
     assert min(areas(undefended.extractor, known)) > 0.95
 
 
-def test_several_attributes_are_hidden_at_once(known: tuple[Tensor, Tensor]) -> None:
+def test_several_attributes_are_hidden_at_once_and_the_rest_is_kept(known: tuple[Tensor, Tensor]) -> None:
     trained = train_extractor(known[0], known[1][:, :2], TINY, generator())
     one, two, kept = areas(trained.extractor, known)
     assert max(one, two) < 0.8

@@ -1,0 +1,1 @@
+"""Who acts in federated learning, the baseline."""

@@ -1,0 +1,210 @@
+"""A client of federated learning: a phone or an institution that trains on its own pictures."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp.typing import Mod
+from numpy.typing import NDArray
+
+from parties.federate.summand import Summand
+from parties.party import Memory, Party, PartyApp, step
+from protocol.codec import read_array
+from protocol.messages.federate import (
+    AddCall,
+    DealtShares,
+    KeyCall,
+    MaskedValues,
+    Roster,
+    RoundKeys,
+    ShowCall,
+    ShownShares,
+)
+from strategies.group_normalised import GroupNormalisedClassifier, inputs_of
+from strategies.local_training import LocalTraining, Weights, flat, train_locally, unflat, weights_of
+from strategies.private_training import PrivateTraining
+
+ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
+"""Names of the records that Flower's strategies send and expect."""
+SETTINGS = (
+    "epochs",
+    "batch",
+    "learning-rate",
+    "proximal-mu",
+    "sigma",
+    "rate",
+    "steps",
+    "clipping",
+    "pictures",
+    "server-round",
+)
+"""What a cloud may set of a round of training."""
+
+
+class Client(Party):
+    """Somebody who trains.
+
+    It answers Flower's own ``train``, so that any of Flower's strategies can lead it; or, in four steps, it adds its
+    update to a sum of which nobody sees a summand.
+
+    Parameters
+    ----------
+    secret : bytes
+        32 bytes.
+    pictures : (n, height, width, 3) uint8
+        Its own, at least one.
+    labels : (n,) int64
+        What they show, from 0.
+    classes : int
+        How many classes there are.
+    """
+
+    role = "client"
+
+    def __init__(self, secret: bytes, pictures: NDArray[np.uint8], labels: NDArray[np.int64], classes: int) -> None:
+        super().__init__(secret)
+        self.pictures = pictures
+        self.labels = labels
+        self.classes = classes
+
+    def client_app(self, mods: list[Mod] | None = None) -> "ClientPartyApp":
+        """Compile the party into a Flower app that answers ``train``, too."""
+        return ClientPartyApp(self, mods or [])
+
+    def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
+        """Return what training on one's own pictures makes of a model.
+
+        Raises
+        ------
+        ValueError
+            When the model is not one of this network, or a setting is unknown or out of range.
+        """
+        for name in config:
+            if name not in SETTINGS:
+                raise ValueError(f"a round of training has no setting {name}; its settings are {', '.join(SETTINGS)}")
+        network = self.network()
+        network.load_state_dict(model)
+        most = int(config.get("pictures", len(self.labels)))
+        labels = torch.from_numpy(np.array(self.examples()[1][:most]))
+        inputs = inputs_of(self.examples()[0][:most])
+        drawn = self.derive("train", training, str(int(config.get("server-round", 0))))
+        generator = torch.Generator().manual_seed(int.from_bytes(drawn[:8]) >> 1)
+        return weights_of(train_locally(network, inputs, labels, _training(config), generator))
+
+    def examples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the pictures and labels that it trains on."""
+        return self.pictures, self.labels
+
+    def network(self) -> GroupNormalisedClassifier:
+        """Return a network of the architecture that all agreed on."""
+        return GroupNormalisedClassifier(self.classes, torch.Generator())
+
+    @step("keys")
+    def keys(self, call: KeyCall) -> RoundKeys:
+        """Make keys for a sum."""
+        return Summand(self.secret, call.round).keys()
+
+    @step("deal")
+    def deal(self, roster: Roster) -> DealtShares:
+        """Deal shares of the seeds of one's masks."""
+        self.memory.keep("roster", roster)
+        return Summand(self.secret, roster.round).deal(roster)
+
+    @step("add")
+    def add(self, call: AddCall) -> MaskedValues:
+        """Train, and send the update behind masks, weighted with the number of pictures, which comes first."""
+        roster = self.memory.recall("roster", Roster)
+        self.memory.keep("added", call.model_copy(update={"model": np.zeros(0, np.float32)}))
+        like = weights_of(self.network())
+        model = unflat(torch.from_numpy(np.array(call.model)), like)
+        config = {each.name: each.value for each in call.settings}
+        learnt = self.learn(model, config, call.round.training)
+        update = (flat(learnt) - flat(model)).double().numpy()
+        weight = len(self.examples()[1])
+        values = np.concatenate([[weight], weight * update])
+        return MaskedValues(values=Summand(self.secret, call.round).add(values, roster, call.shares))
+
+    @step("show")
+    def show(self, call: ShowCall) -> ShownShares:
+        """Show shares, once: what was asked first is what is answered."""
+        roster, added = self.memory.recall("roster", Roster), self.memory.recall("added", AddCall)
+        try:
+            asked = self.memory.recall("shown", ShowCall)
+        except KeyError:
+            asked = call
+        if asked.round == call.round and asked != call:
+            raise ValueError("other shares of this sum were shown already")
+        self.memory.keep("shown", call)
+        return Summand(self.secret, call.round).show(call, roster, added.shares)
+
+
+class ClientPartyApp(PartyApp):
+    """A client as a Flower app.
+
+    Parameters
+    ----------
+    party : Client
+        The actor.
+    mods : list of Mod
+        Mods inside the party's own.
+    """
+
+    def __init__(self, party: Client, mods: list[Mod]) -> None:
+        super().__init__(party, mods)
+
+        @self.train(mods=[*party.mods, *mods])
+        def train(message: Message, context: Context) -> Message:
+            party.memory = Memory(context.state)
+            like = weights_of(party.network())
+            model = _read_model(message.content, like)
+            config = message.content[CONFIG]
+            if not isinstance(config, ConfigRecord):
+                raise ValueError("a round of training comes with its settings")
+            settings = {name: float(cast(float, value)) for name, value in config.items() if name != "training"}
+            learnt = party.learn(model, settings, str(config.get("training", "")))
+            metrics = MetricRecord({"num-examples": _weight(party, settings)})
+            arrays = ArrayRecord({name: Array(value.numpy()) for name, value in learnt.items()})
+            return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ClientPartyApp, (self.party, self._inner_mods)
+
+
+def _weight(party: Client, settings: Mapping[str, float]) -> int:
+    return min(len(party.examples()[1]), int(settings.get("pictures", 2**31)))
+
+
+def _read_model(content: RecordDict, like: Weights) -> Weights:
+    """Read a model without trusting the headers of its arrays."""
+    record = content[ARRAYS]
+    if not isinstance(record, ArrayRecord) or list(record) != list(like):
+        raise ValueError(f"a model has the parameters {', '.join(like)}")
+    model = {}
+    for name, value in like.items():
+        array = read_array(record[name])
+        if array.shape != tuple(value.shape) or array.dtype.kind != "f":
+            raise ValueError(f"{name} is {tuple(value.shape)} of floats, not {array.shape} of {array.dtype}")
+        model[name] = torch.from_numpy(np.array(array, dtype=np.float32))
+    return model
+
+
+def _training(config: Mapping[str, float]) -> LocalTraining:
+    private = None
+    if config.get("sigma", 0) > 0:
+        private = PrivateTraining(
+            sigma=config["sigma"],
+            rate=config["rate"],
+            steps=int(config["steps"]),
+            delta=1e-5,  # for accounting alone, which is the cloud's and the reader's
+            clipping=config["clipping"],
+            learning_rate=config["learning-rate"],
+        )
+    return LocalTraining(
+        epochs=int(config["epochs"]),
+        batch=int(config["batch"]),
+        learning_rate=config["learning-rate"],
+        proximal_mu=config.get("proximal-mu", 0.0),
+        private=private,
+    )

@@ -1,0 +1,154 @@
+"""A client's part in a sum of which the cloud sees no summand (see `protocol.messages.federate`)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.messages.federate import (
+    DealtShares,
+    Peer,
+    Roster,
+    Round,
+    RoundKeys,
+    SealedShares,
+    ShowCall,
+    ShownShare,
+    ShownShares,
+)
+from protocol.pairwise import agreed, open_shares, public_key, seal_shares
+from protocol.signing import derive
+from strategies.secure_sum import SHARE_BYTES, Masked, masked, quantise, share
+
+LIMIT = 2.0**20
+"""Larger values are clipped: far beyond any update, and 2^18 clients do not overflow."""
+
+
+class UnsafeSum(Exception):
+    """The cloud asks for what would show this client's update; the text says why."""
+
+
+@dataclass(frozen=True)
+class Summand:
+    """A client in one round. All it needs derives from its secret, so that it keeps no keys.
+
+    Attributes
+    ----------
+    secret : bytes
+        The client's, 32 bytes.
+    round : Round
+    """
+
+    secret: bytes
+    round: Round
+
+    def keys(self) -> RoundKeys:
+        """Return the public keys of this round."""
+        return RoundKeys(masks=public_key(self._seed("mask key")), shares=public_key(self._seed("share key")))
+
+    def deal(self, roster: Roster) -> DealtShares:
+        """Split the seed of the own mask and the mask key among all peers.
+
+        Raises
+        ------
+        UnsafeSum
+            When half of the peers, or fewer, could take masks off, or the roster does not list this client's keys.
+        """
+        self._check(roster)
+        places = [peer.place for peer in roster.peers]
+        own = share(self._seed("own mask"), places, roster.threshold, self._seed("shares of own mask"))
+        key = share(self._seed("mask key"), places, roster.threshold, self._seed("shares of mask key"))
+        return DealtShares(
+            shares=tuple(
+                SealedShares(
+                    source=roster.you,
+                    target=peer.place,
+                    sealed=seal_shares(
+                        self._seed("share key"),
+                        peer.keys.shares,
+                        self._context(roster.you, peer.place),
+                        own[peer.place] + key[peer.place],
+                    ),
+                )
+                for peer in roster.peers
+            )
+        )
+
+    def add(self, values: NDArray[np.float64], roster: Roster, dealt: tuple[SealedShares, ...]) -> Masked:
+        """Return values behind the own mask and those shared with every peer who has dealt.
+
+        Raises
+        ------
+        UnsafeSum
+            When so few have dealt that masks could not be taken off, or shares do not come from the roster.
+        """
+        self._check(roster)
+        others = {peer.place: peer for peer in roster.peers if peer.place != roster.you}
+        sources = {each.source for each in dealt} - {roster.you}
+        if not sources <= others.keys() or len(sources) + 1 < roster.threshold:
+            raise UnsafeSum(f"shares came from {len(sources)} peers, and it takes {roster.threshold} clients")
+        seeds = {place: self._with(others[place]) for place in sorted(sources)}
+        return masked(
+            quantise(values, LIMIT),
+            self._seed("own mask"),
+            [seed for place, seed in seeds.items() if place > roster.you],
+            [seed for place, seed in seeds.items() if place < roster.you],
+        )
+
+    def show(self, call: ShowCall, roster: Roster, dealt: tuple[SealedShares, ...]) -> ShownShares:
+        """Return shares of the own masks of those present and of the mask keys of those absent.
+
+        Raises
+        ------
+        UnsafeSum
+            When both are asked of one client, or too few are present.
+        """
+        present, absent = set(call.present), set(call.absent)
+        if present & absent or len(present) < roster.threshold or roster.you not in present:
+            raise UnsafeSum(
+                f"{len(present)} present, {len(absent)} absent, {len(present & absent)} of them both, and it takes"
+                f" {roster.threshold}, this client among them"
+            )
+        keys = {peer.place: peer.keys.shares for peer in roster.peers}
+        opened = {
+            each.source: open_shares(
+                self._seed("share key"), keys[each.source], self._context(each.source, roster.you), each.sealed
+            )
+            for each in dealt
+            if each.source in present | absent
+        }
+        return ShownShares(
+            own_masks=tuple(
+                ShownShare(place=place, value=both[:SHARE_BYTES])
+                for place, both in sorted(opened.items())
+                if place in present
+            ),
+            mask_keys=tuple(
+                ShownShare(place=place, value=both[SHARE_BYTES:])
+                for place, both in sorted(opened.items())
+                if place in absent
+            ),
+        )
+
+    def _check(self, roster: Roster) -> None:
+        mine = [peer.keys for peer in roster.peers if peer.place == roster.you]
+        if mine != [self.keys()] or roster.round != self.round:
+            raise UnsafeSum("the roster does not list this client's keys of this round")
+        if 2 * roster.threshold <= len(roster.peers):
+            raise UnsafeSum(
+                f"{roster.threshold} of {len(roster.peers)} clients could take masks off: it has to be most"
+            )
+
+    def _with(self, peer: Peer) -> bytes:
+        return agreed(self._seed("mask key"), peer.keys.masks, mask_purpose(self.round))
+
+    def _seed(self, what: str) -> bytes:
+        return derive(self.secret, "secure sum", self.round.training, str(self.round.number), what)
+
+    def _context(self, source: int, target: int) -> str:
+        return f"{self.round.training} {self.round.number} {source} {target}"
+
+
+def mask_purpose(round: Round) -> str:
+    """Return what the seed of a mask between two clients is for."""
+    return f"mask {round.training} {round.number}"

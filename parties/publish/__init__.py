@@ -1,0 +1,1 @@
+"""Who acts where pictures are published with differential privacy."""

@@ -1,0 +1,59 @@
+"""The owner of pictures, who adds the noise before anything leaves."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from parties.album import Album, readable
+from parties.party import Party, step
+from protocol.messages.publish import CallForPictures, Publication
+from strategies.dp_images import mechanism
+
+
+class Publisher(Party):
+    """Somebody who publishes pictures.
+
+    1. It takes at most as many pictures as the call says, and never more than it wants to publish itself: what is known
+       of *it* grows with every picture.
+    2. It adds noise that derives from its secret and from the name of the publication, so that whoever asks again gets
+       the same pictures again, and cannot average the noise away.
+
+    Parameters
+    ----------
+    secret : bytes
+        32 bytes.
+    album : Album
+        Its pictures, all of one size.
+    labels : sequence of int
+        What they show, published with them.
+    most : int
+        Of how many it publishes.
+    """
+
+    role = "publisher"
+
+    def __init__(self, secret: bytes, album: Album, labels: Sequence[int], most: int) -> None:
+        super().__init__(secret)
+        self.album = album
+        self.labels = labels
+        self.most = most
+
+    @step("publish")
+    def publish(self, call: CallForPictures) -> Publication:
+        """Publish pictures."""
+        chosen = [(index, picture) for index, picture in readable(self.album)][: min(self.most, call.most)]
+        if not chosen:
+            raise ValueError("none of the pictures can be opened")
+        pictures = torch.from_numpy(np.stack([picture for _, picture in chosen])).permute(0, 3, 1, 2)
+        settings = {each.name: int(each.value) if each.whole else each.value for each in call.settings}
+        published = mechanism(call.mechanism, **settings).publish(pictures.contiguous(), self.noise(call))
+        return Publication(
+            pictures=published.permute(0, 2, 3, 1).contiguous().numpy(),
+            labels=np.array([self.labels[index] for index, _ in chosen], dtype=np.int64),
+        )
+
+    def noise(self, call: CallForPictures) -> torch.Generator:
+        """Return what the noise of a publication is drawn from: the same for the same call."""
+        drawn = self.derive("publish", call.method, repr((call.mechanism, call.settings)))
+        return torch.Generator().manual_seed(int.from_bytes(drawn[:8]) >> 1)

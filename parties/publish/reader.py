@@ -1,0 +1,16 @@
+"""The public: whoever looks at what was published."""
+
+from parties.party import Party, step
+from protocol.messages.publish import Gallery
+from protocol.messages.purchase import Acknowledgement
+
+
+class Reader(Party):
+    """Somebody who reads the galleries. Simulations attack from what it received."""
+
+    role = "reader"
+
+    @step("read")
+    def read(self, gallery: Gallery) -> Acknowledgement:
+        """Take note of a gallery."""
+        return Acknowledgement()

@@ -1,0 +1,1 @@
+"""`federate`: federated learning, the baseline, with its attackers."""

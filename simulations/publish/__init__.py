@@ -1,0 +1,1 @@
+"""`publish`: owners publish pictures with differential privacy, and what that is worth."""

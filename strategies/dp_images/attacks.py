@@ -1,0 +1,169 @@
+"""What gets behind DP images, and what does not: pictures restored, and people recognised in them all the same.
+
+The attacker knows the mechanism and its setting, public pictures of the same kind, and, to recognise people, some
+pictures of theirs (McPherson, Shokri and Shmatikov 2016). It never sees the originals of what was published.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from strategies.classifier import classify, train_classifier
+from strategies.dp_images.baselines import Pixelize
+from strategies.dp_images.mechanisms import (
+    DPSVD,
+    RANGE,
+    SNOW,
+    DPPix,
+    Mechanism,
+    Snow,
+    cell_means,
+    composed,
+    singular_values,
+)
+from strategies.restoration import interpolate
+
+_NO_NOISE = 1e9
+"""An epsilon of which nothing is seen."""
+Restore = Callable[[Tensor], Tensor]
+"""Makes of published (n, channels, height, width) uint8 pictures what the attacker takes for the originals."""
+
+
+def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
+    """Return the attack that is made for a mechanism.
+
+    Snow is interpolated (the survey's Fig. 1), DP-Pix is denoised by `MeansDenoiser`, of DP-SVD the vectors are kept
+    and the noisy values are not (`with_usual_values`).
+
+    Parameters
+    ----------
+    mechanism : Mechanism
+    public : (n, channels, height, width) uint8
+        Pictures of the same kind, none of them published.
+    """
+    match mechanism:
+        case Snow():
+            return melt
+        case DPPix():
+            return MeansDenoiser.learnt(mechanism, public).restore
+        case DPSVD():
+            usual = singular_values(public, mechanism.values)[1].mean(dim=0)
+            return lambda published: with_usual_values(published, usual)
+        case Pixelize():
+            return MeansDenoiser.learnt(DPPix(_NO_NOISE, mechanism.cell), public).restore
+    return lambda published: published
+
+
+def melt(published: Tensor) -> Tensor:
+    """Fill in what snow removed from the pixels around it: what the survey's Fig. 1 does.
+
+    Pixels that were that grey from the start are filled in, too. A picture of which nothing was kept stays grey.
+
+    Examples
+    --------
+    >>> picture = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
+    >>> melt(Snow(0.1).publish(picture, torch.Generator().manual_seed(1))).unique().tolist()
+    [90]
+    """
+    known = (published != SNOW).any(dim=1)
+    nothing = ~known.flatten(1).any(dim=1)
+    known[nothing] = True
+    colour = published.expand(-1, 3, -1, -1)  # grey pictures, too
+    return interpolate(colour, known)[:, : published.shape[1]]
+
+
+def with_usual_values(published: Tensor, usual: Tensor) -> Tensor:
+    """Return pictures of the published singular vectors, each as strong as usual.
+
+    Parameters
+    ----------
+    published : (n, channels, height, width) uint8
+        By DP-SVD.
+    usual : (channels, k) float64
+        Mean singular values of public pictures.
+    """
+    left, _, right = singular_values(published, usual.shape[1])
+    return composed(left, usual.expand(len(published), -1, -1), right)
+
+
+@dataclass(frozen=True)
+class MeansDenoiser:
+    r"""The best linear estimate of cells from noisy ones, :math:`\mu + \Sigma (\Sigma + s^2 I)^{-1} (y - \mu)`.
+
+    Attributes
+    ----------
+    cell : int
+        Width of a cell in pixels.
+    mean : (d,) float64
+        Of all cells and channels of public pictures.
+    gain : (d, d) float64
+        What of a deviation is believed.
+    """
+
+    cell: int
+    mean: Tensor
+    gain: Tensor
+
+    @classmethod
+    def learnt(cls, mechanism: DPPix, public: Tensor) -> "MeansDenoiser":
+        """Learn mean and covariance of the cells of public pictures, at least two."""
+        cells = cell_means(public, mechanism.cell).flatten(1)
+        mean, covariance = cells.mean(dim=0), torch.cov(cells.T)
+        scale = RANGE * mechanism.changed * public.shape[1] / (mechanism.cell**2 * mechanism.epsilon)
+        noise = 2 * scale**2 * torch.eye(len(mean), dtype=torch.float64)
+        return cls(mechanism.cell, mean, torch.linalg.solve(covariance + noise, covariance).T)
+
+    def restore(self, published: Tensor) -> Tensor:
+        """Return pictures of the estimated cells, smooth between their middles."""
+        noisy = published[:, :, :: self.cell, :: self.cell].double()
+        cells = self.mean + (noisy.flatten(1) - self.mean) @ self.gain.T
+        pictures = torch.nn.functional.interpolate(
+            cells.reshape(noisy.shape), scale_factor=self.cell, mode="bilinear", align_corners=False
+        )
+        return pictures.round().clamp(0, RANGE).to(torch.uint8)
+
+
+def recogniser(
+    known: Tensor,
+    persons: NDArray[np.int64],
+    count: int,
+    treat: Callable[[Tensor], Tensor],
+    generator: torch.Generator,
+    *,
+    copies: int = 1,
+    epochs: int = 20,
+) -> nn.Module:
+    """Train a CNN to recognise people in pictures that are treated as the published ones were (McPherson et al. 2016).
+
+    Parameters
+    ----------
+    known : (n, channels, height, width) uint8
+        Pictures of them that the attacker has.
+    persons : (n,) int64
+        Who they show, from 0.
+    count : int
+        How many persons there are.
+    treat : callable
+        The mechanism, and what the attacker does to a published picture first.
+    generator : torch.Generator
+    copies : int
+        How often each known picture is treated, with fresh noise.
+    epochs : int
+        Of training.
+    """
+    treated = torch.cat([treat(known) for _ in range(copies)])
+    return train_classifier(_rows(treated), np.tile(persons, copies), count, generator, epochs=epochs)
+
+
+def recognised(network: nn.Module, pictures: Tensor, persons: NDArray[np.int64]) -> float:
+    """Return the share of pictures whose person the recogniser names."""
+    return float((classify(network, _rows(pictures)) == persons).mean())
+
+
+def _rows(pictures: Tensor) -> NDArray[np.uint8]:
+    """Return (n, height, width, 3) pictures."""
+    return pictures.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,0 +1,295 @@
+"""Three ways to publish a picture with a differentially private guarantee (the survey's section 3.1).
+
+Pictures are (n, channels, height, width) uint8 tensors on the CPU. With three channels a changed pixel may change in
+all three; the papers use grey pictures, which take a third of the noise. Noise is drawn in double precision and the
+result is rounded to whole levels of grey; no defence against attacks on the low bits of floating-point noise (Mironov
+2012) is claimed.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from strategies.dp_images.guarantee import Guarantee
+
+RANGE = 255
+SNOW = 127
+"""The grey of a pixel that was removed."""
+
+
+class Mechanism(Protocol):
+    """A way to publish pictures."""
+
+    description: ClassVar[str]
+
+    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """Return pictures of the same shape and type that may be published."""
+
+    def guarantee(self) -> Guarantee:
+        """State what one publication of one picture promises."""
+
+    def any_picture(self, height: int, width: int) -> Guarantee:
+        """State what it promises when any other picture of that size is a neighbour: what protects all of it."""
+
+
+@dataclass(frozen=True)
+class DPPix:
+    r"""Means of square cells with Laplace noise of scale 255 m c / (b^2 epsilon) (Fan 2018, theorem 1).
+
+    m pixels of c channels that change by 255 each move all sums together by 255 m c, hence all means by 255 m c / b^2
+    in L1, wherever they lie.
+
+    Parameters
+    ----------
+    epsilon : float
+        Of the whole picture, positive.
+    cell : int
+        b, the width of a cell in pixels.
+    changed : int
+        m, how many pixels neighbours may differ in.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is not positive.
+
+    Examples
+    --------
+    >>> black = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    >>> published = DPPix(epsilon=1000.0, cell=8, changed=16).publish(black, torch.Generator().manual_seed(1))
+    >>> published.shape == black.shape, int(published.max()) < 5
+    (True, True)
+    """
+
+    description: ClassVar[str] = "means of square cells with Laplace noise (DP-Pix, Fan 2018)"
+
+    epsilon: float
+    cell: int = 8
+    changed: int = 16
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self.epsilon)
+        if self.cell < 1 or self.changed < 1:
+            raise ValueError(
+                f"a cell is at least 1 pixel wide and at least 1 pixel changes, not {self.cell} and {self.changed}"
+            )
+
+    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the noisy means, each spread over its cell.
+
+        Raises
+        ------
+        ValueError
+            When pictures are smaller than a cell, or cells do not tile them.
+        """
+        means = cell_means(pictures, self.cell)
+        scale = RANGE * self.changed * pictures.shape[1] / (self.cell**2 * self.epsilon)
+        return enlarged(means + scale * laplace(means.shape, generator), self.cell)
+
+    def guarantee(self) -> Guarantee:
+        """State what one publication of one picture promises."""
+        return Guarantee(
+            self.epsilon,
+            0.0,
+            f"two pictures of one size that differ in at most {self.changed} pixels, wherever they lie and however "
+            "much (m-neighbourhood)",
+            f"whether any {self.changed} pixels look one way or another: a mark, the pupils, a letter",
+            "what takes more pixels to change: a face, who it is, the light; and the size of the picture",
+        )
+
+    def any_picture(self, height: int, width: int) -> Guarantee:
+        """State what it promises when all pixels may differ: epsilon for every m of them."""
+        return _any_picture(self.epsilon * height * width / self.changed, 0.0)
+
+
+@dataclass(frozen=True)
+class DPSVD:
+    r"""Each channel's k largest singular values with noise of density ~ exp(-epsilon |v|_2) (Fan 2019, section 3).
+
+    The radius is Gamma(k, 1 / epsilon), the direction uniform. The singular *vectors* are published as they are, and
+    the smaller values are left out: so the promise is metric differential privacy of the values alone.
+
+    Parameters
+    ----------
+    epsilon : float
+        Per unit of distance between singular values: a level of grey in each of N x N pixels is a distance of N.
+    values : int
+        k, how many singular values of each channel are published.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is not positive.
+    """
+
+    description: ClassVar[str] = "singular values with noise under metric privacy (DP-SVD, Fan 2019)"
+
+    epsilon: float
+    values: int = 4
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self.epsilon)
+        if self.values < 1:
+            raise ValueError(f"at least 1 singular value is published, not {self.values}")
+
+    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """Return pictures of the noisy singular values and the true vectors.
+
+        Raises
+        ------
+        ValueError
+            When pictures have fewer singular values.
+        """
+        left, values, right = singular_values(pictures, self.values)
+        return composed(left, values + metric_laplace(values.shape, self.epsilon, generator), right)
+
+    def guarantee(self) -> Guarantee:
+        """State what one publication of one picture promises."""
+        return Guarantee(
+            self.epsilon,
+            0.0,
+            f"two pictures of equal singular vectors whose {self.values} largest singular values lie d apart "
+            "(Euclidean, added over channels): epsilon x d for them, so epsilon for d = 1",
+            "how strong each of the published patterns is in the picture, the better the nearer two pictures are",
+            "the patterns themselves: singular vectors are published without noise, and show who it is",
+        )
+
+    def any_picture(self, height: int, width: int) -> Guarantee:
+        """State that it promises nothing: pictures of other singular vectors can be told apart with certainty."""
+        return _any_picture(math.inf, 0.0)
+
+
+@dataclass(frozen=True)
+class Snow:
+    """Each pixel is kept with probability delta, or becomes grey (John, Liu, Xia, Koppal and Jain 2020).
+
+    If one pixel differs, the two published pictures differ only if it was kept: (0, delta).
+
+    Parameters
+    ----------
+    delta : float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        When it is not.
+    """
+
+    description: ClassVar[str] = "some pixels as they are, the others grey (Snow, John et al. 2020)"
+
+    delta: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.delta <= 1:
+            raise ValueError(f"delta lies between 0 and 1, not at {self.delta}")
+
+    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the snowed pictures."""
+        _check(pictures)
+        kept = torch.rand(len(pictures), 1, *pictures.shape[2:], generator=generator, dtype=torch.float64) < self.delta
+        return torch.where(kept, pictures, torch.tensor(SNOW, dtype=torch.uint8))
+
+    def guarantee(self) -> Guarantee:
+        """State what one publication of one picture promises."""
+        return Guarantee(
+            0.0,
+            self.delta,
+            "two pictures of one size that differ in one pixel",
+            f"one pixel: it is gone with probability {1 - self.delta:.3g}",
+            "whatever its neighbours tell about a pixel, and that is nearly everything (the survey's Fig. 1)",
+        )
+
+    def any_picture(self, height: int, width: int) -> Guarantee:
+        """State what it promises when all pixels may differ: nothing unless none is kept."""
+        return _any_picture(0.0, 1 - (1 - self.delta) ** (height * width))
+
+
+def cell_means(pictures: Tensor, cell: int) -> Tensor:
+    """Return the means of square cells, (n, channels, height / cell, width / cell) float64.
+
+    Raises
+    ------
+    ValueError
+        When pictures are smaller than a cell, or cells do not tile them.
+
+    Examples
+    --------
+    >>> cell_means(torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4), 2).flatten().tolist()
+    [2.5, 4.5, 10.5, 12.5]
+    """
+    _check(pictures)
+    height, width = pictures.shape[2:]
+    if min(height, width) < cell:
+        raise ValueError(f"a picture of {width}x{height} is smaller than one cell of {cell}x{cell} pixels")
+    if height % cell or width % cell:
+        raise ValueError(f"cells of {cell} pixels do not tile pictures of {width}x{height}")
+    count, channels = pictures.shape[:2]
+    cells = pictures.double().reshape(count, channels, height // cell, cell, width // cell, cell)
+    return cells.mean(dim=(3, 5))
+
+
+def enlarged(cells: Tensor, cell: int) -> Tensor:
+    """Return pictures of which each cell has one colour, uint8."""
+    return _pixels(cells).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
+
+
+def singular_values(pictures: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Decompose each channel: left vectors (n, c, height, k), values (n, c, k) and right vectors (n, c, k, width).
+
+    Raises
+    ------
+    ValueError
+        When pictures have fewer singular values.
+    """
+    _check(pictures)
+    smallest = min(pictures.shape[2:])
+    if smallest < count:
+        raise ValueError(
+            f"a picture of {pictures.shape[3]}x{pictures.shape[2]} has {smallest} singular values, not {count}"
+        )
+    left, values, right = torch.linalg.svd(pictures.double(), full_matrices=False)
+    return left[..., :count], values[..., :count], right[..., :count, :]
+
+
+def composed(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
+    """Return the pictures with these singular values and vectors, uint8."""
+    return _pixels(left * values[..., None, :] @ right)
+
+
+def laplace(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Draw Laplace noise of scale 1, float64: the difference of two exponentials."""
+    first, second = torch.empty(2, *shape, dtype=torch.float64).exponential_(generator=generator)
+    noise: Tensor = first - second
+    return noise
+
+
+def metric_laplace(shape: torch.Size, epsilon: float, generator: torch.Generator) -> Tensor:
+    """Draw noise of density ~ exp(-epsilon |v|_2) along the last axis, float64 (Chatzikokolakis et al. 2013)."""
+    direction = torch.randn(shape, generator=generator, dtype=torch.float64)
+    waits = torch.empty(shape, dtype=torch.float64).exponential_(epsilon, generator=generator)
+    noise: Tensor = direction / direction.norm(dim=-1, keepdim=True) * waits.sum(dim=-1, keepdim=True)
+    return noise
+
+
+def _pixels(values: Tensor) -> Tensor:
+    return values.round().clamp(0, RANGE).to(torch.uint8)
+
+
+def _any_picture(epsilon: float, delta: float) -> Guarantee:
+    return Guarantee(epsilon, delta, "any two pictures of one size", "all that a picture shows", "its size")
+
+
+def _check_epsilon(epsilon: float) -> None:
+    if not 0 < epsilon < math.inf:
+        raise ValueError(f"epsilon is a positive number, not {epsilon}")
+
+
+def _check(pictures: Tensor) -> None:
+    if pictures.dtype != torch.uint8 or pictures.dim() != 4:
+        raise ValueError(
+            f"pictures are (n, channels, height, width) uint8, not {tuple(pictures.shape)} {pictures.dtype}"
+        )

@@ -1,0 +1,230 @@
+"""Clients led by Flower's strategies over our grids, sums that nobody may look into, and those who spoil both."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from flwr.serverapp import Grid
+
+from parties.adversaries import ADVERSARIES
+from parties.federate.client import Client
+from parties.federate.summand import Summand, UnsafeSum
+from parties.federate.summing import SumFailed, secure_sum
+from parties.federate.workflow import STRATEGIES, Federation
+from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID, task_identity
+from protocol.grids import Envelope, LocalGrid, ObservedGrid
+from protocol.messages.federate import AddCall, KeyCall, Peer, Roster, Round, Setting, ShowCall, ShownShares
+from simulations.flower import reproducible
+from strategies.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
+from strategies.local_training import Weights, flat, unflat, weights_of
+from strategies.secure_sum import quantise, restore
+
+SETTINGS = {"epochs": 1.0, "batch": 10.0, "learning-rate": 0.1}
+ROUND = Round(training="test", number=1)
+
+
+def shades(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures that are darker or lighter, with noise: learnt within a round or two."""
+    draws = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    pictures = draws.integers(0, 120, (count, 16, 16, 3)) + (135 * labels)[:, None, None, None]
+    return pictures.astype(np.uint8), labels.astype(np.int64)
+
+
+def clients(count: int = 10, cheats: int = 0, cheat: str = "", **settings: Any) -> list[Client]:
+    found = []
+    for number in range(count):
+        role: Any = ADVERSARIES[cheat].cast(**settings) if number < cheats else Client
+        found.append(role(bytes([number]) * 32, *shades(20, number), 2))
+    return found
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    flower = logging.getLogger("flwr")
+    before = flower.level
+    flower.setLevel(logging.ERROR)
+    yield
+    flower.setLevel(before)
+
+
+def start() -> Weights:
+    return weights_of(GroupNormalisedClassifier(2, torch.Generator().manual_seed(1)))
+
+
+def learnt(parties: list[Client], strategy: str, rounds: int = 3, **settings: Any) -> tuple[Weights, Federation]:
+    told = settings.pop("settings", SETTINGS)
+    federation = Federation("test", strategy, rounds, told, **settings)
+    with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1), reproducible(3, strategy):
+        model = federation.run(grid, start(), len(parties), lambda number, weights: None)
+    return model, federation
+
+
+def right(model: Weights) -> float:
+    network = GroupNormalisedClassifier(2, torch.Generator())
+    network.load_state_dict(model)
+    pictures, labels = shades(200, 99)
+    return accuracy(network.eval(), inputs_of(pictures), torch.from_numpy(labels))
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedprox", "krum", "trimmed-mean", "secure-sum"])
+def test_every_strategy_learns_and_the_seed_decides(strategy: str) -> None:
+    own = {"fedprox": {"mu": 0.1}, "krum": {"malicious": 2}, "trimmed-mean": {"beta": 0.2}}.get(strategy, {})
+    model, _ = learnt(clients(), strategy, **own)
+    assert right(model) > 0.9
+    assert torch.equal(flat(model), flat(learnt(clients(), strategy, **own)[0]))
+
+
+def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
+    for strategy, own in (
+        ("dp-clients", {"sigma": 0.01, "clipping": 5.0}),
+        ("dp-images", {"settings": SETTINGS | {"sigma": 0.1, "rate": 1.0, "steps": 3.0, "clipping": 1.0}}),
+    ):
+        model, _ = learnt(clients(), strategy, **own)
+        assert right(model) > 0.8
+    noisy, _ = learnt(clients(), "dp-clients", rounds=1, sigma=100.0, clipping=5.0)
+    spread = (flat(noisy) - flat(start())).std().item()
+    assert spread == pytest.approx(100.0 * 5.0 / 10, rel=0.05)  # Flower's noise: sigma x clipping / clients
+
+
+def test_there_is_a_line_for_every_strategy() -> None:
+    assert set(STRATEGIES) == {
+        "fedavg", "fedprox", "krum", "trimmed-mean", "dp-clients", "dp-images", "secure-sum",
+    }  # fmt: skip
+
+
+class TestCheats:
+    def test_poisoned_updates_undo_a_mean_but_not_a_trimmed_one(self) -> None:
+        spoilt, _ = learnt(clients(cheats=2, cheat="model-poisoning-client", strength=20.0), "fedavg")
+        held, _ = learnt(clients(cheats=2, cheat="model-poisoning-client", strength=20.0), "trimmed-mean", beta=0.2)
+        chosen, _ = learnt(clients(cheats=2, cheat="model-poisoning-client", strength=20.0), "krum", malicious=2)
+        assert right(spoilt) < 0.7
+        assert right(held) > 0.9
+        assert right(chosen) > 0.9
+
+    def test_many_flipped_labels_turn_a_model_round(self) -> None:
+        spoilt, _ = learnt(clients(cheats=7, cheat="label-flipping-client"), "fedavg")
+        assert right(spoilt) < 0.2
+        held, _ = learnt(clients(cheats=2, cheat="label-flipping-client"), "trimmed-mean", beta=0.2)
+        assert right(held) > 0.9
+
+    def test_free_riders_get_the_model_for_nothing_and_slow_it_down(self) -> None:
+        moved, _ = learnt(clients(), "fedavg", rounds=1)
+        slowed, _ = learnt(clients(cheats=5, cheat="free-riding-client"), "fedavg", rounds=1)
+        ratio = (flat(slowed) - flat(start())).norm() / (flat(moved) - flat(start())).norm()
+        assert 0.3 < ratio < 0.8
+
+
+def on_grid(parties: list[Client], seen: list[Envelope] | None = None) -> Any:
+    class Opened:
+        def __enter__(self) -> Grid:
+            self.bare = LocalGrid([party.client_app() for party in parties])
+            self.identity = task_identity(1)
+            self.identity.__enter__()
+            return ObservedGrid(self.bare, (seen if seen is not None else []).append)
+
+        def __exit__(self, *told: object) -> None:
+            self.identity.__exit__(None, None, None)
+            self.bare.close()
+
+    return Opened()
+
+
+def told() -> tuple[Setting, ...]:
+    return tuple(Setting(name=name, value=value) for name, value in SETTINGS.items())
+
+
+def plain_sum(parties: list[Client]) -> np.ndarray:
+    """What the clients quantise, added up in the open."""
+    like = start()
+    total = np.zeros(1 + flat(like).numel(), dtype=np.uint64)
+    for party in parties:
+        update = flat(party.learn(like, SETTINGS, "test")) - flat(like)
+        total = total + quantise(np.concatenate([[20.0], 20 * update.double().numpy()]), 2.0**20)
+    return restore(total)
+
+
+class TestSecureSum:
+    def total(self, parties: list[Client], seen: list[Envelope] | None = None) -> Any:
+        with on_grid(parties, seen) as grid:
+            nodes = list(grid.get_node_ids())
+            return secure_sum(Exchange(grid), nodes, ROUND, flat(start()).numpy(), told())
+
+    def test_masked_sums_equal_plain_sums_exactly(self) -> None:
+        summed = self.total(clients(5))
+        assert np.array_equal(summed.total, plain_sum(clients(5)))
+        assert not summed.failures
+
+    def test_and_so_they_do_when_three_in_ten_drop_out(self) -> None:
+        parties = clients(10, 3, "dropping-client")
+        summed = self.total(parties)
+        assert np.array_equal(summed.total, plain_sum(parties[3:]))
+        assert summed.present == list(range(FIRST_NODE_ID + 3, FIRST_NODE_ID + 10))
+        assert [step for step, _, _ in summed.failures] == ["add"] * 3
+
+    def test_too_few_are_one_sentence(self) -> None:
+        with pytest.raises(SumFailed, match="4 of 10 clients were left of a sum, and it takes 6"):
+            self.total(clients(10, 6, "dropping-client"))
+
+    def test_what_the_cloud_sees_of_a_client_is_noise(self) -> None:
+        seen: list[Envelope] = []
+        parties = clients(4)
+        self.total(parties, seen)
+        values = [each.content["arrays"]["values"].numpy() for each in seen if each.kind == "MaskedValues"]  # type: ignore[index,union-attr]
+        assert len(values) == 4
+        for row in values:
+            assert abs((row / 2.0**64).mean() - 0.5) < 4.5 / np.sqrt(12 * len(row))
+            assert len(np.unique(row)) == len(row)
+
+    def roster(self, count: int = 3, threshold: int = 2) -> Roster:
+        peers = tuple(
+            Peer(place=place, keys=Summand(bytes([place]) * 32, ROUND).keys()) for place in range(1, count + 1)
+        )
+        return Roster(round=ROUND, you=1, threshold=threshold, peers=peers)
+
+    def test_a_cloud_that_asks_for_both_shares_of_a_client_is_refused(self) -> None:
+        summand = Summand(bytes([1]) * 32, ROUND)
+        for call in (
+            ShowCall(round=ROUND, present=(1, 2, 3), absent=(3,)),
+            ShowCall(round=ROUND, present=(1,), absent=(2, 3)),
+            ShowCall(round=ROUND, present=(2, 3), absent=()),
+        ):
+            with pytest.raises(UnsafeSum, match="present"):
+                summand.show(call, self.roster(), ())
+
+    def test_a_cloud_that_asks_twice_gets_no_second_answer(self) -> None:
+        with on_grid(clients(4)) as grid:
+            exchange = Exchange(grid)
+            secure_sum(exchange, list(grid.get_node_ids()), ROUND, flat(start()).numpy(), told())
+            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,))
+
+            replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
+        assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]
+
+    def test_a_roster_without_this_clients_keys_or_with_a_low_threshold_is_refused(self) -> None:
+        with pytest.raises(UnsafeSum, match="does not list this client's keys"):
+            Summand(bytes([9]) * 32, ROUND).deal(self.roster())
+        with pytest.raises(UnsafeSum, match="1 of 3 clients could take masks off"):
+            Summand(bytes([1]) * 32, ROUND).deal(self.roster(threshold=1))
+
+    def test_keys_are_of_one_round(self) -> None:
+        one, other = (Summand(bytes(32), Round(training="test", number=number)).keys() for number in (1, 2))
+        assert one != other
+        assert one == Summand(bytes(32), ROUND).keys()
+        assert KeyCall(round=ROUND).round.number == 1
+
+
+def test_a_model_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a model has .* parameters, not 3"):
+        unflat(torch.zeros(3), start())
+    client = clients(1)[0]
+    with pytest.raises(ValueError, match="no setting learning_rate; its settings are epochs"):
+        client.learn(start(), {"learning_rate": 1.0}, "test")
+    call = AddCall(round=ROUND, model=np.zeros(3, np.float32), settings=told(), shares=())
+    client.memory.keep("roster", TestSecureSum().roster())
+    with pytest.raises(ValueError, match="parameters, not 3"):
+        client.add(call)

@@ -1,0 +1,111 @@
+"""`parley run federate`: the report tells what is learnt, what leaks, and what is promised."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulations.errors import BadScenario, RunFailed
+from simulations.federate.report import FederateReport
+from simulations.federate.scenario import FederateScenario
+from simulations.runner import run
+from simulations.scenario_files import load
+
+SMALL: dict[str, Any] = {
+    "seed": 3,
+    "clients": {"count": 5, "pictures": 8, "size": 16},
+    "training": {"rounds": 2, "epochs": 1},
+    "attacker": {"shadows": 2, "trials": 6, "strangers": 80, "probed": 1},
+    "methods": {"fedavg": {}, "secure-sum": {}, "dp": {"strategy": "dp-images", "epsilon": 2.0}},
+}
+
+
+def small(**changes: Any) -> FederateScenario:
+    return FederateScenario.model_validate({**SMALL, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("federate") / "run"
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> FederateReport:
+    found = run(small(), folder)
+    assert isinstance(found, FederateReport)
+    return found
+
+
+def test_promises_are_those_of_the_accountants(report: FederateReport) -> None:
+    promise = report.methods["dp"].promise
+    assert promise is not None
+    assert promise.epsilon == pytest.approx(2.0, rel=0.01)
+    assert promise.epsilon_prv < promise.epsilon < promise.epsilon_person
+    assert promise.bound == pytest.approx(0.7617, abs=0.005)
+    assert report.methods["fedavg"].promise is None
+
+
+def test_every_method_has_its_numbers(report: FederateReport) -> None:
+    for name, each in report.methods.items():
+        assert len(each.curve) == 3
+        assert each.curve[-1] == each.accuracy
+        assert set(each.groups) == {"younger women", "older women", "younger men", "older men"}
+        assert each.gap == max(each.groups.values()) - min(each.groups.values())
+        assert [moved.accuracy for moved in each.robustness] == sorted(
+            (moved.accuracy for moved in each.robustness), reverse=True
+        )
+        assert (each.property_told is None) == (name == "secure-sum")
+    assert report.outcome.inverted is not None
+    assert report.outcome.inverted_private is not None
+    assert report.outcome.inverted > report.outcome.inverted_private
+
+
+def test_the_folder_holds_it_all(report: FederateReport, folder: Path) -> None:
+    written = json.loads((folder / "report.json").read_text())
+    assert written["outcome"]["digest"] == report.outcome.digest
+    page = (folder / "report.html").read_text()
+    assert "the cloud sees no single update" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    kinds = {json.loads(line)["kind"] for line in (folder / "messages.jsonl").read_text().splitlines()}
+    assert kinds == {
+        "records", "KeyCall", "RoundKeys", "Roster", "DealtShares",
+        "AddCall", "MaskedValues", "ShowCall", "ShownShares",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["local", "ray", "grpc"])
+def test_the_digest_is_the_same_on_every_grid(report: FederateReport, tmp_path: Path, grid: str) -> None:
+    workers = {} if grid == "local" else {"workers": 2}
+    elsewhere = run(small(grid=grid, **workers), tmp_path / grid)
+    assert isinstance(elsewhere, FederateReport)
+    assert elsewhere.outcome.digest == report.outcome.digest
+
+
+def test_who_drops_out_is_told(tmp_path: Path) -> None:
+    few = {"attacker": {**SMALL["attacker"], "probed": 0}, "methods": {"secure-sum": {}}}
+    told = run(small(**few, adversaries={"dropping-client": 0.4}), tmp_path / "some")
+    assert isinstance(told, FederateReport)
+    assert [len(step.parties) for step in told.failed] == [4]  # two clients, in two rounds
+    with pytest.raises(RunFailed, match="secure-sum: 2 of 5 clients were left of a sum, and it takes 3"):
+        run(small(**few, adversaries={"dropping-client": 0.6}), tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("methods.mine.strategy=fedavgg", "there is no strategy 'fedavgg'; did you mean fedavg?"),
+        ("methods.dp-images-8.epsilon=0", "epsilon is a positive number, not 0.0"),
+        ("methods.dp-images-8.epsilon=-1", "epsilon is a positive number, not -1.0"),
+        ("methods.fedavg.epsilon=1", "fedavg promises nothing, and has no epsilon"),
+        ("methods.mine.strategy=dp-clients", "dp-clients takes an epsilon"),
+        ("methods.fedavg.mu=1", "mu is a setting of fedprox, not of fedavg"),
+        ("methods.krum.malicious=9", "krum takes more than 2 x 9 + 2 clients"),
+    ],
+)
+def test_mistakes_are_one_clear_sentence(setting: str, sentence: str) -> None:
+    with pytest.raises(BadScenario) as told:
+        load("federate", [setting])
+    assert sentence in str(told.value)
+    assert "\n" not in str(told.value)

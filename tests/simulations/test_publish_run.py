@@ -1,0 +1,111 @@
+"""`parley run publish`: the report says what is promised, and what attacks achieve."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulations.errors import BadScenario
+from simulations.publish.report import PublishReport
+from simulations.publish.scenario import PublishScenario
+from simulations.runner import run
+from simulations.scenario_files import load
+
+SMALL: dict[str, Any] = {
+    "seed": 3,
+    "owners": {"count": 6, "pictures": 6, "publish": 5, "size": 32},
+    "attacker": {"known": 12, "strangers": 60, "epochs": 6},
+    "methods": {
+        "raw": {"mechanism": "plain"},
+        "pix": {"mechanism": "dp-pix", "epsilon": 0.5},
+        "svd": {"mechanism": "dp-svd", "epsilon": 0.01},
+        "snow": {"mechanism": "snow", "delta": 0.4},
+    },
+}
+
+
+def small(**changes: Any) -> PublishScenario:
+    return PublishScenario.model_validate({**SMALL, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("publish") / "run"
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> PublishReport:
+    found = run(small(), folder)
+    assert isinstance(found, PublishReport)
+    return found
+
+
+def test_promises_and_losses(report: PublishReport) -> None:
+    pix, raw = report.methods["pix"], report.methods["raw"]
+    assert [each.pictures for each in pix.of_an_owner] == [1, 5]
+    assert [each.epsilon for each in pix.of_an_owner] == pytest.approx([0.5, 2.5])
+    assert pix.of_an_owner[1].composed is not None
+    assert pix.of_an_owner[1].composed <= 2.5
+    assert pix.of_all_pixels.epsilon == pytest.approx(0.5 * 32 * 32 / 16)
+    assert raw.of_an_owner[0].epsilon is None
+    assert report.methods["svd"].of_all_pixels.epsilon is None
+    assert report.methods["snow"].of_an_owner[1].delta == pytest.approx(1 - 0.6**5)
+
+
+def test_attacks_succeed_where_nothing_is_promised_and_on_snow(report: PublishReport) -> None:
+    """Six persons: guessing is right for one picture in six."""
+    methods = report.methods
+    assert methods["raw"].recognised > 0.5
+    assert methods["raw"].dssim == pytest.approx(0, abs=1e-6)
+    assert methods["snow"].dssim_restored < methods["snow"].dssim - 0.2
+    assert methods["pix"].dssim > 0.85
+    assert methods["pix"].worst < methods["raw"].recognised
+
+
+def test_the_folder_holds_it_all(report: PublishReport, folder: Path) -> None:
+    written = json.loads((folder / "report.json").read_text())
+    assert written["outcome"]["digest"] == report.outcome.digest
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 6 * (1 + 2 * 4)
+    assert "m-neighbourhood" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    kinds = {json.loads(line)["kind"] for line in (folder / "messages.jsonl").read_text().splitlines()}
+    assert kinds == {"Hello", "Introduction", "CallForPictures", "Publication", "Gallery", "Acknowledgement"}
+
+
+def test_what_is_published_depends_on_the_seed_alone(report: PublishReport, tmp_path: Path) -> None:
+    few = {"methods": {"pix": SMALL["methods"]["pix"]}, "attacker": {"known": 2, "strangers": 20, "epochs": 1}}
+    again = run(small(**few), tmp_path / "again")
+    other = run(small(**few, seed=4), tmp_path / "other")
+    assert isinstance(again, PublishReport)
+    assert isinstance(other, PublishReport)
+    assert again.methods["pix"].digest == report.methods["pix"].digest != other.methods["pix"].digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["ray", "grpc"])
+def test_the_digest_is_the_same_on_every_grid(report: PublishReport, tmp_path: Path, grid: str) -> None:
+    elsewhere = run(small(grid=grid, workers=2), tmp_path / grid)
+    assert isinstance(elsewhere, PublishReport)
+    assert elsewhere.outcome.digest == report.outcome.digest
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("methods.pix-1.epsilon=0", "methods.pix-1: epsilon is a positive number, not 0.0"),
+        ("methods.pix-1.epsilon=-2", "methods.pix-1: epsilon is a positive number, not -2.0"),
+        ("methods.pix-1.mechanism=dp-pics", "there is no way 'dp-pics' to publish pictures; did you mean dp-pix?"),
+        ("methods.pix-1.cell=64", "pictures of 48x48 are smaller than one cell of 64x64 pixels"),
+        ("methods.pix-1.cell=7", "cells of 7 pixels do not tile pictures of 48x48"),
+        ("methods.snow-half.delta=2", "delta lies between 0 and 1, not at 2.0"),
+        ("methods.raw.epsilon=2", "plain has no setting epsilon"),
+        ("owners.publish=99", "nobody publishes 99 of 24 pictures"),
+    ],
+)
+def test_mistakes_are_one_clear_sentence(setting: str, sentence: str) -> None:
+    with pytest.raises(BadScenario) as told:
+        load("publish", [setting])
+    assert sentence in str(told.value)
+    assert "\n" not in str(told.value)

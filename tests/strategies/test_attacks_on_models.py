@@ -1,0 +1,152 @@
+"""Attacks on models succeed without differential privacy, and stay below what it promises with it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from simulations.datasets.faces import ATTRIBUTES, draw
+from strategies.accounting import advantage_bound
+from strategies.adversarial_examples import perturb
+from strategies.gradient_inversion import gradient_of, invert_class, invert_gradient, label_in_gradient
+from strategies.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
+from strategies.image_quality import ssim
+from strategies.membership import by_likelihood_ratio, by_loss, by_shadow_models, membership, train_shadows
+from strategies.private_training import PrivateTraining, train_privately
+from strategies.property_inference import infer_property
+
+MEMBERS, STEPS = 150, 150
+PLAIN = PrivateTraining(0.0, 0.2, STEPS, 1e-4, learning_rate=0.05)
+
+
+def faces(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    drawn = draw(seed * 10_000 + np.arange(count), 32, torch.Generator().manual_seed(seed))
+    labels = drawn.attributes[:, ATTRIBUTES.index("Smiling")].astype(np.int64)
+    return inputs_of(drawn.images), torch.from_numpy(labels)
+
+
+def trained(inputs: Tensor, labels: Tensor, training: PrivateTraining, seed: int = 1) -> GroupNormalisedClassifier:
+    network = GroupNormalisedClassifier(2, torch.Generator().manual_seed(seed))
+    train_privately(network, inputs, labels, training, torch.Generator().manual_seed(seed))
+    return network
+
+
+@pytest.fixture(scope="module")
+def candidates() -> tuple[Tensor, Tensor]:
+    return faces(2 * MEMBERS, 1)
+
+
+@pytest.fixture(scope="module")
+def members() -> np.ndarray:
+    return np.arange(2 * MEMBERS) < MEMBERS
+
+
+@pytest.fixture(scope="module")
+def plain(candidates: tuple[Tensor, Tensor]) -> GroupNormalisedClassifier:
+    return trained(candidates[0][:MEMBERS], candidates[1][:MEMBERS], PLAIN)
+
+
+def test_without_differential_privacy_members_are_told(
+    plain: GroupNormalisedClassifier, candidates: tuple[Tensor, Tensor], members: np.ndarray
+) -> None:
+    found = membership(by_loss(plain, *candidates), members, np.random.default_rng(1))
+    assert found.advantage - found.margin > 0.1
+    known = faces(2 * MEMBERS, 2)
+    shadows = train_shadows(
+        2, 2 * MEMBERS, lambda chosen: trained(known[0][chosen], known[1][chosen], PLAIN, 7), np.random.default_rng(2)
+    )
+    found = membership(by_shadow_models(plain, *candidates, shadows, known), members, np.random.default_rng(1))
+    assert found.advantage - found.margin > 0.1
+
+
+@pytest.mark.slow
+def test_likelihood_ratios_tell_members_too(
+    plain: GroupNormalisedClassifier, candidates: tuple[Tensor, Tensor], members: np.ndarray
+) -> None:
+    draws = np.random.default_rng(3)
+    shadows = train_shadows(
+        16, 2 * MEMBERS, lambda chosen: trained(candidates[0][chosen], candidates[1][chosen], PLAIN, 9), draws
+    )
+    scores = by_likelihood_ratio(plain, *candidates, shadows)
+    found = membership(scores, members, draws)
+    assert found.area > membership(by_loss(plain, *candidates), members, draws).area
+    with pytest.raises(ValueError, match="in some of the shadow models and not in others"):
+        by_likelihood_ratio(plain, *candidates, shadows[:1])
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 2.0])
+def test_with_differential_privacy_no_attack_gets_beyond_the_bound(
+    epsilon: float, candidates: tuple[Tensor, Tensor], members: np.ndarray
+) -> None:
+    training = PrivateTraining.of_epsilon(epsilon, 0.2, 40, 1e-4)
+    network = trained(candidates[0][:MEMBERS], candidates[1][:MEMBERS], training)
+    found = membership(by_loss(network, *candidates), members, np.random.default_rng(1))
+    assert found.advantage <= advantage_bound(epsilon, 1e-4) + found.margin
+    assert abs(found.advantage) < 0.2
+
+
+def test_membership_of_noise_is_a_guess_as_often_as_its_margin_says() -> None:
+    draws = np.random.default_rng(4)
+    members = np.arange(200) < 100
+    found = [membership(draws.normal(size=200), members, draws) for _ in range(200)]
+    outside = np.mean([abs(each.advantage) > each.margin for each in found])
+    assert outside < 0.05 + 4.5 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_too_few_candidates_are_refused() -> None:
+    with pytest.raises(ValueError, match="it takes 4 each"):
+        membership(np.zeros(6), np.arange(6) < 3, np.random.default_rng(1))
+
+
+def test_a_gradient_gives_its_picture_away_and_a_noisy_one_does_not() -> None:
+    inputs, labels = faces(2, 5)
+    network = GroupNormalisedClassifier(2, torch.Generator().manual_seed(3)).eval()
+    generator = torch.Generator().manual_seed(4)
+    clean, noisy = [], []
+    for place in range(2):
+        gradient = gradient_of(network, inputs[place : place + 1], labels[place : place + 1])
+        assert label_in_gradient(gradient) == labels[place]
+        clean.append(invert_gradient(network, gradient, (3, 32, 32), generator, steps=300))
+        size = torch.stack([part.square().sum() for part in gradient]).sum().sqrt()
+        hidden = [part / size + torch.randn(part.shape, generator=generator) for part in gradient]
+        noisy.append(invert_gradient(network, hidden, (3, 32, 32), generator, steps=100))
+    truth = (inputs + 1) / 2
+    assert ssim((torch.stack(clean) + 1) / 2, truth).mean() > 0.12
+    assert ssim((torch.stack(noisy) + 1) / 2, truth).mean() < 0.06
+
+
+def test_a_model_paints_what_it_takes_for_a_class(plain: GroupNormalisedClassifier) -> None:
+    for label in (0, 1):
+        painted = invert_class(plain, label, (3, 32, 32), torch.Generator().manual_seed(1), steps=60)
+        assert plain(painted[None]).softmax(1)[0, label] > 0.8
+        assert painted.abs().max() <= 1
+
+
+def test_little_changes_turn_answers_over(plain: GroupNormalisedClassifier) -> None:
+    inputs, labels = faces(100, 6)
+    before = accuracy(plain, inputs, labels)
+    for steps in (1, 10):
+        moved = perturb(plain, inputs, labels, 4 / 255, steps)
+        assert (moved - inputs).abs().max() <= 4 / 255 + 1e-6
+        assert moved.abs().max() <= 1
+        assert accuracy(plain, moved, labels) < before - 0.2
+    assert torch.equal(perturb(plain, inputs, labels, 0.0), inputs)
+    with pytest.raises(ValueError, match="at least 1 step"):
+        perturb(plain, inputs, labels, 0.1, 0)
+
+
+def test_a_property_is_read_from_updates_that_depend_on_it() -> None:
+    draws = np.random.default_rng(5)
+    direction = draws.normal(size=300)
+    has, truth = np.arange(60) % 2 == 0, np.arange(40) % 2 == 0
+
+    def updates(whose: np.ndarray, strength: float) -> np.ndarray:
+        rows = draws.normal(size=(len(whose), 300)) + strength * np.outer(np.where(whose, 1, -1), direction)
+        return rows.astype(np.float32)
+
+    told = infer_property(updates(truth, 0.3), updates(has, 0.3), has) > 0
+    assert (told == truth).mean() > 0.9
+    guessed = infer_property(updates(truth, 0.0), updates(has, 0.0), has) > 0
+    assert 0.2 < (guessed == truth).mean() < 0.8
+    with pytest.raises(ValueError, match="60 of 60 trials have the property"):
+        infer_property(updates(truth, 1), updates(has, 1), np.ones(60, dtype=bool))
