@@ -57,7 +57,7 @@ def play_publish(
 
         record = _play(scenario, world, workflow, observe, Vault(str(vault), lasting=False))
     shutil.rmtree(vault, ignore_errors=True)
-    seen = [gallery for _, gallery in view.received if isinstance(gallery, Gallery)]
+    seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
     scored = {}
     for name in scenario.methods:
         clock.step(f"attacking {name}")

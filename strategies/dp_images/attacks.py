@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from strategies.classifier import CompactClassifier, classify, train_classifier
+from strategies.classifier import classify, train_classifier
 from strategies.dp_images.baselines import Pixelize
 from strategies.dp_images.mechanisms import (
     DPSVD,
@@ -136,7 +136,7 @@ def recogniser(
     *,
     copies: int = 1,
     epochs: int = 20,
-) -> CompactClassifier:
+) -> nn.Module:
     """Train a CNN to recognise people in pictures that are treated as the published ones were (McPherson et al. 2016).
 
     Parameters
@@ -159,7 +159,7 @@ def recogniser(
     return train_classifier(_rows(treated), np.tile(persons, copies), count, generator, epochs=epochs)
 
 
-def recognised(network: CompactClassifier, pictures: Tensor, persons: NDArray[np.int64]) -> float:
+def recognised(network: nn.Module, pictures: Tensor, persons: NDArray[np.int64]) -> float:
     """Return the share of pictures whose person the recogniser names."""
     return float((classify(network, _rows(pictures)) == persons).mean())
 
