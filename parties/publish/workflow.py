@@ -7,7 +7,7 @@ import numpy as np
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from parties.purchase.cloud import roll_call
+from parties.roll_call import roll_call
 from protocol.exchange import Exchange
 from protocol.messages.publish import CallForPictures, Gallery, Publication
 from protocol.messages.purchase import Acknowledgement

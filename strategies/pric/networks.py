@@ -7,7 +7,6 @@ pooling, so that a representation has a quarter of the picture's side.
 from collections.abc import Callable, Mapping
 
 import torch
-import torchvision.models as zoo
 from torch import Tensor, nn
 
 from strategies.deep_poisoning.initialise import built
@@ -33,7 +32,9 @@ def _compact() -> nn.Sequential:
 
 
 def _vgg16() -> nn.Sequential:
-    blocks = zoo.vgg16_bn(init_weights=False).features[:14]
+    from torchvision.models import vgg16_bn  # noqa: PLC0415 seconds that the compact extractor need not wait for
+
+    blocks = vgg16_bn(init_weights=False).features[:14]
     plain = [nn.ReLU() if isinstance(layer, nn.ReLU) else layer for layer in blocks]
     return nn.Sequential(Standardise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), *plain)
 

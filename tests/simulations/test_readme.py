@@ -1,4 +1,4 @@
-"""Every `parley run` of the README, as it stands there."""
+"""Every `parley run` of the README, and of those of the workflows, as it stands there."""
 
 import re
 import shlex
@@ -10,10 +10,14 @@ from _pytest.mark.structures import ParameterSet
 from conftest import Command
 from PIL import Image
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = "".join(
+    path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("simulations/*/README.md")))
+)
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
-COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("parley run")]
+RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
+COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
 LONG = ("purchase-noise", "pool", "outsource", "crowdsource", "crowdsource-male", "publish", "federate")
 """A minute or more: `pytest -m slow` plays them."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"

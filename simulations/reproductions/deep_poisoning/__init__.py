@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from protocol.workshop import Done, Workshop
-from simulations.errors import RunFailed
+from protocol.workshop import Workshop
 from simulations.progress import Progress
 from simulations.report.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
 from simulations.report.versions import versions
 from simulations.reproductions.deep_poisoning.data import check
 from simulations.reproductions.deep_poisoning.paper import PAPER
 from simulations.reproductions.deep_poisoning.scale import SCALES, Scale
-from simulations.reproductions.deep_poisoning.tables import Numbers, competitor, hiding, sharing
+from simulations.reproductions.deep_poisoning.tables import competitor, hiding, sharing
+from simulations.workshops import finished
 
 COLUMN = "value"
 Found = dict[tuple[str, str, str], list[float]]
@@ -57,17 +57,7 @@ def reproduce(
     for seed in seeds:
         jobs += [workshop.submit(hiding, scale, root, backbone, seed) for backbone in scale.backbones]
         jobs += [workshop.submit(job, scale, root, seed) for job in (competitor, sharing)]
-    done = 0
-
-    def count_one(index: int, end: Done[Numbers]) -> None:
-        nonlocal done
-        done += 1
-        progress("training networks, modules and deciders", done, len(jobs))
-
-    ends = workshop.gather(jobs, count_one)
-    failure = next((end.failure for end in ends if end.failure is not None), None)
-    if failure is not None:
-        raise RunFailed(f"an experiment could not be finished: {failure}")
+    ends = finished(workshop, jobs, "training networks, modules and deciders", progress)
     found: Found = defaultdict(list)
     for end in ends:
         for key, value in end.result().items():
