@@ -18,7 +18,8 @@ BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.D
 LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
 RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
 COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
-LONG = ("purchase-noise", "pool", "outsource", "crowdsource", "crowdsource-male", "publish", "federate")
+LONG = ("purchase-noise", "pool", "outsource", "crowdsource", "crowdsource-male", "publish", "publish-averaging",
+        "federate", "federate-poisoned", "federate-dropping")  # fmt: skip
 """A minute or more: `pytest -m slow` plays them."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
