@@ -8,7 +8,7 @@ import safetensors.numpy
 from flwr.serverapp import Grid
 
 from parties.outsource.service import TrainingService
-from parties.purchase.cloud import roll_call
+from parties.roll_call import roll_call
 from protocol.exchange import Exchange
 from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
 from protocol.messages.purchase import Acknowledgement

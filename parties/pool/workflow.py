@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import BadNetwork, Published, feature_shape, published
 from parties.pool.record import Pooled, PoolFailed, PoolRecord
-from parties.purchase.cloud import roll_call
+from parties.roll_call import roll_call
 from protocol.exchange import Exchange, Failed
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.pool import (

@@ -8,11 +8,12 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from parties.purchase.auction import Auctioneer, by_the_rules
+from parties.roll_call import roll_call
 from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
 from protocol.arbitration_paper import arbitrate_paper
 from protocol.exchange import Exchange
 from protocol.ledger import Ledger
-from protocol.messages.purchase import Complaint, Hello, Introduction, Terms
+from protocol.messages.purchase import Complaint, Terms
 from protocol.signing import SigningKey, derive
 from protocol.vault import Vault
 from strategies.featurizer import Featurizer
@@ -31,20 +32,8 @@ ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 
 ABSENCE = 60.0
 """Seconds for which a seller that has left is waited for to bid; one that won has until its order's deadline."""
-RETURN = 30.0
-"""Seconds for which a party that has left is waited for to say who it is."""
 COURTESY, MOMENT = 5.0, 2.0
 """Seconds that the cloud waits for parties to take note of what nobody has to answer, and for those who have left."""
-
-
-def roll_call(exchange: Exchange, patience: float) -> dict[str, list[int]]:
-    """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
-    present: dict[str, list[int]] = {}
-    everyone = dict.fromkeys(exchange.node_ids(), Hello())
-    replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, RETURN)
-    for node_id, introduction in replies.answers.items():
-        present.setdefault(introduction.role, []).append(node_id)
-    return present
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from parties.purchase import settlement
 from parties.purchase.auction import Auction
 from parties.purchase.checks import bid_refusal, columns, features_under, payment_refusal
-from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud, roll_call
+from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud
 from parties.purchase.courier import Courier
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseFailed, PurchaseRecord
 from parties.purchase.settlement import account, shares
 from parties.purchase.waves import parcels
+from parties.roll_call import roll_call
 from protocol.arbitration import Deal
 from protocol.canonical import canonical, digest
 from protocol.exchange import SILENT, Exchange

@@ -4,7 +4,6 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from flwr.app import Context, RecordDict
@@ -18,7 +17,7 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import ObservedGrid
 from protocol.signing import SigningKey
 from protocol.vault import Vault
-from protocol.workshop import Done, Handle, LocalWorkshop, RayWorkshop, Workshop
+from protocol.workshop import Handle, Workshop
 from simulations.crowdsource.measuring import (
     Material,
     Measured,
@@ -42,9 +41,8 @@ from simulations.report.versions import versions
 from simulations.seeding import secret
 from simulations.traffic import TrafficLog
 from simulations.workflows import Workflow
+from simulations.workshops import finished, open_workshop
 from strategies.pric.training import Trained
-
-T = TypeVar("T")
 
 RUN_ID = 1
 FEWEST = 20
@@ -65,12 +63,12 @@ def play_crowdsource(
     clock.step("making the pictures")
     key = secret(scenario.seed, "collector")
     world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)
-    with _workshop(scenario) as workshop:
+    with open_workshop(scenario) as workshop:
         clock.step("training the extractor")
         section = scenario.collector
         recipe = section.recipe(section.weight)
         job = workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
-        done = _result(workshop.gather([job])[0])
+        done = finished(workshop, [job], "training the extractor")[0].result()
         collector = Collector(
             key, done.extractor, section.extractor, scenario.side, section.hide, section.tasks, section.quantised
         )
@@ -80,9 +78,9 @@ def play_crowdsource(
         clock.step("measuring what leaks, and other lambdas")
         material = _material(scenario, world, record)
         jobs = _jobs(scenario, workshop, material, done, record)
-        ends = workshop.gather(list(jobs.values()), lambda index, end: progress("measuring", index + 1, len(jobs)))
+        ends = finished(workshop, list(jobs.values()), "measuring", progress)
         equipment = workshop.equipment
-    results = dict(zip(jobs, [_result(end) for end in ends], strict=True))
+    results = dict(zip(jobs, [end.result() for end in ends], strict=True))
     clock.step("writing the report")
     report = _report(scenario, world, record, material, results, log, clock, equipment)
     (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -95,12 +93,6 @@ def party_names(scenario: CrowdsourceScenario) -> dict[int, str]:
     """Name every node as in ``messages.jsonl``."""
     nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + scenario.participants.count)
     return {SERVER_NODE_ID: "collector"} | {node_id: f"participant-{node_id}" for node_id in nodes}
-
-
-def _workshop(scenario: CrowdsourceScenario) -> Workshop:
-    if scenario.grid == "ray":
-        return RayWorkshop(worker_count(scenario), scenario.address)
-    return LocalWorkshop()
 
 
 def _collect(
@@ -158,12 +150,6 @@ def _jobs(
                 trained_and_measured, material, recipe, section.extractor, weight, (), 0.0, False
             )
     return jobs
-
-
-def _result(end: Done[T]) -> T:
-    if end.failure is not None:
-        raise RunFailed(f"an extractor could not be trained or measured: {end.failure}")
-    return end.result()
 
 
 def _report(

@@ -20,10 +20,10 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, ObservedGrid
 from protocol.messages.outsource import Enrolment, Part
 from protocol.vault import Vault
-from protocol.workshop import LocalWorkshop, RayWorkshop, Workshop
+from protocol.workshop import Workshop
 from simulations.errors import RunFailed
 from simulations.expectations import figures
-from simulations.grids import grid_opener, worker_count
+from simulations.grids import grid_opener
 from simulations.outsource.attackers import ATTACKS
 from simulations.outsource.report.compile import compile_report
 from simulations.outsource.report.model import OutsourceOutcome, OutsourceReport
@@ -38,6 +38,7 @@ from simulations.progress import Progress, Stopwatch
 from simulations.seeding import secret
 from simulations.traffic import TrafficLog, View
 from simulations.workflows import Workflow
+from simulations.workshops import finished, open_workshop
 
 RUN_ID = 1
 
@@ -57,7 +58,7 @@ def play_outsource(
     world = build(scenario)
     view = View(SERVER_NODE_ID, Enrolment, Part)
     with ExitStack() as stack:
-        workshop = stack.enter_context(_open_workshop(scenario))
+        workshop = stack.enter_context(open_workshop(scenario))
         log = TrafficLog(stack.enter_context((folder / "messages.jsonl").open("w", encoding="utf-8")), _names(world))
         record, appraisals = _train(scenario, world, workshop, folder / "vault", log, view, clock)
         clock.step("attacking what the service saw")
@@ -77,11 +78,6 @@ def play_outsource(
     write_outsource_page(folder / "report.html", report, attacked.grid)
     shutil.rmtree(folder / "vault", ignore_errors=True)
     return report
-
-
-def _open_workshop(scenario: OutsourceScenario) -> Workshop:
-    """Return where the service trains: in a Ray worker, with a GPU if there is one, where the owners are on Ray."""
-    return RayWorkshop(worker_count(scenario), scenario.address) if scenario.grid == "ray" else LocalWorkshop()
 
 
 def _names(world: OutsourceWorld) -> dict[int, str]:
@@ -154,11 +150,8 @@ def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Works
     )
     seed = int.from_bytes(secret(scenario.seed, "comparison")[:7])
     job = partial(workshop.submit, train_and_test, lesson)
-    ends = workshop.gather([job(setting, seed) for setting in (None, *scenario.compared)])
-    failure = next((end.failure for end in ends if end.failure is not None), None)
-    if failure is not None:
-        raise RunFailed(f"a model could not be trained for comparison: {failure}")
-    return [end.result() for end in ends]
+    jobs = [job(setting, seed) for setting in (None, *scenario.compared)]
+    return [end.result() for end in finished(workshop, jobs, "training for comparison")]
 
 
 def _figures(scenario: OutsourceScenario) -> Iterator[str]:

@@ -12,7 +12,6 @@ from protocol.flower import SERVER_NODE_ID
 from protocol.grids import Envelope
 from protocol.messages.pool import Contribution, Network
 from protocol.vault import Vault
-from protocol.workshop import LocalWorkshop, RayWorkshop, Workshop
 from simulations.errors import RunFailed
 from simulations.expectations import figures
 from simulations.grids import grid_opener, worker_count
@@ -29,6 +28,7 @@ from simulations.report.failed import failed_steps
 from simulations.report.versions import versions
 from simulations.traffic import Flow, TrafficLog, View
 from simulations.workflows import Workflow
+from simulations.workshops import open_workshop
 
 
 def play_pool(
@@ -62,7 +62,7 @@ def play_pool(
             raise RunFailed(str(failed)) from None
     clock.step("controls and attackers")
     with ExitStack() as stack:
-        workshop = stack.enter_context(workshop_of(scenario))
+        workshop = stack.enter_context(open_workshop(scenario))
         seen = PoolView.of(view, world.rules)
         scored = Scoring(scenario, world, played.record, seen, workshop).score()
     clock.step("writing the report")
@@ -72,13 +72,6 @@ def play_pool(
     shutil.rmtree(vault, ignore_errors=True)
     shutil.rmtree(painted, ignore_errors=True)
     return report
-
-
-def workshop_of(scenario: PoolScenario) -> Workshop:
-    """Return where attackers and controls are trained: on Ray where the parties are, else here."""
-    if scenario.grid == "ray":
-        return RayWorkshop(worker_count(scenario), scenario.address)
-    return LocalWorkshop()
 
 
 def compile_report(

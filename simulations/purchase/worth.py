@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from parties.album import Pixels
 from protocol.ray_cluster import RayUnavailable
-from protocol.workshop import LocalWorkshop, RayWorkshop, Workshop
-from simulations.errors import GridUnavailable, RunFailed
-from simulations.grids import worker_count
+from protocol.workshop import Workshop
+from simulations.errors import GridUnavailable
 from simulations.purchase.report.model import Report, Worth
-from simulations.purchase.scenario import PurchaseScenario
 from simulations.purchase.scoring import ScoredPurchase, Trade
 from simulations.seeding import generator
+from simulations.workshops import finished, open_workshop
 from strategies.classifier import classify, train_classifier
 from strategies.featurizer import prepare
 
@@ -25,19 +24,6 @@ FEWEST = 4
 MOST_TESTED = 500
 
 Labels = NDArray[np.int64]
-
-
-def open_workshop(scenario: PurchaseScenario) -> Workshop:
-    """Return where a scenario's models are trained: side by side on Ray if its parties are there.
-
-    Raises
-    ------
-    RayUnavailable
-        When there is no Ray, or no cluster at the scenario's address.
-    """
-    if scenario.grid == "local":
-        return LocalWorkshop()
-    return RayWorkshop(worker_count(scenario), scenario.address)
 
 
 def with_worth(report: Report, scored: ScoredPurchase) -> Report:
@@ -97,10 +83,7 @@ def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
         for trades in (bought, random)
         for seed in seeds
     ]
-    ends = workshop.gather(handles)
-    failure = next((end.failure for end in ends if end.failure is not None), None)
-    if failure is not None:
-        raise RunFailed(f"a CNN could not be trained on what was bought: {failure}")
+    ends = finished(workshop, handles, "training on what was bought")
     shares = [end.result() for end in ends]
     return Worth(
         pictures=len(bought),

@@ -16,17 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from protocol.workshop import Done, Workshop
+from protocol.workshop import Workshop
 from simulations.crowdsource.measuring import guesses, induced, readings
 from simulations.crowdsource.model import Readings
 from simulations.crowdsource.world import PICTURES_OF_ONE, Portraits, portraits
 from simulations.datasets import faces, published
 from simulations.datasets.split import Split
-from simulations.errors import RunFailed
 from simulations.progress import Progress
 from simulations.report.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
 from simulations.report.versions import versions
 from simulations.seeding import generator, torch_generator
+from simulations.workshops import finished
 from strategies.deep_poisoning.data import Images
 from strategies.deep_poisoning.training import Plan
 from strategies.pric.encoding import encode
@@ -193,17 +193,7 @@ def reproduce(
         published.read("celeba", root, "public")  # to fail here, if it has to
     keys = list(product(seeds, FIGURES, SETTINGS))
     jobs = [workshop.submit(experiment, scale, root, figure, SETTINGS[setting], seed) for seed, figure, setting in keys]
-    trained = 0
-
-    def count_one(index: int, done: Done[Numbers]) -> None:
-        nonlocal trained
-        trained += 1
-        progress("training extractors", trained, len(jobs))
-
-    ends = workshop.gather(jobs, count_one)
-    failure = next((end.failure for end in ends if end.failure is not None), None)
-    if failure is not None:
-        raise RunFailed(f"an extractor could not be trained: {failure}")
+    ends = finished(workshop, jobs, "training extractors", progress)
     found: Found = defaultdict(list)
     for (_, figure, setting), end in zip(keys, ends, strict=True):
         for (name, who), value in end.result().items():

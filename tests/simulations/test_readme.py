@@ -1,4 +1,4 @@
-"""Every `parley run` of the README, as it stands there."""
+"""Every `parley run` of the README, and of those of the workflows, as it stands there."""
 
 import re
 import shlex
@@ -10,11 +10,17 @@ from _pytest.mark.structures import ParameterSet
 from conftest import Command
 from PIL import Image
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+from simulations.workflows import WORKFLOWS
+
+ROOT = Path(__file__).parents[2]
+README = "".join(
+    path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("simulations/*/README.md")))
+)
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
-COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("parley run")]
-LONG = ("purchase-noise", "pool", "outsource", "crowdsource", "crowdsource-male", "publish", "federate")
+RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
+COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
+LONG = ("purchase-noise", *(WORKFLOWS.keys() - {"purchase"}))
 """A minute or more: `pytest -m slow` plays them."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
@@ -45,7 +51,8 @@ def test_the_readme_has_commands() -> None:
 
 
 def marked(words: list[str]) -> ParameterSet:
-    return pytest.param(words, marks=pytest.mark.slow if words[1] in LONG else (), id=" ".join(words))
+    long = words[1] in LONG or words[1].partition("-")[0] in LONG
+    return pytest.param(words, marks=pytest.mark.slow if long else (), id=" ".join(words))
 
 
 @pytest.mark.parametrize("words", [marked(words) for words in COMMANDS])

@@ -29,9 +29,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from protocol.workshop import Done, Workshop
+from protocol.workshop import Workshop
 from simulations.datasets.breeds import CATS
-from simulations.errors import RunFailed
 from simulations.featurizers import load_featurizer
 from simulations.progress import Progress
 from simulations.report.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
@@ -48,6 +47,7 @@ from simulations.reproductions.crowdbuy.buying import (
     market,
 )
 from simulations.seeding import generator
+from simulations.workshops import finished
 from strategies.classifier import classify, train_classifier
 
 QUALITIES = ("quantity", "matching", "diversity")
@@ -157,17 +157,7 @@ def reproduce(seeds: Sequence[int], workshop: Workshop, progress: Progress) -> R
         for (system, quality), positions in bought.items():
             settings.append((spread, system, quality))
             jobs.append(workshop.submit(train_and_test, *_lesson(offered, positions[:count], seed, spread)))
-    trained = 0
-
-    def count_one(index: int, done: Done[dict[str, float]]) -> None:
-        nonlocal trained
-        trained += 1
-        progress("training CNNs", trained, len(jobs))
-
-    ends = workshop.gather(jobs, count_one)
-    failure = next((end.failure for end in ends if end.failure is not None), None)
-    if failure is not None:
-        raise RunFailed(f"a CNN could not be trained: {failure}")
+    ends = finished(workshop, jobs, "training CNNs", progress)
     accuracies: Accuracies = defaultdict(list)
     for (spread, system, quality), end in zip(settings, ends, strict=True):
         for measure, value in end.result().items():

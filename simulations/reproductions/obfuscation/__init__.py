@@ -7,15 +7,16 @@ answer surveys (Tables 2 to 5); McPherson's CNN for every technique of Table 6; 
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parties.outsource.pictures import square
-from protocol.workshop import Done, Handle, Workshop
+from protocol.workshop import Handle, Workshop
 from simulations.datasets.labelled import LabelledImages, labelled_images
-from simulations.errors import BadInput, RunFailed
+from simulations.errors import BadInput
 from simulations.outsource.report.model import TradeOff
 from simulations.outsource.report.plots import tradeoff_plot
 from simulations.outsource.tradeoff import Lesson, train_and_test
@@ -42,6 +43,7 @@ from simulations.reproductions.obfuscation.tables import (
     tradeoff_rows,
 )
 from simulations.seeding import secret
+from simulations.workshops import finished
 
 
 class TradeOffReport(ReproductionReport):
@@ -95,17 +97,7 @@ def reproduce(
     for number, seed in enumerate(seeds):
         progress("preparing images", number, len(seeds))
         jobs |= _jobs(workshop, scale, labelled_images(dataset, root, seed, classes=CLASSES, side=scale.side), seed)
-    done = 0
-
-    def count_one(index: int, end: Done[Any]) -> None:
-        nonlocal done
-        done += 1
-        progress("training models, recognisers and attackers", done, len(jobs))
-
-    ends = workshop.gather(list(jobs.values()), count_one)
-    failure = next((end.failure for end in ends if end.failure is not None), None)
-    if failure is not None:
-        raise RunFailed(f"an experiment could not be finished: {failure}")
+    ends = finished(workshop, list(jobs.values()), "training models, recognisers and attackers", progress)
     found = _numbers(list(jobs), [end.result() for end in ends])
     judged = claims(found)
     photos = "stl10" if dataset == "stl10" else "dogs"
@@ -130,7 +122,8 @@ def reproduce(
 
 def figures(report: TradeOffReport) -> list[Plot]:
     """Draw Fig. 5."""
-    return [tradeoff_plot(report.tradeoffs, report.reference, 0.5)]
+    drawn = tradeoff_plot(report.tradeoffs, report.reference, 0.5)
+    return [replace(drawn, alt=f"Fig. 5: means over seeds, mixed within classes. {drawn.alt}")]
 
 
 def _jobs(workshop: Workshop, scale: Scale, images: LabelledImages, seed: int) -> dict[tuple[object, ...], Handle[Any]]:
