@@ -8,7 +8,9 @@ import torch
 from parties.album import Album, readable
 from parties.party import Party, step
 from protocol.messages.publish import CallForPictures, Publication
-from strategies.dp_images import mechanism
+from protocol.secret_parts import seal
+from strategies.dp_images import P3, mechanism
+from strategies.p3 import split
 
 
 class Publisher(Party):
@@ -47,11 +49,20 @@ class Publisher(Party):
             raise ValueError("none of the pictures can be opened")
         pictures = torch.from_numpy(np.stack([picture for _, picture in chosen])).permute(0, 3, 1, 2)
         settings = {each.name: int(each.value) if each.whole else each.value for each in call.settings}
-        published = mechanism(call.mechanism, **settings).publish(pictures.contiguous(), self.noise(call))
+        used = mechanism(call.mechanism, **settings)
+        published = used.publish(pictures.contiguous(), self.noise(call))
+        key = self.friends_key(call.method)
         return Publication(
             pictures=published.permute(0, 2, 3, 1).contiguous().numpy(),
             labels=np.array([self.labels[index] for index, _ in chosen], dtype=np.int64),
+            sealed=tuple(seal(key, split(picture, used.threshold).secret) for _, picture in chosen)
+            if isinstance(used, P3)
+            else (),
         )
+
+    def friends_key(self, method: str) -> bytes:
+        """Return the key that opens what is sealed in a publication, for friends: 32 bytes, given by other ways."""
+        return self.derive("friends", method)
 
     def noise(self, call: CallForPictures) -> torch.Generator:
         """Return what the noise of a publication is drawn from: the same for the same call."""

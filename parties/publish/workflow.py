@@ -113,6 +113,7 @@ class Publishing:
         shapes = {found.pictures.shape[1:] for found in answers.values()}
         if len(shapes) > 1:
             raise PublicationFailed(f"pictures published by {call.method} are of {len(shapes)} sizes, not of one")
+        sealed = [part for found in answers.values() for part in found.sealed]
         whose = np.concatenate([np.full(len(found.labels), node_id) for node_id, found in answers.items()])
         places = np.concatenate([np.arange(len(found.labels)) for found in answers.values()])
         draws = np.random.default_rng(int.from_bytes(derive(self.secret, "gallery", call.method)))
@@ -123,6 +124,7 @@ class Publishing:
                 ask=call.ask,
                 pictures=np.concatenate([found.pictures for found in answers.values()])[order],
                 labels=np.concatenate([found.labels for found in answers.values()])[order],
+                sealed=tuple(sealed[place] for place in order) if len(sealed) == len(order) else (),
             ),
             whose[order].astype(np.int64),
             places[order].astype(np.int64),

@@ -60,16 +60,19 @@ class CallForPictures(ProtocolMessage):
 class _Labelled(ProtocolMessage):
     pictures: Pictures
     labels: Labels
+    sealed: Annotated[tuple[Annotated[bytes, MaxLen(10_000_000)], ...], MaxLen(10_000)] = ()
 
     @model_validator(mode="after")
     def _each_has_its_label(self) -> "_Labelled":
         if len(self.pictures) != len(self.labels):
             raise ValueError(f"{len(self.pictures)} pictures come with {len(self.labels)} labels")
+        if len(self.sealed) not in (0, len(self.pictures)):
+            raise ValueError(f"{len(self.pictures)} pictures come with {len(self.sealed)} sealed parts")
         return self
 
 
 class Publication(_Labelled):
-    """An owner's answer: pictures that everybody may see, and what they show."""
+    """An owner's answer: pictures that everybody may see, what they show, and parts sealed for friends, if any."""
 
 
 class Gallery(_Labelled):

@@ -80,7 +80,7 @@ def play_federate(
         learnt, probes = _play(scenario, world, start, promises, clock, log, failures, folder / "vault")
     shutil.rmtree(folder / "vault", ignore_errors=True)
     clock.step("training shadow models")
-    attackers = prepare(scenario, world)
+    attackers = prepare(scenario, world, start)
     results = {}
     for name, each in learnt.items():
         clock.step(f"attacking {name}")

@@ -60,12 +60,12 @@ class ClientsSection(Section):
 class TrainingSection(Section):
     """How the model is trained."""
 
-    rounds: Annotated[int, Ge(1), Le(1000)] = Field(20, description="how often the model goes out and comes back")
+    rounds: Annotated[int, Ge(1), Le(1000)] = Field(15, description="how often the model goes out and comes back")
     epochs: Annotated[int, Ge(1), Le(100)] = Field(
-        2, description="rounds over its pictures that a client makes in each"
+        3, description="rounds over its pictures that a client makes in each"
     )
-    batch: Annotated[int, Ge(1), Le(1000)] = Field(10, description="pictures per step")
-    learning_rate: Annotated[float, Gt(0), Le(10)] = Field(0.1, description="of descent")
+    batch: Annotated[int, Ge(1), Le(1000)] = Field(20, description="pictures per step")
+    learning_rate: Annotated[float, Gt(0), Le(10)] = Field(0.2, description="of descent")
     private_rate: Annotated[float, Gt(0), Le(100)] = Field(4.0, description="dp-images: the learning rate instead")
     rate: Annotated[float, Gt(0), Le(1)] = Field(1.0, description="dp-images: share of its pictures in a step")
     steps: Annotated[int, Ge(1), Le(1000)] = Field(1, description="dp-images: steps of a client in a round")

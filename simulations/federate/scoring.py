@@ -88,6 +88,14 @@ def federation_of(scenario: FederateScenario, name: str, promise: Promise | None
 
 
 @dataclass(frozen=True)
+class Trials:
+    """Updates that an attacker made itself, (k, parameters), and which of them of pictures with the property."""
+
+    updates: NDArray[np.float32]
+    has: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Attackers:
     """What attackers prepare once, and use on every method.
 
@@ -102,6 +110,8 @@ class Attackers:
     labels : (2n,) int64
     members : (2n,) bool
         The truth, for scoring.
+    trials : Trials
+        To tell a property by.
     """
 
     shadows: Sequence[tuple[nn.Module, NDArray[np.bool_]]]
@@ -109,9 +119,10 @@ class Attackers:
     candidates: Tensor
     labels: Tensor
     members: NDArray[np.bool_]
+    trials: Trials
 
 
-def prepare(scenario: FederateScenario, world: FederateWorld) -> Attackers:
+def prepare(scenario: FederateScenario, world: FederateWorld, start: Weights) -> Attackers:
     """Train the attackers' own models, for as many epochs as all rounds together."""
     training = scenario.training
     alone = LocalTraining(training.rounds * training.epochs, training.batch, training.learning_rate)
@@ -133,6 +144,7 @@ def prepare(scenario: FederateScenario, world: FederateWorld) -> Attackers:
         candidates=candidates,
         labels=labels,
         members=np.arange(len(labels)) < len(world.trained),
+        trials=_trials(scenario, world, start),
     )
 
 
@@ -180,7 +192,7 @@ def score(
         by_loss=_attack(by_loss(network, *candidates), attackers, scenario),
         by_shadows=_attack(by_shadow_models(network, *candidates, attackers.shadows, known), attackers, scenario),
         by_likelihood=None if ratio is None else _attack(ratio, attackers, scenario),
-        property_told=_property(scenario, world, start, updates) if updates else None,
+        property_told=_property(attackers.trials, world, start, updates) if updates else None,
         groups=groups,
         gap=max(groups.values()) - min(groups.values()),
         robustness=[
@@ -197,12 +209,9 @@ def _attack(scores: Scores, attackers: Attackers, scenario: FederateScenario) ->
     return Attack(**vars(membership(scores, attackers.members, generator(scenario.seed, "membership"))))
 
 
-def _property(
-    scenario: FederateScenario, world: FederateWorld, start: Weights, updates: Mapping[int, Weights]
-) -> float:
-    """Return of how many clients the property is told from their first update, by who tries on its own pictures."""
-    draws = torch_generator(scenario.seed, "trials")
-    lots = generator(scenario.seed, "trials")
+def _trials(scenario: FederateScenario, world: FederateWorld, start: Weights) -> Trials:
+    """Train on strangers with the property and without it, as a client does in the first round."""
+    draws, lots = torch_generator(scenario.seed, "trials"), generator(scenario.seed, "trials")
     training = scenario.training
     once = LocalTraining(training.epochs, training.batch, training.learning_rate)
     known, size = world.strangers, scenario.clients.pictures
@@ -211,18 +220,22 @@ def _property(
         raise BadScenario(
             f"property: of {len(known)} strangers all or none have {scenario.property}; choose another one"
         )
-    trials, has = [], []
-    for number in range(scenario.attacker.trials):
-        share = scenario.clients.mostly if number % 2 == 0 else 1 - scenario.clients.mostly
-        wanted = lots.random(size) < share
+    updates = []
+    has = np.arange(scenario.attacker.trials) % 2 == 0
+    for mostly in has:
+        wanted = lots.random(size) < (scenario.clients.mostly if mostly else 1 - scenario.clients.mostly)
         chosen = np.where(wanted, lots.choice(np.flatnonzero(column), size), lots.choice(np.flatnonzero(~column), size))
         network = network_of(start)
         train_locally(network, inputs_of(known.pictures[chosen]), torch.from_numpy(known.labels[chosen]), once, draws)
-        trials.append((flat(weights_of(network)) - flat(start)).numpy())
-        has.append(number % 2 == 0)
+        updates.append((flat(weights_of(network)) - flat(start)).numpy())
+    return Trials(np.stack(updates), has)
+
+
+def _property(trials: Trials, world: FederateWorld, start: Weights, updates: Mapping[int, Weights]) -> float:
+    """Return of how many clients the property is told from their first update."""
     numbers = sorted(updates)
     sent = np.stack([(flat(updates[number]) - flat(start)).numpy() for number in numbers])
-    told = infer_property(sent, np.stack(trials), np.array(has)) > 0
+    told = infer_property(sent, trials.updates, trials.has) > 0
     return float((told == world.has_property[numbers]).mean())
 
 

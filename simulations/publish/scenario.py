@@ -24,6 +24,7 @@ class MethodSection(Section):
     cell: int | None = Field(None, description="dp-pix, pixelize: width of a cell, pixels")
     changed: int | None = Field(None, description="dp-pix: how many pixels neighbours may differ in (m)")
     values: int | None = Field(None, description="dp-svd: singular values of each channel (k)")
+    threshold: int | None = Field(None, description="p3: coefficients beyond it are secret (T)")
 
     @field_validator("mechanism")
     @classmethod
@@ -79,6 +80,7 @@ class AttackerSection(Section):
 USUAL: dict[str, dict[str, Any]] = {
     "raw": {"mechanism": "plain"},
     "pixelized": {"mechanism": "pixelize", "cell": 8},
+    "p3": {"mechanism": "p3", "threshold": 15},
     "pix-1": {"mechanism": "dp-pix", "epsilon": 1.0},
     "pix-5": {"mechanism": "dp-pix", "epsilon": 5.0},
     "pix-20": {"mechanism": "dp-pix", "epsilon": 20.0},

@@ -7,20 +7,21 @@
 from dataclasses import MISSING, fields
 from typing import Any
 
-from strategies.dp_images.baselines import Pixelize, Plain
+from strategies.dp_images.baselines import P3, Pixelize, Plain
 from strategies.dp_images.guarantee import Guarantee
 from strategies.dp_images.mechanisms import DPSVD, DPPix, Mechanism, Snow
 
-__all__ = ["DPSVD", "MECHANISMS", "DPPix", "Guarantee", "Mechanism", "Pixelize", "Plain", "Snow", "mechanism"]
+__all__ = ["DPSVD", "MECHANISMS", "P3", "DPPix", "Guarantee", "Mechanism", "Pixelize", "Plain", "Snow", "mechanism"]
 
-MECHANISMS: dict[str, type[DPPix] | type[DPSVD] | type[Snow] | type[Plain] | type[Pixelize]] = {
+MECHANISMS: dict[str, type[DPPix] | type[DPSVD] | type[Snow] | type[Plain] | type[Pixelize] | type[P3]] = {
     "dp-pix": DPPix,
     "dp-svd": DPSVD,
     "snow": Snow,
     "plain": Plain,
     "pixelize": Pixelize,
+    "p3": P3,
 }
-"""Mechanisms by name; the last two protect nothing."""
+"""Mechanisms by name; the last three promise nothing."""
 
 
 def mechanism(name: str, **settings: Any) -> Mechanism:

@@ -1,14 +1,16 @@
-"""What DP images are compared with: pictures as they are, and large pixels without noise. Neither promises anything."""
+"""What DP images are compared with: plain pictures, large pixels, and P3's public part. None promises anything."""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from strategies.dp_images.guarantee import Guarantee
 from strategies.dp_images.mechanisms import cell_means, enlarged
+from strategies.p3 import BLOCK, render, split
 
 _NOTHING = Guarantee(math.inf, 0.0, "any two pictures", "nothing", "everything")
 
@@ -56,6 +58,39 @@ class Pixelize:
 
     def guarantee(self) -> Guarantee:
         """State that it promises nothing: cells that differ by a level of grey are told apart with certainty."""
+        return _NOTHING
+
+    def any_picture(self, height: int, width: int) -> Guarantee:
+        """State that it promises nothing."""
+        return _NOTHING
+
+
+@dataclass(frozen=True)
+class P3:
+    """The public part of P3; the secret part goes to friends, encrypted (see `strategies.p3`).
+
+    Parameters
+    ----------
+    threshold : int
+        T.
+    """
+
+    description: ClassVar[str] = "P3's public part, its secret part sealed for friends (Ra et al. 2013)"
+    cell: ClassVar[int] = BLOCK
+
+    threshold: int = 15
+
+    def __post_init__(self) -> None:
+        if self.threshold < 1:
+            raise ValueError(f"a threshold is at least 1, not {self.threshold}")
+
+    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """Return what a stranger sees."""
+        rows = [render(split(picture, self.threshold).public) for picture in pictures.permute(0, 2, 3, 1).numpy()]
+        return torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
+
+    def guarantee(self) -> Guarantee:
+        """State that it promises nothing to strangers: the public part depends on the picture without noise."""
         return _NOTHING
 
     def any_picture(self, height: int, width: int) -> Guarantee:

@@ -10,6 +10,8 @@ from parties.publish.workflow import PublicationFailed, Publishing, PublishRecor
 from protocol.flower import task_identity
 from protocol.grids import LocalGrid
 from protocol.messages.publish import CallForPictures, Setting
+from protocol.secret_parts import SecretPartBroken, unseal
+from strategies.p3 import render, split
 
 SNOW = CallForPictures(
     method="snow", mechanism="snow", settings=(Setting(name="delta", value=0.5, whole=False),), most=3
@@ -67,6 +69,23 @@ def test_mislabelled_pictures_are_the_same_pictures() -> None:
     wrong = published(publishers(ADVERSARIES["mislabelling-publisher"].cast())).collections[0].gallery  # type: ignore[arg-type]
     assert np.array_equal(right.pictures, wrong.pictures)
     assert (right.labels != wrong.labels).all()
+
+
+def test_friends_open_what_p3_keeps_from_strangers() -> None:
+    parties = publishers()
+    call = CallForPictures(
+        method="p3", mechanism="p3", most=2, settings=(Setting(name="threshold", value=10.0, whole=True),)
+    )
+    (found,) = published(parties, call).collections
+    place, owner = int(found.places[0]), int(found.owners[0] - found.owners.min())
+    parts = split(parties[owner].album[place], 10)
+    secret = unseal(parties[owner].friends_key("p3"), found.gallery.sealed[0], parts.secret.shape)
+    assert np.array_equal(secret, parts.secret)
+    assert np.array_equal(found.gallery.pictures[0], render(parts.public))
+    with pytest.raises(SecretPartBroken):
+        unseal(parties[owner - 1].friends_key("p3"), found.gallery.sealed[0], parts.secret.shape)
+    with pytest.raises(SecretPartBroken, match="not of shape"):
+        unseal(parties[owner].friends_key("p3"), found.gallery.sealed[0], (1, 1))
 
 
 def test_one_that_cannot_publish_fails_alone() -> None:

@@ -202,7 +202,11 @@ class TestSnow(MechanismContract):
 @pytest.mark.parametrize(
     ("name", "settings", "sentence"),
     [
-        ("dp-pyx", {}, "there is no way dp-pyx to publish images; choose from dp-pix, dp-svd, snow, plain, pixelize"),
+        (
+            "dp-pyx",
+            {},
+            "there is no way dp-pyx to publish images; choose from dp-pix, dp-svd, snow, plain, pixelize, p3",
+        ),
         ("dp-pix", {"epsilon": 0.0}, r"epsilon is a positive number, not 0\.0"),
         ("dp-svd", {"epsilon": float("nan")}, "epsilon is a positive number, not nan"),
         ("dp-svd", {"epsilon": float("inf")}, "epsilon is a positive number, not inf"),
