@@ -1,5 +1,6 @@
 """What a party must not forget: what it keeps and what it has answered, in a small database of its own."""
 
+import errno
 import hashlib
 import threading
 import time
@@ -9,11 +10,13 @@ from pathlib import Path
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from protocol.database import Database, Schema
 from protocol.errors import ProtocolError
 from protocol.records import pack, unpack
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 KEPT_DAYS = 90
 """Days after its last word that a conversation is forgotten."""
 
@@ -37,6 +40,14 @@ _replies = Table(
 )
 
 _PARTY = Schema("party", _metadata)
+
+
+class DiskFailed(BaseException):
+    """What a party has to remember cannot be written.
+
+    It is no fault of the step, which the cloud would be told: a party that must not answer leaves, and is asked again
+    when it is back.
+    """
 
 
 class AskedAgain(ProtocolError):
@@ -98,6 +109,8 @@ class RememberingApp(ClientApp):
        arrived and is forgotten;
     4. the state and the answer are committed together.
 
+    Where the disk fails, it raises `DiskFailed`, which no grid takes for an answer.
+
     Parameters
     ----------
     app : ClientApp
@@ -118,7 +131,14 @@ class RememberingApp(ClientApp):
         with self._turn:
             if not conversation or not number.isdecimal():
                 return self._app(message, context)
-            return self._answer(conversation, int(number), message, context)
+            try:
+                return self._answer(conversation, int(number), message, context)
+            except OperationalError as error:
+                raise DiskFailed(str(error.orig)) from error
+            except OSError as error:
+                if error.errno not in _DISK:
+                    raise
+                raise DiskFailed(str(error)) from error
 
     def _answer(self, conversation: str, number: int, message: Message, context: Context) -> Message:
         database = self._store.database

@@ -113,7 +113,7 @@ class Workshop(ABC):
 
     @abstractmethod
     def place(self, make: Callable[..., object], *arguments: Any) -> Placed:
-        """Make an object, by ``make(device, *arguments)``, that stays until the workshop is closed."""
+        """Make an object, by ``make(device, *arguments)``; it stays, with its GPU, while it is referred to."""
 
     @property
     @abstractmethod

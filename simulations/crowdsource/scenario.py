@@ -33,7 +33,7 @@ class CollectorSection(Section):
     pictures: Many = Field(6000, description="its own pictures, which it trains the extractor and its attackers on")
     weight: Weight = Field(1.0, description="lambda of Eq. 6: more keeps more of the picture, and hides less")
     curve: Annotated[tuple[Weight, ...], Len(0, 10)] = Field(
-        (0.3, 3.0), description="other lambdas, for the curve of utility against privacy"
+        (3.0, 10.0), description="other lambdas, for the curve of utility against privacy"
     )
     bound: Literal["decoder", "local", "global"] = Field(
         "decoder", description="on what is kept of a picture: decoder, or Eq. 4 at each position, or as a whole"

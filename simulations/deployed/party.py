@@ -11,7 +11,7 @@ from typing import TypeVar
 from flwr.clientapp import ClientApp
 
 from parties.party import Party
-from parties.store import PartyStore
+from parties.store import DiskFailed, PartyStore
 from protocol.certificates import CertificateError
 from protocol.codec import UnreadableMessage, decode, encode
 from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call
@@ -93,10 +93,14 @@ def stay_attached(kit: Kit, party: Party) -> None:
 
 @contextmanager
 def said_in_one_sentence() -> Iterator[None]:
-    """Turn what the wire raises into a user's error."""
+    """Turn what the wire and the disk raise into a user's error."""
     try:
         yield
     except CloudUnreachable as error:
         raise Away(f"{error}; `parley doctor` looks for the reason") from None
+    except DiskFailed as error:
+        raise BadKit(
+            f"what this party has to remember cannot be written: {error}; mend that and start it again"
+        ) from None
     except (AttachRefused, CertificateError, UnreadableMessage) as error:
         raise Unreachable(str(error)) from None

@@ -58,7 +58,7 @@ class Row(BaseModel):
 
 
 class NumberTable(BaseModel):
-    """A table of its own, beside the main one."""
+    """A table of its own, beside the main one; here a row may lack a column."""
 
     model_config = ConfigDict(frozen=True)
 

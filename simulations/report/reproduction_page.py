@@ -40,7 +40,8 @@ def reproduction_tables(report: ReproductionReport) -> Iterator[RenderableType]:
     for table in (first, *report.more):
         numbers = Table("", *table.columns, title=table.title, title_justify="left")
         for row in table.rows:
-            numbers.add_row(", ".join(row.what), *(cell(row.cells[column]) for column in table.columns))
+            cells = (cell(row.cells[column]) if column in row.cells else "" for column in table.columns)
+            numbers.add_row(", ".join(row.what), *cells)
         yield numbers
     claims = Table("the paper's claim", "here", "differences", title="what holds", title_justify="left")
     for claim in report.claims:

@@ -187,41 +187,41 @@ class _Game:
     def together(self, pictures: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
         """Warm up: everybody makes the attributes plain and the bound tight."""
         representations = self.players.extractor(pictures)
-        wrong = _cross_entropy(self.players.adversary(representations), private)
+        wrong = cross_entropy(self.players.adversary(representations), private)
         information = self.players.bound(pictures, representations, private)
-        _descend(wrong - information, self._extractor, self._adversary, self._bound)
+        descend(wrong - information, self._extractor, self._adversary, self._bound)
         return wrong.detach(), information.detach()
 
     def in_turns(self, pictures: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step of Eq. 6."""
         representations = self.players.extractor(pictures)
         information = self.players.bound(pictures, representations, private)
-        exposed = self._exposed(representations, private)
+        shown = exposed(self._recipe.ascent, self.players.adversary(representations), private)
         # The classifier's gradients of this pass are dropped: it is on the other side.
-        _descend(exposed - self._recipe.weight * information, self._extractor, self._bound)
+        descend(shown - self._recipe.weight * information, self._extractor, self._bound)
         self._latest.append((representations.detach(), private))
-        for shown, labels in self._latest:
-            wrong = _cross_entropy(self.players.adversary(shown), labels)
-            _descend(wrong, self._adversary)
+        for told, labels in self._latest:
+            wrong = cross_entropy(self.players.adversary(told), labels)
+            descend(wrong, self._adversary)
         return wrong.detach(), information.detach()
 
-    def _exposed(self, representations: Tensor, private: Tensor) -> Tensor:
-        """Return what the extractor lowers for privacy's sake."""
-        if self._recipe.ascent == "none":
-            return representations.new_zeros(())
-        logits = self.players.adversary(representations)
-        if self._recipe.ascent == "entropy":
-            return -_cross_entropy(logits, private)
-        wanted = 1 - private if self._recipe.ascent == "flipped" else torch.full_like(private, 0.5)
-        return _cross_entropy(logits, wanted)
+
+def exposed(ascent: Ascent, logits: Tensor, private: Tensor) -> Tensor:
+    """Return what an extractor lowers for privacy's sake, given what the classifier says of its representations."""
+    if ascent == "none":
+        return logits.new_zeros(())
+    if ascent == "entropy":
+        return -cross_entropy(logits, private)
+    return cross_entropy(logits, 1 - private if ascent == "flipped" else torch.full_like(private, 0.5))
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return L(C) of Eq. 1: the sum over attributes, and the mean over pictures."""
     return F.binary_cross_entropy_with_logits(logits, labels) * labels.shape[1]
 
 
-def _descend(loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
+def descend(loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
+    """Take one step down with these optimisers alone; gradients of other networks are left to be dropped."""
     for optimiser in optimisers:
         optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

@@ -56,5 +56,5 @@ def test_sellers_trade_obfuscated_pictures(tmp_path: Path) -> None:
 
 
 def test_albums_that_are_too_small_to_mix_are_refused() -> None:
-    with pytest.raises(ValueError, match="noise-mix mixes 2 pictures of an album: images is 2 or more"):
+    with pytest.raises(ValueError, match="noise-mix mixes 2 pictures of an album: images has to be 2 or more"):
         small(sellers={"album": {"images": [1, 4], "obfuscation": "noise-mix"}})

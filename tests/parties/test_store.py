@@ -1,5 +1,6 @@
 """A party answers the same after a crash, and knows what is over."""
 
+import errno
 import stat
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,12 +9,14 @@ from pathlib import Path
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
+from sqlalchemy.exc import OperationalError
 
-from parties.party import Party, step
-from parties.store import KEPT_DAYS, PartyStore
+from parties.party import Memory, Party, step
+from parties.store import KEPT_DAYS, DiskFailed, PartyStore
 from protocol.codec import encode
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
+from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import Hello, Statement
 
 NODE = FIRST_NODE_ID
@@ -105,6 +108,31 @@ def test_answers_that_arrived_are_forgotten(grid: Grid, path: Path) -> None:
 def test_a_step_that_fails_leaves_nothing_and_may_be_tried_again(grid: Grid) -> None:
     tell(grid, "p/1", 5)
     assert "told to fail" in str(tell(grid, "p/2", -1))
+    assert tell(grid, "p/2", 5) == 10
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (OperationalError("INSERT", {}, Exception("disk is full")), False),
+        (TimeoutError("no answer"), True),
+    ],
+)
+def test_a_full_disk_is_no_answer(grid: Grid, monkeypatch: pytest.MonkeyPatch, failure: Exception, told: bool) -> None:
+    """The party leaves, and the question is open still when it comes back."""
+
+    def fail(memory: Memory, name: str, message: ProtocolMessage) -> None:
+        raise failure
+
+    tell(grid, "p/1", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(Memory, "keep", fail)
+        if told:
+            assert "no answer" in str(tell(grid, "p/2", 5))
+        else:
+            with pytest.raises(DiskFailed, match=r"No space left|disk is full"):
+                tell(grid, "p/2", 5)
     assert tell(grid, "p/2", 5) == 10
 
 

@@ -24,6 +24,16 @@ def alone(device: torch.device, marks: str) -> str:
     return lent
 
 
+class Placed:
+    """Says which GPU it was lent."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.lent = os.environ["CUDA_VISIBLE_DEVICES"]
+
+    def gpu(self) -> str:
+        return self.lent
+
+
 class Lent(ClientApp):
     """Says which GPU its worker was lent."""
 
@@ -45,6 +55,9 @@ def test_each_job_is_lent_a_gpu_of_its_own_and_the_report_tells_the_device_that_
     try:
         with RayWorkshop(workers=4) as workshop:
             assert workshop.equipment == "side by side on Ray, one GPU each: 2 in the cluster"
+            placed = [workshop.place(Placed), workshop.place(Placed)]
+            assert {each.call("gpu") for each in placed} == {"0", "1"}
+            del placed  # else there would be no GPU for a job
             ends = workshop.gather([workshop.submit(alone, str(tmp_path)) for _ in range(6)])
         for gpus, lent in ((True, {"0", "1"}), (False, {""})):
             with RayGrid([Lent(), Lent()], workers=2, gpus=gpus) as grid:

@@ -10,6 +10,8 @@ from _pytest.mark.structures import ParameterSet
 from conftest import Command
 from PIL import Image
 
+from simulations.workflows import WORKFLOWS
+
 ROOT = Path(__file__).parents[2]
 README = "".join(
     path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("simulations/*/README.md")))
@@ -18,8 +20,7 @@ BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.D
 LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
 RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
 COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
-LONG = ("purchase-noise", "pool", "outsource", "crowdsource", "crowdsource-male", "publish", "publish-averaging",
-        "federate", "federate-poisoned", "federate-dropping")  # fmt: skip
+LONG = ("purchase-noise", *(WORKFLOWS.keys() - {"purchase"}))
 """A minute or more: `pytest -m slow` plays them."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
@@ -50,7 +51,8 @@ def test_the_readme_has_commands() -> None:
 
 
 def marked(words: list[str]) -> ParameterSet:
-    return pytest.param(words, marks=pytest.mark.slow if words[1] in LONG else (), id=" ".join(words))
+    long = words[1] in LONG or words[1].partition("-")[0] in LONG
+    return pytest.param(words, marks=pytest.mark.slow if long else (), id=" ".join(words))
 
 
 @pytest.mark.parametrize("words", [marked(words) for words in COMMANDS])

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from parties.album import UnreadableImage
 from simulations.cli import app
 from simulations.errors import BadInput
-from simulations.report.reproduction import ReproductionReport
+from simulations.report.reproduction import Cell, ReproductionReport
 from simulations.reproductions.deep_poisoning.data import cropped
 from simulations.reproductions.deep_poisoning.paper import PAPER
 from simulations.reproductions.runner import run
@@ -21,16 +21,27 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReproductionReport, 
     return run("deep-poisoning", [1, 2], 1, None, folder, lambda what, done, total: None, dataset="tiny"), folder
 
 
+def numbers(report: ReproductionReport) -> dict[tuple[str, str, str], Cell]:
+    tables = [*zip(("Table 1", "Table 2", "Table 3", "Table 4"), (table.rows for table in report.more), strict=True)]
+    return {
+        (name, row.what[0], column): cell
+        for name, rows in (*tables, ("Table 5", report.rows))
+        for row in rows
+        for column, cell in row.cells.items()
+    }
+
+
 def test_every_number_of_the_paper_has_ours_beside_it(made: tuple[ReproductionReport, Path]) -> None:
-    ours = {row.what: row.cells["value"] for row in made[0].rows}
+    ours = numbers(made[0])
     assert {key for key in PAPER if "ResNet50" not in key[1]} <= ours.keys()
     assert all(cell.paper == PAPER.get(key) for key, cell in ours.items())
     accuracies = [cell.ours for key, cell in ours.items() if "top" in "".join(key)]
     assert all(0 <= each.mean <= 1 and each.low <= each.mean <= each.high for each in accuracies)
+    assert [row.what[0].partition(",")[0] for row in made[0].rows][:12] == [str(number) for number in range(1, 13)]
 
 
 def test_table_1_and_table_3_are_of_the_same_networks(made: tuple[ReproductionReport, Path]) -> None:
-    ours = {row.what: row.cells["value"].ours for row in made[0].rows}
+    ours = {key: cell.ours for key, cell in numbers(made[0]).items()}
     assert ours["Table 1", "ResNet101, top-1", "Original"] == ours["Table 3", "w/o", "top-1"]
     assert ours["Table 2", "ResNet101, SSIM", "Poisoned"] == ours["Table 3", "DPM", "SSIM"]
     assert ours["Table 5", "5, raw images S", "top-1"] == ours["Table 3", "w/o", "top-1"]

@@ -32,11 +32,11 @@ def tradeoff_plot(points: Sequence[TradeOff], reference: float, majority: float)
                 [point.privacy for point in line], [100 * point.accuracy for point in line],
                 color=colour, marker=mark, linewidth=1, label=technique,
             )  # fmt: skip
-        own = [point for point in points if point.own]
-        axes.plot(
-            [point.privacy for point in own], [100 * point.accuracy for point in own],
-            color=INK, marker="o", markersize=15, markerfacecolor="none", linestyle="none", label="this run",
-        )  # fmt: skip
+        for own in (point for point in points if point.own):
+            axes.plot(
+                own.privacy, 100 * own.accuracy,
+                color=INK, marker="o", markersize=15, markerfacecolor="none", linestyle="none", label="this run",
+            )  # fmt: skip
         axes.axhline(100 * reference, color=INK, linestyle="--", linewidth=1, label="clean images")
         axes.axhline(100 * majority, color=GREY, linestyle=":", linewidth=1, label="guessing")
         axes.set(xlabel="privacy: mean dSSIM", ylabel="accuracy on clean test images, %", xlim=(-0.02, 1.02))

@@ -174,9 +174,8 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
             "L1": shown.l1,
             "SSIM": shown.ssim,
         }
-        if name != "DPM":
-            again = disclosure(apply(originals, *shared, psi if name == "w/o protection" else reverser), originals)
-            row |= {"L1, sharing": again.l1, "SSIM, sharing": again.ssim}
+        again = disclosure(apply(originals, *shared, reverser if name == "DeepObfuscator" else psi), originals)
+        row |= {"L1, sharing": again.l1, "SSIM, sharing": again.ssim}
         found |= {("Table 4", name, column): value for column, value in row.items()}
     return found
 

@@ -57,9 +57,9 @@ def agreement_tables(found: Numbers, photos: str) -> list[NumberTable]:
     for who, title in tables.items():
         rows = []
         for score, papers in AGREEMENT[who, photos].items():
-            cells = {
-                column: _cell(found[column, who, score], paper) for column, paper in zip(columns, papers, strict=True)
-            }
+            # A distance of features has no scale of its own: no threshold on it means anything elsewhere.
+            compared = zip(columns, papers, strict=True) if score != "FID" else [("AUC", papers[0])]
+            cells = {column: _cell(found[column, who, score], paper) for column, paper in compared}
             rows.append(Row(what=("FID (distance of features)" if score == "FID" else score,), cells=cells))
         made.append(NumberTable(title=f"{title}; here {RECOGNISERS[who]}", columns=columns, rows=rows))
     return made

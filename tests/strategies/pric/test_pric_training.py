@@ -4,43 +4,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bars import TINY, areas, generator, marked
 from torch import Tensor
 
 from strategies.deep_poisoning.data import apply
 from strategies.deep_poisoning.state import fingerprint
-from strategies.deep_poisoning.training import Plan
 from strategies.pric.networks import EXTRACTORS, new_extractor
-from strategies.pric.reading import read, scored, train_reader
-from strategies.pric.training import PUBLISHED, Progress, Recipe, train_extractor
-
-TINY = Recipe(weight=0.1, ascent="flipped", rate=2e-3, adversary_rate=5e-3, epochs=10, batch=32)
-
-
-def generator(seed: int = 1) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def marked(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Noise with a bar at the top (private), one at the left, or both; and which."""
-    draw = generator(seed)
-    shown, has = torch.rand(count, 3, 16, 16, generator=draw) * 0.5, torch.rand(count, 3, generator=draw) < 0.5
-    shown[:, 0, :4] += has[:, 0, None, None] * 0.5
-    shown[:, 1, :, :4] += has[:, 1, None, None] * 0.5
-    shown[:, 2, 12:] += has[:, 2, None, None] * 0.5
-    return shown, has.long()
+from strategies.pric.training import PUBLISHED, Progress, train_extractor
 
 
 @pytest.fixture(scope="module")
 def known() -> tuple[Tensor, Tensor]:
     return marked(640, 1)
-
-
-def areas(extractor: torch.nn.Module, known: tuple[Tensor, Tensor]) -> list[float]:
-    """How well a fresh reader reads each bar from fresh pictures."""
-    fresh, truth = marked(300, 2)
-    reader = train_reader(apply(known[0], extractor), known[1], generator(3), Plan(6, 32, 5e-3))
-    logits = read(reader, apply(fresh, extractor))
-    return [scored(logits[:, bar], truth[:, bar].bool().numpy(), 0.5).area for bar in range(3)]
 
 
 def test_without_the_adversary_nothing_is_hidden(known: tuple[Tensor, Tensor]) -> None:

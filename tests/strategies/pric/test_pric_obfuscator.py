@@ -1,0 +1,25 @@
+from dataclasses import replace
+
+import pytest
+from bars import TINY, areas, generator, marked
+
+from strategies.deep_poisoning.data import apply
+from strategies.image_quality import disclosure
+from strategies.pric.obfuscator import train_obfuscator
+
+
+def test_it_hides_the_private_bar_and_the_picture_and_serves_the_known_task() -> None:
+    known = marked(640, 1)
+    recipe = replace(TINY, weight=0.3, rate=1e-3)
+    done = train_obfuscator(known[0], known[1][:, :1], known[1][:, 1:2], recipe, generator(), disclosure=0.3)
+    private, served, _ = areas(done.extractor, known)
+    assert private < 0.75
+    assert served > 0.95
+    painted = apply(apply(known[0][:50], done.extractor), done.reconstructor)
+    assert disclosure(painted, known[0][:50]).ssim < 0.2
+
+
+def test_labels_that_do_not_fit_are_named() -> None:
+    shown, has = marked(8, 1)
+    with pytest.raises(ValueError, match="8 pictures with 8 and 4 rows of labels"):
+        train_obfuscator(shown, has, has[:4], TINY, generator())
