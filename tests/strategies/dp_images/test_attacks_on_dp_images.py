@@ -10,7 +10,7 @@ from strategies.dp_images import DPSVD, DPPix, Mechanism, Snow
 from strategies.dp_images.attacks import melt, recognised, recogniser, restorer
 from strategies.privacy_scores import dssim
 
-PERSONS, EPOCHS = 12, 12
+PERSONS, EPOCHS = 8, 10
 
 
 def faces(count: int, seed: int, *, public: bool = False) -> tuple[Tensor, np.ndarray]:
@@ -66,8 +66,8 @@ def test_a_picture_of_which_nothing_is_kept_stays_grey() -> None:
 
 
 def test_people_are_recognised_behind_snow_but_not_behind_noisy_cells(public: Tensor) -> None:
-    """McPherson's recogniser, with 12 persons: raw > snow, melted >> DP-Pix, which is near chance (1 in 12)."""
-    (known, who), (own, owners) = faces(360, 4), faces(240, 5)
+    """McPherson's recogniser, with 8 persons: melted snow >> DP-Pix, which is near chance (1 in 8)."""
+    (known, who), (own, owners) = faces(240, 4), faces(160, 5)
     generator = torch.Generator().manual_seed(6)
 
     def share(mechanism: Mechanism) -> float:
@@ -80,4 +80,4 @@ def test_people_are_recognised_behind_snow_but_not_behind_noisy_cells(public: Te
 
     melted, pixelized = share(Snow(0.3)), share(DPPix(1.0, cell=8))
     assert melted > 0.7
-    assert pixelized < 0.3
+    assert pixelized < 0.4
