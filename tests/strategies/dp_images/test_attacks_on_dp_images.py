@@ -7,7 +7,7 @@ from torch import Tensor
 
 from simulations.datasets.faces import draw
 from strategies.dp_images import DPSVD, DPPix, Mechanism, Snow
-from strategies.dp_images.attacks import melt, recognised, recogniser, restorer
+from strategies.dp_images.attacks import combined, melt, recognised, recogniser, restorer
 from strategies.privacy_scores import dssim
 
 PERSONS, EPOCHS = 8, 10
@@ -58,6 +58,18 @@ def test_denoising_finds_nothing_behind_strong_pixelization(originals: Tensor, p
     assert restored > dssim(originals, mean).mean().item() - 0.05
     _, weaker = unlikeness(DPPix(50.0, cell=8), originals, public)
     assert weaker < restored - 0.1
+
+
+def test_fresh_noise_is_combined_away(originals: Tensor) -> None:
+    generator = torch.Generator().manual_seed(7)
+    for mechanism, left in ((Snow(0.3), 0.05), (DPPix(5.0, cell=8), 0.6)):
+        publications = [mechanism.publish(originals, generator) for _ in range(12)]
+        error = [
+            (each.float() - originals.float()).abs().mean()
+            for each in (publications[0], combined(mechanism, publications))
+        ]
+        assert error[1] < left * error[0]
+        assert torch.equal(combined(mechanism, publications[:1] * 3), publications[0])
 
 
 def test_a_picture_of_which_nothing_is_kept_stays_grey() -> None:
