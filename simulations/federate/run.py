@@ -217,8 +217,8 @@ def _outcome(
 
 
 def _summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
-    methods = count(len(results), "method")
-    words = f"{outcome.clients} clients with {outcome.pictures:,} pictures learnt together by {methods}."
+    learnt = f"{outcome.clients} clients with {outcome.pictures:,} pictures learnt together"
+    words = f"{learnt} by {count(len(results), 'method')}."
     best = max(results.items(), key=lambda item: item[1].accuracy)
     for name, each in dict([best, *((n, r) for n, r in results.items() if r.promise)][:2]).items():
         promised = f" (no attack may get beyond {each.promise.bound:.2f})" if each.promise else ""

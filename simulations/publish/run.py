@@ -128,8 +128,9 @@ def _outcome(scenario: PublishScenario, world: PublishWorld, results: Mapping[st
 def _summary(results: Mapping[str, MethodResult], outcome: PublishOutcome, scenario: PublishScenario) -> str:
     best = max(results.items(), key=lambda item: item[1].worst)
     least = min(results.items(), key=lambda item: item[1].worst)
-    methods = count(len(results), "method")
-    words = f"{outcome.published:,} pictures of {outcome.owners} owners were published by {methods}."
+    words = (
+        f"{outcome.published:,} pictures of {outcome.owners} owners were published by {count(len(results), 'method')}."
+    )
     for name, result in dict((best, least)).items():
         right = percent(max(result.useful, result.useful_alike))
         words += (
