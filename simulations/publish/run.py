@@ -162,7 +162,7 @@ def _notes(scenario: PublishScenario, world: PublishWorld) -> list[str]:
     if scenario.asks > 1:
         notes.append(
             f"The cloud asked {scenario.asks} times for each. Honest owners answer with the same noise, so that nothing"
-            " is learnt by asking again; the attacker takes the mean of all answers."
+            " is learnt by asking again; the attacker puts all answers together."
         )
     for name in sorted(set(world.cheats.values())):
         number = sum(cheat == name for cheat in world.cheats.values())

@@ -18,7 +18,7 @@ from simulations.seeding import torch_generator
 from strategies.accounting import optimal_composition
 from strategies.classifier import classify, train_classifier
 from strategies.dp_images import Guarantee, Mechanism
-from strategies.dp_images.attacks import recognised, recogniser, restorer
+from strategies.dp_images.attacks import combined, recognised, recogniser, restorer
 from strategies.privacy_scores import dssim
 
 SHOWN = 6
@@ -63,7 +63,9 @@ def score(
         What the reader received, in the same order.
     """
     mechanism = scenario.methods[name].build()
-    published = _average(seen)
+    published = combined(
+        mechanism, [torch.from_numpy(np.array(each.pictures)).permute(0, 3, 1, 2).contiguous() for each in seen]
+    )
     owners = world.owner_of(collections[0].owners)
     originals = world.albums.pictures[owners * scenario.owners.pictures + collections[0].places]
     draws = torch_generator(scenario.seed, "attack", name)
@@ -71,7 +73,14 @@ def score(
     restored = restore(published)
 
     def treated(pictures: Tensor) -> Tensor:
-        return mechanism.publish(pictures, draws)
+        """Publish as owners do; where it was asked often, every second picture as the careless do."""
+        once = mechanism.publish(pictures, draws)
+        if scenario.asks == 1:
+            return once
+        again = [mechanism.publish(pictures[::2], draws) for _ in range(scenario.asks - 1)]
+        mixed = once.clone()
+        mixed[::2] = combined(mechanism, [once[::2], *again])
+        return mixed
 
     rates = []
     for attack, pictures in ((treated, published), (lambda known: restore(treated(known)), restored)):
@@ -142,12 +151,6 @@ def _loss(guarantee: Guarantee) -> Loss:
         delta=guarantee.delta,
         composed=None,
     )
-
-
-def _average(seen: Sequence[Gallery]) -> Tensor:
-    """Return the mean of what was published each time: what averages fresh noise away."""
-    mean = torch.stack([torch.from_numpy(np.array(gallery.pictures)).float() for gallery in seen]).mean(0)
-    return mean.round().to(torch.uint8).permute(0, 3, 1, 2).contiguous()
 
 
 def _rows(pictures: Tensor) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ The attacker knows the mechanism and its setting, public pictures of the same ki
 pictures of theirs (McPherson, Shokri and Shmatikov 2016). It never sees the originals of what was published.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,25 @@ def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
         case Pixelize():
             return MeansDenoiser.learnt(DPPix(_NO_NOISE, mechanism.cell), public).restore
     return lambda published: published
+
+
+def combined(mechanism: Mechanism, publications: Sequence[Tensor]) -> Tensor:
+    """Return what several publications of the same pictures show together, where their noise is not the same.
+
+    Of snow, every pixel that was kept in any of them; of all else, the mean.
+
+    Parameters
+    ----------
+    mechanism : Mechanism
+    publications : sequence of (n, channels, height, width) uint8
+        At least one.
+    """
+    if isinstance(mechanism, Snow):
+        seen = publications[0]
+        for other in publications[1:]:
+            seen = torch.where((seen == SNOW).all(dim=1, keepdim=True), other, seen)
+        return seen
+    return torch.stack([each.float() for each in publications]).mean(0).round().to(torch.uint8)
 
 
 def melt(published: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def test_three_accountants_agree_with_the_reference_within_a_percent(sigma: floa
     assert prv_epsilon(sigma, rate, steps, DELTA) == pytest.approx(by_reference(PLDAccountant, event, steps), rel=0.01)
 
 
-@pytest.mark.parametrize("images", [2, 4])
+@pytest.mark.parametrize("images", [2, 3])
 def test_people_with_many_images_lose_what_the_reference_says(images: int) -> None:
     """Renyi accounting is never below the truth (which the reference approaches), and not far above it."""
     sigma, rate, steps = TRAININGS[0]
@@ -57,10 +57,9 @@ def test_people_with_many_images_lose_what_the_reference_says(images: int) -> No
 
 
 def test_noise_is_found_for_an_epsilon() -> None:
-    for epsilon in (0.3, 2.0, 20.0):
-        for images in (1, 2):
-            sigma = noise_for(epsilon, 0.05, 100, DELTA, images)
-            assert 0.98 * epsilon < dp_sgd_epsilon(sigma, 0.05, 100, DELTA, images) <= epsilon
+    for epsilon, images in ((0.3, 1), (20.0, 1), (2.0, 2)):
+        sigma = noise_for(epsilon, 0.05, 100, DELTA, images)
+        assert 0.98 * epsilon < dp_sgd_epsilon(sigma, 0.05, 100, DELTA, images) <= epsilon
 
 
 @settings(max_examples=25)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from simulations.datasets.faces import draw
 from strategies.dp_images import DPSVD, DPPix, Mechanism, Snow
-from strategies.dp_images.attacks import melt, recognised, recogniser, restorer
+from strategies.dp_images.attacks import combined, melt, recognised, recogniser, restorer
 from strategies.privacy_scores import dssim
 
-PERSONS, EPOCHS = 12, 12
+PERSONS, EPOCHS = 8, 10
 
 
 def faces(count: int, seed: int, *, public: bool = False) -> tuple[Tensor, np.ndarray]:
@@ -60,14 +60,26 @@ def test_denoising_finds_nothing_behind_strong_pixelization(originals: Tensor, p
     assert weaker < restored - 0.1
 
 
+def test_fresh_noise_is_combined_away(originals: Tensor) -> None:
+    generator = torch.Generator().manual_seed(7)
+    for mechanism, left in ((Snow(0.3), 0.05), (DPPix(5.0, cell=8), 0.6)):
+        publications = [mechanism.publish(originals, generator) for _ in range(12)]
+        error = [
+            (each.float() - originals.float()).abs().mean()
+            for each in (publications[0], combined(mechanism, publications))
+        ]
+        assert error[1] < left * error[0]
+        assert torch.equal(combined(mechanism, publications[:1] * 3), publications[0])
+
+
 def test_a_picture_of_which_nothing_is_kept_stays_grey() -> None:
     grey = torch.full((1, 1, 16, 16), 127, dtype=torch.uint8)
     assert torch.equal(melt(grey), grey)
 
 
 def test_people_are_recognised_behind_snow_but_not_behind_noisy_cells(public: Tensor) -> None:
-    """McPherson's recogniser, with 12 persons: raw > snow, melted >> DP-Pix, which is near chance (1 in 12)."""
-    (known, who), (own, owners) = faces(360, 4), faces(240, 5)
+    """McPherson's recogniser, with 8 persons: melted snow >> DP-Pix, which is near chance (1 in 8)."""
+    (known, who), (own, owners) = faces(240, 4), faces(160, 5)
     generator = torch.Generator().manual_seed(6)
 
     def share(mechanism: Mechanism) -> float:
@@ -80,4 +92,4 @@ def test_people_are_recognised_behind_snow_but_not_behind_noisy_cells(public: Te
 
     melted, pixelized = share(Snow(0.3)), share(DPPix(1.0, cell=8))
     assert melted > 0.7
-    assert pixelized < 0.3
+    assert pixelized < 0.4
