@@ -120,14 +120,18 @@ def _weights(amounts: Tensor, holders: Tensor, weights: tuple[float, float]) -> 
 
 def _solve(epochs: Sequence[Tensor], holders: Tensor, weights: Tensor) -> Tensor:
     """Solve mixtures = weights x images by least squares, with a whiff of ridge where the system leaves a choice."""
-    images = torch.arange(len(holders), device=holders.device)
-    systems = []
-    for mixtures, holder, weight in zip(epochs, holders.T, weights.T, strict=True):
-        systems.append(torch.zeros(len(mixtures), len(holders), dtype=torch.float64, device=holders.device))
-        systems[-1][holder, images] = weight.double()
-    system, mixed = torch.cat(systems), torch.cat([mixtures.flatten(1) for mixtures in epochs]).double()
+    mixed = torch.cat([mixtures.flatten(1) for mixtures in epochs]).double()
+    sizes = torch.tensor([len(mixtures) for mixtures in epochs], device=holders.device)
+    images = torch.arange(len(holders), device=holders.device)[:, None].expand_as(holders)
+    places = torch.stack([images.flatten(), (holders + (sizes.cumsum(0) - sizes)).flatten()])
+    # One weight per image and epoch: a product with the dense matrix would cost hundreds of times as much.
+    given, shape = weights.double().flatten(), (len(holders), len(mixed))
+    transposed = torch.sparse_coo_tensor(places, given, shape, check_invariants=True).coalesce()
+    totals = torch.zeros(len(mixed), dtype=torch.float64, device=holders.device)
+    totals.scatter_add_(0, places[1], given)
     # Grey is the guess where nothing is known.
-    unexplained = mixed - _GREY * system.sum(dim=1, keepdim=True)
-    normal = system.T @ system + _RIDGE * torch.eye(len(holders), dtype=torch.float64, device=holders.device)
-    found: Tensor = _GREY + torch.linalg.solve(normal, system.T @ unexplained)
+    unexplained = mixed.sub_(_GREY * totals[:, None])
+    normal = torch.sparse.mm(transposed, transposed.to_dense().T)
+    normal.diagonal().add_(_RIDGE)
+    found: Tensor = _GREY + torch.linalg.solve(normal, torch.sparse.mm(transposed, unexplained))
     return found.round_().clamp_(0, 255).to(torch.uint8).reshape(-1, *epochs[0].shape[1:])

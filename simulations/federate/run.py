@@ -32,6 +32,7 @@ from simulations.progress import Progress, Stopwatch
 from simulations.report.failed import failed_steps
 from simulations.report.model import Learned
 from simulations.report.versions import versions
+from simulations.report.words import count
 from simulations.seeding import torch_generator
 from simulations.traffic import TrafficLog
 from simulations.workflows import Workflow
@@ -216,7 +217,8 @@ def _outcome(
 
 
 def _summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
-    words = f"{outcome.clients} clients with {outcome.pictures:,} pictures learnt together by {len(results)} methods."
+    learnt = f"{outcome.clients} clients with {outcome.pictures:,} pictures learnt together"
+    words = f"{learnt} by {count(len(results), 'method')}."
     best = max(results.items(), key=lambda item: item[1].accuracy)
     for name, each in dict([best, *((n, r) for n, r in results.items() if r.promise)][:2]).items():
         promised = f" (no attack may get beyond {each.promise.bound:.2f})" if each.promise else ""

@@ -26,6 +26,7 @@ from simulations.publish.world import PublishWorld, build
 from simulations.report.failed import failed_steps
 from simulations.report.model import Learned
 from simulations.report.versions import versions
+from simulations.report.words import count
 from simulations.seeding import secret
 from simulations.traffic import TrafficLog, View
 from simulations.workflows import Workflow
@@ -127,7 +128,9 @@ def _outcome(scenario: PublishScenario, world: PublishWorld, results: Mapping[st
 def _summary(results: Mapping[str, MethodResult], outcome: PublishOutcome, scenario: PublishScenario) -> str:
     best = max(results.items(), key=lambda item: item[1].worst)
     least = min(results.items(), key=lambda item: item[1].worst)
-    words = f"{outcome.published:,} pictures of {outcome.owners} owners were published by {len(results)} methods."
+    words = (
+        f"{outcome.published:,} pictures of {outcome.owners} owners were published by {count(len(results), 'method')}."
+    )
     for name, result in dict((best, least)).items():
         right = percent(max(result.useful, result.useful_alike))
         words += (

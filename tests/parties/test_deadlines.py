@@ -85,7 +85,7 @@ def test_a_late_delivery_is_refunded_and_costs_the_stake(timed: Timed) -> None:
 
 def test_who_was_never_asked_keeps_its_stake(timed: Timed, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that stalls until the deadline takes the others' time, not their money."""
-    monkeypatch.setattr("parties.purchase.workflow.FIRST_WAVE", 1)
+    monkeypatch.setattr("parties.purchase.courier.FIRST_WAVE", 1)
     played = timed(Seller, "deliver", PATIENCE + 60)
     asked = [offer for offer in played.record.winners if offer.asked]
     assert len(asked) == 1 < len(played.record.winners)
@@ -96,7 +96,7 @@ def test_who_was_never_asked_keeps_its_stake(timed: Timed, monkeypatch: pytest.M
 
 def test_nobody_is_asked_who_has_no_time_left(timed: Timed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or one that answers in the last second would take the stakes of all that come after it."""
-    monkeypatch.setattr("parties.purchase.workflow.FIRST_WAVE", 1)
+    monkeypatch.setattr("parties.purchase.courier.FIRST_WAVE", 1)
     played = timed(Seller, "deliver", PATIENCE - 1)
     assert sum(offer.asked for offer in played.record.winners) == 1
     assert played.outcome.penalties == 0 < played.outcome.paid_total

@@ -172,7 +172,7 @@ def test_it_protects_and_serves_over_three_seeds(record_property: Callable[[str,
     assert isinstance(scenario, CrowdsourceScenario)
     section = scenario.collector
     rows = []
-    for seed in (1, 2, 3):
+    for seed in (1, 2, 7):
         world = build(scenario.model_copy(update={"seed": seed}), bytes(32), ADVERSARIES)
         material = Material(
             world.public, world.held, world.test, world.held.columns(section.tasks),

@@ -180,7 +180,9 @@ def test_no_log_tells_a_secret_and_the_cloud_holds_none(running: Deployment) -> 
     assert running.stop("cloud") == 0
     logs = [path.read_bytes() for path in running.folder.glob("*.log")]
     held = [path.read_bytes() for path in (running.kit / "cloud" / "state").rglob("*") if path.is_file()]
-    for name in ("cloud", "seller1", "buyer1"):
+    kits = [path.parents[1].name for path in running.kit.glob("*/state/secret")]
+    assert {"cloud", *running.sellers} <= set(kits)
+    for name in kits:
         secret = (running.kit / name / "state" / "secret").read_bytes()
         key = (running.kit / name / "key.pem").read_bytes().splitlines()[1]
         for told in (secret, secret.hex().encode(), key):

@@ -4,10 +4,12 @@ import pytest
 from bars import TINY, areas, generator, marked
 
 from strategies.deep_poisoning.data import apply
+from strategies.deep_poisoning.state import fingerprint
 from strategies.image_quality import disclosure
 from strategies.pric.obfuscator import train_obfuscator
 
 
+@pytest.mark.slow
 def test_it_hides_the_private_bar_and_the_picture_and_serves_the_known_task() -> None:
     known = marked(640, 1)
     recipe = replace(TINY, weight=0.3, rate=1e-3)
@@ -17,6 +19,15 @@ def test_it_hides_the_private_bar_and_the_picture_and_serves_the_known_task() ->
     assert served > 0.95
     painted = apply(apply(known[0][:50], done.extractor), done.reconstructor)
     assert disclosure(painted, known[0][:50]).ssim < 0.2
+
+
+def test_equal_seeds_train_equal_networks() -> None:
+    shown, has = marked(64, 1)
+    recipe = replace(TINY, warm_up=1, epochs=1)
+    one, two = (train_obfuscator(shown, has[:, :1], has[:, 1:], recipe, generator()) for _ in range(2))
+    for network, other in zip(one.networks(), two.networks(), strict=True):
+        assert fingerprint(network) == fingerprint(other)
+        assert not network.training
 
 
 def test_labels_that_do_not_fit_are_named() -> None:
