@@ -220,7 +220,9 @@ class RayGrid(CarryingGrid):
 
     def _start(self, workers: Sequence[_Worker]) -> None:
         """Start actors, and wait for them."""
-        nodes = self._ray.remote(_Nodes).options(num_gpus=self._gpus)
+        nodes = self._ray.remote(_Nodes)
+        if self._gpus:
+            nodes = nodes.options(num_cpus=0, num_gpus=self._gpus)  # or it would hold a CPU as long as it lives
         restored = []
         for worker in workers:
             worker.actor = nodes.remote(worker.apps, *self._settings)
