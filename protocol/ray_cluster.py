@@ -120,13 +120,27 @@ def _terminable() -> Iterator[None]:
 
 
 def _start(ray: Any, workers: int) -> None:
-    """Start Ray on this machine; its workers import what this process imports."""
+    """Start Ray on this machine; its workers import what this process imports.
+
+    In a process that has run other things for long, one of Ray's own may abort as it starts; it is tried once more.
+    """
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = _search_path()
     try:
-        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except (OSError, RuntimeError) as error:
-        raise RayUnavailable(f"Ray does not start on this machine: {_first_line(error)}") from None
+        for attempt in (1, 2):
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                )
+                return
+            except Exception as error:  # Ray raises just that where it waited in vain
+                ray.shutdown()
+                if attempt == 2:
+                    raise RayUnavailable(f"Ray does not start on this machine: {_first_line(error)}") from None
     finally:
         if before is None:
             del os.environ["PYTHONPATH"]

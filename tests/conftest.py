@@ -26,6 +26,9 @@ from simulations.purchase.scoring import ScoredPurchase, score
 from simulations.purchase.world import World, build
 from strategies.featurizer import Featurizer
 
+collect_ignore = ["warm.py"]
+"""It plays a purchase when it is imported, for the processes that others are forked from."""
+
 torch.set_num_threads(1)
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN

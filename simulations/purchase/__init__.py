@@ -1,0 +1,1 @@
+"""CrowdBuy in worlds: played, scored, attacked, reported."""

@@ -1,0 +1,1 @@
+"""The report of a purchase, and of a sweep of many."""
