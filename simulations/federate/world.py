@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parties.adversaries import Adversary
 from parties.federate.client import Client
+from simulations.cheats import cheats_among
 from simulations.datasets.faces import draw
 from simulations.datasets.people import ATTRIBUTES, FIXED, look
 from simulations.datasets.split import Split
@@ -87,7 +88,7 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
     known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
     strangers = _draw(np.arange(10**8, 10**8 + scenario.attacker.strangers), scenario, "strangers", "public")
     fresh = _draw(np.arange(10**7, 10**7 + 1000), scenario, "fresh", "public")
-    cheats = _cheats(scenario, adversaries)
+    cheats = cheats_among(scenario.clients.count, scenario.adversaries, generator(scenario.seed, "cheats"))
     clients = []
     for number in range(section.count):
         own = trained.part(slice(number * section.pictures, (number + 1) * section.pictures))
@@ -128,15 +129,3 @@ def _draw(persons: NDArray[np.int64], scenario: FederateScenario, purpose: str, 
     return Labelled(
         faces.images, faces.attributes[:, ATTRIBUTES.index(scenario.task)].astype(np.int64), faces.attributes
     )
-
-
-def _cheats(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> dict[int, str]:
-    """Choose who cheats how: disjoint groups of clients, drawn ones as many as come up."""
-    draws = generator(scenario.seed, "cheats")
-    order = iter(draws.permutation(scenario.clients.count).tolist())
-    chosen: dict[int, str] = {}
-    for name, mix in scenario.adversaries.items():
-        count = scenario.clients.count
-        wanted = draws.binomial(count, mix.share) if mix.drawn else round(mix.share * count)
-        chosen |= {number: name for _, number in zip(range(wanted), order, strict=False)}
-    return chosen

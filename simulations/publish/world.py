@@ -13,6 +13,7 @@ from parties.adversaries import Adversary
 from parties.publish.publisher import Publisher
 from parties.publish.reader import Reader
 from protocol.flower import FIRST_NODE_ID
+from simulations.cheats import cheats_among
 from simulations.datasets.faces import Faces, draw
 from simulations.datasets.people import ATTRIBUTES
 from simulations.datasets.split import Split
@@ -87,7 +88,7 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
     albums = Labelled(albums.pictures, owners.repeat(section.pictures), albums.labels)
     known = faces(people.repeat(attacker.known), "known")
     known = Labelled(known.pictures, owners.repeat(attacker.known), known.labels)
-    cheats = _cheats(scenario, adversaries)
+    cheats = cheats_among(scenario.owners.count, scenario.adversaries, generator(scenario.seed, "cheats"))
     parties = []
     for number in range(section.count):
         own = albums.persons == number
@@ -113,16 +114,3 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
 def _labelled(faces: Faces, task: str) -> Labelled:
     pictures = torch.from_numpy(faces.images).permute(0, 3, 1, 2).contiguous()
     return Labelled(pictures, faces.persons, faces.attributes[:, ATTRIBUTES.index(task)].astype(np.int64))
-
-
-def _cheats(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> dict[int, str]:
-    """Choose who cheats how: disjoint groups of owners, and drawn ones among the others."""
-    draws = generator(scenario.seed, "cheats")
-    order = iter(draws.permutation(scenario.owners.count).tolist())
-    chosen: dict[int, str] = {}
-    for name, mix in scenario.adversaries.items():
-        wanted = (
-            draws.binomial(scenario.owners.count, mix.share) if mix.drawn else round(mix.share * scenario.owners.count)
-        )
-        chosen |= {number: name for _, number in zip(range(wanted), order, strict=False)}
-    return chosen
