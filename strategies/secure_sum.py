@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 Masked = NDArray[np.uint64]
@@ -51,8 +52,9 @@ def restore(total: Masked) -> NDArray[np.float64]:
 
 
 def mask(seed: bytes, size: int) -> Masked:
-    """Return the numbers that a seed expands to, uniform modulo 2^64 (SHAKE-256)."""
-    return np.frombuffer(hashlib.shake_256(seed).digest(8 * size), dtype="<u8").astype(np.uint64)
+    """Return the numbers that a seed of 32 bytes expands to, uniform modulo 2^64 (AES-256 in counter mode)."""
+    stream = Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor().update(bytes(8 * size))
+    return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
 
 
 def masked(values: Masked, own: bytes, added: Sequence[bytes], subtracted: Sequence[bytes]) -> Masked:

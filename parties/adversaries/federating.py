@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from parties.adversaries.adversary import adversary
 from parties.federate.client import Client
-from protocol.messages.federate import AddCall, MaskedValues
+from protocol.messages.federate import TrainCall
+from protocol.messages.secure_sum import MaskedValues
 from strategies.local_training import Weights
 
 
@@ -49,6 +50,6 @@ class DroppingClient(Client):
         """Send nothing."""
         raise TimeoutError("no answer")
 
-    def add(self, call: AddCall) -> MaskedValues:
+    def add(self, call: TrainCall) -> MaskedValues:
         """Send nothing."""
         raise TimeoutError("no answer")

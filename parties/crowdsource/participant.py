@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.album import Album, readable
+from parties.crowdsource.plan import plan_is_by, recipe_of, training_of
 from parties.crowdsource.publication import extractor_of, is_by
-from parties.party import Party, step
+from parties.party import step
+from parties.secure_sum.adding import AddingParty
 from parties.together import together
 from protocol.canonical import canonical, digest
 from protocol.errors import ProtocolError
@@ -21,11 +23,18 @@ from protocol.messages.crowdsource import (
     Publication,
     SignedPublication,
     SignedTaskCall,
+    SignedTrainingPlan,
+    SlopeCall,
     TaskLabels,
+    TrainingPlan,
 )
+from protocol.messages.purchase import Acknowledgement
+from protocol.messages.secure_sum import MaskedValues
 from protocol.signing import verify
+from strategies.deep_poisoning.data import Images
 from strategies.featurizer import prepare
 from strategies.pric.encoding import encode
+from strategies.pric.federated import players_of, slopes, slopes_length
 from strategies.pric.quantisation import quantise
 
 
@@ -38,14 +47,17 @@ class Sent(ProtocolMessage):
     positions: Annotated[tuple[Annotated[int, Ge(0)], ...], MaxLen(MAX_ITEMS)]
 
 
-class Participant(Party):
+class Participant(AddingParty):
     """Sends representations of an album, and labels for tasks that were chosen later.
 
     Steps:
 
-    1. ``contribute`` (2): check that the extractor is signed by the collector whom the owner trusts, no older than the
+    1. ``enlist``, where participants train the extractor: check that the collector has signed the plan and that the
+       extractor is to hide what the owner wants hidden; then, when called, the steps of `AddingParty`, with ``add``:
+       work out slopes of the networks, with the album and labels of what is to be hidden;
+    2. ``contribute`` (2): check that the extractor is signed by the collector whom the owner trusts, no older than the
        last one, and said to hide what the owner wants hidden; encode the album and send the representations;
-    2. ``label`` (3): say what the pictures show, but never what the extractor is to hide.
+    3. ``label`` (3): say what the pictures show, but never what the extractor is to hide.
 
     Nothing shows a participant that an extractor hides what it is said to hide.
 
@@ -82,6 +94,55 @@ class Participant(Party):
         self.labels = labels
         self.collector = collector
         self.hidden = frozenset(hidden)
+
+    @step("enlist")
+    def enlist(self, signed: SignedTrainingPlan) -> Acknowledgement:
+        """Say whether one would train."""
+        self._check_plan(signed)
+        return Acknowledgement()
+
+    @step("add")
+    def add(self, call: SlopeCall) -> MaskedValues:
+        """Send slopes behind masks: the number of pictures, and their sum over these."""
+        self._check_plan(call.signed)
+        if call.round.training != training_of(call.signed.plan):
+            raise ProtocolError("the sum is not of the training that is planned")
+        return self.behind_masks(call, lambda: self.slopes(call))
+
+    @together("add")
+    def slopes(participants: Sequence["Participant"], call: SlopeCall) -> list[NDArray[np.float64]]:  # noqa: N805
+        """Look at Eq. 6 on each album; the networks are put together once for all."""
+        plan = call.signed.plan
+        recipe = recipe_of(plan)
+        players = players_of(np.array(call.model), plan.architecture, recipe, len(plan.hides))
+        albums = [participant.labelled(plan) for participant in participants]
+        told = slopes(
+            players, [each for each in albums if len(each[1])], recipe, warm_up=call.round.number <= plan.warm_up
+        )
+        nothing = np.zeros(1 + slopes_length(players))
+        return [
+            np.concatenate([[len(private)], len(private) * next(told)]) if len(private) else nothing
+            for _, private in albums
+        ]
+
+    def labelled(self, plan: TrainingPlan) -> tuple[Tensor, Tensor]:
+        """Return the album, (n, 3, side, side) in 0..1, and labels of what is to be hidden, (n, attributes)."""
+        opened = [(position, prepare(picture, plan.side)) for position, picture in readable(self.album)]
+        if not opened:
+            return torch.empty(0, 3, plan.side, plan.side), torch.empty(0, len(plan.hides))
+        pictures = Images(np.stack([picture for _, picture in opened]))[torch.arange(len(opened))]
+        return pictures, torch.from_numpy(
+            self.labels[[position for position, _ in opened]][:, self._columns(plan.hides)]
+        )
+
+    def _check_plan(self, signed: SignedTrainingPlan) -> None:
+        plan = signed.plan
+        if not plan_is_by(self.collector, signed):
+            raise ProtocolError("the plan is not signed by the collector whom this participant trusts")
+        if missing := self.hidden - set(plan.hides):
+            raise ProtocolError(f"the extractor is not meant to hide {', '.join(sorted(missing))}")
+        self._columns(plan.hides)
+        recipe_of(plan)
 
     @step("contribute")
     def contribute(self, signed: SignedPublication) -> Contribution:
@@ -143,14 +204,17 @@ class Participant(Party):
             raise ProtocolError("the tasks are for representations of another extractor")
         if private := [task for task in call.tasks if task in self.hidden or task in sent.hides]:
             raise ProtocolError(f"a label of {private[0]} is asked for, which is to be hidden")
-        if unknown := [task for task in call.tasks if task not in self.attributes]:
-            raise ProtocolError(f"this participant does not know of {unknown[0]}")
-        columns = [self.attributes.index(task) for task in call.tasks]
+        columns = self._columns(call.tasks)
         return TaskLabels(publication=call.publication, labels=self.said(self.labels[list(sent.positions)][:, columns]))
 
     def said(self, labels: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Return the labels to send; an honest participant's are the true ones."""
         return labels.astype(np.uint8)
+
+    def _columns(self, names: Sequence[str]) -> list[int]:
+        if unknown := [name for name in names if name not in self.attributes]:
+            raise ProtocolError(f"this participant does not know of {unknown[0]}")
+        return [self.attributes.index(name) for name in names]
 
     def _last_number(self) -> int:
         try:

@@ -9,19 +9,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp.typing import Mod
 from numpy.typing import NDArray
 
-from parties.federate.summand import Summand
-from parties.party import Memory, Party, PartyApp, step
+from parties.party import Memory, PartyApp, step
+from parties.secure_sum.adding import AddingParty
 from protocol.codec import read_array
-from protocol.messages.federate import (
-    AddCall,
-    DealtShares,
-    KeyCall,
-    MaskedValues,
-    Roster,
-    RoundKeys,
-    ShowCall,
-    ShownShares,
-)
+from protocol.messages.federate import TrainCall
+from protocol.messages.secure_sum import MaskedValues
 from strategies.group_normalised import GroupNormalisedClassifier, inputs_of
 from strategies.local_training import LocalTraining, Weights, flat, train_locally, unflat, weights_of
 from strategies.private_training import PrivateTraining
@@ -43,7 +35,7 @@ SETTINGS = (
 """What a cloud may set of a round of training."""
 
 
-class Client(Party):
+class Client(AddingParty):
     """Somebody who trains.
 
     It answers Flower's own ``train``, so that any of Flower's strategies can lead it; or, in four steps, it adds its
@@ -101,43 +93,20 @@ class Client(Party):
         """Return a network of the architecture that all agreed on."""
         return GroupNormalisedClassifier(self.classes, torch.Generator())
 
-    @step("keys")
-    def keys(self, call: KeyCall) -> RoundKeys:
-        """Make keys for a sum."""
-        return Summand(self.secret, call.round).keys()
-
-    @step("deal")
-    def deal(self, roster: Roster) -> DealtShares:
-        """Deal shares of the seeds of one's masks."""
-        self.memory.keep("roster", roster)
-        return Summand(self.secret, roster.round).deal(roster)
-
     @step("add")
-    def add(self, call: AddCall) -> MaskedValues:
-        """Train, and send the update behind masks, weighted with the number of pictures, which comes first."""
-        roster = self.memory.recall("roster", Roster)
-        self.memory.keep("added", call.model_copy(update={"model": np.zeros(0, np.float32)}))
+    def add(self, call: TrainCall) -> MaskedValues:
+        """Train, and send the update behind masks."""
+        return self.behind_masks(call, lambda: self.summand(call))
+
+    def summand(self, call: TrainCall) -> NDArray[np.float64]:
+        """Train, and return the number of pictures and then the update times that number."""
         like = weights_of(self.network())
         model = unflat(torch.from_numpy(np.array(call.model)), like)
         config = {each.name: each.value for each in call.settings}
         learnt = self.learn(model, config, call.round.training)
         update = (flat(learnt) - flat(model)).double().numpy()
         weight = len(self.examples()[1])
-        values = np.concatenate([[weight], weight * update])
-        return MaskedValues(values=Summand(self.secret, call.round).add(values, roster, call.shares))
-
-    @step("show")
-    def show(self, call: ShowCall) -> ShownShares:
-        """Show shares, once: what was asked first is what is answered."""
-        roster, added = self.memory.recall("roster", Roster), self.memory.recall("added", AddCall)
-        try:
-            asked = self.memory.recall("shown", ShowCall)
-        except KeyError:
-            asked = call
-        if asked.round == call.round and asked != call:
-            raise ValueError("other shares of this sum were shown already")
-        self.memory.keep("shown", call)
-        return Summand(self.secret, call.round).show(call, roster, added.shares)
+        return np.concatenate([[weight], weight * update])
 
 
 class ClientPartyApp(PartyApp):

@@ -16,10 +16,11 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
-from parties.federate.summing import secure_sum
+from parties.secure_sum.summing import secure_sum
 from protocol.codec import read_array
 from protocol.exchange import Exchange
-from protocol.messages.federate import Round, Setting
+from protocol.messages.federate import Setting, TrainCall
+from protocol.messages.secure_sum import Round
 from strategies.local_training import Weights, flat, unflat
 
 STRATEGIES: dict[str, str] = {
@@ -111,13 +112,13 @@ class Federation:
         watch(0, model)
         for number in range(1, self.rounds + 1):
             told = self.settings | {"server-round": float(number)}
-            summed = secure_sum(
-                exchange,
-                exchange.node_ids(),
-                Round(training=self.training, number=number),
-                flat(model).numpy(),
-                tuple(Setting(name=name, value=float(value)) for name, value in told.items()),
+            call = TrainCall(
+                round=Round(training=self.training, number=number),
+                model=flat(model).numpy(),
+                settings=tuple(Setting(name=name, value=float(value)) for name, value in told.items()),
+                dealt=(),
             )
+            summed = secure_sum(exchange, exchange.node_ids(), call)
             self.failures.extend(summed.failures)
             pictures, *_ = summed.total
             mean = torch.from_numpy(np.asarray(summed.total[1:] / max(1.0, pictures)))

@@ -2,26 +2,30 @@
 
 Parties only ever reply, so each exchange is a question by the collector and an answer:
 
-====  ============  ====================  ================
+====  ============  ====================  =================
 step  asked         the collector says    they answer
-====  ============  ====================  ================
+====  ============  ====================  =================
 1     everyone      `Hello`               `Introduction`
 2     participants  `SignedPublication`   `Contribution`
 3     participants  `SignedTaskCall`      `TaskLabels`
-====  ============  ====================  ================
+====  ============  ====================  =================
+
+Where participants train the extractor, they answer a `SignedTrainingPlan` with an `Acknowledgement` before step 2, and
+some of them take part in sums (`protocol.messages.secure_sum`, with `SlopeCall`), as often as there are rounds.
 
 Pictures never cross the wire, nor does a label of what the extractor is to hide.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
 from pydantic import model_validator
 
 from protocol.messages.base import ArrayOf, Digest, ProtocolMessage, Signature
 from protocol.messages.purchase import Name
+from protocol.messages.secure_sum import AddCall
 
 MAX_WEIGHTS = 100_000_000
 MAX_REPRESENTATIONS = 250_000_000
@@ -32,6 +36,38 @@ Codes = Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None, None, None), 
 Values = Annotated[NDArray[np.float32], ArrayOf("float32", (None, None, None, None), MAX_REPRESENTATIONS)]
 Highest = Annotated[NDArray[np.float32], ArrayOf("float32", (None,), MAX_REPRESENTATIONS)]
 Labels = Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None), MAX_REPRESENTATIONS)]
+
+
+class TrainingPlan(ProtocolMessage):
+    """Before step 2: how participants train the extractor together.
+
+    `number` rises with every training of this collector. The first `warm_up` rounds are warm-up. All else is of
+    `strategies.pric.training.Recipe`. The rounds are sums of the training that is called by the plan's digest, in
+    hexadecimal.
+    """
+
+    number: Annotated[int, Ge(1)]
+    architecture: Name
+    side: Annotated[int, Ge(16), Le(512)]
+    hides: Names
+    warm_up: Annotated[int, Ge(0)]
+    weight: Annotated[float, Gt(0), Le(1e4)]
+    bound: Name
+    conditional: bool
+    ascent: Literal["entropy", "flipped", "uniform"]
+
+
+class SignedTrainingPlan(ProtocolMessage):
+    """A plan under the collector's signature."""
+
+    plan: TrainingPlan
+    signature: Signature
+
+
+class SlopeCall(AddCall):
+    """Work out slopes of these networks on your pictures and send them, for the training of this plan."""
+
+    signed: SignedTrainingPlan
 
 
 class Publication(ProtocolMessage):

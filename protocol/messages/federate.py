@@ -1,81 +1,11 @@
-r"""The words of federated learning, beside Flower's own `train`: a sum of which the cloud sees no summand.
-
-Bonawitz et al. 2017, figure 4, for clients and a cloud that follow the protocol and would like to know more:
-
-====  ==================  ==================  ==================================================================
-step  the cloud says      the client answers  what for
-====  ==================  ==================  ==================================================================
-keys  `KeyCall`           `RoundKeys`         keys of this round
-deal  `Roster`            `DealtShares`       shares of the seeds of its masks, sealed to each peer
-add   `AddCall`           `MaskedValues`      its update behind masks
-show  `ShowCall`          `ShownShares`       shares of the own masks of who is there, and of the keys of who is not
-====  ==================  ==================  ==================================================================
-
-A cloud that hands out keys of its own instead of the clients' breaks this: it is as trusted as that.
-"""
+"""The words of federated learning, beside Flower's own `train` and those of sums (`protocol.messages.secure_sum`)."""
 
 from typing import Annotated
 
-import numpy as np
-from annotated_types import Ge, Gt, Len, MaxLen
-from numpy.typing import NDArray
+from annotated_types import MaxLen
 
-from protocol.messages.base import ArrayOf, ProtocolMessage, PublicKey
-
-Name = Annotated[str, MaxLen(100)]
-Place = Annotated[int, Gt(0)]
-Share = Annotated[bytes, Len(66, 66)]
-MAX_VALUES = 200_000_000
-
-
-class Round(ProtocolMessage):
-    """One sum: of what training, and the number of its round."""
-
-    training: Name
-    number: Annotated[int, Ge(0)]
-
-
-class KeyCall(ProtocolMessage):
-    """Make keys for a sum."""
-
-    round: Round
-
-
-class RoundKeys(ProtocolMessage):
-    """Public keys for masks and for shares (X25519)."""
-
-    masks: PublicKey
-    shares: PublicKey
-
-
-class Peer(ProtocolMessage):
-    """A client of a sum, by its place."""
-
-    place: Place
-    keys: RoundKeys
-
-
-class Roster(ProtocolMessage):
-    """All clients of a sum, which one you are, and how many it takes to take masks off."""
-
-    round: Round
-    you: Place
-    threshold: Annotated[int, Gt(0)]
-    peers: Annotated[tuple[Peer, ...], MaxLen(10_000)]
-
-
-class SealedShares(ProtocolMessage):
-    """Two shares, sealed for one place by another: of an own mask's seed, and of a mask key."""
-
-    source: Place
-    target: Place
-    sealed: Annotated[bytes, MaxLen(400)]
-
-
-class DealtShares(ProtocolMessage):
-    """Shares for all peers."""
-
-    shares: Annotated[tuple[SealedShares, ...], MaxLen(10_000)]
+from protocol.messages.base import ProtocolMessage
+from protocol.messages.secure_sum import AddCall, Name
 
 
 class Setting(ProtocolMessage):
@@ -85,38 +15,7 @@ class Setting(ProtocolMessage):
     value: float
 
 
-class AddCall(ProtocolMessage):
-    """Train from this model and send the update, masked; here are the shares that peers dealt you."""
+class TrainCall(AddCall):
+    """Train from this model and send the update; here is how."""
 
-    round: Round
-    model: Annotated[NDArray[np.float32], ArrayOf("float32", (None,), MAX_VALUES)]
     settings: Annotated[tuple[Setting, ...], MaxLen(50)]
-    shares: Annotated[tuple[SealedShares, ...], MaxLen(10_000)]
-
-
-class MaskedValues(ProtocolMessage):
-    """Number of pictures and weighted update, in fixed point, behind masks."""
-
-    values: Annotated[NDArray[np.uint64], ArrayOf("uint64", (None,), 2 * MAX_VALUES)]
-
-
-class ShowCall(ProtocolMessage):
-    """These places have answered, those have not: show your shares."""
-
-    round: Round
-    present: Annotated[tuple[Place, ...], MaxLen(10_000)]
-    absent: Annotated[tuple[Place, ...], MaxLen(10_000)]
-
-
-class ShownShare(ProtocolMessage):
-    """A share of a seed that belongs to a place."""
-
-    place: Place
-    value: Share
-
-
-class ShownShares(ProtocolMessage):
-    """Shares of the own masks of those present, and of the mask keys of those absent."""
-
-    own_masks: Annotated[tuple[ShownShare, ...], MaxLen(10_000)]
-    mask_keys: Annotated[tuple[ShownShare, ...], MaxLen(10_000)]

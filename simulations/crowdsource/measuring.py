@@ -92,7 +92,7 @@ def trained(
         architecture=architecture,
         device=device,
     )
-    return Trained(done.extractor.cpu(), done.adversary.cpu(), done.bound.cpu())
+    return done.to(torch.device("cpu"))
 
 
 def trained_and_measured(
@@ -119,6 +119,7 @@ def measured(
     attackers: Sequence[int],
     leaked: float,
     every_leak: bool,
+    together: bool = False,
 ) -> Measured:
     """Measure an extractor by what was received; a job.
 
@@ -137,6 +138,8 @@ def measured(
         One more learns from this share of the participants, and attacks the others; 0: none does.
     every_leak : bool
         Whether to measure everything else that leaks as well, which takes longer.
+    together : bool
+        Whether participants trained it.
     """
     done.extractor.to(device)
     own, test = (encode(done.extractor, part.images) for part in (material.public, material.test))
@@ -160,6 +163,7 @@ def measured(
         attacks.append(Attack(source="leaked", pictures=told, private=private))
     setting = Setting(
         weight=weight,
+        together=together,
         tasks=readings(material.tasks, said, material.test.columns(material.tasks), material.labels.mean(0)),
         in_loop=readings(material.hide, read(done.adversary.to(device), received), truth, known.mean(0)),
         fresh=attack(own, known),

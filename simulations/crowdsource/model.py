@@ -81,6 +81,8 @@ class Setting(BaseModel):
     ----------
     weight : float or None
         Lambda; None for the undefended one, which keeps what it can.
+    together : bool
+        Whether participants trained it, and not the collector.
     tasks : dict of str to Reading
         By the collector's models, on people who are no participants.
     in_loop : dict of str to Reading
@@ -98,6 +100,7 @@ class Setting(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     weight: float | None
+    together: bool
     tasks: Readings
     in_loop: Readings
     fresh: Readings

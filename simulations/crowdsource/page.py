@@ -1,6 +1,6 @@
 """``report.html``: what representations serve, and what they leak, for people."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,10 +22,10 @@ def write_crowdsource_page(
     report: CrowdsourceReport,
     world: World,
     material: Material,
-    results: Mapping[float | None, Measured],
+    results: Sequence[Measured],
 ) -> None:
     """Write the page of a round."""
-    undefended, chosen = results[None], results[report.settings[report.chosen].weight]
+    undefended, chosen = results[0], results[report.chosen]
     firsts = np.sort(np.unique(material.held.persons, return_index=True)[1])[: len(chosen.reconstructions)]
     sheet = [
         tuple(thumbnail(picture) for picture in pictures)
@@ -47,14 +47,14 @@ def write_crowdsource_page(
         undefended=report.settings[0],
         chosen=report.settings[report.chosen],
         verdict=verdict(report),
-        plots=[curve(report, "accuracy"), curve(report, "balanced")] if len(report.settings) > 2 else [],
+        plots=[curve(report, "accuracy"), curve(report, "balanced")] if len(lambdas(report)) > 1 else [],
         sheet=sheet,
     )
 
 
 def curve(report: CrowdsourceReport, measure: str) -> Plot:
     """Draw tasks and private attributes over lambda, with the floors and what is undefended: Figs. 3 and 4."""
-    settings = [setting for setting in report.settings if setting.weight is not None]
+    settings = lambdas(report)
     weights = [setting.weight or 0.0 for setting in settings]
     title = {"accuracy": "accuracy, %", "balanced": "balanced accuracy, %"}[measure]
 
@@ -90,6 +90,11 @@ def curve(report: CrowdsourceReport, measure: str) -> Plot:
         legend(figure, axes)
         alt = f"{title.partition(',')[0]} over {len(weights)} values of lambda, of tasks and of what is hidden."
         return Plot(to_svg(figure), alt)
+
+
+def lambdas(report: CrowdsourceReport) -> list[Setting]:
+    """Return the extractors that the collector trained, one for each lambda."""
+    return [setting for setting in report.settings if setting.weight is not None and not setting.together]
 
 
 def _plain(name: str) -> str:

@@ -18,6 +18,7 @@ from protocol.grids import ObservedGrid
 from protocol.signing import SigningKey
 from protocol.vault import Vault
 from protocol.workshop import Handle, Workshop
+from simulations.crowdsource.federated import trained_by_participants
 from simulations.crowdsource.measuring import (
     Material,
     Measured,
@@ -65,24 +66,18 @@ def play_crowdsource(
     world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)
     with open_workshop(scenario) as workshop:
         clock.step("training the extractor")
-        section = scenario.collector
-        recipe = section.recipe(section.weight)
-        job = workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
-        done = finished(workshop, [job], "training the extractor")[0].result()
-        collector = Collector(
-            key, done.extractor, section.extractor, scenario.side, section.hide, section.tasks, section.quantised
-        )
+        done = None if scenario.federated.rounds else _trained_centrally(scenario, world, workshop)
         with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
             log = TrafficLog(stream, party_names(scenario))
-            record = _collect(scenario, world, collector, log, clock, folder / "vault")
+            done, record = _collect(scenario, world, key, done, log, clock, progress, folder / "vault")
         clock.step("measuring what leaks, and other lambdas")
         material = _material(scenario, world, record)
         jobs = _jobs(scenario, workshop, material, done, record)
-        ends = finished(workshop, list(jobs.values()), "measuring", progress)
+        ends = finished(workshop, jobs, "measuring", progress)
         equipment = workshop.equipment
-    results = dict(zip(jobs, [end.result() for end in ends], strict=True))
+    results = [end.result() for end in ends]
     clock.step("writing the report")
-    report = _report(scenario, world, record, material, results, log, clock, equipment)
+    report = _report(scenario, world, record, material, [each.setting for each in results], log, clock, equipment)
     (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     write_crowdsource_page(folder / "report.html", report, world, material, results)
     shutil.rmtree(folder / "vault", ignore_errors=True)
@@ -95,27 +90,48 @@ def party_names(scenario: CrowdsourceScenario) -> dict[int, str]:
     return {SERVER_NODE_ID: "collector"} | {node_id: f"participant-{node_id}" for node_id in nodes}
 
 
+def _trained_centrally(scenario: CrowdsourceScenario, world: World, workshop: Workshop) -> Trained:
+    section = scenario.collector
+    recipe = section.recipe(section.weight)
+    job = workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
+    return finished(workshop, [job], "training the extractor")[0].result()
+
+
 def _collect(
-    scenario: CrowdsourceScenario, world: World, collector: Collector, log: TrafficLog, clock: Stopwatch, vault: Path
-) -> CrowdsourceRecord:
-    records: list[CrowdsourceRecord] = []
+    scenario: CrowdsourceScenario,
+    world: World,
+    key: bytes,
+    done: Trained | None,
+    log: TrafficLog,
+    clock: Stopwatch,
+    progress: Progress,
+    vault: Path,
+) -> tuple[Trained, CrowdsourceRecord]:
+    """Play the round; participants train the extractor first, where it is not trained yet."""
+    section = scenario.collector
+    played: list[tuple[Trained, CrowdsourceRecord]] = []
     app = ServerApp()
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        rounds = Crowdsourcing(
-            collector, ObservedGrid(grid, log.observe), lambda number: clock.step(STEPS[number - 1], number + 1)
+        observed = ObservedGrid(grid, log.observe)
+        players, failures = (done, []) if done else trained_by_participants(scenario, observed, key, progress)
+        collector = Collector(
+            key, players.extractor, section.extractor, scenario.side, section.hide, section.tasks, section.quantised
         )
-        records.append(rounds.run())
+        record = Crowdsourcing(collector, observed, lambda number: clock.step(STEPS[number - 1], number + 1)).run()
+        record.failures[:0] = failures
+        played.append((players, record))
 
     context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
     open_grid = grid_opener(scenario, Vault(str(vault), lasting=False))
     with open_grid([party.client_app() for party in world.participants]) as grid, task_identity(RUN_ID):
         app(grid, context)
-    if len(records[0].labels) < FEWEST:
-        why = f": {records[0].failures[0][2].strip().splitlines()[-1]}" if records[0].failures else ""
-        raise RunFailed(f"only {len(records[0].labels)} participants sent representations and labels{why}")
-    return records[0]
+    players, record = played[0]
+    if len(record.labels) < FEWEST:
+        why = f": {record.failures[0][2].strip().splitlines()[-1]}" if record.failures else ""
+        raise RunFailed(f"only {len(record.labels)} participants sent representations and labels{why}")
+    return players, record
 
 
 def _material(scenario: CrowdsourceScenario, world: World, record: CrowdsourceRecord) -> Material:
@@ -132,24 +148,25 @@ def _material(scenario: CrowdsourceScenario, world: World, record: CrowdsourceRe
 
 def _jobs(
     scenario: CrowdsourceScenario, workshop: Workshop, material: Material, done: Trained, record: CrowdsourceRecord
-) -> dict[float | None, Handle[Measured]]:
-    """Hand in what is to be measured, by lambda; the undefended extractor's is None."""
+) -> list[Handle[Measured]]:
+    """Hand in what is to be measured: undefended, by lambda, and last what participants trained."""
     section, attackers = scenario.collector, scenario.attackers
     how = (attackers.pictures, attackers.leaked)
-    undefended = section.undefended()
-    jobs: dict[float | None, Handle[Measured]] = {
-        None: workshop.submit(trained_and_measured, material, undefended, section.extractor, None, *how, True)
-    }
+    together = scenario.federated.rounds > 0
+
+    def published() -> Handle[Measured]:
+        return workshop.submit(measured, done, record.labelled()[0], material, section.weight, *how, True, together)
+
+    jobs = [workshop.submit(trained_and_measured, material, section.undefended(), section.extractor, None, *how, True)]
     for weight in sorted({section.weight, *section.curve}):
-        if weight == section.weight:
-            received = record.labelled()[0]
-            jobs[weight] = workshop.submit(measured, done, received, material, weight, *how, True)
+        if weight == section.weight and not together:
+            jobs.append(published())
         else:
             recipe = section.recipe(weight)
-            jobs[weight] = workshop.submit(
-                trained_and_measured, material, recipe, section.extractor, weight, (), 0.0, False
+            jobs.append(
+                workshop.submit(trained_and_measured, material, recipe, section.extractor, weight, (), 0.0, False)
             )
-    return jobs
+    return [*jobs, published()] if together else jobs
 
 
 def _report(
@@ -157,14 +174,17 @@ def _report(
     world: World,
     record: CrowdsourceRecord,
     material: Material,
-    results: Mapping[float | None, Measured],
+    settings: list[Setting],
     log: TrafficLog,
     clock: Stopwatch,
     equipment: str,
 ) -> CrowdsourceReport:
     section = scenario.collector
-    settings = [each.setting for each in results.values()]
-    chosen = list(results).index(section.weight)
+    chosen = next(
+        number
+        for number, each in enumerate(settings)
+        if (each.weight, each.together) == (section.weight, scenario.federated.rounds > 0)
+    )
     truth = material.held.columns(section.hide)
     floor = guesses(section.hide, truth)
     told = induced(

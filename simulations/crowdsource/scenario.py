@@ -71,6 +71,18 @@ class CollectorSection(Section):
         return self
 
 
+class FederatedSection(Section):
+    """Training the extractor where the pictures are; the collector learns sums of gradients and sees no picture."""
+
+    rounds: Annotated[int, Ge(0), Le(100_000)] = Field(
+        0, description="how often participants train; 0: the collector trains on its own pictures"
+    )
+    called: Annotated[int, Ge(3), Le(1000)] = Field(8, description="participants who train in each round")
+    warm_up: Annotated[int, Ge(0), Le(100_000)] = Field(40, description="rounds of warm-up among them")
+    rate: Annotated[float, Gt(0), Le(1)] = Field(2e-4, description="the extractor's learning rate")
+    adversary_rate: Annotated[float, Gt(0), Le(1)] = Field(6e-3, description="the classifier's, which is to be ahead")
+
+
 class ParticipantsSection(Section):
     """The participants; each has pictures of one person."""
 
@@ -101,6 +113,7 @@ class CrowdsourceScenario(Scenario):
     )
     tested: Many = Field(1500, description="pictures of other people that the collector's tasks are tested on")
     collector: CollectorSection = CollectorSection()
+    federated: FederatedSection = FederatedSection()
     participants: ParticipantsSection = ParticipantsSection()
     attackers: AttackersSection = AttackersSection()
 
@@ -120,6 +133,15 @@ class CrowdsourceScenario(Scenario):
                 if name not in known:
                     raise Misplaced((key,), f"collector.{key}: there is no attribute {name!r}; {nearest(name, known)}")
         return collector
+
+    @model_validator(mode="after")
+    def _as_many_as_are_called(self) -> "CrowdsourceScenario":
+        if self.federated.rounds and self.federated.called > self.participants.count:
+            raise ValueError(
+                f"federated.called: {self.federated.called} are more than there are participants, "
+                f"{self.participants.count}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _attackers_have_what_there_is(self) -> "CrowdsourceScenario":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from parties.adversaries import Adversary
 from parties.federate.client import ARRAYS
-from parties.federate.summing import SumFailed
+from parties.secure_sum.summing import SumFailed
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, ObservedGrid
 from protocol.vault import Vault

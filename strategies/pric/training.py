@@ -23,6 +23,8 @@ from strategies.pric.networks import Classifier, new_classifier, new_extractor
 
 Ascent = Literal["entropy", "flipped", "uniform", "none"]
 WEIGHT_DECAY = 1e-4
+SMALLEST = 16
+"""Sides of a picture that is tried on an extractor to see how many channels come out."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """What comes of training, all in evaluation mode.
+    """The three networks: what comes of training, all in evaluation mode.
 
     Attributes
     ----------
@@ -104,6 +106,22 @@ class Trained:
     extractor: nn.Sequential
     adversary: Classifier
     bound: Bound
+
+    def networks(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """Return extractor, classifier and bound."""
+        return self.extractor, self.adversary, self.bound
+
+    def to(self, device: torch.device) -> "Trained":
+        """Move all of them to a device, in place."""
+        for network in self.networks():
+            network.to(device)
+        return self
+
+    def eval(self) -> "Trained":
+        """Put all of them into evaluation mode, in place."""
+        for network in self.networks():
+            network.eval()
+        return self
 
 
 def train_extractor(
@@ -151,12 +169,7 @@ def train_extractor(
         raise ValueError(f"{len(pictures)} pictures and labels of shape {tuple(private.shape)}: it takes two or more "
                          "pictures, each with a row of private attributes")  # fmt: skip
     device = device or torch.device("cpu")
-    extractor = new_extractor(architecture, generator)
-    with torch.no_grad():
-        channels = extractor.eval()(pictures[torch.zeros(1, dtype=torch.int64)]).shape[1]
-    adversary = new_classifier(channels, private.shape[1], generator)
-    bound = new_bound(recipe.bound, channels, private.shape[1], generator, conditional=recipe.conditional)
-    game = _Game(Trained(extractor.to(device), adversary.to(device), bound.to(device)), recipe)
+    game = Game(new_players(architecture, recipe, private.shape[1], generator).to(device), recipe)
     batch = min(recipe.batch, len(private))
     for epoch in range(recipe.warm_up + recipe.epochs):
         take_step = game.together if epoch < recipe.warm_up else game.in_turns
@@ -165,24 +178,37 @@ def train_extractor(
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 last = take_step(pictures[chosen].to(device), private[chosen].to(device).float())
         progress(Progress(epoch + 1, *(value.item() for value in last)))
-    for network in (extractor, adversary, bound):
-        network.eval()
-    return game.players
+    return game.players.eval()
 
 
-class _Game:
-    """Three networks and their optimisers."""
+def new_players(architecture: str, recipe: Recipe, private: int, generator: torch.Generator) -> Trained:
+    """Return an untrained extractor, a classifier of so many private attributes and a bound, on the CPU."""
+    extractor = new_extractor(architecture, generator)
+    with torch.no_grad():
+        channels = extractor.eval()(torch.zeros(1, 3, SMALLEST, SMALLEST)).shape[1]
+    adversary = new_classifier(channels, private, generator)
+    return Trained(
+        extractor, adversary, new_bound(recipe.bound, channels, private, generator, conditional=recipe.conditional)
+    )
+
+
+class Game:
+    """Three networks and their optimisers, which begin afresh.
+
+    Parameters
+    ----------
+    players : Trained
+        Trained in place.
+    recipe : Recipe
+    """
 
     def __init__(self, players: Trained, recipe: Recipe) -> None:
         self.players, self._recipe = players, recipe
         self._latest: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(recipe.adversary_steps, 1))
-        rated = zip(self._networks(), (recipe.rate, recipe.adversary_rate, recipe.bound_rate), strict=True)
+        rated = zip(players.networks(), (recipe.rate, recipe.adversary_rate, recipe.bound_rate), strict=True)
         self._extractor, self._adversary, self._bound = (
             torch.optim.AdamW(network.train().parameters(), rate, weight_decay=WEIGHT_DECAY) for network, rate in rated
         )
-
-    def _networks(self) -> tuple[nn.Module, nn.Module, nn.Module]:
-        return self.players.extractor, self.players.adversary, self.players.bound
 
     def together(self, pictures: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
         """Warm up: everybody makes the attributes plain and the bound tight."""

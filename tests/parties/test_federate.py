@@ -11,13 +11,14 @@ from flwr.serverapp import Grid
 
 from parties.adversaries import ADVERSARIES
 from parties.federate.client import Client
-from parties.federate.summand import Summand, UnsafeSum
-from parties.federate.summing import SumFailed, secure_sum
 from parties.federate.workflow import STRATEGIES, Federation
+from parties.secure_sum.summand import Summand, UnsafeSum
+from parties.secure_sum.summing import SumFailed, secure_sum
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
-from protocol.messages.federate import AddCall, KeyCall, Peer, Roster, Round, Setting, ShowCall, ShownShares
+from protocol.messages.federate import Setting, TrainCall
+from protocol.messages.secure_sum import KeyCall, Peer, Roster, Round, ShowCall, ShownShares
 from simulations.flower import reproducible
 from strategies.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
 from strategies.local_training import Weights, flat, unflat, weights_of
@@ -138,6 +139,11 @@ def told() -> tuple[Setting, ...]:
     return tuple(Setting(name=name, value=value) for name, value in SETTINGS.items())
 
 
+def call(round: Round = ROUND, model: np.ndarray | None = None) -> TrainCall:
+    model = flat(start()).numpy() if model is None else model
+    return TrainCall(round=round, model=model, settings=told(), dealt=())
+
+
 def plain_sum(parties: list[Client]) -> np.ndarray:
     """What the clients quantise, added up in the open."""
     like = start()
@@ -152,7 +158,7 @@ class TestSecureSum:
     def total(self, parties: list[Client], seen: list[Envelope] | None = None) -> Any:
         with on_grid(parties, seen) as grid:
             nodes = list(grid.get_node_ids())
-            return secure_sum(Exchange(grid), nodes, ROUND, flat(start()).numpy(), told())
+            return secure_sum(Exchange(grid), nodes, call())
 
     def test_masked_sums_equal_plain_sums_exactly(self) -> None:
         summed = self.total(clients(5))
@@ -188,22 +194,42 @@ class TestSecureSum:
 
     def test_a_cloud_that_asks_for_both_shares_of_a_client_is_refused(self) -> None:
         summand = Summand(bytes([1]) * 32, ROUND)
-        for call in (
-            ShowCall(round=ROUND, present=(1, 2, 3), absent=(3,)),
-            ShowCall(round=ROUND, present=(1,), absent=(2, 3)),
-            ShowCall(round=ROUND, present=(2, 3), absent=()),
+        for asked in (
+            ShowCall(round=ROUND, present=(1, 2, 3), absent=(3,), shares=()),
+            ShowCall(round=ROUND, present=(1,), absent=(2, 3), shares=()),
+            ShowCall(round=ROUND, present=(2, 3), absent=(), shares=()),
         ):
             with pytest.raises(UnsafeSum, match="present"):
-                summand.show(call, self.roster(), ())
+                summand.show(asked, self.roster())
 
     def test_a_cloud_that_asks_twice_gets_no_second_answer(self) -> None:
         with on_grid(clients(4)) as grid:
             exchange = Exchange(grid)
-            secure_sum(exchange, list(grid.get_node_ids()), ROUND, flat(start()).numpy(), told())
-            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,))
+            secure_sum(exchange, list(grid.get_node_ids()), call())
+            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
 
             replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
         assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]
+
+    def test_a_cloud_that_has_something_else_added_to_the_same_sum_or_an_older_one_is_refused(self) -> None:
+        with on_grid(clients(4)) as grid:
+            exchange, nodes = Exchange(grid), list(grid.get_node_ids())
+            later = Round(training="test", number=2)
+            for each in (ROUND, later):
+                secure_sum(exchange, nodes, call(each))
+            nothing = np.zeros_like(flat(start()).numpy())
+            for each in (ROUND, later):
+                with pytest.raises(SumFailed, match="0 of 4 clients were left of a sum"):
+                    secure_sum(exchange, nodes, call(each, nothing))
+            other = secure_sum(exchange, nodes, call(Round(training="another", number=1), nothing))
+        assert other.present == nodes
+
+    def test_shares_are_shown_for_a_sum_that_was_added_to_alone(self) -> None:
+        with on_grid(clients(4)) as grid:
+            replies = Exchange(grid).ask(
+                "show", {FIRST_NODE_ID: ShowCall(round=ROUND, present=(1, 2, 3), absent=(), shares=())}, ShownShares
+            )
+        assert "nothing was added to this sum" in replies.failures[FIRST_NODE_ID]
 
     def test_a_roster_without_this_clients_keys_or_with_a_low_threshold_is_refused(self) -> None:
         with pytest.raises(UnsafeSum, match="does not list this client's keys"):
@@ -224,7 +250,6 @@ def test_a_model_of_another_shape_is_refused() -> None:
     client = clients(1)[0]
     with pytest.raises(ValueError, match="no setting learning_rate; its settings are epochs"):
         client.learn(start(), {"learning_rate": 1.0}, "test")
-    call = AddCall(round=ROUND, model=np.zeros(3, np.float32), settings=told(), shares=())
     client.memory.keep("roster", TestSecureSum().roster())
     with pytest.raises(ValueError, match="parameters, not 3"):
-        client.add(call)
+        client.add(call(model=np.zeros(3, np.float32)))

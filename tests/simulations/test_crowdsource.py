@@ -58,6 +58,7 @@ class TestRun:
     def test_every_extractor_is_measured_the_undefended_one_first(self, played: Any) -> None:
         report, _ = played
         assert [setting.weight for setting in report.settings] == [None, 0.5, 4.0]
+        assert not any(setting.together for setting in report.settings)
         assert report.settings[report.chosen].weight == 0.5
         for setting in report.settings:
             assert setting.tasks.keys() == {"Male", "Heavy_Makeup", "Smiling"}
@@ -108,12 +109,52 @@ class TestRun:
         assert not list(tmp_path.iterdir())
 
 
+FEDERATED: dict[str, Any] = {"federated": {"rounds": 3, "called": 4, "warm_up": 1}, "collector": {"curve": []}}
+
+
+@pytest.fixture(scope="module")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> tuple[CrowdsourceReport, Path]:
+    folder = tmp_path_factory.mktemp("federated") / "out"
+    report = run(tiny(**FEDERATED), folder)
+    assert isinstance(report, CrowdsourceReport)
+    return report, folder
+
+
+class TestTrainedByParticipants:
+    def test_it_is_measured_beside_what_the_collector_trains_with_the_same_lambda(self, federated: Any) -> None:
+        report, folder = federated
+        assert [(each.weight, each.together) for each in report.settings] == [(None, False), (0.5, False), (0.5, True)]
+        assert report.chosen == 2
+        assert any("trained by the collector with the same lambda" in line for line in verdict(report))
+        page = (folder / "report.html").read_text()
+        assert "0.5, trained by participants" in page
+        assert "Participants train a feature extractor on their own phones, 4 at a time" in page
+
+    def test_what_crosses_the_wire_are_masked_sums_as_often_as_there_are_rounds(self, federated: Any) -> None:
+        kinds = [json.loads(line)["kind"] for line in (federated[1] / "messages.jsonl").read_text().splitlines()]
+        assert kinds.count("SignedTrainingPlan") == kinds.count("Acknowledgement") == 30
+        for kind in ("KeyCall", "RoundKeys", "Roster", "DealtShares", "SlopeCall", "MaskedValues", "ShowCall",
+                     "ShownShares"):  # fmt: skip
+            assert kinds.count(kind) == 3 * 4
+        assert {line for line in kinds if line.endswith("Labels")} == {"TaskLabels"}
+
+    @pytest.mark.slow
+    def test_ray_workers_train_the_same(self, federated: Any, tmp_path: Path) -> None:
+        there = run(tiny(**FEDERATED, grid="ray", workers=2), tmp_path / "ray")
+        assert isinstance(there, CrowdsourceReport)
+        assert there.outcome == federated[0].outcome
+
+    def test_more_called_than_there_are_is_one_sentence(self) -> None:
+        with pytest.raises(BadScenario, match=r"federated.called: 60 are more than there are participants, 50"):
+            load("crowdsource-federated", ["federated.called=60", "participants.count=50"])
+
+
 class TestScenario:
-    @pytest.mark.parametrize("name", ["crowdsource", "crowdsource-male"])
+    @pytest.mark.parametrize("name", ["crowdsource", "crowdsource-male", "crowdsource-federated"])
     def test_packaged_ones_load(self, name: str) -> None:
         scenario = load(name)
         assert isinstance(scenario, CrowdsourceScenario)
-        assert scenario.collector.hide == (("Eyeglasses",) if name == "crowdsource" else ("Male",))
+        assert scenario.collector.hide == (("Male",) if name == "crowdsource-male" else ("Eyeglasses",))
 
     def test_one_to_start_from_has_a_comment_on_each_key(self) -> None:
         assert "lambda of Eq. 6" in commented("crowdsource")

@@ -70,7 +70,7 @@ def test_the_folder_holds_it_all(report: FederateReport, folder: Path) -> None:
     kinds = {json.loads(line)["kind"] for line in (folder / "messages.jsonl").read_text().splitlines()}
     assert kinds == {
         "records", "KeyCall", "RoundKeys", "Roster", "DealtShares",
-        "AddCall", "MaskedValues", "ShowCall", "ShownShares",
+        "TrainCall", "MaskedValues", "ShowCall", "ShownShares",
     }  # fmt: skip
 
 

@@ -1,11 +1,12 @@
-"""A client's part in a sum of which the cloud sees no summand (see `protocol.messages.federate`)."""
+"""A client's part in a sum of which the cloud sees no summand (see `protocol.messages.secure_sum`)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.messages.federate import (
+from protocol.messages.secure_sum import (
     DealtShares,
     Peer,
     Roster,
@@ -74,19 +75,19 @@ class Summand:
             )
         )
 
-    def add(self, values: NDArray[np.float64], roster: Roster, dealt: tuple[SealedShares, ...]) -> Masked:
+    def add(self, values: NDArray[np.float64], roster: Roster, dealt: Sequence[int]) -> Masked:
         """Return values behind the own mask and those shared with every peer who has dealt.
 
         Raises
         ------
         UnsafeSum
-            When so few have dealt that masks could not be taken off, or shares do not come from the roster.
+            When so few have dealt that masks could not be taken off, or they are not on the roster.
         """
         self._check(roster)
         others = {peer.place: peer for peer in roster.peers if peer.place != roster.you}
-        sources = {each.source for each in dealt} - {roster.you}
+        sources = set(dealt) - {roster.you}
         if not sources <= others.keys() or len(sources) + 1 < roster.threshold:
-            raise UnsafeSum(f"shares came from {len(sources)} peers, and it takes {roster.threshold} clients")
+            raise UnsafeSum(f"{len(sources)} peers have dealt shares, and it takes {roster.threshold} clients")
         seeds = {place: self._with(others[place]) for place in sorted(sources)}
         return masked(
             quantise(values, LIMIT),
@@ -95,7 +96,7 @@ class Summand:
             [seed for place, seed in seeds.items() if place < roster.you],
         )
 
-    def show(self, call: ShowCall, roster: Roster, dealt: tuple[SealedShares, ...]) -> ShownShares:
+    def show(self, call: ShowCall, roster: Roster) -> ShownShares:
         """Return shares of the own masks of those present and of the mask keys of those absent.
 
         Raises
@@ -114,7 +115,7 @@ class Summand:
             each.source: open_shares(
                 self._seed("share key"), keys[each.source], self._context(each.source, roster.you), each.sealed
             )
-            for each in dealt
+            for each in call.shares
             if each.source in present | absent
         }
         return ShownShares(

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.federate.summand import mask_purpose
+from parties.secure_sum.summand import mask_purpose
 from protocol.exchange import Exchange
-from protocol.messages.federate import (
+from protocol.messages.secure_sum import (
     AddCall,
     DealtShares,
     KeyCall,
     MaskedValues,
     Peer,
     Roster,
-    Round,
     RoundKeys,
     SealedShares,
-    Setting,
     ShowCall,
     ShownShares,
 )
@@ -54,22 +52,17 @@ class Summed:
 def secure_sum(
     exchange: Exchange,
     clients: Sequence[int],
-    round: Round,
-    model: NDArray[np.float32],
-    settings: tuple[Setting, ...],
+    call: AddCall,
 ) -> Summed:
-    """Sum clients' updates; up to half of them may be lost on the way.
+    """Sum what clients compute; up to half of them may be lost on the way.
 
     Parameters
     ----------
     exchange : Exchange
     clients : sequence of int
         Node ids.
-    round : Round
-    model : (n,) float32
-        From which they train.
-    settings : tuple of Setting
-        How.
+    call : AddCall
+        What all of them are asked; who has dealt is filled in.
 
     Raises
     ------
@@ -77,6 +70,7 @@ def secure_sum(
         When too few are left.
     """
     failures: list[tuple[str, int, str]] = []
+    round = call.round
 
     def deadline() -> float:
         return exchange.now() + PATIENCE
@@ -91,20 +85,20 @@ def secure_sum(
     }
     dealt = exchange.ask("deal", rosters, DealtShares, deadline())
     failures += [("deal", node_id, why) for node_id, why in dealt.failures.items()]
-    inboxes = _inboxes(dealt.answers, places)
-    calls = {
-        node_id: AddCall(round=round, model=model, settings=settings, shares=inboxes[node_id])
-        for node_id in dealt.answers
-    }
-    added = exchange.ask("add", calls, MaskedValues, deadline())
+    question = call.model_copy(update={"dealt": tuple(places[node_id] for node_id in dealt.answers)})
+    added = exchange.ask("add", dict.fromkeys(dealt.answers, question), MaskedValues, deadline())
     failures += [("add", node_id, why) for node_id, why in added.failures.items()]
     present = sorted(places[node_id] for node_id in added.answers)
     absent = sorted(places[node_id] for node_id in dealt.answers if node_id not in added.answers)
     if len(present) < threshold:
         raise SumFailed(f"{len(present)} of {len(clients)} clients were left of a sum, and it takes {threshold}")
     total: Masked = np.sum([answer.values for answer in added.answers.values()], axis=0, dtype=np.uint64)
-    show = ShowCall(round=round, present=tuple(present), absent=tuple(absent))
-    shown = exchange.ask("show", dict.fromkeys(added.answers, show), ShownShares, deadline())
+    inboxes = _inboxes(dealt.answers, places)
+    shows = {
+        node_id: ShowCall(round=round, present=tuple(present), absent=tuple(absent), shares=inboxes[node_id])
+        for node_id in added.answers
+    }
+    shown = exchange.ask("show", shows, ShownShares, deadline())
     failures += [("show", node_id, why) for node_id, why in shown.failures.items()]
     if len(shown.answers) < threshold:
         raise SumFailed(f"{len(shown.answers)} of {len(clients)} clients showed shares, and it takes {threshold}")

@@ -1,0 +1,104 @@
+"""A party that adds what it computed to a sum, behind masks."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.party import Party, step
+from parties.secure_sum.summand import Summand, UnsafeSum
+from protocol.canonical import digest
+from protocol.messages.base import Digest, ProtocolMessage
+from protocol.messages.secure_sum import (
+    AddCall,
+    DealtShares,
+    KeyCall,
+    MaskedValues,
+    Roster,
+    Round,
+    RoundKeys,
+    ShowCall,
+    ShownShares,
+)
+
+
+class Added(ProtocolMessage):
+    """What a party must remember of its latest sum: which one, and what it was asked."""
+
+    round: Round
+    call: Digest
+
+
+class AddingParty(Party):
+    """Takes part in sums: the cloud sees the total and no summand (Bonawitz et al. 2017).
+
+    Steps, of each sum:
+
+    1. ``keys``: make keys;
+    2. ``deal``: deal shares of the seeds of one's masks among the peers;
+    3. ``add``, which each role has in its own way, by `behind_masks`;
+    4. ``show``: show shares, once, of what takes the masks off the total.
+    """
+
+    @step("keys")
+    def keys(self, call: KeyCall) -> RoundKeys:
+        """Make keys for a sum."""
+        return Summand(self.secret, call.round).keys()
+
+    @step("deal")
+    def deal(self, roster: Roster) -> DealtShares:
+        """Deal shares of the seeds of one's masks."""
+        self.memory.keep("roster", roster)
+        return Summand(self.secret, roster.round).deal(roster)
+
+    def behind_masks(self, call: AddCall, summand: Callable[[], NDArray[np.float64]]) -> MaskedValues:
+        """Return what this party adds to a sum.
+
+        Once: two summands behind the same masks would show their difference.
+
+        Parameters
+        ----------
+        call : AddCall
+        summand : callable
+            Computes it.
+
+        Raises
+        ------
+        UnsafeSum
+            When something else was added to this sum, or a later one of the same training, or too few have dealt.
+        """
+        roster = self.memory.recall("roster", Roster)
+        added = Added(round=call.round, call=digest(call))
+        latest = self._added(call.round)
+        if latest is not None and latest != added and latest.round.number >= call.round.number:
+            raise UnsafeSum("something else was added to this sum or a later one already")
+        values = summand()
+        self.memory.keep(_sums(call.round), added)
+        return MaskedValues(values=Summand(self.secret, call.round).add(values, roster, call.dealt))
+
+    @step("show")
+    def show(self, call: ShowCall) -> ShownShares:
+        """Show shares."""
+        added = self._added(call.round)
+        if added is None or added.round != call.round:
+            raise UnsafeSum("nothing was added to this sum")
+        try:
+            asked = self.memory.recall("shown", ShowCall)
+        except KeyError:
+            asked = call
+        if asked.round == call.round and asked != call:
+            raise UnsafeSum("other shares of this sum were shown already")
+        self.memory.keep("shown", call)
+        roster = self.memory.recall("roster", Roster)
+        return Summand(self.secret, call.round).show(call, roster)
+
+    def _added(self, round: Round) -> Added | None:
+        try:
+            return self.memory.recall(_sums(round), Added)
+        except KeyError:
+            return None
+
+
+def _sums(round: Round) -> str:
+    """Name what is remembered of the latest sum of a training; sums of one training have rising numbers."""
+    return f"added {round.training}"
