@@ -22,14 +22,15 @@ def write_reproduction(folder: Path, report: ReproductionReport, figures: Sequen
 
 
 def cell(number: Cell) -> str:
-    """Write our number, its interval, and the paper's.
+    """Write our number, its interval as far as it is possible (none of these numbers exceeds 1), and the paper's.
 
     Examples
     --------
-    >>> cell(Cell(paper=0.8, ours={"low": 0.7, "mean": 0.75, "high": 0.8}))
-    '75.0 % (70.0 to 80.0); paper 80.0 %'
+    >>> cell(Cell(paper=0.8, ours={"low": 0.85, "mean": 0.95, "high": 1.05}))
+    '95.0 % (85.0 to 100.0); paper 80.0 %'
     """
-    low, mean, high = (f"{100 * value:.1f}" for value in (number.ours.low, number.ours.mean, number.ours.high))
+    ours = (number.ours.low, number.ours.mean, min(number.ours.high, 1.0))
+    low, mean, high = (f"{100 * value:.1f}" for value in ours)
     paper = "" if number.paper is None else f"; paper {100 * number.paper:.1f} %"
     return f"{mean} % ({low} to {high}){paper}"
 
