@@ -68,7 +68,7 @@ def ask(
     Replies
         Answers and failures, each in ascending order of node ids.
     """
-    return _sorted_out(_ask(grid, step, questions, answer, timeout))
+    return _sorted_out(_ask(grid, step, questions, answer, timeout, step))
 
 
 class Exchange:
@@ -83,11 +83,16 @@ class Exchange:
         Carries the messages.
     clock : callable
         Unix time.
+    conversation : str
+        A name that nothing else has, where parties are to keep what they remember apart and across a restart of theirs
+        (see `parties.store`): messages name it and their number.
     """
 
-    def __init__(self, grid: Grid, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, grid: Grid, clock: Callable[[], float] = time.time, conversation: str = "") -> None:
         self.grid = grid
         self.clock = clock
+        self._conversation = conversation
+        self._asked = 0
 
     def now(self) -> float:
         """Return the time, Unix seconds."""
@@ -136,7 +141,9 @@ class Exchange:
             Unix seconds at which to stop waiting, if that is before the deadline.
         """
         timeout = self._left(deadline, until)
-        heard = _ask(self.grid, step, questions, answer, timeout)
+        self._asked += 1
+        group = f"{self._conversation}/{self._asked}" if self._conversation else step
+        heard = _ask(self.grid, step, questions, answer, timeout, group)
         late = deadline is not None and self.clock() > deadline + GRACE
         for node_id, reply in heard:
             yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
@@ -182,10 +189,15 @@ def messages_for(
 
 
 def _ask(
-    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], answer: Expected[R], timeout: float | None
+    grid: Grid,
+    step: str,
+    questions: Mapping[int, ProtocolMessage],
+    answer: Expected[R],
+    timeout: float | None,
+    group: str,
 ) -> list[tuple[int, R | Failed]]:
     heard: dict[int, R | Failed] = dict.fromkeys(sorted(questions), Failed(SILENT))
-    for reply in grid.send_and_receive(messages_for(grid, step, questions, step, timeout), timeout=timeout):
+    for reply in grid.send_and_receive(messages_for(grid, step, questions, group, timeout), timeout=timeout):
         if reply.metadata.src_node_id in heard:
             heard[reply.metadata.src_node_id] = read_reply(*opened(reply), answer)
     return list(heard.items())

@@ -166,13 +166,16 @@ def test_a_workload_of_kubernetes_is_unprivileged_and_whole(manifest: Any) -> No
     assert container["resources"]["limits"]["memory"]
     claims = {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert mounts == {"kit": "/kit", "state": "/state", "tmp": "/tmp"}
+    pictures = {"data": "/data"} if "entity" in manifest["metadata"]["name"] else {}
+    assert mounts == {"kit": "/kit", "state": "/state", "tmp": "/tmp", **pictures}
     assert set(mounts) == claims | {volume["name"] for volume in pod["volumes"]}
     (secret,) = (volume["secret"] for volume in pod["volumes"] if "secret" in volume)
     assert secret == {"secretName": manifest["metadata"]["name"], "defaultMode": 0o440}
     arguments = container["args"]
     assert arguments[arguments.index("--kit") + 1] == mounts["kit"]
     assert arguments[arguments.index("--state") + 1] == mounts["state"]
+    for option in ("--images", "--public") if pictures else ():
+        assert arguments[arguments.index(option) + 1].startswith(f"{mounts['data']}/")
 
 
 def test_the_service_leads_to_the_cloud() -> None:

@@ -37,7 +37,7 @@ from strategies.deep_poisoning.contributions import Contribution as Features
 from strategies.deep_poisoning.contributions import agreeing
 from strategies.deep_poisoning.data import Mirrored, apply, guessed
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
-from strategies.deep_poisoning.split import new_network
+from strategies.deep_poisoning.split import SplitNetwork, new_network
 from strategies.deep_poisoning.state import in_one_row, restore_row
 from strategies.deep_poisoning.training import (
     Penalty,
@@ -146,7 +146,12 @@ class Entity(Party):
 
     def __init__(self, secret: bytes, holdings: Holdings, habits: Habits = Habits()) -> None:
         super().__init__(secret)
-        self.holdings, self.habits = holdings, habits
+        self._holdings, self.habits = holdings, habits
+
+    @property
+    def holdings(self) -> Holdings:
+        """Its images."""
+        return self._holdings
 
     @step("enrol")
     def enrol(self, rules: Rules) -> Enrolment:
@@ -292,6 +297,20 @@ class Entity(Party):
             self.memory.keep("refined", Module(weights=in_one_row(decider)))
         used = int(believed.sum())
         return Refined(used=used, doubted=len(believed) - used, top1=top1, top5=top5)
+
+    def model(self) -> SplitNetwork:
+        """Return the featurizer that all share with the decider that this entity has refined.
+
+        Raises
+        ------
+        ProtocolError
+            When nothing has been refined.
+        """
+        shared = self._shared(self.memory.recall("rules", Rules))
+        if not self.memory.keeps("refined"):
+            raise ProtocolError("this entity has refined no decider")
+        restore_row(shared.network.decider, np.asarray(self.memory.recall("refined", Module).weights))
+        return shared.network
 
     def believed(self, drawn: Features, decider: nn.Module) -> Tensor:
         """Say which of the (n,) features from the pool to use: all, or those with which its decider agrees."""

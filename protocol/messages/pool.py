@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, MaxLen
+from annotated_types import Ge, Gt, Le, Len, MaxLen
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
@@ -54,14 +54,20 @@ class Rules(ProtocolMessage):
     """What all entities of a pool have to have in common.
 
     `architecture` names the network (`strategies.deep_poisoning.split.ARCHITECTURES`) and so where it is split,
-    `reconstructor` the design of the published one; images are `side` pixels wide and high, of `classes` classes.
+    `reconstructor` the design of the published one; images are `side` pixels wide and high. Labels are places among the
+    `names` of classes.
     """
 
     pool: Digest
     architecture: Name
     reconstructor: Name
-    classes: Annotated[int, Gt(1), Le(100_000)]
+    names: Annotated[tuple[Name, ...], Len(2, 100_000)]
     side: Annotated[int, Gt(10), Le(4096)]
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.names)
 
 
 class Enrolment(ProtocolMessage):

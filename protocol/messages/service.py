@@ -6,16 +6,18 @@ method           asked by            the party says         the cloud answers
 ``health``       everybody           `AskHealth`            `Health`
 ``purchase``     buyers              `BeginPurchase`        `PurchaseStanding`
 ``status``       operators           `AskStatus`            `Status`
+``pool``         operators           `BeginPool`            `PoolStanding`
 ===============  ==================  =====================  ================================
 """
 
 from typing import Annotated
 
-from annotated_types import Ge, Len, MaxLen
+from annotated_types import Ge, Gt, Le, Len, MaxLen
 
 from protocol.messages.base import ProtocolMessage
+from protocol.messages.pool import Rules, Share
 
-HEALTH, PURCHASE, STATUS = "health", "purchase", "status"
+HEALTH, PURCHASE, STATUS, POOL = "health", "purchase", "status", "pool"
 MOST = 20_000
 """Parties or purchases that a status lists, at most."""
 
@@ -73,3 +75,42 @@ class Status(ProtocolMessage):
     purchases: Annotated[tuple[PurchaseStanding, ...], MaxLen(MOST)]
     escrow: Annotated[int, Ge(0)]
     earned: int
+
+
+class BeginPool(ProtocolMessage):
+    """Keep a pool by these rules among the entities that are attached; asked again, say how it stands.
+
+    Entities have `patience` seconds for each step; of fewer than `entities` it is not begun.
+    """
+
+    rules: Rules
+    entities: Annotated[int, Ge(2), Le(10_000)]
+    patience: Annotated[float, Gt(0), Le(30 * 86_400)]
+
+
+class EntityStanding(ProtocolMessage):
+    """An entity of a pool: how many images it trains on, and what came of it so far.
+
+    `clean` and `poisoned` are the published decider's accuracy on its features; `top1` is that of its refined one, on
+    the images it has held back. It has put `pooled` features into the pool, and refined its decider on `used` of
+    others. `note` says what went wrong.
+    """
+
+    urn: Text
+    samples: Annotated[int, Ge(0)]
+    pooled: Annotated[int, Ge(0)]
+    used: Annotated[int, Ge(0)] | None = None
+    clean: Share | None = None
+    poisoned: Share | None = None
+    top1: Share | None = None
+    note: Text = ""
+
+
+class PoolStanding(ProtocolMessage):
+    """How a pool stands: ``open``, ``closed`` or ``failed``; the step it has come to; why it failed."""
+
+    state: Text
+    step: Annotated[int, Ge(0)]
+    entities: Annotated[tuple[EntityStanding, ...], MaxLen(10_000)]
+    publisher: Text
+    note: Text

@@ -15,3 +15,4 @@ def register(app: typer.Typer) -> None:
     app.add_typer(survey.app, name="survey")
     app.command("doctor")(doctor.doctor)
     app.command("status")(cloud.status)
+    app.command("pool")(cloud.pool)

@@ -1,4 +1,4 @@
-"""`parley cloud` and `parley status`: the cloud, and how things stand there."""
+"""`parley cloud`, and what its operator asks of it: `parley status` and `parley pool`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from protocol.messages.service import Status
+    from protocol.messages.service import PoolStanding, Status
 
 
 def cloud(
@@ -37,6 +37,45 @@ def status(
 
     standing = ask_cloud(read_kit(kit, ["operator"]), service.STATUS, service.AskStatus(), service.Status)
     typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
+
+
+def pool(
+    kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
+    classes: Annotated[str, typer.Option(help="What the classes are called, with commas between them.")],
+    side: Annotated[int, typer.Option(min=11, max=4096, help="Pixels that pictures are scaled to.")] = 48,
+    architecture: Annotated[str, typer.Option(help="The network: compact, resnet18, resnet50, resnet101 or vgg16.")] = (
+        "compact"
+    ),
+    entities: Annotated[int, typer.Option(min=2, max=10_000, help="How many have to be attached, at least.")] = 2,
+    patience: Annotated[float, typer.Option(min=1, max=30 * 86_400, help="Seconds that they have for a step.")] = 3600,
+    json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+) -> None:
+    """Have the cloud keep a pool of poisoned features among the entities that are attached, and wait for its end."""
+    from simulations.commands.progress import shown
+    from simulations.deployed.kit import read_kit
+    from simulations.deployed.operator import keep_pool, rules_of
+
+    rules = rules_of([name.strip() for name in classes.split(",")], side, architecture)
+    with shown() as progress:
+        standing = keep_pool(read_kit(kit, ["operator"]), rules, entities, patience, progress)
+    typer.echo(standing.model_dump_json(indent=2)) if json else _show_pool(standing)
+
+
+def _show_pool(standing: "PoolStanding") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{value:.1%}"
+
+    table = Table("entity", "images", "pooled", "published decider", "on poisoned", "used", "its own decider", "",
+                  title="Pool", title_justify="left")  # fmt: skip
+    for each in standing.entities:
+        name = each.urn.rpartition(":")[2] + (" (published)" if each.urn == standing.publisher else "")
+        used = "" if each.used is None else str(each.used)
+        table.add_row(name, str(each.samples), str(each.pooled), share(each.clean), share(each.poisoned), used,
+                      share(each.top1), each.note)  # fmt: skip
+    Console().print(table)
 
 
 SHOWN = 12

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -71,11 +71,28 @@ def request(
     typer.echo(receipt.sentence(out))
 
 
-def entity(kit: KitFolder, state: StateFolder = None) -> None:
-    """Join the cloud as an institution, until stopped: so far it attaches and introduces itself."""
+def entity(
+    kit: KitFolder,
+    images: Annotated[Path, typer.Option(help="The folder of its pictures; sub-folders are classes.")],
+    public: Annotated[
+        Path | None, typer.Option(help="A folder of any pictures that are no secret; whoever pre-trains needs one.")
+    ] = None,
+    held_back: Annotated[
+        float, typer.Option(min=0, max=0.9, callback=_number, help="Share of its pictures to judge its model by.")
+    ] = 0.2,
+    defence: Annotated[
+        Literal["none", "agreement"],
+        typer.Option(help="What it does about features with odd labels."),
+    ] = "agreement",
+    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Steps of each of its trainings.")] = 250,
+    state: StateFolder = None,
+) -> None:
+    """Pool poisoned features with other institutions, until stopped; refined models are left in its state folder."""
+    from parties.pool.entity import Habits
     from simulations.deployed.entity import join
     from simulations.deployed.kit import read_kit
     from simulations.deployed.logs import log_to_stdout
 
     log_to_stdout()
-    join(read_kit(kit, ["entity"], state))
+    habits = Habits(pretraining=steps, reconstruction=steps, poisoning=steps, refinement=steps, defence=defence)
+    join(read_kit(kit, ["entity"], state), images, public, held_back, habits)

@@ -103,7 +103,7 @@ NEXT = {
     "operator": "parley status --kit {kit}",
     "seller": "parley seller --kit {kit} --album PHOTOS --price 1.50",
     "buyer": "parley buyer request --kit {kit} --samples WANTED --budget 50 --quality diversity --out bought",
-    "entity": "parley entity --kit {kit}",
+    "entity": "parley entity --kit {kit} --images PICTURES --public PUBLIC",
 }
 """What to type where a party's folder is."""
 SHOWN = 20

@@ -28,6 +28,7 @@ from simulations.deployed.kit import CloudFile, Kit
 from simulations.deployed.layout import REVOKED
 from simulations.deployed.logs import log
 from simulations.deployed.party import alone, credentials
+from simulations.deployed.pools import Pools
 from simulations.errors import BadKit
 from simulations.featurizers import load_featurizer
 from simulations.purchase.scenario import COIN
@@ -151,11 +152,13 @@ class Desk:
         self._most = most
         self._broker: Broker | None = None
         self._grid: GrpcGrid | None = None
+        self._pools: Pools | None = None
         self._at_work_now = threading.Event()
 
     def open(self, broker: Broker, grid: GrpcGrid) -> None:
         """Begin to answer; what was asked earlier has waited."""
         self._broker, self._grid = broker, grid
+        self._pools = Pools(grid, self._cloud.vault)
         self._at_work_now.set()
 
     def calls(self) -> dict[str, Call]:
@@ -165,6 +168,7 @@ class Desk:
             service.HEALTH: Call(everybody, self._answering(service.AskHealth, self._health)),
             service.PURCHASE: Call(frozenset({"buyer"}), self._answering(service.BeginPurchase, self._purchase)),
             service.STATUS: Call(operators, self._answering(service.AskStatus, self._status)),
+            service.POOL: Call(operators, self._answering(service.BeginPool, self._pool)),
         }
 
     def _health(self, who: Identity, asked: service.AskHealth) -> service.Health:
@@ -181,6 +185,11 @@ class Desk:
         if not begun and under_way >= self._most:
             raise ProtocolError(f"{under_way} purchases are under way, as many as this cloud plays; ask again later")
         return self._standing(broker.journal.purchase(broker.open(node_id, asked.wish)))
+
+    def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:
+        self._at_work()
+        assert self._pools is not None
+        return self._pools.begin(asked)
 
     def _status(self, who: Identity, asked: service.AskStatus) -> service.Status:
         broker, grid = self._at_work()

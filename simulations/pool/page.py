@@ -32,7 +32,7 @@ def write_pool_page(path: Path, report: PoolReport, scored: ScoredPool) -> None:
         originals=strip(scored.originals),
         negatives=strip(1 - scored.originals),
         rows=rows,
-        class_names=scored.world.class_names,
+        class_names=scored.world.rules.names,
         broken=BROKEN,
         curve=pairs_curve(report),
     )

@@ -57,7 +57,6 @@ class PoolWorld:
         Fresh images in 0..1, and their labels.
     public : (m, 3, side, side)
         Public images in 0..1, of other classes or people.
-    class_names : tuple of str
     """
 
     rules: Rules
@@ -65,7 +64,6 @@ class PoolWorld:
     held_back: Tensor
     held_back_labels: Tensor
     public: Tensor
-    class_names: tuple[str, ...]
 
     def images(self, index: int) -> Tensor:
         """Return an entity's images, (n, 3, side, side) in 0..1."""
@@ -111,15 +109,15 @@ def build(
             scenario.training.habits(),
         )
         members.append(Member(party, cheat, late=index >= len(albums) - section.late))
+    names = tuple(stock.class_names[number] for number in numbers)
     rules = Rules(
         pool=secret(seed, "pool"),
         architecture=scenario.training.architecture,
         reconstructor=PUBLISHED,
-        classes=section.classes,
+        names=names,
         side=section.side,
     )
-    names = tuple(stock.class_names[number] for number in numbers)
-    return PoolWorld(rules, members, everything(held_back), torch.from_numpy(wanted[-1]), everything(public), names)
+    return PoolWorld(rules, members, everything(held_back), torch.from_numpy(wanted[-1]), everything(public))
 
 
 def everything(album: Album) -> Tensor:

@@ -25,7 +25,7 @@ from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import train_network, train_reconstructor
 
 BREEDS = np.array((0, 6, 13, 19))
-RULES = Rules(pool=bytes(range(32)), architecture="compact", reconstructor="px2s2", classes=4, side=32)
+RULES = Rules(pool=bytes(range(32)), architecture="compact", reconstructor="px2s2", names=("a", "b", "c", "d"), side=32)
 HABITS = Habits(pretraining=160, reconstruction=50, poisoning=40, refinement=80, batch=16)
 
 

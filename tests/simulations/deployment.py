@@ -20,6 +20,8 @@ from simulations.datasets import pets
 from simulations.deployed.address import Address
 from simulations.deployed.provisioning import provision
 
+CLASSES = (pets.BREEDS[0], pets.BREEDS[2])
+"""What entities have pictures of."""
 PATIENCE = 120.0
 """Seconds that anything may take on a busy machine."""
 
@@ -45,15 +47,20 @@ COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "compose.yaml")
 class Deployment:
     """The services of deploy/compose.yaml as processes; what is started here is stopped here."""
 
-    def __init__(self, folder: Path, sellers: int, address: Address | None = None) -> None:
+    def __init__(self, folder: Path, sellers: int, address: Address | None = None, entities: int = 1) -> None:
         self.folder = folder
         self.kit = folder / "kit"
         self.sellers = [f"seller{number}" for number in range(1, sellers + 1)]
         here = Address("localhost", free_port())
-        provision(self.kit, address or here, {"seller": sellers, "buyer": 2, "entity": 1})
+        provision(self.kit, address or here, {"seller": sellers, "buyer": 2, "entity": entities})
         for seed, name in enumerate(self.sellers):
             paint(folder / "albums" / name, [0, 1, 0, 1, 5], seed)
         paint(folder / "wanted", [0, 0, 0, 1, 1], 100)
+        for number in range(1, entities + 1):
+            for breed in CLASSES:
+                few = [pets.BREEDS.index(breed)] * (24 // number)
+                paint(folder / "images" / f"entity{number}" / breed, few, 10 * number + few[0], 32)
+        paint(folder / "public", [1, 3, 5, 7] * 10, 99, 32)
         self.processes: dict[str, Parley] = {}
 
     def close(self) -> None:
