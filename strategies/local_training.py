@@ -26,7 +26,7 @@ class LocalTraining:
     proximal_mu : float
         Pull towards the model that was sent (FedProx, Li et al. 2020); 0 for none.
     private : PrivateTraining or None
-        DP-SGD instead, for each of its pictures.
+        DP-SGD instead, for each of its pictures, or for each person in them.
     """
 
     epochs: int
@@ -62,7 +62,12 @@ def unflat(row: Tensor, like: Mapping[str, Tensor]) -> Weights:
 
 
 def train_locally(
-    network: nn.Module, inputs: Tensor, labels: Tensor, training: LocalTraining, generator: torch.Generator
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    training: LocalTraining,
+    generator: torch.Generator,
+    persons: Tensor | None = None,
 ) -> nn.Module:
     """Train a network in place, and return it.
 
@@ -75,9 +80,11 @@ def train_locally(
     training : LocalTraining
     generator : torch.Generator
         Orders the pictures, and draws noise.
+    persons : (n,) int64 or None
+        Whom the pictures show, where DP-SGD is to protect people.
     """
     if training.private is not None:
-        return train_privately(network, inputs, labels, training.private, generator)
+        return train_privately(network, inputs, labels, training.private, generator, persons=persons)
     sent = [value.detach().clone() for value in network.parameters()]
     optimiser = torch.optim.SGD(network.parameters(), lr=training.learning_rate)
     network.train()

@@ -29,6 +29,7 @@ SETTINGS = (
     "rate",
     "steps",
     "clipping",
+    "per-person",
     "pictures",
     "server-round",
 )
@@ -51,15 +52,25 @@ class Client(AddingParty):
         What they show, from 0.
     classes : int
         How many classes there are.
+    persons : (n,) int64 or None
+        Whom they show; None: another person each.
     """
 
     role = "client"
 
-    def __init__(self, secret: bytes, pictures: NDArray[np.uint8], labels: NDArray[np.int64], classes: int) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        pictures: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        classes: int,
+        persons: NDArray[np.int64] | None = None,
+    ) -> None:
         super().__init__(secret)
         self.pictures = pictures
         self.labels = labels
         self.classes = classes
+        self.persons = np.arange(len(labels)) if persons is None else persons
 
     def client_app(self, mods: list[Mod] | None = None) -> "ClientPartyApp":
         """Compile the party into a Flower app that answers ``train``, too."""
@@ -83,7 +94,8 @@ class Client(AddingParty):
         inputs = inputs_of(self.examples()[0][:most])
         drawn = self.derive("train", training, str(int(config.get("server-round", 0))))
         generator = torch.Generator().manual_seed(int.from_bytes(drawn[:8]) >> 1)
-        return weights_of(train_locally(network, inputs, labels, _training(config), generator))
+        persons = torch.from_numpy(np.array(self.persons[:most]))
+        return weights_of(train_locally(network, inputs, labels, _training(config), generator, persons))
 
     def examples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the pictures and labels that it trains on."""
@@ -169,6 +181,7 @@ def _training(config: Mapping[str, float]) -> LocalTraining:
             delta=1e-5,  # for accounting alone, which is the cloud's and the reader's
             clipping=config["clipping"],
             learning_rate=config["learning-rate"],
+            per_person=int(config["per-person"]) if "per-person" in config else None,
         )
     return LocalTraining(
         epochs=int(config["epochs"]),

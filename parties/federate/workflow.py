@@ -30,6 +30,7 @@ STRATEGIES: dict[str, str] = {
     "trimmed-mean": "parameter by parameter, the mean without the extremes (Yin et al. 2018)",
     "dp-clients": "clipped updates, and noise on their mean: nobody can tell who took part (McMahan et al. 2018)",
     "dp-images": "DP-SGD at every client: nobody can tell which picture was there, the cloud included",
+    "dp-people": "the same for people instead of pictures: nobody can tell who was in a client's pictures",
     "secure-sum": "the mean, of masked updates: the cloud sees their sum alone (Bonawitz et al. 2017)",
 }
 """Strategies by name."""
@@ -50,7 +51,8 @@ class Federation:
         A key of `STRATEGIES`.
     rounds : int
     settings : dict of str to float
-        What clients are told: epochs, batch, learning-rate, and for dp-images sigma, rate, steps, clipping.
+        What clients are told: epochs, batch, learning-rate; for dp-images sigma, rate, steps and clipping, and for
+        dp-people per-person, too.
     mu, malicious, beta : float
         Of fedprox, krum and trimmed-mean: pull; how many clients may be malicious; share that is cut off at both ends.
     sigma, clipping : float

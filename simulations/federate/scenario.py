@@ -12,7 +12,7 @@ from simulations.errors import nearest
 from simulations.scenario import Scenario, Section, Share
 
 _METHOD = re.compile(r"[a-z][a-z0-9-]*")
-PRIVATE = ("dp-clients", "dp-images")
+PRIVATE = ("dp-clients", "dp-images", "dp-people")
 _OWN = {"mu": "fedprox", "malicious": "krum", "beta": "trimmed-mean"}
 
 
@@ -20,8 +20,8 @@ class MethodSection(Section):
     """A way to learn together."""
 
     strategy: str = Field(description=f"one of {', '.join(STRATEGIES)}")
-    epsilon: float | None = Field(None, description="dp-clients: for a client; dp-images: for a picture; all rounds")
-    clipping: Annotated[float, Gt(0)] = Field(1.0, description="dp-clients, dp-images: largest norm of a contribution")
+    epsilon: float | None = Field(None, description="of one client, picture or person (dp-...); all rounds")
+    clipping: Annotated[float, Gt(0)] = Field(1.0, description="dp-...: largest norm of a contribution")
     mu: Annotated[float, Ge(0)] = Field(0.0, description="fedprox: the pull towards the common model")
     malicious: Annotated[int, Ge(0)] = Field(0, description="krum: how many clients may be malicious")
     beta: Annotated[float, Ge(0), Lt(0.5)] = Field(0.0, description="trimmed-mean: share cut off at both ends")
@@ -66,9 +66,13 @@ class TrainingSection(Section):
     )
     batch: Annotated[int, Ge(1), Le(1000)] = Field(20, description="pictures per step")
     learning_rate: Annotated[float, Gt(0), Le(10)] = Field(0.2, description="of descent")
-    private_rate: Annotated[float, Gt(0), Le(100)] = Field(4.0, description="dp-images: the learning rate instead")
-    rate: Annotated[float, Gt(0), Le(1)] = Field(1.0, description="dp-images: share of its pictures in a step")
-    steps: Annotated[int, Ge(1), Le(1000)] = Field(1, description="dp-images: steps of a client in a round")
+    private_rate: Annotated[float, Gt(0), Le(100)] = Field(
+        4.0, description="dp-images, dp-people: the learning rate instead"
+    )
+    rate: Annotated[float, Gt(0), Le(1)] = Field(
+        1.0, description="the same: share of its pictures, or people, in a step"
+    )
+    steps: Annotated[int, Ge(1), Le(1000)] = Field(1, description="the same: steps of a client in a round")
 
 
 class AttackerSection(Section):
@@ -91,6 +95,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "secure-sum": {"strategy": "secure-sum"},
     "dp-images-8": {"strategy": "dp-images", "epsilon": 8.0},
     "dp-images-1": {"strategy": "dp-images", "epsilon": 1.0},
+    "dp-people-8": {"strategy": "dp-people", "epsilon": 8.0},
     "dp-clients-8": {"strategy": "dp-clients", "epsilon": 8.0},
 }
 """The methods of a scenario that names none; one that names some of these need not repeat their settings."""

@@ -44,11 +44,14 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
     if method.strategy == "dp-clients":
         rate, steps, unit = 1.0, training.rounds, "client"
     else:
-        rate, steps, unit = training.rate, training.rounds * training.steps, "picture"
+        unit = "person" if method.strategy == "dp-people" else "picture"
+        rate, steps = training.rate, training.rounds * training.steps
     sigma = noise_for(method.epsilon, rate, steps, scenario.delta)
     epsilon = dp_sgd_epsilon(sigma, rate, steps, scenario.delta)
     person = (
-        epsilon if unit == "client" else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
+        epsilon
+        if unit != "picture"
+        else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
     )
     prv = prv_epsilon(sigma, rate, steps, scenario.delta)
     return Promise(
@@ -71,9 +74,11 @@ def federation_of(scenario: FederateScenario, name: str, promise: Promise | None
         "learning-rate": training.learning_rate,
     }
     sigma = promise.sigma if promise else 0.0
-    if method.strategy == "dp-images":
+    if method.strategy in ("dp-images", "dp-people"):
         settings |= {"learning-rate": training.private_rate}
         settings |= {"sigma": sigma, "rate": training.rate, "steps": training.steps, "clipping": method.clipping}
+    if method.strategy == "dp-people":
+        settings |= {"per-person": scenario.clients.per_person}
     return Federation(
         name,
         method.strategy,

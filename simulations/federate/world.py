@@ -30,18 +30,21 @@ class Labelled:
     labels : (n,) int64
         Whether they show what is to be learnt.
     attributes : (n, 24) bool
+    persons : (n,) int64
+        Whom they show.
     """
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.int64]
     attributes: NDArray[np.bool_]
+    persons: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def part(self, chosen: slice | NDArray[np.bool_]) -> "Labelled":
         """Return some of them."""
-        return Labelled(self.pictures[chosen], self.labels[chosen], self.attributes[chosen])
+        return Labelled(self.pictures[chosen], self.labels[chosen], self.attributes[chosen], self.persons[chosen])
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
         if number in cheats:
             name = cheats[number]
             role = cast(type[Client], adversaries[name].cast(**scenario.adversaries[name].settings))
-        clients.append(role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES))
+        clients.append(role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES, own.persons))
     return FederateWorld(clients, cheats, has, trained, others, known, strangers, fresh)
 
 
@@ -126,6 +129,5 @@ def _find(wanted: NDArray[np.bool_], attribute: str, draws: np.random.Generator,
 
 def _draw(persons: NDArray[np.int64], scenario: FederateScenario, purpose: str, split: Split) -> Labelled:
     faces = draw(persons, scenario.clients.size, torch_generator(scenario.seed, "paint", purpose), split)
-    return Labelled(
-        faces.images, faces.attributes[:, ATTRIBUTES.index(scenario.task)].astype(np.int64), faces.attributes
-    )
+    labels = faces.attributes[:, ATTRIBUTES.index(scenario.task)].astype(np.int64)
+    return Labelled(faces.images, labels, faces.attributes, persons)

@@ -92,9 +92,27 @@ def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
     assert spread == pytest.approx(100.0 * 5.0 / 10, rel=0.05)  # Flower's noise: sigma x clipping / clients
 
 
+def test_a_person_moves_a_model_no_further_than_one_clipped_gradient_however_many_pictures_it_is_in() -> None:
+    """With hardly any noise, where all pictures are of one person: the learning rate times the clipping norm."""
+    pictures, labels = shades(20, 1)
+    told = SETTINGS | {"learning-rate": 0.5, "sigma": 1e-6, "rate": 1.0, "steps": 1.0, "clipping": 0.01}
+    moved = {}
+    for name, persons, more in (
+        ("one person", np.zeros(20, np.int64), {"per-person": 20.0}),
+        ("twenty people", np.arange(20), {"per-person": 20.0}),
+        ("pictures", np.zeros(20, np.int64), {}),
+    ):
+        party = Client(bytes(32), pictures, labels, 2, persons)
+        moved[name] = (flat(party.learn(start(), told | more, "test")) - flat(start())).norm().item()
+    # The sum of the clipped gradients is divided by how many units there are: one, or twenty.
+    assert moved["one person"] == pytest.approx(0.5 * 0.01, rel=0.02)
+    assert moved["twenty people"] == pytest.approx(moved["pictures"], rel=0.02)
+    assert moved["twenty people"] < 0.95 * moved["one person"]
+
+
 def test_there_is_a_line_for_every_strategy() -> None:
     assert set(STRATEGIES) == {
-        "fedavg", "fedprox", "krum", "trimmed-mean", "dp-clients", "dp-images", "secure-sum",
+        "fedavg", "fedprox", "krum", "trimmed-mean", "dp-clients", "dp-images", "dp-people", "secure-sum",
     }  # fmt: skip
 
 
@@ -171,6 +189,22 @@ class TestSecureSum:
         assert np.array_equal(summed.total, plain_sum(parties[3:]))
         assert summed.present == list(range(FIRST_NODE_ID + 3, FIRST_NODE_ID + 10))
         assert [step for step, _, _ in summed.failures] == ["add"] * 3
+
+    @pytest.mark.parametrize("step", ["keys", "deal", "add", "show"])
+    def test_whoever_drops_out_at_any_step_leaves_an_exact_sum_of_the_others(self, step: str) -> None:
+        """After its update is in the sum it counts, even if it shows no shares any more."""
+
+        def silent(self: Any, asked: Any) -> Any:
+            raise TimeoutError("no answer")
+
+        parties = clients(10)
+        for party in parties[:3]:
+            party.__class__ = type("Silent", (Client,), {step: silent})
+        summed = self.total(parties)
+        counted = parties if step == "show" else parties[3:]
+        assert np.array_equal(summed.total, plain_sum(counted))
+        assert summed.present == [FIRST_NODE_ID + number for number in range(10) if parties[number] in counted]
+        assert [failed for failed, _, _ in summed.failures] == [step] * 3
 
     def test_too_few_are_one_sentence(self) -> None:
         with pytest.raises(SumFailed, match="4 of 10 clients were left of a sum, and it takes 6"):
