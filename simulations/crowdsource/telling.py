@@ -157,7 +157,7 @@ def notes(scenario: CrowdsourceScenario, world: World) -> list[str]:
             f"Participants trained the extractor, {federated.called} of them in each of "
             f"{count(federated.rounds, 'round')}. The collector's own pictures are for attackers alone, and for "
             "the extractors that it is compared with. It learned sums of gradients, as long as it hands on the "
-            "participants' keys and not keys of its own."
+            "participants' keys and not keys of its own. What such a sum shows of the pictures was not measured."
         )
     cheats = {name: sum(cheat == name for cheat in world.cheats) for name in scenario.adversaries}
     return said + [f"{count(number, 'participant')} cheat by {name}." for name, number in cheats.items()]
