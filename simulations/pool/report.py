@@ -11,7 +11,8 @@ SCHEMA_VERSION = 1
 class Shown(BaseModel):
     """What reconstructions show of the originals, means over images; see `strategies.image_quality.Disclosure`.
 
-    ``recognised`` is the share of which the published network, looking at the reconstruction alone, names the class.
+    ``recognised`` is the share of which the published network, looking at the reconstruction alone, names the class;
+    ``lpips`` is there where its weights are (`simulations.perceptual`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -21,6 +22,7 @@ class Shown(BaseModel):
     ssim: float
     ssim_of_negative: float
     recognised: float
+    lpips: float | None = None
 
     @property
     def either_polarity(self) -> float:
@@ -28,10 +30,11 @@ class Shown(BaseModel):
         return max(self.ssim, self.ssim_of_negative)
 
     @classmethod
-    def of(cls, found: Disclosure, recognised: float) -> "Shown":
+    def of(cls, found: Disclosure, recognised: float, lpips: float | None) -> "Shown":
         """Write a disclosure down."""
         values = (found.l1, found.psnr, found.ssim, found.ssim_of_negative, recognised)
-        return cls(**dict(zip(cls.model_fields, (round(value, 6) for value in values), strict=True)))
+        rounded = dict(zip(cls.model_fields, (round(value, 6) for value in values), strict=False))
+        return cls(**rounded, lpips=None if lpips is None else round(lpips, 4))
 
 
 class Attack(BaseModel):

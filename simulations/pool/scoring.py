@@ -15,6 +15,7 @@ from parties.pool.record import PoolRecord
 from protocol.flower import FIRST_NODE_ID
 from protocol.workshop import Workshop
 from simulations.errors import RunFailed
+from simulations.perceptual import perceptual_distance
 from simulations.pool import attackers, controls
 from simulations.pool.attackers import Pairs, PoolView, Public
 from simulations.pool.play import party_names
@@ -108,6 +109,7 @@ class Scoring:
         self.scenario, self.world, self.record, self.view = scenario, world, record, view
         self.public = Public(world.public, view.shared)
         self.trainings = Trainings(workshop, scenario.seed)
+        self._distance = perceptual_distance()
 
     def score(self) -> ScoredPool:
         """Train, attack and score.
@@ -261,7 +263,9 @@ class Scoring:
     def _shown(self, pictures: Tensor, target: Target) -> Shown:
         network = self.view.shared.network
         recognised = accuracy(network.decider, apply(pictures, network.featurizer), target.labels[target.attacked])
-        return Shown.of(disclosure(pictures, target.images[target.attacked]), recognised)
+        originals = target.images[target.attacked]
+        lpips = self._distance(pictures, originals) if self._distance else None
+        return Shown.of(disclosure(pictures, originals), recognised, lpips)
 
     def _brightness(self, images: Tensor) -> Tensor:
         """Say which images are brighter than the median public one."""
