@@ -20,8 +20,8 @@ BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.D
 LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
 RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
 COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
-LONG = ("purchase-noise", *(WORKFLOWS.keys() - {"purchase"}))
-"""A minute or more: `pytest -m slow` plays them."""
+LONG = ("purchase-noise", "sellers.count=1000", *(WORKFLOWS.keys() - {"purchase"}))
+"""Half a minute or more: `pytest -m slow` plays them."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
 
@@ -51,7 +51,7 @@ def test_the_readme_has_commands() -> None:
 
 
 def marked(words: list[str]) -> ParameterSet:
-    long = words[1] in LONG or words[1].partition("-")[0] in LONG
+    long = not {words[1].partition("-")[0], *words}.isdisjoint(LONG)
     return pytest.param(words, marks=pytest.mark.slow if long else (), id=" ".join(words))
 
 
