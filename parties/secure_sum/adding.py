@@ -48,7 +48,7 @@ class AddingParty(Party):
     @step("deal")
     def deal(self, roster: Roster) -> DealtShares:
         """Deal shares of the seeds of one's masks."""
-        self.memory.keep("roster", roster)
+        self.memory.keep(_kept("roster", roster.round), roster)
         return Summand(self.secret, roster.round).deal(roster)
 
     def behind_masks(self, call: AddCall, summand: Callable[[], NDArray[np.float64]]) -> MaskedValues:
@@ -67,13 +67,13 @@ class AddingParty(Party):
         UnsafeSum
             When something else was added to this sum, or a later one of the same training, or too few have dealt.
         """
-        roster = self.memory.recall("roster", Roster)
+        roster = self.memory.recall(_kept("roster", call.round), Roster)
         added = Added(round=call.round, call=digest(call))
         latest = self._added(call.round)
         if latest is not None and latest != added and latest.round.number >= call.round.number:
             raise UnsafeSum("something else was added to this sum or a later one already")
         values = summand()
-        self.memory.keep(_sums(call.round), added)
+        self.memory.keep(_kept("added", call.round), added)
         return MaskedValues(values=Summand(self.secret, call.round).add(values, roster, call.dealt))
 
     @step("show")
@@ -83,22 +83,25 @@ class AddingParty(Party):
         if added is None or added.round != call.round:
             raise UnsafeSum("nothing was added to this sum")
         try:
-            asked = self.memory.recall("shown", ShowCall)
+            asked = self.memory.recall(_kept("shown", call.round), ShowCall)
         except KeyError:
             asked = call
         if asked.round == call.round and asked != call:
             raise UnsafeSum("other shares of this sum were shown already")
-        self.memory.keep("shown", call)
-        roster = self.memory.recall("roster", Roster)
+        self.memory.keep(_kept("shown", call.round), call)
+        roster = self.memory.recall(_kept("roster", call.round), Roster)
         return Summand(self.secret, call.round).show(call, roster)
 
     def _added(self, round: Round) -> Added | None:
         try:
-            return self.memory.recall(_sums(round), Added)
+            return self.memory.recall(_kept("added", round), Added)
         except KeyError:
             return None
 
 
-def _sums(round: Round) -> str:
-    """Name what is remembered of the latest sum of a training; sums of one training have rising numbers."""
-    return f"added {round.training}"
+def _kept(what: str, round: Round) -> str:
+    """Name what is remembered of the latest sum of a training; sums of one training have rising numbers.
+
+    Of each training apart: what another one asks must not make a party forget what it has shown.
+    """
+    return f"{what} {round.training}"

@@ -102,8 +102,9 @@ class Summand:
         Raises
         ------
         UnsafeSum
-            When both are asked of one client, or too few are present.
+            When both are asked of one client, or too few are present, or the roster is of another sum.
         """
+        self._check(roster)
         present, absent = set(call.present), set(call.absent)
         if present & absent or len(present) < roster.threshold or roster.you not in present:
             raise UnsafeSum(

@@ -265,6 +265,15 @@ class TestSecureSum:
             )
         assert "nothing was added to this sum" in replies.failures[FIRST_NODE_ID]
 
+    def test_another_training_in_between_does_not_make_a_client_forget_what_it_has_shown(self) -> None:
+        with on_grid(clients(4)) as grid:
+            exchange, nodes = Exchange(grid), list(grid.get_node_ids())
+            secure_sum(exchange, nodes, call())
+            secure_sum(exchange, nodes, call(Round(training="another", number=1)))
+            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
+            replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
+        assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]
+
     def test_a_roster_without_this_clients_keys_or_with_a_low_threshold_is_refused(self) -> None:
         with pytest.raises(UnsafeSum, match="does not list this client's keys"):
             Summand(bytes([9]) * 32, ROUND).deal(self.roster())
@@ -284,6 +293,6 @@ def test_a_model_of_another_shape_is_refused() -> None:
     client = clients(1)[0]
     with pytest.raises(ValueError, match="no setting learning_rate; its settings are epochs"):
         client.learn(start(), {"learning_rate": 1.0}, "test")
-    client.memory.keep("roster", TestSecureSum().roster())
+    client.memory.keep("roster test", TestSecureSum().roster())
     with pytest.raises(ValueError, match="parameters, not 3"):
         client.add(call(model=np.zeros(3, np.float32)))
