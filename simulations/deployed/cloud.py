@@ -1,5 +1,6 @@
 """The cloud's process: it listens, plays purchases, and answers questions about itself, until it is stopped."""
 
+import shutil
 import signal
 import threading
 import time
@@ -34,6 +35,8 @@ from simulations.featurizers import load_featurizer
 from simulations.purchase.scenario import COIN
 from simulations.purchase.terms import terms_of
 
+POOL = "pool"
+"""The folder in the cloud's state where the features of a pool are until it is closed."""
 ABSENCE = 3.0
 """Seconds after which a party that has left is not asked to take part any more."""
 
@@ -103,7 +106,9 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     _gather(grid)
     broker = Broker(cloud, grid)
     stack.enter_context(broker)
-    desk.open(broker, grid)
+    features = kit.state / POOL
+    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
+    desk.open(broker, grid, Pools(grid, Vault(str(features), lasting=False)))
 
 
 def _gather(grid: GrpcGrid) -> None:
@@ -155,10 +160,9 @@ class Desk:
         self._pools: Pools | None = None
         self._at_work_now = threading.Event()
 
-    def open(self, broker: Broker, grid: GrpcGrid) -> None:
+    def open(self, broker: Broker, grid: GrpcGrid, pools: Pools) -> None:
         """Begin to answer; what was asked earlier has waited."""
-        self._broker, self._grid = broker, grid
-        self._pools = Pools(grid, self._cloud.vault)
+        self._broker, self._grid, self._pools = broker, grid, pools
         self._at_work_now.set()
 
     def calls(self) -> dict[str, Call]:

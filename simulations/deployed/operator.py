@@ -15,6 +15,7 @@ from simulations.errors import BadInput, RunFailed
 from simulations.progress import Progress
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
+LONGEST_NAME = 200
 PAUSE = 0.5
 """Seconds between two questions how a pool stands."""
 
@@ -25,10 +26,13 @@ def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
     Raises
     ------
     BadInput
-        When they cannot be: fewer than two classes, one of them twice, an architecture that there is not.
+        When they cannot be: fewer than two classes, one of them twice, a name too long, an architecture that there is
+        not.
     """
     if len(set(names)) < len(names) or len(names) < 2 or not all(names):
         raise BadInput(f"a pool has two classes or more, each with a name of its own, not {', '.join(names) or 'none'}")
+    if max(map(len, names)) > LONGEST_NAME:
+        raise BadInput(f"the name of a class has at most {LONGEST_NAME} letters")
     rules = Rules(
         pool=secrets.token_bytes(32), architecture=architecture, reconstructor=PUBLISHED, names=tuple(names), side=side
     )

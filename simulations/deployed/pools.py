@@ -1,5 +1,6 @@
 """Pools that the cloud keeps among entities on machines of their own, one at a time."""
 
+import logging
 import re
 import threading
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from protocol.messages.service import BeginPool, EntityStanding, PoolStanding
 from protocol.vault import Vault
 from simulations.deployed.logs import log
 
+_log = logging.getLogger(__name__)
 OPEN, CLOSED, FAILED = "open", "closed", "failed"
 
 
@@ -57,7 +59,7 @@ class Pools:
     grid : GrpcGrid
         Carries the messages.
     vault : Vault
-        Where features are kept until the pool is closed.
+        Where features are kept until the pool is closed; it holds nothing else.
     """
 
     def __init__(self, grid: GrpcGrid, vault: Vault) -> None:
@@ -102,10 +104,10 @@ class Pools:
             kept.pool.round()
             kept.state = CLOSED
         except PoolFailed as failed:
-            kept.state, kept.note = FAILED, str(failed)
+            kept.state, kept.note = FAILED, str(failed)[:1000]
         except Exception as error:
+            _log.exception("the pool broke off")
             kept.state, kept.note = FAILED, f"{type(error).__name__}: {error}"[:1000]
-            raise
         finally:
             kept.pool.close()
             log("pool ends", pool=kept.rules.pool.hex(), state=kept.state, note=kept.note)

@@ -60,7 +60,7 @@ def test_two_institutions_pool_and_each_finds_its_model(running: Deployment) -> 
         network.featurizer.load_state_dict(load_file(folder / "featurizer.safetensors"))
         network.decider.load_state_dict(load_file(folder / "decider.safetensors"))
         assert all(path.stat().st_mode & 0o077 == 0 for path in (folder, *folder.iterdir()))
-    assert list((running.kit / "cloud" / "state" / "vault").iterdir()) == []
+    assert not [path for path in (running.kit / "cloud" / "state" / "pool").rglob("*") if path.is_file()]
 
 
 def test_an_institution_that_is_killed_goes_on_with_the_pool(running: Deployment) -> None:
@@ -84,6 +84,7 @@ def test_an_institution_that_is_killed_goes_on_with_the_pool(running: Deployment
     [
         ("pool --kit kit/operator --classes cat,dog", 6, f"enrol: there are pictures of '{min(CLASSES)}'"),
         ("pool --kit kit/operator --classes cat", 4, "a pool has two classes or more, each with a name of its own"),
+        (f"pool --kit kit/operator --classes cat,{'d' * 300}", 4, "the name of a class has at most 200 letters"),
         ("pool --kit kit/operator --classes cat,dog --architecture deep", 4, "there is no architecture 'deep'"),
         ("pool --kit kit/operator --classes cat,dog --entities 3", 10, "2 entities are attached, and this pool is to"),
         ("pool --kit kit/entity1 --classes cat,dog", 9, "needs that of a operator"),
@@ -98,3 +99,21 @@ def test_what_cannot_be_is_one_sentence(running: Deployment, words: str, code: i
     assert ended == code, told
     assert said in told
     assert "Traceback" not in told
+
+
+def test_a_cloud_that_is_killed_ends_the_pool_and_leaves_none_of_it(running: Deployment) -> None:
+    """The last test: the cloud is another one after it. Entities come back by themselves, and pool again."""
+    features = running.kit / "cloud" / "state" / "pool"
+    running.start("operator", shlex.split(POOL))
+    until = time.monotonic() + PATIENCE
+    while not [path for path in features.rglob("*") if path.is_file()]:
+        assert time.monotonic() < until, running.log("cloud") + running.log("operator")
+        time.sleep(0.01)
+    running.stop("cloud", signal.SIGKILL)
+    assert running.wait("operator") == 10
+    assert "Traceback" not in running.log("operator")
+    running.start("cloud")
+    running.wait_attached({"entity1", "entity2"})
+    assert not features.exists()
+    code, _ = ask(running, "operator", POOL)
+    assert code == 0, running.log("operator") + running.log("cloud")
