@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from simulations.errors import BadInput
+
 Distance = Callable[[Tensor, Tensor], float]
 """Of (n, 3, height, width) images in 0..1 and their counterparts, the mean; 0 for equal ones."""
 
@@ -18,9 +20,22 @@ def weights_file() -> Path:
 
 
 def perceptual_distance() -> Distance | None:
-    """Return LPIPS by torchmetrics; None where the weights are not there."""
-    if not weights_file().is_file():
+    """Return LPIPS by torchmetrics; None where the weights are not there.
+
+    Raises
+    ------
+    BadInput
+        When the file that is there holds none.
+    """
+    file = weights_file()
+    if not file.is_file():
         return None
+    try:
+        torch.load(file, map_location="cpu", weights_only=True)  # torchvision would run whatever is in it
+    except Exception:
+        raise BadInput(
+            f"{file} does not hold AlexNet's weights, which LPIPS takes; remove it, or fetch it anew"
+        ) from None
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity  # noqa: PLC0415  (seconds)
 
     metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)

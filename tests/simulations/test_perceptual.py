@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import lpips as shipped
 from torchvision.models import alexnet
 
+from simulations.errors import BadInput
 from simulations.perceptual import perceptual_distance, weights_file
 
 
@@ -66,3 +67,9 @@ def test_it_equals_the_formula_and_is_nothing_for_equal_images(weights: dict[str
 def test_without_weights_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert perceptual_distance() is None
+
+
+def test_a_file_that_is_none_is_one_sentence(weights: dict[str, Tensor]) -> None:
+    weights_file().write_bytes(b"no weights")
+    with pytest.raises(BadInput, match="does not hold AlexNet's weights, which LPIPS takes"):
+        perceptual_distance()
