@@ -2,8 +2,8 @@
 
 The paper's extractor is trained by whoever has labelled pictures. Here each owner of pictures works out the gradients
 of Eq. 6 on its own, with private labels that nobody else gets; a step is taken with their mean (federated SGD, McMahan
-et al. 2017). Where owners take steps of their own, as in federated averaging, each fools a classifier that has learned
-its own few pictures by heart, and the mean of such extractors hides nothing.
+et al. 2017). Federated averaging, where owners take steps of their own, hid nothing when it was tried: each seems to
+fool a classifier that has learned its own few pictures by heart.
 """
 
 from collections.abc import Iterable, Iterator
