@@ -1,19 +1,20 @@
 """What every role has in common: typed steps, its own secret, a memory that outlives a message."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_type_hints, overload
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp.typing import Mod
 
-from parties.together import Prepared, Together
-from protocol.codec import RECORDS, decode, encode
+from protocol.crypto.signing import SigningKey, derive
+from protocol.encoding.codec import RECORDS, decode, encode
 from protocol.grids.host import Shared
-from protocol.messages.base import ProtocolMessage
-from protocol.messages.purchase import Hello, Introduction
-from protocol.signing import SigningKey, derive
+from protocol.messages.base import Hello, Introduction, ProtocolMessage
 
 M = TypeVar("M", bound=ProtocolMessage)
 Step = TypeVar("Step", bound=Callable[..., ProtocolMessage])
@@ -116,7 +117,7 @@ class Party:
         """Return the steps by name."""
         return {name: function.__get__(self) for name, function in self.steps_of().items()}
 
-    def client_app(self, mods: list[Mod] | None = None) -> "PartyApp":
+    def client_app(self, mods: list[Mod] | None = None) -> PartyApp:
         """Compile the party into a Flower app that answers ``query.<step>`` for each of its steps.
 
         Parameters
@@ -128,7 +129,7 @@ class Party:
 
 
 class PartyApp(Shared):
-    """A party as a Flower app; where many are in one process, they prepare together (see `parties.together`).
+    """A party as a Flower app; where many are in one process, they prepare together (see `parties.party`).
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ class PartyApp(Shared):
         return PartyApp, (self.party, self._inner_mods)
 
     @staticmethod
-    def prepare(batch: "Sequence[tuple[PartyApp, Message]]") -> None:
+    def prepare(batch: Sequence[tuple[PartyApp, Message]]) -> None:
         """Run each `Together` once for all parties that were sent the same."""
         same: dict[tuple[str, int], list[tuple[PartyApp, RecordDict]]] = {}
         for app, message in batch:
@@ -221,3 +222,91 @@ def _shares(role: type[Party], kind: str) -> list[Together[Any, Any, Any]]:
         if isinstance(value, Together) and f"query.{value.step}" == kind
     }
     return [share for share in found.values() if share.is_shared_by(role)]
+
+
+if TYPE_CHECKING:
+    pass
+
+P = TypeVar("P", bound="Party")
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was computed for one party ahead of one message.
+
+    Attributes
+    ----------
+    content : RecordDict
+        The message as it was then; a mod may still change it on its way.
+    question : object
+        The same, decoded.
+    results : mapping
+        What each `Together` computed.
+    """
+
+    content: RecordDict
+    question: object
+    results: dict[Together[Any, Any, Any], Any] = field(default_factory=dict)
+
+
+class Together(Generic[P, Q, R]):
+    """The batched form of a computation; see `together`."""
+
+    def __init__(self, step: str, function: Callable[[Sequence[P], Q], Sequence[R]]) -> None:
+        self.step = step
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type[Party], name: str) -> None:
+        self.owner = owner
+
+    @overload
+    def __get__(self, party: None, owner: type[P]) -> Together[P, Q, R]: ...
+
+    @overload
+    def __get__(self, party: P, owner: type[P]) -> Callable[[Q], R]: ...
+
+    def __get__(self, party: P | None, owner: type[P]) -> Together[P, Q, R] | Callable[[Q], R]:
+        """Return a function of the question that answers for one party."""
+        if party is None:
+            return self
+
+        def for_one(question: Q) -> R:
+            prepared = party.prepared
+            if prepared is not None and prepared.question is question and self in prepared.results:
+                found: R = prepared.results[self]
+                return found
+            return self.function([party], question)[0]
+
+        return for_one
+
+    def is_shared_by(self, role: type[Party]) -> bool:
+        """Whether this kind of party takes the step as its role does; one that does it its own way computes alone."""
+        return role.steps_of()[self.step] is self.owner.steps_of()[self.step]
+
+
+def together(step: str) -> Callable[[Callable[[Sequence[P], Q], Sequence[R]]], Together[P, Q, R]]:
+    """Mark the batched form of a computation that a step needs.
+
+    It is a function of parties and of the message that all of them were sent, and returns one result
+    per party. The step calls it like a method with the message alone. Where many parties of one
+    process are asked the same, it has then run once for all of them; otherwise it runs for the one.
+
+    Mods and adversaries notice nothing: the step itself is still taken by each party on its own,
+    and a party whose message was changed on its way, or whose class takes the step in another way,
+    computes alone.
+
+    Examples
+    --------
+    >>> from parties.party import Party, step
+    >>> from protocol.messages.purchase import Hello, Introduction
+    >>> class Twin(Party):
+    ...     @together("introduce")
+    ...     def squares(twins, hello):
+    ...         return [index**2 for index, twin in enumerate(twins)]
+    >>> Twin(secret=bytes(32)).squares(Hello())
+    0
+    """
+    return lambda function: Together(step, function)

@@ -12,9 +12,9 @@ from flwr.clientapp import ClientApp
 from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 
-from protocol.database import Database, Schema
+from protocol.encoding.records import pack, unpack
 from protocol.errors import ProtocolError
-from protocol.records import pack, unpack
+from protocol.storage.database import Database, Schema
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 KEPT_DAYS = 90

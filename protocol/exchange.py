@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from protocol.codec import UnreadableMessage, decode, encode
+from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.messages.base import ProtocolMessage
-from protocol.vault import Vault
+from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 Expected = type[R] | tuple[type[R], ...]

@@ -20,15 +20,15 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from protocol.codec import MAX_MESSAGE_BYTES
-from protocol.database import Database
+from protocol.encoding.codec import MAX_MESSAGE_BYTES
+from protocol.encoding.records import parts, unpack
+from protocol.encoding.streaming import blobs_of, streams
 from protocol.errors import ProtocolError
 from protocol.exchange import GRACE, LATE, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
-from protocol.grids.streaming import blobs_of, streams
 from protocol.messages.base import BlobReference, ProtocolMessage
-from protocol.records import parts, unpack
-from protocol.tables import blobs, journal, purchases
-from protocol.vault import Vault
+from protocol.storage.database import Database
+from protocol.storage.tables import blobs, journal, purchases
+from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
@@ -92,7 +92,7 @@ class Journal:
 
     Examples
     --------
-    >>> from protocol.ledger import Ledger
+    >>> from protocol.storage.ledger import Ledger
     >>> journal = Journal(Ledger().database, Vault("memory://journal"))
     >>> journal.begin("p1", buyer=7, now=1000.0), journal.begin("p1", buyer=7, now=2000.0)
     (True, False)

@@ -12,19 +12,19 @@ import pytest
 import torch
 from hypothesis import settings
 
+from parties.featurizers import load_featurizer
 from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Offer
 from parties.purchase.seller import Seller
 from protocol.grids import Envelope, LocalGrid
-from protocol.ledger import Ledger
-from protocol.vault import Vault
-from simulations.featurizers import load_featurizer
-from simulations.purchase.play import OpenGrid, make_cloud, play
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.purchase.scoring import ScoredPurchase, score
-from simulations.purchase.world import World, build
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.workflows.purchase.play import OpenGrid, make_cloud, play
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.scoring import ScoredPurchase, score
+from simulations.workflows.purchase.world import World, build
+from strategies.features.featurizer import Featurizer
 
 collect_ignore = ["warm.py"]
 """It plays a purchase when it is imported, for the processes that others are forked from."""

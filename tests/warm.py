@@ -5,17 +5,12 @@ from pathlib import Path
 
 from conftest import small
 
-import simulations.cli
-import simulations.deployed.buyer
-import simulations.deployed.cloud
-import simulations.deployed.processes
-import simulations.deployed.seller  # noqa: F401
+from parties.featurizers import load_featurizer
 from protocol.grids import LocalGrid
-from protocol.ledger import Ledger
-from protocol.vault import Vault
-from simulations.featurizers import load_featurizer
-from simulations.purchase.play import make_cloud, play
-from simulations.purchase.world import build
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.workflows.purchase.play import make_cloud, play
+from simulations.workflows.purchase.world import build
 
 with tempfile.TemporaryDirectory() as folder:
     featurizer = load_featurizer("small")

@@ -11,10 +11,10 @@ import grpc
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from protocol.certificates import Credentials, mint, mint_authority
+from protocol.crypto.certificates import Credentials, mint, mint_authority
 from protocol.grids.grpc import Attachment, Backoff, GrpcGrid, Roster, Secure
 from protocol.grids.grpc.transport import introduction
-from protocol.vault import Vault
+from protocol.storage.vault import Vault
 
 AUTHORITY = mint_authority()
 SOON = Backoff(first=0.01, most=0.05, patience=20.0)

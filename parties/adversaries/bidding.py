@@ -15,11 +15,11 @@ from parties.adversaries.copies import Copies
 from parties.album import Album, Pixels, readable
 from parties.party import Memory
 from parties.purchase.seller import Seller
-from protocol.codec import decode, encode
+from protocol.encoding.codec import decode, encode
 from protocol.messages.base import MAX_ITEMS, Image, ProtocolMessage
 from protocol.messages.purchase import Bids, CallForBids, Feature, Privacy
-from strategies.feature_collision import collide
-from strategies.signatures import LATTICE, on_lattice
+from strategies.attacks.feature_collision import collide
+from strategies.features.signatures import LATTICE, on_lattice
 
 
 @adversary(

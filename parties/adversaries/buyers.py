@@ -7,8 +7,8 @@ from flwr.clientapp.typing import ClientAppCallable
 from parties.adversaries.adversary import adversary
 from parties.album import Pixels
 from parties.purchase.buyer import Buyer, Wish
-from protocol.arbitration import Deal
-from protocol.canonical import canonical
+from protocol.disputes.arbitration import Deal
+from protocol.encoding.canonical import canonical
 from protocol.messages.purchase import SignedConfirmation, VerificationCall
 
 

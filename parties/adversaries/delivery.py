@@ -10,10 +10,10 @@ from flwr.clientapp.typing import ClientAppCallable
 from parties.adversaries.adversary import adversary
 from parties.album import Pixels
 from parties.purchase.seller import OpenBids, Seller
-from protocol.canonical import canonical, digest
-from protocol.codec import RECORDS
+from protocol.crypto.sealing import Opening
+from protocol.encoding.canonical import canonical, digest
+from protocol.encoding.codec import RECORDS
 from protocol.messages.purchase import DeliveryOrder, Order, Refusal, SignedOrder
-from protocol.sealing import Opening
 
 Seconds = Annotated[float, Ge(0), Le(10**9)]
 

@@ -7,7 +7,7 @@ from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.clientapp.typing import ClientAppCallable
 
 from parties.adversaries.adversary import adversary
-from protocol.codec import RECORDS
+from protocol.encoding.codec import RECORDS
 
 _, _FIELDS, _ARRAYS = RECORDS
 

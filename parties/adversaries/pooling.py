@@ -11,8 +11,8 @@ from parties.pool.entity import Entity, Opened
 from parties.pool.published import Published
 from protocol.messages.pool import Rules
 from strategies.deep_poisoning.contributions import Contribution, backdoored, made_up, mislabelled, stamped
-from strategies.deep_poisoning.data import apply
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
+from strategies.learning.batches import apply
 
 Portion = Annotated[float, Ge(0), Le(1)]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from parties.crowdsource.publication import publish
-from protocol.canonical import canonical
+from protocol.crypto.signing import SigningKey
+from protocol.encoding.canonical import canonical
 from protocol.messages.crowdsource import Contribution, SignedPublication, SignedTaskCall, TaskCall
-from protocol.signing import SigningKey
 from strategies.pric.quantisation import Quantised, restored
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from parties.album import Album, readable
 from parties.crowdsource.plan import plan_is_by, recipe_of, training_of
 from parties.crowdsource.publication import extractor_of, is_by
-from parties.party import step
+from parties.party import step, together
 from parties.secure_sum.adding import AddingParty
-from parties.together import together
-from protocol.canonical import canonical, digest
+from protocol.crypto.signing import verify
+from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, Digest, ProtocolMessage
+from protocol.messages.base import MAX_ITEMS, Acknowledgement, Digest, ProtocolMessage
 from protocol.messages.crowdsource import (
     Contribution,
     Publication,
@@ -28,11 +28,9 @@ from protocol.messages.crowdsource import (
     TaskLabels,
     TrainingPlan,
 )
-from protocol.messages.purchase import Acknowledgement
 from protocol.messages.secure_sum import MaskedValues
-from protocol.signing import verify
-from strategies.deep_poisoning.data import Images
-from strategies.featurizer import prepare
+from strategies.features.featurizer import prepare
+from strategies.learning.batches import Images
 from strategies.pric.encoding import encode
 from strategies.pric.federated import players_of, slopes, slopes_length
 from strategies.pric.quantisation import quantise

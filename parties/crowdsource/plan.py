@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from protocol.canonical import canonical, digest
+from protocol.crypto.signing import SigningKey, verify
+from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
 from protocol.messages.crowdsource import SignedTrainingPlan, TrainingPlan
-from protocol.signing import SigningKey, verify
 from strategies.pric.information import BOUNDS
 from strategies.pric.networks import EXTRACTORS, SCALE
 from strategies.pric.training import Recipe

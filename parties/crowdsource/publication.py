@@ -7,11 +7,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
-from protocol.canonical import canonical
+from protocol.crypto.signing import SigningKey, verify
+from protocol.encoding.canonical import canonical
 from protocol.errors import ProtocolError
 from protocol.messages.crowdsource import Publication, SignedPublication
-from protocol.signing import SigningKey, verify
-from strategies.deep_poisoning.state import restore, weights
+from strategies.learning.weights import restore, weights
 from strategies.pric.networks import EXTRACTORS, SCALE, new_extractor
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from parties.crowdsource.plan import training_of
 from parties.secure_sum.summing import secure_sum
 from protocol.exchange import Exchange
+from protocol.messages.base import Acknowledgement
 from protocol.messages.crowdsource import SignedTrainingPlan, SlopeCall
-from protocol.messages.purchase import Acknowledgement
 from protocol.messages.secure_sum import Round
 from strategies.pric.federated import Leader, row_of
 

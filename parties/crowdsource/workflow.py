@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.crowdsource.collector import Collector, received
-from parties.roll_call import roll_call
-from protocol.canonical import digest
+from parties.workflow import roll_call
+from protocol.encoding.canonical import digest
 from protocol.exchange import Exchange
 from protocol.messages.crowdsource import Contribution, TaskLabels
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from parties.party import Memory, PartyApp, step
 from parties.secure_sum.adding import AddingParty
-from protocol.codec import read_array
+from protocol.encoding.codec import read_array
 from protocol.messages.federate import TrainCall
 from protocol.messages.secure_sum import MaskedValues
-from strategies.group_normalised import GroupNormalisedClassifier, inputs_of
-from strategies.local_training import LocalTraining, Weights, flat, train_locally, unflat, weights_of
-from strategies.private_training import PrivateTraining
+from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of
+from strategies.learning.local import LocalTraining, Weights, flat, train_locally, unflat, weights_of
+from strategies.learning.private import PrivateTraining
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
 """Names of the records that Flower's strategies send and expect."""

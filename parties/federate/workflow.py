@@ -17,11 +17,11 @@ from flwr.serverapp.strategy import (
 )
 
 from parties.secure_sum.summing import secure_sum
-from protocol.codec import read_array
+from protocol.encoding.codec import read_array
 from protocol.exchange import Exchange
 from protocol.messages.federate import Setting, TrainCall
 from protocol.messages.secure_sum import Round
-from strategies.local_training import Weights, flat, unflat
+from strategies.learning.local import Weights, flat, unflat
 
 STRATEGIES: dict[str, str] = {
     "fedavg": "the mean of all updates, weighted with pictures (McMahan et al. 2017)",

@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from parties.album import Album
-from parties.outsource.pictures import square
+from parties.album import Album, square
 from parties.party import Party
 from protocol.messages.outsource import PART_BYTES
 from strategies.obfuscation import Obfuscated, Obfuscation, group, obfuscate
-from strategies.secret_generator import secret_generator
+from strategies.privacy.secret_generator import secret_generator
 
 SOURCE_BYTES = 16_000_000
 """Bytes of images that are obfuscated at once."""

@@ -7,16 +7,14 @@ import safetensors.torch
 import torch
 from annotated_types import Ge
 
-from parties.album import Album
+from parties.album import Album, square
 from parties.outsource.mixtures import Assignment, Labels, Mixtures
-from parties.outsource.pictures import square
 from parties.party import Party, step
 from protocol.errors import ProtocolError
-from protocol.messages.base import ProtocolMessage
+from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
-from protocol.messages.purchase import Acknowledgement
-from strategies.classifier import classify, new_classifier
-from strategies.deep_poisoning.state import restore
+from strategies.learning.classifier import classify, new_classifier
+from strategies.learning.weights import restore
 
 TESTED_AT_ONCE = 64
 """Images."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from protocol.signing import derive
-from protocol.workshop import Workshop
+from protocol.compute.workshop import Workshop
+from protocol.crypto.signing import derive
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import safetensors.numpy
 from flwr.serverapp import Grid
 
 from parties.outsource.service import TrainingService
-from parties.roll_call import roll_call
+from parties.workflow import roll_call
+from protocol.compute.workshop import Placed
 from protocol.exchange import Exchange
+from protocol.messages.base import Acknowledgement
 from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
-from protocol.messages.purchase import Acknowledgement
-from protocol.workshop import Placed
-from strategies.classifier import ARCHITECTURES
-from strategies.streamed_training import StreamedTraining
+from strategies.learning.classifier import ARCHITECTURES
+from strategies.learning.streamed import StreamedTraining
 
 STEPS = ("enrolment", "obfuscated epochs and training", "return of the model")
 """Step n is ``STEPS[n - 1]``."""

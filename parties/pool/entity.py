@@ -14,8 +14,9 @@ from parties.album import Album
 from parties.party import Party, step
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import Published, blank, feature_shape, published
+from protocol.compute.workshop import reproducible
 from protocol.errors import ProtocolError
-from protocol.messages.base import ProtocolMessage
+from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.pool import (
     Contribution,
     ContributionCall,
@@ -31,22 +32,20 @@ from protocol.messages.pool import (
     Rules,
     Weights,
 )
-from protocol.messages.purchase import Acknowledgement
-from protocol.workshop import reproducible
 from strategies.deep_poisoning.contributions import Contribution as Features
 from strategies.deep_poisoning.contributions import agreeing
-from strategies.deep_poisoning.data import Mirrored, apply, guessed
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.deep_poisoning.split import SplitNetwork, new_network
-from strategies.deep_poisoning.state import in_one_row, restore_row
 from strategies.deep_poisoning.training import (
     Penalty,
-    Plan,
     train_decider,
     train_network,
     train_poisoning,
     train_reconstructor,
 )
+from strategies.learning.batches import Mirrored, apply, guessed
+from strategies.learning.fit import Plan
+from strategies.learning.weights import in_one_row, restore_row
 
 PART_BYTES = 16_000_000
 """About how many bytes of features go into one message."""

@@ -11,7 +11,7 @@ from protocol.errors import ProtocolError
 from protocol.messages.pool import Network, Role, Rules
 from strategies.deep_poisoning.reconstructor import Reconstructor, new_reconstructor
 from strategies.deep_poisoning.split import SplitNetwork, new_network
-from strategies.deep_poisoning.state import fingerprint, in_one_row, restore_row
+from strategies.learning.weights import fingerprint, in_one_row, restore_row
 
 
 class BadNetwork(ProtocolError):

@@ -11,9 +11,9 @@ from flwr.serverapp import Grid
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import BadNetwork, Published, feature_shape, published
 from parties.pool.record import Pooled, PoolFailed, PoolRecord
-from parties.roll_call import roll_call
+from parties.workflow import roll_call
 from protocol.exchange import Exchange, Failed
-from protocol.messages.base import ProtocolMessage
+from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.pool import (
     MAX_PART_BYTES,
     Contribution,
@@ -29,8 +29,7 @@ from protocol.messages.pool import (
     Role,
     Rules,
 )
-from protocol.messages.purchase import Acknowledgement
-from protocol.vault import Vault
+from protocol.storage.vault import Vault
 
 M = TypeVar("M", bound=ProtocolMessage)
 

@@ -7,10 +7,10 @@ import torch
 
 from parties.album import Album, readable
 from parties.party import Party, step
+from protocol.crypto.secret_parts import seal
 from protocol.messages.publish import CallForPictures, Publication
-from protocol.secret_parts import seal
 from strategies.dp_images import P3, mechanism
-from strategies.p3 import split
+from strategies.dp_images.p3 import split
 
 
 class Publisher(Party):

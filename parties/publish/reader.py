@@ -1,8 +1,8 @@
 """The public: whoever looks at what was published."""
 
 from parties.party import Party, step
+from protocol.messages.base import Acknowledgement
 from protocol.messages.publish import Gallery
-from protocol.messages.purchase import Acknowledgement
 
 
 class Reader(Party):

@@ -7,11 +7,11 @@ import numpy as np
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from parties.roll_call import roll_call
+from parties.workflow import roll_call
+from protocol.crypto.signing import derive
 from protocol.exchange import Exchange
+from protocol.messages.base import Acknowledgement
 from protocol.messages.publish import CallForPictures, Gallery, Publication
-from protocol.messages.purchase import Acknowledgement
-from protocol.signing import derive
 
 PATIENCE = 3600.0
 """Seconds that parties have to answer."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.selection import Offers, Selection, select
+from strategies.mechanisms.selection import Offers, Selection, select
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from PIL import Image as PillowImage
 from parties.album import Pixels
 from parties.party import Party, step
 from parties.purchase.checks import features_under
-from protocol.arbitration import Deal, find_fault, matches_receipt
-from protocol.canonical import canonical, digest
+from protocol.crypto.sealing import SealBroken, new_delivery_key, open_sealed
+from protocol.crypto.signing import SigningKey, verify
+from protocol.disputes.arbitration import Deal, find_fault, matches_receipt
+from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.lasting_files import make_lasting
-from protocol.messages.base import MAX_ITEMS, BlobReference, ProtocolMessage, Salt
+from protocol.messages.base import MAX_ITEMS, Acknowledgement, BlobReference, ProtocolMessage, Salt
 from protocol.messages.purchase import (
-    Acknowledgement,
     Complaint,
     Confirmation,
     Invitation,
@@ -39,9 +39,8 @@ from protocol.messages.purchase import (
     Terms,
     VerificationCall,
 )
-from protocol.sealing import SealBroken, new_delivery_key, open_sealed
-from protocol.signing import SigningKey, verify
-from strategies.featurizer import Featurizer
+from protocol.storage.files import make_lasting
+from strategies.features.featurizer import Featurizer
 
 REFUSED = "refused"
 """The folder of images that were not as promised, in that of the others."""

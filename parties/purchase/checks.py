@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from parties.album import Pixels
 from parties.purchase.offer import Offer
-from protocol.arbitration import matches_receipt
-from protocol.canonical import canonical, digest
+from protocol.crypto.sealing import BadDeliveryKey, check_delivery_key
+from protocol.crypto.signing import verify
+from protocol.disputes.arbitration import matches_receipt
+from protocol.encoding.canonical import canonical, digest
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import (
     CallForBids,
@@ -19,9 +21,7 @@ from protocol.messages.purchase import (
     SignedPayment,
     Terms,
 )
-from protocol.sealing import BadDeliveryKey, check_delivery_key
-from protocol.signing import verify
-from strategies.featurizer import Featurizer
+from strategies.features.featurizer import Featurizer
 
 
 def stake(price: int, rate: int) -> int:

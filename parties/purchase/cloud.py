@@ -8,15 +8,14 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from parties.purchase.auction import Auctioneer, by_the_rules
-from parties.roll_call import roll_call
-from protocol.arbitration import Deal, Featurize, Verdict, arbitrate
-from protocol.arbitration_paper import arbitrate_paper
+from parties.workflow import roll_call
+from protocol.crypto.signing import SigningKey, derive
+from protocol.disputes.arbitration import Deal, Featurize, Verdict, arbitrate, arbitrate_paper
 from protocol.exchange import Exchange
-from protocol.ledger import Ledger
 from protocol.messages.purchase import Complaint, Terms
-from protocol.signing import SigningKey, derive
-from protocol.vault import Vault
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from strategies.features.featurizer import Featurizer
 
 Arbiter = Callable[[Deal, bytes, Complaint, Featurize], Verdict]
 """Decides a complaint from the deal, the sealed blob, what the buyer says and the public model."""

@@ -6,12 +6,12 @@ from parties.purchase.checks import delivery_refusal
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Offer
 from parties.purchase.waves import FIRST_WAVE, next_size, next_wave, waves_left
-from protocol.canonical import digest
+from protocol.disputes.refusal import convicts, pass_on
+from protocol.encoding.canonical import digest
+from protocol.encoding.streaming import streams
 from protocol.exchange import GRACE, SILENT, Exchange, Failed
-from protocol.grids.streaming import streams
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import MAX_BLOB, Delivery, Parcel, ParcelItem, Refusal
-from protocol.refusal import convicts, pass_on
 
 
 class Courier:

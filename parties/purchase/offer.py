@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from protocol.arbitration import Fault, Verdict
+from protocol.disputes.arbitration import Fault, Verdict
 from protocol.messages.purchase import Complaint, Refusal, SignedBid, SignedOrder, SignedReceipt
 
 

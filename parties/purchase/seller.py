@@ -9,15 +9,16 @@ from annotated_types import Ge, MaxLen
 from numpy.typing import NDArray
 
 from parties.album import Album, Pixels, readable
-from parties.party import Party, step
+from parties.party import Party, step, together
 from parties.purchase.checks import features_under, stake
-from parties.together import together
-from protocol.canonical import canonical, digest
-from protocol.commitments import commit_feature, commit_image
+from protocol.crypto.commitments import commit_feature, commit_image
+from protocol.crypto.sealing import Opening, seal
+from protocol.crypto.signing import SigningKey
+from protocol.disputes.refusal import is_buyers, is_from_cloud
+from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, Digest, ProtocolMessage, PublicKey
+from protocol.messages.base import MAX_ITEMS, Acknowledgement, Digest, ProtocolMessage, PublicKey
 from protocol.messages.purchase import (
-    Acknowledgement,
     Bid,
     Bids,
     CallForBids,
@@ -35,13 +36,10 @@ from protocol.messages.purchase import (
     Statement,
     Vector,
 )
-from protocol.refusal import is_buyers, is_from_cloud
-from protocol.sealing import Opening, seal
-from protocol.signing import SigningKey
-from strategies.featurizer import Featurizer
-from strategies.matching import is_candidate
-from strategies.near_duplicates import distinct
-from strategies.signatures import signature_table
+from strategies.features.featurizer import Featurizer
+from strategies.features.matching import is_candidate
+from strategies.features.near_duplicates import distinct
+from strategies.features.signatures import signature_table
 
 
 class OpenBid(ProtocolMessage):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise
 
 from parties.purchase.offer import Offer, Outcome
-from protocol.ledger import Hold, Ledger, Posting, Release, Transfer
+from protocol.storage.ledger import Hold, Ledger, Posting, Release, Transfer
 
 MINT = "mint"
 """Where deposits come from; the only account that may be below zero."""

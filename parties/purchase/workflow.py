@@ -18,14 +18,14 @@ from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseFailed, PurchaseRecord
 from parties.purchase.settlement import account, shares
 from parties.purchase.waves import parcels
-from parties.roll_call import roll_call
-from protocol.arbitration import Deal
-from protocol.canonical import canonical, digest
+from parties.workflow import roll_call
+from protocol.crypto.signing import verify
+from protocol.disputes.arbitration import Deal
+from protocol.encoding.canonical import canonical, digest
 from protocol.exchange import SILENT, Exchange
-from protocol.messages.base import ProtocolMessage
+from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
-    Acknowledgement,
     Award,
     Bids,
     CallForBids,
@@ -41,8 +41,7 @@ from protocol.messages.purchase import (
     StatementLine,
     VerificationCall,
 )
-from protocol.signing import verify
-from strategies.selection import Offers, tie_ranks
+from strategies.mechanisms.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
 

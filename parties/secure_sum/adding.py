@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from parties.party import Party, step
 from parties.secure_sum.summand import Summand, UnsafeSum
-from protocol.canonical import digest
+from protocol.encoding.canonical import digest
 from protocol.messages.base import Digest, ProtocolMessage
 from protocol.messages.secure_sum import (
     AddCall,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.crypto.pairwise import agreed, open_shares, public_key, seal_shares
+from protocol.crypto.signing import derive
 from protocol.messages.secure_sum import (
     DealtShares,
     Peer,
@@ -17,9 +19,7 @@ from protocol.messages.secure_sum import (
     ShownShare,
     ShownShares,
 )
-from protocol.pairwise import agreed, open_shares, public_key, seal_shares
-from protocol.signing import derive
-from strategies.secure_sum import SHARE_BYTES, Masked, masked, quantise, share
+from strategies.privacy.secure_sum import SHARE_BYTES, Masked, masked, quantise, share
 
 LIMIT = 2.0**20
 """Larger values are clipped: far beyond any update, and 2^18 clients do not overflow."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.secure_sum.summand import mask_purpose
+from protocol.crypto.pairwise import agreed, public_key
 from protocol.exchange import Exchange
 from protocol.messages.secure_sum import (
     AddCall,
@@ -20,8 +21,7 @@ from protocol.messages.secure_sum import (
     ShowCall,
     ShownShares,
 )
-from protocol.pairwise import agreed, public_key
-from strategies.secure_sum import Masked, mask, reconstruct, restore
+from strategies.privacy.secure_sum import Masked, mask, reconstruct, restore
 
 PATIENCE = 3600.0
 

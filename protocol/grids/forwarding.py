@@ -6,7 +6,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from protocol.grids.streaming import streams
+from protocol.encoding.streaming import streams
 
 
 class ForwardingGrid(Grid):
@@ -32,7 +32,7 @@ class ForwardingGrid(Grid):
 
     @property
     def streams(self) -> bool:
-        """Whether the grid keeps blobs out of messages (see `protocol.grids.streaming`)."""
+        """Whether the grid keeps blobs out of messages (see `protocol.encoding.streaming`)."""
         return streams(self._grid)
 
     def create_message(

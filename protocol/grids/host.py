@@ -8,7 +8,7 @@ from typing import Any
 from flwr.app import Context, Error, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 
-from protocol.codec import copy_records
+from protocol.encoding.codec import copy_records
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED, TOO_LATE, UNKNOWN_NODE

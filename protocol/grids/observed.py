@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from protocol.codec import encoded_size
+from protocol.encoding.codec import encoded_size
+from protocol.encoding.streaming import blobs_of
 from protocol.grids.forwarding import ForwardingGrid
-from protocol.grids.streaming import blobs_of
 from protocol.messages.base import BlobReference
 
 

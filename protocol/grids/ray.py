@@ -11,12 +11,12 @@ from typing import Any
 from flwr.app import Error, Message, Metadata, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 
-from protocol.codec import copy_records, encoded_size
+from protocol.compute.ray_cluster import connect
+from protocol.encoding.codec import copy_records, encoded_size
 from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID, reply, with_content, with_id
 from protocol.grids.base import APP_FAILED, CarryingGrid
 from protocol.grids.host import NodeHost
-from protocol.ray_cluster import connect
 
 MAX_BATCH = 256
 MAX_BATCH_BYTES = 16_000_000
@@ -102,7 +102,7 @@ class RayGrid(CarryingGrid):
     workers : int
         How many actors, each a process of one thread.
     address : str or None
-        A running Ray cluster (see `protocol.ray_cluster.connect`); None starts Ray here, and `close` stops it.
+        A running Ray cluster (see `protocol.compute.ray_cluster.connect`); None starts Ray here, and `close` stops it.
     run_id : int
         The run's id.
     run_config : UserConfig

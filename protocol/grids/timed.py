@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from numpy.typing import NDArray
 
-from protocol.codec import encoded_size
+from protocol.encoding.codec import encoded_size
 from protocol.flower import with_id
 
 Floats = NDArray[np.float64]

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from annotated_types import Gt, Len
+from annotated_types import Gt, Len, MaxLen
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -102,3 +102,21 @@ class BlobReference(ProtocolMessage):
 
     def __len__(self) -> int:
         return self.length
+
+
+Name = Annotated[str, MaxLen(200)]
+
+
+class Hello(ProtocolMessage):
+    """The cloud asks who is there."""
+
+
+class Introduction(ProtocolMessage):
+    """A party says its role and the key that its word is checked with."""
+
+    role: Name
+    identity: PublicKey
+
+
+class Acknowledgement(ProtocolMessage):
+    """Heard."""

@@ -23,8 +23,7 @@ from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from protocol.messages.base import ArrayOf, Digest, ProtocolMessage, Signature
-from protocol.messages.purchase import Name
+from protocol.messages.base import ArrayOf, Digest, Name, ProtocolMessage, Signature
 from protocol.messages.secure_sum import AddCall
 
 MAX_WEIGHTS = 100_000_000

@@ -26,7 +26,17 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le, Len, MaxLen
 from pydantic import Field, model_validator
 
-from protocol.messages.base import MAX_ITEMS, BlobReference, Digest, Image, ProtocolMessage, PublicKey, Salt, Signature
+from protocol.messages.base import (
+    MAX_ITEMS,
+    BlobReference,
+    Digest,
+    Image,
+    Name,
+    ProtocolMessage,
+    PublicKey,
+    Salt,
+    Signature,
+)
 
 Amount = Annotated[int, Ge(0), Le(10**12)]
 Price = Annotated[int, Gt(0), Le(10**9)]
@@ -37,7 +47,6 @@ Component = Annotated[int, Ge(-(2**31)), Le(2**31 - 1)]
 Vector = Annotated[tuple[Component, ...], Len(3, 4096)]
 Feature = tuple[int, ...]
 """A point or a vector."""
-Name = Annotated[str, MaxLen(200)]
 
 MAX_BLOB = 80_000_000
 """Bytes of the largest sealed image: 25 megapixels of RGB, padded, with its envelope."""
@@ -60,21 +69,6 @@ class Quality(StrEnum):
     QUANTITY = "quantity"
     MATCHING = "matching"
     DIVERSITY = "diversity"
-
-
-class Hello(ProtocolMessage):
-    """The cloud asks who is there."""
-
-
-class Introduction(ProtocolMessage):
-    """A party says its role and the key that its word is checked with."""
-
-    role: Name
-    identity: PublicKey
-
-
-class Acknowledgement(ProtocolMessage):
-    """Heard."""
 
 
 class Terms(ProtocolMessage):

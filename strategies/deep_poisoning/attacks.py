@@ -11,17 +11,10 @@ public images (`training.train_reconstructor` with one of `reconstructor.UNSEEN`
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Batches, Joined, apply
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor
-from strategies.deep_poisoning.training import (
-    UNWATCHED,
-    Penalty,
-    Plan,
-    Watch,
-    train_decider,
-    train_poisoning,
-    train_reconstructor,
-)
+from strategies.deep_poisoning.training import Penalty, train_decider, train_poisoning, train_reconstructor
+from strategies.learning.batches import Batches, Joined, apply
+from strategies.learning.fit import UNWATCHED, Plan, Watch
 
 
 def reconstructed(reconstructor: Reconstructor, features: Batches) -> Tensor:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Batches, guessed
+from strategies.learning.batches import Batches, guessed
 
 STAMP = 8
 """A backdoor's stamp is a checkerboard in a corner whose side is this part of the image's."""

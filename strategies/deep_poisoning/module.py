@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.initialise import built
+from strategies.learning.initialise import built
 
 BLOCKS = 4
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Batches
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import SplitNetwork
-from strategies.deep_poisoning.training import Plan, classification_loss
-from strategies.image_quality import ssim
+from strategies.learning.batches import Batches
+from strategies.learning.fit import Plan, classification_loss
+from strategies.scores.image_quality import ssim
 
 
 @dataclass(frozen=True)

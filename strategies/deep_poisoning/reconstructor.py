@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.initialise import built
+from strategies.learning.initialise import built
 
 PUBLISHED = "px2s2"
 """The one that entities publish, and that Deep Poisoning Modules are trained against."""

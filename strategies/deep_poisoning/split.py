@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.initialise import built
+from strategies.learning.initialise import built
 
 COMPACT_CHANNELS = 64
 """Of the feature maps of the compact network, whose side is a quarter of the image's."""
@@ -98,7 +98,7 @@ def split(network: nn.Module, layer: str) -> SplitNetwork:
     >>> parts.featurizer(torch.empty(1, 3, 224, 224, device="meta")).shape
     torch.Size([1, 256, 14, 14])
     """
-    from strategies.vgg import DEVIATION, MEAN  # noqa: PLC0415  (as in `_zoo`)
+    from strategies.features.vgg import DEVIATION, MEAN  # noqa: PLC0415  (as in `_zoo`)
 
     layers = _layers(network)
     names = list(layers)

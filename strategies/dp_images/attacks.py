@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from strategies.classifier import classify, train_classifier
 from strategies.dp_images.baselines import Pixelize
 from strategies.dp_images.mechanisms import (
     DPSVD,
@@ -25,7 +24,8 @@ from strategies.dp_images.mechanisms import (
     composed,
     singular_values,
 )
-from strategies.restoration import interpolate
+from strategies.learning.classifier import classify, train_classifier
+from strategies.obfuscation.restoration import interpolate
 
 _NO_NOISE = 1e9
 """An epsilon of which nothing is seen."""

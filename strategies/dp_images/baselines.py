@@ -10,7 +10,7 @@ from torch import Tensor
 
 from strategies.dp_images.guarantee import Guarantee
 from strategies.dp_images.mechanisms import cell_means, enlarged
-from strategies.p3 import BLOCK, render, split
+from strategies.dp_images.p3 import BLOCK, render, split
 
 _NOTHING = Guarantee(math.inf, 0.0, "any two pictures", "nothing", "everything")
 
@@ -67,7 +67,7 @@ class Pixelize:
 
 @dataclass(frozen=True)
 class P3:
-    """The public part of P3; the secret part goes to friends, encrypted (see `strategies.p3`).
+    """The public part of P3; the secret part goes to friends, encrypted (see `strategies.dp_images.p3`).
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from strategies.coverage import Covered, SignaturePoints, Squares, cover, marginal, uncover
+from strategies.features.coverage import Covered, SignaturePoints, Squares, cover, marginal, uncover
 from strategies.mechanisms.award import Award, nobody, whole_budget, whole_numbers
 
 

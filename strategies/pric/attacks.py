@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from strategies.deep_poisoning.attacks import reverse
-from strategies.deep_poisoning.data import Batches, apply
-from strategies.deep_poisoning.training import Plan, train_decider
+from strategies.deep_poisoning.training import train_decider
+from strategies.learning.batches import Batches, apply
+from strategies.learning.fit import Plan
 from strategies.pric.networks import Classifier, new_classifier
 
 __all__ = ["nearest", "passport", "presence", "reverse", "suspicion"]

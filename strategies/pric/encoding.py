@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Images, device_of
+from strategies.learning.batches import Images, device_of
 
 BATCH = 32
 """Pictures in every forward pass: the last batch is filled up, as sums may be taken in another order in a smaller."""
@@ -19,7 +19,7 @@ def encode(extractor: nn.Module, pictures: NDArray[np.uint8]) -> Tensor:
     ----------
     extractor : nn.Module
     pictures : (n, side, side, 3) uint8
-        Prepared (`strategies.featurizer.prepare`).
+        Prepared (`strategies.features.featurizer.prepare`).
 
     Returns
     -------

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from strategies.deep_poisoning.state import in_one_row, restore_row
+from strategies.learning.weights import in_one_row, restore_row
 from strategies.pric.training import WEIGHT_DECAY, Recipe, Trained, cross_entropy, exposed, new_players
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.initialise import built
+from strategies.learning.initialise import built
 from strategies.pric.networks import CELLS, SCALE
 
 SHARPNESS = 20.0

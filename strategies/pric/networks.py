@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.initialise import built
 from strategies.deep_poisoning.split import Standardise
+from strategies.learning.initialise import built
 
 SCALE = 4
 """Side of a picture divided by the side of its representation."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Batches
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor, new_reconstructor
-from strategies.image_quality import ssim
+from strategies.learning.batches import Batches
 from strategies.pric.networks import SCALE, Classifier, new_classifier, new_extractor
 from strategies.pric.training import WEIGHT_DECAY, Recipe, cross_entropy, descend, exposed
+from strategies.scores.image_quality import ssim
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from strategies.deep_poisoning.data import Batches, apply
-from strategies.deep_poisoning.training import Plan, train_decider
+from strategies.deep_poisoning.training import train_decider
+from strategies.learning.batches import Batches, apply
+from strategies.learning.fit import Plan
 from strategies.pric.networks import Classifier, new_classifier
 
 READING = Plan(epochs=10, batch=64, rate=5e-3)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Batches
+from strategies.learning.batches import Batches
 from strategies.pric.information import Bound, new_bound
 from strategies.pric.networks import Classifier, new_classifier, new_extractor
 

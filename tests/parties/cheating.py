@@ -13,13 +13,13 @@ from parties.adversaries.copies import Copies
 from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
 from parties.purchase.seller import Seller
-from protocol.arbitration import Deal, Fault, Featurize, Verdict
+from protocol.disputes.arbitration import Deal, Fault, Featurize, Verdict
 from protocol.flower import FIRST_NODE_ID
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.purchase.scoring import Trade
-from simulations.purchase.world import Held, World
-from simulations.seeding import secret
-from strategies.matching import is_candidate
+from simulations.runs.seeding import secret
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.scoring import Trade
+from simulations.workflows.purchase.world import Held, World
+from strategies.features.matching import is_candidate
 
 FIRST_SELLER = FIRST_NODE_ID + 1
 

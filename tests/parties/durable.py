@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, event
 
 from parties.adversaries.delivery import SwappedDelivery
 from parties.album import Album
+from parties.featurizers import load_featurizer
 from parties.purchase.broker import Broker
 from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
@@ -28,13 +29,12 @@ from parties.store import PartyStore
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
 from protocol.journal import PurchaseState
-from protocol.ledger import Ledger
-from protocol.vault import Vault
-from simulations.featurizers import load_featurizer
-from simulations.purchase.play import make_cloud
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.purchase.world import build
-from simulations.seeding import secret
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.runs.seeding import secret
+from simulations.workflows.purchase.play import make_cloud
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.world import build
 
 BUYER = FIRST_NODE_ID
 WISH = b"wish"

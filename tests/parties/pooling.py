@@ -15,14 +15,14 @@ from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
+from protocol.messages.base import Acknowledgement
 from protocol.messages.pool import PretrainingCall, Role, Rules
-from protocol.messages.purchase import Acknowledgement
-from protocol.vault import Vault
-from simulations.datasets import pets
-from strategies.deep_poisoning.data import Images, apply
+from protocol.storage.vault import Vault
+from simulations.data import pets
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import train_network, train_reconstructor
+from strategies.learning.batches import Images, apply
 
 BREEDS = np.array((0, 6, 13, 19))
 RULES = Rules(pool=bytes(range(32)), architecture="compact", reconstructor="px2s2", names=("a", "b", "c", "d"), side=32)

@@ -10,10 +10,10 @@ from conftest import Play, small
 from parties.album import Pixels
 from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
-from simulations.datasets import pets
-from simulations.seeding import torch_generator
-from strategies.feature_collision import collide
-from strategies.featurizer import Featurizer
+from simulations.data import pets
+from simulations.runs.seeding import torch_generator
+from strategies.attacks.feature_collision import collide
+from strategies.features.featurizer import Featurizer
 
 
 class TestFeatureCollision:

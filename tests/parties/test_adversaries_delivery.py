@@ -10,8 +10,8 @@ from conftest import Play, Played, small
 from parties.adversaries import ADVERSARIES
 from parties.purchase.offer import Outcome
 from parties.purchase.workflow import Purchase
-from protocol.arbitration import Fault, Verdict
-from protocol.codec import UnreadableMessage
+from protocol.disputes.arbitration import Fault, Verdict
+from protocol.encoding.codec import UnreadableMessage
 
 MATCHING: dict[str, Any] = {"sellers": {"noise": 0.0}}
 

@@ -13,8 +13,8 @@ from parties.adversaries.buyers import FalseComplaint
 from parties.adversaries.delivery import SwappedDelivery
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
-from protocol.arbitration import Fault
-from simulations.purchase.report.compile import summary
+from protocol.disputes.arbitration import Fault
+from simulations.workflows.purchase.report.compile import summary
 
 
 class TestSwappedDelivery:

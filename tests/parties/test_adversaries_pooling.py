@@ -15,9 +15,9 @@ from parties.party import Memory
 from parties.pool.entity import Entity, Module
 from protocol.flower import FIRST_NODE_ID
 from strategies.deep_poisoning.contributions import stamped
-from strategies.deep_poisoning.data import Images, apply
 from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.state import restore_row
+from strategies.learning.batches import Images, apply
+from strategies.learning.weights import restore_row
 
 CHEATS, CARELESS, CAREFUL = 0, 1, 2
 STEPS = 200

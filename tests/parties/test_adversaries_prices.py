@@ -17,7 +17,7 @@ from parties.adversaries.bidding import Cloning
 from parties.adversaries.pricing import Overbidding, Ring, Shading, Withholding
 from parties.purchase.auction import Auction, Auctioneer, by_the_rules
 from parties.purchase.seller import Seller
-from strategies.selection import Selection
+from strategies.mechanisms.selection import Selection
 
 
 def play_market(

@@ -14,12 +14,12 @@ from parties.purchase.record import PurchaseRecord
 from parties.purchase.workflow import Purchase
 from protocol.flower import task_identity
 from protocol.grids import LocalGrid
-from protocol.ledger import EscrowExists, Ledger
 from protocol.messages.purchase import CallForBids, SignedBid
-from protocol.vault import Vault
-from simulations.purchase.play import make_cloud
-from simulations.purchase.world import build
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import EscrowExists, Ledger
+from protocol.storage.vault import Vault
+from simulations.workflows.purchase.play import make_cloud
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 MATCHING: dict[str, Any] = {"sellers": {"noise": 0.0}, "cloud": {"privacy": "level1"}}
 Twice = Callable[[], list[PurchaseRecord]]

@@ -10,12 +10,12 @@ from parties.adversaries.delivery import SwappedDelivery
 from parties.purchase.checks import bid_refusal
 from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
-from protocol.canonical import canonical
+from protocol.encoding.canonical import canonical
+from protocol.errors import BadScenario
 from protocol.messages.purchase import CallForBids, Feature, SignedBid
-from simulations.errors import BadScenario
-from simulations.scenario_files import load
-from strategies.featurizer import Featurizer
-from strategies.selection import Offers, select
+from simulations.scenarios.files import load
+from strategies.features.featurizer import Featurizer
+from strategies.mechanisms.selection import Offers, select
 
 BASIC = {"privacy": "basic"}
 

@@ -14,11 +14,11 @@ from parties.crowdsource.participant import Participant
 from parties.crowdsource.publication import extractor_of
 from parties.crowdsource.workflow import CrowdsourceRecord, Crowdsourcing
 from parties.party import Party
-from protocol.canonical import canonical
+from protocol.encoding.canonical import canonical
 from protocol.errors import ProtocolError
 from protocol.flower import task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
-from strategies.deep_poisoning.state import fingerprint
+from strategies.learning.weights import fingerprint
 from strategies.pric.encoding import encode
 from strategies.pric.networks import new_extractor
 

@@ -12,13 +12,13 @@ from parties.crowdsource.participant import Participant
 from parties.crowdsource.plan import recipe_of, sign_plan, training_of
 from parties.crowdsource.training import train_together
 from parties.secure_sum.summing import SumFailed
+from protocol.crypto.signing import SigningKey
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.messages.crowdsource import SlopeCall, TrainingPlan
 from protocol.messages.secure_sum import Round
-from protocol.signing import SigningKey
 from strategies.pric.federated import Leader, players_of, row_of, slopes
 from strategies.pric.training import new_players
 

@@ -19,10 +19,10 @@ from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.messages.federate import Setting, TrainCall
 from protocol.messages.secure_sum import KeyCall, Peer, Roster, Round, ShowCall, ShownShares
-from simulations.flower import reproducible
-from strategies.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
-from strategies.local_training import Weights, flat, unflat, weights_of
-from strategies.secure_sum import quantise, restore
+from simulations.runs.seeding import reproducible
+from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
+from strategies.learning.local import Weights, flat, unflat, weights_of
+from strategies.privacy.secure_sum import quantise, restore
 
 SETTINGS = {"epochs": 1.0, "batch": 10.0, "learning-rate": 0.1}
 ROUND = Round(training="test", number=1)

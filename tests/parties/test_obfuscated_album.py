@@ -8,10 +8,10 @@ import torch
 from conftest import small
 from PIL import Image
 
-from parties.obfuscated_album import ObfuscatedAlbum
-from simulations.datasets import pets
-from simulations.purchase.report.model import Report
-from simulations.runner import run
+from parties.album import ObfuscatedAlbum
+from simulations.data import pets
+from simulations.runs.runner import run
+from simulations.workflows.purchase.report.model import Report
 from strategies.obfuscation import Obfuscation
 
 SECRET = bytes(range(32))

@@ -14,15 +14,15 @@ from parties.outsource.owner import Appraisal, Owner
 from parties.outsource.service import TrainingService
 from parties.outsource.workflow import Outsource, OutsourceFailed, OutsourceRecord
 from parties.party import Memory
-from protocol.codec import UnreadableMessage, decode, encode
+from protocol.compute.workshop import LocalWorkshop
+from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid, ObservedGrid
 from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
-from protocol.workshop import LocalWorkshop
-from simulations.datasets import pets
+from simulations.data import pets
 from strategies.obfuscation import Obfuscation
-from strategies.privacy_scores import mse
+from strategies.scores.privacy_scores import mse
 
 NOISE = Assignment(("cat", "dog"), Obfuscation("noise-mix"), side=32, epochs=4, batch=16)
 

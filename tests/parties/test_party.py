@@ -4,9 +4,10 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from parties.adversaries import ADVERSARIES
 from parties.adversaries.adversary import ROLES
 from parties.party import Memory, Party, step
-from protocol.codec import UnreadableMessage, decode, encode
+from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.flower import new_message, with_id
-from protocol.messages.purchase import Acknowledgement, Award, Hello, Introduction, Statement
+from protocol.messages.base import Acknowledgement, Hello, Introduction
+from protocol.messages.purchase import Award, Statement
 
 
 class Counter(Party):

@@ -11,11 +11,11 @@ from pooling import HABITS, RULES, PlayedPool, Prepared, holdings, member, play_
 from parties.party import Memory
 from parties.pool.entity import Entity, Holdings, Module
 from parties.pool.record import PoolFailed
-from protocol.codec import decode
+from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID
+from protocol.messages.base import Acknowledgement
 from protocol.messages.pool import Contribution, ContributionCall, Network, NetworkCall, PretrainingCall
-from protocol.messages.purchase import Acknowledgement
-from strategies.deep_poisoning.data import Images, apply
+from strategies.learning.batches import Images, apply
 
 A, B, C = FIRST_NODE_ID, FIRST_NODE_ID + 1, FIRST_NODE_ID + 2
 

@@ -7,11 +7,11 @@ from parties.adversaries import ADVERSARIES
 from parties.publish.publisher import Publisher
 from parties.publish.reader import Reader
 from parties.publish.workflow import PublicationFailed, Publishing, PublishRecord
+from protocol.crypto.secret_parts import SecretPartBroken, unseal
 from protocol.flower import task_identity
 from protocol.grids import LocalGrid
 from protocol.messages.publish import CallForPictures, Setting
-from protocol.secret_parts import SecretPartBroken, unseal
-from strategies.p3 import render, split
+from strategies.dp_images.p3 import render, split
 
 SNOW = CallForPictures(
     method="snow", mechanism="snow", settings=(Setting(name="delta", value=0.5, whole=False),), most=3

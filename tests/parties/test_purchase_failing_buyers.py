@@ -10,7 +10,8 @@ from parties.adversaries.buyers import WrongKey
 from parties.purchase.buyer import Buyer, Wish
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseFailed
-from protocol.messages.purchase import Acknowledgement, Invitation, Invoice, Parcel, SignedPayment, SignedRequest
+from protocol.messages.base import Acknowledgement
+from protocol.messages.purchase import Invitation, Invoice, Parcel, SignedPayment, SignedRequest
 
 
 class TestBuyersThatFail:

@@ -8,16 +8,8 @@ from money import check_money
 
 from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
-from protocol.messages.purchase import (
-    Acknowledgement,
-    Bids,
-    CallForBids,
-    Delivery,
-    DeliveryOrder,
-    Refusal,
-    SelectionNotice,
-    Statement,
-)
+from protocol.messages.base import Acknowledgement
+from protocol.messages.purchase import Bids, CallForBids, Delivery, DeliveryOrder, Refusal, SelectionNotice, Statement
 
 
 class Raises(Seller):

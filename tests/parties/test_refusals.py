@@ -9,7 +9,7 @@ from money import check_money
 
 from parties.purchase.offer import Outcome
 from parties.purchase.seller import OpenBid, Seller
-from protocol.canonical import digest
+from protocol.encoding.canonical import digest
 from protocol.messages.purchase import CallForBids, DeliveryOrder, Feature, Refusal
 
 MATCHING: dict[str, Any] = {"sellers": {"noise": 0.0}}

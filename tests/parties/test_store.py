@@ -13,11 +13,11 @@ from sqlalchemy.exc import OperationalError
 
 from parties.party import Memory, Party, step
 from parties.store import KEPT_DAYS, DiskFailed, PartyStore
-from protocol.codec import encode
+from protocol.encoding.codec import encode
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.messages.base import ProtocolMessage
-from protocol.messages.purchase import Hello, Statement
+from protocol.messages.base import Hello, ProtocolMessage
+from protocol.messages.purchase import Statement
 
 NODE = FIRST_NODE_ID
 

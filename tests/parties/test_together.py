@@ -9,17 +9,16 @@ from flwr.app import Context, Message
 from flwr.clientapp.typing import ClientAppCallable
 
 from parties.adversaries import ADVERSARIES
-from parties.party import Party, step
-from parties.together import together
-from protocol.codec import decode, encode
+from parties.party import Party, step, together
+from protocol.encoding.codec import decode, encode
 from protocol.exchange import ask
 from protocol.grids import Envelope, LocalGrid
-from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, CallForBids, Statement
-from protocol.vault import Vault
-from simulations.purchase.play import make_cloud, play
-from simulations.purchase.world import build
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.workflows.purchase.play import make_cloud, play
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 
 class Doubler(Party):

@@ -7,13 +7,7 @@ from contextlib import closing, contextmanager
 
 from sqlalchemy import Engine, event
 
-from protocol.ledger import (
-    ESCROW,
-    EscrowState,
-    Ledger,
-    Posting,
-    Transfer,
-)
+from protocol.storage.ledger import ESCROW, EscrowState, Ledger, Posting, Transfer
 
 
 @contextmanager

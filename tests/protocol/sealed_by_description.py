@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from protocol.sealing import SUITES, DeliveryKey, Opening, delivery_public_key, seal
+from protocol.crypto.sealing import SUITES, DeliveryKey, Opening, delivery_public_key, seal
 
 CONTEXT = sha256(b"an order").digest()
 IMAGE = np.random.default_rng(3).integers(0, 256, (4, 4, 3), dtype=np.uint8)

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from parties.purchase.checks import features_under
-from protocol.arbitration import Deal, Fault, arbitrate, find_fault
-from protocol.canonical import digest
-from protocol.commitments import commit_feature, commit_image
+from protocol.crypto.commitments import commit_feature, commit_image
+from protocol.crypto.sealing import DeliveryKey, Opening, new_delivery_key, open_sealed, seal
+from protocol.disputes.arbitration import Deal, Fault, arbitrate, find_fault
+from protocol.encoding.canonical import digest
 from protocol.messages.purchase import (
     Bid,
     Order,
@@ -21,9 +22,8 @@ from protocol.messages.purchase import (
     SignedReceipt,
     Terms,
 )
-from protocol.sealing import DeliveryKey, Opening, new_delivery_key, open_sealed, seal
-from strategies.featurizer import Featurizer
-from strategies.signatures import signature_table
+from strategies.features.featurizer import Featurizer
+from strategies.features.signatures import signature_table
 
 SALT = bytes(range(16))
 SALTS = bytes(16), bytes([1] * 16)

@@ -10,10 +10,9 @@ from test_arbitration import Case, case, picture
 
 from parties.adversaries.buyers import AnotherImage
 from parties.adversaries.delivery import SwappedDelivery
-from protocol.arbitration import Fault
-from protocol.arbitration_paper import arbitrate_paper
+from protocol.disputes.arbitration import Fault, arbitrate_paper
 from protocol.messages.purchase import Complaint, Privacy
-from strategies.featurizer import Featurizer
+from strategies.features.featurizer import Featurizer
 
 BOTH = pytest.mark.parametrize("privacy", list(Privacy))
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.certificates import (
+from protocol.crypto.certificates import (
     ROLES,
     CertificateError,
     Credentials,
@@ -32,7 +32,7 @@ from protocol.certificates import (
     mint_authority,
     peer_identity,
 )
-from protocol.private_files import private_folder, write_once, write_private
+from protocol.storage.files import private_folder, write_once, write_private
 
 AUTHORITY = mint_authority()
 CLOUD = mint(AUTHORITY, "cloud", "cloud", ["cloud.example.org", "localhost", "127.0.0.1", "::1"])

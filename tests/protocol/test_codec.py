@@ -4,14 +4,13 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.canonical import canonical, digest
-from protocol.codec import UnreadableMessage, copy_records, decode, encode, encoded_size, read_array
-from protocol.messages.base import ProtocolMessage
+from protocol.encoding.canonical import canonical, digest
+from protocol.encoding.codec import UnreadableMessage, copy_records, decode, encode, encoded_size, read_array
+from protocol.messages.base import Introduction, ProtocolMessage
 from protocol.messages.purchase import (
     Bid,
     Bids,
     CallForBids,
-    Introduction,
     Privacy,
     PurchaseRequest,
     Quality,

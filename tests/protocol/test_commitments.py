@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from protocol.commitments import (
+from protocol.crypto.commitments import (
     Pixels,
     canonical_rgb,
     commit_feature,

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, create_engine, inspect, select, text
 
-from protocol.database import Database, DatabaseVersion, Schema
 from protocol.journal import Journal
-from protocol.ledger import Ledger, Transfer
-from protocol.tables import CLOUD
-from protocol.vault import Vault
+from protocol.storage.database import Database, DatabaseVersion, Schema
+from protocol.storage.ledger import Ledger, Transfer
+from protocol.storage.tables import CLOUD
+from protocol.storage.vault import Vault
 
 VERSION_1 = """
 CREATE TABLE ledger_version (version INTEGER NOT NULL, PRIMARY KEY (version));

@@ -17,7 +17,8 @@ from grpc import StatusCode, aio
 from test_grids import echo_app
 from wiring import AUTHORITY, BUYER, SECURITY, SELLERS, Wires, ask, echo, refused, secure
 
-from protocol.certificates import CertificateError, Identity, Revocations, mint_authority
+from protocol.crypto.certificates import CertificateError, Identity, Revocations, mint_authority
+from protocol.encoding.records import pack
 from protocol.errors import ProtocolError
 from protocol.grids.grpc import (
     AttachRefused,
@@ -37,8 +38,7 @@ from protocol.grids.grpc import (
 )
 from protocol.grids.grpc.admission import Admission, Peer, Refused
 from protocol.grids.grpc.transport import ATTACH, CALL, GET, MAX_FRAME, PUT, channel, introduction
-from protocol.records import pack
-from protocol.vault import Vault
+from protocol.storage.vault import Vault
 from protocol.wire import parley_pb2 as wire
 
 SELLER = SELLERS[0]

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from test_grids import echo_app
 from wiring import BUYER, SECURITY, SELLERS, Wires, ask, echo, refused
 
-from protocol.codec import decode, encode
+from protocol.encoding.codec import decode, encode
 from protocol.grids.grpc import Backoff, CloudUnreachable, GrpcGrid, Insecure, Pace, Roster, attach, blobs
 from protocol.grids.grpc.blobs import Storage
 from protocol.grids.grpc.transport import GET, PUT

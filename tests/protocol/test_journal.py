@@ -10,14 +10,15 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from protocol.codec import encode
+from protocol.encoding.codec import encode
 from protocol.exchange import GRACE, LATE, SILENT
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
 from protocol.journal import Interrupted, Journal, JournaledExchange, JournalMismatch, Line, PurchaseState
-from protocol.ledger import Ledger
-from protocol.messages.purchase import Acknowledgement, Delivery, Hello, Introduction, Receipt, SignedReceipt
-from protocol.vault import Vault
+from protocol.messages.base import Acknowledgement, Hello, Introduction
+from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
 
 FIRST, SECOND, THIRD = FIRST_NODE_ID, FIRST_NODE_ID + 1, FIRST_NODE_ID + 2
 

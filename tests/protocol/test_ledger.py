@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from books import check_books, do, funded
 
-from protocol.ledger import (
+from protocol.storage.ledger import (
     ESCROW,
     AccountExists,
     Entry,

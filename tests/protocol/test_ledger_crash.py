@@ -11,13 +11,7 @@ from typing import Any
 import pytest
 from books import fund, listening
 
-from protocol.ledger import (
-    Hold,
-    Ledger,
-    Posting,
-    Release,
-    Transfer,
-)
+from protocol.storage.ledger import Hold, Ledger, Posting, Release, Transfer
 
 
 @pytest.fixture

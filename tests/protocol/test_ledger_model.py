@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from protocol.ledger import (
+from protocol.storage.ledger import (
     ESCROW,
     EscrowExists,
     EscrowResolved,

@@ -10,17 +10,9 @@ from typing import Any
 import pytest
 from books import check_books, do, fund, funded, listening
 
-from protocol.database import DatabaseVersion
 from protocol.errors import ProtocolError
-from protocol.ledger import (
-    Hold,
-    IdempotencyConflict,
-    Ledger,
-    LedgerError,
-    Posting,
-    Release,
-    Transfer,
-)
+from protocol.storage.database import DatabaseVersion
+from protocol.storage.ledger import Hold, IdempotencyConflict, Ledger, LedgerError, Posting, Release, Transfer
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from test_ledger_crash import TestCrash as Crashes
 from test_ledger_crash import purchase
 from test_ledger_once import TestOnce as Once
 
-from protocol.ledger import Ledger, Posting, Transfer
+from protocol.storage.ledger import Ledger, Posting, Transfer
 
 _numbers = count()
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from protocol.ray_cluster import RayUnavailable, connect
+from protocol.compute.ray_cluster import RayUnavailable, connect
 
 pytest.importorskip("ray")
 
 SLOW = """
 import threading, time
-from protocol.ray_cluster import connect
+from protocol.compute.ray_cluster import connect
 with connect(workers=1) as ray:
     @ray.remote
     def nap():
@@ -26,7 +26,7 @@ with connect(workers=1) as ray:
 
 JOINED = """
 import sys
-from protocol.ray_cluster import connect
+from protocol.compute.ray_cluster import connect
 with connect(workers=7, address=sys.argv[1]) as ray:
     print(ray.get(ray.remote(lambda: 6).remote()))
 """

@@ -12,9 +12,9 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from test_grids import GridContract, echo_app
 
+from protocol.compute.ray_cluster import RayUnavailable, connect
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid, RayGrid
-from protocol.ray_cluster import RayUnavailable, connect
 
 NOBODY = "127.0.0.1:9"
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from protocol.codec import UnreadableMessage
+from protocol.encoding.codec import UnreadableMessage
+from protocol.encoding.records import Unwritable, pack, pack_config, unpack, unpack_config
 from protocol.grids.grpc.frames import MAX_STRUCTURE_BYTES, read_content, write_content
-from protocol.records import Unwritable, pack, pack_config, unpack, unpack_config
 from protocol.wire import parley_pb2 as wire
 
 names = st.text(max_size=20)

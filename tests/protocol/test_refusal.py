@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from protocol.canonical import canonical, digest
+from protocol.crypto.signing import SigningKey
+from protocol.disputes.refusal import convicts, is_from_cloud, pass_on
+from protocol.encoding.canonical import canonical, digest
 from protocol.messages.purchase import Bid, Order, Refusal, SignedBid, SignedOrder
-from protocol.refusal import convicts, is_from_cloud, pass_on
-from protocol.signing import SigningKey
 
 BUYER, CLOUD, OTHER = (SigningKey(bytes([number]) * 32) for number in range(3))
 

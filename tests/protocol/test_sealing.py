@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sealed_by_description import BLOBS, CONTEXT, IMAGE, KEYS, OPENING, every_suite, same
 
-from protocol.commitments import Pixels, commit_feature, commit_image
-from protocol.messages.purchase import MAX_BLOB
-from protocol.sealing import (
+from protocol.crypto.commitments import Pixels, commit_feature, commit_image
+from protocol.crypto.sealing import (
     SUITES,
     BadDeliveryKey,
     Opening,
@@ -24,6 +23,7 @@ from protocol.sealing import (
     seal,
     sealed_length,
 )
+from protocol.messages.purchase import MAX_BLOB
 
 
 class TestRoundTrip:

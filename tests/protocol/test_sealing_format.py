@@ -22,7 +22,7 @@ from sealed_by_description import (
     x25519_shared,
 )
 
-from protocol.sealing import SUITES, SealBroken, delivery_public_key, open_sealed, sealed_length
+from protocol.crypto.sealing import SUITES, SealBroken, delivery_public_key, open_sealed, sealed_length
 
 
 class TestFormat:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sealed_by_description import CONTEXT, IMAGE, KEYS, body_keys, plaintext_of, wrapped
 
-from protocol.sealing import SealBroken, open_sealed
+from protocol.crypto.sealing import SealBroken, open_sealed
 
 
 def multiply(x: int, y: int) -> int:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.signing import SigningKey, derive, verify
+from protocol.crypto.signing import SigningKey, derive, verify
 
 SECRET = sha256(b"a party's secret").digest()
 KEY = SigningKey.derive(SECRET, "identity")

@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.codec import encoded_size
+from protocol.encoding.codec import encoded_size
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import Fate, LocalGrid, Nodes, TimedGrid, VirtualClock
 

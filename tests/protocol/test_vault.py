@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import ProtocolError
-from protocol.vault import BlobDamaged, BlobMissing, BlobTooLarge, Stored, Vault
+from protocol.storage.vault import BlobDamaged, BlobMissing, BlobTooLarge, Stored, Vault
 
 BLOB = random.Random(0).randbytes(3 << 20)
 DIGEST = sha256(BLOB).hexdigest()

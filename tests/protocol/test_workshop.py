@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from protocol.workshop import Done, LocalWorkshop, RayWorkshop, Workshop
+from protocol.compute.workshop import Done, LocalWorkshop, RayWorkshop, Workshop
 
 
 def trained(device: torch.device, seed: int) -> torch.Tensor:

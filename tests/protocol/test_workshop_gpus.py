@@ -9,9 +9,9 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from protocol.compute.ray_cluster import RayUnavailable
+from protocol.compute.workshop import RayWorkshop
 from protocol.grids import RayGrid
-from protocol.ray_cluster import RayUnavailable
-from protocol.workshop import RayWorkshop
 
 
 def alone(device: torch.device, marks: str) -> str:

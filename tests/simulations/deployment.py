@@ -16,9 +16,9 @@ import yaml
 from forks import Parley
 from PIL import Image
 
-from simulations.datasets import pets
-from simulations.deployed.address import Address
-from simulations.deployed.provisioning import provision
+from deploy.kit import Address
+from deploy.provisioning import provision
+from simulations.data import pets
 
 CLASSES = (pets.BREEDS[0], pets.BREEDS[2])
 """What entities have pictures of."""

@@ -10,10 +10,10 @@ from parties.adversaries import ADVERSARIES
 from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
-from protocol.arbitration import Deal, Fault, Verdict
-from simulations.adversaries import known_adversaries
-from simulations.errors import BadInput
-from simulations.purchase.report.damage import damage_by_buyer, damage_by_sellers
+from protocol.disputes.arbitration import Deal, Fault, Verdict
+from protocol.errors import BadInput
+from simulations.scenarios.adversaries import known_adversaries
+from simulations.workflows.purchase.scoring import damage_by_buyer, damage_by_sellers
 
 GOOD = """
 from parties.adversaries import adversary

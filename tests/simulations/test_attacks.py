@@ -8,7 +8,8 @@ from conftest import Play, Played, small
 
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.purchase import Bid, Bids
-from simulations.purchase.attacks import (
+from simulations.runs.views import View
+from simulations.workflows.purchase.attacks import (
     InversionScore,
     PublicPictures,
     bids_in,
@@ -17,9 +18,8 @@ from simulations.purchase.attacks import (
     sampled,
     score_inversion,
 )
-from simulations.traffic import View
-from strategies.featurizer import Featurizer
-from strategies.planar_laplace import planar_laplace
+from strategies.features.featurizer import Featurizer
+from strategies.features.planar_laplace import planar_laplace
 
 MANY = {
     "buyer": {"budget": 1.0, "samples": {"count": 12, "classes": 6}},

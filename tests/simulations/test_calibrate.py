@@ -11,10 +11,10 @@ import torch
 from conftest import Command
 from PIL import Image
 
-from simulations.datasets import pets
-from simulations.errors import BadInput
-from simulations.featurizers import load_featurizer, load_network
-from simulations.featurizers.calibrate import calibrate, public_dataset, public_folder, run
+from parties.featurizers import load_featurizer, load_network
+from protocol.errors import BadInput
+from simulations.data import pets
+from simulations.studies.calibration.calibrate import calibrate, public_dataset, public_folder, run
 
 BREEDS = len(pets.BREEDS)
 

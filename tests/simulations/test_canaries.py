@@ -17,18 +17,18 @@ from parties.adversaries.buyers import FalseComplaint
 from parties.purchase.buyer import Buyer
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.seller import OpenBids, Seller
-from protocol.canonical import canonical, digest
+from protocol.encoding.canonical import canonical, digest
 from protocol.grids import Envelope
-from protocol.ledger import Ledger
 from protocol.messages.purchase import Delivery, DeliveryOrder, Receipt, SignedReceipt
-from protocol.vault import Vault
-from simulations.datasets import pets
-from simulations.purchase.play import make_cloud, play
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.purchase.world import build
-from simulations.runner import run
-from simulations.seeding import torch_generator
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.data import pets
+from simulations.runs.runner import run
+from simulations.runs.seeding import torch_generator
+from simulations.workflows.purchase.play import make_cloud, play
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 BREEDS = (2, 11)
 PER_BREED = 14

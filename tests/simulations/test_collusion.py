@@ -11,25 +11,25 @@ from flwr.app import Message
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import account
-from protocol.canonical import digest
-from protocol.codec import decode
+from protocol.crypto.signing import SigningKey
+from protocol.disputes.refusal import convicts
+from protocol.encoding.canonical import digest
+from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope
-from protocol.ledger import Ledger
 from protocol.messages.purchase import Bids, Invoice, Privacy, Refusal, VerificationCall
-from protocol.refusal import convicts
-from protocol.signing import SigningKey
-from protocol.vault import Vault
-from simulations.purchase.collusion import KeySubstitution, link
-from simulations.purchase.play import make_cloud, play
-from simulations.purchase.report.model import Report
-from simulations.purchase.scoring import ScoredPurchase, score
-from simulations.purchase.world import build
-from simulations.runner import run
-from simulations.scenario_files import load
-from simulations.seeding import secret
-from simulations.traffic import View
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.runs.runner import run
+from simulations.runs.seeding import secret
+from simulations.runs.views import View
+from simulations.scenarios.files import load
+from simulations.workflows.purchase.collusion import KeySubstitution, link
+from simulations.workflows.purchase.play import make_cloud, play
+from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.scoring import ScoredPurchase, score
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 MATCHING = {"buyer": {"quality": "quantity"}, "sellers": {"noise": 0.0}}
 CLOUD = SigningKey.derive(secret(3, "cloud"), "identity")

@@ -12,14 +12,14 @@ import torch
 from conftest import merge
 
 from parties.adversaries import ADVERSARIES
-from simulations.crowdsource.measuring import Material, measured, trained, trained_and_measured
-from simulations.crowdsource.model import CrowdsourceReport
-from simulations.crowdsource.scenario import CrowdsourceScenario
-from simulations.crowdsource.telling import verdict
-from simulations.crowdsource.world import build
-from simulations.errors import BadScenario, RunFailed
-from simulations.runner import run
-from simulations.scenario_files import commented, load
+from protocol.errors import BadScenario, RunFailed
+from simulations.runs.runner import run
+from simulations.scenarios.files import commented, load
+from simulations.workflows.crowdsource.attacks import Material, measured, trained, trained_and_measured
+from simulations.workflows.crowdsource.report import CrowdsourceReport
+from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
+from simulations.workflows.crowdsource.words import verdict
+from simulations.workflows.crowdsource.world import build
 
 TINY: dict[str, Any] = {
     "seed": 3,
@@ -103,7 +103,7 @@ class TestRun:
         assert "<figure>" not in (tmp_path / "out" / "report.html").read_text()
 
     def test_nothing_is_left_of_a_round_that_failed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("simulations.crowdsource.run.FEWEST", 31)
+        monkeypatch.setattr("simulations.workflows.crowdsource.run.FEWEST", 31)
         with pytest.raises(RunFailed, match="only 30 participants sent representations and labels"):
             run(tiny(), tmp_path / "out")
         assert not list(tmp_path.iterdir())

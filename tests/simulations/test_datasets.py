@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from parties.album import UnreadableImage
-from simulations.datasets import DATASETS, digits, folder, pets
-from simulations.datasets.drawing import Canvas, textures
-from simulations.datasets.folder import read_folder
-from simulations.datasets.published import SOURCES
-from simulations.errors import BadInput
-from simulations.purchase.scenario import PurchaseScenario
+from parties import album as folder
+from parties.album import UnreadableImage, read_folder
+from protocol.errors import BadInput
+from simulations.data import DATASETS, digits, pets
+from simulations.data.drawing import Canvas, textures
+from simulations.data.published import SOURCES
+from simulations.workflows.purchase.scenario import PurchaseScenario
 
 
 def generator(seed: int) -> torch.Generator:

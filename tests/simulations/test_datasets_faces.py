@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from simulations.datasets import faces, people
-from simulations.datasets.faces import Faces
-from simulations.datasets.people import ATTRIBUTES, CLASSES, FIXED, PASSING
-from simulations.datasets.split import Split
-from simulations.stock import stock
+from simulations.data import faces, people
+from simulations.data.faces import Faces
+from simulations.data.people import ATTRIBUTES, CLASSES, FIXED, PASSING
+from simulations.data.scene import Split
+from simulations.data.stock import stock
 
 
 def generator(seed: int) -> torch.Generator:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from parties.album import Pixels, UnreadableImage
-from simulations.datasets.people import CLASSES
-from simulations.datasets.published import SOURCES, Photographs, read
-from simulations.datasets.split import Split
-from simulations.errors import BadInput
-from simulations.purchase.world import build
-from simulations.stock import stock
-from strategies.featurizer import Featurizer
+from protocol.errors import BadInput
+from simulations.data.people import CLASSES
+from simulations.data.published import SOURCES, Photographs, read
+from simulations.data.scene import Split
+from simulations.data.stock import stock
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 FACES = [(person, index) for person in range(8) for index in range(4)]
 """CelebA in these tests: four pictures each of eight persons; a person is of class `person`, all years alike."""

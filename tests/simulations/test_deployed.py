@@ -16,8 +16,8 @@ import pytest
 from deployment import PATIENCE, Deployment
 from PIL import Image
 
+from deploy.provisioning import revoke
 from simulations.cli import main
-from simulations.deployed.provisioning import revoke
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 from deployment import Deployment
 
+from deploy.buyer import MARK, Receipt, RequestingBuyer, Wanted, buy
+from deploy.cloud import cloud_of
+from deploy.kit import CloudFile, Kit, read_kit
+from deploy.seller import priced
+from parties.album import read_folder
+from parties.featurizers import Model
 from parties.purchase.seller import Seller
+from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
+from parties.workflow import unwatched
+from protocol.errors import BadInput, BadKit, OutputExists, Stopped
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.ledger import Ledger
 from protocol.messages.purchase import Quality
-from simulations.datasets.folder import read_folder
-from simulations.deployed.buyer import MARK, Receipt, RequestingBuyer, Wanted, buy
-from simulations.deployed.cloud import cloud_of
-from simulations.deployed.kit import CloudFile, Kit, read_kit
-from simulations.deployed.prices import priced
-from simulations.errors import BadInput, BadKit, OutputExists, Stopped
-from simulations.featurizers import Model
-from simulations.progress import unwatched
-from simulations.purchase.scenario import COIN
+from protocol.storage.ledger import Ledger
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("simulations.deployed.buyer._play", play)
+    monkeypatch.setattr("deploy.buyer._play", play)
 
 
 @pytest.mark.usefixtures("interrupted")

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from flwr.app import RecordDict
 
-from protocol.certificates import Credentials, Identity, Revocations, mint, mint_authority
-from protocol.codec import decode, encode
+from deploy.doctor import Finding, Verdict, check_machine
+from deploy.kit import Address
+from deploy.provisioning import provision, revoke
+from protocol.crypto.certificates import Credentials, Identity, Revocations, mint, mint_authority
+from protocol.encoding.codec import decode, encode
 from protocol.grids.grpc import Call, GrpcGrid, Roster, Secure
 from protocol.messages import service
-from protocol.vault import Vault
+from protocol.storage.vault import Vault
 from simulations.cli import main
-from simulations.deployed.address import Address
-from simulations.deployed.checkup import Finding, Verdict, check_machine
-from simulations.deployed.provisioning import provision, revoke
 
 
 def free_port() -> int:

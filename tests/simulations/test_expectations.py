@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulations.expectations import figures, parse_condition, unknown, unmet
-from simulations.purchase.report.model import CheatAccount
-from simulations.purchase.scoring import PurchaseOutcome
+from simulations.scenarios.expectations import figures, parse_condition, unknown, unmet
+from simulations.workflows.purchase.report.model import CheatAccount
+from simulations.workflows.purchase.scoring import PurchaseOutcome
 
 REPORT = {
     "outcome": {"bids": 3, "precision": 0.875, "recall": None, "quality": {"diversity": 2.5}},

@@ -12,11 +12,11 @@ from parties.purchase.auction import Auction, by_the_rules
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
 from protocol.messages.purchase import Privacy
-from simulations.purchase.collusion import Favouring, friends
-from simulations.purchase.report.model import Report
-from simulations.runner import run
-from simulations.scenario_files import load
-from strategies.selection import Selection
+from simulations.runs.runner import run
+from simulations.scenarios.files import load
+from simulations.workflows.purchase.collusion import Favouring, friends
+from simulations.workflows.purchase.report.model import Report
+from strategies.mechanisms.selection import Selection
 
 FEW = {"cloud": {"friends": 0.25}, "sellers": {"noise": 0.0}}
 

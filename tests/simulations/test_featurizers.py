@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from simulations import package
-from simulations.datasets import digits, pets
-from simulations.errors import BadInput
-from simulations.featurizers import FEATURIZERS, calibration, card, load_featurizer
-from simulations.featurizers.drift import honest_drift, tolerance
-from simulations.featurizers.train_small import CLASSES
-from strategies.featurizer import LATTICE_SIDE, VECTOR_UNITS, Featurizer, Pixels, network_input, prepare
+from parties.featurizers import FEATURIZERS, card, load_featurizer
+from protocol.errors import BadInput
+from protocol.storage import package
+from simulations.data import digits, pets
+from simulations.studies.calibration import calibration
+from simulations.studies.calibration.drift import honest_drift, tolerance
+from simulations.studies.calibration.train_small import CLASSES
+from strategies.features.featurizer import LATTICE_SIDE, VECTOR_UNITS, Featurizer, Pixels, network_input, prepare
 
 BREEDS = len(pets.BREEDS)
 

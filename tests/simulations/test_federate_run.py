@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from simulations.errors import BadScenario, RunFailed
-from simulations.federate.report import FederateReport
-from simulations.federate.scenario import FederateScenario
-from simulations.runner import run
-from simulations.scenario_files import load
+from protocol.errors import BadScenario, RunFailed
+from simulations.runs.runner import run
+from simulations.scenarios.files import load
+from simulations.workflows.federate.report import FederateReport
+from simulations.workflows.federate.scenario import FederateScenario
 
 SMALL: dict[str, Any] = {
     "seed": 3,

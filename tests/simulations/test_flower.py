@@ -11,8 +11,8 @@ from textwrap import dedent
 import numpy as np
 import pytest
 
-from simulations.errors import BadApp, GridUnavailable, RunFailed
-from simulations.flower import FlowerRun, TallyGrid, on_grid, run
+from protocol.errors import BadApp, GridUnavailable, RunFailed
+from simulations.flower.apps import FlowerRun, TallyGrid, on_grid, run
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "tests" / "flower_apps" / "digits"

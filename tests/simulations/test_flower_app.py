@@ -8,12 +8,12 @@ from zipfile import ZipFile
 import pytest
 from flwr.cli.build import build_fab_from_disk
 
+from protocol.errors import BadScenario, OutputExists
 from protocol.exchange import ask
 from protocol.grids import LocalGrid, NumberedGrid
-from protocol.messages.purchase import Hello, Introduction
-from simulations.errors import BadScenario, OutputExists
-from simulations.flower import on_grid, run
-from simulations.flower_app import client_app, scenario_for
+from protocol.messages.base import Hello, Introduction
+from simulations.flower.apps import on_grid, run
+from simulations.flower.bundle import client_app, scenario_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,8 +58,8 @@ def test_the_bundle_that_flower_sends_is_allowed_and_holds_the_code_but_no_weigh
     with ZipFile(BytesIO(build_fab_from_disk(ROOT))) as bundle:
         names = set(bundle.namelist())
     assert names >= {
-        "simulations/flower_app.py",
+        "simulations/flower/bundle.py",
         "simulations/scenarios/purchase.yaml",
-        "simulations/featurizers/small.json",
+        "parties/featurizers/small.json",
     }
-    assert "simulations/featurizers/small.safetensors" not in names
+    assert "parties/featurizers/small.safetensors" not in names

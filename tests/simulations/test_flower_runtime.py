@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from conftest import SMALL, Play, small
 
-from simulations.flower import on_grid, run
+from simulations.flower.apps import on_grid, run
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "tests" / "flower_apps" / "digits"

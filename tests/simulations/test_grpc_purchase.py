@@ -11,13 +11,13 @@ from wiring import Wires, secure
 
 from protocol.grids import LocalGrid
 from protocol.grids.grpc import GrpcGrid
-from protocol.ledger import Ledger
-from protocol.vault import Vault
-from simulations.purchase.play import make_cloud, play
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.purchase.scoring import score
-from simulations.purchase.world import build
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.workflows.purchase.play import make_cloud, play
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.scoring import score
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 
 class TestPurchase:

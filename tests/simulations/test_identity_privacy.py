@@ -14,11 +14,11 @@ from PIL import Image
 from test_canaries import bytes_of
 
 from parties.purchase.buyer import Buyer
-from protocol.codec import decode
+from protocol.encoding.codec import decode
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.purchase import Invoice, Parcel, SignedBid, Statement, VerificationCall
-from simulations.datasets import pets
-from simulations.seeding import torch_generator
+from simulations.data import pets
+from simulations.runs.seeding import torch_generator
 
 NUMBERS = {
     "radius", "reach", "signature_size", "tolerance", "commission", "stake", "bond", "images", "payments",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simulations.datasets.labelled import labelled_images
-from simulations.errors import BadInput
+from protocol.errors import BadInput
+from simulations.data.labelled import labelled_images
 
 
 def test_painted_breeds_are_half_cats_and_half_dogs_and_as_many_as_wanted() -> None:

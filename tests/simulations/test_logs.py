@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulations.deployed.logs import log, log_to_stdout
+from deploy.party import log, log_to_stdout
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from simulations.outsource.attackers import ATTACKS
-from simulations.outsource.scenario import OutsourceScenario
-from simulations.outsource.scoring import AttackScore, Scoring, most_frequent, public_knowledge, truth_of, wilson
-from simulations.outsource.view import ServiceView
-from simulations.outsource.world import build
+from simulations.workflows.outsource.attacks import ATTACKS, ServiceView
+from simulations.workflows.outsource.scenario import OutsourceScenario
+from simulations.workflows.outsource.scoring import (
+    AttackScore,
+    Scoring,
+    most_frequent,
+    public_knowledge,
+    truth_of,
+    wilson,
+)
+from simulations.workflows.outsource.world import build
 
 EPOCHS = 4
 
@@ -62,7 +68,7 @@ def test_a_restoring_attack_undoes_its_obfuscation(attack: str, setting: dict[st
 
 
 def test_leaked_pairs_teach_a_network_to_reconstruct(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulations.outsource.attackers.UNET_STEPS", 40)
+    monkeypatch.setattr("simulations.workflows.outsource.attacks.UNET_STEPS", 40)
     scores = attacked({"pairs": 20}, technique="noise-mix", weights=[0.9, 0.1], strength=40)
     assert falls(scores["reconstruction"]) > 0.1
 

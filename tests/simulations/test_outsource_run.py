@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from protocol.errors import BadScenario, ExpectationFailed
 from simulations.cli import app
-from simulations.errors import BadScenario, ExpectationFailed
-from simulations.outsource.report.model import OutsourceReport
-from simulations.outsource.scenario import OutsourceScenario, usual_settings
-from simulations.outsource.world import build
-from simulations.runner import run
-from simulations.scenario_files import load
+from simulations.runs.runner import run
+from simulations.scenarios.files import load
+from simulations.workflows.outsource.report import OutsourceReport
+from simulations.workflows.outsource.scenario import OutsourceScenario, usual_settings
+from simulations.workflows.outsource.world import build
 
 TINY: dict[str, Any] = {
     "images": {"training": 120, "tests": 60, "side": 32},
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three owners, with every attacker and one other setting."""
     out = tmp_path_factory.mktemp("outsource") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simulations.outsource.attackers.UNET_STEPS", 10)
+        patch.setattr("simulations.workflows.outsource.attacks.UNET_STEPS", 10)
         attackers = {"public": 60, "pairs": 8, "scored": 30}
         run(tiny(owners=3, attackers=attackers, compare=[{"technique": "pixelize", "strength": 8}]), out)
     return out

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulations.partition import album_sizes, by_classes, by_dirichlet, by_person
+from simulations.data.partition import album_sizes, by_classes, by_dirichlet, by_person
 
 seeds = st.integers(0, 2**32)
 held = st.lists(st.integers(0, 1000), min_size=1, max_size=30, unique=True).map(np.array)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torchmetrics.functional.image import lpips as shipped
 from torchvision.models import alexnet
 
-from simulations.errors import BadInput
-from simulations.perceptual import perceptual_distance, weights_file
+from protocol.errors import BadInput
+from simulations.workflows.pool.perceptual import perceptual_distance, weights_file
 
 
 @pytest.fixture

@@ -16,22 +16,22 @@ from hypothesis import strategies as st
 
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseFailed
+from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import Envelope, Fate, LocalGrid, Nodes, TimedGrid
-from protocol.ledger import Ledger
-from protocol.vault import Vault
-from simulations.errors import BadScenario
-from simulations.phones.models import PHONES
-from simulations.phones.population import MESSAGE, SEALING, Phones, deal
-from simulations.purchase.play import make_cloud, play
-from simulations.purchase.report.model import Report
-from simulations.purchase.report.phones import PhonesAccount, phones_account, usage
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.purchase.scoring import ScoredPurchase, score
-from simulations.purchase.world import build
-from simulations.runner import run
-from simulations.scenario_files import load
-from strategies.featurizer import Featurizer
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.runs.runner import run
+from simulations.scenarios.files import load
+from simulations.workflows.purchase.phone_models import PHONES
+from simulations.workflows.purchase.phones import MESSAGE, SEALING, Phones, deal
+from simulations.workflows.purchase.play import make_cloud, play
+from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.phones import PhonesAccount, phones_account, usage
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.scoring import ScoredPurchase, score
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 FIRST_SELLER = FIRST_NODE_ID + 1
 MIXED = {"paper": 0.5, "slow": 0.25, "fast": 0.25}
@@ -146,7 +146,7 @@ def test_a_straggler_misses_the_deadline_and_loses_nothing(on_phones: PlayOnPhon
 def test_deliveries_that_come_too_late_are_refunded_and_cost_honest_sellers_their_stakes(
     on_phones: PlayOnPhones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulations.phones.population.SEALING", 1e6)
+    monkeypatch.setattr("simulations.workflows.purchase.phones.SEALING", 1e6)
     played = on_phones(small())
     asked = [offer for offer in played.record.winners if offer.asked]
     assert {offer.outcome for offer in played.record.winners} == {Outcome.UNDELIVERED}

@@ -8,29 +8,29 @@ from typing import Any
 import pytest
 import torch
 
+from deploy.processes import ProcessesGrid
 from parties.adversaries.pooling import Mislabelling
 from parties.party import Memory
 from parties.pool.entity import accuracy
+from protocol.errors import BadScenario, ExpectationFailed
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import LocalGrid, RayGrid
 from protocol.messages.pool import Contribution, Network
-from protocol.vault import Vault
-from simulations.deployed.processes import ProcessesGrid
-from simulations.errors import BadScenario, ExpectationFailed
-from simulations.grids import OpenGrid
-from simulations.pool.attackers import PoolView
-from simulations.pool.play import play
-from simulations.pool.report import PoolReport
-from simulations.pool.scenario import PoolScenario
-from simulations.pool.scoring import digest
-from simulations.pool.terminal import tables
-from simulations.pool.world import build
-from simulations.runner import run
-from simulations.scenario_files import commented, load
-from simulations.traffic import View
+from protocol.storage.vault import Vault
+from simulations.runs.grids import OpenGrid
+from simulations.runs.runner import run
+from simulations.runs.views import View
+from simulations.scenarios.files import commented, load
+from simulations.workflows.pool.attacks import PoolView
+from simulations.workflows.pool.report import PoolReport
+from simulations.workflows.pool.run import play
+from simulations.workflows.pool.scenario import PoolScenario
+from simulations.workflows.pool.scoring import digest
+from simulations.workflows.pool.words import tables
+from simulations.workflows.pool.world import build
 from strategies.deep_poisoning.contributions import Contribution as Features
 from strategies.deep_poisoning.contributions import agreeing, mislabelled
-from strategies.deep_poisoning.data import apply
+from strategies.learning.batches import apply
 
 SMALL: dict[str, Any] = {
     "seed": 3,

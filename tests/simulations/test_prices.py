@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from simulations.datasets.folder import read_folder
-from simulations.deployed.prices import PricedAlbum, priced
-from simulations.errors import BadInput
+from deploy.seller import PricedAlbum, priced
+from parties.album import read_folder
+from protocol.errors import BadInput
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from conftest import Play, small
 from counting import Counting
 from flwr.app import RecordDict
 
+from deploy.processes import ProcessesGrid
+from protocol.errors import GridUnavailable
 from protocol.flower import FIRST_NODE_ID
-from protocol.vault import Vault
-from simulations.deployed.processes import ProcessesGrid
-from simulations.errors import GridUnavailable
-from simulations.runner import run
+from protocol.storage.vault import Vault
+from simulations.runs.runner import run
 
 CHEATS = {"swapped-delivery": 0.2, "feature-collision": 0.1, "dropping-out": 0.1}
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from protocol.certificates import Revocations, hosts_of, peer_identity
+from deploy.kit import Address, CloudFile, read_kit
+from deploy.provisioning import add, provision, revoke
+from protocol.crypto.certificates import Revocations, hosts_of, peer_identity
+from protocol.errors import BadKit, UserError
 from simulations.cli import main
-from simulations.deployed.address import Address
-from simulations.deployed.kit import CloudFile, read_kit
-from simulations.deployed.provisioning import add, provision, revoke
-from simulations.errors import BadKit, UserError
 
 HERE = Address("cloud.example.org")
 COUNTS = {"seller": 3, "buyer": 1, "entity": 2}

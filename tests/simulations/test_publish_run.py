@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from simulations.errors import BadScenario
-from simulations.publish.report import PublishReport
-from simulations.publish.scenario import PublishScenario
-from simulations.runner import run
-from simulations.scenario_files import load
+from protocol.errors import BadScenario
+from simulations.runs.runner import run
+from simulations.scenarios.files import load
+from simulations.workflows.publish.report import PublishReport
+from simulations.workflows.publish.scenario import PublishScenario
 
 SMALL: dict[str, Any] = {
     "seed": 3,

@@ -12,15 +12,15 @@ import pytest
 from conftest import Play, small
 
 from parties.purchase.seller import Seller
+from protocol.compute.ray_cluster import connect
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import RayGrid
 from protocol.messages.purchase import Delivery, DeliveryOrder
-from protocol.ray_cluster import connect
-from simulations.adversaries import known_adversaries
-from simulations.purchase.play import OpenGrid
-from simulations.purchase.report.model import Report
-from simulations.runner import run
-from simulations.scenario_files import load
+from simulations.runs.runner import run
+from simulations.scenarios.adversaries import known_adversaries
+from simulations.scenarios.files import load
+from simulations.workflows.purchase.play import OpenGrid
+from simulations.workflows.purchase.report.model import Report
 
 MIXED = small(
     sellers={"count": 24},

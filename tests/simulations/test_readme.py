@@ -10,7 +10,7 @@ from _pytest.mark.structures import ParameterSet
 from conftest import Command
 from PIL import Image
 
-from simulations.workflows import WORKFLOWS
+from simulations.scenarios.files import WORKFLOWS
 
 ROOT = Path(__file__).parents[2]
 README = "".join(

@@ -16,16 +16,16 @@ from PIL import Image
 
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.purchase import Bids
-from simulations.purchase.play import party_names
-from simulations.purchase.report.compile import coins, compile_report
-from simulations.purchase.report.model import Report
-from simulations.purchase.report.money import flow_chart, movements, sellers_by_cheat
-from simulations.purchase.report.page import write_purchase_page
-from simulations.purchase.report.sequence import sequence
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.report.failed import FailedStep
-from simulations.report.sheets import THUMBNAIL, thumbnail
-from simulations.traffic import TrafficLog, View
+from simulations.reports.model import FailedStep
+from simulations.reports.sheets import THUMBNAIL, thumbnail
+from simulations.runs.views import TrafficLog, View
+from simulations.workflows.purchase.play import party_names
+from simulations.workflows.purchase.report.compile import coins, compile_report
+from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.money import flow_chart, movements, sellers_by_cheat
+from simulations.workflows.purchase.report.page import write_purchase_page
+from simulations.workflows.purchase.report.sequence import sequence
+from simulations.workflows.purchase.scenario import PurchaseScenario
 
 SECTIONS = ("how", "messages", "plane", "pictures", "money", "disputes", "learned", "time", "words", "again")
 VOID = {"meta", "img", "br"}

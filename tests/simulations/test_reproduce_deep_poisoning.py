@@ -7,12 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from parties.album import UnreadableImage
+from protocol.errors import BadInput
 from simulations.cli import app
-from simulations.errors import BadInput
-from simulations.report.reproduction import Cell, ReproductionReport
-from simulations.reproductions.deep_poisoning.data import cropped
-from simulations.reproductions.deep_poisoning.paper import PAPER
-from simulations.reproductions.runner import run
+from simulations.reports.reproduction import Cell, ReproductionReport
+from simulations.studies.reproductions.deep_poisoning.data import cropped
+from simulations.studies.reproductions.deep_poisoning.paper import PAPER
+from simulations.studies.reproductions.runner import run
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from protocol.errors import BadInput
 from simulations.cli import app
-from simulations.errors import BadInput
-from simulations.outsource.tradeoff import Lesson, train_and_test
-from simulations.reproductions.obfuscation import TradeOffReport
-from simulations.reproductions.obfuscation.jobs import Set, attack, restoration
-from simulations.reproductions.obfuscation.paper import AGREEMENT, ATTACK, DRAWN, TRADEOFF
-from simulations.reproductions.obfuscation.scale import HERE, PAPER, SCALES, Scale
-from simulations.reproductions.obfuscation.tables import ACCURACY, INTRA, PRIVACY
-from simulations.reproductions.runner import run
-from simulations.stock import PaintedPets
+from simulations.data.stock import PaintedPets
+from simulations.studies.reproductions.obfuscation import TradeOffReport
+from simulations.studies.reproductions.obfuscation.jobs import Set, attack, restoration
+from simulations.studies.reproductions.obfuscation.paper import AGREEMENT, ATTACK, DRAWN, TRADEOFF
+from simulations.studies.reproductions.obfuscation.scale import HERE, PAPER, SCALES, Scale
+from simulations.studies.reproductions.obfuscation.tables import ACCURACY, INTRA, PRIVACY
+from simulations.studies.reproductions.runner import run
+from simulations.workflows.outsource.tradeoff import Lesson, train_and_test
 from strategies.obfuscation import Obfuscation
 
 TINY = Scale(48, 40, 40, 40, 1, 16, "compact", 1, 2)

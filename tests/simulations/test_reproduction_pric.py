@@ -10,12 +10,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from protocol.errors import BadInput
 from simulations.cli import app
-from simulations.errors import BadInput
-from simulations.report.reproduction import ReproductionReport
-from simulations.reproductions import pric
-from simulations.reproductions.pric import FIGURES, SETTINGS, experiment, people
-from simulations.reproductions.runner import run
+from simulations.reports.reproduction import ReproductionReport
+from simulations.studies.reproductions import pric
+from simulations.studies.reproductions.pric import FIGURES, SETTINGS, experiment, people
+from simulations.studies.reproductions.runner import run
 
 SCALE = replace(pric.SCALES["faces"], side=16, trained=64, tested=64, epochs=1)
 
@@ -66,7 +66,7 @@ def test_equal_seeds_give_equal_numbers() -> None:
 
 
 def test_celeba_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulations.datasets.published._download", _no_network)
+    monkeypatch.setattr("simulations.data.published._download", _no_network)
     with pytest.raises(BadInput, match="data set celeba is not in"):
         run("pric", [1, 2], 1, None, tmp_path / "out", lambda what, done, total: None, dataset="celeba", root=tmp_path)
 

@@ -11,16 +11,16 @@ import torch
 from scipy import stats
 from typer.testing import CliRunner
 
+from protocol.errors import GridUnavailable, OutputExists, RunFailed
 from simulations.cli import app
-from simulations.errors import GridUnavailable, OutputExists, RunFailed
-from simulations.report.reproduction import Interval, ReproductionReport, judge
-from simulations.reproductions import crowdbuy
-from simulations.reproductions.crowdbuy import QUALITIES, SYSTEMS, buying
-from simulations.reproductions.crowdbuy.buying import buy, category_shares, market
-from simulations.reproductions.runner import run
-from strategies.coverage import Squares
-from strategies.featurizer import Featurizer
-from strategies.matching import matching_degree
+from simulations.reports.reproduction import Interval, ReproductionReport, judge
+from simulations.studies.reproductions import crowdbuy
+from simulations.studies.reproductions.crowdbuy import QUALITIES, SYSTEMS, buying
+from simulations.studies.reproductions.crowdbuy.buying import buy, category_shares, market
+from simulations.studies.reproductions.runner import run
+from strategies.features.coverage import Squares
+from strategies.features.featurizer import Featurizer
+from strategies.features.matching import matching_degree
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from simulations.errors import BadScenario
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.scenario_files import commented, load, packaged
+from protocol.errors import BadScenario
+from simulations.scenarios.files import commented, load, packaged
+from simulations.workflows.purchase.scenario import PurchaseScenario
 
 
 @pytest.mark.parametrize(

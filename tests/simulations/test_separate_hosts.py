@@ -12,10 +12,10 @@ import pytest
 from deployment import Deployment
 from twin import bought, play_again
 
+from deploy.buyer import Wanted
+from deploy.kit import Address
+from parties.featurizers import Model
 from protocol.messages.purchase import Quality
-from simulations.deployed.address import Address
-from simulations.deployed.buyer import Wanted
-from simulations.featurizers import Model
 
 PRICES = {"seller1": 1.00, "seller2": 1.20, "seller3": 0.80}
 """As in deploy/compose.yaml."""

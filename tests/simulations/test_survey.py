@@ -11,13 +11,13 @@ import torch
 from browser import Tab, chromium
 from typer.testing import CliRunner
 
+from protocol.errors import BadInput
 from simulations.cli import app
-from simulations.datasets.labelled import labelled_images
-from simulations.errors import BadInput
-from simulations.survey.make import make_survey
-from simulations.survey.questions import PARAMETERS, Key, draw_settings, make_questions
-from simulations.survey.scoring import Answers, read_answers, read_key, score_answers
-from strategies.privacy_scores import SCORES
+from simulations.data.labelled import labelled_images
+from simulations.studies.survey.make import make_survey
+from simulations.studies.survey.questions import PARAMETERS, Key, draw_settings, make_questions
+from simulations.studies.survey.scoring import Answers, read_answers, read_key, score_answers
+from strategies.scores.privacy_scores import SCORES
 
 
 @pytest.fixture(scope="module")

@@ -9,15 +9,15 @@ import pytest
 from conftest import small
 from PIL import Image
 
-from simulations.errors import BadScenario
-from simulations.purchase.report.sweep import SweepReport
-from simulations.purchase.report.terminal import tables
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.purchase.sweep import precision_and_recall
-from simulations.purchase.world import build
-from simulations.runner import run
-from simulations.scenario_files import load
-from strategies.featurizer import Featurizer
+from protocol.errors import BadScenario
+from simulations.runs.runner import run
+from simulations.scenarios.files import load
+from simulations.workflows.purchase.report.compile import tables
+from simulations.workflows.purchase.report.sweep import SweepReport
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.sweep import precision_and_recall
+from simulations.workflows.purchase.world import build
+from strategies.features.featurizer import Featurizer
 
 
 def swept(**changes: object) -> PurchaseScenario:

@@ -12,13 +12,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import VGG16_Weights, vgg16
 
-from simulations.datasets import pets
-from simulations.errors import BadInput
-from simulations.featurizers import load_featurizer, load_network
-from simulations.featurizers.calibrate import DRIFTING, Calibrated, PublicPictures, calibrate, write
-from simulations.purchase.scenario import PurchaseScenario
-from simulations.runner import run
-from strategies.featurizer import VECTOR_UNITS, Pixels
+from parties.featurizers import load_featurizer, load_network
+from protocol.errors import BadInput
+from simulations.data import pets
+from simulations.runs.runner import run
+from simulations.studies.calibration.calibrate import DRIFTING, Calibrated, PublicPictures, calibrate, write
+from simulations.workflows.purchase.scenario import PurchaseScenario
+from strategies.features.featurizer import VECTOR_UNITS, Pixels
 
 AGREE = 1e-4
 """Logits of one picture by two routes through one network, relative to the largest: float32 sums differ that much."""

@@ -5,10 +5,10 @@ import pytest
 from conftest import small
 from PIL import Image
 
-from simulations.errors import BadInput, BadScenario
-from simulations.purchase.world import World, build
-from simulations.seeding import generator, secret, torch_generator
-from strategies.featurizer import Featurizer
+from protocol.errors import BadInput, BadScenario
+from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.workflows.purchase.world import World, build
+from strategies.features.featurizer import Featurizer
 
 
 def world(featurizer: Featurizer, **changes: object) -> World:

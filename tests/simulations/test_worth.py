@@ -6,13 +6,13 @@ import pytest
 import torch
 from conftest import Play, small
 
-from protocol.workshop import LocalWorkshop
-from simulations.errors import GridUnavailable, RunFailed
-from simulations.purchase import worth as worth_module
-from simulations.purchase.report.model import Report, Worth
-from simulations.purchase.report.terminal import tables
-from simulations.purchase.worth import worth
-from simulations.runner import run
+from protocol.compute.workshop import LocalWorkshop
+from protocol.errors import GridUnavailable, RunFailed
+from simulations.runs.runner import run
+from simulations.workflows.purchase import worth as worth_module
+from simulations.workflows.purchase.report.compile import tables
+from simulations.workflows.purchase.report.model import Report, Worth
+from simulations.workflows.purchase.worth import worth
 
 TRAINED = small(buyer={"train": True})
 

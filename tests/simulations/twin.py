@@ -7,18 +7,18 @@ from pathlib import Path
 
 from deployment import Deployment
 
+from deploy.buyer import RequestingBuyer, Wanted
+from deploy.cloud import cloud_of
+from deploy.kit import CloudFile, read_kit
+from deploy.seller import priced
+from parties.album import read_folder
+from parties.featurizers import Model
 from parties.purchase.seller import Seller
 from parties.purchase.workflow import Purchase
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.ledger import Ledger
-from protocol.vault import Vault
-from simulations.datasets.folder import read_folder
-from simulations.deployed.buyer import RequestingBuyer, Wanted
-from simulations.deployed.cloud import cloud_of
-from simulations.deployed.kit import CloudFile, read_kit
-from simulations.deployed.prices import priced
-from simulations.featurizers import Model
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
 
 Bought = dict[str, tuple[str, float]]
 """Of each picture's file the hash and what was paid."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from strategies.accounting import (
+from strategies.privacy.accounting import (
     advantage_bound,
     dp_sgd_epsilon,
     group,
@@ -22,7 +22,7 @@ from strategies.accounting import (
     rdp_epsilon,
     sampled,
 )
-from strategies.auditing import audited_epsilon
+from strategies.privacy.auditing import audited_epsilon
 
 DELTA = 1e-5
 TRAININGS = [(1.97, 0.064, 157), (1.1, 0.01, 1000), (0.7, 0.02, 100), (4.0, 0.3, 50)]

@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from simulations.datasets.faces import ATTRIBUTES, draw
-from strategies.accounting import advantage_bound
-from strategies.adversarial_examples import perturb
-from strategies.gradient_inversion import gradient_of, invert_class, invert_gradient, label_in_gradient
-from strategies.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
-from strategies.image_quality import ssim
-from strategies.membership import by_likelihood_ratio, by_loss, by_shadow_models, membership, train_shadows
-from strategies.private_training import PrivateTraining, train_privately
-from strategies.property_inference import infer_property
+from simulations.data.faces import ATTRIBUTES, draw
+from strategies.attacks.adversarial_examples import perturb
+from strategies.attacks.gradient_inversion import gradient_of, invert_class, invert_gradient, label_in_gradient
+from strategies.attacks.membership import by_likelihood_ratio, by_loss, by_shadow_models, membership, train_shadows
+from strategies.attacks.property_inference import infer_property
+from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
+from strategies.learning.private import PrivateTraining, train_privately
+from strategies.privacy.accounting import advantage_bound
+from strategies.scores.image_quality import ssim
 
 MEMBERS, STEPS = 150, 150
 PLAIN = PrivateTraining(0.0, 0.2, STEPS, 1e-4, learning_rate=0.05)

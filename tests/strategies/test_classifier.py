@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from simulations.datasets import pets
-from strategies.classifier import classify, train_classifier
+from simulations.data import pets
+from strategies.learning.classifier import classify, train_classifier
 
 
 def portraits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strategies.coverage import SignaturePoints, Squares
+from strategies.features.coverage import SignaturePoints, Squares
 
 coordinates = st.integers(0, 40)
 centres = st.lists(st.tuples(coordinates, coordinates), max_size=25).map(

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from simulations.datasets import pets
+from simulations.data import pets
 from strategies.obfuscation import Obfuscation, group, obfuscate
-from strategies.privacy_scores import dssim, mse
-from strategies.reconstruction import reconstruct, train_reconstructor
-from strategies.restoration import deconvolve, denoise, interpolate, ungraft
-from strategies.unmixing import detail, unmix
+from strategies.obfuscation.reconstruction import reconstruct, train_reconstructor
+from strategies.obfuscation.restoration import deconvolve, denoise, interpolate, ungraft
+from strategies.obfuscation.unmixing import detail, unmix
+from strategies.scores.privacy_scores import dssim, mse
 
 IMAGES = 40
 

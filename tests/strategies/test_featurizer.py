@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from strategies.featurizer import (
+from strategies.features.featurizer import (
     Autoencoder,
     Calibration,
     Featurizer,

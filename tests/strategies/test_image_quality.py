@@ -6,7 +6,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from strategies.image_quality import disclosure, l1, psnr, ssim
+from strategies.scores.image_quality import disclosure, l1, psnr, ssim
 
 
 @pytest.fixture(scope="module")

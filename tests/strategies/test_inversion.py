@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from strategies.inversion import invert
+from strategies.attacks.feature_inversion import invert
 
 
 def decode(points: np.ndarray) -> np.ndarray:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from strategies.localisation import localise, localise_over_requests
-from strategies.planar_laplace import planar_laplace
-from strategies.signatures import LATTICE, centroids, signature_table
+from strategies.features.localisation import localise, localise_over_requests
+from strategies.features.planar_laplace import planar_laplace
+from strategies.features.signatures import LATTICE, centroids, signature_table
 
 REACH, SIZE = 300, 4
 SALTS = [b"request %d" % i for i in range(10)]

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from strategies.matching import is_candidate, matching_degree, nearest_distance
-from strategies.signatures import LATTICE
+from strategies.features.matching import is_candidate, matching_degree, nearest_distance
+from strategies.features.signatures import LATTICE
 
 positions = st.lists(st.tuples(*[st.integers(0, LATTICE - 1)] * 2), min_size=1, max_size=8).map(np.array)
 

@@ -23,7 +23,7 @@ from mechanism_oracles import (
     small_costs,
 )
 
-from strategies.coverage import SignaturePoints, Squares
+from strategies.features.coverage import SignaturePoints, Squares
 from strategies.mechanisms import MECHANISMS, Award, chen_gravin_lu, descending_clock, singer
 
 SMALL_MARKETS = 1500

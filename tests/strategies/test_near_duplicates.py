@@ -9,10 +9,10 @@ import torch
 from datasketch import MinHash
 from PIL import Image
 
-from simulations.datasets import digits, pets
-from strategies import near_duplicates
-from strategies.featurizer import Pixels, prepare
-from strategies.near_duplicates import distinct
+from simulations.data import digits, pets
+from strategies.features import near_duplicates
+from strategies.features.featurizer import Pixels, prepare
+from strategies.features.near_duplicates import distinct
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from obfuscation_contract import noise, one
 from scipy import stats
 from torch import Tensor
 
-from simulations.datasets import pets
+from simulations.data import pets
 from strategies.obfuscation import Obfuscation
 from strategies.obfuscation.weights import distorting_weights, dominant
-from strategies.privacy_scores import dssim
+from strategies.scores.privacy_scores import dssim
 
 
 def test_ties_are_broken_at_random() -> None:

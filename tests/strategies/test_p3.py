@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from simulations.datasets.faces import draw
-from strategies.p3 import QUANTISATION, Parts, join, render, split
+from simulations.data.faces import draw
+from strategies.dp_images.p3 import QUANTISATION, Parts, join, render, split
 
 FACES = draw(np.arange(6), 64, torch.Generator().manual_seed(1)).images
 

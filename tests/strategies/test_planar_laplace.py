@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from strategies.planar_laplace import planar_laplace
+from strategies.features.planar_laplace import planar_laplace
 
 EPSILON = 1 / 75
 

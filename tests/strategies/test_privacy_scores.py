@@ -7,9 +7,9 @@ import torch
 from skimage.metrics import mean_squared_error, structural_similarity
 from torch import Tensor, nn
 
-from simulations.datasets import pets
+from simulations.data import pets
 from strategies.obfuscation import Obfuscation, obfuscate
-from strategies.privacy_scores import SCORES, dhaar, dphash, dssim, feature_distances, frechet_distance, mse
+from strategies.scores.privacy_scores import SCORES, dhaar, dphash, dssim, feature_distances, frechet_distance, mse
 
 SETTINGS = [
     Obfuscation("mix"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from strategies.private_training import PrivateTraining, train_privately
+from strategies.learning.private import PrivateTraining, train_privately
 
 
 class Linear(nn.Module):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.recognition import agreement
+from strategies.scores.recognition import agreement
 
 
 @st.composite

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from strategies.secret_generator import secret_generator
+from strategies.privacy.secret_generator import secret_generator
 
 
 def test_the_whole_state_is_the_secrets() -> None:

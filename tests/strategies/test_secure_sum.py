@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from strategies.secure_sum import mask, masked, quantise, reconstruct, restore, share
+from strategies.privacy.secure_sum import mask, masked, quantise, reconstruct, restore, share
 
 
 @given(st.integers(1, 9), st.integers(0, 2**32))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from strategies.signatures import (
+from strategies.features.signatures import (
     LATTICE,
     centroids,
     hash_of,

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from protocol.certificates import CertificateError, Identity, Revocations, check_time, peer_identity
+from protocol.crypto.certificates import CertificateError, Identity, Revocations, check_time, peer_identity
 from protocol.errors import ProtocolError
 from protocol.grids.grpc.transport import PROTOCOL_VERSION, introduced
 

@@ -16,8 +16,10 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 from grpc import aio
 
-from protocol.certificates import check_issuer, check_key, check_time
-from protocol.codec import MAX_MESSAGE_BYTES, UnreadableMessage
+from protocol.crypto.certificates import check_issuer, check_key, check_time
+from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage
+from protocol.encoding.records import Unwritable, unpack_config
+from protocol.encoding.streaming import blobs_of, replace_blobs
 from protocol.errors import ProtocolError
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED
@@ -36,9 +38,7 @@ from protocol.grids.grpc.transport import (
     introduction,
 )
 from protocol.grids.host import NodeHost
-from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
-from protocol.records import Unwritable, unpack_config
 from protocol.wire import parley_pb2 as wire
 
 log = logging.getLogger(__name__)

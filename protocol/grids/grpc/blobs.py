@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from protocol.grids.grpc.transport import MAX_INLINE
 from protocol.messages.base import BlobReference
-from protocol.vault import Vault
+from protocol.storage.vault import Vault
 
 MAX_BLOB_INLINE = 64 << 10
 """Bytes of a field called ``blob`` that may stay in the message."""

@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 from flwr.app import RecordDict
 from google.protobuf.message import DecodeError
 
-from protocol.codec import MAX_MESSAGE_BYTES, UnreadableMessage
+from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage
+from protocol.encoding.records import Unwritable, parts, unpack
 from protocol.messages.base import BlobReference
-from protocol.records import Unwritable, parts, unpack
 from protocol.wire import parley_pb2 as wire
 
 MAX_STRUCTURE_BYTES = 16_000_000

@@ -11,8 +11,10 @@ from uuid import uuid4
 from flwr.app import Error, Message, RecordDict, UserConfig
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from protocol.certificates import Revocations
-from protocol.codec import UnreadableMessage
+from protocol.crypto.certificates import Revocations
+from protocol.encoding.codec import UnreadableMessage
+from protocol.encoding.records import pack_config
+from protocol.encoding.streaming import blobs_of, replace_blobs
 from protocol.flower import with_id
 from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
 from protocol.grids.grpc.admission import Admission
@@ -22,10 +24,8 @@ from protocol.grids.grpc.questions import Question, Questions
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.service import Call, Pace, Service
 from protocol.grids.grpc.transport import SERVICE, Secure, Security, listen, server
-from protocol.grids.streaming import blobs_of, replace_blobs
 from protocol.messages.base import BlobReference
-from protocol.records import pack_config
-from protocol.vault import BlobDamaged, BlobMissing, Vault
+from protocol.storage.vault import BlobDamaged, BlobMissing, Vault
 from protocol.wire import parley_pb2 as wire
 
 MAX_STREAMS = 20_000
@@ -79,7 +79,7 @@ class GrpcGrid(CarryingGrid):
     """
 
     streams = True
-    """See `protocol.grids.streaming`."""
+    """See `protocol.encoding.streaming`."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from protocol.flower import FIRST_NODE_ID
-from protocol.private_files import write_private
+from protocol.storage.files import write_private
 
 
 class Roster:

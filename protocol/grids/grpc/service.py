@@ -11,8 +11,8 @@ import grpc
 from flwr.app import RecordDict
 from grpc import aio
 
-from protocol.certificates import ROLES, Identity
-from protocol.codec import MAX_MESSAGE_BYTES, UnreadableMessage
+from protocol.crypto.certificates import ROLES, Identity
+from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.errors import ProtocolError
 from protocol.grids.grpc.admission import PARTIES, Admission, Peer, Refused
 from protocol.grids.grpc.blobs import Storage
@@ -21,7 +21,7 @@ from protocol.grids.grpc.questions import Question, Questions
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.transport import CHUNK, MAX_INLINE, SERVICE
 from protocol.messages.base import BlobReference
-from protocol.vault import BlobDamaged, BlobMissing, BlobTooLarge
+from protocol.storage.vault import BlobDamaged, BlobMissing, BlobTooLarge
 from protocol.wire import parley_pb2 as wire
 
 log = logging.getLogger(__name__)

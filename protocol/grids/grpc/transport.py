@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 from grpc import aio
 
-from protocol.certificates import Credentials
+from protocol.crypto.certificates import Credentials
 from protocol.errors import ProtocolError
 
 PROTOCOL_VERSION = 1

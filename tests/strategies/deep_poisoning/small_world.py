@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simulations.datasets import pets
-from strategies.deep_poisoning.data import Images, apply
+from simulations.data import pets
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import SplitNetwork, new_network
-from strategies.deep_poisoning.training import Plan, Watch, train_network, train_poisoning, train_reconstructor
+from strategies.deep_poisoning.training import train_network, train_poisoning, train_reconstructor
+from strategies.learning.batches import Images, apply
+from strategies.learning.fit import Plan, Watch
 
 BREEDS = (0, 6, 13, 19)
 

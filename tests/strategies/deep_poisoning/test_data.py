@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from strategies.deep_poisoning.data import Images, Joined, Mapped, apply, guessed
+from strategies.learning.batches import Images, Joined, Mapped, apply, guessed
 
 
 def test_images_are_read_by_number() -> None:

@@ -15,8 +15,9 @@ from strategies.deep_poisoning.contributions import Contribution, agreeing, made
 from strategies.deep_poisoning.obfuscator import train_obfuscator
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.training import Plan, train_reconstructor
-from strategies.image_quality import Disclosure, disclosure
+from strategies.deep_poisoning.training import train_reconstructor
+from strategies.learning.fit import Plan
+from strategies.scores.image_quality import Disclosure, disclosure
 
 
 def generator(seed: int = 1) -> torch.Generator:

@@ -2,9 +2,9 @@ import pytest
 import torch
 import torchvision.models as zoo
 
-from strategies.deep_poisoning.initialise import built
 from strategies.deep_poisoning.split import ARCHITECTURES, Standardise, new_network, split
-from strategies.vgg import DEVIATION, MEAN
+from strategies.features.vgg import DEVIATION, MEAN
+from strategies.learning.initialise import built
 
 
 def generator(seed: int = 1) -> torch.Generator:

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from strategies.deep_poisoning.module import new_module
-from strategies.deep_poisoning.state import fingerprint, restore, saved, weights
+from strategies.learning.weights import fingerprint, restore, saved, weights
 
 
 def generator(seed: int = 1) -> torch.Generator:

@@ -8,18 +8,12 @@ import torch
 from small_world import World
 from torch import Tensor, nn
 
-from strategies.deep_poisoning.data import Joined, apply, guessed
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.training import (
-    Plan,
-    Watch,
-    classification_loss,
-    train_decider,
-    train_poisoning,
-    train_reconstructor,
-)
-from strategies.image_quality import disclosure
+from strategies.deep_poisoning.training import train_decider, train_poisoning, train_reconstructor
+from strategies.learning.batches import Joined, apply, guessed
+from strategies.learning.fit import Plan, Watch, classification_loss
+from strategies.scores.image_quality import disclosure
 
 
 def generator(seed: int = 1) -> torch.Generator:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from simulations.datasets.faces import draw
+from simulations.data.faces import draw
 from strategies.dp_images import DPSVD, DPPix, Mechanism, Snow
 from strategies.dp_images.attacks import combined, melt, recognised, recogniser, restorer
-from strategies.privacy_scores import dssim
+from strategies.scores.privacy_scores import dssim
 
 PERSONS, EPOCHS = 8, 10
 

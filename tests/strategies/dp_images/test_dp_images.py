@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from strategies.auditing import audited_epsilon
 from strategies.dp_images import DPSVD, DPPix, Guarantee, Mechanism, Snow, mechanism
 from strategies.dp_images.mechanisms import cell_means, metric_laplace
+from strategies.privacy.auditing import audited_epsilon
 
 TRIALS = 40_000
 ERROR = 1e-6

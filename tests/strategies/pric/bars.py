@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from strategies.deep_poisoning.data import apply
-from strategies.deep_poisoning.training import Plan
+from strategies.learning.batches import apply
+from strategies.learning.fit import Plan
 from strategies.pric.reading import read, scored, train_reader
 from strategies.pric.training import Recipe
 

@@ -3,7 +3,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from strategies.deep_poisoning.training import Plan
+from strategies.learning.fit import Plan
 from strategies.pric.attacks import nearest, passport, presence, suspicion
 from strategies.pric.reading import train_reader
 

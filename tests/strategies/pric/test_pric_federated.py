@@ -8,7 +8,7 @@ import torch
 from bars import TINY, areas, generator, marked
 from torch import Tensor
 
-from strategies.deep_poisoning.state import fingerprint
+from strategies.learning.weights import fingerprint
 from strategies.pric.federated import Leader, players_of, row_of, slopes, slopes_length
 from strategies.pric.training import Game, Recipe, Trained, new_players
 

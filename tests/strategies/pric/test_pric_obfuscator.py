@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 from bars import TINY, areas, generator, marked
 
-from strategies.deep_poisoning.data import apply
-from strategies.deep_poisoning.state import fingerprint
-from strategies.image_quality import disclosure
+from strategies.learning.batches import apply
+from strategies.learning.weights import fingerprint
 from strategies.pric.obfuscator import train_obfuscator
+from strategies.scores.image_quality import disclosure
 
 
 @pytest.mark.slow

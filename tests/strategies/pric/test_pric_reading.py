@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from strategies.deep_poisoning.training import Plan
+from strategies.learning.fit import Plan
 from strategies.pric.reading import majority, read, scored, task_induced, train_reader
 
 

@@ -7,8 +7,8 @@ import torch
 from bars import TINY, areas, generator, marked
 from torch import Tensor
 
-from strategies.deep_poisoning.data import apply
-from strategies.deep_poisoning.state import fingerprint
+from strategies.learning.batches import apply
+from strategies.learning.weights import fingerprint
 from strategies.pric.networks import EXTRACTORS, new_extractor
 from strategies.pric.training import PUBLISHED, Progress, train_extractor
 

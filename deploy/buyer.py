@@ -1,0 +1,348 @@
+"""A buyer's process: one purchase from request to receipt, which goes on where it stopped when it is started again."""
+
+import asyncio
+import json
+import secrets
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from deploy.kit import Kit
+from deploy.party import Away, alone, ask_cloud, attachment, said_in_one_sentence
+from parties.album import read_folder
+from parties.featurizers import Model
+from parties.party import Memory, Party, step
+from parties.purchase.buyer import REFUSED, Basket, Buyer, Purchased
+from parties.purchase.terms import COIN
+from parties.purchase.workflow import STEPS
+from parties.store import PartyStore
+from parties.workflow import Progress
+from protocol.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
+from protocol.journal import PurchaseState
+from protocol.messages import service
+from protocol.messages.base import Acknowledgement
+from protocol.messages.purchase import Quality, Statement, StatementLine, VerificationCall
+from protocol.settings import Section
+from protocol.storage.files import make_lasting, private_folder, write_private
+
+RECEIPT = "receipt.json"
+MARK = ".purchase"
+"""In the folder while its purchase is under way: the buyer's own name for it."""
+WISHES = "purchases"
+"""In the state folder: what was wanted in each purchase that is under way."""
+MOST_SAMPLES = 1000
+GLANCE, LONGEST_GLANCE = 0.25, 4.0
+"""Seconds between two looks at how the purchase stands: where the cloud answers, and at most where it does not."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a buyer asks for.
+
+    Attributes
+    ----------
+    samples : Path
+        A folder of pictures like those that are wanted.
+    budget : float
+        Coins, commission included.
+    quality : Quality
+        What to have most of.
+    checked : float
+        Share of the pictures whose features are computed again.
+    model : Model
+        The cloud's public model.
+    """
+
+    samples: Path
+    budget: float
+    quality: Quality
+    checked: float
+    model: Model
+
+
+class Picture(Section):
+    """One picture of a receipt: its file in the folder (None: it never came), and what was paid for it, coins."""
+
+    file: str | None
+    bid: str
+    outcome: str
+    paid: float
+
+
+class Receipt(Section):
+    """What was bought, for how much, coins; without a balance if the cloud had settled while the buyer was away."""
+
+    purchase: str
+    cloud: str
+    buyer: str
+    settled_at: str
+    budget: float
+    paid: float
+    balance: float | None
+    pictures: tuple[Picture, ...]
+
+    def sentence(self, out: Path) -> str:
+        """Say it to a person."""
+        if not self.pictures:
+            return f"Nothing was bought: nobody offered such pictures within the budget.\nReceipt: {out / RECEIPT}"
+        kept = sum(picture.paid > 0 for picture in self.pictures)
+        lost = len(self.pictures) - kept
+        refunded = f" {lost} did not come or were not as promised, and cost nothing." if lost else ""
+        away = " At most: the purchase was settled while this buyer was away." if self.balance is None else ""
+        return f"Bought {kept} pictures for {self.paid:.2f} coins.{away}{refunded}\nPictures and receipt: {out}"
+
+
+class RequestingBuyer(Buyer):
+    """A buyer that writes a receipt when it hears what was paid.
+
+    Parameters
+    ----------
+    kit : Kit
+        Who it is.
+    wish : str
+        Its own name for the purchase.
+    wanted : Wanted
+        What it asks for.
+    out : Path
+        The folder for pictures and receipt.
+    """
+
+    def __init__(self, kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
+        pictures = read_folder(wanted.samples)
+        if len(pictures) > MOST_SAMPLES:
+            raise BadInput(f"{wanted.samples} holds {len(pictures)} pictures; show at most {MOST_SAMPLES}")
+        samples = [pictures[index] for index in range(len(pictures))]
+        budget = round(wanted.budget * COIN)
+        super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out, wanted.checked)
+        self.kit = kit
+        self.wish = wish
+
+    @step("settle")
+    def settle(self, statement: Statement) -> Acknowledgement:
+        """Step 12: write down what was paid and refunded, and drop the sealed pictures."""
+        self._write(statement.lines, statement.balance)
+        return Acknowledgement()
+
+    def settle_alone(self, state: RecordDict) -> None:
+        """Open what has come, and write the receipt: the cloud had settled before this buyer came back.
+
+        Who stays silent after delivery has accepted, and pays; whether a complaint came in time is not known.
+
+        Parameters
+        ----------
+        state : RecordDict
+            What it remembers of the purchase.
+        """
+        self.memory = Memory(state)
+        lines = []
+        items = self._basket()
+        if items:
+            self.verify(VerificationCall(request_id=items[0].order.order.request_id, undelivered=()))
+        for number, item in enumerate(items):
+            file = self._file(number)
+            outcome = "undelivered" if file is None else "disputed" if file.startswith(REFUSED) else "accepted"
+            cost = 0 if file is None else item.cost
+            lines.append(StatementLine(bid=item.order.order.bid, outcome=outcome, amount=-cost))
+        self._write(lines, None)
+
+    def _basket(self) -> tuple[Purchased, ...]:
+        try:
+            return self.memory.recall("basket", Basket).items
+        except KeyError:
+            return ()
+
+    def _write(self, lines: Sequence[StatementLine], balance: int | None) -> None:
+        numbers = {item.order.order.bid: number for number, item in enumerate(self._basket())}
+        receipt = Receipt(
+            purchase=self.wish,
+            cloud=str(self.kit.party.address),
+            buyer=self.kit.identity.name,
+            settled_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            budget=self.budget / COIN,
+            paid=-sum(line.amount for line in lines) / COIN,
+            balance=None if balance is None else balance / COIN,
+            pictures=tuple(
+                Picture(
+                    file=self._file(numbers.get(line.bid)),
+                    bid=line.bid.hex(),
+                    outcome=line.outcome,
+                    paid=-line.amount / COIN,
+                )
+                for line in lines
+            ),
+        )
+        shutil.rmtree(self.store / "sealed", ignore_errors=True)
+        write_private(self.store / RECEIPT, (receipt.model_dump_json(indent=2) + "\n").encode())
+        make_lasting([self.store / RECEIPT])
+
+    def _file(self, number: int | None) -> str | None:
+        names = [] if number is None else [f"{number:05d}.png", f"{REFUSED}/{number:05d}.png"]
+        return next((name for name in names if (self.store / name).exists()), None)
+
+
+class Idle(Party):
+    """A buyer that takes no part in a purchase; it only says who it is."""
+
+    role = "buyer"
+
+
+class Purchases(ClientApp):
+    """All purchases of one buyer that are under way: each message goes to the one that it is about.
+
+    Parameters
+    ----------
+    kit : Kit
+        The buyer's.
+    """
+
+    def __init__(self, kit: Kit) -> None:
+        super().__init__()
+        self._kit = kit
+        self._idle = Idle(kit.secret()).client_app()
+        self._apps: dict[str, ClientApp] = {}
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Answer a message; its group names the purchase."""
+        wish = message.metadata.group_id.rpartition("/")[0].rpartition("-")[2]
+        if wish not in self._apps and _wish_file(self._kit, wish).exists():
+            self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
+        return self._apps.get(wish, self._idle)(message, context)
+
+    def take_up(self, wish: str, wanted: Wanted, out: Path) -> RequestingBuyer:
+        """Make a purchase's buyer now, so that what is wrong with its samples or its model is known now."""
+        buyer = RequestingBuyer(self._kit, wish, wanted, out)
+        self._apps[wish] = buyer.client_app()
+        return buyer
+
+
+def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
+    """Buy pictures; the folder then holds them and the receipt.
+
+    Started again with the same folder, after it was stopped or killed, it goes on with the same purchase.
+
+    Parameters
+    ----------
+    kit : Kit
+        The buyer's.
+    wanted : Wanted
+        What to ask for.
+    out : Path
+        The folder.
+    progress : callable
+        Told of each step as it begins.
+
+    Raises
+    ------
+    OutputExists
+        When the folder holds something else, such as a purchase that was begun with other wishes.
+    BadInput
+        When the samples or the model cannot be used.
+    RunFailed
+        When the purchase failed.
+    Unreachable
+        When the cloud cannot be reached for a long time, or refuses.
+    """
+    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
+        wish = _begun(kit, wanted, out) or secrets.token_hex(16)
+        purchases = Purchases(kit)
+        try:
+            buyer = purchases.take_up(wish, wanted, out)
+            _mark(kit, wish, wanted, out)
+            with said_in_one_sentence():
+                standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
+        except KeyboardInterrupt:
+            raise Stopped("interrupted; the same command goes on with this purchase") from None
+        if standing.state == PurchaseState.SETTLED and not (out / RECEIPT).exists():
+            buyer.settle_alone(store.state(standing.name))
+        _wish_file(kit, wish).unlink()
+        (out / MARK).unlink()
+        if standing.state != PurchaseState.SETTLED:
+            raise RunFailed(f"the purchase failed: {standing.note}")
+        return Receipt.model_validate_json((out / RECEIPT).read_bytes())
+
+
+async def _play(kit: Kit, wish: str, app: ClientApp, progress: Progress) -> service.PurchaseStanding:
+    attached = asyncio.create_task(attachment(kit, app).run())
+    watching = asyncio.create_task(_watch(kit, wish, progress))
+    try:
+        await asyncio.wait({attached, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if attached.done():
+            attached.result()
+        return watching.result()
+    finally:
+        for task in (attached, watching):
+            task.cancel()
+        await asyncio.gather(attached, watching, return_exceptions=True)
+
+
+async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseStanding:
+    """Begin the purchase, unless it was begun before, and look at it until it has ended."""
+    question = service.BeginPurchase(wish=bytes.fromhex(wish))
+    pause = GLANCE
+    progress("waiting for the cloud", 0, len(STEPS))
+    while True:
+        try:
+            standing = await asyncio.to_thread(ask_cloud, kit, service.PURCHASE, question, service.PurchaseStanding)
+        except Away:
+            progress("waiting for the cloud", 0, len(STEPS))
+            pause = min(2 * pause, LONGEST_GLANCE)
+        else:
+            pause = GLANCE
+            if standing.state != PurchaseState.OPEN:
+                return standing
+            if standing.step:
+                progress(
+                    f"step {standing.step:2d} of {len(STEPS)}: {STEPS[standing.step - 1]}", standing.step, len(STEPS)
+                )
+        await asyncio.sleep(pause)
+
+
+def _begun(kit: Kit, wanted: Wanted, out: Path) -> str | None:
+    """Return the name of the purchase that the folder is for, None for a new folder."""
+    if (out / MARK).exists():
+        wish = (out / MARK).read_text(encoding="utf-8").strip()
+        if not _wish_file(kit, wish).exists():
+            raise BadKit(f"{out} holds a purchase that was begun with another kit; use that one, or another --out")
+        begun, _ = _recall(kit, wish)
+        if begun != replace(wanted, samples=wanted.samples.absolute()):
+            raise OutputExists(
+                f"{out} holds a purchase that was begun with --samples {begun.samples} --budget {begun.budget:g} "
+                f"--quality {begun.quality}; go on with just that, or name another folder with --out"
+            )
+        return wish
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExists(f"{out} is already there; name another folder with --out")
+    return None
+
+
+def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
+    """Write down what is wanted, and which purchase the folder is for."""
+    private_folder(kit.state / WISHES)
+    written = {
+        "samples": str(wanted.samples.absolute()),
+        "budget": wanted.budget,
+        "quality": wanted.quality.value,
+        "checked": wanted.checked,
+        "model": vars(wanted.model),
+        "out": str(out.absolute()),
+    }
+    write_private(_wish_file(kit, wish), json.dumps(written, indent=2).encode())
+    private_folder(out)
+    write_private(out / MARK, wish.encode())
+    make_lasting([_wish_file(kit, wish), out / MARK])
+
+
+def _recall(kit: Kit, wish: str) -> tuple[Wanted, Path]:
+    read = json.loads(_wish_file(kit, wish).read_bytes())
+    quality, model = Quality(read["quality"]), Model(**read["model"])
+    return Wanted(Path(read["samples"]), read["budget"], quality, read["checked"], model), Path(read["out"])
+
+
+def _wish_file(kit: Kit, wish: str) -> Path:
+    return kit.state / WISHES / f"{wish}.json"

@@ -1,0 +1,235 @@
+"""The cloud's process: it listens, plays purchases, and answers questions about itself, until it is stopped."""
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
+from importlib.metadata import version
+from typing import TypeVar
+
+from flwr.app import RecordDict
+from sqlalchemy.exc import SQLAlchemyError
+
+from deploy.kit import REVOKED, CloudFile, Kit
+from deploy.party import alone, credentials, log
+from deploy.pools import Pools
+from parties.featurizers import load_featurizer
+from parties.purchase.broker import Broker
+from parties.purchase.cloud import ARBITERS, Cloud
+from parties.purchase.settlement import CLOUD, account
+from parties.purchase.terms import COIN, terms_of
+from protocol.crypto.certificates import ROLES, Identity, Revocations
+from protocol.encoding.codec import decode, encode
+from protocol.errors import BadKit, ProtocolError
+from protocol.grids.grpc import BadAddress, Call, GrpcGrid, Roster
+from protocol.journal import PurchaseRow, PurchaseState
+from protocol.messages import service
+from protocol.messages.base import ProtocolMessage
+from protocol.storage.ledger import Ledger
+from protocol.storage.tables import ESCROW
+from protocol.storage.vault import Vault
+
+POOL = "pool"
+"""The folder in the cloud's state where the features of a pool are until it is closed."""
+ABSENCE = 3.0
+"""Seconds after which a party that has left is not asked to take part any more."""
+
+GATHERING = 15.0
+"""Seconds that sellers have to come back when the cloud is started again."""
+OPENING = 60.0
+"""Seconds that a question waits for a cloud that is starting."""
+
+Q = TypeVar("Q", bound=ProtocolMessage)
+Answer = Callable[[Identity, RecordDict], RecordDict]
+
+
+def serve(kit: Kit, ledger_url: str | None = None) -> None:
+    """Be the cloud until the process is told to stop (SIGINT or SIGTERM).
+
+    Purchases that were under way when it last stopped, or was killed, go on.
+
+    Parameters
+    ----------
+    kit : Kit
+        The cloud's.
+    ledger_url : str or None
+        The ledger's database, in place of the one in ``party.yaml``.
+
+    Raises
+    ------
+    BadKit
+        When it cannot listen, or its database cannot be opened.
+    BadInput
+        When its featurizer cannot be loaded.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop.set())
+    with ExitStack() as stack:
+        stack.enter_context(alone(kit.state))
+        start(kit, ledger_url, stack)
+        log("ready")
+        stop.wait()
+        log("stopping")
+    log("stopped")
+
+
+def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
+    """Open the books, listen, and take up purchases; the stack closes all of it in the right order."""
+    party = kit.party
+    assert isinstance(party, CloudFile)
+    ledger = stack.enter_context(
+        closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite"))
+    )
+    cloud = cloud_of(kit, party, ledger)
+    desk = Desk(cloud, party.purchases)
+    try:
+        grid = GrpcGrid(
+            party.listen,
+            credentials(kit),
+            Roster(path=kit.state / "roster.json"),
+            cloud.vault,
+            revoked=Revocations(kit.folder / REVOKED),
+            calls=desk.calls(),
+            absence=ABSENCE,
+        )
+    except BadAddress as error:
+        raise BadKit(f"{error}; `parley doctor` looks for the reason") from None
+    stack.enter_context(grid)
+    log("listening", address=grid.address, release=version("parley"))
+    _gather(grid)
+    broker = Broker(cloud, grid)
+    stack.enter_context(broker)
+    features = kit.state / POOL
+    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
+    desk.open(broker, grid, Pools(grid, Vault(str(features), lasting=False)))
+
+
+def _gather(grid: GrpcGrid) -> None:
+    """Let sellers that were attached before the cloud was stopped come back, lest purchases begin without them."""
+    sellers = [node_id for node_id, urn in grid.roster.members().items() if urn.startswith("urn:parley:seller:")]
+    if missing := grid.wait_attached(sellers, GATHERING):
+        log("some sellers did not come back", missing=len(missing), known=len(sellers))
+
+
+def _open_ledger(url: str) -> Ledger:
+    try:
+        return Ledger(url)
+    except (SQLAlchemyError, ImportError, ProtocolError) as error:
+        why = " ".join(str(error).split("\n")[0].split())
+        raise BadKit(f"the ledger's database cannot be opened: {why}") from None
+
+
+def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
+    """Return the cloud that a kit describes, with its books."""
+    featurizer = load_featurizer(party.terms.featurizer, party.terms.weights, party.terms.calibration)
+    return Cloud(
+        kit.secret(),
+        terms_of(party.terms, featurizer),
+        featurizer,
+        ledger,
+        Vault(party.vault or str(kit.state / "vault")),
+        {"buyer": round(party.deposits.buyer * COIN), "seller": round(party.deposits.seller * COIN)},
+        patience=party.patience,
+        arbiter=ARBITERS[party.terms.arbitration],
+    )
+
+
+class Desk:
+    """Answers what parties ask on their own account; see `protocol.messages.service`.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Whose books are looked into.
+    most : int
+        Purchases that may be open at once.
+    """
+
+    def __init__(self, cloud: Cloud, most: int) -> None:
+        self._cloud = cloud
+        self._most = most
+        self._broker: Broker | None = None
+        self._grid: GrpcGrid | None = None
+        self._pools: Pools | None = None
+        self._at_work_now = threading.Event()
+
+    def open(self, broker: Broker, grid: GrpcGrid, pools: Pools) -> None:
+        """Begin to answer; what was asked earlier has waited."""
+        self._broker, self._grid, self._pools = broker, grid, pools
+        self._at_work_now.set()
+
+    def calls(self) -> dict[str, Call]:
+        """Return what may be asked, and by whom."""
+        everybody, operators = frozenset(ROLES), frozenset({"operator"})
+        return {
+            service.HEALTH: Call(everybody, self._answering(service.AskHealth, self._health)),
+            service.PURCHASE: Call(frozenset({"buyer"}), self._answering(service.BeginPurchase, self._purchase)),
+            service.STATUS: Call(operators, self._answering(service.AskStatus, self._status)),
+            service.POOL: Call(operators, self._answering(service.BeginPool, self._pool)),
+        }
+
+    def _health(self, who: Identity, asked: service.AskHealth) -> service.Health:
+        return service.Health(time=time.time(), release=version("parley"))
+
+    def _purchase(self, who: Identity, asked: service.BeginPurchase) -> service.PurchaseStanding:
+        broker, grid = self._at_work()
+        node_id = grid.roster.node_id(who.urn)
+        if node_id is None:
+            raise ProtocolError(f"{who.urn} is not enrolled with this cloud")
+        rows = broker.purchases()
+        begun = any(row.buyer == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
+        under_way = sum(row.state is PurchaseState.OPEN for row in rows)
+        if not begun and under_way >= self._most:
+            raise ProtocolError(f"{under_way} purchases are under way, as many as this cloud plays; ask again later")
+        return self._standing(broker.journal.purchase(broker.open(node_id, asked.wish)))
+
+    def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:
+        self._at_work()
+        assert self._pools is not None
+        return self._pools.begin(asked)
+
+    def _status(self, who: Identity, asked: service.AskStatus) -> service.Status:
+        broker, grid = self._at_work()
+        balances = self._cloud.ledger.balances()
+        attached = set(grid.attached())
+        parties = [
+            service.PartyStanding(
+                urn=urn, node_id=node_id, attached=node_id in attached, balance=_balance(balances, urn, node_id)
+            )
+            for node_id, urn in sorted(grid.roster.members().items())
+        ]
+        return service.Status(
+            time=time.time(),
+            release=version("parley"),
+            parties=tuple(parties[: service.MOST]),
+            purchases=tuple(self._standing(row) for row in broker.purchases()[-service.MOST :]),
+            escrow=balances.get(ESCROW, 0),
+            earned=balances.get(CLOUD, 0),
+        )
+
+    def _standing(self, row: PurchaseRow) -> service.PurchaseStanding:
+        _, grid = self._at_work()
+        buyer = grid.roster.members().get(row.buyer, str(row.buyer))
+        return service.PurchaseStanding(
+            name=row.name, buyer=buyer, state=row.state, step=row.step, begun_at=row.begun_at, note=row.note[:1000]
+        )
+
+    def _at_work(self) -> tuple[Broker, GrpcGrid]:
+        self._at_work_now.wait(OPENING)
+        if self._broker is None or self._grid is None:
+            raise ProtocolError("the cloud is starting; ask again in a moment")
+        return self._broker, self._grid
+
+    @staticmethod
+    def _answering(
+        kind: type[Q], answer: Callable[[Identity, Q], ProtocolMessage]
+    ) -> Callable[[Identity, RecordDict], RecordDict]:
+        return lambda who, content: encode(answer(who, decode(content, kind)))
+
+
+def _balance(balances: Mapping[str, int], urn: str, node_id: int) -> int | None:
+    role = urn.split(":")[2]
+    return balances.get(account(role, node_id))

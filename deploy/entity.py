@@ -1,0 +1,159 @@
+"""An entity's process: an institution with folders of pictures, attached to the cloud until it is stopped."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from deploy.kit import Kit
+from deploy.party import log, stay_attached
+from parties.album import Album, FolderImages, Pixels, read_folder
+from parties.party import Party, step
+from parties.pool.entity import Entity, Habits, Holdings
+from protocol.errors import BadInput, ProtocolError
+from protocol.messages.pool import Enrolment, Refined, RefinementCall, Rules
+from protocol.storage.files import private_folder, write_private
+from strategies.features.featurizer import prepare
+from strategies.learning.weights import weights
+
+MODELS = "models"
+"""The folder in an entity's state where refined models go, one folder for each pool."""
+
+
+class Scaled:
+    """Some pictures of a folder, cut and scaled to a side when they are opened."""
+
+    def __init__(self, pictures: FolderImages, chosen: Sequence[int], side: int) -> None:
+        self._pictures, self._chosen, self._side = pictures, chosen, side
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Pixels:
+        return prepare(self._pictures[self._chosen[index]], self._side)
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What an institution has on its disk.
+
+    Attributes
+    ----------
+    own : FolderImages
+        In sub-folders that are called as the classes are.
+    public : FolderImages or None
+        Of anything, not secret; who has none pre-trains nothing.
+    held_back : float
+        What share of its own it judges its model by, in 0..1.
+    """
+
+    own: FolderImages
+    public: FolderImages | None
+    held_back: float
+
+    def holdings(self, rules: Rules, draws: np.random.Generator) -> Holdings:
+        """Open them for a pool; of each class the same share is held back."""
+        numbers = {name: number for number, name in enumerate(rules.names)}
+        labels = np.array([numbers[name or ""] for name in self.own.labels], dtype=np.int64)
+        apart = np.zeros(len(labels), dtype=bool)
+        for number in np.unique(labels):
+            places = draws.permutation(np.flatnonzero(labels == number))
+            apart[places[: round(self.held_back * len(places))]] = True
+
+        def part(chosen: NDArray[np.bool_]) -> tuple[Album, NDArray[np.int64]]:
+            places = np.flatnonzero(chosen)
+            return Scaled(self.own, places.tolist(), rules.side), labels[places]
+
+        public: Album = [] if self.public is None else Scaled(self.public, range(len(self.public)), rules.side)
+        return Holdings(*part(~apart), *part(apart), public)
+
+
+class Institution(Entity):
+    """An entity whose pictures are in folders, and which leaves the model that it has refined on its disk.
+
+    Parameters
+    ----------
+    secret : bytes
+        32 bytes that only this party knows.
+    pictures : Pictures
+    habits : Habits
+        How it trains.
+    models : Path
+        Where models go.
+    """
+
+    def __init__(self, secret: bytes, pictures: Pictures, habits: Habits, models: Path) -> None:
+        Party.__init__(self, secret)
+        self.habits = habits
+        self._pictures, self._models = pictures, models
+        self._opened: tuple[Rules, Holdings] | None = None
+
+    @property
+    def holdings(self) -> Holdings:
+        """Its images, as the pool's rules have them."""
+        return self._open(self.memory.recall("rules", Rules))
+
+    @step("enrol")
+    def enrol(self, rules: Rules) -> Enrolment:
+        """Take note of the rules, unless there are pictures of other classes."""
+        if strange := sorted({str(name) for name in self._pictures.own.labels} - set(rules.names)):
+            raise ProtocolError(
+                f"there are pictures of {strange[0]!r}, and the pool has the classes {', '.join(rules.names[:20])}"
+            )
+        self.memory.keep("rules", rules)
+        return super().enrol(rules)
+
+    @step("refine")
+    def refine(self, call: RefinementCall) -> Refined:
+        """Refine the decider, and leave featurizer, decider and what they are in a folder."""
+        refined = super().refine(call)
+        rules, model = self.memory.recall("rules", Rules), self.model()
+        folder = self._models / rules.pool.hex()[:16]
+        private_folder(self._models)
+        private_folder(folder)
+        write_private(folder / "featurizer.safetensors", save(weights(model.featurizer)))
+        write_private(folder / "decider.safetensors", save(weights(model.decider)))
+        told = {"architecture": rules.architecture, "side": rules.side, "classes": rules.names, "top1": refined.top1}
+        write_private(folder / "model.json", json.dumps(told, indent=2).encode())
+        log("model refined", folder=str(folder), top1=refined.top1)
+        return refined
+
+    def _open(self, rules: Rules) -> Holdings:
+        if self._opened is None or self._opened[0] != rules:
+            self._opened = (rules, self._pictures.holdings(rules, self.generator("held back", rules.pool)))
+        return self._opened[1]
+
+
+def join(kit: Kit, own: Path, public: Path | None, held_back: float, habits: Habits) -> None:
+    """Take part in the cloud's pools until told to stop.
+
+    Parameters
+    ----------
+    kit : Kit
+        The entity's.
+    own : Path
+        A folder of pictures, in sub-folders that are called as the classes are.
+    public : Path or None
+        A folder of pictures of anything, not secret.
+    held_back : float
+        What share of its own pictures it judges its model by.
+    habits : Habits
+        How it trains.
+
+    Raises
+    ------
+    BadInput
+        When a folder cannot be used.
+    Unreachable
+        When the cloud cannot be reached for a long time, or refuses this party.
+    """
+    pictures = Pictures(read_folder(own), None if public is None else read_folder(public), held_back)
+    if None in pictures.own.labels:
+        raise BadInput(f"{own} holds pictures outside of sub-folders; put each into one that is called as its class is")
+    classes = len(set(pictures.own.labels))
+    log("pictures found", own=len(pictures.own), classes=classes, public=len(pictures.public or ()))
+    stay_attached(kit, Institution(kit.secret(), pictures, habits, kit.state / MODELS))

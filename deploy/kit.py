@@ -1,0 +1,220 @@
+"""A party's start-up folder, read and found to be in order; `layout` says what is in it."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from annotated_types import Ge, Gt, Le
+from pydantic import Field, ValidationError, field_validator
+
+from parties.purchase.terms import CloudSection, Coins
+from protocol.crypto.certificates import (
+    CertificateError,
+    Credentials,
+    Identity,
+    check_issuer,
+    check_key,
+    check_name,
+    check_time,
+)
+from protocol.crypto.signing import SECRET_BYTES
+from protocol.errors import BadKit
+from protocol.settings import Section
+from protocol.storage.files import private_folder, write_once
+
+PARTY, CERTIFICATE, KEY, CA, REVOKED = "party.yaml", "certificate.pem", "key.pem", "ca.pem", "revoked.txt"
+STATE, SECRET = "state", "secret"
+
+
+PORT = 7443
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the cloud is reached.
+
+    Examples
+    --------
+    >>> str(Address.parse("cloud.example.org")), str(Address.parse("[::1]:80"))
+    ('cloud.example.org:7443', '[::1]:80')
+    """
+
+    host: str
+    port: int = PORT
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read ``host``, ``host:port`` or ``[IPv6]:port``; raises ValueError."""
+        host, colon, port = text.rpartition(":")
+        if not colon or (host.count(":") and not host.endswith("]")):
+            host, port = text, str(PORT)
+        if not (port.isdigit() and 0 <= int(port) <= 65_535):
+            raise ValueError(f"an address is HOST or HOST:PORT, not {text!r}")
+        host = host.removeprefix("[").removesuffix("]")
+        if not host:
+            raise ValueError(f"an address is HOST or HOST:PORT, not {text!r}")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def _is_address(text: str) -> str:
+    return str(Address.parse(text))
+
+
+class PartyFile(Section):
+    """``party.yaml`` of everybody but the cloud."""
+
+    role: Literal["buyer", "seller", "entity", "operator"]
+    name: str
+    cloud: str = Field(description="where the cloud is reached: HOST:PORT")
+
+    _address = field_validator("cloud")(_is_address)
+
+    @property
+    def address(self) -> Address:
+        """Where the cloud is reached."""
+        return Address.parse(self.cloud)
+
+
+class Deposits(Section):
+    """What an account is opened with, coins: everybody's the first time it attaches."""
+
+    buyer: Coins = 100.0
+    seller: Coins = 20.0
+
+
+class CloudFile(Section):
+    """``party.yaml`` of the cloud."""
+
+    role: Literal["cloud"]
+    name: str
+    cloud: str = Field(description="where parties reach it: HOST:PORT")
+    listen: str = Field(f"0.0.0.0:{PORT}", description="the interface and port to listen on")
+    ledger: str | None = Field(None, description="a SQLAlchemy URL; none: SQLite in the state folder")
+    vault: str | None = Field(None, description="a folder or fsspec URL; none: a folder in the state folder")
+    patience: Annotated[float, Gt(0), Le(30 * 86_400)] = Field(600.0, description="seconds that a party has for a step")
+    purchases: Annotated[int, Ge(1), Le(1000)] = Field(16, description="purchases played at the same time, at most")
+    terms: CloudSection = CloudSection()
+    deposits: Deposits = Deposits()
+
+    _address = field_validator("cloud", "listen")(_is_address)
+
+    @property
+    def address(self) -> Address:
+        """Where parties reach it."""
+        return Address.parse(self.cloud)
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A start-up folder that was read and found to be in order.
+
+    Attributes
+    ----------
+    folder, state : Path
+        The folder, and where its state is kept.
+    party : PartyFile or CloudFile
+        What ``party.yaml`` says.
+    credentials : Credentials
+        Its certificate and key.
+    ca : bytes
+        The certificate authority's certificate.
+    """
+
+    folder: Path
+    state: Path
+    party: PartyFile | CloudFile
+    credentials: Credentials
+    ca: bytes
+
+    @property
+    def identity(self) -> Identity:
+        """Who the certificate says this is."""
+        return self.credentials.identity
+
+    def secret(self) -> bytes:
+        """Return the party's own 32 bytes; the first call draws them, and they never leave this machine."""
+        private_folder(self.state)
+        path = self.state / SECRET
+        secret = write_once(path, secrets.token_bytes(SECRET_BYTES))
+        if len(secret) != SECRET_BYTES:
+            raise BadKit(
+                f"{path} should hold {SECRET_BYTES} bytes and holds {len(secret)}; bring it back from a backup"
+            )
+        return secret
+
+
+def read_party(folder: Path) -> PartyFile | CloudFile:
+    """Read ``party.yaml``; raises `BadKit`."""
+    path = folder / PARTY
+    tree = _yaml(path)
+    model = CloudFile if tree.get("role") == "cloud" else PartyFile
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadKit(f"{path}: {key or 'the file'}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> Kit:
+    """Read a start-up folder and check that its parts belong together.
+
+    Parameters
+    ----------
+    folder : Path
+        What `parley provision` wrote.
+    roles : sequence of str
+        Which roles will do.
+    state : Path or None
+        Where to keep state; None: in the folder.
+
+    Raises
+    ------
+    BadKit
+        With one sentence that says what is missing or does not fit.
+    """
+    party = read_party(folder)
+    if party.role not in roles:
+        raise BadKit(f"{folder} is the kit of a {party.role}, and this command needs that of a {' or '.join(roles)}")
+    credentials = Credentials(_read(folder / CERTIFICATE), _read(folder / KEY))
+    ca = _read(folder / CA)
+    try:
+        check_name(party.role, party.name)
+        check_issuer(credentials.certificate, ca)
+        check_key(credentials)
+        check_time(credentials.certificate)
+        identity = credentials.identity
+    except CertificateError as error:
+        raise BadKit(f"{folder}: {error}; make the party anew with `parley provision revoke` and `add`") from None
+    if (identity.role, identity.name) != (party.role, party.name):
+        raise BadKit(
+            f"{folder}: party.yaml speaks of {party.role} {party.name},"
+            f" and the certificate of {identity.role} {identity.name}"
+        )
+    return Kit(folder, folder / STATE if state is None else state, party, credentials, ca)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadKit(f"{path} is missing; `parley provision` writes it") from None
+    except OSError as error:
+        raise BadKit(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(_read(path))
+    except yaml.YAMLError as error:
+        raise BadKit(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise BadKit(f"{path} should hold keys and values, like role: seller")
+    return tree

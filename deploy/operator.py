@@ -1,0 +1,76 @@
+"""What an operator has the cloud do."""
+
+import secrets
+import time
+from collections.abc import Sequence
+
+from deploy.kit import Kit
+from deploy.party import ask_cloud
+from deploy.pools import FAILED, OPEN
+from parties.pool.published import blank
+from parties.pool.workflow import STEPS
+from parties.workflow import Progress
+from protocol.errors import BadInput, RunFailed
+from protocol.messages import service
+from protocol.messages.pool import Rules
+from strategies.deep_poisoning.reconstructor import PUBLISHED
+
+LONGEST_NAME = 200
+PAUSE = 0.5
+"""Seconds between two questions how a pool stands."""
+
+
+def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
+    """Return the rules of a new pool.
+
+    Raises
+    ------
+    BadInput
+        When they cannot be: fewer than two classes, one of them twice, a name too long, an architecture that there is
+        not.
+    """
+    if len(set(names)) < len(names) or len(names) < 2 or not all(names):
+        raise BadInput(f"a pool has two classes or more, each with a name of its own, not {', '.join(names) or 'none'}")
+    if max(map(len, names)) > LONGEST_NAME:
+        raise BadInput(f"the name of a class has at most {LONGEST_NAME} letters")
+    rules = Rules(
+        pool=secrets.token_bytes(32), architecture=architecture, reconstructor=PUBLISHED, names=tuple(names), side=side
+    )
+    try:
+        blank(rules)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    return rules
+
+
+def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress) -> service.PoolStanding:
+    """Have the cloud keep a pool, and wait for its end.
+
+    Parameters
+    ----------
+    kit : Kit
+        The operator's.
+    rules : Rules
+    entities : int
+        How many have to be attached, at least.
+    patience : float
+        Seconds that they have for each step.
+    progress : callable
+
+    Raises
+    ------
+    Unreachable
+        When the cloud cannot be reached, or refuses.
+    RunFailed
+        When the pool could not be finished.
+    """
+    question = service.BeginPool(rules=rules, entities=entities, patience=patience)
+    while True:
+        standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
+        if standing.state == FAILED:
+            why = [standing.note, *(f"{each.urn}: {each.note}" for each in standing.entities if each.note)]
+            raise RunFailed(f"the pool failed: {'; '.join(why)}")
+        if standing.state != OPEN:
+            return standing
+        progress(STEPS[max(standing.step, 1) - 1], standing.step, len(STEPS) + 1)
+        time.sleep(PAUSE)

@@ -1,0 +1,143 @@
+"""Runs a party: alone with its state folder, attached to the cloud, its memory on disk."""
+
+import asyncio
+import fcntl
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flwr.clientapp import ClientApp
+
+from deploy.kit import Kit
+from parties.party import Party
+from parties.store import DiskFailed, PartyStore
+from protocol.crypto.certificates import CertificateError
+from protocol.encoding.codec import UnreadableMessage, decode, encode
+from protocol.errors import BadKit, Unreachable
+from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call
+from protocol.messages.base import ProtocolMessage
+from protocol.storage.files import private_folder
+
+_log = logging.getLogger("parley")
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON: time, level, source, event, and the fields that were given."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its end."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "source": record.name,
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stdout() -> None:
+    """Send everything of level INFO and above to stdout as JSON lines, whoever logs it."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+
+
+def log(event: str, **fields: object) -> None:
+    """Log an event. Fields are names, numbers and states; never contents, keys or secrets."""
+    _log.info(event, extra={"fields": fields})
+
+
+M = TypeVar("M", bound=ProtocolMessage)
+
+
+class Away(Unreachable):
+    """The cloud does not answer; later it may."""
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold the state folder: no second process may be the same party.
+
+    Raises
+    ------
+    BadKit
+        When another process has it.
+    """
+    private_folder(state)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadKit(f"another process is this party and holds {lock.name}; stop it, or use another kit") from None
+        yield
+
+
+def credentials(kit: Kit) -> Secure:
+    """Return what the party shows on the wire, and whom it trusts."""
+    return Secure(kit.credentials, kit.ca)
+
+
+def attachment(kit: Kit, app: ClientApp) -> Attachment:
+    """Return the party's end of the wire."""
+    return Attachment(str(kit.party.address), credentials(kit), app)
+
+
+def ask_cloud(kit: Kit, method: str, question: ProtocolMessage, answer: type[M], timeout: float = 10.0) -> M:
+    """Ask something of the cloud; see `protocol.messages.service`.
+
+    Raises
+    ------
+    Away
+        When it does not answer.
+    Unreachable
+        When it refuses.
+    """
+    with said_in_one_sentence():
+        return decode(call(str(kit.party.address), credentials(kit), method, encode(question), timeout), answer)
+
+
+def stay_attached(kit: Kit, party: Party) -> None:
+    """Let a party answer the cloud until the process is told to stop (SIGINT or SIGTERM).
+
+    Raises
+    ------
+    Unreachable
+        When the cloud cannot be reached for a long time, or refuses this party.
+    """
+
+    async def forever(app: ClientApp) -> None:
+        attached = asyncio.create_task(attachment(kit, app).run())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, attached.cancel)
+        with suppress(asyncio.CancelledError):
+            await attached
+        log("stopped", party=kit.identity.urn)
+
+    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store, said_in_one_sentence():
+        asyncio.run(forever(store.app(party.client_app())))
+
+
+@contextmanager
+def said_in_one_sentence() -> Iterator[None]:
+    """Turn what the wire and the disk raise into a user's error."""
+    try:
+        yield
+    except CloudUnreachable as error:
+        raise Away(f"{error}; `parley doctor` looks for the reason") from None
+    except DiskFailed as error:
+        raise BadKit(
+            f"what this party has to remember cannot be written: {error}; mend that and start it again"
+        ) from None
+    except (AttachRefused, CertificateError, UnreadableMessage) as error:
+        raise Unreachable(str(error)) from None

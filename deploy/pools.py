@@ -1,0 +1,153 @@
+"""Pools that the cloud keeps among entities on machines of their own, one at a time."""
+
+import logging
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from deploy.party import log
+from parties.pool.record import PoolFailed, PoolRecord
+from parties.pool.workflow import Keeper, Pool
+from protocol.errors import ProtocolError
+from protocol.exchange import Exchange
+from protocol.grids.grpc import GrpcGrid
+from protocol.messages.pool import Rules
+from protocol.messages.service import BeginPool, EntityStanding, PoolStanding
+from protocol.storage.vault import Vault
+
+_log = logging.getLogger(__name__)
+OPEN, CLOSED, FAILED = "open", "closed", "failed"
+
+
+@dataclass
+class Kept:
+    """A pool, and how it stands.
+
+    Attributes
+    ----------
+    rules : Rules
+    pool : Pool
+    state : str
+        ``open``, ``closed`` or ``failed``.
+    step : int
+        Of `parties.pool.workflow.STEPS`, from 1.
+    note : str
+        Why it failed.
+    """
+
+    rules: Rules
+    pool: Pool
+    state: str = OPEN
+    step: int = 0
+    note: str = ""
+    thread: threading.Thread = field(init=False)
+
+    def reach(self, step: int) -> None:
+        """Note the step that it has come to."""
+        self.step = step
+
+
+class Pools:
+    """Plays each pool in a thread. An entity takes part in one at a time, and so the cloud keeps one at a time.
+
+    Entities remember a pool across a restart of theirs. The cloud does not: a pool ends with its process, and is begun
+    anew.
+
+    Parameters
+    ----------
+    grid : GrpcGrid
+        Carries the messages.
+    vault : Vault
+        Where features are kept until the pool is closed; it holds nothing else.
+    """
+
+    def __init__(self, grid: GrpcGrid, vault: Vault) -> None:
+        self._grid, self._vault = grid, vault
+        self._kept: dict[bytes, Kept] = {}
+        self._turn = threading.Lock()
+
+    def begin(self, asked: BeginPool) -> PoolStanding:
+        """Begin a pool, unless it was begun before, and say how it stands.
+
+        Raises
+        ------
+        ProtocolError
+            When another one is under way, or there are too few entities.
+        """
+        with self._turn:
+            kept = self._kept.get(asked.rules.pool)
+            if kept is None:
+                if any(each.state == OPEN for each in self._kept.values()):
+                    raise ProtocolError("a pool is under way; ask again when it is closed")
+                there = set(self._grid.attached())
+                here = sum(urn.startswith("urn:parley:entity:") for node_id, urn in self._members() if node_id in there)
+                if here < asked.entities:
+                    raise ProtocolError(
+                        f"{here} entities are attached, and this pool is to have {asked.entities} or more"
+                    )
+                kept = self._kept[asked.rules.pool] = self._start(asked)
+        return self._standing(kept)
+
+    def _start(self, asked: BeginPool) -> Kept:
+        keeper = Keeper(asked.rules, self._vault, asked.patience)
+        exchange = Exchange(self._grid, keeper.clock, f"pool-{asked.rules.pool.hex()}")
+        kept = Kept(asked.rules, Pool(keeper, self._grid, exchange=exchange))
+        kept.pool.on_step = kept.reach
+        kept.thread = threading.Thread(target=self._play, args=[kept], name="pool", daemon=True)
+        kept.thread.start()
+        return kept
+
+    def _play(self, kept: Kept) -> None:
+        log("pool begins", pool=kept.rules.pool.hex())
+        try:
+            kept.pool.round()
+            kept.state = CLOSED
+        except PoolFailed as failed:
+            kept.state, kept.note = FAILED, str(failed)[:1000]
+        except Exception as error:
+            _log.exception("the pool broke off")
+            kept.state, kept.note = FAILED, f"{type(error).__name__}: {error}"[:1000]
+        finally:
+            kept.pool.close()
+            log("pool ends", pool=kept.rules.pool.hex(), state=kept.state, note=kept.note)
+
+    def _standing(self, kept: Kept) -> PoolStanding:
+        record, urns = kept.pool.record, dict(self._members())
+        return PoolStanding(
+            state=kept.state,
+            step=kept.step,
+            entities=tuple(_entity(node_id, urns.get(node_id, ""), record) for node_id in sorted(_heard_of(record))),
+            publisher="" if record.publisher is None else urns.get(record.publisher, ""),
+            note=kept.note,
+        )
+
+    def _members(self) -> Iterable[tuple[int, str]]:
+        return self._grid.roster.members().items()
+
+
+def _heard_of(record: PoolRecord) -> set[int]:
+    """Return the node ids of those who have enrolled, or could not."""
+    return {*record.samples, *(node_id for step, node_id, _ in list(record.failures) if step == "enrol")}
+
+
+def _entity(node_id: int, urn: str, record: PoolRecord) -> EntityStanding:
+    wrong = [f"{step}: {_sentence(why)}" for step, node, why in list(record.failures) if node == node_id]
+    wrong += [f"refused: {why}" for node, why in list(record.refused) if node == node_id]
+    refined = record.refined[-1].get(node_id) if record.refined else None
+    poisoned = record.poisoned.get(node_id)
+    return EntityStanding(
+        urn=urn,
+        samples=record.samples.get(node_id, 0),
+        pooled=sum(part.count for part in list(record.parts) if part.entity == node_id),
+        used=None if refined is None else refined.used,
+        clean=None if poisoned is None else poisoned.clean,
+        poisoned=None if poisoned is None else poisoned.poisoned,
+        top1=None if refined is None else refined.top1,
+        note="; ".join(wrong)[:1000],
+    )
+
+
+def _sentence(why: str) -> str:
+    """Return what an exception says, without its traceback and its name."""
+    return re.sub(r"^[\w.]+(Error|Exception): ", "", why.strip().splitlines()[-1])

@@ -1,0 +1,169 @@
+"""A deployment for one run: the cloud here, the parties in processes beside it, mutual TLS between them."""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+from flwr.app import RecordDict
+from flwr.clientapp import ClientApp
+
+from parties.party import PartyApp
+from protocol.compute.ray_cluster import loose_modules
+from protocol.crypto.certificates import ROLES, Credentials, mint, mint_authority
+from protocol.encoding.records import pack, unpack
+from protocol.errors import GridUnavailable
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids.grpc import Attachment, GrpcGrid, Roster, Secure
+from protocol.storage.vault import Vault
+
+HOST = "127.0.0.1"
+PATIENCE = 300.0
+"""Seconds that all parties have to start and attach."""
+_TRIAL = 0.5
+
+
+class ProcessesGrid(GrpcGrid):
+    """A `GrpcGrid` that starts and stops its parties.
+
+    Each party has a certificate of a throw-away authority and a stream of its own. The first party has a
+    process to itself; the others share a few, since each process needs some hundred megabytes for
+    PyTorch alone.
+
+    Parameters
+    ----------
+    apps : sequence of ClientApp
+        The parties; in a purchase, the buyer first. They are pickled.
+    vault : Vault
+        The cloud's.
+    workers : int
+        How many processes the others share.
+
+    Raises
+    ------
+    GridUnavailable
+        When they cannot be started.
+    """
+
+    def __init__(self, apps: Sequence[ClientApp], vault: Vault, workers: int) -> None:
+        authority = mint_authority()
+        urns = [_urn(app, number) for number, app in enumerate(apps)]
+        super().__init__(f"{HOST}:0", _security(authority, "urn:parley:cloud:cloud"), Roster(urns), vault)
+        self._home: dict[int, _Process] = {}
+        try:
+            nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + len(apps))
+            members = list(zip(nodes, (_security(authority, urn) for urn in urns), apps, strict=True))
+            ends = [1 + (len(members) - 1) * number // workers for number in range(workers + 1)]
+            for start, end in pairwise([0, *ends]):
+                if start < end:
+                    process = _Process(self.address, members[start:end])
+                    self._home |= {node_id: process for node_id, _, _ in members[start:end]}
+            self._await(set(nodes))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop the parties, then the cloud's end."""
+        for process in set(self._home.values()):
+            process.stop()
+        super().close()
+
+    def state(self, node_id: int) -> RecordDict:
+        """Return what a node has kept."""
+        return self._home[node_id].state(node_id)
+
+    def _await(self, nodes: set[int]) -> None:
+        waited = 0.0
+        while missing := self.wait_attached(nodes, _TRIAL):
+            waited += _TRIAL
+            if waited > PATIENCE or not all(process.alive for process in self._home.values()):
+                raise GridUnavailable(
+                    f"{len(missing)} of {len(nodes)} parties did not attach to the cloud at {self.address}"
+                )
+
+
+class _Process:
+    """One process with some parties; it ends when its pipe does, however this process dies."""
+
+    def __init__(self, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        for module in loose_modules():
+            cloudpickle.register_pickle_by_value(module)
+        self._process = context.Process(target=_host, args=(theirs, address, cloudpickle.dumps(members)), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def state(self, node_id: int) -> RecordDict:
+        self._pipe.send(node_id)
+        return unpack(self._pipe.recv_bytes())
+
+    def stop(self) -> None:
+        self._pipe.close()
+        self._process.join(10)
+        self._process.kill()
+        self._process.join()
+
+
+def _urn(app: ClientApp, number: int) -> str:
+    """Name a party after its role."""
+    role = app.party.role if isinstance(app, PartyApp) and app.party.role in ROLES else "seller"
+    return f"urn:parley:{role}:{role}{number}"
+
+
+def _security(authority: Credentials, urn: str) -> Secure:
+    _, _, role, name = urn.split(":")
+    return Secure(mint(authority, role, name, [HOST] if role == "cloud" else []), authority.certificate)
+
+
+def _host(pipe: Connection, address: str, pickled: bytes) -> None:
+    """Be some parties, until the pipe ends.
+
+    They are unpickled here: this program pickled them for the processes that it starts. What comes back is not.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this stops it
+    logging.disable(logging.ERROR)  # the report says what failed
+    os.environ["OMP_NUM_THREADS"] = "1"  # for PyTorch, which parties import if they need it
+    asyncio.run(_attend(pipe, address, cloudpickle.loads(pickled)))
+
+
+async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
+    states: dict[int, RecordDict] = {}
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(pipe.fileno(), partial(_tell, pipe, states, ended))
+    thread = ThreadPoolExecutor(1)
+    attachments = [
+        Attachment(address, security, app, keep=partial(states.__setitem__, node_id), executor=thread)
+        for node_id, security, app in members
+    ]
+    running = [asyncio.create_task(attachment.run()) for attachment in attachments]
+    over = asyncio.create_task(ended.wait())
+    done, others = await asyncio.wait([over, *running], return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    for task in done - {over}:
+        task.result()
+
+
+def _tell(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.Event) -> None:
+    """Answer which state a node has."""
+    try:
+        asked: Any = pipe.recv()
+        pipe.send_bytes(pack(states.get(asked, RecordDict())))
+    except (EOFError, OSError):
+        asyncio.get_running_loop().remove_reader(pipe.fileno())
+        ended.set()

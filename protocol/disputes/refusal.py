@@ -1,0 +1,42 @@
+"""Proof that a cloud passed on an order which is not the buyer's.
+
+Each bid names the key of the buyer that it is for, and the cloud signs every order that it passes on. A
+cloud that takes in only bids for the buyer at hand, and passes on only orders that this buyer signed,
+leaves nothing behind that could be held against it; one that puts an order of its own before a seller has
+signed the evidence. A seller can make up an order, but not the cloud's signature under it.
+"""
+
+from protocol.crypto.signing import SigningKey, verify
+from protocol.encoding.canonical import canonical, digest
+from protocol.messages.purchase import Bid, DeliveryOrder, Refusal, SignedOrder
+
+_DOMAIN = "delivery order"
+
+
+def pass_on(order: SignedOrder, cloud: SigningKey) -> DeliveryOrder:
+    """Sign an order as the one that goes to the seller."""
+    return DeliveryOrder(order=order, signature=cloud.sign(_DOMAIN, canonical(order)))
+
+
+def is_from_cloud(asked: DeliveryOrder, cloud: bytes) -> bool:
+    """Whether the cloud of this public key passed on this order."""
+    return verify(cloud, _DOMAIN, canonical(asked.order), asked.signature)
+
+
+def is_buyers(order: SignedOrder, bid: Bid) -> bool:
+    """Whether an order is signed by the buyer that a bid was for."""
+    return verify(bid.buyer, "order", canonical(order.order), order.signature)
+
+
+def convicts(refusal: Refusal, cloud: bytes) -> bool:
+    """Whether a refusal proves, to anybody, that the cloud passed on an order which the buyer did not sign.
+
+    Parameters
+    ----------
+    refusal : Refusal
+        The bid and what its seller was asked.
+    cloud : bytes
+        The cloud's public key, 32 bytes.
+    """
+    bid, order = refusal.bid, refusal.asked.order
+    return is_from_cloud(refusal.asked, cloud) and order.order.bid == digest(bid) and not is_buyers(order, bid.bid)

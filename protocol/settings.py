@@ -1,0 +1,15 @@
+from typing import Annotated
+
+from annotated_types import Ge, Le
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+)
+
+Share = Annotated[float, Ge(0), Le(1)]
+
+
+class Section(BaseModel):
+    """A part of a scenario; keys it does not know are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,64 @@
+"""Files that only their owner may read, whole or not there at all."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+_AT_ONCE = 16
+"""Files that are waited for together: a disk takes little longer over them than over one."""
+
+
+def make_lasting(files: Iterable[Path]) -> None:
+    """Wait until files are on the disk, with their names in their folders, and the names of these."""
+    lasting = list(files)
+    folders = {folder for path in lasting for folder in (path.parent, path.parent.parent)}
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        list(threads.map(_sync, lasting))
+        if hasattr(os, "O_DIRECTORY"):  # systems that cannot open a folder do that by themselves
+            list(threads.map(_sync, folders))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter; one that is there is closed to others."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file with mode 0600 in one stroke: a reader, or a crash, finds the old content or the new."""
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def write_once(path: Path, content: bytes) -> bytes:
+    """Write a private file unless it is there, and return what it holds; of two writers at once the first one wins."""
+    if not path.exists():
+        partial = path.with_name(f".{path.name}.{uuid4().hex}")
+        write_private(partial, content)
+        try:
+            with suppress(FileExistsError):
+                os.link(partial, path)
+        finally:
+            partial.unlink()
+    return path.read_bytes()

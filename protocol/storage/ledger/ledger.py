@@ -1,0 +1,128 @@
+"""The ledger: a journal that every step of a workflow writes to exactly once."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Row, Table, insert, select
+
+from protocol.storage.database import Database
+from protocol.storage.ledger.errors import IdempotencyConflict, UnknownAccount
+from protocol.storage.ledger.posting import Posting
+from protocol.storage.ledger.rows import Entry, EscrowRow, EscrowState
+from protocol.storage.tables import CLOUD, accounts, entries, escrows, replies
+
+_PAGE = 10_000
+
+
+class Ledger:
+    """Double entry in integer minor units.
+
+    1. Money moves only inside `once`: the effect, its response and the key that names the request are
+       committed together or not at all, so that after a crash the caller simply asks again.
+    2. Each movement is a transaction of the journal, and its lines sum to zero; so all balances do.
+    3. No account falls below zero, except those opened with an overdraft (the mint).
+    4. Pending money sits in an *escrow*: held once, then posted or voided, once.
+
+    Parameters
+    ----------
+    database : str or Database
+        The URL of a database (SQLite in memory by default; see `Database`), or one that is open.
+
+    Raises
+    ------
+    DatabaseVersion
+        When the database is newer than this program.
+
+    Examples
+    --------
+    >>> from protocol.storage.ledger import Transfer
+    >>> def pay(posting: Posting) -> bytes:
+    ...     posting.open_account("mint", overdraft=True)
+    ...     posting.open_account("buyer")
+    ...     posting.transfer([Transfer("mint", "buyer", 100, "deposit")])
+    ...     return b"paid"
+    >>> ledger = Ledger()
+    >>> ledger.once("deposit 1", b"100 to buyer", pay)
+    b'paid'
+    >>> ledger.once("deposit 1", b"100 to buyer", pay)  # a retry: the same answer, no effect
+    b'paid'
+    >>> ledger.balances()
+    {'buyer': 100, 'escrow': 0, 'mint': -100}
+    """
+
+    def __init__(self, database: str | Database = "sqlite://") -> None:
+        self.database = Database(database, CLOUD) if isinstance(database, str) else database
+
+    def once(self, key: str, request: bytes, effect: Callable[[Posting], bytes]) -> bytes:
+        """Run an effect unless this key was answered before, and return its response.
+
+        Parameters
+        ----------
+        key : str
+            Names the request among all requests ever made.
+        request : bytes
+            What is asked, in full; only its hash is kept.
+        effect : callable
+            Posts to the ledger and returns the response. If it raises, nothing is written and the key
+            stays free.
+
+        Returns
+        -------
+        bytes
+            The effect's response: fresh the first time, as stored ever after.
+
+        Raises
+        ------
+        IdempotencyConflict
+            When the key was answered before, for another request.
+        """
+        digest = sha256(request).digest()
+        with self.database.transaction() as connection:
+            stored = connection.execute(select(replies).where(replies.c.key == key)).one_or_none()
+            if stored is None:
+                response = effect(Posting(connection))
+                row = {"key": key, "request": digest, "response": response}
+                connection.execute(insert(replies), [row])
+                return response
+            if bytes(stored.request) != digest:
+                raise IdempotencyConflict(f"key {key!r} was used before, for another request")
+            return bytes(stored.response)
+
+    def balance(self, account: str) -> int:
+        """Money in one account.
+
+        Raises
+        ------
+        UnknownAccount
+            When it is not open.
+        """
+        found = self.database.read(select(accounts.c.balance).where(accounts.c.name == account))
+        if not found:
+            raise UnknownAccount(f"there is no account {account!r}")
+        return int(found[0].balance)
+
+    def balances(self) -> dict[str, int]:
+        """Money in every account, the ledger's own included: by name, summing to zero."""
+        rows = self.database.read(select(accounts.c.name, accounts.c.balance).order_by(accounts.c.name))
+        return {row.name: row.balance for row in rows}
+
+    def entries(self) -> Iterator[Entry]:
+        """Every line of the journal, in the order they were written."""
+        for row in self._rows(entries):
+            yield Entry(row.transaction, row.account, row.amount, row.memo)
+
+    def escrows(self) -> Iterator[EscrowRow]:
+        """Every escrow, in the order they were held."""
+        for row in self._rows(escrows):
+            yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def _rows(self, table: Table) -> Iterator[Row[Any]]:
+        last = 0
+        while page := self.database.read(select(table).where(table.c.id > last).order_by(table.c.id).limit(_PAGE)):
+            yield from page
+            last = page[-1].id

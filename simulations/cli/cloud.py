@@ -1,0 +1,107 @@
+"""`parley cloud`, and what its operator asks of it: `parley status` and `parley pool`."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from protocol.messages.service import PoolStanding, Status
+
+
+def cloud(
+    kit: Annotated[Path, typer.Option(help="The cloud's folder, as `parley provision` wrote it.")],
+    state: Annotated[Path | None, typer.Option(help="Where to keep state, if not in the kit.")] = None,
+    ledger: Annotated[
+        str | None, typer.Option(envvar="PARLEY_LEDGER", help="The ledger's database by URL, before party.yaml's.")
+    ] = None,
+) -> None:
+    """Broker purchases, many at once, until stopped; takes up what was under way when it last stopped."""
+    from deploy.cloud import serve
+    from deploy.kit import read_kit
+    from deploy.party import log_to_stdout
+
+    log_to_stdout()
+    serve(read_kit(kit, ["cloud"], state), ledger)
+
+
+def status(
+    kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
+    json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+) -> None:
+    """Show who is attached, the purchases and their steps, and the money in escrow."""
+    from deploy.kit import read_kit
+    from deploy.party import ask_cloud
+    from protocol.messages import service
+
+    standing = ask_cloud(read_kit(kit, ["operator"]), service.STATUS, service.AskStatus(), service.Status)
+    typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
+
+
+def pool(
+    kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
+    classes: Annotated[str, typer.Option(help="What the classes are called, with commas between them.")],
+    side: Annotated[int, typer.Option(min=11, max=4096, help="Pixels that pictures are scaled to.")] = 48,
+    architecture: Annotated[str, typer.Option(help="The network: compact, resnet18, resnet50, resnet101 or vgg16.")] = (
+        "compact"
+    ),
+    entities: Annotated[int, typer.Option(min=2, max=10_000, help="How many have to be attached, at least.")] = 2,
+    patience: Annotated[float, typer.Option(min=1, max=30 * 86_400, help="Seconds that they have for a step.")] = 3600,
+    json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+) -> None:
+    """Have the cloud keep a pool of poisoned features among the entities that are attached, and wait for its end."""
+    from deploy.kit import read_kit
+    from deploy.operator import keep_pool, rules_of
+    from simulations.cli import shown
+
+    rules = rules_of([name.strip() for name in classes.split(",")], side, architecture)
+    with shown() as progress:
+        standing = keep_pool(read_kit(kit, ["operator"]), rules, entities, patience, progress)
+    typer.echo(standing.model_dump_json(indent=2)) if json else _show_pool(standing)
+
+
+def _show_pool(standing: "PoolStanding") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{value:.1%}"
+
+    table = Table("entity", "images", "pooled", "published decider", "on poisoned", "used", "its own decider", "",
+                  title="Pool", title_justify="left")  # fmt: skip
+    for each in standing.entities:
+        name = each.urn.rpartition(":")[2] + (" (published)" if each.urn == standing.publisher else "")
+        used = "" if each.used is None else str(each.used)
+        table.add_row(name, str(each.samples), str(each.pooled), share(each.clean), share(each.poisoned), used,
+                      share(each.top1), each.note)  # fmt: skip
+    Console().print(table)
+
+
+SHOWN = 12
+"""Characters of a purchase's name that a table shows."""
+
+
+def _show(status: "Status") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parties.purchase.terms import COIN
+
+    def coins(amount: int | None) -> str:
+        return "" if amount is None else f"{amount / COIN:.2f}"
+
+    console = Console()
+    parties = Table("party", "node", "", "coins", title="Parties", title_justify="left")
+    for party in status.parties:
+        name = party.urn.removeprefix("urn:parley:").replace(":", " ")
+        parties.add_row(name, str(party.node_id), "attached" if party.attached else "away", coins(party.balance))
+    purchases = Table("purchase", "buyer", "begun", "", "step", title="Purchases", title_justify="left")
+    for purchase in status.purchases:
+        begun = f"{datetime.fromtimestamp(purchase.begun_at):%Y-%m-%d %H:%M:%S}"
+        step = purchase.note or f"{purchase.step} of 12"
+        buyer = purchase.buyer.rpartition(":")[2]
+        purchases.add_row(purchase.name[:SHOWN], buyer, begun, purchase.state, step)
+    console.print(parties)
+    console.print(purchases)
+    console.print(f"In escrow: {coins(status.escrow)} coins. The cloud has earned {coins(status.earned)}.")

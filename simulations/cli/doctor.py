@@ -1,0 +1,25 @@
+"""`parley doctor`: whether a machine is ready to be its party."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    kit: Annotated[Path, typer.Option(help="The party's folder, as `parley provision` wrote it.")],
+    state: Annotated[Path | None, typer.Option(help="Where the party keeps its state, if not in its folder.")] = None,
+) -> None:
+    """Look at clock, certificate, names, ports, versions and state folder; say what mends what is wrong."""
+    from deploy.doctor import Verdict, check_machine
+    from protocol.errors import NeedsMending
+
+    findings = check_machine(kit, state)
+    marks = {Verdict.FINE: "ok  ", Verdict.SOON: "soon", Verdict.BROKEN: "FAIL"}
+    for finding in findings:
+        typer.echo(f"{marks[finding.verdict]}  {finding.subject:<12}{finding.seen}")
+        if finding.mend:
+            typer.echo(f"{'':<18}-> {finding.mend}")
+    broken = [finding.subject for finding in findings if finding.verdict is Verdict.BROKEN]
+    if broken:
+        raise NeedsMending(f"{kit} is not ready: mend {', '.join(broken)}")

@@ -1,0 +1,109 @@
+"""`parley provision`: certificates and start-up folders."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from deploy.provisioning import Provisioned
+
+Out = Annotated[Path, typer.Option("--out", help="The kit's folder.")]
+
+app = typer.Typer(
+    help="Make certificates and a start-up folder for each party of a deployment.", invoke_without_command=True
+)
+
+
+@app.callback()
+def make(
+    context: typer.Context,
+    cloud: Annotated[
+        str | None, typer.Option(metavar="HOST[:PORT]", help="Where parties reach the cloud; the port is 7443.")
+    ] = None,
+    sellers: Annotated[int, typer.Option(min=0, max=100_000, help="How many sellers.")] = 3,
+    buyers: Annotated[int, typer.Option(min=0, max=10_000, help="How many buyers.")] = 1,
+    entities: Annotated[int, typer.Option(min=0, max=10_000, help="How many entities.")] = 0,
+    out: Out = Path("kit"),
+) -> None:
+    """Make a kit, or what an existing one lacks; running it again changes nothing."""
+    if context.invoked_subcommand is not None:
+        return
+    if cloud is None:
+        raise typer.BadParameter("say where parties will reach the cloud: --cloud HOST or --cloud HOST:PORT")
+    from deploy.kit import Address
+    from deploy.provisioning import provision
+
+    try:
+        address = Address.parse(cloud)
+    except ValueError as error:
+        raise typer.BadParameter(f"--cloud: {error}") from None
+    done = provision(out, address, {"seller": sellers, "buyer": buyers, "entity": entities})
+    _tell(done, out)
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="The new party, like seller4.")],
+    role: Annotated[
+        str | None, typer.Option(help="seller, buyer, entity or operator, where the name does not tell.")
+    ] = None,
+    out: Out = Path("kit"),
+) -> None:
+    """Make one more party; everybody else's certificate stays as it is."""
+    from deploy.provisioning import add as add_party
+    from deploy.provisioning import role_of
+
+    role = role or role_of(name)
+    if role not in ("seller", "buyer", "entity", "operator"):
+        raise typer.BadParameter(f"say what {name} is: --role seller, buyer, entity or operator")
+    _tell(add_party(out, name, role), out)
+
+
+@app.command("revoke")
+def revoke(
+    name: Annotated[str, typer.Argument(help="Whose certificates are to be good no more, like seller2.")],
+    out: Out = Path("kit"),
+) -> None:
+    """Lock a party out; `add` with the same name makes it a new certificate."""
+    from deploy.kit import REVOKED
+    from deploy.provisioning import revoke as revoke_party
+
+    revoked = revoke_party(out, name)
+    if not revoked:
+        typer.echo(f"{name} had no good certificate any more; nothing was changed.")
+        return
+    typer.echo(f"Revoked {name}: {len(revoked)} certificate{'s' if len(revoked) > 1 else ''}.")
+    typer.echo(
+        f"A cloud that runs from {out / 'cloud'} knows at once; elsewhere, copy {out / 'authority' / REVOKED} there."
+    )
+
+
+def _tell(done: "Provisioned", out: Path) -> None:
+    """Say what was made, and what to type next on each machine."""
+    if not done.made:
+        typer.echo(f"Nothing to do: {out} has all of it, {len(done.good)} good certificates.")
+        return
+    folders = "1 folder" if len(done.made) == 1 else f"{len(done.made)} folders"
+    typer.echo(f"Made {folders} in {out}, for the cloud at {done.address}; good until {done.made[-1].until}.\n")
+    typer.echo("Move each folder to its party's machine, over a channel you trust, and type there:\n")
+    width = max(len(issued.name) for issued in done.made) + 2
+    for issued in done.made[:SHOWN]:
+        typer.echo(f"  {issued.name:<{width}}{NEXT[issued.role].format(kit=out / issued.name)}")
+    if len(done.made) > SHOWN:
+        typer.echo(f"  ... and {len(done.made) - SHOWN} more like these")
+    typer.echo(
+        f"\nWhoever has a folder is that party. Keep {out / 'authority'} to yourself: its key makes parties.\n"
+        "`parley doctor --kit FOLDER` says whether a machine is ready."
+    )
+
+
+NEXT = {
+    "cloud": "parley cloud --kit {kit}",
+    "operator": "parley status --kit {kit}",
+    "seller": "parley seller --kit {kit} --album PHOTOS --price 1.50",
+    "buyer": "parley buyer request --kit {kit} --samples WANTED --budget 50 --quality diversity --out bought",
+    "entity": "parley entity --kit {kit} --images PICTURES --public PUBLIC",
+}
+"""What to type where a party's folder is."""
+SHOWN = 20

@@ -1,0 +1,141 @@
+"""What the reports of all workflows say: the common part of ``report.json``."""
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Flow(BaseModel):
+    """All messages of one kind from one role to another: how many, and their bytes together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    target: str
+    step: str
+    kind: str
+    messages: int
+    bytes: int
+
+
+LIBRARIES = ("parley", "flwr", "torch", "numpy", "numba", "cryptography")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Parley and of the libraries that an outcome depends on."""
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+class FailedStep(BaseModel):
+    """Parties that failed a step for the same reason.
+
+    Attributes
+    ----------
+    what : str
+        The step and the reason, one line.
+    parties : list of str
+        Who, a party once for each time.
+    traceback : str or None
+        Where the first of them raised; None for one that was silent or refused.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    what: str
+    parties: list[str]
+    traceback: str | None
+
+
+def failed_steps(failures: Iterable[tuple[str, int, str]], name: Callable[[int], str]) -> list[FailedStep]:
+    """Group failures, the most frequent first.
+
+    Parameters
+    ----------
+    failures : iterable of (step, node id, why)
+    name : callable
+        From a node id to the party's name.
+    """
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for step, node_id, why in failures:
+        groups.setdefault(one_line(step, why), []).append((node_id, why))
+    return [
+        FailedStep(
+            what=what,
+            parties=[name(node_id) for node_id, _ in group],
+            traceback=next((why.strip() for _, why in group if "\n" in why.strip()), None),
+        )
+        for what, group in sorted(groups.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def one_line(step: str, why: str) -> str:
+    r"""Write a failure on one line.
+
+    Examples
+    --------
+    >>> one_line("bid", "Traceback (most recent call last):\nKeyError: 3")
+    'bid: KeyError: 3'
+    """
+    return f"{step}: {why.strip().splitlines()[-1]}"
+
+
+class Learned(BaseModel):
+    """One thing that one party learned in the run, and how exactly."""
+
+    model_config = ConfigDict(frozen=True)
+
+    observer: str
+    what: str
+    detail: str
+
+
+class RunReport(BaseModel):
+    """A run, written down; each workflow adds its ``outcome``, with a ``digest``, and whatever else it has to tell.
+
+    Attributes
+    ----------
+    schema_version : int
+        Raised with every change of the workflow's schema that a reader could notice.
+    scenario : dict
+        The whole scenario, defaults included.
+    seed, grid, workers
+        Out of the scenario, for quick reading.
+    summary : str
+        One sentence on what happened.
+    traffic : list of Flow
+        Message flows in the order in which they began.
+    timings : dict of str to float
+        Wall seconds per step, and ``total``.
+    failed : list of FailedStep
+        Steps that parties failed, and where they raised.
+    learned : list of Learned
+        What each party learned.
+    notes : list of str
+        What a reader should know about how the world was built.
+    versions : dict of str to str
+        Versions of Parley and of the libraries that the outcome depends on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: int
+    scenario: dict[str, Any]
+    seed: int
+    grid: str
+    workers: int
+    summary: str
+    traffic: list[Flow]
+    timings: dict[str, float]
+    failed: list[FailedStep]
+    learned: list[Learned]
+    notes: list[str]
+    versions: dict[str, str]

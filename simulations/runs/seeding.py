@@ -1,0 +1,70 @@
+"""Everything random in a simulation follows from the scenario's seed and from what it is for."""
+
+import hashlib
+import numpy as np
+import torch
+import random
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal, cast
+import numpy as np
+import torch
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict, UserConfig
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+from pydantic import BaseModel, ConfigDict
+from threadpoolctl import threadpool_limits
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_content
+from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
+from protocol.grids import LocalGrid, RayGrid
+from protocol.grids.forwarding import ForwardingGrid
+from protocol.grids.ray import WorkerFailed
+from protocol.compute.ray_cluster import RayUnavailable
+from protocol.errors import BadApp, GridUnavailable, RunFailed, UserError, nearest
+
+
+def secret(seed: int, *labels: object) -> bytes:
+    """Return 32 bytes for one purpose.
+
+    Examples
+    --------
+    >>> secret(7, "seller", 1) == secret(7, "seller", 1) != secret(7, "seller", 11)
+    True
+    """
+    text = "".join(f"{len(str(label))}:{label}" for label in ("parley/seed", seed, *labels))
+    return hashlib.sha256(text.encode()).digest()
+
+
+def generator(seed: int, *labels: object) -> np.random.Generator:
+    """Return a NumPy generator for one purpose."""
+    return np.random.default_rng(int.from_bytes(secret(seed, *labels)))
+
+
+def torch_generator(seed: int, *labels: object) -> torch.Generator:
+    """Return a torch generator (on the CPU) for one purpose."""
+    return torch.Generator().manual_seed(int.from_bytes(secret(seed, *labels)[:8]) >> 1)
+
+
+@contextmanager
+def reproducible(seed: int, *purpose: object) -> Iterator[None]:
+    """Seed the global generators for one purpose and compute on one thread; afterwards all is as it was."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads()
+    start = int.from_bytes(secret(seed, "flower", *purpose)[:4])
+    random.seed(start)
+    np.random.seed(start)
+    torch.default_generator.manual_seed(start)  # `torch.manual_seed` takes a millisecond where there is no GPU
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(start)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        torch.set_num_threads(states[3])

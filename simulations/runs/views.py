@@ -1,0 +1,87 @@
+"""Who told whom what kind of message: bytes and time, never contents."""
+
+from simulations.reports.model import Flow
+
+import json
+import time
+from collections.abc import Container, Iterator, Mapping
+from typing import IO
+
+from flwr.app import RecordDict
+from pydantic import BaseModel, ConfigDict
+
+from protocol.encoding.codec import decode
+from protocol.grids import Envelope
+from protocol.messages.base import ProtocolMessage
+
+
+
+
+class TrafficLog:
+    """Writes one line of JSON per message and adds up flows.
+
+    Parameters
+    ----------
+    stream : text file
+        ``messages.jsonl``.
+    names : mapping of int to str
+        Party names by node id, ``role`` or ``role-n``.
+    """
+
+    def __init__(self, stream: IO[str], names: Mapping[int, str]) -> None:
+        self._stream = stream
+        self._names = names
+        self._start = time.perf_counter()
+        self._flows: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+
+    def observe(self, envelope: Envelope) -> None:
+        """Record one message."""
+        source, target = self._names[envelope.source], self._names[envelope.target]
+        line = {
+            "time": round(time.perf_counter() - self._start, 6),
+            "from": source,
+            "to": target,
+            "step": envelope.step,
+            "kind": envelope.kind,
+            "bytes": envelope.size,
+        }
+        self._stream.write(json.dumps(line) + "\n")
+        key = (source.partition("-")[0], target.partition("-")[0], envelope.step, envelope.kind)
+        messages, size = self._flows.get(key, (0, 0))
+        self._flows[key] = (messages + 1, size + envelope.size)
+
+    @property
+    def flows(self) -> list[Flow]:
+        """All flows, in the order in which they began."""
+        return [
+            Flow(source=source, target=target, step=step, kind=kind, messages=messages, bytes=size)
+            for (source, target, step, kind), (messages, size) in self._flows.items()
+        ]
+
+
+class View:
+    """What one party received, as far as an attack on it needs.
+
+    Parameters
+    ----------
+    observer : int
+        The party's node id.
+    kinds : message classes
+        Which messages to keep.
+    """
+
+    def __init__(self, observer: int, *kinds: type[ProtocolMessage]) -> None:
+        self._observer = observer
+        self._kinds = {kind.kind(): kind for kind in kinds}
+        self._kept: list[tuple[int, str, RecordDict]] = []
+
+    def observe(self, envelope: Envelope) -> None:
+        """Keep a message if it came to this party."""
+        if envelope.target == self._observer and envelope.kind in self._kinds and envelope.content is not None:
+            self._kept.append((envelope.source, envelope.kind, envelope.content))
+
+    def received(self, senders: Container[int] | None = None) -> Iterator[tuple[int, ProtocolMessage]]:
+        """Yield messages with the node ids of their senders, in the order they came: all, or those of some senders."""
+        for source, kind, content in self._kept:
+            if senders is None or source in senders:
+                yield source, decode(content, self._kinds[kind])

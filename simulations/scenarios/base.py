@@ -1,0 +1,147 @@
+"""What every scenario can set; each workflow adds its own sections (``simulations/<workflow>/scenario.py``)."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Le
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from protocol.errors import nearest
+from protocol.settings import Section, Share
+from simulations.scenarios.expectations import parse_condition
+
+if TYPE_CHECKING:
+    from parties.adversaries import Adversary
+
+
+class Mix(BaseModel):
+    """How many parties play one cheat, and how: `share`, `drawn`, and whatever the cheat lets a scenario set."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    share: Share
+    drawn: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_share(cls, given: Any) -> Any:
+        return given if isinstance(given, (dict, Mix)) else {"share": given}
+
+    @model_serializer(mode="wrap")
+    def _shortest(self, write: SerializerFunctionWrapHandler) -> Any:
+        return write(self) if self.drawn or self.settings else self.share
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the cheat is told."""
+        return dict(self.model_extra or {})
+
+
+class Misplaced(ValueError):
+    """A mistake below the key that is being validated."""
+
+    def __init__(self, path: tuple[str, ...], sentence: str) -> None:
+        super().__init__(sentence)
+        self.path = path
+
+
+class Scenario(Section):
+    """One world and one workflow."""
+
+    crowd: ClassVar[str]
+    """The role that many parties have: shares of cheats are shares of these."""
+    roles: ClassVar[tuple[str, ...]]
+    """Roles that may cheat."""
+
+    description: str = Field("", description="one line about it")
+    workflow: str = Field(description="what is played; `parley list` names the workflows")
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = Field(7, description="the same seed gives the same outcome")
+    grid: Literal["local", "ray", "grpc"] = Field(
+        "local",
+        description="where the parties run: local: in this process; ray: in a few Ray workers that hold many;"
+        " grpc: in processes that attach over mutual TLS, as if they were deployed",
+    )
+    workers: Annotated[int, Ge(1), Le(10_000)] | None = Field(
+        None, description="for grids ray and grpc: processes that share the work; null: one for each processor here"
+    )
+    address: str | None = Field(
+        None, description="for grid ray: a running cluster, host:port of its head node; null: Ray starts here"
+    )
+    dataset: Literal["pets", "faces", "digits", "imagenet", "celeba", "stl10", "oxford_pets", "cifar10"] = Field(
+        "pets", description="the pictures; `parley list` names the data sets"
+    )
+    data_root: str | None = Field(
+        None, description="folder of the torchvision data sets; null: ~/.cache/parley/data, downloaded there if need be"
+    )
+    adversaries: dict[str, Mix] = Field(
+        {},
+        description="parties that cheat, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that"
+        " share, or each with that probability; `parley list` names them",
+    )
+    expect: dict[str, str] = Field(
+        {}, description='what has to come out, {key of the report: condition}, like {outcome.precision: ">= 0.9"}'
+    )
+
+    @model_validator(mode="after")
+    def _workers_are_rays(self) -> "Scenario":
+        for key, grids in (("workers", ("ray", "grpc")), ("address", ("ray",))):
+            if self.grid not in grids and getattr(self, key) is not None:
+                where = f"{key} is for grid {' or '.join(grids)}, and grid is {self.grid}"
+                raise ValueError(f"{where}: set grid to ray, or leave {key} out")
+        return self
+
+    @field_validator("adversaries")
+    @classmethod
+    def _adversaries_exist(cls, mixes: dict[str, Mix], info: ValidationInfo) -> dict[str, Mix]:
+        from parties.adversaries import ADVERSARIES
+
+        given: Mapping[str, Adversary] = (info.context or {}).get("adversaries", ADVERSARIES)
+        known = {name: cheat for name, cheat in given.items() if cheat.role in cls.roles}
+        for name, mix in mixes.items():
+            if name in given and name not in known:
+                roles = " or ".join(cls.roles)
+                raise Misplaced(
+                    (name,), f"{name} is a cheat of the role {given[name].role}, and here only {roles} cheat"
+                )
+            if name not in known:
+                raise Misplaced((name,), f"there is no adversary {name!r}; {nearest(name, known)}")
+            try:
+                known[name].parameters.model_validate(mix.settings)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                keys = ["share", "drawn", *known[name].parameters.model_fields]
+                raise Misplaced(*_below((name,), first, keys)) from None
+        total = sum(mix.share for name, mix in mixes.items() if known[name].role == cls.crowd)
+        if total > 1:
+            raise ValueError(f"the shares of cheats of the role {cls.crowd} add up to {total:g}, more than 1")
+        return mixes
+
+    @field_validator("expect")
+    @classmethod
+    def _expectations_are_conditions(cls, expect: dict[str, str]) -> dict[str, str]:
+        for key, condition in expect.items():
+            try:
+                parse_condition(condition)
+            except ValueError as error:
+                raise Misplaced((key,), str(error)) from None
+        return expect
+
+
+def _below(parents: tuple[str, ...], error: ErrorDetails, keys: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Turn a mistake in an adversary's settings into its path and its sentence."""
+    path = (*parents, *(str(part) for part in error["loc"]))
+    key = ".".join(("adversaries", *path))
+    if error["type"] == "extra_forbidden":
+        return path, f"there is no key {key}; {nearest(path[-1], keys)}"
+    return path, f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"

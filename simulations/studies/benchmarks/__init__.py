@@ -1,0 +1,28 @@
+"""Benchmarks: each module measures one thing beside its bar, in one run."""
+
+from importlib import import_module
+
+from simulations.studies.benchmarks.measurement import Measurement
+
+BENCHMARKS = {
+    "sealing": "seal and open 200 kB beside the bare primitives",
+    "signatures": "MinHash signatures, one and a million",
+    "selection": "mechanisms with all payments over a million bids",
+    "grpc": "round trips, a thousand parties and a delivery of 2 GB between processes over mutual TLS",
+    "grid": "echo messages per second on Ray, beside Flower's simulation engine",
+    "obfuscation": "each technique on 256x256 images, on one core",
+    "outsource": "streaming an epoch of 22,800 images at 256x256 from an owner to a training service",
+    "purchase": "phones per second through a whole purchase on Ray, against the number of phones",
+}
+"""Benchmarks by name; each is the module of that name."""
+
+
+LONG = ("grid", "purchase")
+"""Benchmarks that have a longer form."""
+
+
+def measure(name: str, long: bool = False) -> list[Measurement]:
+    """Run one benchmark, or its longer form."""
+    module = import_module(f"simulations.studies.benchmarks.{name}")
+    results: list[Measurement] = module.measure_long() if long else module.measure()
+    return results

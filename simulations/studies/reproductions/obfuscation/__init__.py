@@ -1,0 +1,184 @@
+"""Image obfuscation, Tables 2 to 7 and Fig. 5: the paper's numbers beside ours, and which of its claims hold.
+
+For each seed: a model for every setting of Table 7 and Fig. 5, mixed without and within classes; two recognisers that
+answer surveys (Tables 2 to 5); McPherson's CNN for every technique of Table 6; restoring attacks of section 4.4.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parties.album import square
+from parties.workflow import Progress
+from protocol.compute.workshop import Handle, Workshop
+from protocol.errors import BadInput
+from simulations.data.labelled import LabelledImages, labelled_images
+from simulations.reports.model import versions
+from simulations.reports.plot import Plot
+from simulations.reports.reproduction import ReproductionReport
+from simulations.runs.seeding import secret
+from simulations.runs.workshops import finished
+from simulations.studies.reproductions.obfuscation.claims import claims, settings, summary
+from simulations.studies.reproductions.obfuscation.jobs import Set, attack, recognition, restoration
+from simulations.studies.reproductions.obfuscation.scale import SCALES, Scale
+from simulations.studies.reproductions.obfuscation.tables import (
+    ACCURACY,
+    ATTACKED,
+    CLASSES,
+    INTRA,
+    PRIVACY,
+    PRIVACY_INTRA,
+    SETTINGS,
+    Numbers,
+    agreement_tables,
+    attack_table,
+    points,
+    restoration_table,
+    tradeoff_rows,
+)
+from simulations.workflows.outsource.page import tradeoff_plot
+from simulations.workflows.outsource.report import TradeOff
+from simulations.workflows.outsource.tradeoff import Lesson, train_and_test
+
+
+class TradeOffReport(ReproductionReport):
+    """The reproduction, with the points of Fig. 5.
+
+    Attributes
+    ----------
+    tradeoffs : list of TradeOff
+        Means over seeds, intra-class, as in the figure.
+    reference : float
+        Mean accuracy without obfuscation.
+    """
+
+    tradeoffs: list[TradeOff]
+    reference: float
+
+
+def reproduce(
+    seeds: Sequence[int],
+    workshop: Workshop,
+    progress: Progress,
+    dataset: str = "pets",
+    root: Path | None = None,
+    scale: Scale | None = None,
+) -> TradeOffReport:
+    """Run the experiments.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        Worlds; at least two, for an interval.
+    workshop : Workshop
+        Where everything is trained.
+    progress : callable
+        Told what is going on.
+    dataset, root
+        See `labelled_images`.
+    scale : Scale or None
+        None: the data set's.
+
+    Raises
+    ------
+    BadInput
+        When the data set cannot be used.
+    RunFailed
+        When a job failed.
+    """
+    start = time.perf_counter()
+    scale = scale or SCALES[dataset]
+    jobs: dict[tuple[object, ...], Handle[Any]] = {}
+    for number, seed in enumerate(seeds):
+        progress("preparing images", number, len(seeds))
+        jobs |= _jobs(workshop, scale, labelled_images(dataset, root, seed, classes=CLASSES, side=scale.side), seed)
+    ends = finished(workshop, list(jobs.values()), "training models, recognisers and attackers", progress)
+    found = _numbers(list(jobs), [end.result() for end in ends])
+    judged = claims(found)
+    photos = "stl10" if dataset == "stl10" else "dogs"
+    return TradeOffReport(
+        name="obfuscation",
+        title="Image obfuscation, Table 7: accuracy and privacy",
+        summary=summary(found, judged),
+        settings=settings(scale, dataset),
+        columns=[ACCURACY, INTRA, PRIVACY, PRIVACY_INTRA],
+        rows=tradeoff_rows(found, scale),
+        more=[*agreement_tables(found, photos), attack_table(found), restoration_table(found)],
+        claims=judged,
+        seeds=list(seeds),
+        equipment=workshop.equipment,
+        devices=dict(Counter(end.device for end in ends)),
+        seconds=round(time.perf_counter() - start, 3),
+        versions=versions(),
+        tradeoffs=points(found, scale),
+        reference=float(np.mean(found[ACCURACY, None])),
+    )
+
+
+def figures(report: TradeOffReport) -> list[Plot]:
+    """Draw Fig. 5."""
+    drawn = tradeoff_plot(report.tradeoffs, report.reference, 0.5)
+    return [replace(drawn, alt=f"Fig. 5: means over seeds, mixed within classes. {drawn.alt}")]
+
+
+def _jobs(workshop: Workshop, scale: Scale, images: LabelledImages, seed: int) -> dict[tuple[object, ...], Handle[Any]]:
+    """Hand in all jobs of a seed."""
+    training, tests, public = _sets(images, scale)
+    task_of = np.array([sorted(set(images.kinds)).index(kind) for kind in images.kinds]) if images.kinds else None
+    draw = int.from_bytes(secret(seed, "obfuscation")[:6])
+    jobs: dict[tuple[object, ...], Handle[Any]] = {
+        ("recognition", seed): workshop.submit(recognition, scale, public, tests, draw % 10**6),
+        ("restoration", seed): workshop.submit(restoration, scale, tests, draw),
+    }
+    for name, setting in ATTACKED.items():
+        chosen = None if setting is None else scale.setting(*setting)
+        jobs["attack", name, seed] = workshop.submit(attack, scale, public, tests, chosen, draw)
+    for intra in (False, True):
+        labels, test_labels = (each.classes if task_of is None else task_of[each.classes] for each in (training, tests))
+        lesson = Lesson(
+            pictures=training.pictures, labels=labels, tests=tests.pictures, test_labels=test_labels,
+            classes=int(labels.max()) + 1, architecture=scale.architecture, epochs=scale.epochs, batch=scale.batch,
+            intra_class=intra, repeat=True,
+        )  # fmt: skip
+        for each in (*([] if intra else [None]), *SETTINGS):
+            chosen = None if each is None else scale.setting(*each)
+            jobs["tradeoff", intra, each, seed] = workshop.submit(train_and_test, lesson, chosen, draw)
+    return jobs
+
+
+def _sets(images: LabelledImages, scale: Scale) -> list[Set]:
+    wanted = {"training": scale.training, "tests": scale.tests, "public": scale.public}
+    share = 1.0 if images.available is None else min(1.0, images.available / sum(wanted.values()))
+    sets = []
+    for what, count in wanted.items():
+        album, classes = images.take(int(count * share), what)
+        if len(classes) < 4 * CLASSES:
+            raise BadInput(f"there are {len(classes)} images for {what}: a reproduction takes {4 * CLASSES} or more")
+        sets.append(Set(np.stack([square(album[place], scale.side) for place in range(len(album))]), classes))
+    return sets
+
+
+def _numbers(keys: Sequence[tuple[object, ...]], results: Sequence[Any]) -> Numbers:
+    found: Numbers = defaultdict(list)
+    for key, result in zip(keys, results, strict=True):
+        match key:
+            case ("tradeoff", intra, setting, _):
+                found[INTRA if intra else ACCURACY, setting].append(result.accuracy)
+                found[PRIVACY_INTRA if intra else PRIVACY, setting].append(result.privacy)
+            case ("attack", name, _):
+                found["attack", name].append(result)
+            case ("recognition", _):
+                for (who, score), each in result.items():
+                    found["AUC", who, score].append(each.area)
+                    found["t_acc", who, score].append(each.t_acc.value)
+                    found["t_cut-off", who, score].append(each.t_cut_off.value)
+            case _:
+                for name, (before, after) in result.items():
+                    found["before", name].append(before)
+                    found["after", name].append(after)
+    return found

@@ -1,0 +1,174 @@
+"""The experiments behind the tables: each a workshop's job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from simulations.studies.reproductions.obfuscation.scale import Scale
+from simulations.studies.survey.questions import draw_settings
+from simulations.workflows.outsource.tradeoff import Labels, Pictures, to_pictures, to_tensor
+from strategies.learning.classifier import logits, train_classifier
+from strategies.obfuscation import Obfuscation, group, obfuscate
+from strategies.obfuscation.restoration import deconvolve, denoise
+from strategies.scores.privacy_scores import SCORES, dssim, feature_distances
+from strategies.scores.recognition import Agreement, agreement
+
+MILD = 3.0
+"""Strength of OpenCV's denoiser as its documentation recommends it, in units of 0..255."""
+SCORED = 200
+
+
+@dataclass(frozen=True)
+class Set:
+    """Images with the classes they show."""
+
+    pictures: Pictures
+    classes: Labels
+
+
+class Features(nn.Module):
+    """What a trained classifier sees in uint8 images: everything before its last layer."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*list(network.children())[:-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, 3, height, width) to (n, features)."""
+        body: Tensor = self.body(images.float().div(127.5).sub(1))
+        return body.flatten(2).mean(2)
+
+
+def recognition(
+    device: torch.device, scale: Scale, public: Set, fresh: Set, seed: int
+) -> dict[tuple[str, str], Agreement]:
+    """Tables 2 to 5: surveys of fresh images, answered by two recognisers that learned from public ones."""
+    draws = torch.Generator().manual_seed(seed)
+    count = int(public.classes.max()) + 1
+    epochs = scale.attack_epochs
+    clean = train_classifier(public.pictures, public.classes, count, draws, device=device, epochs=epochs)
+    settings = [at_size(each, scale) for each in draw_settings(seed)]
+    learned = _mixtures(public, settings, draws, each=max(1, 6 * len(public.classes) // len(settings) // 2))
+    adapted = train_classifier(
+        to_pictures(learned.pictures), learned.classes[:, 0], count, draws, device=device, epochs=epochs
+    )
+    asked = [at_size(each, scale) for number in range(scale.surveys) for each in draw_settings(1000 * seed + number)]
+    survey = _mixtures(fresh, asked, draws, each=1)
+    pairs = torch.from_numpy(survey.owner)
+    originals, shown = survey.sources, survey.pictures[pairs]
+    scores = {name: score(originals, shown).numpy() for name, score in SCORES.items()}
+    features = feature_distances(originals.to(device), shown.to(device), Features(clean).to(device))
+    scores = {"MSE": scores["MSE"] / 255**2, "FID": features.numpy()} | {
+        name: values for name, values in scores.items() if name != "MSE"
+    }
+    found = {}
+    for who, network in (("vision", clean), ("people", adapted)):
+        recognised = _named(network, survey)
+        for name, values in scores.items():
+            found[who, name] = agreement(values, recognised)
+    return found
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """Mixtures, and for each of their images: which mixture, the image, and its class."""
+
+    pictures: Tensor
+    classes: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    sources: Tensor
+    shown: NDArray[np.int64]
+
+
+def at_size(setting: Obfuscation, scale: Scale) -> Obfuscation:
+    """Return a survey's setting for images of another size."""
+    return Obfuscation(setting.technique, setting.weights, scale.scaled(setting.technique, setting.strength))
+
+
+def _mixtures(images: Set, settings: Sequence[Obfuscation], draws: torch.Generator, each: int) -> _Survey:
+    """Obfuscate images of different classes, `each` mixtures per setting."""
+    every, labels = to_tensor(images.pictures), torch.from_numpy(images.classes)
+    pictures, classes, owner, sources, shown = [], [], [], [], []
+    for number, setting in enumerate(settings):
+        groups = _unlike(labels, setting.images, each, draws)
+        batch = obfuscate(setting, every[groups], labels[groups], int(labels.max()) + 1, draws)
+        ranked = batch.weights.argsort(dim=1, descending=True)[:, :2]
+        pictures.append(batch.pictures)
+        classes.append(labels[groups].gather(1, ranked))
+        owner.append(torch.arange(each).repeat_interleave(setting.images) + number * each)
+        sources.append(every[groups.flatten()])
+        shown.append(labels[groups.flatten()])
+    return _Survey(
+        torch.cat(pictures), torch.cat(classes).numpy(), torch.cat(owner).numpy(), torch.cat(sources),
+        torch.cat(shown).numpy(),
+    )  # fmt: skip
+
+
+def _unlike(labels: Tensor, images: int, count: int, draws: torch.Generator) -> Tensor:
+    """Draw groups of images of different classes, (count, images)."""
+    groups = []
+    for _ in range(count):
+        classes = torch.randperm(int(labels.max()) + 1, generator=draws)[:images]
+        members = [torch.nonzero(labels == name)[:, 0] for name in classes]
+        groups.append(torch.stack([each[torch.randint(len(each), (), generator=draws)] for each in members]))
+    return torch.stack(groups)
+
+
+def _named(network: nn.Module, survey: _Survey) -> NDArray[np.bool_]:
+    """Say which images in the mixtures are recognised: their class is among the first two guesses."""
+    guesses = logits(network, to_pictures(survey.pictures)).argsort(1)[:, ::-1][:, :2]
+    named: NDArray[np.bool_] = (guesses[survey.owner] == survey.shown[:, None]).any(1)
+    return named
+
+
+def attack(
+    device: torch.device, scale: Scale, public: Set, fresh: Set, setting: Obfuscation | None, seed: int
+) -> float:
+    """Table 6: McPherson's CNN learns from images that are obfuscated alike; None: from clean ones."""
+    draws = torch.Generator().manual_seed(seed)
+    count = int(public.classes.max()) + 1
+    chosen = setting or Obfuscation("mix", (1.0,))
+    parts = [_dominant(public, chosen, draws) for _ in range(2)]
+    pictures, classes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    network = train_classifier(pictures, classes, count, draws, device=device, epochs=scale.attack_epochs // 2)
+    shown, answers = _dominant(fresh, chosen, draws)
+    return float((logits(network, shown).argmax(1) == answers).mean())
+
+
+def _dominant(images: Set, setting: Obfuscation, draws: torch.Generator) -> tuple[Pictures, Labels]:
+    """Obfuscate every image, mixed with others at random, and say what the one shows whose label is published."""
+    labels = torch.from_numpy(images.classes)
+    groups = group(labels, setting.images, draws, repeat=True)
+    batches = [
+        obfuscate(setting, to_tensor(images.pictures[some.numpy()].reshape(-1, *images.pictures.shape[1:])).reshape(
+            *some.shape, 3, *images.pictures.shape[1:3]), labels[some], int(labels.max()) + 1, draws)
+        for some in torch.split(groups, 256)
+    ]  # fmt: skip
+    pictures = torch.cat([batch.pictures for batch in batches])
+    return to_pictures(pictures), torch.cat([batch.labels for batch in batches]).numpy()
+
+
+def restoration(device: torch.device, scale: Scale, fresh: Set, seed: int) -> dict[str, tuple[float, float]]:
+    """Section 4.4: mean dSSIM before and after deblurring, and after two strengths of denoising."""
+    images = to_tensor(fresh.pictures[: 2 * SCORED])
+    draws = torch.Generator().manual_seed(seed)
+    blur, noise = scale.setting("blur-mix", 0.75, 45), scale.setting("noise-mix", 0.75, 20)
+    groups = group(torch.zeros(len(images), dtype=torch.int64), 2, draws)[:SCORED]
+    originals = images[groups[:, 0]]
+    labels = torch.zeros_like(groups)
+    blurred = obfuscate(blur, images[groups], labels, 1, draws).pictures
+    noisy = obfuscate(noise, images[groups], labels, 1, draws).pictures
+    kernel, sigma = int(blur.strength or 0), float((noise.strength or 0) * np.hypot(0.75, 0.25))
+    pairs = {
+        "Wiener deconvolution of blur and mixing": (blurred, deconvolve(blurred, kernel)),
+        "mild denoising of noise and mixing": (noisy, denoise(noisy, MILD)),
+        "denoising of noise and mixing for its strength": (noisy, denoise(noisy, sigma)),
+    }
+    return {
+        name: (float(dssim(originals, before).mean()), float(dssim(originals, after).mean()))
+        for name, (before, after) in pairs.items()
+    }

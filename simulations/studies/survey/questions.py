@@ -1,0 +1,145 @@
+"""The questions of a survey, and the key to its answers."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from parties.album import square
+from protocol.errors import BadInput
+from simulations.data.labelled import LabelledImages
+from simulations.runs.seeding import generator, secret, torch_generator
+from strategies.obfuscation import Obfuscation, obfuscate
+from strategies.scores.privacy_scores import SCORES
+
+EACH = 7
+"""Questions per technique."""
+SIDE = 256
+
+_PAIRS = tuple((share, round(1 - share, 1)) for share in (0.5, 0.6, 0.7))
+_TRIPLES = ((0.7, 0.2, 0.1), (0.5, 0.33, 0.16), (0.33, 0.33, 0.33))
+PARAMETERS: dict[str, tuple[tuple[tuple[float, ...], ...], tuple[float | None, ...]]] = {
+    "mix": (_PAIRS, (None,)),
+    "mix-3": (_TRIPLES, (None,)),
+    "graft-mix": (_PAIRS, (0.5, 0.6, 0.7, 0.8)),
+    "blur-mix": (_PAIRS, (17, 35, 45)),
+    "pixelize-mix": (_PAIRS, (16, 20, 32)),
+    "shuffle-mix": (_PAIRS, (4, 8, 16)),
+    "noise-mix": (_PAIRS, (10, 20, 40)),
+}
+"""Weights and strengths to draw from, by technique (Table 1)."""
+
+
+class Asked(BaseModel):
+    """What is behind a question.
+
+    Attributes
+    ----------
+    technique, weights, strength
+        Of the obfuscation; the strength is None where it has none.
+    components : tuple of str
+        The class of each image in it.
+    scores : dict of str to tuple of float
+        For each privacy score, that of each component.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    technique: str
+    weights: tuple[float, ...]
+    strength: float | None
+    components: tuple[str, ...]
+    scores: dict[str, tuple[float, ...]]
+
+
+class Key(BaseModel):
+    """The key to the answers: for who scores the survey, never for who takes it.
+
+    Attributes
+    ----------
+    survey : str
+        The survey's id, which answers carry, too.
+    dataset : str
+    class_names : tuple of str
+        The choices.
+    questions : tuple of Asked
+        In the order in which they are asked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["survey key"] = "survey key"
+    schema_version: Literal[1] = 1
+    survey: str
+    dataset: str
+    class_names: tuple[str, ...]
+    questions: tuple[Asked, ...]
+
+
+def draw_settings(seed: int, each: int = EACH) -> list[Obfuscation]:
+    """Draw the obfuscation of every question: all techniques equally often, in random order."""
+    draws = generator(seed, "survey settings")
+    settings = []
+    for technique, (weights, strengths) in PARAMETERS.items():
+        for _ in range(each):
+            share, strength = weights[draws.integers(len(weights))], strengths[draws.integers(len(strengths))]
+            settings.append(Obfuscation(technique, share, strength))
+    return [settings[index] for index in draws.permutation(len(settings))]
+
+
+def make_questions(
+    images: LabelledImages, dataset: str, seed: int, *, each: int = EACH, side: int = SIDE
+) -> tuple[NDArray[np.uint8], Key]:
+    """Draw classes that differ, an image of each, and obfuscate them.
+
+    Returns
+    -------
+    (questions, side, side, 3) uint8
+        The obfuscated pictures.
+    Key
+
+    Raises
+    ------
+    BadInput
+        When there are too few images or classes.
+    """
+    if len(images.class_names) < 3:
+        raise BadInput(f"a survey takes three classes or more, and data set {dataset} gives {len(images.class_names)}")
+    settings = draw_settings(seed, each)
+    draws = generator(seed, "survey classes")
+    classes = [draws.permutation(len(images.class_names))[: setting.images] for setting in settings]
+    album, labels = images.choose(np.concatenate(classes), "survey")
+    if len(album) < sum(map(len, classes)):
+        raise BadInput(f"data set {dataset} has too few images for {len(settings)} questions of different images")
+    originals = torch.from_numpy(np.stack([square(album[index], side) for index in range(len(album))]))
+    sizes = [setting.images for setting in settings]
+    parts = torch.split(originals.permute(0, 3, 1, 2), sizes)
+    named = torch.split(torch.from_numpy(labels), sizes)
+    pictures, asked = [], []
+    randomness = torch_generator(seed, "survey obfuscation")
+    for setting, sources, shown in zip(settings, parts, named, strict=True):
+        batch = obfuscate(setting, sources[None], shown[None], len(images.class_names), randomness)
+        pictures.append(batch.pictures[0])
+        asked.append(_asked(setting, batch.weights[0], sources, batch.pictures, shown, images.class_names))
+    key = Key(
+        survey=secret(seed, "survey", dataset, images.class_names).hex()[:12],
+        dataset=dataset,
+        class_names=images.class_names,
+        questions=tuple(asked),
+    )
+    return torch.stack(pictures).permute(0, 2, 3, 1).numpy(), key
+
+
+def _asked(
+    setting: Obfuscation, weights: Tensor, sources: Tensor, picture: Tensor, shown: Tensor, names: tuple[str, ...]
+) -> Asked:
+    return Asked(
+        technique=setting.technique,
+        weights=tuple(round(weight, 6) for weight in weights.tolist()),
+        strength=setting.strength,
+        components=tuple(names[label] for label in shown.tolist()),
+        scores={name: tuple(score(sources, picture.expand_as(sources)).tolist()) for name, score in SCORES.items()},
+    )

@@ -1,0 +1,113 @@
+"""From answers to ROC curves and thresholds (Raynal et al. 2020, section 4.2.3)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from protocol.errors import BadInput
+from simulations.studies.survey.questions import Key
+from strategies.scores.recognition import Agreement, agreement
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Answers(BaseModel):
+    """What one person answered, as the survey's page saves it.
+
+    Attributes
+    ----------
+    survey : str
+        The id of the survey.
+    answers : dict of int to tuple of str
+        Chosen classes by the number of the question, from 1; none chosen means "I cannot tell". Questions that were
+        left open are missing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["survey answers"]
+    schema_version: Literal[1]
+    survey: str
+    answers: dict[int, tuple[str, ...]]
+
+
+def read_key(path: Path) -> Key:
+    """Read ``key.json``.
+
+    Raises
+    ------
+    BadInput
+        When it is none.
+    """
+    return _read(path, Key, "the key of a survey")
+
+
+def read_answers(path: Path, key: Key) -> Answers:
+    """Read a file of answers to this survey.
+
+    Raises
+    ------
+    BadInput
+        When it is none, or is of another survey.
+    """
+    found = _read(path, Answers, "a file of answers")
+    if found.survey != key.survey:
+        raise BadInput(f"{path} answers survey {found.survey}, and the key is of survey {key.survey}")
+    for number, chosen in found.answers.items():
+        if not 1 <= number <= len(key.questions):
+            raise BadInput(f"{path} answers question {number}, and there are {len(key.questions)}")
+        if unknown := set(chosen) - set(key.class_names):
+            raise BadInput(f"{path}: question {number} offers no choice {min(unknown)!r}")
+    return found
+
+
+def score_answers(key: Key, sheets: Sequence[Answers]) -> dict[str, Agreement]:
+    """Draw the ROC curve of every privacy score against people.
+
+    Every component of every answered question is one comparison: it is recognised if its class was chosen.
+
+    Raises
+    ------
+    BadInput
+        When all comparisons, or none, were recognised, so that no curve can be drawn.
+    """
+    recognised = np.array(
+        [
+            component in chosen
+            for sheet in sheets
+            for number, chosen in sheet.answers.items()
+            for component in key.questions[number - 1].components
+        ],
+        dtype=bool,
+    )
+    if not len(recognised) or recognised.all() or not recognised.any():
+        raise BadInput(
+            f"{recognised.sum()} of {len(recognised)} images were recognised: thresholds take some of each, so ask"
+            " more people"
+        )
+    return {
+        name: agreement(
+            np.array(
+                [
+                    score
+                    for sheet in sheets
+                    for number in sheet.answers
+                    for score in key.questions[number - 1].scores[name]
+                ]
+            ),
+            recognised,
+        )
+        for name in key.questions[0].scores
+    }
+
+
+def _read(path: Path, kind: type[M], what: str) -> M:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise BadInput(f"{path} is not {what}: {error.errors()[0]['msg']}") from None

@@ -1,0 +1,185 @@
+"""Labelled pictures of people for everybody: the collector's, the participants', and those of a test."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.adversaries import Adversary
+from parties.album import UnreadableImage
+from parties.crowdsource.participant import Participant
+from protocol.errors import BadInput
+from simulations.data import faces, published
+from simulations.data.scene import Split
+from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
+from strategies.features.featurizer import prepare
+
+PICTURES_OF_ONE = 8
+"""Of each person that the collector has pictures of, about, where they are painted."""
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """Pictures, what they show and whom.
+
+    Attributes
+    ----------
+    images : (n, side, side, 3) uint8
+    attributes : (n, k) bool
+    persons : (n,) int64
+    names : tuple of str
+        Of the k attributes.
+    """
+
+    images: NDArray[np.uint8]
+    attributes: NDArray[np.bool_]
+    persons: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    def columns(self, names: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Return some attributes, (n, names)."""
+        return self.attributes[:, [self.names.index(name) for name in names]]
+
+    def __getitem__(self, chosen: slice) -> "Portraits":
+        """Return some of them."""
+        return Portraits(self.images[chosen], self.attributes[chosen], self.persons[chosen], self.names)
+
+
+@dataclass(frozen=True)
+class World:
+    """Everybody and everything in a scenario.
+
+    Attributes
+    ----------
+    public : Portraits
+        The collector's own.
+    participants : list of Participant
+    cheats : list of (str or None)
+        What each participant plays.
+    held : Portraits
+        The participants' pictures, one album after the other.
+    test : Portraits
+        Of people who are no participants.
+    """
+
+    public: Portraits
+    participants: list[Participant]
+    cheats: list[str | None]
+    held: Portraits
+    test: Portraits
+
+
+def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[str, Adversary]) -> World:
+    """Build the world of a scenario.
+
+    Parameters
+    ----------
+    scenario : CrowdsourceScenario
+    collector : bytes
+        The collector's public key, which participants know.
+    adversaries : mapping of str to Adversary
+        The ways to cheat that the scenario chooses from.
+
+    Raises
+    ------
+    BadInput
+        When CelebA is not to be had, or has not as many people as are wanted.
+    """
+    count, album = scenario.participants.count, scenario.participants.album
+    if scenario.dataset == "faces":
+        public, held, test = _painted(scenario)
+    else:
+        public, held, test = _photographed(scenario)
+    cheats = _cheats(scenario, adversaries)
+    roles = {name: adversaries[name].cast(**mix.settings) for name, mix in scenario.adversaries.items()}
+    participants = []
+    for number in range(count):
+        own = held[slice(number * album, (number + 1) * album)]
+        role = cast(type[Participant], roles.get(cheats[number] or "", Participant))
+        participants.append(
+            role(
+                secret(scenario.seed, "participant", number),
+                list(own.images),
+                own.names,
+                own.attributes,
+                collector,
+                scenario.collector.hide,
+            )
+        )
+    return World(public, participants, cheats, held, test)
+
+
+def _cheats(scenario: CrowdsourceScenario, adversaries: Mapping[str, Adversary]) -> list[str | None]:
+    """Choose who cheats how: shares of all participants, or each with a probability where they are drawn."""
+    draws = generator(scenario.seed, "cheats")
+    count = scenario.participants.count
+    cheats: list[str | None] = [None] * count
+    free = [int(number) for number in draws.permutation(count)]
+    for name, mix in scenario.adversaries.items():
+        wanted = int(draws.binomial(count, mix.share)) if mix.drawn else round(mix.share * count)
+        for number in [free.pop() for _ in range(min(wanted, len(free)))]:
+            cheats[number] = name
+    return cheats
+
+
+def _painted(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, Portraits]:
+    def paint(purpose: str, people: int, of_each: int, count: int, split: Split) -> Portraits:
+        draws = generator(scenario.seed, "people", purpose)
+        numbers = np.repeat(draws.integers(2**62, size=people), of_each)[:count]
+        if split == "public":
+            draws.shuffle(numbers)
+        drawn = faces.draw(numbers, scenario.side, torch_generator(scenario.seed, "paint", purpose), split)
+        return Portraits(drawn.images, drawn.attributes, drawn.persons, faces.ATTRIBUTES)
+
+    pictures, part = scenario.collector.pictures, scenario.participants
+    return (
+        paint("public", -(-pictures // PICTURES_OF_ONE), PICTURES_OF_ONE, pictures, "public"),
+        paint("held", part.count, part.album, part.count * part.album, "traded"),
+        paint("test", scenario.tested, 1, scenario.tested, "traded"),
+    )
+
+
+def _photographed(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, Portraits]:
+    root = Path(scenario.data_root) if scenario.data_root else None
+    part, album = scenario.participants, scenario.participants.album
+    traded = published.read("celeba", root, "traded")
+    assert traded.persons is not None
+    persons, counts = np.unique(traded.persons, return_counts=True)
+    owners = generator(scenario.seed, "owners").permutation(persons[counts >= album])[: part.count]
+    if len(owners) < part.count:
+        raise BadInput(
+            f"participants.count: CelebA has {len(owners)} people with {album} pictures or more among those traded, "
+            f"fewer than {part.count}; ask for fewer, or for smaller albums"
+        )
+    of_each = [np.flatnonzero(traded.persons == owner)[:album] for owner in owners]
+    others = np.flatnonzero(~np.isin(traded.persons, owners))
+    tested = generator(scenario.seed, "tested").permutation(others)[: scenario.tested]
+    if len(tested) < scenario.tested:
+        raise BadInput(f"tested: CelebA has {len(tested)} pictures of people who are no participants; ask for fewer")
+    return (
+        portraits(published.read("celeba", root, "public"), scenario.collector.pictures, scenario.side, scenario.seed),
+        _opened(traded, np.concatenate(of_each), scenario.side),
+        _opened(traded, tested, scenario.side),
+    )
+
+
+def portraits(photographs: published.Photographs, count: int, side: int, seed: int) -> Portraits:
+    """Open some photographs, drawn at random, or all where there are no more."""
+    numbers = generator(seed, "photographs").permutation(len(photographs.pictures))[:count]
+    return _opened(photographs, np.sort(numbers), side)
+
+
+def _opened(photographs: published.Photographs, numbers: NDArray[np.int64], side: int) -> Portraits:
+    assert photographs.attributes is not None
+    assert photographs.persons is not None
+    images = np.empty((len(numbers), side, side, 3), dtype=np.uint8)
+    for place, number in enumerate(numbers):
+        try:
+            images[place] = prepare(photographs.pictures[int(number)], side)
+        except UnreadableImage as unreadable:
+            raise BadInput(f"CelebA's picture {number} does not open: {unreadable}") from None
+    return Portraits(images, photographs.attributes[numbers], photographs.persons[numbers], photographs.attribute_names)

@@ -1,0 +1,162 @@
+"""The report of federated learning: ``report.json``, and what is printed of it."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import RenderableType
+from rich.table import Table
+
+from simulations.reports.model import RunReport
+from simulations.reports.words import count
+
+
+class Attack(BaseModel):
+    """How well an attack tells who was trained on; see `strategies.attacks.membership.Membership`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    area: float
+    advantage: float
+    margin: float
+    at_low_false_positives: float
+
+
+class Promise(BaseModel):
+    """What a method promises.
+
+    Attributes
+    ----------
+    unit : str
+        Whose presence it hides.
+    sigma : float
+        Noise by clipping norm.
+    epsilon, delta : float
+        Of one unit, all rounds together, by Renyi accounting.
+    epsilon_prv : float
+        The same by Opacus's other accountant.
+    epsilon_person : float
+        For somebody in as many pictures as the scenario says.
+    bound : float
+        The largest membership advantage that allows.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    unit: str
+    sigma: float
+    epsilon: float
+    delta: float
+    epsilon_prv: float
+    epsilon_person: float
+    bound: float
+
+
+class Robustness(BaseModel):
+    """Accuracy when each value of a picture may be moved by so many levels of grey."""
+
+    model_config = ConfigDict(frozen=True)
+
+    levels: float
+    accuracy: float
+
+
+class MethodResult(BaseModel):
+    """What came of learning by one method.
+
+    Attributes
+    ----------
+    strategy : str
+        In words.
+    promise : Promise or None
+    accuracy, trained_accuracy : float
+        On fresh pictures, and on those trained on.
+    curve : list of float
+        Accuracy on fresh pictures before the first round and after each.
+    by_loss, by_shadows : Attack
+        Membership inference.
+    by_likelihood : Attack or None
+        LiRA, where the scenario asks for it.
+    property_told : float or None
+        Share of clients of whom the cloud tells the property from their first update; None where it sees none.
+    groups : dict of str to float
+        Accuracy by sex and age.
+    gap : float
+        Between the best and the worst served group.
+    robustness : list of Robustness
+    digest : str
+        SHA-256 of the model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    strategy: str
+    promise: Promise | None
+    accuracy: float
+    trained_accuracy: float
+    curve: list[float]
+    by_loss: Attack
+    by_shadows: Attack
+    by_likelihood: Attack | None
+    property_told: float | None
+    groups: dict[str, float]
+    gap: float
+    robustness: list[Robustness]
+    digest: str
+
+    @property
+    def worst(self) -> Attack:
+        """The best of the attacks."""
+        attacks = [each for each in (self.by_loss, self.by_shadows, self.by_likelihood) if each is not None]
+        return max(attacks, key=lambda attack: attack.advantage)
+
+
+class FederateOutcome(BaseModel):
+    """What must not depend on the grid, the workers or the clock.
+
+    Attributes
+    ----------
+    clients, pictures : int
+        How many, and all their pictures together.
+    majority : float
+        What naming always the more frequent class gets right.
+    inverted, inverted_private : float or None
+        Mean SSIM of pictures that the cloud found from one step of a client: of clients without, and with DP-SGD.
+    digest : str
+        SHA-256 of the digests of all methods.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    clients: int
+    pictures: int
+    majority: float
+    inverted: float | None
+    inverted_private: float | None
+    digest: str
+
+
+class FederateReport(RunReport):
+    """Federated learning, written down; see `RunReport`."""
+
+    outcome: FederateOutcome
+    methods: dict[str, MethodResult]
+
+
+def tables(report: FederateReport) -> Iterator[RenderableType]:
+    """Yield what is worth printing of a report."""
+    title = f"federate, seed {report.seed}: {count(report.outcome.clients, 'client')}"
+    table = Table("method", "ε", "right", "gap", "member", "bound", "property", title=title, title_justify="left")
+    for name, each in report.methods.items():
+        table.add_row(
+            name,
+            "none" if each.promise is None else f"{each.promise.epsilon:.2f}",
+            f"{each.accuracy:.1%}",
+            f"{100 * each.gap:.0f}",
+            f"{each.worst.advantage:+.2f}",
+            "" if each.promise is None else f"{each.promise.bound:.2f}",
+            "unseen" if each.property_told is None else f"{each.property_told:.0%}",
+        )
+    yield table
+    yield "right: accuracy on fresh pictures; gap: points between groups; member: advantage of membership inference."
+    yield report.summary
+    yield from report.notes

@@ -1,0 +1,262 @@
+"""What models are worth, and what the cloud and the public make of them: attacks, scored against the truth."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from parties.federate.workflow import STRATEGIES, Federation
+from protocol.errors import BadScenario
+from simulations.data.people import ATTRIBUTES
+from simulations.runs.seeding import generator, torch_generator
+from simulations.workflows.federate.report import Attack, MethodResult, Promise, Robustness
+from simulations.workflows.federate.scenario import FederateScenario
+from simulations.workflows.federate.world import CLASSES, FederateWorld, Labelled
+from strategies.attacks.adversarial_examples import perturb
+from strategies.attacks.membership import (
+    Scores,
+    by_likelihood_ratio,
+    by_loss,
+    by_shadow_models,
+    membership,
+    train_shadows,
+)
+from strategies.attacks.property_inference import infer_property
+from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
+from strategies.learning.local import LocalTraining, Weights, flat, train_locally, weights_of
+from strategies.privacy.accounting import advantage_bound, dp_sgd_epsilon, noise_for, prv_epsilon
+
+LEVELS = (0.5, 1.0, 2.0)
+"""Levels of grey by which adversarial examples differ."""
+_ATTACKED = 300
+"""Pictures that are made adversarial."""
+
+
+def network_of(weights: Weights) -> GroupNormalisedClassifier:
+    """Return the network with these weights."""
+    network = GroupNormalisedClassifier(CLASSES, torch.Generator())
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
+    """Choose the noise of a method, and say what it promises; None where it promises nothing."""
+    method, training = scenario.methods[name], scenario.training
+    if method.epsilon is None:
+        return None
+    if method.strategy == "dp-clients":
+        rate, steps, unit = 1.0, training.rounds, "client"
+    else:
+        unit = "person" if method.strategy == "dp-people" else "picture"
+        rate, steps = training.rate, training.rounds * training.steps
+    sigma = noise_for(method.epsilon, rate, steps, scenario.delta)
+    epsilon = dp_sgd_epsilon(sigma, rate, steps, scenario.delta)
+    person = (
+        epsilon
+        if unit != "picture"
+        else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
+    )
+    prv = prv_epsilon(sigma, rate, steps, scenario.delta)
+    return Promise(
+        unit=unit,
+        sigma=sigma,
+        epsilon=epsilon,
+        delta=scenario.delta,
+        epsilon_prv=prv,
+        epsilon_person=person,
+        bound=advantage_bound(epsilon, scenario.delta),
+    )
+
+
+def federation_of(scenario: FederateScenario, name: str, promise: Promise | None) -> Federation:
+    """Return what the cloud does."""
+    method, training = scenario.methods[name], scenario.training
+    settings = {
+        "epochs": training.epochs,
+        "batch": training.batch,
+        "learning-rate": training.learning_rate,
+    }
+    sigma = promise.sigma if promise else 0.0
+    if method.strategy in ("dp-images", "dp-people"):
+        settings |= {"learning-rate": training.private_rate}
+        settings |= {"sigma": sigma, "rate": training.rate, "steps": training.steps, "clipping": method.clipping}
+    if method.strategy == "dp-people":
+        settings |= {"per-person": scenario.clients.per_person}
+    return Federation(
+        name,
+        method.strategy,
+        training.rounds,
+        settings,
+        mu=method.mu,
+        malicious=method.malicious,
+        beta=method.beta,
+        sigma=sigma,
+        clipping=method.clipping,
+    )
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Updates that an attacker made itself, (k, parameters), and which of them of pictures with the property."""
+
+    updates: NDArray[np.float32]
+    has: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Attackers:
+    """What attackers prepare once, and use on every method.
+
+    Attributes
+    ----------
+    shadows : sequence of (model, members)
+        Trained on halves of the attacker's own pictures.
+    ratio : sequence of (model, members)
+        Trained on halves of the candidates, for LiRA.
+    candidates : (2n, 3, height, width) float32
+        Pictures that may have been trained on.
+    labels : (2n,) int64
+    members : (2n,) bool
+        The truth, for scoring.
+    trials : Trials
+        To tell a property by.
+    """
+
+    shadows: Sequence[tuple[nn.Module, NDArray[np.bool_]]]
+    ratio: Sequence[tuple[nn.Module, NDArray[np.bool_]]]
+    candidates: Tensor
+    labels: Tensor
+    members: NDArray[np.bool_]
+    trials: Trials
+
+
+def prepare(scenario: FederateScenario, world: FederateWorld, start: Weights) -> Attackers:
+    """Train the attackers' own models, for as many epochs as all rounds together."""
+    training = scenario.training
+    alone = LocalTraining(training.rounds * training.epochs, training.batch, training.learning_rate)
+    candidates = inputs_of(np.concatenate([world.trained.pictures, world.others.pictures]))
+    labels = torch.from_numpy(np.concatenate([world.trained.labels, world.others.labels]))
+    draws = torch_generator(scenario.seed, "shadows")
+
+    def shadows(count: int, inputs: Tensor, truth: Tensor) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
+        def train(chosen: NDArray[np.int64]) -> nn.Module:
+            network = GroupNormalisedClassifier(CLASSES, draws)
+            return train_locally(network, inputs[chosen], truth[chosen], alone, draws)
+
+        return train_shadows(count, len(truth), train, generator(scenario.seed, "halves"))
+
+    known = world.known
+    return Attackers(
+        shadows=shadows(scenario.attacker.shadows, inputs_of(known.pictures), torch.from_numpy(known.labels)),
+        ratio=shadows(scenario.attacker.lira, candidates, labels),
+        candidates=candidates,
+        labels=labels,
+        members=np.arange(len(labels)) < len(world.trained),
+        trials=_trials(scenario, world, start),
+    )
+
+
+def score(
+    name: str,
+    scenario: FederateScenario,
+    world: FederateWorld,
+    attackers: Attackers,
+    model: Weights,
+    start: Weights,
+    curve: Sequence[float],
+    promise: Promise | None,
+    updates: Mapping[int, Weights],
+) -> MethodResult:
+    """Attack one method's model, and the first updates that the cloud saw, and compare with the truth.
+
+    Parameters
+    ----------
+    name : str
+    scenario, world, attackers
+        As prepared.
+    model, start : dict of str to Tensor
+        The model in the end and at the beginning.
+    curve : sequence of float
+        Accuracies by round.
+    promise : Promise or None
+    updates : mapping of int to weights
+        What clients sent in the first round, by their numbers; empty where the cloud does not see it.
+    """
+    network = network_of(model)
+    fresh, labels = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)
+    known = inputs_of(world.known.pictures), torch.from_numpy(world.known.labels)
+    candidates = attackers.candidates, attackers.labels
+    ratio = by_likelihood_ratio(network, *candidates, attackers.ratio) if attackers.ratio else None
+    groups = {group: accuracy(network, fresh[chosen], labels[chosen]) for group, chosen in _groups(world.fresh).items()}
+    attacked = fresh[:_ATTACKED], labels[:_ATTACKED]
+    return MethodResult(
+        strategy=STRATEGIES[scenario.methods[name].strategy],
+        promise=promise,
+        accuracy=accuracy(network, fresh, labels),
+        trained_accuracy=accuracy(
+            network, attackers.candidates[attackers.members], attackers.labels[attackers.members]
+        ),
+        curve=list(curve),
+        by_loss=_attack(by_loss(network, *candidates), attackers, scenario),
+        by_shadows=_attack(by_shadow_models(network, *candidates, attackers.shadows, known), attackers, scenario),
+        by_likelihood=None if ratio is None else _attack(ratio, attackers, scenario),
+        property_told=_property(attackers.trials, world, start, updates) if updates else None,
+        groups=groups,
+        gap=max(groups.values()) - min(groups.values()),
+        robustness=[
+            Robustness(
+                levels=levels, accuracy=accuracy(network, perturb(network, *attacked, 2 * levels / 255), attacked[1])
+            )
+            for levels in LEVELS
+        ],
+        digest=hashlib.sha256(flat(model).numpy().tobytes()).hexdigest(),
+    )
+
+
+def _attack(scores: Scores, attackers: Attackers, scenario: FederateScenario) -> Attack:
+    return Attack(**vars(membership(scores, attackers.members, generator(scenario.seed, "membership"))))
+
+
+def _trials(scenario: FederateScenario, world: FederateWorld, start: Weights) -> Trials:
+    """Train on strangers with the property and without it, as a client does in the first round."""
+    draws, lots = torch_generator(scenario.seed, "trials"), generator(scenario.seed, "trials")
+    training = scenario.training
+    once = LocalTraining(training.epochs, training.batch, training.learning_rate)
+    known, size = world.strangers, scenario.clients.pictures
+    column = known.attributes[:, ATTRIBUTES.index(scenario.property)]
+    if column.all() or not column.any():
+        raise BadScenario(
+            f"property: of {len(known)} strangers all or none have {scenario.property}; choose another one"
+        )
+    updates = []
+    has = np.arange(scenario.attacker.trials) % 2 == 0
+    for mostly in has:
+        wanted = lots.random(size) < (scenario.clients.mostly if mostly else 1 - scenario.clients.mostly)
+        chosen = np.where(wanted, lots.choice(np.flatnonzero(column), size), lots.choice(np.flatnonzero(~column), size))
+        network = network_of(start)
+        train_locally(network, inputs_of(known.pictures[chosen]), torch.from_numpy(known.labels[chosen]), once, draws)
+        updates.append((flat(weights_of(network)) - flat(start)).numpy())
+    return Trials(np.stack(updates), has)
+
+
+def _property(trials: Trials, world: FederateWorld, start: Weights, updates: Mapping[int, Weights]) -> float:
+    """Return of how many clients the property is told from their first update."""
+    numbers = sorted(updates)
+    sent = np.stack([(flat(updates[number]) - flat(start)).numpy() for number in numbers])
+    told = infer_property(sent, trials.updates, trials.has) > 0
+    return float((told == world.has_property[numbers]).mean())
+
+
+def _groups(pictures: Labelled) -> dict[str, Tensor]:
+    """Return who is in each group by sex and age."""
+    male, young = (pictures.attributes[:, ATTRIBUTES.index(name)] for name in ("Male", "Young"))
+    return {
+        "younger women": torch.from_numpy(~male & young),
+        "older women": torch.from_numpy(~male & ~young),
+        "younger men": torch.from_numpy(male & young),
+        "older men": torch.from_numpy(male & ~young),
+    }

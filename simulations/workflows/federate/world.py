@@ -1,0 +1,133 @@
+"""Clients with pictures of their own people, and what an attacker knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from parties.adversaries import Adversary
+from parties.federate.client import Client
+from simulations.data.faces import draw
+from simulations.data.people import ATTRIBUTES, FIXED, look
+from simulations.data.scene import Split
+from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.scenarios.adversaries import cheats_among
+from simulations.workflows.federate.scenario import FederateScenario
+
+CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pictures and the truth about them.
+
+    Attributes
+    ----------
+    pictures : (n, size, size, 3) uint8
+    labels : (n,) int64
+        Whether they show what is to be learnt.
+    attributes : (n, 24) bool
+    persons : (n,) int64
+        Whom they show.
+    """
+
+    pictures: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    attributes: NDArray[np.bool_]
+    persons: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, chosen: slice | NDArray[np.bool_]) -> "Labelled":
+        """Return some of them."""
+        return Labelled(self.pictures[chosen], self.labels[chosen], self.attributes[chosen], self.persons[chosen])
+
+
+@dataclass(frozen=True)
+class FederateWorld:
+    """Everybody and everything.
+
+    Attributes
+    ----------
+    clients : list of Client
+        The nodes, in order.
+    cheats : dict of int to str
+        The cheat that a client plays, by its number.
+    has_property : (clients,) bool
+        Whether most of its people have the property.
+    trained : Labelled
+        All pictures of clients, one client after the other.
+    others : Labelled
+        As many pictures, drawn alike, that nobody trains on.
+    known : Labelled
+        As many pictures of other people, for the attacker's shadow models.
+    strangers : Labelled
+        More of them, for its trials with and without the property.
+    fresh : Labelled
+        Pictures to try models on.
+    """
+
+    clients: list[Client]
+    cheats: dict[int, str]
+    has_property: NDArray[np.bool_]
+    trained: Labelled
+    others: Labelled
+    known: Labelled
+    strangers: Labelled
+    fresh: Labelled
+
+
+def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> FederateWorld:
+    """Build the world of a scenario."""
+    section = scenario.clients
+    draws = generator(scenario.seed, "clients")
+    has = np.zeros(section.count, dtype=bool)
+    has[draws.permutation(section.count)[: round(section.with_property * section.count)]] = True
+    trained, others = (_of_clients(scenario, has, purpose, "traded") for purpose in ("trained", "others"))
+    known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
+    strangers = _draw(np.arange(10**8, 10**8 + scenario.attacker.strangers), scenario, "strangers", "public")
+    fresh = _draw(np.arange(10**7, 10**7 + 1000), scenario, "fresh", "public")
+    cheats = cheats_among(scenario.clients.count, scenario.adversaries, generator(scenario.seed, "cheats"))
+    clients = []
+    for number in range(section.count):
+        own = trained.part(slice(number * section.pictures, (number + 1) * section.pictures))
+        role = Client
+        if number in cheats:
+            name = cheats[number]
+            role = cast(type[Client], adversaries[name].cast(**scenario.adversaries[name].settings))
+        clients.append(role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES, own.persons))
+    return FederateWorld(clients, cheats, has, trained, others, known, strangers, fresh)
+
+
+def _of_clients(scenario: FederateScenario, has: NDArray[np.bool_], purpose: str, split: Split) -> Labelled:
+    """Draw pictures as clients hold them, one client after the other."""
+    section = scenario.clients
+    draws = generator(scenario.seed, "people", purpose)
+    people = -(-section.pictures // section.per_person)
+    persons = []
+    for mostly in has:
+        wanted = draws.random(people) < (section.mostly if mostly else 1 - section.mostly)
+        persons.append(_find(wanted, scenario.property, draws, split).repeat(section.per_person)[: section.pictures])
+    return _draw(np.concatenate(persons), scenario, purpose, split)
+
+
+def _find(wanted: NDArray[np.bool_], attribute: str, draws: np.random.Generator, split: Split) -> NDArray[np.int64]:
+    """Find a person with the attribute, or without it, for each entry."""
+    column = FIXED.index(attribute)
+    persons = np.empty(len(wanted), dtype=np.int64)
+    missing = np.arange(len(wanted))
+    while len(missing):
+        persons[missing] = draws.integers(2**62, size=len(missing))
+        has = look(persons[missing], torch.Generator(), split)[:, column]
+        missing = missing[has != wanted[missing]]
+    return persons
+
+
+def _draw(persons: NDArray[np.int64], scenario: FederateScenario, purpose: str, split: Split) -> Labelled:
+    faces = draw(persons, scenario.clients.size, torch_generator(scenario.seed, "paint", purpose), split)
+    labels = faces.attributes[:, ATTRIBUTES.index(scenario.task)].astype(np.int64)
+    return Labelled(faces.images, labels, faces.attributes, persons)

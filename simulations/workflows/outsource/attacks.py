@@ -1,0 +1,279 @@
+"""The attacks on what a training service sees (Raynal et al. 2020, section 4.4, and more).
+
+Each is a function of the view and of public knowledge, never of the truth; `simulations.workflows.outsource.scoring` has that.
+A restoring attack returns pictures, an inferring one returns labels; both say why where they do not apply.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from protocol.messages.base import ProtocolMessage
+from protocol.messages.outsource import Enrolment, Part
+from simulations.workflows.outsource.tradeoff import Labels, to_pictures, to_tensor
+from strategies.learning.classifier import classify, logits, train_classifier
+from strategies.obfuscation import Obfuscation, group, obfuscate
+from strategies.obfuscation.reconstruction import reconstruct, train_reconstructor
+from strategies.obfuscation.restoration import deconvolve, denoise, ungraft
+from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, unmix
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """What one owner sent.
+
+    Attributes
+    ----------
+    epochs : list of (m, 3, side, side) uint8
+        The mixtures of each epoch.
+    labels : list of (m,) int64
+        The published classes; of shares, the largest one.
+    """
+
+    epochs: list[Tensor]
+    labels: list[Tensor]
+
+
+@dataclass(frozen=True)
+class PublicKnowledge:
+    """What an attacker has beside the view.
+
+    Attributes
+    ----------
+    setting : Obfuscation
+        The technique and its setting, which are no secret.
+    intra_class, repeat : bool
+        How images are grouped.
+    images : (n, 3, side, side) uint8
+        Public images like the owner's.
+    classes, tasks : (n,) int64
+        What they show, in full and as the task has it.
+    task_of : (classes,) int64
+        The task label that follows from each class.
+    known : (p,) int64
+        Positions of mixtures in the last epoch of which an original has leaked.
+    originals : (p, 3, side, side) uint8
+        For each of them the image that contributes most.
+    seed : int
+        What the attacker draws from.
+    """
+
+    setting: Obfuscation
+    intra_class: bool
+    repeat: bool
+    images: Tensor
+    classes: Tensor
+    tasks: Tensor
+    task_of: Tensor
+    known: Tensor
+    originals: Tensor
+    seed: int
+
+
+def service_view(received: Sequence[tuple[int, ProtocolMessage]]) -> ServiceView:
+    """Put together what an owner sent.
+
+    Parameters
+    ----------
+    received : sequence of (node id, message)
+        Every `Enrolment` and `Part` of this owner, in the order in which they came.
+    """
+    mine = [message for _, message in received]
+    mixtures = next(message.mixtures for message in mine if isinstance(message, Enrolment))
+    parts = [message for message in mine if isinstance(message, Part)]
+    pictures = to_tensor(np.concatenate([part.pictures for part in parts]))
+    labels = torch.from_numpy(
+        np.concatenate([part.targets if part.targets.ndim == 1 else part.targets.argmax(1) for part in parts])
+    )
+    return ServiceView(list(torch.split(pictures, mixtures)), list(torch.split(labels, mixtures)))
+
+
+REPEATS = 4
+"""How often attackers obfuscate their public images afresh to learn from them."""
+CNN_EPOCHS, UNET_STEPS = 4, 250
+FEWEST_PAIRS = 8
+
+
+class DoesNotApply(Exception):
+    """Why an attack has nothing to work on here."""
+
+
+@dataclass(frozen=True)
+class AttackInfo:
+    """An attack in words.
+
+    Attributes
+    ----------
+    title : str
+        What it is called.
+    knows : str
+        What it needs beside the view.
+    """
+
+    title: str
+    knows: str
+
+
+ATTACKS = {
+    "unmixing": AttackInfo("Unmixing across epochs", "the technique and its weights"),
+    "interpolation": AttackInfo("Interpolation after grafting", "the share of pixels kept"),
+    "denoising": AttackInfo("Denoising (non-local means)", "the strength of the noise"),
+    "deconvolution": AttackInfo("Wiener deconvolution", "the blur's kernel"),
+    "reconstruction": AttackInfo("Reconstruction U-Net", "leaked originals of some mixtures"),
+    "cnn": AttackInfo("McPherson's CNN", "public images with labels, obfuscated alike"),
+    "label": AttackInfo("Label of the hidden image", "public images with labels, obfuscated alike"),
+    "attribute": AttackInfo("Class beyond the label", "the published label, and public images, obfuscated alike"),
+}
+"""Every attack by its name in the report."""
+
+
+def unmixing(view: ServiceView, public: PublicKnowledge) -> Unmixed:
+    """Find the mixtures of several epochs that share an image, and solve for the images."""
+    weights = public.setting.weights or public.setting.info.weights
+    if not isinstance(weights, tuple) or len(weights) != 2:
+        raise DoesNotApply("it solves mixtures of two images with weights that are known")
+    if public.setting.technique in ("graft-mix", "instahide"):
+        raise DoesNotApply("it solves sums of images, and here pixels are replaced or flipped")
+    if public.repeat:
+        raise DoesNotApply("it takes each image to be in one mixture per epoch, and here each is in two")
+    if len(view.epochs) < FEWEST_EPOCHS:
+        raise DoesNotApply(f"it takes {FEWEST_EPOCHS} epochs, and there are {len(view.epochs)}")
+    total = sum(weights)
+    smoothing = 3 if public.setting.technique in ("noise-mix", "shuffle-mix", "dp-mix") else 1
+    return unmix(view.epochs, (weights[0] / total, weights[1] / total), smoothing=smoothing)
+
+
+def interpolation(pictures: Tensor, public: PublicKnowledge) -> Tensor:
+    """Tell kept pixels from mixed ones and interpolate the image from the kept ones."""
+    if public.setting.technique != "graft-mix":
+        raise DoesNotApply("nothing is grafted")
+    kept = _strength(public.setting)
+    if kept <= 0.5:
+        raise DoesNotApply("no more than half of the pixels are kept")
+    return ungraft(pictures, kept)
+
+
+def denoising(pictures: Tensor, public: PublicKnowledge) -> Tensor:
+    """Remove Gaussian noise by non-local means."""
+    if public.setting.info.strength != "sigma":
+        raise DoesNotApply("there is no noise")
+    sigma = _strength(public.setting)
+    weights = public.setting.weights or public.setting.info.weights
+    if public.setting.technique == "noise-mix":
+        shares = np.array(
+            weights if isinstance(weights, tuple) else [1 / public.setting.images] * public.setting.images
+        )
+        sigma *= float(np.linalg.norm(shares / shares.sum()))
+    return denoise(pictures, sigma)
+
+
+def deconvolution(pictures: Tensor, public: PublicKnowledge) -> Tensor:
+    """Undo the blur, which mixing leaves as it is."""
+    if public.setting.info.strength != "kernel":
+        raise DoesNotApply("nothing is blurred")
+    return deconvolve(pictures, int(_strength(public.setting)))
+
+
+def reconstruction(pictures: Tensor, view: ServiceView, public: PublicKnowledge) -> Tensor:
+    """Learn to undo the obfuscation from leaked pairs of the last epoch."""
+    pairs = len(public.known)
+    if pairs < FEWEST_PAIRS:
+        raise DoesNotApply(f"it learns from {FEWEST_PAIRS} leaked originals or more, and there are {pairs}")
+    if any(side % 4 for side in pictures.shape[2:]):
+        raise DoesNotApply("its network takes pictures whose sides are multiples of 4")
+    shown = view.epochs[-1][public.known]
+    batch = min(16, pairs)
+    network = train_reconstructor(
+        shown, public.originals, _draws(public, 1), epochs=max(1, UNET_STEPS // (pairs // batch)), batch=batch
+    )
+    return reconstruct(network, pictures)
+
+
+RESTORERS: dict[str, Callable[[Tensor, PublicKnowledge], Tensor]] = {
+    "interpolation": interpolation,
+    "denoising": denoising,
+    "deconvolution": deconvolution,
+}
+
+
+class Recogniser(NamedTuple):
+    """Networks that learned from public images: they name the class of the image that contributes most, or of another.
+
+    Attributes
+    ----------
+    clean, shown, hidden : nn.Module
+        The first learned from clean images; the others from obfuscated ones what their dominant image shows, and what
+        the other one does. `hidden` is None where nothing is mixed.
+    """
+
+    clean: nn.Module
+    shown: nn.Module
+    hidden: nn.Module | None
+
+
+def learn_to_recognise(public: PublicKnowledge, epochs: int = CNN_EPOCHS) -> Recogniser:
+    """Train the attacker's networks, all on the same images (McPherson et al. 2016)."""
+    if len(public.images) < 50:
+        raise DoesNotApply(f"it learns from public images, and there are {len(public.images)}")
+    draws = _draws(public, 2)
+    count = len(public.task_of)
+    clean = train_classifier(to_pictures(public.images), public.classes.numpy(), count, draws, epochs=epochs * REPEATS)
+    pictures, shown, hidden = _lessons(public, draws)
+    return Recogniser(
+        clean,
+        train_classifier(pictures, shown, count, draws, epochs=epochs),
+        None if hidden is None else train_classifier(pictures, hidden, count, draws, epochs=epochs),
+    )
+
+
+def _lessons(public: PublicKnowledge, draws: torch.Generator) -> tuple[np.ndarray, Labels, Labels | None]:
+    """Obfuscate the public images as owners do, and note the class of the dominant image and of one other."""
+    pictures, shown, hidden = [], [], []
+    for _ in range(REPEATS):
+        groups = group(public.tasks, public.setting.images, draws, intra_class=public.intra_class, repeat=True)
+        for some in torch.split(groups, 512):
+            batch = obfuscate(public.setting, public.images[some], public.tasks[some], 2, draws)
+            pictures.append(to_pictures(batch.pictures))
+            ranked = batch.weights.argsort(1, descending=True)
+            classes = public.classes[some].gather(1, ranked)
+            shown.append(classes[:, 0].numpy())
+            if classes.shape[1] > 1:
+                hidden.append(classes[:, 1].numpy())
+    return np.concatenate(pictures), np.concatenate(shown), np.concatenate(hidden) if hidden else None
+
+
+def name_shown(pictures: Tensor, recogniser: Recogniser) -> Labels:
+    """Name the class of the image that contributes most, from the picture alone."""
+    return classify(recogniser.shown, to_pictures(pictures))
+
+
+def name_hidden_task(pictures: Tensor, labels: Tensor, recogniser: Recogniser, public: PublicKnowledge) -> Labels:
+    """Name the task label of the image that contributes less, which is not published."""
+    if recogniser.hidden is None:
+        raise DoesNotApply("nothing is mixed: no image is hidden")
+    if public.intra_class:
+        return labels.numpy()
+    named: Labels = public.task_of.numpy()[classify(recogniser.hidden, to_pictures(pictures))]
+    return named
+
+
+def name_class(pictures: Tensor, labels: Tensor, recogniser: Recogniser, public: PublicKnowledge) -> Labels:
+    """Name the class of the image that contributes most, among those that go with its published label."""
+    if len(torch.unique(public.task_of)) == len(public.task_of):
+        raise DoesNotApply("the published label is the class already")
+    scores = logits(recogniser.shown, to_pictures(pictures))
+    scores[public.task_of.numpy()[None, :] != labels.numpy()[:, None]] = -np.inf
+    named: Labels = scores.argmax(1)
+    return named
+
+
+def _strength(setting: Obfuscation) -> float:
+    return setting.info.usual if setting.strength is None else setting.strength
+
+
+def _draws(public: PublicKnowledge, purpose: int) -> torch.Generator:
+    return torch.Generator().manual_seed(public.seed + purpose)

@@ -1,0 +1,296 @@
+"""What the report of outsourced training says: the schema of its ``report.json``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from rich.console import RenderableType
+from rich.table import Table
+
+from parties.outsource.owner import Appraisal
+from parties.outsource.workflow import OutsourceRecord
+from protocol.flower import FIRST_NODE_ID
+from simulations.reports.model import Flow, Learned, RunReport, failed_steps, versions
+from simulations.runs.grids import worker_count
+from simulations.workflows.outsource.scenario import OutsourceScenario
+from simulations.workflows.outsource.scoring import AttackScore, Scoring, most_frequent, wilson
+from simulations.workflows.outsource.tradeoff import Point
+from simulations.workflows.outsource.world import OutsourceWorld
+from strategies.obfuscation import Obfuscation
+from strategies.scores.privacy_scores import SCORES
+
+SCHEMA_VERSION = 1
+"""Raised with every change of the schema that a reader could notice."""
+
+
+class OutsourceOutcome(BaseModel):
+    """The result.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 over the model and what owners found of it: the same on every grid.
+    owners, refused : int
+        Owners trained for, and owners that were done without.
+    images, mixtures : int
+        Images of all owners, and mixtures in an epoch.
+    epochs, pictures : int
+        Epochs, and pictures that were sent in all.
+    sent : int
+        Bytes of parts that were sent.
+    accuracy, low, high : float
+        Share of clean test images whose label the model names, mean over owners, with its 95 % interval (Wilson).
+    reference : float
+        The same of a model trained as long on clean images.
+    majority : float
+        Share of the most frequent label among the test images.
+    privacy : dict of str to float
+        Mean score, over mixtures of the last epoch, between a mixture and the image that contributes most.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    owners: int
+    refused: int
+    images: int
+    mixtures: int
+    epochs: int
+    pictures: int
+    sent: int
+    accuracy: float
+    low: float
+    high: float
+    reference: float
+    majority: float
+    privacy: dict[str, float]
+
+
+class TradeOff(BaseModel):
+    """One setting on the privacy-utility plot.
+
+    Attributes
+    ----------
+    technique, weights, strength
+        The setting, as a scenario writes it.
+    accuracy : float
+        On clean test images.
+    privacy : float
+        Mean dSSIM.
+    own : bool
+        Whether it is the owners' own, played through the workflow.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    technique: str
+    weights: tuple[float, ...] | str
+    strength: float | None
+    accuracy: float
+    privacy: float
+    own: bool = False
+
+
+class OutsourceReport(RunReport):
+    """Outsourced training, written down.
+
+    Attributes
+    ----------
+    outcome : OutsourceOutcome
+    attacks : dict of str to AttackScore
+        By the attack's name; on what the first owner sent.
+    tradeoffs : list of TradeOff
+        The privacy-utility plot, the owners' own setting first.
+    losses : list of float
+        Mean training loss of each epoch.
+    trained_on : str
+        What the service's workshop is.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    outcome: OutsourceOutcome
+    attacks: dict[str, AttackScore]
+    tradeoffs: list[TradeOff]
+    losses: list[float | None]
+    trained_on: str
+
+
+def compile_report(
+    scenario: OutsourceScenario,
+    world: OutsourceWorld,
+    record: OutsourceRecord,
+    appraisals: Mapping[int, Appraisal],
+    digest: str,
+    scoring: Scoring,
+    points: Sequence[Point],
+    flows: list[Flow],
+    equipment: str,
+    timings: Mapping[str, float],
+) -> OutsourceReport:
+    """Write down what happened; `points` are those of clean training, then those of the scenario's comparison."""
+    correct = sum(appraisal.correct for appraisal in appraisals.values())
+    tested = sum(appraisal.tested for appraisal in appraisals.values())
+    # Owners of one model test it on the same images: the interval is that of these.
+    low, high = wilson(correct / tested, len(world.tests.tasks))
+    originals = scoring.truth.images[scoring.truth.groups[scoring.places, 0]]
+    outcome = OutsourceOutcome(
+        digest=digest,
+        owners=len(record.enrolments),
+        refused=len(world.owners) - len(record.enrolments),
+        images=sum(len(held.pictures) for held in world.held),
+        mixtures=sum(each.mixtures for each in record.enrolments.values()),
+        epochs=scenario.service.epochs,
+        pictures=record.pictures,
+        sent=sum(flow.bytes for flow in flows if flow.kind == "Part"),
+        accuracy=correct / tested,
+        low=low,
+        high=high,
+        reference=points[0].accuracy,
+        majority=most_frequent(world.tests.tasks),
+        privacy={name: float(score(originals, scoring.pictures).mean()) for name, score in SCORES.items()},
+    )
+    own = _tradeoff(scenario.obfuscation.setting, Point(outcome.accuracy, outcome.privacy["dSSIM"]), own=True)
+    compared = [_tradeoff(*pair) for pair in zip(scenario.compared, points[1:], strict=True)]
+    return OutsourceReport(
+        scenario=scenario.model_dump(mode="json"),
+        seed=scenario.seed,
+        grid=scenario.grid,
+        workers=worker_count(scenario),
+        summary=summary(outcome, scoring.done.scores),
+        outcome=outcome,
+        attacks=scoring.done.scores,
+        tradeoffs=[own, *compared],
+        losses=record.losses,
+        trained_on=equipment,
+        traffic=flows,
+        timings=dict(timings),
+        failed=failed_steps(record.failures, lambda node_id: f"owner-{node_id - FIRST_NODE_ID + 1}"),
+        learned=learned(outcome, scoring.done.scores),
+        notes=world.notes,
+        versions=versions(),
+    )
+
+
+def summary(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> str:
+    """Say in one sentence what came of it."""
+    text = (
+        f"The model names {outcome.accuracy:.1%} of clean test images right, trained on obfuscated ones alone, "
+        f"against {outcome.reference:.1%} when trained as long on clean ones"
+    )
+    worst = worst_attack(attacks)
+    if worst is not None and worst.after is not None and worst.chance is not None:
+        text += (
+            f"; the worst attack on what the service saw names the class of {worst.after:.0%} of the images "
+            f"(guessing: {worst.chance:.0%})"
+        )
+    return text + "."
+
+
+def worst_attack(attacks: Mapping[str, AttackScore]) -> AttackScore | None:
+    """Return the attack that names most classes of images."""
+    named = [attacks[name] for name in attacks if name != "label" and attacks[name].after is not None]
+    return max(named, key=lambda attack: attack.after or 0.0, default=None)
+
+
+def learned(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> list[Learned]:
+    """Say what each party learned."""
+    lines = [
+        Learned(
+            observer="service",
+            what="obfuscated pictures and their labels",
+            detail=f"{outcome.pictures:,} pictures, {outcome.sent:,} bytes; never which images are in one, nor weights",
+        )
+    ]
+    for attack in attacks.values():
+        if attack.after is not None and attack.low is not None and attack.high is not None:
+            guessing = "" if attack.chance is None else f"; guessing: {attack.chance:.1%}"
+            lines.append(
+                Learned(
+                    observer="service",
+                    what=f"{attack.title}, knowing {attack.knows}",
+                    detail=f"{attack.after:.1%} ({attack.low:.1%} to {attack.high:.1%}) {attack.measure}{guessing}",
+                )
+            )
+    return lines
+
+
+def _tradeoff(setting: Obfuscation, point: Point, own: bool = False) -> TradeOff:
+    weights = setting.weights or setting.info.weights
+    usual = setting.info.usual if setting.info.strength else None
+    return TradeOff(
+        technique=setting.technique,
+        weights=weights if isinstance(weights, str) else tuple(float(weight) for weight in np.atleast_1d(weights)),
+        strength=usual if setting.strength is None else setting.strength,
+        accuracy=point.accuracy,
+        privacy=point.privacy,
+        own=own,
+    )
+
+
+def tables(report: OutsourceReport) -> Iterator[RenderableType]:
+    """Yield what is worth printing of a report."""
+    outcome = report.outcome
+    table = Table(title=f"outsource, seed {report.seed}", show_header=False, title_justify="left")
+    table.add_column(style="cyan")
+    table.add_column(justify="right")
+    interval = f"{percent(outcome.low)} to {percent(outcome.high)}"
+    for row in (
+        ("owners, of them refused", f"{outcome.owners + outcome.refused}, {outcome.refused}"),
+        ("images, mixtures per epoch", f"{outcome.images:,}, {outcome.mixtures:,}"),
+        (
+            "accuracy on clean images",
+            f"{percent(outcome.accuracy)} ({interval})",
+        ),
+        ("trained on clean images instead", percent(outcome.reference)),
+        *((f"privacy: {name}", f"{value:.3g}") for name, value in outcome.privacy.items()),
+        ("bytes sent", f"{outcome.sent:,}"),
+        ("seconds", f"{report.timings['total']:.1f}"),
+        ("digest", outcome.digest[:16]),
+    ):
+        table.add_row(*row)
+    yield table
+    attacks = Table("attack", "succeeds", "without", "chance", "dSSIM", title="What the service sees gives away",
+                    title_justify="left")  # fmt: skip
+    for attack in report.attacks.values():
+        attacks.add_row(*_row(attack))
+    yield attacks
+    plot = Table("setting", "privacy (dSSIM)", "accuracy", title="Privacy and utility", title_justify="left")
+    for point in report.tradeoffs:
+        plot.add_row(setting_words(point), f"{point.privacy:.2f}", percent(point.accuracy))
+    yield plot
+    yield report.summary
+    yield from report.notes
+
+
+def _row(attack: AttackScore) -> tuple[str, ...]:
+    if attack.fails is not None:
+        return attack.title, f"does not apply: {attack.fails}", "", "", ""
+    interval = "" if attack.low is None else f" ({percent(attack.low)} to {percent(attack.high)})"
+    before, after = attack.dissimilarity_before, attack.dissimilarity
+    dissimilarity = "" if after is None else f"{after:.2f}" if before is None else f"{before:.2f} to {after:.2f}"
+    return attack.title, percent(attack.after) + interval, percent(attack.before), percent(attack.chance), dissimilarity
+
+
+def percent(share: float | None) -> str:
+    """Write a share, nothing where there is none.
+
+    Examples
+    --------
+    >>> percent(0.923), percent(None)
+    ('92.3 %', '')
+    """
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def setting_words(point: TradeOff) -> str:
+    """Write a setting on one line.
+
+    Examples
+    --------
+    >>> setting_words(TradeOff(technique="noise-mix", weights=(0.75, 0.25), strength=20, accuracy=1, privacy=0))
+    'noise-mix 0.75/0.25, 20'
+    """
+    weights = point.weights if isinstance(point.weights, str) else "/".join(f"{weight:g}" for weight in point.weights)
+    strength = "" if point.strength is None else f", {point.strength:g}"
+    own = " (this run)" if point.own else ""
+    return f"{point.technique} {weights}{strength}{own}"

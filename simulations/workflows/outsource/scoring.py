@@ -1,0 +1,335 @@
+"""Scores of the attacks: the one place that compares what attackers make of the view with the truth."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from parties.outsource.owner import Owner
+from simulations.runs.seeding import secret
+from simulations.workflows.outsource.attacks import (
+    ATTACKS,
+    RESTORERS,
+    DoesNotApply,
+    PublicKnowledge,
+    Recogniser,
+    ServiceView,
+    learn_to_recognise,
+    name_class,
+    name_hidden_task,
+    name_shown,
+    reconstruction,
+    unmixing,
+)
+from simulations.workflows.outsource.scenario import OutsourceScenario
+from simulations.workflows.outsource.tradeoff import Labels, to_pictures, to_tensor
+from simulations.workflows.outsource.world import Labelled, OutsourceWorld
+from strategies.learning.classifier import classify
+from strategies.obfuscation.unmixing import detail
+from strategies.scores.privacy_scores import dssim
+
+Found = dict[str, Any]
+"""Fields of an `AttackScore`."""
+
+SHOWN = 8
+"""Mixtures that are shown in the report's grid."""
+ALIKE = 0.6
+"""Below this dSSIM people recognise images (Tables 2 and 3: thresholds of .61 to .66)."""
+
+
+class AttackScore(BaseModel):
+    """How well one attack does.
+
+    Attributes
+    ----------
+    title, knows : str
+        What the attack is, and what it needs beside the view.
+    fails : str or None
+        Why it does not apply; then all numbers are None.
+    measure : str
+        What `after` is a share of, in words.
+    scored : int
+        Pictures on which it was scored.
+    after : float or None
+        The attack's share.
+    low, high : float or None
+        Its 95 % interval (Wilson) over the pictures.
+    before : float or None
+        The same without the attack, where that makes sense.
+    chance : float or None
+        What guessing gives: the share of the most frequent answer.
+    dissimilarity : float or None
+        Mean dSSIM between a restored picture and the nearest of its images.
+    dissimilarity_before : float or None
+        The same of the published pictures.
+    alike : float or None
+        Share of restored pictures whose dSSIM is below `ALIKE`.
+    seconds : float
+        Wall time of the attack.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    knows: str
+    fails: str | None = None
+    measure: str = ""
+    scored: int = 0
+    after: float | None = None
+    low: float | None = None
+    high: float | None = None
+    before: float | None = None
+    chance: float | None = None
+    dissimilarity: float | None = None
+    dissimilarity_before: float | None = None
+    alike: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is behind the mixtures of one owner's last epoch.
+
+    Attributes
+    ----------
+    groups : (m, k) int64
+        Positions of the images in each mixture, the one that contributes most first.
+    images : (n, 3, side, side) uint8
+        All of the owner's.
+    held : Labelled
+        The same with what they show.
+    """
+
+    groups: Tensor
+    images: Tensor
+    held: Labelled
+
+    def shows(self, role: int) -> Labels:
+        """Return the class of the image in a role of each mixture, 0 for the one that contributes most."""
+        classes: Labels = self.held.classes[self.groups[:, role].numpy()]
+        return classes
+
+
+def truth_of(owner: Owner, held: Labelled, epoch: int) -> Truth:
+    """Look behind the mixtures of an epoch."""
+    mixtures, groups = owner.mixtures, owner.mixtures.groups(epoch)
+    parts = [mixtures.obfuscated(epoch, number) for number in range(-(-len(groups) // mixtures.part))]
+    weights, labels = torch.cat([part.weights for part in parts]), torch.cat([part.labels for part in parts])
+    if labels.ndim == 2:
+        labels = labels.argmax(1)
+    # Of equal weights, the image that the published label is of counts as the one that contributes most.
+    labelled = torch.from_numpy(held.tasks)[groups] == labels[:, None]
+    ranked = (weights + 1e-4 * labelled).argsort(dim=1, descending=True, stable=True)
+    return Truth(groups.gather(1, ranked), to_tensor(held.pictures), held)
+
+
+def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: Truth) -> PublicKnowledge:
+    """Return what the scenario's attackers have beside the view: its last mixtures are those that leaked."""
+    public, assignment = world.public, scenario.assignment(world.task_names)
+    pairs = min(scenario.attackers.pairs, len(truth.groups) // 2)
+    known = torch.arange(len(truth.groups) - pairs, len(truth.groups))
+    return PublicKnowledge(
+        setting=assignment.obfuscation,
+        intra_class=assignment.intra_class,
+        repeat=assignment.repeat,
+        images=to_tensor(public.pictures),
+        classes=torch.from_numpy(public.classes),
+        tasks=torch.from_numpy(public.tasks),
+        task_of=torch.from_numpy(world.task_of),
+        known=known,
+        originals=truth.images[truth.groups[known, 0]],
+        seed=int.from_bytes(secret(scenario.seed, "attackers")[:4]),
+    )
+
+
+@dataclass
+class Attacked:
+    """What came of all attacks.
+
+    Attributes
+    ----------
+    scores : dict of str to AttackScore
+    grid : dict of str to (SHOWN, 3, side, side) uint8
+        What is seen of the first mixtures: their images, what the service sees, and what restoring attacks make of it.
+    """
+
+    scores: dict[str, AttackScore] = field(default_factory=dict)
+    grid: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Scoring:
+    """Lets attackers work on a view and compares what they say with the truth.
+
+    Parameters
+    ----------
+    view : ServiceView
+    public : PublicKnowledge
+    truth : Truth
+        Of the view's last epoch.
+    most : int
+        Pictures to score on, at most.
+    """
+
+    def __init__(self, view: ServiceView, public: PublicKnowledge, truth: Truth, most: int) -> None:
+        self.view, self.public, self.truth = view, public, truth
+        leaked = set(public.known.tolist())
+        fresh = [place for place in range(len(truth.groups)) if place not in leaked]
+        self.places = torch.tensor(fresh[:most], dtype=torch.int64)
+        self.pictures, self.labels = view.epochs[-1][self.places], view.labels[-1][self.places]
+        self.done = Attacked()
+        self._recogniser: Recogniser | DoesNotApply | None = None
+
+    def run(self) -> Attacked:
+        """Let every attack of `ATTACKS` try."""
+        shown = self.places[:SHOWN]
+        groups = self.truth.groups[shown]
+        for role in range(min(2, groups.shape[1])):
+            name = "the image that contributes most" if role == 0 else "mixed with"
+            self.done.grid[name] = self.truth.images[groups[:, role]]
+        self.done.grid["what the service sees"] = self.pictures[:SHOWN]
+        self._try("unmixing", self._unmix)
+        for name, restore in RESTORERS.items():
+            self._try(name, partial(self._restored, name, partial(restore, self.pictures, self.public)))
+        learned = partial(reconstruction, self.pictures, self.view, self.public)
+        self._try("reconstruction", partial(self._restored, "reconstruction", learned))
+        self._try("cnn", self._cnn)
+        self._try("label", self._label)
+        self._try("attribute", self._attribute)
+        return self.done
+
+    def _try(self, name: str, attack: Callable[[], Found]) -> None:
+        info, start = ATTACKS[name], perf_counter()
+        try:
+            found = attack()
+        except DoesNotApply as reason:
+            found = {"fails": str(reason)}
+        seconds = round(perf_counter() - start, 3)
+        self.done.scores[name] = AttackScore(title=info.title, knows=info.knows, seconds=seconds, **found)
+
+    def _learned(self) -> Recogniser:
+        if self._recogniser is None:
+            try:
+                self._recogniser = learn_to_recognise(self.public)
+            except DoesNotApply as reason:
+                self._recogniser = reason
+        if isinstance(self._recogniser, DoesNotApply):
+            raise self._recogniser
+        return self._recogniser
+
+    def _unmix(self) -> Found:
+        """Match what was recovered with the owner's images by fine detail, each image with its best match."""
+        found = unmixing(self.view, self.public).pictures
+        images = self.truth.images
+        best = (detail(images, 3) @ detail(found, 3).T).argmax(1)
+        chosen = torch.arange(len(images))[: len(self.places)]
+        restored = found[best[chosen]]
+        named = self._right(restored, self.truth.held.classes[chosen.numpy()])
+        self.done.grid["unmixing"] = found[best[self.truth.groups[self.places[:SHOWN], 0]]]
+        return {
+            "measure": "of the owner's images, the class is named by a CNN in what unmixing makes of them",
+            **named,
+            "before": self._recognised_before(),
+            **self._likeness(dssim(images[chosen], restored)),
+            "dissimilarity_before": self._dissimilarity_before(),
+        }
+
+    def _restored(self, name: str, attack: Callable[[], Tensor]) -> Found:
+        restored = attack()
+        self.done.grid[name] = restored[:SHOWN]
+        return {
+            "measure": "of restored pictures, the class of the dominant image is named by a CNN for clean ones",
+            **self._right(restored, self.truth.shows(0)[self.places.numpy()]),
+            "before": self._recognised_before(),
+            **self._likeness(self._nearest(restored)),
+            "dissimilarity_before": self._dissimilarity_before(),
+        }
+
+    def _cnn(self) -> Found:
+        answers = self.truth.shows(0)[self.places.numpy()]
+        named = name_shown(self.pictures, self._learned())
+        return {
+            "measure": "of mixtures, the class of the dominant image is named from the picture alone",
+            **share(named == answers),
+            "chance": most_frequent(answers),
+            "before": self._recognised_before(),
+        }
+
+    def _label(self) -> Found:
+        if self.truth.groups.shape[1] < 2:
+            raise DoesNotApply("nothing is mixed: no image is hidden")
+        answers = self.public.task_of.numpy()[self.truth.shows(1)[self.places.numpy()]]
+        named = name_hidden_task(self.pictures, self.labels, self._learned(), self.public)
+        return {
+            "measure": "of mixtures, the label of the image that is not named is told",
+            **share(named == answers),
+            "chance": most_frequent(answers),
+        }
+
+    def _attribute(self) -> Found:
+        answers = self.truth.shows(0)[self.places.numpy()]
+        named = name_class(self.pictures, self.labels, self._learned(), self.public)
+        kinds = self.public.task_of.numpy()[answers]
+        return {
+            "measure": "of mixtures, the class of the dominant image is named with the help of its label",
+            **share(named == answers),
+            "chance": float(np.mean([most_frequent(answers[kinds == kind]) for kind in kinds])),
+        }
+
+    def _right(self, pictures: Tensor, answers: Labels) -> Found:
+        try:
+            named = classify(self._learned().clean, to_pictures(pictures))
+        except DoesNotApply:
+            return {"scored": len(pictures)}
+        return {**share(named == answers), "chance": most_frequent(answers)}
+
+    def _recognised_before(self) -> float | None:
+        after = self._right(self.pictures, self.truth.shows(0)[self.places.numpy()]).get("after")
+        return after if isinstance(after, float) else None
+
+    def _nearest(self, pictures: Tensor) -> Tensor:
+        """Return the dSSIM between each picture and the most similar of its images."""
+        groups = self.truth.groups[self.places]
+        return torch.stack([dssim(self.truth.images[role], pictures) for role in groups.T]).min(0).values
+
+    def _dissimilarity_before(self) -> float:
+        return float(self._nearest(self.pictures).mean())
+
+    def _likeness(self, dissimilarity: Tensor) -> Found:
+        return {
+            "dissimilarity": float(dissimilarity.mean()),
+            "alike": float((dissimilarity < ALIKE).double().mean()),
+        }
+
+
+def share(right: NDArray[np.bool_]) -> Found:
+    """Return a share with its 95 % interval."""
+    mean = float(right.mean())
+    low, high = wilson(mean, len(right))
+    return {"scored": len(right), "after": mean, "low": low, "high": high}
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of so many (Wilson 1927).
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in wilson(0.8, 10)]
+    [0.49, 0.94]
+    """
+    z = 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def most_frequent(answers: Labels) -> float:
+    """Return the share of the most frequent answer."""
+    return float(np.bincount(answers).max() / len(answers))

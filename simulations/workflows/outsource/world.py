@@ -1,0 +1,136 @@
+"""A world from a scenario: owners with images, what the public has, and the truth about all of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parties.album import square
+from parties.outsource.owner import Owner
+from protocol.errors import BadScenario
+from simulations.data.labelled import LabelledImages, labelled_images
+from simulations.runs.seeding import generator, secret
+from simulations.workflows.outsource.scenario import OutsourceScenario
+
+Labels = NDArray[np.int64]
+Pictures = NDArray[np.uint8]
+"""(n, side, side, 3)."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with what they show.
+
+    Attributes
+    ----------
+    pictures : (n, side, side, 3) uint8
+    classes : (n,) int64
+        The data set's classes.
+    tasks : (n,) int64
+        What is to be learned: the classes, or their kinds.
+    """
+
+    pictures: Pictures
+    classes: Labels
+    tasks: Labels
+
+
+@dataclass(frozen=True)
+class OutsourceWorld:
+    """Everybody and everything in a scenario.
+
+    Attributes
+    ----------
+    owners : list of Owner
+        The actors.
+    held : list of Labelled
+        The images of each owner.
+    tests, public : Labelled
+        Clean images to test on; what attackers have.
+    class_names, task_names : tuple of str
+    task_of : (classes,) int64
+        The task label that follows from each class.
+    notes : list of str
+        What a user should know about how the world was built.
+    """
+
+    owners: list[Owner]
+    held: list[Labelled]
+    tests: Labelled
+    public: Labelled
+    class_names: tuple[str, ...]
+    task_names: tuple[str, ...]
+    task_of: Labels
+    notes: list[str]
+
+
+def build(scenario: OutsourceScenario) -> OutsourceWorld:
+    """Build the world of a scenario.
+
+    Raises
+    ------
+    BadInput
+        When the data set or the folder cannot be used.
+    BadScenario
+        When it knows no kinds of classes and the task is to tell these, or there are too few images.
+    """
+    section = scenario.images
+    notes: list[str] = []
+    images = open_images(scenario)
+    task_names, task_of = tasks(images, scenario)
+    wanted = {"tests": section.tests, "training": section.training, "public": scenario.attackers.public}
+    if images.available is not None and images.available < sum(wanted.values()):
+        share = images.available / sum(wanted.values())
+        wanted = {what: int(count * share) for what, count in wanted.items()}
+        said = ", ".join(f"{count} for {what}" for what, count in wanted.items())
+        notes.append(f"There are {images.available:,} images of these classes, fewer than the scenario wants: {said}.")
+        if min(wanted["tests"], wanted["training"] // scenario.owners) < 2:
+            raise BadScenario(f"images: there are {images.available}, too few to train and to test")
+    tests, training, public = (_labelled(images, count, what, task_of, section.side) for what, count in wanted.items())
+    order = generator(scenario.seed, "owners").permutation(len(training.pictures))
+    held = [_chosen(training, order[number :: scenario.owners]) for number in range(scenario.owners)]
+    assignment = scenario.assignment(task_names)
+    owners = [
+        Owner(
+            secret(scenario.seed, "owner", number),
+            list(own.pictures),
+            own.tasks,
+            assignment,
+            list(tests.pictures),
+            tests.tasks,
+        )
+        for number, own in enumerate(held)
+    ]
+    return OutsourceWorld(owners, held, tests, public, images.class_names, task_names, task_of, notes)
+
+
+def open_images(scenario: OutsourceScenario) -> LabelledImages:
+    """Return where the scenario's images come from."""
+    section = scenario.images
+    folder = scenario.images.folder
+    root = Path(folder) if folder is not None else Path(scenario.data_root) if scenario.data_root else None
+    dataset = "folder" if folder is not None else scenario.dataset
+    classes = None if folder is not None and "classes" not in section.model_fields_set else section.classes
+    return labelled_images(dataset, root, scenario.seed, classes=classes, side=section.side)
+
+
+def tasks(images: LabelledImages, scenario: OutsourceScenario) -> tuple[tuple[str, ...], Labels]:
+    """Return the names of what is to be learned, and which of them each class is."""
+    if scenario.task == "classes":
+        return images.class_names, np.arange(len(images.class_names))
+    if images.kinds is None or len(set(images.kinds)) < 2:
+        raise BadScenario("task: these classes are not of two known kinds: set task to classes")
+    names = tuple(sorted(set(images.kinds)))
+    return names, np.array([names.index(kind) for kind in images.kinds], dtype=np.int64)
+
+
+def _labelled(images: LabelledImages, count: int, purpose: str, task_of: Labels, side: int) -> Labelled:
+    album, classes = images.take(count, purpose)
+    opened = [square(album[index], side) for index in range(len(album))]
+    pictures = np.stack(opened) if opened else np.empty((0, side, side, 3), np.uint8)
+    return Labelled(pictures, classes, task_of[classes])
+
+
+def _chosen(images: Labelled, positions: Labels) -> Labelled:
+    return Labelled(images.pictures[positions], images.classes[positions], images.tasks[positions])

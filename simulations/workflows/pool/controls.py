@@ -1,0 +1,67 @@
+"""What Table 5 compares a pool with: trainings that need no pool, or need what nobody would show.
+
+Each is a workshop's job: it takes a device first, and draws from a seed alone.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from parties.pool.entity import Habits, accuracy
+from parties.pool.published import Published
+from strategies.deep_poisoning.module import DeepPoisoningModule
+from strategies.deep_poisoning.obfuscator import Obfuscated, train_obfuscator
+from strategies.deep_poisoning.split import SplitNetwork, new_network
+from strategies.deep_poisoning.training import Penalty, train_decider, train_network, train_poisoning
+from strategies.learning.batches import apply
+from strategies.learning.fit import Plan
+
+OBFUSCATION_RATE, OBFUSCATION_WEIGHT = 2e-3, 4.0
+"""DeepObfuscator's learning rate, and what hiding is worth to it beside accuracy."""
+
+
+def end_to_end(
+    device: torch.device, architecture: str, classes: int, images: Tensor, labels: Tensor, habits: Habits, seed: int,
+    fresh: Tensor, fresh_labels: Tensor,
+) -> float:  # fmt: skip
+    """Train a whole network on an entity's own images; return its accuracy on fresh ones: rows 1 to 4."""
+    draws = torch.Generator().manual_seed(seed)
+    plan = habits.plan(habits.pretraining, len(labels))
+    network = train_network(new_network(architecture, classes, draws), images, labels, draws, plan, device=device)
+    return accuracy(network.decider, apply(fresh, network.featurizer), fresh_labels)
+
+
+def decider(
+    device: torch.device, start: nn.Module, features: Tensor, labels: Tensor, habits: Habits, seed: int,
+    fresh_features: Tensor, fresh_labels: Tensor,
+) -> float:  # fmt: skip
+    """Train a decider on features of the shared featurizer; return its accuracy on fresh clean ones."""
+    draws = torch.Generator().manual_seed(seed)
+    plan = habits.plan(habits.refinement, len(labels))
+    trained = train_decider(start, features, labels, draws, plan, device=device)
+    return accuracy(trained, fresh_features, fresh_labels)
+
+
+def module(
+    device: torch.device, penalty: Penalty, weight: float, features: Tensor, images: Tensor, labels: Tensor,
+    shared: Published, habits: Habits, seed: int,
+) -> DeepPoisoningModule:  # fmt: skip
+    """Train a module with another loss than the entities': what it would have left to see."""
+    draws = torch.Generator().manual_seed(seed)
+    plan = habits.plan(habits.poisoning, len(labels))
+    return train_poisoning(
+        features, images, labels, shared.network.decider, shared.reconstructor, draws, plan,
+        weight=weight, penalty=penalty, device=device,
+    ).cpu()  # fmt: skip
+
+
+def obfuscated(
+    device: torch.device, shared: Published, images: Tensor, labels: Tensor, steps: int, seed: int
+) -> Obfuscated:
+    """Train DeepObfuscator from the published networks, on the images of who published them."""
+    draws = torch.Generator().manual_seed(seed)
+    plan = Plan.lasting(steps, len(labels), rate=OBFUSCATION_RATE)
+    found = train_obfuscator(
+        shared.network, shared.reconstructor, images, labels, draws, plan, weight=OBFUSCATION_WEIGHT, device=device
+    )
+    network: SplitNetwork = found.network.cpu()
+    return Obfuscated(network, found.adversary.cpu())

@@ -1,0 +1,175 @@
+"""What ``report.json`` says of a pool."""
+
+from pydantic import BaseModel, ConfigDict
+
+from simulations.reports.model import RunReport
+from strategies.scores.image_quality import Disclosure
+
+SCHEMA_VERSION = 1
+
+
+class Shown(BaseModel):
+    """What reconstructions show of the originals, means over images; see `strategies.scores.image_quality.Disclosure`.
+
+    ``recognised`` is the share of which the published network, looking at the reconstruction alone, names the class;
+    ``lpips`` is there where its weights are (`simulations.workflows.pool.perceptual`).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    l1: float
+    psnr: float
+    ssim: float
+    ssim_of_negative: float
+    recognised: float
+    lpips: float | None = None
+
+    @property
+    def either_polarity(self) -> float:
+        """The larger SSIM over the image and its negative."""
+        return max(self.ssim, self.ssim_of_negative)
+
+    @classmethod
+    def of(cls, found: Disclosure, recognised: float, lpips: float | None) -> "Shown":
+        """Write a disclosure down."""
+        values = (found.l1, found.psnr, found.ssim, found.ssim_of_negative, recognised)
+        rounded = dict(zip(cls.model_fields, (round(value, 6) for value in values), strict=False))
+        return cls(**rounded, lpips=None if lpips is None else round(lpips, 4))
+
+
+class Attack(BaseModel):
+    """What one attacker makes of poisoned features, and of clean ones for comparison.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        ``published``, ``unseen``, ``pairs``, ``modules``, ``loss`` or ``obfuscator``.
+    knows : str
+        What it has beside the pool and what is public.
+    pairs : int
+        How many leaked pairs it has.
+    clean : Shown or None
+        From features that were not protected.
+    protected : Shown
+        From those that were.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    knows: str
+    pairs: int = 0
+    clean: Shown | None
+    protected: Shown
+
+
+class Inference(BaseModel):
+    """What an attacker infers of images without a look at them: accuracy, and that of the most frequent answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    what: str
+    knows: str
+    accuracy: float
+    majority: float
+
+
+class EntityAccount(BaseModel):
+    """One entity.
+
+    Attributes
+    ----------
+    party : str
+    adversary : str or None
+    images : int
+    late, published : bool
+        Whether it joined late; whether it pre-trained.
+    clean, poisoned : float or None
+        Accuracy of the published decider on clean and on this entity's poisoned features of fresh images.
+    ssim, ssim_of_negative : float or None
+        What the published reconstructor makes of its pooled features.
+    alone : float
+        Accuracy of a network trained on its own images, end to end.
+    control : float
+        Of a decider refined on its own clean features alone.
+    pooled : float or None
+        Of the one that it refined on others' features as well.
+    used, doubted : int
+        Features of others.
+    refused : str or None
+        Why the pool did not take its features.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    party: str
+    adversary: str | None
+    images: int
+    late: bool
+    published: bool
+    clean: float | None
+    poisoned: float | None
+    ssim: float | None
+    ssim_of_negative: float | None
+    alone: float
+    control: float
+    pooled: float | None
+    used: int
+    doubted: int
+    refused: str | None
+
+
+class PoolOutcome(BaseModel):
+    """The numbers that sum a pool up.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 over what was pooled and how each entity's decider does: the same on every grid.
+    features : int
+        In the pool.
+    refused : int
+        Entities whose features the pool refused.
+    clean, poisoned : float
+        Accuracy of the published decider on fresh images, mean over honest entities; of poisoned ones, as many count as
+        the entity has images in the pool.
+    clean_ssim, ssim, ssim_of_negative : float
+        Published reconstructor: from clean features, and from poisoned ones and their negative.
+    unseen_ratio : float or None
+        The worst unseen reconstructor: its SSIM from poisoned features, in either polarity, by that from clean ones.
+    breaks_at : int or None
+        The fewest leaked pairs tried with which an attacker gets half of the clean SSIM; None: not with any.
+    small_gain, large_gain : float or None
+        Accuracy of the entity with fewest, and mean of the others, beyond their controls; honest ones only.
+    clean_union : float
+        Accuracy of a decider refined on the clean features of all.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str
+    features: int
+    refused: int
+    clean: float
+    poisoned: float
+    clean_ssim: float
+    ssim: float
+    ssim_of_negative: float
+    unseen_ratio: float | None
+    breaks_at: int | None
+    small_gain: float | None
+    large_gain: float | None
+    clean_union: float
+
+
+class PoolReport(RunReport):
+    """A pool, written down."""
+
+    schema_version: int = SCHEMA_VERSION
+    outcome: PoolOutcome
+    entities: list[EntityAccount]
+    attacks: list[Attack]
+    inferences: list[Inference]
+    seconds_of_trainings: dict[str, float]

@@ -1,0 +1,130 @@
+"""What the scenario of a pool can set."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import Field, field_validator, model_validator
+
+from parties.pool.entity import Habits
+from protocol.errors import nearest
+from protocol.settings import Section
+from simulations.scenarios.base import Misplaced, Scenario
+from strategies.deep_poisoning.reconstructor import UNSEEN
+from strategies.deep_poisoning.split import ARCHITECTURES
+
+Images = Annotated[int, Ge(2), Le(1_000_000)]
+Steps = Annotated[int, Ge(1), Le(10_000_000)]
+
+
+class EntitiesSection(Section):
+    """The entities, and what they hold."""
+
+    images: Annotated[tuple[Images, ...], Len(1, 100)] = Field(
+        (1200, 500, 500, 50), description="images of each entity; the one with most pre-trains"
+    )
+    classes: Annotated[int, Ge(2), Le(10)] = Field(10, description="classes of the task")
+    alpha: Annotated[float, Ge(0.01), Le(1e6)] | None = Field(
+        None, description="unlike entities, Dirichlet: near 0 all images of one are of one class; null: all alike"
+    )
+    late: Annotated[int, Ge(0)] = Field(0, description="how many, of the last ones, join only in a second round")
+    held_back: Annotated[int, Ge(50), Le(100_000)] = Field(
+        600, description="fresh images on which deciders are judged, the same for all"
+    )
+    public: Annotated[int, Ge(50), Le(1_000_000)] = Field(
+        1600, description="public images of other classes, to train reconstructors on"
+    )
+    side: Annotated[int, Ge(32), Le(512)] = Field(48, description="width and height of images, a multiple of 16")
+
+
+class TrainingSection(Section):
+    """How entities train; steps are of one batch each."""
+
+    architecture: str = Field("compact", description=f"the network: {', '.join(ARCHITECTURES)}")
+    pretraining: Steps = Field(Habits.pretraining, description="steps of the network that is published")
+    reconstruction: Steps = Field(Habits.reconstruction, description="steps of the published reconstructor")
+    poisoning: Steps = Field(Habits.poisoning, description="steps of each entity's private module")
+    refinement: Steps = Field(Habits.refinement, description="steps of a decider")
+    batch: Annotated[int, Ge(2), Le(4096)] = Field(Habits.batch, description="images per step")
+    rate: Annotated[float, Gt(0), Le(1)] = Field(Habits.rate, description="highest learning rate")
+    weight: Annotated[float, Ge(0), Le(1000)] = Field(
+        Habits.weight, description="lambda: what hiding images is worth beside accuracy; the paper's is 1"
+    )
+    penalty: Literal["absolute", "either", "signed"] = Field(
+        Habits.penalty,
+        description="what modules minimise: signed: the paper's SSIM; absolute: its absolute value; either: the larger"
+        " one over the image and its negative",
+    )
+    decider: Literal["new", "published"] = Field(
+        Habits.decider, description="what refinement starts from: new weights, or the published decider"
+    )
+    defence: Literal["none", "agreement"] = Field(
+        Habits.defence, description="agreement: leave out pooled features that the published decider contradicts"
+    )
+
+    @field_validator("architecture")
+    @classmethod
+    def _architecture_exists(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            raise Misplaced((), f"training.architecture: there is no {name!r}; {nearest(name, ARCHITECTURES)}")
+        return name
+
+    def habits(self) -> Habits:
+        """Return them as entities know them."""
+        return Habits(**self.model_dump(exclude={"architecture"}))
+
+
+class AttacksSection(Section):
+    """What attackers try on the features of the entity with most images; each is a training of its own."""
+
+    steps: Steps = Field(120, description="steps of training of each attacker")
+    unseen: tuple[str, ...] = Field(UNSEEN, description="designs of reconstructors that no module is trained against")
+    pairs: tuple[Annotated[int, Ge(0)], ...] = Field(
+        (0, 10, 100, 1000), description="leaked pairs of an image and its poisoned feature"
+    )
+    modules: Annotated[int, Ge(0), Le(20)] = Field(1, description="random modules of the attacker's own; 0: none")
+    attribute: bool = Field(True, description="infer from features whether a picture is bright or dark")
+    obfuscator: bool = Field(True, description="reverse DeepObfuscator, trained on the same images, for comparison")
+    losses: bool = Field(True, description="show what a module trained by the paper's loss would have left to see")
+    attacked: Annotated[int, Ge(8), Le(100_000)] = Field(
+        200, description="features on which attackers are scored; none of them is among leaked pairs"
+    )
+
+    @field_validator("unseen")
+    @classmethod
+    def _designs_are_designs(cls, designs: tuple[str, ...]) -> tuple[str, ...]:
+        for name in designs:
+            if name not in UNSEEN:
+                raise Misplaced((), f"attacks.unseen: there is no design {name!r}; {nearest(name, UNSEEN)}")
+        return designs
+
+
+class PoolScenario(Scenario):
+    """A pool of poisoned features, and attackers on it."""
+
+    crowd = "entity"
+    roles = ("entity",)
+
+    description: str = Field("Entities pool poisoned features on one machine.", description="one line about it")
+    workflow: Literal["pool"] = Field("pool", description="what is played")
+    dataset: Literal["pets", "faces"] = Field("pets", description="the pictures: painted pets or faces")
+    entities: EntitiesSection = EntitiesSection()
+    training: TrainingSection = TrainingSection()
+    attacks: AttacksSection = AttacksSection()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "PoolScenario":
+        entities, most = self.entities, max(self.entities.images)
+        if entities.side % 16:
+            raise ValueError(f"entities.side: {entities.side} is not a multiple of 16")
+        if entities.late >= len(entities.images):
+            raise ValueError("entities.late: somebody has to be there from the beginning")
+        if self.attacks.attacked >= most:
+            raise ValueError(
+                f"attacks.attacked: the largest entity has {most} images, and some have to be left for leaked pairs"
+            )
+        if self.dataset == "faces" and entities.classes > 8:
+            raise ValueError("entities.classes: faces have 8 classes")
+        return self
+
+
+SCENARIO = PoolScenario

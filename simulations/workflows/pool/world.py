@@ -1,0 +1,167 @@
+"""The world of a pool: entities with their images, and what everybody knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parties.adversaries import ADVERSARIES, Adversary
+from parties.album import Album
+from parties.pool.entity import Entity, Holdings, Opened
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
+from protocol.messages.pool import Rules
+from simulations.data import faces, people, pets
+from simulations.data.partition import by_dirichlet
+from simulations.data.stock import PaintedFaces, PaintedPets
+from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.workflows.pool.scenario import PoolScenario
+from strategies.deep_poisoning.reconstructor import PUBLISHED
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Member:
+    """An entity, and what only the simulation knows about it.
+
+    Attributes
+    ----------
+    party : Entity
+        The actor; its `holdings` are the truth about it.
+    adversary : str or None
+        The name of the cheat it plays.
+    late : bool
+        Whether it joins only in the second round.
+    """
+
+    party: Entity
+    adversary: str | None
+    late: bool
+
+
+@dataclass(frozen=True, eq=False)
+class PoolWorld:
+    """Everybody and everything in a pool.
+
+    Attributes
+    ----------
+    rules : Rules
+        What all have in common.
+    members : list of Member
+        The entities, by index.
+    held_back : (n, 3, side, side)
+        Fresh images in 0..1, and their labels.
+    public : (m, 3, side, side)
+        Public images in 0..1, of other classes or people.
+    """
+
+    rules: Rules
+    members: list[Member]
+    held_back: Tensor
+    held_back_labels: Tensor
+    public: Tensor
+
+    def images(self, index: int) -> Tensor:
+        """Return an entity's images, (n, 3, side, side) in 0..1."""
+        return everything(self.members[index].party.holdings.images)
+
+    def labels(self, index: int) -> Tensor:
+        """Return the true classes of an entity's images."""
+        return torch.from_numpy(self.members[index].party.holdings.labels)
+
+
+def build(
+    scenario: PoolScenario, adversaries: Mapping[str, Adversary] = ADVERSARIES, painted: Path | None = None
+) -> PoolWorld:
+    """Build the world of a scenario.
+
+    Parameters
+    ----------
+    scenario : PoolScenario
+        What to build.
+    adversaries : mapping of str to Adversary
+        The ways to cheat that the scenario chooses from.
+    painted : Path or None
+        A folder of this run's, where painted albums are kept for other processes; None: in memory alone.
+    """
+    section, seed = scenario.entities, scenario.seed
+    stock = (PaintedPets if scenario.dataset == "pets" else PaintedFaces)(seed, painted, section.side)
+    numbers = _classes(scenario)
+    draws = generator(seed, "entities")
+    wanted = [_labels(section.classes, count, section.alpha, draws) for count in section.images]
+    wanted.append(np.resize(np.arange(section.classes), section.held_back))
+    albums = [album for album, _ in stock.deal([numbers[labels] for labels in wanted], one_person=False)]
+    public: Album = list(_public(scenario))
+    held_back = albums.pop()
+    cheats = _cheats(scenario, adversaries)
+    members = []
+    for index, album in enumerate(albums):
+        cheat = cheats.get(index)
+        settings = scenario.adversaries[cheat].settings if cheat else {}
+        role = cast(type[Entity], adversaries[cheat].cast(**settings)) if cheat else Entity
+        party = role(
+            secret(seed, "entity", index),
+            Holdings(album, wanted[index], held_back, wanted[-1], public),
+            scenario.training.habits(),
+        )
+        members.append(Member(party, cheat, late=index >= len(albums) - section.late))
+    names = tuple(stock.class_names[number] for number in numbers)
+    rules = Rules(
+        pool=secret(seed, "pool"),
+        architecture=scenario.training.architecture,
+        reconstructor=PUBLISHED,
+        names=names,
+        side=section.side,
+    )
+    return PoolWorld(rules, members, everything(held_back), torch.from_numpy(wanted[-1]), everything(public))
+
+
+def everything(album: Album) -> Tensor:
+    """Open a whole album, (n, 3, height, width) in 0..1."""
+    return Opened(album)[torch.arange(len(album))]
+
+
+def _classes(scenario: PoolScenario) -> Labels:
+    """Return which classes of the data set are the task's: of pets every other breed; the rest are public."""
+    step = 2 if scenario.dataset == "pets" else 1
+    return np.arange(scenario.entities.classes, dtype=np.int64) * step
+
+
+def _labels(classes: int, count: int, alpha: float | None, draws: np.random.Generator) -> Labels:
+    """Draw the class of each image of an entity."""
+    if alpha is None:
+        return draws.permutation(np.resize(np.arange(classes, dtype=np.int64), count))
+    return by_dirichlet(np.arange(classes, dtype=np.int64), count, alpha, draws)
+
+
+def _public(scenario: PoolScenario) -> NDArray[np.uint8]:
+    """Paint public images: other breeds, or other people, before other backgrounds."""
+    count, side = scenario.entities.public, scenario.entities.side
+    paint = torch_generator(scenario.seed, "public")
+    if scenario.dataset == "pets":
+        return pets.draw(np.resize(np.arange(1, len(pets.BREEDS), 2), count), side, paint, "public")
+    persons = generator(scenario.seed, "public people").integers(2**62, size=count)
+    return faces.paint(persons, people.look(persons, paint, "public"), side, paint, "public")
+
+
+def _cheats(scenario: PoolScenario, adversaries: Mapping[str, Adversary]) -> dict[int, str]:
+    """Choose who cheats how, by index: never the entity with most images, which pre-trains."""
+    images = scenario.entities.images
+    others = [index for index in range(len(images)) if index != int(np.argmax(images))]
+    order = generator(scenario.seed, "cheats").permutation(others).tolist()
+    cheats: dict[int, str] = {}
+    for name, mix in scenario.adversaries.items():
+        chosen = order[len(cheats) : len(cheats) + max(1, round(mix.share * len(images)))] if mix.share else []
+        cheats |= dict.fromkeys(chosen, name)
+    return cheats
+
+
+def party_names(world: PoolWorld) -> dict[int, str]:
+    """Name every node as in ``messages.jsonl``."""
+    names = {FIRST_NODE_ID + index: f"entity-{index + 1}" for index in range(len(world.members))}
+    return {SERVER_NODE_ID: "cloud", **names}

@@ -1,0 +1,137 @@
+"""The report of a publication: ``report.json``, and what is printed of it."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+from rich.console import RenderableType
+from rich.table import Table
+
+from simulations.reports.model import RunReport
+from simulations.reports.words import count
+
+
+class Loss(BaseModel):
+    """What so many published pictures of one owner promise together.
+
+    Attributes
+    ----------
+    pictures : int
+        How many.
+    epsilon, delta : float
+        Sequential composition; epsilon is None where nothing is promised.
+    composed : float or None
+        The least epsilon at the scenario's delta (optimal composition); None where that is not defined.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int
+    epsilon: float | None
+    delta: float
+    composed: float | None
+
+
+class MethodResult(BaseModel):
+    """What came of publishing by one method.
+
+    Attributes
+    ----------
+    mechanism : str
+        In words.
+    settings : dict of str to float
+    pictures : int
+        Published.
+    promise : dict of str to str
+        Neighbours, what is protected, what is left open.
+    of_an_owner : list of Loss
+        For one picture, and for all of an owner's.
+    of_all_pixels : Loss
+        For one picture, if any other picture is a neighbour.
+    dssim, dssim_restored : float
+        Mean unlikeness of the published, and of the restored pictures, from the originals: 0 for the same.
+    recognised, recognised_restored : float
+        Share of pictures whose owner a trained recogniser names: as published, and restored first.
+    useful, useful_alike : float
+        Accuracy of a classifier that was trained on them: on strangers' pictures, and on such published alike.
+    digest : str
+        SHA-256 of all that was published.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mechanism: str
+    settings: dict[str, float]
+    pictures: int
+    promise: dict[str, str]
+    of_an_owner: list[Loss]
+    of_all_pixels: Loss
+    dssim: float
+    dssim_restored: float
+    recognised: float
+    recognised_restored: float
+    useful: float
+    useful_alike: float
+    digest: str
+
+    @property
+    def worst(self) -> float:
+        """What the better of the two attacks recognises."""
+        return max(self.recognised, self.recognised_restored)
+
+
+class PublishOutcome(BaseModel):
+    """What must not depend on the grid, the workers or the clock.
+
+    Attributes
+    ----------
+    owners, published : int
+        Owners, and pictures published, all methods together.
+    chance : float
+        What guessing recognises.
+    majority : float
+        What naming always the more frequent class gets right.
+    digest : str
+        SHA-256 of the digests of all methods.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    owners: int
+    published: int
+    chance: float
+    majority: float
+    digest: str
+
+
+class PublishReport(RunReport):
+    """A publication, written down; see `RunReport`."""
+
+    outcome: PublishOutcome
+    methods: dict[str, MethodResult]
+
+
+def tables(report: PublishReport) -> Iterator[RenderableType]:
+    """Yield what is worth printing of a report."""
+    outcome = report.outcome
+    title = f"publish, seed {report.seed}: {count(outcome.owners, 'owner')}"
+    table = Table(
+        "method", "ε", "δ", "dSSIM", "restored", "who", "restored", "useful", "alike",
+        title=title, title_justify="left",
+    )  # fmt: skip
+    for name, result in report.methods.items():
+        once = result.of_an_owner[0]
+        table.add_row(
+            name,
+            "none" if once.epsilon is None else f"{once.epsilon:g}",
+            f"{once.delta:g}",
+            f"{result.dssim:.2f}",
+            f"{result.dssim_restored:.2f}",
+            f"{result.recognised:.1%}",
+            f"{result.recognised_restored:.1%}",
+            f"{result.useful:.1%}",
+            f"{result.useful_alike:.1%}",
+        )
+    yield table
+    yield f"Guessing recognises {outcome.chance:.1%}; naming always one class is right for {outcome.majority:.1%}."
+    yield report.summary
+    yield from report.notes

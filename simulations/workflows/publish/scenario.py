@@ -1,0 +1,151 @@
+"""What the scenario of a publication can set."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import Field, field_validator, model_validator
+
+from protocol.errors import nearest
+from protocol.messages.publish import CallForPictures, Setting
+from protocol.settings import Section
+from simulations.data.people import PASSING
+from simulations.scenarios.base import Scenario
+from strategies.dp_images import MECHANISMS, Mechanism, mechanism
+
+_METHOD = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class MethodSection(Section):
+    """A way to publish; settings that its mechanism does not have stay null."""
+
+    mechanism: str = Field(description=f"one of {', '.join(MECHANISMS)}")
+    epsilon: float | None = Field(None, description="dp-pix: of a picture; dp-svd: per unit of distance")
+    delta: float | None = Field(None, description="snow: the probability that a pixel is kept")
+    cell: int | None = Field(None, description="dp-pix, pixelize: width of a cell, pixels")
+    changed: int | None = Field(None, description="dp-pix: how many pixels neighbours may differ in (m)")
+    values: int | None = Field(None, description="dp-svd: singular values of each channel (k)")
+    threshold: int | None = Field(None, description="p3: coefficients beyond it are secret (T)")
+
+    @field_validator("mechanism")
+    @classmethod
+    def _mechanism_exists(cls, name: str) -> str:
+        if name not in MECHANISMS:
+            raise ValueError(f"there is no way {name!r} to publish pictures; {nearest(name, MECHANISMS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _settings_suit(self) -> "MethodSection":
+        self.build()
+        return self
+
+    @property
+    def settings(self) -> dict[str, float | int]:
+        """What is set."""
+        return {name: value for name, value in self if name != "mechanism" and value is not None}
+
+    def build(self) -> Mechanism:
+        """Return the mechanism; ValueError when a setting is missing, too many or out of range."""
+        return mechanism(self.mechanism, **self.settings)
+
+    def call(self, method: str, most: int) -> CallForPictures:
+        """Return what owners are asked."""
+        settings = tuple(
+            Setting(name=name, value=float(value), whole=isinstance(value, int))
+            for name, value in self.settings.items()
+        )
+        return CallForPictures(method=method, mechanism=self.mechanism, settings=settings, most=most)
+
+
+class OwnersSection(Section):
+    """Owners, each of whom is one person who is in all of its pictures."""
+
+    count: Annotated[int, Ge(2), Le(1000)] = Field(40, description="how many owners there are")
+    pictures: Annotated[int, Ge(1), Le(1000)] = Field(24, description="pictures that each of them has")
+    publish: Annotated[int, Ge(1), Le(1000)] = Field(20, description="of these it publishes so many, for each method")
+    size: Annotated[int, Ge(32), Le(256)] = Field(48, description="width and height of a picture, pixels")
+
+
+class AttackerSection(Section):
+    """What the public knows beforehand, and does."""
+
+    known: Annotated[int, Ge(1), Le(1000)] = Field(
+        24, description="pictures of each owner that an attacker has from elsewhere, to learn faces from"
+    )
+    strangers: Annotated[int, Ge(10), Le(10_000)] = Field(
+        600, description="pictures of other people, to learn what faces look like"
+    )
+    epochs: Annotated[int, Ge(1), Le(200)] = Field(10, description="rounds of training of each network")
+
+
+USUAL: dict[str, dict[str, Any]] = {
+    "raw": {"mechanism": "plain"},
+    "pixelized": {"mechanism": "pixelize", "cell": 8},
+    "p3": {"mechanism": "p3", "threshold": 15},
+    "pix-1": {"mechanism": "dp-pix", "epsilon": 1.0},
+    "pix-5": {"mechanism": "dp-pix", "epsilon": 5.0},
+    "pix-20": {"mechanism": "dp-pix", "epsilon": 20.0},
+    "svd-weak": {"mechanism": "dp-svd", "epsilon": 0.01},
+    "svd-strong": {"mechanism": "dp-svd", "epsilon": 0.001},
+    "snow-half": {"mechanism": "snow", "delta": 0.5},
+    "snow-tenth": {"mechanism": "snow", "delta": 0.1},
+}
+"""The methods of a scenario that names none; one that names some of these need not repeat their settings."""
+
+
+class PublishScenario(Scenario):
+    """A publication of the same pictures by several methods, each as if it were the only one."""
+
+    crowd = "publisher"
+    roles = ("publisher",)
+
+    description: str = Field("Owners publish faces, with and without differential privacy.", description="one line")
+    workflow: Literal["publish"] = Field("publish", description="what is played")
+    dataset: Literal["faces"] = Field("faces", description="the pictures: of persons, with attributes")
+    methods: Annotated[dict[str, MethodSection], Len(1, 30)] = Field(
+        default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
+        description="how pictures are published, by names of your own; of the usual names one need not repeat settings",
+    )
+    task: Literal[PASSING] = Field(  # type: ignore[valid-type]
+        "Smiling", description="the attribute that the published pictures are to teach: their labels"
+    )
+    owners: OwnersSection = OwnersSection()
+    asks: Annotated[int, Ge(1), Le(100)] = Field(1, description="how many times the cloud asks for each method")
+    delta: Annotated[float, Gt(0), Le(0.1)] = Field(1e-6, description="granted for the composition of many pictures")
+    attacker: AttackerSection = AttackerSection()
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _methods_are_named(cls, methods: Any) -> Any:
+        if not isinstance(methods, dict):
+            return methods
+        for name in methods:
+            if not isinstance(name, str) or not _METHOD.fullmatch(name):
+                raise ValueError(f"{name!r} is no name for a method; use small letters, digits and hyphens")
+        return {
+            name: {**USUAL.get(name, {}), **given} if isinstance(given, dict) else given
+            for name, given in methods.items()
+        }
+
+    @model_validator(mode="after")
+    def _pictures_hold_cells(self) -> "PublishScenario":
+        size = self.owners.size
+        for name, method in self.methods.items():
+            cell = getattr(method.build(), "cell", 1)
+            if cell > size:
+                raise ValueError(
+                    f"methods.{name}.cell: pictures of {size}x{size} are smaller than one cell of {cell}x{cell} pixels;"
+                    " set owners.size or cell"
+                )
+            if size % cell:
+                raise ValueError(f"methods.{name}.cell: cells of {cell} pixels do not tile pictures of {size}x{size}")
+            if (method.values or 1) > size:
+                raise ValueError(f"methods.{name}.values: pictures of {size}x{size} have {size} singular values")
+        if self.owners.publish > self.owners.pictures:
+            raise ValueError(
+                f"owners.publish: nobody publishes {self.owners.publish} of {self.owners.pictures} pictures"
+            )
+        return self
+
+
+SCENARIO = PublishScenario

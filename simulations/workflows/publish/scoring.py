@@ -1,0 +1,161 @@
+"""What publications are worth, and what the public makes of them: attacks on what the reader received, scored."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parties.publish.workflow import Collection
+from protocol.messages.publish import Gallery
+from simulations.runs.seeding import torch_generator
+from simulations.workflows.publish.report import Loss, MethodResult
+from simulations.workflows.publish.scenario import PublishScenario
+from simulations.workflows.publish.world import PublishWorld
+from strategies.dp_images import Guarantee, Mechanism
+from strategies.dp_images.attacks import combined, recognised, recogniser, restorer
+from strategies.learning.classifier import classify, train_classifier
+from strategies.privacy.accounting import optimal_composition
+from strategies.scores.privacy_scores import dssim
+
+SHOWN = 6
+"""Pictures of each method that the report shows."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A method's numbers, and pictures to look at.
+
+    Attributes
+    ----------
+    result : MethodResult
+    originals, published, restored : (k, 3, size, size) uint8
+        A few pictures, the same ones for each method.
+    """
+
+    result: MethodResult
+    originals: Tensor
+    published: Tensor
+    restored: Tensor
+
+
+def score(
+    name: str,
+    scenario: PublishScenario,
+    world: PublishWorld,
+    collections: Sequence[Collection],
+    seen: Sequence[Gallery],
+) -> Scored:
+    """Attack what the reader has seen of one method, and compare with the truth.
+
+    Parameters
+    ----------
+    name : str
+        Of the method.
+    scenario, world
+        The truth.
+    collections : sequence of Collection
+        Whose pictures they are, one entry for each time that it was asked.
+    seen : sequence of Gallery
+        What the reader received, in the same order.
+    """
+    mechanism = scenario.methods[name].build()
+    published = combined(
+        mechanism, [torch.from_numpy(np.array(each.pictures)).permute(0, 3, 1, 2).contiguous() for each in seen]
+    )
+    owners = world.owner_of(collections[0].owners)
+    originals = world.albums.pictures[owners * scenario.owners.pictures + collections[0].places]
+    draws = torch_generator(scenario.seed, "attack", name)
+    restore = restorer(mechanism, world.strangers.pictures)
+    restored = restore(published)
+
+    def treated(pictures: Tensor) -> Tensor:
+        """Publish as owners do; where it was asked often, every second picture as the careless do."""
+        once = mechanism.publish(pictures, draws)
+        if scenario.asks == 1:
+            return once
+        again = [mechanism.publish(pictures[::2], draws) for _ in range(scenario.asks - 1)]
+        mixed = once.clone()
+        mixed[::2] = combined(mechanism, [once[::2], *again])
+        return mixed
+
+    rates = []
+    for attack, pictures in ((treated, published), (lambda known: restore(treated(known)), restored)):
+        network = recogniser(
+            world.known.pictures, world.known.persons, scenario.owners.count, attack, draws,
+            epochs=scenario.attacker.epochs,
+        )  # fmt: skip
+        rates.append(recognised(network, pictures, owners))
+    learner = train_classifier(
+        _rows(published), np.array(seen[0].labels), 2, draws, epochs=scenario.attacker.epochs
+    )  # fmt: skip
+    fresh = world.fresh
+    useful = [
+        (classify(learner, _rows(pictures)) == fresh.labels).mean()
+        for pictures in (fresh.pictures, treated(fresh.pictures))
+    ]
+    first = np.lexsort((collections[0].places, owners))
+    sample = first[np.unique(owners[first], return_index=True)[1][:SHOWN]]
+    return Scored(
+        MethodResult(
+            mechanism=mechanism.description,
+            settings={key: float(value) for key, value in scenario.methods[name].settings.items()},
+            pictures=len(owners),
+            promise=_promise(mechanism.guarantee()),
+            of_an_owner=_of_an_owner(mechanism, scenario, int(np.bincount(owners).max())),
+            of_all_pixels=_loss(mechanism.any_picture(scenario.owners.size, scenario.owners.size)),
+            dssim=_mean(dssim(originals, published)),
+            dssim_restored=_mean(dssim(originals, restored)),
+            recognised=rates[0],
+            recognised_restored=rates[1],
+            useful=float(useful[0]),
+            useful_alike=float(useful[1]),
+            digest=hashlib.sha256(b"".join(gallery.pictures.tobytes() for gallery in seen)).hexdigest(),
+        ),
+        originals[sample], published[sample], restored[sample],
+    )  # fmt: skip
+
+
+def _promise(guarantee: Guarantee) -> dict[str, str]:
+    return {
+        "neighbours": guarantee.neighbours,
+        "protects": guarantee.protects,
+        "leaves open": guarantee.leaves_open,
+    }
+
+
+def _of_an_owner(mechanism: Mechanism, scenario: PublishScenario, pictures: int) -> list[Loss]:
+    """Return what is lost by one picture, and by all that an owner published, asked once or, by the careless, often."""
+    once = mechanism.guarantee()
+    careless = scenario.asks if "careless-publisher" in scenario.adversaries else 1
+    counts = sorted({1, pictures, pictures * careless})
+    losses = []
+    for count in counts:
+        together = once.repeated(count)
+        best = together.epsilon
+        if 0 < once.epsilon < 50 and together.delta == 0:
+            best = optimal_composition(once.epsilon, count, scenario.delta)
+        losses.append(
+            _loss(together).model_copy(update={"pictures": count, "composed": best if np.isfinite(best) else None})
+        )
+    return losses
+
+
+def _loss(guarantee: Guarantee) -> Loss:
+    return Loss(
+        pictures=1,
+        epsilon=guarantee.epsilon if np.isfinite(guarantee.epsilon) else None,
+        delta=guarantee.delta,
+        composed=None,
+    )
+
+
+def _rows(pictures: Tensor) -> NDArray[np.uint8]:
+    return pictures.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean())

@@ -1,0 +1,116 @@
+"""Owners with their pictures, and what the public knows of them beforehand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from parties.adversaries import Adversary
+from parties.publish.publisher import Publisher
+from parties.publish.reader import Reader
+from protocol.flower import FIRST_NODE_ID
+from simulations.data.faces import Faces, draw
+from simulations.data.people import ATTRIBUTES
+from simulations.data.scene import Split
+from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.scenarios.adversaries import cheats_among
+from simulations.workflows.publish.scenario import PublishScenario
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pictures and the truth about them.
+
+    Attributes
+    ----------
+    pictures : (n, 3, size, size) uint8
+    persons : (n,) int64
+        Who they show: of owners, the owner's number.
+    labels : (n,) int64
+        0 or 1: whether they show the attribute that is to be learnt.
+    """
+
+    pictures: Tensor
+    persons: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PublishWorld:
+    """Everybody and everything.
+
+    Attributes
+    ----------
+    reader : Reader
+        The public; the first node.
+    owners : list of Publisher
+        The nodes after it.
+    cheats : dict of int to str
+        The cheat that an owner plays, by its number.
+    albums : Labelled
+        All pictures of owners, one owner after the other.
+    known : Labelled
+        Other pictures of the owners, that the attacker has.
+    strangers : Labelled
+        Pictures of other people, that everybody has.
+    fresh : Labelled
+        Pictures of people whom nobody has seen, to try classifiers on.
+    """
+
+    reader: Reader
+    owners: list[Publisher]
+    cheats: dict[int, str]
+    albums: Labelled
+    known: Labelled
+    strangers: Labelled
+    fresh: Labelled
+
+    def owner_of(self, node_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of owners."""
+        return node_ids - (FIRST_NODE_ID + 1)
+
+
+def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> PublishWorld:
+    """Build the world of a scenario."""
+    section, attacker = scenario.owners, scenario.attacker
+    people = generator(scenario.seed, "people").choice(2**40, section.count, replace=False)
+
+    def faces(persons: NDArray[np.int64], purpose: str, split: Split = "traded") -> Labelled:
+        drawn = draw(persons, section.size, torch_generator(scenario.seed, "paint", purpose), split)
+        return _labelled(drawn, scenario.task)
+
+    owners = np.arange(section.count)
+    albums = faces(people.repeat(section.pictures), "albums")
+    albums = Labelled(albums.pictures, owners.repeat(section.pictures), albums.labels)
+    known = faces(people.repeat(attacker.known), "known")
+    known = Labelled(known.pictures, owners.repeat(attacker.known), known.labels)
+    cheats = cheats_among(scenario.owners.count, scenario.adversaries, generator(scenario.seed, "cheats"))
+    parties = []
+    for number in range(section.count):
+        own = albums.persons == number
+        pictures = albums.pictures[torch.from_numpy(own)].permute(0, 2, 3, 1).contiguous().numpy()
+        role = Publisher
+        if number in cheats:
+            name = cheats[number]
+            role = cast(type[Publisher], adversaries[name].cast(**scenario.adversaries[name].settings))
+        parties.append(
+            role(secret(scenario.seed, "owner", number), list(pictures), albums.labels[own].tolist(), section.publish)
+        )
+    return PublishWorld(
+        reader=Reader(secret(scenario.seed, "reader")),
+        owners=parties,
+        cheats=cheats,
+        albums=albums,
+        known=known,
+        strangers=faces(np.arange(attacker.strangers), "strangers", "public"),
+        fresh=faces(10**6 + np.arange(800), "fresh", "public"),
+    )
+
+
+def _labelled(faces: Faces, task: str) -> Labelled:
+    pictures = torch.from_numpy(faces.images).permute(0, 3, 1, 2).contiguous()
+    return Labelled(pictures, faces.persons, faces.attributes[:, ATTRIBUTES.index(task)].astype(np.int64))

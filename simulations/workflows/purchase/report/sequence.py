@@ -1,0 +1,177 @@
+"""The messages of a purchase in the order in which they were said, step by step, for the page's diagram."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from parties.purchase.workflow import STEPS
+from protocol.messages.purchase import Privacy
+from simulations.reports.model import Flow
+from simulations.workflows.purchase.report.model import Report
+
+BUYER, CLOUD, SELLERS = "buyer", "cloud", "seller"
+
+_EXPLANATIONS = (
+    "The buyer says what it wants: sample pictures, a budget, a quality, and the key that its word is checked with.",
+    "The cloud shows the samples to all sellers, but neither the budget nor who is asking.",
+    "Each phone turns the samples and its own pictures into points (features) and keeps the pictures near a sample.",
+    "For each such picture the phone makes an offer: a price, a locked stake, and promises that it can be held to.",
+    "The cloud decides which offers match, and picks those that serve the buyer best within the budget.",
+    "Winners hear what they will be paid; the others are out and get their stakes back.",
+    "The buyer checks the bill and puts the money into escrow, with a fresh key for each picture.",
+    "The money is safe: winners are told to deliver.",
+    "Each picture is encrypted to its key and signed for; the cloud passes on what it cannot open.",
+    "The buyer opens every picture and compares it with what was promised.",
+    "The buyer accepts, or complains and reveals the key of that one picture, so that the cloud can look for itself.",
+    "Escrow is paid out or refunded, cheats lose their stake or bond, and everybody gets a statement.",
+)
+
+_SAID = {
+    "Hello": (0, "who is there?"),
+    "Introduction": (0, "my role and my key"),
+    "Invitation": (1, "my terms; what do you want?"),
+    "SignedRequest": (1, "samples, budget, quality, key"),
+    "CallForBids": (2, "samples and terms"),
+    "Bids": (4, "signatures, promises, prices, stakes"),
+    "SelectionNotice": (6, "you won, or you did not"),
+    "SelectionResult": (6, "how many won, and the total"),
+    "Invoice": (7, "the bill, with all winning offers"),
+    "SignedPayment": (7, "pay into escrow; orders with keys"),
+    "DeliveryOrder": (8, "deliver, sealed to this key"),
+    "Delivery": (9, "sealed picture, signed receipt"),
+    "Parcel": (9, "sealed pictures, receipts"),
+    "VerificationCall": (10, "all has arrived; please check"),
+    "SignedConfirmation": (11, "accepted, or complaints"),
+    "Statement": (12, "your statement"),
+}
+"""What each kind of message says, and the step in which it is said."""
+
+_ANSWERED = {"introduce": 0, "request": 1, "bid": 4, "notify": 6, "pay": 7, "deliver": 9, "receive": 9, "verify": 11}
+"""The step in which a question is answered, for answers that are the same everywhere."""
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """All messages of one kind in one direction.
+
+    Attributes
+    ----------
+    rightwards : bool
+        Whether it points from the buyer's side to the sellers'.
+    role : str
+        Who speaks.
+    says : str
+        What is said, in plain words.
+    messages, bytes : int
+        How many, and their bytes together.
+    thickness : float
+        Pixels; grows with the logarithm of the bytes.
+    minor : bool
+        Whether it only says that another message was heard.
+    """
+
+    rightwards: bool
+    role: str
+    says: str
+    messages: int
+    bytes: int
+    thickness: float
+    minor: bool
+
+
+@dataclass
+class Row:
+    """What is said at about the same time: between buyer and cloud, and between cloud and sellers."""
+
+    buyer: Arrow | None = None
+    sellers: Arrow | None = None
+
+
+@dataclass
+class Step:
+    """One step: its messages, or what a party does by itself.
+
+    Attributes
+    ----------
+    number : int
+        1 to 12; 0 for the roll call.
+    name, explanation : str
+        In plain words.
+    rows : list of Row
+        Messages from top to bottom.
+    actor, deed : str
+        Who does what by itself; empty where nobody does.
+    """
+
+    number: int
+    name: str
+    explanation: str
+    rows: list[Row] = field(default_factory=list)
+    actor: str = ""
+    deed: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the purchase came this far."""
+        return bool(self.rows or self.deed)
+
+
+def sequence(report: Report) -> list[Step]:
+    """Sort a run's messages into the twelve steps, after the roll call."""
+    steps = [Step(0, "roll call", "The cloud asks every machine who it is.")]
+    steps += [Step(number, name, text) for number, (name, text) in enumerate(zip(STEPS, _EXPLANATIONS, strict=True), 1)]
+    for flow in report.traffic:
+        number, says = _said(flow, report)
+        _place(steps[number].rows, _arrow(flow, says))
+    for number, actor, deed in _deeds(report):
+        steps[number].actor, steps[number].deed = actor, deed
+    return steps
+
+
+def _said(flow: Flow, report: Report) -> tuple[int, str]:
+    if flow.kind == "Bids" and report.scenario["cloud"]["privacy"] != Privacy.LEVEL2:
+        return 4, "features, promises, prices, stakes"
+    if flow.kind in _SAID:
+        return _SAID[flow.kind]
+    says = {"Acknowledgement": "heard", "Error": "failed"}.get(flow.kind, flow.kind)
+    return _ANSWERED.get(flow.step, len(STEPS)), says
+
+
+def _arrow(flow: Flow, says: str) -> Arrow:
+    return Arrow(
+        rightwards=flow.source == BUYER or flow.target == SELLERS,
+        role=flow.source,
+        says=says,
+        messages=flow.messages,
+        bytes=flow.bytes,
+        thickness=1 + min(4.0, max(0.0, math.log10(max(flow.bytes, 1)) - 2.5)),
+        minor=flow.kind == "Acknowledgement",
+    )
+
+
+def _place(rows: list[Row], arrow: Arrow) -> None:
+    """Put an arrow below the last one between the same parties."""
+    lane = "buyer" if arrow.role == BUYER or (arrow.role == CLOUD and not arrow.rightwards) else "sellers"
+    taken = [index for index, row in enumerate(rows) if getattr(row, lane) is not None]
+    place = taken[-1] + 1 if taken else 0
+    if place == len(rows):
+        rows.append(Row())
+    setattr(rows[place], lane, arrow)
+
+
+def _deeds(report: Report) -> Iterator[tuple[int, str, str]]:
+    """Yield what parties do by themselves: step, party, deed."""
+    outcome = report.outcome
+    yield 3, SELLERS, f"albums searched, {_pictures(outcome.bids + outcome.rejected)} offered"
+    yield 5, CLOUD, f"{outcome.candidates:,} match, {outcome.selected:,} win"
+    if outcome.delivered:
+        yield 10, BUYER, f"{_pictures(outcome.delivered)} opened and checked"
+    if outcome.complaints:
+        heard = "complaint" if outcome.complaints == 1 else "complaints"
+        yield 11, CLOUD, f"{outcome.complaints:,} {heard} heard, {outcome.upheld:,} unfounded"
+    if outcome.selected:
+        yield 12, CLOUD, f"{_pictures(outcome.verified)} paid for"
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} {'picture' if count == 1 else 'pictures'}"

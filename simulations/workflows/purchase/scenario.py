@@ -1,0 +1,173 @@
+"""What the scenario of a purchase can set."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Len
+from pydantic import Field, field_validator, model_validator
+
+from parties.purchase.terms import CloudSection, Coins
+from protocol.errors import nearest
+from protocol.messages.purchase import Privacy, Quality
+from protocol.settings import Section, Share
+from simulations.scenarios.base import Misplaced, Scenario
+from simulations.workflows.purchase.phone_models import PHONES
+from strategies.obfuscation import OBFUSCATIONS
+
+
+class Samples(Section):
+    """What the buyer shows of what it wants."""
+
+    count: Annotated[int, Ge(1), Le(1000)] = Field(10, description="how many sample pictures, drawn from the data set")
+    classes: Annotated[int, Ge(1)] = Field(3, description="how many classes of the data set are wanted")
+    folder: str | None = Field(None, description="my own sample pictures instead: all in this folder")
+
+
+class BuyerSection(Section):
+    """The buyer."""
+
+    budget: Coins = Field(60.0, description="coins to spend, commission included")
+    quality: Quality = Field(Quality.DIVERSITY, description="what to have most of: quantity, matching or diversity")
+    checked: Share = Field(1.0, description="share of the bought images whose features are computed again to verify")
+    train: bool = Field(False, description="train a CNN on the bought pictures and report how good it is")
+    samples: Samples = Samples()
+
+
+class AlbumSection(Section):
+    """What a seller holds."""
+
+    images: Annotated[int | tuple[int, int], Field(union_mode="left_to_right")] = Field(
+        (1, 20), description="pictures per seller: a number, or a range [least, most] to draw from"
+    )
+    classes: Annotated[int, Ge(1)] = Field(2, description="classes of the data set that one seller has pictures of")
+    partition: Literal["classes", "dirichlet", "person"] = Field(
+        "classes",
+        description="classes: a few per seller; dirichlet: in unlike shares; person: several pictures of one person",
+    )
+    alpha: Annotated[float, Ge(0.01), Le(1e6)] = Field(
+        0.5, description="for dirichlet: near 0 all pictures of a seller are of one class, large: of every class alike"
+    )
+    skew: Annotated[float, Ge(0), Le(10)] = Field(
+        0.0, description="an album holds s pictures with a probability like s^-skew: 0 is uniform, 1.5 makes most small"
+    )
+    folder: str | None = Field(None, description="my own pictures instead, dealt out to the sellers")
+    obfuscation: Literal[tuple(OBFUSCATIONS)] | None = Field(  # type: ignore[valid-type]
+        None, description="what sellers do to every picture before they offer it, such as pixelize; null: nothing"
+    )
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Least and most pictures per seller."""
+        return (self.images, self.images) if isinstance(self.images, int) else self.images
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "AlbumSection":
+        least, most = self.range
+        if not 1 <= least <= most <= 10_000:
+            raise ValueError(f"an album holds 1 to 10000 pictures, least first, not {self.images}")
+        if self.obfuscation is not None and least < OBFUSCATIONS[self.obfuscation].images:
+            needed = OBFUSCATIONS[self.obfuscation].images
+            raise ValueError(
+                f"{self.obfuscation} mixes {needed} pictures of an album: images has to be {needed} or more"
+            )
+        return self
+
+
+class PriceSection(Section):
+    """What sellers' pictures are worth to them (section VI.C)."""
+
+    model: Literal["identical", "uniform", "normal"] = Field("uniform", description="identical, uniform or normal")
+    mean: Annotated[float, Gt(0), Le(10**6)] = Field(1.0, description="mean price of a picture, coins")
+    variance: Annotated[float, Ge(0), Le(10**6)] = Field(0.4, description="variance of the price, coins squared")
+    floor: Annotated[float, Ge(0.01), Le(10**6)] = Field(0.05, description="no price is below this, coins")
+
+
+class SellersSection(Section):
+    """The sellers."""
+
+    count: Annotated[int, Ge(1), Le(1_000_000)] = Field(200, description="how many sellers there are")
+    noise: Share = Field(
+        0.3, description="share of sellers who hold only classes that nobody asked for; the others hold wanted ones"
+    )
+    deposit: Coins = Field(20.0, description="coins each seller brings, for stakes")
+    album: AlbumSection = AlbumSection()
+    price: PriceSection = PriceSection()
+
+
+class LinkSection(Section):
+    """Their links; the buyer's loses nothing."""
+
+    drop: Share = Field(0.0, description="share of messages, questions and answers alike, that get lost")
+    duplicate: Share = Field(0.0, description="share of messages that arrive twice")
+    delay: Annotated[float, Ge(0), Le(10**6)] = Field(
+        0.0, description="mean seconds that a message is held up, exponential: messages overtake each other"
+    )
+    give_up: Annotated[float, Ge(0), Le(10**6)] = Field(
+        10.0, description="seconds after which a lost message is given up where the protocol sets no deadline"
+    )
+
+
+class PhonesSection(Section):
+    """The sellers' phones, in virtual time: nobody waits for it."""
+
+    mix: dict[str, Share] = Field({"paper": 1.0}, description="phone models and their shares; `parley list` names them")
+    patience: Annotated[float, Ge(1), Le(10**7)] = Field(
+        86_400.0, description="seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm"
+    )
+    link: LinkSection = LinkSection()
+
+    @field_validator("mix")
+    @classmethod
+    def _mix_is_whole(cls, mix: dict[str, float]) -> dict[str, float]:
+        for name in mix:
+            if name not in PHONES:
+                raise Misplaced((name,), f"there is no phone {name!r}; {nearest(name, PHONES)}")
+        if abs(sum(mix.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares of phones add up to {sum(mix.values()):g}, not to 1")
+        return mix
+
+
+class SweepSection(Section):
+    """Many purchases instead of one: several worlds for each share of noise sellers (section VI.C, Fig. 6)."""
+
+    noise: Annotated[tuple[Share, ...], Len(1, 20)] = Field((0.1, 0.2, 0.3, 0.4, 0.5), description="shares of noise")
+    seeds: Annotated[int, Ge(1), Le(100)] = Field(5, description="worlds for each share")
+
+
+class PurchaseScenario(Scenario):
+    """A purchase, or a sweep of many."""
+
+    crowd = "seller"
+    roles = ("buyer", "seller")
+
+    description: str = Field("A purchase on one machine, from request to payout.", description="one line about it")
+    workflow: Literal["purchase"] = Field("purchase", description="what is played")
+    cloud: CloudSection = CloudSection()
+    buyer: BuyerSection = BuyerSection()
+    sellers: SellersSection = SellersSection()
+    phones: PhonesSection = PhonesSection()
+    collusion: tuple[Literal["cloud-buyer", "cloud-sellers", "key-substitution"], ...] = Field(
+        (),
+        description="what the paper assumes away: cloud-buyer (they pool what they know), cloud-sellers (it favours"
+        " some), key-substitution",
+    )
+    sweep: SweepSection | None = Field(
+        None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"
+    )
+
+    @model_validator(mode="after")
+    def _diversity_is_flat(self) -> "PurchaseScenario":
+        if self.cloud.privacy is Privacy.BASIC and self.buyer.quality is Quality.DIVERSITY:
+            raise ValueError(
+                "diversity needs features of two numbers, as the union of hypercubes in an fc8 vector's dimensions"
+                " cannot be computed (section IV.D): for cloud.privacy basic set buyer.quality to quantity or matching"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_sweep_expects_nothing(self) -> "PurchaseScenario":
+        if self.sweep is not None and self.expect:
+            raise ValueError("a sweep has no single outcome: leave out expect, or sweep")
+        return self
+
+
+SCENARIO = PurchaseScenario

@@ -1,0 +1,120 @@
+"""What bought pictures are worth to who bought them: how good a CNN is that is trained on them (``buyer.train``)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from parties.album import Pixels
+from protocol.compute.ray_cluster import RayUnavailable
+from protocol.compute.workshop import Workshop
+from protocol.errors import GridUnavailable
+from simulations.runs.seeding import generator
+from simulations.runs.workshops import finished, open_workshop
+from simulations.workflows.purchase.report.model import Report, Worth
+from simulations.workflows.purchase.scoring import ScoredPurchase, Trade
+from strategies.features.featurizer import prepare
+from strategies.learning.classifier import classify, train_classifier
+
+REPEATS = 3
+"""CNNs per set of pictures, each from other initial weights."""
+FEWEST = 4
+"""Pictures with fewer are not worth training on, or testing with."""
+MOST_TESTED = 500
+
+Labels = NDArray[np.int64]
+
+
+def with_worth(report: Report, scored: ScoredPurchase) -> Report:
+    """Add to a report what the bought pictures are worth, or a note on why that cannot be told.
+
+    Raises
+    ------
+    GridUnavailable
+        When there is no Ray, or no cluster at the scenario's address.
+    RunFailed
+        When a CNN could not be trained.
+    """
+    try:
+        with open_workshop(scored.scenario) as workshop:
+            found = worth(scored, workshop)
+    except RayUnavailable as unavailable:
+        raise GridUnavailable(str(unavailable)) from None
+    if isinstance(found, Worth):
+        return report.model_copy(update={"worth": found})
+    return report.model_copy(update={"notes": [*report.notes, f"buyer.train: nothing was trained: {found}."]})
+
+
+def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
+    """Train CNNs on what was bought, and on as many pictures drawn at random from what matched, and test both.
+
+    All of them are tested on the same pictures: half of those that show a wanted class, matched and were not bought
+    (the paper's "unselected but matched images"). The other half, and what was bought, is what is drawn from. Bought
+    pictures that show no wanted class are left out: the buyer sees that as it names them.
+
+    Returns
+    -------
+    Worth or str
+        Or why there is nothing to train or to test.
+
+    Raises
+    ------
+    RunFailed
+        When a CNN could not be trained.
+    """
+    wanted = sorted(scored.world.wanted or ())
+    if len(wanted) < 2:
+        return "it takes two wanted classes of which it is known what shows them"
+    matched = [trade for trade in scored.trades if trade.wanted and trade.offer.candidate]
+    bought = [trade for trade in matched if trade.offer.paid]
+    draws = generator(scored.scenario.seed, "worth")
+    others = [trade for trade in matched if not trade.offer.won and trade.held.adversary is None]
+    others = [others[index] for index in draws.permutation(len(others))]
+    tested, rest = others[: (len(others) + 1) // 2][:MOST_TESTED], others[(len(others) + 1) // 2 :]
+    if min(len(bought), len(tested)) < FEWEST:
+        return f"{len(bought)} pictures to train on and {len(tested)} to test with are too few"
+    pool = [*bought, *rest]
+    random = [pool[index] for index in draws.permutation(len(pool))[: len(bought)]]
+    test = _labelled(tested, scored, wanted)
+    seeds = draws.integers(2**62, size=REPEATS).tolist()
+    handles = [
+        workshop.submit(train_and_test, *_labelled(trades, scored, wanted), *test, len(wanted), seed)
+        for trades in (bought, random)
+        for seed in seeds
+    ]
+    ends = finished(workshop, handles, "training on what was bought")
+    shares = [end.result() for end in ends]
+    return Worth(
+        pictures=len(bought),
+        tested=len(tested),
+        classes=len(wanted),
+        bought=float(np.mean(shares[:REPEATS])),
+        random=float(np.mean(shares[REPEATS:])),
+        trained=len(ends),
+        device=" and ".join(sorted({end.device for end in ends})),
+    )
+
+
+def train_and_test(
+    device: torch.device,
+    pictures: NDArray[np.uint8],
+    labels: Labels,
+    test_pictures: NDArray[np.uint8],
+    test_labels: Labels,
+    classes: int,
+    seed: int,
+) -> float:
+    """Return the share of test pictures whose class a CNN names that was trained on others: a workshop's job."""
+    network = train_classifier(pictures, labels, classes, torch.Generator().manual_seed(seed), device=device)
+    return float((classify(network, test_pictures) == test_labels).mean())
+
+
+def _labelled(
+    trades: Sequence[Trade], scored: ScoredPurchase, wanted: Sequence[str]
+) -> tuple[NDArray[np.uint8], Labels]:
+    """Return pictures, (n, 64, 64, 3), and the positions of their classes in `wanted`."""
+    names = scored.world.class_names
+    labels = [wanted.index(names[int(trade.held.labels[trade.image])]) for trade in trades]
+    pictures: list[Pixels] = [prepare(trade.picture) for trade in trades]
+    return np.stack(pictures), np.array(labels, dtype=np.int64)

@@ -1,0 +1,213 @@
+"""Was this picture in the training set? Membership inference, and how well it went.
+
+The attacker holds the model and candidate pictures with their labels, and scores each: more for more likely a member.
+Only `membership` sees who the members are.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from strategies.learning.group_normalised import logits_of
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How well scores tell members from others.
+
+    Attributes
+    ----------
+    area : float
+        Under the ROC curve; .5 for guessing.
+    advantage : float
+        TPR - FPR on one half of the candidates, at the threshold that is best on the other half, the mean of both ways.
+    margin : float
+        So far the true advantage may be off, with 95 % confidence.
+    at_low_false_positives : float
+        TPR where one in a hundred others is taken for a member (Carlini et al. 2022).
+    """
+
+    area: float
+    advantage: float
+    margin: float
+    at_low_false_positives: float
+
+
+def membership(scores: Scores, members: NDArray[np.bool_], draws: np.random.Generator) -> Membership:
+    """Compare scores with the truth.
+
+    Parameters
+    ----------
+    scores : (n,) float64
+    members : (n,) bool
+        At least four members and four others.
+    draws : numpy.random.Generator
+        Splits the candidates.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer, or a score is not a number.
+
+    Examples
+    --------
+    >>> found = membership(np.arange(400.0), np.arange(400) >= 200, np.random.default_rng(1))
+    >>> found.area, found.advantage > 0.95
+    (1.0, True)
+    """
+    if min(members.sum(), (~members).sum()) < 4 or np.isnan(scores).any():
+        raise ValueError(
+            f"{members.sum()} members and {(~members).sum()} others: it takes 4 each, with numbers as scores"
+        )
+    halves = np.zeros(len(scores), dtype=bool)
+    for kind in (members, ~members):
+        places = draws.permutation(np.flatnonzero(kind))
+        halves[places[: len(places) // 2]] = True
+    found = []
+    for chosen in (halves, ~halves):
+        false, true, limits = roc_curve(members[chosen], scores[chosen])
+        taken = scores[~chosen] >= limits[np.argmax(true - false)]
+        inside = members[~chosen]
+        found.append(taken[inside].mean() - taken[~inside].mean())
+    false, true, _ = roc_curve(members, scores, drop_intermediate=False)
+    spread = math.sqrt(1 / (4 * members.sum()) + 1 / (4 * (~members).sum()))
+    return Membership(
+        area=float(roc_auc_score(members, scores)),
+        advantage=float(np.mean(found)),
+        margin=float(ndtri(0.975)) * spread,
+        at_low_false_positives=float(true[false <= 0.01].max()),
+    )
+
+
+def by_loss(network: nn.Module, inputs: Tensor, labels: Tensor) -> Scores:
+    """Score candidates by the loss: what was learnt is known by heart (Yeom et al. 2018)."""
+    losses = F.cross_entropy(logits_of(network, inputs), labels, reduction="none")
+    scores: Scores = -losses.double().numpy()
+    return scores
+
+
+def by_shadow_models(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    shadows: Sequence[tuple[nn.Module, NDArray[np.bool_]]],
+    known: tuple[Tensor, Tensor],
+) -> Scores:
+    """Score candidates by a classifier that has seen members of other models (Shokri et al. 2017).
+
+    Parameters
+    ----------
+    network : nn.Module
+    inputs, labels : (n, ...) float32 and (n,) int64
+        The candidates.
+    shadows : sequence of (model, (k,) bool)
+        Models like this one, each with who of the `known` pictures it was trained on.
+    known : (k, ...) float32 and (k,) int64
+        Pictures of the attacker's own, and their labels.
+    """
+    features = np.concatenate([_answers(shadow, *known) for shadow, _ in shadows])
+    inside = np.concatenate([members for _, members in shadows])
+    attack = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(features, inside)
+    scores: Scores = attack.decision_function(_answers(network, inputs, labels))
+    return scores
+
+
+def by_likelihood_ratio(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    shadows: Sequence[tuple[nn.Module, NDArray[np.bool_]]],
+) -> Scores:
+    """Score candidates by how likely the model's confidence is with, and without them (LiRA, Carlini et al. 2022).
+
+    The attacker trains models with each candidate and without it; logit-scaled confidences are taken for Gaussian, with
+    one variance for all candidates, as the paper advises for few models.
+
+    Parameters
+    ----------
+    network : nn.Module
+    inputs, labels : (n, ...) float32 and (n,) int64
+        The candidates.
+    shadows : sequence of (model, (n,) bool)
+        Each with who of the candidates it was trained on; every candidate in some and not in others.
+
+    Raises
+    ------
+    ValueError
+        When a candidate is in all of them, or in none.
+    """
+    inside = np.array([members for _, members in shadows])
+    if inside.all(0).any() or not inside.any(0).all():
+        raise ValueError("every candidate has to be in some of the shadow models and not in others")
+    confidences = np.array([_confidence(shadow, inputs, labels) for shadow, _ in shadows])
+    means, spreads = [], []
+    for kind in (inside, ~inside):
+        mean = np.where(kind, confidences, 0).sum(0) / kind.sum(0)
+        means.append(mean)
+        spreads.append(np.sqrt(((confidences - mean) ** 2)[kind].mean()) + 1e-6)
+    seen = _confidence(network, inputs, labels)
+    likelihoods = [
+        -(((seen - mean) / spread) ** 2) / 2 - math.log(spread) for mean, spread in zip(means, spreads, strict=True)
+    ]
+    scores: Scores = likelihoods[0] - likelihoods[1]
+    return scores
+
+
+def train_shadows(
+    count: int,
+    size: int,
+    train: Callable[[NDArray[np.int64]], nn.Module],
+    draws: np.random.Generator,
+) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
+    """Train models on random halves of `size` pictures, and say which.
+
+    Parameters
+    ----------
+    count : int
+        How many; halves come in pairs of opposites.
+    size : int
+        How many pictures there are.
+    train : callable
+        Given the places of pictures, returns a model that was trained on them.
+    draws : numpy.random.Generator
+    """
+    found: list[tuple[nn.Module, NDArray[np.bool_]]] = []
+    for number in range(count):
+        inside = np.zeros(size, dtype=bool)
+        if number % 2:
+            inside = ~found[-1][1]
+        else:
+            inside[draws.permutation(size)[: size // 2]] = True
+        found.append((train(np.flatnonzero(inside)), inside))
+    return found
+
+
+def _answers(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
+    """Return what the attack model looks at: confidence in the label, entropy, and the gap to the next class."""
+    chances = logits_of(network, inputs).double().softmax(1)
+    ordered = chances.sort(1, descending=True).values
+    entropy = -(chances * chances.clamp(min=1e-12).log()).sum(1)
+    right = _confidence(network, inputs, labels)
+    return np.stack([right, entropy.numpy(), (ordered[:, 0] - ordered[:, 1]).numpy()], axis=1)
+
+
+def _confidence(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
+    """Return log(p / (1 - p)) of the true class (Carlini et al. 2022, section IV.C)."""
+    logits = logits_of(network, inputs).double()
+    right = logits.gather(1, labels[:, None])[:, 0]
+    others = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
+    confidence: NDArray[np.float64] = (right - others).numpy()
+    return confidence

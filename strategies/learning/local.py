@@ -1,0 +1,100 @@
+"""What a client of federated learning does with its pictures: descent from the model that it was sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from strategies.learning.private import PrivateTraining, train_privately
+
+Weights = dict[str, Tensor]
+"""A network's parameters by name."""
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """How a client trains in one round.
+
+    Attributes
+    ----------
+    epochs, batch : int
+        Rounds over its pictures, and pictures per step.
+    learning_rate : float
+        Of plain SGD.
+    proximal_mu : float
+        Pull towards the model that was sent (FedProx, Li et al. 2020); 0 for none.
+    private : PrivateTraining or None
+        DP-SGD instead, for each of its pictures, or for each person in them.
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    proximal_mu: float = 0.0
+    private: PrivateTraining | None = None
+
+
+def weights_of(network: nn.Module) -> Weights:
+    """Return a copy of the parameters."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def flat(weights: Mapping[str, Tensor]) -> Tensor:
+    """Return all parameters in one row, in the order of the network."""
+    return torch.cat([value.flatten() for value in weights.values()])
+
+
+def unflat(row: Tensor, like: Mapping[str, Tensor]) -> Weights:
+    """Return parameters from one row.
+
+    Raises
+    ------
+    ValueError
+        When the row is of another length.
+    """
+    sizes = [value.numel() for value in like.values()]
+    if row.numel() != sum(sizes):
+        raise ValueError(f"a model has {sum(sizes)} parameters, not {row.numel()}")
+    parts = torch.split(row, sizes)
+    return {name: part.reshape(value.shape).clone() for (name, value), part in zip(like.items(), parts, strict=True)}
+
+
+def train_locally(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    training: LocalTraining,
+    generator: torch.Generator,
+    persons: Tensor | None = None,
+) -> nn.Module:
+    """Train a network in place, and return it.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Holding the weights that were sent.
+    inputs, labels : (n, ...) float32 and (n,) int64
+        At least one picture.
+    training : LocalTraining
+    generator : torch.Generator
+        Orders the pictures, and draws noise.
+    persons : (n,) int64 or None
+        Whom the pictures show, where DP-SGD is to protect people.
+    """
+    if training.private is not None:
+        return train_privately(network, inputs, labels, training.private, generator, persons=persons)
+    sent = [value.detach().clone() for value in network.parameters()]
+    optimiser = torch.optim.SGD(network.parameters(), lr=training.learning_rate)
+    network.train()
+    for _ in range(training.epochs):
+        for chosen in torch.split(torch.randperm(len(labels), generator=generator), training.batch):
+            loss = F.cross_entropy(network(inputs[chosen]), labels[chosen])
+            if training.proximal_mu:
+                pairs = zip(network.parameters(), sent, strict=True)
+                loss = loss + training.proximal_mu / 2 * torch.stack([(w - s).square().sum() for w, s in pairs]).sum()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    return network.eval()

@@ -1,0 +1,211 @@
+"""DP-SGD (Abadi et al. 2016) by Opacus, for one image or for all images of a person."""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from strategies.privacy.accounting import dp_sgd_epsilon, noise_for
+
+_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class PrivateTraining:
+    """How to train with differential privacy.
+
+    Attributes
+    ----------
+    sigma : float
+        Noise by clipping norm; 0 for none, and then no clipping either.
+    rate : float
+        q, the probability with which each unit (an image, or a person) is in a batch, in (0, 1].
+    steps : int
+    delta : float
+        In (0, 1); below one in the number of units.
+    clipping : float
+        The largest norm of what one unit contributes.
+    learning_rate : float
+        Of SGD with momentum.
+    per_person : int or None
+        None: a unit is an image. Otherwise a person, of whose images at most so many are drawn for a batch.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of its range.
+    """
+
+    sigma: float
+    rate: float
+    steps: int
+    delta: float
+    clipping: float = 1.0
+    learning_rate: float = 0.5
+    per_person: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma < math.inf or not 0 < self.rate <= 1 or self.steps < 1 or not 0 < self.delta < 1:
+            raise ValueError(
+                "sigma is 0 or more, the rate lies in (0, 1], there is at least 1 step and delta lies in (0, 1), not "
+                f"{self.sigma}, {self.rate}, {self.steps} and {self.delta}"
+            )
+        if not self.clipping > 0 or not self.learning_rate > 0 or (self.per_person is not None and self.per_person < 1):
+            raise ValueError("clipping norm, learning rate and images per person are positive")
+
+    @classmethod
+    def of_epsilon(
+        cls,
+        epsilon: float,
+        rate: float,
+        steps: int,
+        delta: float,
+        *,
+        clipping: float = 1.0,
+        learning_rate: float = 0.5,
+        per_person: int | None = None,
+    ) -> "PrivateTraining":
+        """Choose the noise for an epsilon, by Renyi accounting.
+
+        Raises
+        ------
+        ValueError
+            When epsilon is not a positive number.
+        """
+        sigma = noise_for(epsilon, rate, steps, delta)
+        return cls(sigma, rate, steps, delta, clipping, learning_rate, per_person)
+
+    def epsilon(self, images: int = 1) -> float:
+        """Return epsilon for somebody with so many images.
+
+        At the level of people it is the same for any number of images.
+        """
+        return dp_sgd_epsilon(
+            self.sigma, self.rate, self.steps, self.delta, 1 if self.per_person is not None else images
+        )
+
+
+def train_privately(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    training: PrivateTraining,
+    generator: torch.Generator,
+    *,
+    persons: Tensor | None = None,
+    progress: Callable[[int], None] = lambda step: None,
+) -> nn.Module:
+    """Train a network in place, and return it.
+
+    In each step,
+
+    1. every unit is drawn with probability q (Poisson sampling), of a person's images at most `per_person` of them;
+    2. each unit's gradient (of a person: the mean over its drawn images) is clipped;
+    3. noise is added to their sum, which is divided by the *expected* number of units: the true one is secret.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Without batch normalisation.
+    inputs : (n, ...) float32
+    labels : (n,) int64
+    training : PrivateTraining
+    generator : torch.Generator
+        On the CPU; draws batches and noise.
+    persons : (n,) int64 or None
+        Whose each image is; needed for `per_person`.
+    progress : callable
+        Told the number of each step as it ends, from 1.
+
+    Raises
+    ------
+    ValueError
+        When persons are missing, or the network has layers that mix the samples of a batch.
+    """
+    if training.per_person is None:
+        units = torch.arange(len(labels))
+    elif persons is None:
+        raise ValueError("to protect people it takes to know whose each image is")
+    else:
+        units = torch.unique(persons, return_inverse=True)[1]
+    count = int(units.max()) + 1
+    trained = copy.deepcopy(network).train()
+    take = (_private_step if training.sigma > 0 else _plain_step)(trained, count, training, generator)
+    for step in range(1, training.steps + 1):
+        drawn = torch.rand(count, generator=generator) < training.rate
+        chosen = _images_of(units, drawn, training.per_person, generator)
+        take(inputs[chosen], labels[chosen], units[chosen])
+        progress(step)
+    network.load_state_dict(trained.state_dict())
+    return network.eval()
+
+
+Step = Callable[[Tensor, Tensor, Tensor], None]
+"""Learns from inputs with their labels; the third tensor numbers the units that they are of."""
+
+
+def _plain_step(network: nn.Module, units: int, training: PrivateTraining, generator: torch.Generator) -> Step:
+    sgd = torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=_MOMENTUM)
+
+    def take(inputs: Tensor, labels: Tensor, owners: Tensor) -> None:
+        if len(inputs):
+            sgd.zero_grad()
+            F.cross_entropy(network(inputs), labels).backward()  # type: ignore[no-untyped-call]
+            sgd.step()
+
+    return take
+
+
+def _private_step(network: nn.Module, units: int, training: PrivateTraining, generator: torch.Generator) -> Step:
+    from opacus import GradSampleModule  # noqa: PLC0415  (three seconds)
+    from opacus.optimizers import DPOptimizer  # noqa: PLC0415
+    from opacus.validators import ModuleValidator  # noqa: PLC0415
+
+    if problems := ModuleValidator.validate(network, strict=False):
+        raise ValueError(f"this network cannot be trained privately: {problems[0]}")
+    wrapped = GradSampleModule(network, loss_reduction="sum")
+    optimiser = DPOptimizer(
+        torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=_MOMENTUM),
+        noise_multiplier=training.sigma,
+        max_grad_norm=training.clipping,
+        expected_batch_size=max(1, round(training.rate * units)),
+        generator=generator,
+    )
+
+    def take(inputs: Tensor, labels: Tensor, owners: Tensor) -> None:
+        optimiser.zero_grad()
+        if len(inputs):
+            with warnings.catch_warnings(action="ignore"):  # that inputs need no gradient
+                F.cross_entropy(wrapped(inputs), labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
+        for parameter in network.parameters():
+            gradients = parameter.grad_sample if len(inputs) else parameter.new_zeros(0, *parameter.shape)  # type: ignore[attr-defined]
+            parameter.grad_sample = gradients if training.per_person is None else _means(gradients, owners)  # type: ignore[attr-defined]
+        optimiser.step()
+
+    return take
+
+
+def _images_of(units: Tensor, drawn: Tensor, most: int | None, generator: torch.Generator) -> Tensor:
+    """Return the places of the images of drawn units, of each at most so many, chosen at random."""
+    places = drawn[units].nonzero()[:, 0]
+    if most is None:
+        return places
+    places = places[torch.randperm(len(places), generator=generator)]
+    order = units[places].argsort(stable=True)
+    places, owners = places[order], units[places][order]
+    # How many images of the same unit come before each.
+    before = torch.arange(len(owners)) - torch.searchsorted(owners, owners)
+    return places[before < most]
+
+
+def _means(gradients: Tensor, owners: Tensor) -> Tensor:
+    """Return the mean gradient of each owner, (owners, ...)."""
+    _, number, counts = torch.unique(owners, return_inverse=True, return_counts=True)
+    sums = gradients.new_zeros(len(counts), *gradients.shape[1:]).index_add_(0, number, gradients)
+    means: Tensor = sums / counts.reshape(-1, *[1] * (gradients.dim() - 1))
+    return means

@@ -1,0 +1,146 @@
+"""The reconstruction attack: a U-Net that learns to undo an obfuscation from images whose originals are known.
+
+Ronneberger et al. 2015 for the network; McPherson et al. 2016 for learning from images obfuscated alike, of which
+Raynal et al. 2020 (section 4.4) measure the classifying form. Pictures are (n, 3, height, width) uint8 tensors.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from strategies.learning.fit import fit, mirrored
+
+WIDTHS = (24, 48, 96)
+"""Channels of the levels; each below the first has half the height and width."""
+LEARNING_RATE = 4e-3
+_STRIDE = 2 ** (len(WIDTHS) - 1)
+
+
+class UNet(nn.Module):
+    """Convolutions down to a quarter of the size and up again, joined level by level; it predicts a correction.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Draws the initial weights (He et al. 2015).
+    """
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        ups = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        self.down = nn.ModuleList(
+            _block(before, after) for before, after in zip((3, *WIDTHS[:-1]), WIDTHS, strict=True)
+        )
+        self.up = nn.ModuleList(_block(below + level, level) for below, level in ups)
+        self.head = _convolution(WIDTHS[0], 3, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (n, 3, height, width) inputs in -1..1, sides divisible by 4, to such outputs."""
+        levels = []
+        features = inputs
+        for depth, block in enumerate(self.down):
+            features = block(F.max_pool2d(features, 2) if depth else features)
+            levels.append(features)
+        for block, beside in zip(self.up, reversed(levels[:-1]), strict=True):
+            features = block(torch.cat([F.interpolate(features, scale_factor=2), beside], dim=1))
+        corrected: Tensor = inputs + self.head(features)
+        return corrected
+
+
+def train_reconstructor(
+    obfuscated: Tensor,
+    originals: Tensor,
+    generator: torch.Generator,
+    *,
+    device: torch.device | None = None,
+    epochs: int = 20,
+    batch: int = 16,
+    progress: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> UNet:
+    """Train a `UNet` from scratch (see `fit`) on known pairs, mirrored at random, by their L1 distance.
+
+    Parameters
+    ----------
+    obfuscated, originals : (n, 3, height, width) uint8
+        At least two known pairs; sides divisible by 4.
+    generator : torch.Generator
+        On the CPU; draws weights, order and mirroring.
+    device : torch.device or None
+        Where to compute; None for the CPU.
+    epochs, batch : int
+        Rounds over all pairs, and pairs per step. What an epoch's last step would lack is left out of that epoch.
+    progress : callable
+        Told the number of each epoch as it ends, from 1, and the loss of its last step.
+
+    Returns
+    -------
+    UNet
+        On `device`, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than two pairs, or their shapes differ or do not suit the network.
+    """
+    if len(obfuscated) < 2 or obfuscated.shape != originals.shape:
+        raise ValueError(
+            f"obfuscated images of {tuple(obfuscated.shape)} and originals of {tuple(originals.shape)}: "
+            f"it takes two pairs at least, of one size"
+        )
+    if any(side % _STRIDE for side in originals.shape[2:]):
+        raise ValueError(f"the sides of the images are multiples of {_STRIDE}, not {tuple(originals.shape[2:])}")
+    device = device or torch.device("cpu")
+    network = UNet(generator).to(device)
+
+    def loss(chosen: Tensor) -> Tensor:
+        shown, wanted = mirrored(generator, _inputs(obfuscated[chosen]), _inputs(originals[chosen]))
+        return F.l1_loss(network(shown.to(device)), wanted.to(device))
+
+    fit(
+        network,
+        loss,
+        len(originals),
+        generator,
+        epochs=epochs,
+        batch=batch,
+        rate=LEARNING_RATE,
+        on_epoch=lambda epoch, value, optimiser: progress(epoch, value),
+    )
+    return network
+
+
+@torch.inference_mode()
+def reconstruct(network: UNet, obfuscated: Tensor) -> Tensor:
+    """Guess the originals of (n, 3, height, width) uint8 obfuscated images, as such."""
+    device = network.head.weight.device
+    parts = [network(_inputs(part).to(device)).cpu() for part in torch.split(obfuscated, 64)]
+    return torch.cat(parts).add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _block(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        _convolution(before, after, 3),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+        _convolution(after, after, 3),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _convolution(before: int, after: int, size: int) -> nn.Conv2d:
+    """Return a convolution whose weights are still to be drawn, so that no global generator is touched."""
+    convolution = nn.Conv2d(before, after, size, padding=size // 2, device="meta")
+    return convolution.to_empty(device="cpu")
+
+
+def _inputs(pictures: Tensor) -> Tensor:
+    return pictures.cpu().float().div_(127.5).sub_(1)
