@@ -1,10 +1,9 @@
+"""What sections of settings have in common, in scenarios and in kits."""
+
 from typing import Annotated
 
 from annotated_types import Ge, Le
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-)
+from pydantic import BaseModel, ConfigDict
 
 Share = Annotated[float, Ge(0), Le(1)]
 

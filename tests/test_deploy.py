@@ -87,7 +87,7 @@ def test_the_image_copies_what_there_is() -> None:
         if name == "COPY" and "--from" not in arguments
         for word in arguments.split()[:-1]
     ]
-    assert {"strategies", "protocol", "parties", "simulations", "pyproject.toml"} <= set(copied)
+    assert {"strategies", "protocol", "parties", "deploy", "simulations", "pyproject.toml"} <= set(copied)
     for word in copied:
         assert (DEPLOY.parent / word).exists(), word
     (installed,) = (arguments for name, arguments in dockerfile() if name == "RUN" and "pip install" in arguments)

@@ -5,6 +5,11 @@ from pathlib import Path
 
 from conftest import small
 
+import deploy.buyer
+import deploy.cloud
+import deploy.processes
+import deploy.seller  # noqa: F401
+import simulations.cli  # noqa: F401
 from parties.featurizers import load_featurizer
 from protocol.grids import LocalGrid
 from protocol.storage.ledger import Ledger

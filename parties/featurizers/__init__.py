@@ -60,7 +60,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def card(name: str) -> dict[str, Any]:
     """Return a featurizer's calibration card: identity, calibration, public data and what was measured."""
-    contents: dict[str, Any] = json.loads(packaged_file(f"featurizers/{name}.json").read_text(encoding="utf-8"))
+    contents: dict[str, Any] = json.loads(packaged_file(f"parties/featurizers/{name}.json").read_text(encoding="utf-8"))
     return contents
 
 
@@ -119,7 +119,7 @@ def _check(name: str, weights: str | None) -> None:
 
 
 def _shipped(name: str) -> Featurizer:
-    weights = packaged_file(f"featurizers/{name}.safetensors")
+    weights = packaged_file(f"parties/featurizers/{name}.safetensors")
     try:
         description = card(name)
         featurizer = build(load_file(weights), _calibration(description["calibration"]))

@@ -31,7 +31,7 @@ def loose_modules() -> Iterator[ModuleType]:
             yield module
 
 
-PACKAGES = ("strategies", "protocol", "parties", "simulations")
+PACKAGES = ("strategies", "protocol", "parties", "deploy", "simulations")
 """What a cluster's machines are sent, so that they compute with this version of it."""
 PROBE_SECONDS = 5.0
 

@@ -1,1 +1,1 @@
-""""""
+"""Signatures, sealing, commitments, pairwise keys, shared secrets and certificates."""

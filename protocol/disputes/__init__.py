@@ -1,1 +1,1 @@
-""""""
+"""Who is at fault when a buyer complains or a seller refuses."""

@@ -1,1 +1,1 @@
-""""""
+"""Messages as bytes: canonical, as Flower records, and streamed."""

@@ -1,1 +1,1 @@
-""""""
+"""Databases, the ledger, the vault, and files that survive a crash."""

@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 
 from protocol.errors import BadInput
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2]
 _ADVICE = (
     "Flower app bundles do not carry such files: install this Parley (`pip install .`) in the environment that runs the"
     " app too"
@@ -16,7 +16,7 @@ _ADVICE = (
 
 
 def packaged_file(name: str) -> Path:
-    """Return the path of ``simulations/<name>``.
+    """Return the path of a file beside the code, by its path from the packages' common folder.
 
     It is beside the code; or, where the code came in a Flower app bundle, which carries neither weights
     nor templates, in the Parley that is installed on this machine.
@@ -28,7 +28,7 @@ def packaged_file(name: str) -> Path:
 
     Examples
     --------
-    >>> packaged_file("report/base.html").name
+    >>> packaged_file("simulations/reports/base.html").name
     'base.html'
     """
     if (HERE / name).is_file():
@@ -37,9 +37,9 @@ def packaged_file(name: str) -> Path:
     for place in places:
         if (place / name).is_file():
             if not _same_code((HERE / name).parent, (place / name).parent):
-                raise BadInput(f"simulations/{name} of {place} is of another version; {_ADVICE}")
+                raise BadInput(f"{name} of {place} is of another version; {_ADVICE}")
             return place / name
-    raise BadInput(f"simulations/{name} is in none of {', '.join(map(str, [HERE, *places]))}; {_ADVICE}")
+    raise BadInput(f"{name} is in none of {', '.join(map(str, [HERE, *places]))}; {_ADVICE}")
 
 
 def _same_code(folder: Path, other: Path) -> bool:
@@ -51,12 +51,12 @@ def _same_code(folder: Path, other: Path) -> bool:
 
 
 def installed() -> list[Path]:
-    """Return where the installed Parley has this package; nothing where none is installed."""
+    """Return the folder in which the installed Parley has its packages; nothing where none is installed."""
     try:
         distribution = metadata.distribution("parley")
     except metadata.PackageNotFoundError:
         return []
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if origin.get("dir_info", {}).get("editable"):
-        return [Path(url2pathname(urlparse(origin["url"]).path)) / HERE.name]
-    return [Path(str(distribution.locate_file(HERE.name)))]
+        return [Path(url2pathname(urlparse(origin["url"]).path))]
+    return [Path(str(distribution.locate_file("")))]

@@ -13,31 +13,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
-from parties.workflow import Progress
 from protocol.errors import OutputExists, UserError
 from simulations.cli import cloud, doctor, parties, provision, survey
-
-COLUMNS = (SpinnerColumn(), TextColumn("{task.description:<44}"), BarColumn(bar_width=24), TimeElapsedColumn())
-
-
-@contextmanager
-def shown() -> Iterator[Progress]:
-    """Yield a function that shows what is going on, and how much of how much is done."""
-    with Bars(*COLUMNS, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("starting")
-        yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total)
-
+from simulations.cli.progress import shown
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
@@ -48,7 +34,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-register(app)
+app.add_typer(provision.app, name="provision")
+app.command("cloud")(cloud.cloud)
+app.command("seller")(parties.seller)
+app.add_typer(parties.buyer, name="buyer")
+app.command("entity")(parties.entity)
+app.add_typer(survey.app, name="survey")
+app.command("doctor")(doctor.doctor)
+app.command("status")(cloud.status)
+app.command("pool")(cloud.pool)
 screen = Console(stderr=True)
 """Progress and errors go to stderr; results go to stdout."""
 INTERRUPTED = 130
@@ -271,16 +265,3 @@ def main() -> None:
             raise
         screen.print(f"parley: interrupted after {time.perf_counter() - start:.0f} s; nothing was written")
         sys.exit(INTERRUPTED)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to Parley's."""
-    app.add_typer(provision.app, name="provision")
-    app.command("cloud")(cloud.cloud)
-    app.command("seller")(parties.seller)
-    app.add_typer(parties.buyer, name="buyer")
-    app.command("entity")(parties.entity)
-    app.add_typer(survey.app, name="survey")
-    app.command("doctor")(doctor.doctor)
-    app.command("status")(cloud.status)
-    app.command("pool")(cloud.pool)

@@ -53,7 +53,7 @@ def pool(
     """Have the cloud keep a pool of poisoned features among the entities that are attached, and wait for its end."""
     from deploy.kit import read_kit
     from deploy.operator import keep_pool, rules_of
-    from simulations.cli import shown
+    from simulations.cli.progress import shown
 
     rules = rules_of([name.strip() for name in classes.split(",")], side, architecture)
     with shown() as progress:

@@ -63,7 +63,7 @@ def request(
     from deploy.buyer import Wanted, buy
     from deploy.kit import read_kit
     from parties.featurizers import Model
-    from simulations.cli import shown
+    from simulations.cli.progress import shown
 
     wanted = Wanted(samples, budget, quality, checked, Model(featurizer, weights, calibration))
     with shown() as progress:

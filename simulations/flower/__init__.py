@@ -1,1 +1,1 @@
-""""""
+"""Flower apps on Parley's grids, and Parley as a Flower app."""

@@ -39,7 +39,9 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Conduct the purchase and write its report."""
-    packaged_file("purchase/report/page.html")  # what is missing is missed before the work, not after it
+    packaged_file(
+        "simulations/workflows/purchase/report/page.html"
+    )  # what is missing is missed before the work, not after it
     numbered = NumberedGrid(grid)
     scenario = scenario_for(context.run_config, len(list(numbered.get_node_ids())))
     folder, store = _folders(context)

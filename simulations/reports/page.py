@@ -28,7 +28,7 @@ def write_page(
     values
         What else the template needs.
     """
-    loader = jinja2.FunctionLoader(lambda name: packaged_file(name).read_text(encoding="utf-8"))
+    loader = jinja2.FunctionLoader(lambda name: packaged_file(f"simulations/{name}").read_text(encoding="utf-8"))
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

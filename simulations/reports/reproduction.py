@@ -212,7 +212,7 @@ def write_reproduction(folder: Path, report: ReproductionReport, figures: Sequen
     (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     numbers = paper_and_ours(report.rows, report.columns)
     write_page(
-        folder / "report.html", "report/reproduction.html", report, {"cell": cell}, numbers=numbers, figures=figures
+        folder / "report.html", "reports/reproduction.html", report, {"cell": cell}, numbers=numbers, figures=figures
     )
 
 

@@ -39,5 +39,5 @@ class Workflow:
 
 def workflow(name: str) -> Workflow:
     """Return a workflow of `WORKFLOWS`."""
-    found: Workflow = import_module(f"simulations.{name}.run").WORKFLOW
+    found: Workflow = import_module(f"simulations.workflows.{name}.run").WORKFLOW
     return found

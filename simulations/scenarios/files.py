@@ -28,7 +28,7 @@ WORKFLOWS = {
 
 def scenario_class(name: str) -> type[Scenario]:
     """Return what a scenario of a workflow may hold."""
-    found: type[Scenario] = import_module(f"simulations.{name}.scenario").SCENARIO
+    found: type[Scenario] = import_module(f"simulations.workflows.{name}.scenario").SCENARIO
     return found
 
 

@@ -1,1 +1,1 @@
-""""""
+"""What is measured once: reproductions, benchmarks, calibration and the survey."""

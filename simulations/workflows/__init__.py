@@ -1,1 +1,1 @@
-""""""
+"""The six workflows, each a package of the same shape."""

@@ -1,1 +1,1 @@
-""""""
+"""Attacks on models, gradients and features."""

@@ -1,7 +1,6 @@
 """How the networks of Deep Poisoning are trained, each with everything else frozen (Deep Poisoning, sections 3.2-3.4).
 
-All training goes through `fit`, which is that of `strategies.learning.fit` with checkpoints. The generator's state decides
-order and mirroring; with equal states, on one kind of device, the weights are equal.
+The generator's state decides order and mirroring; with equal states, on one kind of device, the weights are equal.
 """
 
 import copy
@@ -14,9 +13,8 @@ from torch import Tensor, nn
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor, new_reconstructor
 from strategies.deep_poisoning.split import SplitNetwork
-from strategies.learning import fit as training
 from strategies.learning.batches import Batches
-from strategies.learning.fit import UNWATCHED, Plan, Watch, classification_loss, fit, frozen
+from strategies.learning.fit import UNWATCHED, Plan, Watch, classification_loss, fit, frozen, mirrored
 from strategies.scores.image_quality import ssim
 
 Penalty = Literal["absolute", "either", "signed"]
@@ -52,7 +50,7 @@ def train_network(
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(chosen: Tensor) -> Tensor:
-        (shown,) = training.mirrored(generator, images[chosen].to(device))
+        (shown,) = mirrored(generator, images[chosen].to(device))
         return classification_loss(network(shown), labels[chosen].to(device))
 
     fit(network, loss, len(labels), generator, plan, watch)

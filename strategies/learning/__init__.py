@@ -1,1 +1,1 @@
-""""""
+"""How networks are trained, initialised and turned into rows of weights."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from strategies.learning.fit import fit, mirrored
+from strategies.learning.fit import Plan, Watch, fit, mirrored
 
 WIDTHS = (24, 48, 64, 96)
 """Channels of the convolutions; each halves height and width."""
@@ -147,16 +147,7 @@ def train_classifier(
         (shown,) = mirrored(generator, inputs[chosen.to(device)])
         return F.cross_entropy(network(shown), targets[chosen.to(device)])
 
-    fit(
-        network,
-        loss,
-        len(pictures),
-        generator,
-        epochs=epochs,
-        batch=batch,
-        rate=LEARNING_RATE,
-        on_epoch=lambda epoch, value, optimiser: progress(epoch, value),
-    )
+    fit(network, loss, len(pictures), generator, Plan(epochs, batch, LEARNING_RATE), Watch(progress))
     return network
 
 

@@ -10,130 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from strategies.learning import fit as training
 from strategies.learning.weights import saved, taken_up
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and in what steps to train.
-
-    Attributes
-    ----------
-    epochs : int
-        Rounds over the whole set. What an epoch's last batch would lack is left out of that epoch.
-    batch : int
-        Examples per step; at most as many as there are.
-    rate : float
-        The highest learning rate.
-    """
-
-    epochs: int
-    batch: int = 32
-    rate: float = 5e-3
-
-    @classmethod
-    def lasting(cls, steps: int, count: int, batch: int = 32, rate: float = 5e-3) -> "Plan":
-        """Return a plan of at least so many steps over so many examples, in whole epochs.
-
-        Examples
-        --------
-        >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
-        (13, 190)
-        """
-        return cls(-(-steps // max(1, count // min(batch, max(1, count)))), batch, rate)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What happens around training.
-
-    Attributes
-    ----------
-    progress : callable
-        Told the number of each epoch as it ends, from 1, and the loss of its last step.
-    checkpoint : callable
-        Given, as each epoch ends, all that training needs to go on from there: tensors by name, for safetensors.
-    resume : mapping of str to Tensor or None
-        A checkpoint to go on from; the plan and the data must be the same.
-    """
-
-    progress: Callable[[int, float], None] = lambda epoch, loss: None
-    checkpoint: Callable[[Mapping[str, Tensor]], None] = lambda state: None
-    resume: Mapping[str, Tensor] | None = None
-
-
-UNWATCHED = Watch()
-
-
-def fit(
-    network: nn.Module,
-    loss: Callable[[Tensor], Tensor],
-    count: int,
-    generator: torch.Generator,
-    plan: Plan,
-    watch: Watch = UNWATCHED,
-) -> None:
-    """Train a network in place, where it is, and leave it in evaluation mode.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Its parameters that require gradients are trained.
-    loss : callable
-        From the numbers of the batch's examples, (batch,) int64 on the CPU, to a scalar.
-    count : int
-        How many examples there are, at least two.
-    generator : torch.Generator
-        On the CPU; draws the order.
-
-    Raises
-    ------
-    ValueError
-        When there are fewer than two examples, or a checkpoint is of another network.
-    """
-
-    def on_epoch(epoch: int, value: float, optimiser: torch.optim.Optimizer) -> None:
-        watch.progress(epoch, value)
-        watch.checkpoint(saved(network, optimiser, generator, epoch))
-
-    training.fit(
-        network,
-        loss,
-        count,
-        generator,
-        epochs=plan.epochs,
-        batch=plan.batch,
-        rate=plan.rate,
-        begin=lambda optimiser: 0 if watch.resume is None else taken_up(watch.resume, network, optimiser, generator),
-        on_epoch=on_epoch,
-    )
-
-
-@contextmanager
-def frozen(*networks: nn.Module) -> Iterator[None]:
-    """Keep networks as they are while something else is trained through them: no gradients, evaluation mode."""
-    weights = [(each, each.requires_grad) for network in networks for each in network.parameters()]
-    modes = [(network, network.training) for network in networks]
-    try:
-        for each, _ in weights:
-            each.requires_grad_(False)
-        for network, _ in modes:
-            network.eval()
-        yield
-    finally:
-        for each, before in weights:
-            each.requires_grad_(before)
-        for network, mode in modes:
-            network.train(mode)
-
-
-def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return L_C of Eq. 1: cross entropy for (n,) classes, binary cross entropy for (n, attributes) of 0 and 1."""
-    if labels.ndim == 1:
-        return F.cross_entropy(logits, labels)
-    return F.binary_cross_entropy_with_logits(logits, labels.float())
-
 
 WARM_UP, WEIGHT_DECAY = 0.25, 1e-2
 
@@ -184,17 +61,65 @@ def one_cycle(passed: float) -> float:
     return (1 + math.cos(math.pi * (passed - WARM_UP) / (1 - WARM_UP))) / 2
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How long and in what steps to train.
+
+    Attributes
+    ----------
+    epochs : int
+        Rounds over the whole set. What an epoch's last batch would lack is left out of that epoch.
+    batch : int
+        Examples per step; at most as many as there are.
+    rate : float
+        The highest learning rate.
+    """
+
+    epochs: int
+    batch: int = 32
+    rate: float = 5e-3
+
+    @classmethod
+    def lasting(cls, steps: int, count: int, batch: int = 32, rate: float = 5e-3) -> "Plan":
+        """Return a plan of at least so many steps over so many examples, in whole epochs.
+
+        Examples
+        --------
+        >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
+        (13, 190)
+        """
+        return cls(-(-steps // max(1, count // min(batch, max(1, count)))), batch, rate)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What happens around training.
+
+    Attributes
+    ----------
+    progress : callable
+        Told the number of each epoch as it ends, from 1, and the loss of its last step.
+    checkpoint : callable or None
+        Given, as each epoch ends, all that training needs to go on from there: tensors by name, for safetensors.
+    resume : mapping of str to Tensor or None
+        A checkpoint to go on from; the plan and the data must be the same.
+    """
+
+    progress: Callable[[int, float], None] = lambda epoch, loss: None
+    checkpoint: Callable[[Mapping[str, Tensor]], None] | None = None
+    resume: Mapping[str, Tensor] | None = None
+
+
+UNWATCHED = Watch()
+
+
 def fit(
     network: nn.Module,
     loss: Callable[[Tensor], Tensor],
     count: int,
     generator: torch.Generator,
-    *,
-    epochs: int,
-    batch: int,
-    rate: float,
-    begin: Callable[[AdamW], int] = lambda optimiser: 0,
-    on_epoch: Callable[[int, float, AdamW], None] = lambda epoch, loss, optimiser: None,
+    plan: Plan,
+    watch: Watch = UNWATCHED,
 ) -> None:
     """Train a network in place, where it is, and leave it in evaluation mode.
 
@@ -208,35 +133,53 @@ def fit(
         How many examples there are, at least two.
     generator : torch.Generator
         On the CPU; draws the order.
-    epochs, batch : int
-        Rounds over all examples, and examples per step, at most as many as there are. What an epoch's last batch would
-        lack is left out of that epoch.
-    rate : float
-        The highest learning rate.
-    begin : callable
-        Given the optimiser before the first step, to take up an earlier training; returns how many epochs it has done.
-    on_epoch : callable
-        Told, as each epoch ends, its number from 1, the loss of its last step, and the optimiser.
 
     Raises
     ------
     ValueError
-        When there are fewer than two examples.
+        When there are fewer than two examples, or a checkpoint is of another network.
     """
     if count < 2:
         raise ValueError(f"training takes two examples or more, not {count}")
-    batch = min(batch, count)
+    batch = min(plan.batch, count)
     steps = count // batch
-    descent = Descent(network, epochs * steps, rate)
-    done = begin(descent.optimiser)
+    descent = Descent(network, plan.epochs * steps, plan.rate)
+    done = 0 if watch.resume is None else taken_up(watch.resume, network, descent.optimiser, generator)
     descent.done = done * steps
-    for epoch in range(done, epochs):
+    for epoch in range(done, plan.epochs):
         network.train()
         order = torch.randperm(count, generator=generator)[: steps * batch]
         for chosen in torch.split(order, batch):
             value = descent.step(lambda chosen=chosen: loss(chosen))  # type: ignore[misc]
-        on_epoch(epoch + 1, value.item(), descent.optimiser)
+        watch.progress(epoch + 1, value.item())
+        if watch.checkpoint is not None:
+            watch.checkpoint(saved(network, descent.optimiser, generator, epoch + 1))
     network.eval()
+
+
+@contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Keep networks as they are while something else is trained through them: no gradients, evaluation mode."""
+    weights = [(each, each.requires_grad) for network in networks for each in network.parameters()]
+    modes = [(network, network.training) for network in networks]
+    try:
+        for each, _ in weights:
+            each.requires_grad_(False)
+        for network, _ in modes:
+            network.eval()
+        yield
+    finally:
+        for each, before in weights:
+            each.requires_grad_(before)
+        for network, mode in modes:
+            network.train(mode)
+
+
+def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return L_C of Eq. 1: cross entropy for (n,) classes, binary cross entropy for (n, attributes) of 0 and 1."""
+    if labels.ndim == 1:
+        return F.cross_entropy(logits, labels)
+    return F.binary_cross_entropy_with_logits(logits, labels.float())
 
 
 def mirrored(generator: torch.Generator, *batches: Tensor) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strategies.learning.fit import fit, mirrored
+from strategies.learning.fit import Plan, Watch, fit, mirrored
 
 WIDTHS = (24, 48, 96)
 """Channels of the levels; each below the first has half the height and width."""
@@ -104,16 +104,7 @@ def train_reconstructor(
         shown, wanted = mirrored(generator, _inputs(obfuscated[chosen]), _inputs(originals[chosen]))
         return F.l1_loss(network(shown.to(device)), wanted.to(device))
 
-    fit(
-        network,
-        loss,
-        len(originals),
-        generator,
-        epochs=epochs,
-        batch=batch,
-        rate=LEARNING_RATE,
-        on_epoch=lambda epoch, value, optimiser: progress(epoch, value),
-    )
+    fit(network, loss, len(originals), generator, Plan(epochs, batch, LEARNING_RATE), Watch(progress))
     return network
 
 

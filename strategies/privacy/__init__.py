@@ -1,1 +1,1 @@
-""""""
+"""Accounting, audits, and the arithmetic of secure sums."""

@@ -1,1 +1,1 @@
-""""""
+"""How alike images are, and how well people are recognised in them."""

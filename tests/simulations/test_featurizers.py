@@ -113,7 +113,7 @@ class TestSmall:
         assert described["measured"]["share_off_lattice"] < 0.02
 
     def test_weights_are_small(self) -> None:
-        assert package.packaged_file("featurizers/small.safetensors").stat().st_size < 2_000_000
+        assert package.packaged_file("parties/featurizers/small.safetensors").stat().st_size < 2_000_000
 
     def test_speed(self, featurizer: Featurizer, pictures: tuple[list[Pixels], np.ndarray]) -> None:
         """1,500 a second on one thread is the bar; a fifth of it here, where the machine may be busy."""
@@ -145,14 +145,14 @@ class TestLoading:
         monkeypatch.setattr(package, "installed", lambda here=package.HERE: [tmp_path, here])
         monkeypatch.setattr(package, "HERE", tmp_path / "bundle")
         assert load_featurizer("small").model_id == card("small")["model_id"]
-        (tmp_path / "bundle" / "featurizers").mkdir(parents=True)
-        (tmp_path / "bundle" / "featurizers" / "table.py").write_text("# of another version")
+        (tmp_path / "bundle" / "parties" / "featurizers").mkdir(parents=True)
+        (tmp_path / "bundle" / "parties" / "featurizers" / "table.py").write_text("# of another version")
         with pytest.raises(BadInput, match="is of another version"):
             load_featurizer("small")
 
     @pytest.mark.parametrize("damage", ["cut", "card", "swapped"])
     def test_damaged_files_are_bad_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-        original = package.HERE / "featurizers"
+        original = package.HERE / "parties" / "featurizers"
         weights, description = (original / "small.safetensors").read_bytes(), (original / "small.json").read_text()
         if damage == "cut":
             weights = weights[:1000]
@@ -160,9 +160,9 @@ class TestLoading:
             description = "{}"
         else:
             weights = weights[:-4] + b"\0\0\0\0"
-        (tmp_path / "featurizers").mkdir()
-        (tmp_path / "featurizers" / "small.safetensors").write_bytes(weights)
-        (tmp_path / "featurizers" / "small.json").write_text(description)
+        (tmp_path / "parties" / "featurizers").mkdir(parents=True)
+        (tmp_path / "parties" / "featurizers" / "small.safetensors").write_bytes(weights)
+        (tmp_path / "parties" / "featurizers" / "small.json").write_text(description)
         monkeypatch.setattr(package, "HERE", tmp_path)
         with pytest.raises(BadInput, match="not the ones" if damage == "swapped" else "damaged"):
             load_featurizer("small")

@@ -1,4 +1,4 @@
-"""Reproduce the `small` featurizer: ``python -m simulations.studies.calibration.train_small`` (about six minutes of one core).
+"""Reproduce the `small` featurizer: ``python -m simulations.studies.calibration.train_small`` (six minutes, one core).
 
 1. Train the network to classify public portraits of pets (twenty breeds, freshly painted in every step) and public
    digits (ten classes, turned and shifted a little); fold batch normalisation into the convolutions.

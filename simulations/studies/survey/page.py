@@ -32,7 +32,7 @@ def survey_page(pictures: NDArray[np.uint8], key: Key, references: Mapping[str, 
         "pictures": [_embedded(picture, lossless=True) for picture in pictures],
         "references": {name: _embedded(picture, lossless=False) for name, picture in references.items()},
     }
-    template = packaged_file("survey/page.html").read_text(encoding="utf-8")
+    template = packaged_file("simulations/studies/survey/page.html").read_text(encoding="utf-8")
     return template.replace("{{ data }}", json.dumps(data).replace("<", "\\u003c"))
 
 

@@ -35,7 +35,7 @@ def write_crowdsource_page(
     ]
     write_page(
         path,
-        "crowdsource/page.html",
+        "workflows/crowdsource/page.html",
         report,
         {
             "percent": lambda value: f"{100 * value:.1f}",

@@ -45,7 +45,7 @@ def write_federate_page(
     """
     write_page(
         path,
-        "federate/page.html",
+        "workflows/federate/page.html",
         report,
         {"percent": percent},
         outcome=report.outcome,

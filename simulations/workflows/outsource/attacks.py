@@ -1,6 +1,6 @@
 """The attacks on what a training service sees (Raynal et al. 2020, section 4.4, and more).
 
-Each is a function of the view and of public knowledge, never of the truth; `simulations.workflows.outsource.scoring` has that.
+Each is a function of the view and of public knowledge, never of the truth; `scoring` has that.
 A restoring attack returns pictures, an inferring one returns labels; both say why where they do not apply.
 """
 

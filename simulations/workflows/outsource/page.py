@@ -66,7 +66,7 @@ def write_outsource_page(path: Path, report: OutsourceReport, grid: Mapping[str,
     outcome = report.outcome
     write_page(
         path,
-        "outsource/report/page.html",
+        "workflows/outsource/page.html",
         report,
         {"percent": percent, "setting": setting_words},
         plot_tradeoff=tradeoff_plot(report.tradeoffs, outcome.reference, outcome.majority),

@@ -26,7 +26,7 @@ def write_pool_page(path: Path, report: PoolReport, scored: ScoredPool) -> None:
     ]
     write_page(
         path,
-        "pool/page.html",
+        "workflows/pool/page.html",
         report,
         {"percent": percent, "points": points, "score": number},
         originals=strip(scored.originals),

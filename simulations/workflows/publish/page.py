@@ -37,7 +37,7 @@ def write_publish_page(path: Path, report: PublishReport, scored: Mapping[str, S
     rows = [Row(name, each.result, _shots(each.published), _shots(each.restored)) for name, each in scored.items()]
     write_page(
         path,
-        "publish/page.html",
+        "workflows/publish/page.html",
         report,
         {"percent": percent, "loss": loss},
         outcome=report.outcome,

@@ -135,7 +135,7 @@ def write_purchase_page(path: Path, report: Report, scored: ScoredPurchase, phon
     mapped = located(traded)
     write_page(
         path,
-        "purchase/report/page.html",
+        "workflows/purchase/report/page.html",
         report,
         {"coins": coins, "profit": profit, "duration": duration},
         outcome=report.outcome,

@@ -110,7 +110,7 @@ def write_sweep_page(path: Path, report: SweepReport) -> None:
     """Write the page of a finished sweep."""
     write_page(
         path,
-        "purchase/report/sweep.html",
+        "workflows/purchase/report/sweep.html",
         report,
         {"percent": percent},
         paper=PAPER,
