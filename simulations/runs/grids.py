@@ -8,11 +8,11 @@ from functools import partial
 import torch
 from flwr.clientapp import ClientApp
 
-from protocol.grids import LocalGrid, NumberedGrid, RayGrid
-from protocol.compute.ray_cluster import RayUnavailable, connect
-from protocol.storage.vault import Vault
 from deploy.processes import ProcessesGrid
+from protocol.compute.ray_cluster import RayUnavailable, connect
 from protocol.errors import GridUnavailable
+from protocol.grids import LocalGrid, NumberedGrid, RayGrid
+from protocol.storage.vault import Vault
 from simulations.scenarios.base import Scenario
 
 OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[LocalGrid | RayGrid | NumberedGrid | ProcessesGrid]]

@@ -1,12 +1,8 @@
 """How far a run is, and where its time went."""
 
-from parties.workflow import Progress
-
 import time
-from collections.abc import Callable
 
-
-
+from parties.workflow import Progress
 
 
 class Stopwatch:

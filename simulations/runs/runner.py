@@ -6,13 +6,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from parties.adversaries import ADVERSARIES, Adversary
+from parties.workflow import Progress, unwatched
 from protocol.errors import BadScenario, ExpectationFailed
-from simulations.scenarios.expectations import unknown, unmet
 from simulations.runs.grids import cluster, one_thread
 from simulations.runs.output import whole_or_nothing
-from parties.workflow import Progress, unwatched
-from simulations.scenarios.base import Scenario
 from simulations.runs.workflows import Workflow, workflow
+from simulations.scenarios.base import Scenario
+from simulations.scenarios.expectations import unknown, unmet
 
 
 def run(

@@ -1,31 +1,12 @@
 """Everything random in a simulation follows from the scenario's seed and from what it is for."""
 
 import hashlib
-import numpy as np
-import torch
 import random
-import threading
-import time
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Literal, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
-from flwr.app import ConfigRecord, Context, Error, Message, RecordDict, UserConfig
-from flwr.clientapp import ClientApp
-from flwr.serverapp import Grid
-from pydantic import BaseModel, ConfigDict
-from threadpoolctl import threadpool_limits
-from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_content
-from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
-from protocol.grids import LocalGrid, RayGrid
-from protocol.grids.forwarding import ForwardingGrid
-from protocol.grids.ray import WorkerFailed
-from protocol.compute.ray_cluster import RayUnavailable
-from protocol.errors import BadApp, GridUnavailable, RunFailed, UserError, nearest
 
 
 def secret(seed: int, *labels: object) -> bytes:

@@ -1,20 +1,16 @@
 """Who told whom what kind of message: bytes and time, never contents."""
 
-from simulations.reports.model import Flow
-
 import json
 import time
 from collections.abc import Container, Iterator, Mapping
 from typing import IO
 
 from flwr.app import RecordDict
-from pydantic import BaseModel, ConfigDict
 
 from protocol.encoding.codec import decode
 from protocol.grids import Envelope
 from protocol.messages.base import ProtocolMessage
-
-
+from simulations.reports.model import Flow
 
 
 class TrafficLog:

@@ -11,8 +11,6 @@ from rich.console import RenderableType
 
 from parties.adversaries import Adversary
 from parties.workflow import Progress
-from simulations.scenarios.base import Scenario
-
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,6 @@ class Workflow:
     play: Callable[[Any, Path, Progress, Mapping[str, Adversary]], BaseModel]
     figures: Callable[[Any], Iterator[str]]
     tables: Callable[[Any], Iterable[RenderableType]]
-
-
 
 
 def workflow(name: str) -> Workflow:

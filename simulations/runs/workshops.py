@@ -1,17 +1,14 @@
 """Where models of a run are trained, and how their trainings end."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from parties.workflow import Progress, unwatched
 from protocol.compute.workshop import Done, Handle, LocalWorkshop, RayWorkshop, Workshop
 from protocol.errors import RunFailed
 from simulations.runs.grids import worker_count
-from parties.workflow import Progress, unwatched
-from simulations.scenarios.base import Scenario
-from collections.abc import Callable
-from typing import Any
-from protocol.compute.workshop import Workshop
-from protocol.errors import RunFailed
 from simulations.runs.seeding import secret
+from simulations.scenarios.base import Scenario
 
 
 class Trainings:

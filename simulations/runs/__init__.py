@@ -1,0 +1,1 @@
+"""How a scenario is played: grids, views, progress, sessions and output folders."""
