@@ -20,11 +20,11 @@ from parties.featurizers import Model
 from parties.party import Memory, Party, step
 from parties.purchase.buyer import REFUSED, Basket, Buyer, Purchased
 from parties.purchase.terms import COIN
-from parties.purchase.workflow import STEPS
+from parties.purchase.workflow import Purchase
 from parties.store import PartyStore
 from parties.workflow import Progress
 from protocol.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
-from protocol.journal import PurchaseState
+from protocol.journal import WorkflowState
 from protocol.messages import service
 from protocol.messages.base import Acknowledgement
 from protocol.messages.purchase import Quality, Statement, StatementLine, VerificationCall
@@ -258,11 +258,11 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
                 standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
         except KeyboardInterrupt:
             raise Stopped("interrupted; the same command goes on with this purchase") from None
-        if standing.state == PurchaseState.SETTLED and not (out / RECEIPT).exists():
+        if standing.state == WorkflowState.ENDED and not (out / RECEIPT).exists():
             buyer.settle_alone(store.state(standing.name))
         _wish_file(kit, wish).unlink()
         (out / MARK).unlink()
-        if standing.state != PurchaseState.SETTLED:
+        if standing.state != WorkflowState.ENDED:
             raise RunFailed(f"the purchase failed: {standing.note}")
         return Receipt.model_validate_json((out / RECEIPT).read_bytes())
 
@@ -285,20 +285,22 @@ async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseSta
     """Begin the purchase, unless it was begun before, and look at it until it has ended."""
     question = service.BeginPurchase(wish=bytes.fromhex(wish))
     pause = GLANCE
-    progress("waiting for the cloud", 0, len(STEPS))
+    progress("waiting for the cloud", 0, len(Purchase.STEPS))
     while True:
         try:
             standing = await asyncio.to_thread(ask_cloud, kit, service.PURCHASE, question, service.PurchaseStanding)
         except Away:
-            progress("waiting for the cloud", 0, len(STEPS))
+            progress("waiting for the cloud", 0, len(Purchase.STEPS))
             pause = min(2 * pause, LONGEST_GLANCE)
         else:
             pause = GLANCE
-            if standing.state != PurchaseState.OPEN:
+            if standing.state != WorkflowState.OPEN:
                 return standing
             if standing.step:
                 progress(
-                    f"step {standing.step:2d} of {len(STEPS)}: {STEPS[standing.step - 1]}", standing.step, len(STEPS)
+                    f"step {standing.step:2d} of {len(Purchase.STEPS)}: {Purchase.STEPS[standing.step - 1]}",
+                    standing.step,
+                    len(Purchase.STEPS),
                 )
         await asyncio.sleep(pause)
 

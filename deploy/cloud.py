@@ -15,16 +15,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from deploy.kit import REVOKED, CloudFile, Kit
 from deploy.party import alone, credentials, log
 from deploy.pools import Pools
+from parties.broker import Broker
 from parties.featurizers import load_featurizer
-from parties.purchase.broker import Broker
 from parties.purchase.cloud import ARBITERS, Cloud
 from parties.purchase.settlement import CLOUD, account
 from parties.purchase.terms import COIN, terms_of
+from parties.purchase.workflow import played_by
 from protocol.crypto.certificates import ROLES, Identity, Revocations
 from protocol.encoding.codec import decode, encode
 from protocol.errors import BadKit, ProtocolError
 from protocol.grids.grpc import BadAddress, Call, GrpcGrid, Roster
-from protocol.journal import PurchaseRow, PurchaseState
+from protocol.journal import Journal, WorkflowRow, WorkflowState
 from protocol.messages import service
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.ledger import Ledger
@@ -100,7 +101,8 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     stack.enter_context(grid)
     log("listening", address=grid.address, release=version("parley"))
     _gather(grid)
-    broker = Broker(cloud, grid)
+    journal = Journal(cloud.ledger.database, cloud.vault)
+    broker = Broker(journal, grid, {service.PURCHASE: played_by(cloud)}, cloud.clock)
     stack.enter_context(broker)
     features = kit.state / POOL
     shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
@@ -179,12 +181,12 @@ class Desk:
         node_id = grid.roster.node_id(who.urn)
         if node_id is None:
             raise ProtocolError(f"{who.urn} is not enrolled with this cloud")
-        rows = broker.purchases()
-        begun = any(row.buyer == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
-        under_way = sum(row.state is PurchaseState.OPEN for row in rows)
+        rows = broker.journal.workflows()
+        begun = any(row.opener == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
+        under_way = sum(row.state is WorkflowState.OPEN for row in rows)
         if not begun and under_way >= self._most:
             raise ProtocolError(f"{under_way} purchases are under way, as many as this cloud plays; ask again later")
-        return self._standing(broker.journal.purchase(broker.open(node_id, asked.wish)))
+        return self._standing(broker.journal.workflow(broker.open(service.PURCHASE, node_id, asked.wish)))
 
     def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:
         self._at_work()
@@ -205,14 +207,14 @@ class Desk:
             time=time.time(),
             release=version("parley"),
             parties=tuple(parties[: service.MOST]),
-            purchases=tuple(self._standing(row) for row in broker.purchases()[-service.MOST :]),
+            purchases=tuple(self._standing(row) for row in broker.journal.workflows()[-service.MOST :]),
             escrow=balances.get(ESCROW, 0),
             earned=balances.get(CLOUD, 0),
         )
 
-    def _standing(self, row: PurchaseRow) -> service.PurchaseStanding:
+    def _standing(self, row: WorkflowRow) -> service.PurchaseStanding:
         _, grid = self._at_work()
-        buyer = grid.roster.members().get(row.buyer, str(row.buyer))
+        buyer = grid.roster.members().get(row.opener, str(row.opener))
         return service.PurchaseStanding(
             name=row.name, buyer=buyer, state=row.state, step=row.step, begun_at=row.begun_at, note=row.note[:1000]
         )

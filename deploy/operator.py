@@ -8,7 +8,7 @@ from deploy.kit import Kit
 from deploy.party import ask_cloud
 from deploy.pools import FAILED, OPEN
 from parties.pool.published import blank
-from parties.pool.workflow import STEPS
+from parties.pool.workflow import Pool
 from parties.workflow import Progress
 from protocol.errors import BadInput, RunFailed
 from protocol.messages import service
@@ -72,5 +72,5 @@ def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: 
             raise RunFailed(f"the pool failed: {'; '.join(why)}")
         if standing.state != OPEN:
             return standing
-        progress(STEPS[max(standing.step, 1) - 1], standing.step, len(STEPS) + 1)
+        progress(Pool.STEPS[max(standing.step, 1) - 1], standing.step, len(Pool.STEPS) + 1)
         time.sleep(PAUSE)

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deploy.party import log
-from parties.pool.record import PoolFailed, PoolRecord
+from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool
+from parties.workflow import WorkflowFailed
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
 from protocol.grids.grpc import GrpcGrid
@@ -31,19 +32,19 @@ class Kept:
     state : str
         ``open``, ``closed`` or ``failed``.
     step : int
-        Of `parties.pool.workflow.STEPS`, from 1.
+        Of `Pool.STEPS`, from 1.
     note : str
         Why it failed.
     """
 
     rules: Rules
-    pool: Pool
     state: str = OPEN
     step: int = 0
     note: str = ""
+    pool: Pool = field(init=False)
     thread: threading.Thread = field(init=False)
 
-    def reach(self, step: int) -> None:
+    def reach(self, step: int, name: str) -> None:
         """Note the step that it has come to."""
         self.step = step
 
@@ -92,8 +93,8 @@ class Pools:
     def _start(self, asked: BeginPool) -> Kept:
         keeper = Keeper(asked.rules, self._vault, asked.patience)
         exchange = Exchange(self._grid, keeper.clock, f"pool-{asked.rules.pool.hex()}")
-        kept = Kept(asked.rules, Pool(keeper, self._grid, exchange=exchange))
-        kept.pool.on_step = kept.reach
+        kept = Kept(asked.rules)
+        kept.pool = Pool(keeper, exchange, kept.reach)
         kept.thread = threading.Thread(target=self._play, args=[kept], name="pool", daemon=True)
         kept.thread.start()
         return kept
@@ -101,9 +102,9 @@ class Pools:
     def _play(self, kept: Kept) -> None:
         log("pool begins", pool=kept.rules.pool.hex())
         try:
-            kept.pool.round()
+            kept.pool.run()
             kept.state = CLOSED
-        except PoolFailed as failed:
+        except WorkflowFailed as failed:
             kept.state, kept.note = FAILED, str(failed)[:1000]
         except Exception as error:
             _log.exception("the pool broke off")

@@ -1,20 +1,148 @@
-"""Who is there: what every workflow begins with."""
+"""What all workflows have in common: who is there, what parties are asked, which of them fail, and how it ends."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
-from protocol.exchange import Exchange
-from protocol.messages.base import Hello, Introduction
+from protocol.errors import ProtocolError
+from protocol.exchange import Exchange, Expected
+from protocol.messages.base import Hello, Introduction, ProtocolMessage
 
 Progress = Callable[[str, int, int], None]
 """Told what is going on, and how much of how much is done."""
+OnStep = Callable[[int, str], None]
+"""Told the number of each step as it begins, from 1, and its name."""
+PATIENCE = 3600.0
+"""Seconds that parties have to answer, where nothing else is agreed."""
+RETURN = 30.0
+"""Seconds for which a party that has left is waited for to say who it is."""
 
 
 def unwatched(what: str, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Ignore progress."""
 
 
-RETURN = 30.0
-"""Seconds for which a party that has left is waited for to say who it is."""
+def any_step(number: int, name: str) -> None:
+    """Ignore steps."""
+
+
+class WorkflowFailed(ProtocolError):
+    """A workflow that could not be finished; the text says why."""
+
+
+class Failure(NamedTuple):
+    """A step that a party failed: by an error, by silence, or by an answer that is refused."""
+
+    step: str
+    node_id: int
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        r"""The last line of the reason, which may be a traceback.
+
+        Examples
+        --------
+        >>> Failure("bid", 3, "Traceback (most recent call last):\nKeyError: 3").sentence
+        'KeyError: 3'
+        """
+        return self.reason.strip().splitlines()[-1]
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What the cloud writes down of a workflow; each adds what it comes to know.
+
+    Attributes
+    ----------
+    failures : list of Failure
+        In the order in which they happened.
+    """
+
+    failures: list[Failure] = field(default_factory=list)
+
+    def fail(self, step: str, reasons: Mapping[int, str]) -> None:
+        """Note who failed a step, and why."""
+        self.failures += [Failure(step, node_id, reason) for node_id, reason in reasons.items()]
+
+
+R = TypeVar("R", bound=Record)
+M = TypeVar("M", bound=ProtocolMessage)
+
+
+class Workflow(ABC, Generic[R]):
+    """A protocol from its first message to its last, as the cloud drives it.
+
+    1. `run` says which of `steps` begins, asks parties for it, and writes down what they answer.
+    2. Who fails a step is noted in the record; the workflow goes on without it, or raises `WorkflowFailed`.
+    3. All that it learns of the world it learns through its exchange: with a journaled one it can be played again
+       from the start after a crash (`protocol.journal`).
+
+    Parameters
+    ----------
+    exchange : Exchange
+        Asks the parties.
+    record : Record
+        What is known so far.
+    patience : float
+        Seconds that parties have for a step.
+    on_step : callable
+        Told of each step as it begins.
+    """
+
+    STEPS: ClassVar[tuple[str, ...]]
+    """What happens, in order; step n is ``STEPS[n - 1]``."""
+
+    def __init__(self, exchange: Exchange, record: R, patience: float, on_step: OnStep = any_step) -> None:
+        self.exchange = exchange
+        self.record = record
+        self.patience = patience
+        self._on_step = on_step
+
+    @abstractmethod
+    def run(self) -> R:
+        """Play all steps, and return the record.
+
+        Raises
+        ------
+        WorkflowFailed
+            When it cannot be finished.
+        """
+
+    def begin(self, number: int, name: str = "") -> None:
+        """Begin a step; with a name of its own where `STEPS` does not list it, such as a round."""
+        self._on_step(number, name or self.STEPS[number - 1])
+
+    def deadline(self) -> float:
+        """Return when (Unix seconds) a step that begins now has to be done."""
+        return self.exchange.now() + self.patience
+
+    def present(self, role: str) -> list[int]:
+        """Ask everybody who they are; return the node ids of a role, ascending."""
+        return roll_call(self.exchange, self.patience).get(role, [])
+
+    def ask(
+        self,
+        step: str,
+        questions: Mapping[int, ProtocolMessage],
+        answer: Expected[M],
+        deadline: float | None = None,
+        absence: float = float("inf"),
+    ) -> dict[int, M]:
+        """Ask parties, note who fails, and return the answers by node id.
+
+        Parameters
+        ----------
+        step, questions, answer, absence
+            See `Exchange.each`.
+        deadline : float, optional
+            Unix seconds; else `deadline()`.
+        """
+        due = self.deadline() if deadline is None else deadline
+        replies = self.exchange.ask(step, questions, answer, due, absence)
+        self.record.fail(step, replies.failures)
+        return replies.answers
 
 
 def roll_call(exchange: Exchange, patience: float) -> dict[str, list[int]]:

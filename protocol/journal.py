@@ -27,7 +27,7 @@ from protocol.errors import ProtocolError
 from protocol.exchange import GRACE, LATE, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
 from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.storage.database import Database
-from protocol.storage.tables import blobs, journal, purchases
+from protocol.storage.tables import blobs, journal, workflows
 from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
@@ -48,21 +48,22 @@ class Interrupted(Exception):
     """The program is stopping; the workflow goes on from here when it starts again."""
 
 
-class PurchaseState(StrEnum):
-    """Where a purchase stands; it leaves `OPEN` once, for good."""
+class WorkflowState(StrEnum):
+    """Where a workflow stands; it leaves `OPEN` once, for good."""
 
     OPEN = "open"
-    SETTLED = "settled"
+    ENDED = "ended"
     FAILED = "failed"
 
 
 @dataclass(frozen=True)
-class PurchaseRow:
-    """A purchase that was begun: its name, the buyer's node, the step it is at, when it began, why it failed."""
+class WorkflowRow:
+    """A workflow that was begun: its name, which one it is, for which node, its step, when it began, why it failed."""
 
     name: str
-    buyer: int
-    state: PurchaseState
+    workflow: str
+    opener: int
+    state: WorkflowState
     step: int
     begun_at: float
     note: str
@@ -81,72 +82,72 @@ class Line:
 
 
 class Journal:
-    """All purchases of a cloud, and the lines of those that are open.
+    """All workflows that a cloud has begun, and the lines of those that are open.
 
     Parameters
     ----------
     database : Database
         The cloud's, with its ledger.
     vault : Vault
-        Where large values are; each belongs to one purchase, and goes when that has ended.
+        Where large values are; each belongs to one workflow, and goes when that has ended.
 
     Examples
     --------
     >>> from protocol.storage.ledger import Ledger
     >>> journal = Journal(Ledger().database, Vault("memory://journal"))
-    >>> journal.begin("p1", buyer=7, now=1000.0), journal.begin("p1", buyer=7, now=2000.0)
+    >>> journal.begin("p1", "purchase", opener=7, now=1000.0), journal.begin("p1", "purchase", opener=7, now=2000.0)
     (True, False)
-    >>> journal.end("p1", PurchaseState.SETTLED)
-    >>> [(row.name, str(row.state)) for row in journal.purchases()]
-    [('p1', 'settled')]
+    >>> journal.end("p1", WorkflowState.ENDED)
+    >>> [(row.name, str(row.state)) for row in journal.workflows()]
+    [('p1', 'ended')]
     """
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self.vault = vault
         self._database = database
 
-    def begin(self, name: str, buyer: int, now: float) -> bool:
-        """Open a purchase; False when it was begun before, whatever became of it."""
+    def begin(self, name: str, workflow: str, opener: int, now: float) -> bool:
+        """Open a workflow; False when one of this name was begun before, whatever became of it."""
         with self._database.transaction() as connection:
-            if connection.execute(select(purchases.c.name).where(purchases.c.name == name)).first() is not None:
+            if connection.execute(select(workflows.c.name).where(workflows.c.name == name)).first() is not None:
                 return False
-            row = {"name": name, "buyer": buyer, "state": PurchaseState.OPEN, "step": 0, "begun_at": now, "note": ""}
-            connection.execute(insert(purchases), [row])
+            row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, note="")
+            connection.execute(insert(workflows), [vars(row)])
             return True
 
-    def purchases(self, state: PurchaseState | None = None) -> list[PurchaseRow]:
-        """Return the purchases, or those in one state, in the order they were begun."""
-        query = select(purchases).order_by(purchases.c.begun_at, purchases.c.name)
-        rows = self._database.read(query if state is None else query.where(purchases.c.state == state))
-        return [_purchase(row) for row in rows]
+    def workflows(self, state: WorkflowState | None = None) -> list[WorkflowRow]:
+        """Return the workflows, or those in one state, in the order they were begun."""
+        query = select(workflows).order_by(workflows.c.begun_at, workflows.c.name)
+        rows = self._database.read(query if state is None else query.where(workflows.c.state == state))
+        return [_workflow(row) for row in rows]
 
-    def purchase(self, name: str) -> PurchaseRow:
-        """Return one purchase; KeyError when it was never begun."""
-        rows = self._database.read(select(purchases).where(purchases.c.name == name))
+    def workflow(self, name: str) -> WorkflowRow:
+        """Return one workflow; KeyError when it was never begun."""
+        rows = self._database.read(select(workflows).where(workflows.c.name == name))
         if not rows:
-            raise KeyError(f"no purchase {name} was ever begun")
-        return _purchase(rows[0])
+            raise KeyError(f"no workflow {name} was ever begun")
+        return _workflow(rows[0])
 
     def reach(self, name: str, step: int) -> None:
-        """Note that a purchase has come to a step; played again, it does not go back."""
+        """Note that a workflow has come to a step; played again, it does not go back."""
         with self._database.transaction() as connection:
             connection.execute(
-                update(purchases).where(purchases.c.name == name, purchases.c.step < step).values(step=step)
+                update(workflows).where(workflows.c.name == name, workflows.c.step < step).values(step=step)
             )
 
-    def end(self, name: str, state: PurchaseState, note: str = "") -> None:
-        """Close a purchase that is open, and forget its lines."""
+    def end(self, name: str, state: WorkflowState, note: str = "") -> None:
+        """Close a workflow that is open, and forget its lines."""
         with self._database.transaction() as connection:
-            open_one = (purchases.c.name == name) & (purchases.c.state == PurchaseState.OPEN)
-            connection.execute(update(purchases).where(open_one).values(state=state, note=note))
-            connection.execute(delete(journal).where(journal.c.purchase == name))
+            open_one = (workflows.c.name == name) & (workflows.c.state == WorkflowState.OPEN)
+            connection.execute(update(workflows).where(open_one).values(state=state, note=note))
+            connection.execute(delete(journal).where(journal.c.workflow == name))
         self._drop_blobs(name)
 
     def tidy(self, before: float) -> int:
-        """Remove blobs that belong to no open purchase and are older than `before` (Unix seconds); how many went."""
-        ended = select(blobs.c.purchase).distinct().join(purchases).where(purchases.c.state != PurchaseState.OPEN)
+        """Remove blobs that belong to no open workflow and are older than `before` (Unix seconds); how many went."""
+        ended = select(blobs.c.workflow).distinct().join(workflows).where(workflows.c.state != WorkflowState.OPEN)
         for row in self._database.read(ended):
-            self._drop_blobs(row.purchase)
+            self._drop_blobs(row.workflow)
         return self.vault.sweep({row.digest for row in self._database.read(select(blobs.c.digest))}, before)
 
     def lines(self, name: str, number: int, kind: str) -> dict[int, Line]:
@@ -158,21 +159,21 @@ class Journal:
             When something else is on record under this number.
         """
         rows = self._database.read(
-            select(journal).where(journal.c.purchase == name, journal.c.number == number).order_by(journal.c.node)
+            select(journal).where(journal.c.workflow == name, journal.c.number == number).order_by(journal.c.node)
         )
         for row in rows:
             if row.kind != kind:
                 raise JournalMismatch(
-                    f"entry {number} of purchase {name} is {row.kind!r} in the journal, and the workflow now wants "
-                    f"{kind!r}: finish open purchases with the program that began them"
+                    f"entry {number} of {name} is {row.kind!r} in the journal, and the workflow now wants "
+                    f"{kind!r}: finish open workflows with the program that began them"
                 )
         return {row.node: Line(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
 
     def write(self, name: str, number: int, kind: str, lines: Mapping[int, Line]) -> dict[int, Line]:
         """Write down answers to a question, or a reading; they are committed when this returns.
 
-        An answer that brings a blob of another purchase is no answer: no two honest ones are the same,
-        and a blob goes when the purchase that it belongs to ends.
+        An answer that brings a blob of another workflow is no answer: no two honest ones are the same,
+        and a blob goes when the workflow that it belongs to ends.
 
         Returns
         -------
@@ -183,7 +184,7 @@ class Journal:
             written = {node: self._claimed(connection, name, line) for node, line in lines.items()}
             rows = [
                 {
-                    "purchase": name,
+                    "workflow": name,
                     "number": number,
                     "node": node,
                     "kind": kind,
@@ -197,25 +198,26 @@ class Journal:
 
     def _claimed(self, connection: Connection, name: str, line: Line) -> Line:
         for digest in line.blobs:
-            owner = connection.scalar(select(blobs.c.purchase).where(blobs.c.digest == digest))
+            owner = connection.scalar(select(blobs.c.workflow).where(blobs.c.digest == digest))
             if owner not in (None, name):
-                return Line("it brings a blob that belongs to another purchase", None)
+                return Line("it brings a blob that belongs to another workflow", None)
             if digest not in self.vault:
                 return Line("it brings a blob that is not there any more", None)
             if owner is None:
-                connection.execute(insert(blobs), [{"digest": digest, "purchase": name}])
+                connection.execute(insert(blobs), [{"digest": digest, "workflow": name}])
         return line
 
     def _drop_blobs(self, name: str) -> None:
         """Delete files before rows, and both before anybody else can claim them."""
         with self._database.transaction() as connection:
-            for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.purchase == name)).all():
+            for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.workflow == name)).all():
                 self.vault.delete(digest)
-            connection.execute(delete(blobs).where(blobs.c.purchase == name))
+            connection.execute(delete(blobs).where(blobs.c.workflow == name))
 
 
-def _purchase(row: Row[Any]) -> PurchaseRow:
-    return PurchaseRow(row.name, row.buyer, PurchaseState(row.state), row.step, row.begun_at, row.note)
+def _workflow(row: Row[Any]) -> WorkflowRow:
+    state = WorkflowState(row.state)
+    return WorkflowRow(row.name, row.workflow, row.opener, state, row.step, row.begun_at, row.note)
 
 
 class JournaledExchange(Exchange):
@@ -225,7 +227,7 @@ class JournaledExchange(Exchange):
 
     1. what is on record for the question's number is taken from there;
     2. the other parties are asked, until they have answered or the deadline has passed. Messages name
-       purchase and number in their group, so that a party knows a question that it has answered
+       workflow and number in their group, so that a party knows a question that it has answered
        before (see `parties.store`);
     3. each answer is on record, with large values in the vault, before the workflow hears of it;
        so is each silence, once the deadline has passed.
@@ -237,7 +239,7 @@ class JournaledExchange(Exchange):
     journal : Journal
         Where it is written down.
     name : str
-        The purchase's name.
+        The workflow's name.
     stopping : Event, optional
         Set when the program stops.
     """
@@ -295,8 +297,8 @@ class JournaledExchange(Exchange):
             yield node_id, self._reply(lines[node_id], answer)
 
     def close(self, vault: Vault, kept: Iterable[str]) -> None:
-        """The purchase is settled and will not be played again; the journal knows which blobs were its own."""
-        self._journal.end(self._name, PurchaseState.SETTLED)
+        """The workflow has ended and will not be played again; the journal knows which blobs were its own."""
+        self._journal.end(self._name, WorkflowState.ENDED)
 
     def _reply(self, line: Line, answer: Expected[R]) -> R | Failed:
         content = None if line.content is None else self._unpacked(line.content)

@@ -23,7 +23,7 @@ from protocol.storage.vault import Vault
 from simulations.workflows.purchase.play import OpenGrid, make_cloud, play
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import ScoredPurchase, score
-from simulations.workflows.purchase.world import World, build
+from simulations.workflows.purchase.world import PurchaseWorld, build
 from strategies.features.featurizer import Featurizer
 
 collect_ignore = ["warm.py"]
@@ -122,7 +122,7 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
         sellers: type[Seller] | None = None,
         buyer: type[Buyer] | None = None,
         change_cloud: Callable[[Cloud], Cloud] = lambda cloud: cloud,
-        change_world: Callable[[World], World] = lambda world: world,
+        change_world: Callable[[PurchaseWorld], PurchaseWorld] = lambda world: world,
         open_grid: OpenGrid = LocalGrid,
     ) -> Played:
         world = change_world(build(scenario, featurizer, tmp_path / "bought"))

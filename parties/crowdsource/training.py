@@ -1,11 +1,10 @@
 """The collector's part in training an extractor on pictures that it never sees."""
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 
 from parties.crowdsource.plan import training_of
-from parties.secure_sum.summing import secure_sum
+from parties.secure_sum.summing import SecureSum
+from parties.workflow import PATIENCE, OnStep, Record, Workflow, any_step
 from protocol.exchange import Exchange
 from protocol.messages.base import Acknowledgement
 from protocol.messages.crowdsource import SignedTrainingPlan, SlopeCall
@@ -13,57 +12,68 @@ from protocol.messages.secure_sum import Round
 from strategies.pric.federated import Leader, row_of
 
 
-def train_together(
-    exchange: Exchange,
-    participants: Sequence[int],
-    signed: SignedTrainingPlan,
-    leader: Leader,
-    rounds: int,
-    called: int,
-    draws: np.random.Generator,
-    patience: float,
-    on_round: Callable[[int], None] = lambda number: None,
-) -> list[tuple[str, int, str]]:
-    """Train an extractor: in each round the collector learns the sum of what some participants tell, and takes a step.
+class JointTraining(Workflow[Record]):
+    """Training of an extractor by those who have pictures, as the collector leads it.
+
+    1. participants agree to a signed plan; 2. in each round the collector learns the sum of the gradients of some of
+    them, drawn at random, and takes a step with it.
 
     Parameters
     ----------
-    exchange : Exchange
-    participants : sequence of int
-        Node ids.
     signed : SignedTrainingPlan
     leader : Leader
         Its networks are trained in place.
+    exchange : Exchange
+        Asks the participants.
     rounds, called : int
-        How many rounds, and participants in each, drawn at random; all where there are fewer.
-    draws : np.random.Generator
+        How many rounds, and participants in each; all where there are fewer.
+    generator : np.random.Generator
+        Draws who is called.
+    on_step : callable
+        Told of each round as it begins.
     patience : float
-        Seconds that participants have to agree.
-    on_round : callable
-        Told the number of each round as it begins, from 1.
-
-    Returns
-    -------
-    list of (str, int, str)
-        Step, node id and reason of each answer that did not come.
-
-    Raises
-    ------
-    SumFailed
-        When so many drop out of a round that the sum cannot be read, or nobody agrees.
+        Seconds that participants have to answer.
     """
-    training = training_of(signed.plan)
-    asked = exchange.ask("enlist", dict.fromkeys(participants, signed), Acknowledgement, exchange.now() + patience)
-    failures = [("enlist", node_id, why) for node_id, why in asked.failures.items()]
-    enlisted = sorted(asked.answers)
-    for number in range(1, rounds + 1):
-        on_round(number)
-        chosen = sorted(draws.permutation(enlisted)[:called].tolist())
-        call = SlopeCall(
-            round=Round(training=training, number=number), model=row_of(leader.players), dealt=(), signed=signed
-        )
-        summed = secure_sum(exchange, chosen, call)
-        failures += summed.failures
-        leader.step(summed.total[1:] / max(1.0, summed.total[0]))
-    leader.players.eval()
-    return failures
+
+    STEPS = ("participants train the extractor",)
+
+    def __init__(
+        self,
+        signed: SignedTrainingPlan,
+        leader: Leader,
+        exchange: Exchange,
+        rounds: int,
+        called: int,
+        generator: np.random.Generator,
+        on_step: OnStep = any_step,
+        patience: float = PATIENCE,
+    ) -> None:
+        super().__init__(exchange, Record(), patience, on_step)
+        self.signed, self.leader = signed, leader
+        self.rounds, self.called = rounds, called
+        self._generator = generator
+
+    def run(self) -> Record:
+        """Train.
+
+        Raises
+        ------
+        WorkflowFailed
+            When so many drop out of a round that the sum cannot be read, or nobody agrees.
+        """
+        training, players = training_of(self.signed.plan), self.leader.players
+        enlisted = sorted(self.ask("enlist", dict.fromkeys(self.present("participant"), self.signed), Acknowledgement))
+        for number in range(1, self.rounds + 1):
+            self.begin(number, self.STEPS[0])
+            chosen = sorted(self._generator.permutation(enlisted)[: self.called].tolist())
+            call = SlopeCall(
+                round=Round(training=training, number=number), model=row_of(players), dealt=(), signed=self.signed
+            )
+            summing = SecureSum(self.exchange, chosen, call, self.patience)
+            try:
+                summed = summing.run()
+            finally:
+                self.record.failures += summing.record.failures
+            self.leader.step(summed.total[1:] / max(1.0, summed.total[0]))
+        players.eval()
+        return self.record

@@ -1,12 +1,12 @@
 """Federated learning as the cloud leads it: by Flower's own strategies, or by sums of which it sees no summand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord
-from flwr.serverapp import Grid
+from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
 from flwr.serverapp.strategy import (
     DifferentialPrivacyServerSideFixedClipping,
     FedAvg,
@@ -16,7 +16,8 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
-from parties.secure_sum.summing import secure_sum
+from parties.secure_sum.summing import SecureSum
+from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step
 from protocol.encoding.codec import read_array
 from protocol.exchange import Exchange
 from protocol.messages.federate import Setting, TrainCall
@@ -41,7 +42,7 @@ Watch = Callable[[int, Weights], None]
 
 @dataclass(frozen=True)
 class Federation:
-    """One training.
+    """One training, as the cloud sets it.
 
     Attributes
     ----------
@@ -53,50 +54,34 @@ class Federation:
     settings : dict of str to float
         What clients are told: epochs, batch, learning-rate; for dp-images sigma, rate, steps and clipping, and for
         dp-people per-person, too.
+    model : dict of str to Tensor
+        To begin with.
+    clients : int
+        How many there are.
     mu, malicious, beta : float
         Of fedprox, krum and trimmed-mean: pull; how many clients may be malicious; share that is cut off at both ends.
     sigma, clipping : float
         Of dp-clients.
+    patience : float
+        Seconds that clients have for each step of a secure sum.
     """
 
     training: str
     strategy: str
     rounds: int
-    settings: dict[str, float]
+    settings: Mapping[str, float]
+    model: Weights
+    clients: int
     mu: float = 0.0
     malicious: int = 0
     beta: float = 0.0
     sigma: float = 0.0
     clipping: float = 1.0
-    failures: list[tuple[str, int, str]] = field(default_factory=list)
+    patience: float = PATIENCE
 
-    def run(self, grid: Grid, model: Weights, clients: int, watch: Watch) -> Weights:
-        """Train, and return the model.
-
-        Parameters
-        ----------
-        grid : Grid
-            All of whose nodes are clients.
-        model : dict of str to Tensor
-            To begin with.
-        clients : int
-            How many there are.
-        watch : callable
-        """
-        if self.strategy == "secure-sum":
-            return self._by_sums(grid, model, watch)
-
-        def told(number: int, arrays: ArrayRecord) -> MetricRecord | None:
-            watch(number, _weights(arrays, model))
-            return None
-
-        config = ConfigRecord({"training": self.training, **self.settings})
-        arrays = ArrayRecord({name: Array(value.numpy()) for name, value in model.items()})
-        result = self._strategy(clients).start(grid, arrays, self.rounds, train_config=config, evaluate_fn=told)
-        return _weights(result.arrays, model)
-
-    def _strategy(self, clients: int) -> Strategy:
-        everybody = {"fraction_train": 1.0, "fraction_evaluate": 0.0, "min_available_nodes": clients}
+    def flower_strategy(self) -> Strategy:
+        """Return Flower's strategy of this name."""
+        everybody = {"fraction_train": 1.0, "fraction_evaluate": 0.0, "min_available_nodes": self.clients}
         match self.strategy:
             case "fedprox":
                 return FedProx(**everybody, proximal_mu=self.mu)  # type: ignore[arg-type]
@@ -106,26 +91,108 @@ class Federation:
                 return FedTrimmedAvg(**everybody, beta=self.beta)  # type: ignore[arg-type]
             case "dp-clients":
                 averaging = FedAvg(**everybody)  # type: ignore[arg-type]
-                return DifferentialPrivacyServerSideFixedClipping(averaging, self.sigma, self.clipping, clients)
+                return DifferentialPrivacyServerSideFixedClipping(averaging, self.sigma, self.clipping, self.clients)
         return FedAvg(**everybody)  # type: ignore[arg-type]
 
-    def _by_sums(self, grid: Grid, model: Weights, watch: Watch) -> Weights:
-        exchange = Exchange(grid)
-        watch(0, model)
-        for number in range(1, self.rounds + 1):
-            told = self.settings | {"server-round": float(number)}
+
+@dataclass
+class FederateRecord(Record):
+    """What came of a training.
+
+    Attributes
+    ----------
+    model : dict of str to Tensor
+        After the last round.
+    """
+
+    model: Weights = field(default_factory=dict)
+
+
+class Federate(Workflow[FederateRecord]):
+    """One training: in each round clients train the model on their own images, and the cloud combines their updates.
+
+    It does so with one of Flower's strategies; or by secure sums, where clients that fail are noted in the record.
+
+    Parameters
+    ----------
+    federation : Federation
+        What is trained, and how.
+    exchange : Exchange
+        Asks the clients; all nodes of its grid are clients.
+    on_step : callable
+        Told of each step as it begins.
+    watch : callable
+        Told the model after each round.
+    """
+
+    STEPS = ("training",)
+
+    def __init__(
+        self,
+        federation: Federation,
+        exchange: Exchange,
+        on_step: OnStep = any_step,
+        *,
+        watch: Watch = lambda number, model: None,
+    ) -> None:
+        super().__init__(exchange, FederateRecord(), federation.patience, on_step)
+        self.federation = federation
+        self._watch = watch
+
+    def run(self) -> FederateRecord:
+        """Train.
+
+        Raises
+        ------
+        WorkflowFailed
+            When too few clients answer.
+        """
+        self.begin(1, f"training by {self.federation.training}")
+        by = self._by_sums if self.federation.strategy == "secure-sum" else self._by_flower
+        try:
+            self.record.model = by()
+        except (WorkflowFailed, AggregationError, InconsistentMessageReplies) as failed:
+            reason = str(failed) or "too few clients answered"
+            raise WorkflowFailed(f"{self.federation.training}: {reason}") from None
+        return self.record
+
+    def _by_flower(self) -> Weights:
+        start = self.federation.model
+
+        def told(number: int, arrays: ArrayRecord) -> MetricRecord | None:
+            self._watch(number, _weights(arrays, start))
+            return None
+
+        result = self.federation.flower_strategy().start(
+            self.exchange.grid,
+            ArrayRecord({name: Array(value.numpy()) for name, value in start.items()}),
+            self.federation.rounds,
+            train_config=ConfigRecord({"training": self.federation.training, **self.federation.settings}),
+            evaluate_fn=told,
+        )
+        return _weights(result.arrays, start)
+
+    def _by_sums(self) -> Weights:
+        federation = self.federation
+        model = federation.model
+        self._watch(0, model)
+        for number in range(1, federation.rounds + 1):
+            told = {**federation.settings, "server-round": float(number)}
             call = TrainCall(
-                round=Round(training=self.training, number=number),
+                round=Round(training=federation.training, number=number),
                 model=flat(model).numpy(),
                 settings=tuple(Setting(name=name, value=float(value)) for name, value in told.items()),
                 dealt=(),
             )
-            summed = secure_sum(exchange, exchange.node_ids(), call)
-            self.failures.extend(summed.failures)
+            summing = SecureSum(self.exchange, self.exchange.node_ids(), call, self.patience)
+            try:
+                summed = summing.run()
+            finally:
+                self.record.failures += summing.record.failures
             pictures, *_ = summed.total
             mean = torch.from_numpy(np.asarray(summed.total[1:] / max(1.0, pictures)))
             model = unflat((flat(model).double() + mean).float(), model)
-            watch(number, model)
+            self._watch(number, model)
         return model
 
 

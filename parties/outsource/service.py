@@ -4,9 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flwr.app import Context
-from flwr.serverapp import Grid, ServerApp
-
 from protocol.compute.workshop import Workshop
 from protocol.crypto.signing import derive
 
@@ -36,13 +33,3 @@ class TrainingService:
     def seed(self) -> int:
         """What training draws from."""
         return int.from_bytes(derive(self.secret, "training", length=8)) >> 1
-
-    def server_app(self, workflow: Callable[["TrainingService", Grid], None]) -> ServerApp:
-        """Compile the service into a Flower app that runs one workflow."""
-        app = ServerApp()
-
-        @app.main()
-        def main(grid: Grid, context: Context) -> None:
-            workflow(self, grid)
-
-        return app

@@ -1,14 +1,12 @@
 """The `outsource` workflow: training on obfuscated images, as the service drives it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import safetensors.numpy
-from flwr.serverapp import Grid
 
 from parties.outsource.service import TrainingService
-from parties.workflow import roll_call
+from parties.workflow import OnStep, Record, Workflow, WorkflowFailed, any_step
 from protocol.compute.workshop import Placed
 from protocol.exchange import Exchange
 from protocol.messages.base import Acknowledgement
@@ -16,23 +14,15 @@ from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, Trai
 from strategies.learning.classifier import ARCHITECTURES
 from strategies.learning.streamed import StreamedTraining
 
-STEPS = ("enrolment", "obfuscated epochs and training", "return of the model")
-"""Step n is ``STEPS[n - 1]``."""
-
-
-class OutsourceFailed(Exception):
-    """There was nobody to train for, or nothing to train on."""
-
 
 @dataclass
-class OutsourceRecord:
+class OutsourceRecord(Record):
     """What the service knows in the end.
 
     Attributes
     ----------
     enrolments : dict of int to Enrolment
         Owners by node id whose images were trained on.
-    failures : list of (step, node id, reason)
     losses : list of float or None
         Mean loss of each epoch, on obfuscated images.
     pictures : int
@@ -42,13 +32,12 @@ class OutsourceRecord:
     """
 
     enrolments: dict[int, Enrolment] = field(default_factory=dict)
-    failures: list[tuple[str, int, str]] = field(default_factory=list)
     losses: list[float | None] = field(default_factory=list)
     pictures: int = 0
     model: bytes = b""
 
 
-class Outsource:
+class Outsource(Workflow[OutsourceRecord]):
     """One model, trained on the obfuscated images of one or more owners.
 
     1. the service asks owners what to train; the first one's wishes count, and owners who want something else are
@@ -61,51 +50,37 @@ class Outsource:
     ----------
     service : TrainingService
         Who trains.
-    grid : Grid
-        Carries every message.
+    exchange : Exchange
+        Asks the parties.
     on_step : callable
-        Told the number of each step as it begins.
-    on_epoch : callable
-        Told how many epochs are done, and of how many.
+        Told of each step as it begins.
     """
 
-    def __init__(
-        self,
-        service: TrainingService,
-        grid: Grid,
-        on_step: Callable[[int], None] = lambda number: None,
-        on_epoch: Callable[[int, int], None] = lambda done, total: None,
-    ) -> None:
+    STEPS = ("enrolment", "obfuscated epochs and training", "return of the model")
+
+    def __init__(self, service: TrainingService, exchange: Exchange, on_step: OnStep = any_step) -> None:
+        super().__init__(exchange, OutsourceRecord(), service.patience, on_step)
         self.service = service
-        self.exchange = Exchange(grid, service.clock)
-        self.on_step, self.on_epoch = on_step, on_epoch
-        self.record = OutsourceRecord()
 
     def run(self) -> OutsourceRecord:
         """Play all steps.
 
         Raises
         ------
-        OutsourceFailed
+        WorkflowFailed
             When no owner can be trained for, or all of them fail on the way.
         """
-        self.on_step(1)
+        self.begin(1)
         self._enrol()
-        self.on_step(2)
+        self.begin(2)
         self._train()
-        self.on_step(3)
+        self.begin(3)
         self._return()
         return self.record
 
-    def _deadline(self) -> float:
-        return self.exchange.now() + self.service.patience
-
     def _enrol(self) -> None:
-        owners = roll_call(self.exchange, self.service.patience).get("owner", [])
-        replies = self.exchange.ask("enrol", dict.fromkeys(owners, Enquiry()), Enrolment, self._deadline())
-        for node_id, why in replies.failures.items():
-            self._drop("enrol", node_id, why)
-        for node_id, enrolment in replies.answers.items():
+        owners = dict.fromkeys(self.present("owner"), Enquiry())
+        for node_id, enrolment in self.ask("enrol", owners, Enrolment).items():
             refusal = self._refusal(enrolment)
             if refusal is None:
                 self.record.enrolments[node_id] = enrolment
@@ -125,7 +100,7 @@ class Outsource:
         first = next(iter(self.record.enrolments.values()))
         steps = sum(each.mixtures for each in self.record.enrolments.values()) // first.batch * first.epochs
         if not steps:
-            raise OutsourceFailed(f"there are fewer images in an epoch than a batch of {first.batch} takes")
+            raise WorkflowFailed(f"there are fewer images in an epoch than a batch of {first.batch} takes")
         training = self.service.workshop.place(
             StreamedTraining, first.architecture, len(first.classes), steps, first.batch, self.service.seed
         )
@@ -133,17 +108,16 @@ class Outsource:
             for number in range(max(each.parts for each in self.record.enrolments.values())):
                 self._train_on(epoch, number, training)
             self.record.losses.append(training.call("end_epoch"))
-            self.on_epoch(epoch + 1, first.epochs)
         self.record.model = safetensors.numpy.save(training.call("weights"))
 
     def _train_on(self, epoch: int, number: int, training: Placed) -> None:
         asked = [node_id for node_id, each in self.record.enrolments.items() if number < each.parts]
         question = NextPart(epoch=epoch, number=number)
-        replies = self.exchange.ask("publish", dict.fromkeys(asked, question), Part, self._deadline())
-        for node_id, why in replies.failures.items():
-            self._drop("publish", node_id, why)
+        answers = self.ask("publish", dict.fromkeys(asked, question), Part)
+        for node_id in set(asked) - answers.keys():
+            del self.record.enrolments[node_id]
         parts = []
-        for node_id, part in replies.answers.items():
+        for node_id, part in answers.items():
             fault = _fault(part, self.record.enrolments[node_id], number)
             if fault is None:
                 parts.append(part)
@@ -160,18 +134,16 @@ class Outsource:
     def _return(self) -> None:
         architecture = next(iter(self.record.enrolments.values())).architecture
         model = TrainedModel(architecture=architecture, weights=self.record.model)
-        owners = dict.fromkeys(self.record.enrolments, model)
-        replies = self.exchange.ask("receive", owners, Acknowledgement, self._deadline())
-        self.record.failures += [("receive", node_id, why) for node_id, why in replies.failures.items()]
+        self.ask("receive", dict.fromkeys(self.record.enrolments, model), Acknowledgement)
 
     def _drop(self, step: str, node_id: int, why: str) -> None:
         self.record.enrolments.pop(node_id, None)
-        self.record.failures.append((step, node_id, why))
+        self.record.fail(step, {node_id: why})
 
     def _check_somebody_is_left(self) -> None:
         if not self.record.enrolments:
-            reasons = [why.strip().splitlines()[-1] for _, _, why in self.record.failures]
-            raise OutsourceFailed(f"no owner is left to train for: {reasons[-1] if reasons else 'there was none'}")
+            reasons = [failure.sentence for failure in self.record.failures]
+            raise WorkflowFailed(f"no owner is left to train for: {reasons[-1] if reasons else 'there was none'}")
 
 
 def _common(enrolment: Enrolment) -> tuple[object, ...]:

@@ -5,12 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import ProtocolError
+from parties.workflow import Record
 from protocol.messages.pool import Poisoned, Refined
-
-
-class PoolFailed(ProtocolError):
-    """A pool that could not begin; the text says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +31,7 @@ class Pooled:
 
 
 @dataclass
-class PoolRecord:
+class PoolRecord(Record):
     """What happened in a pool, as the cloud saw it.
 
     Attributes
@@ -54,8 +50,6 @@ class PoolRecord:
         Contributions that the pool did not take: the entity, and why.
     refined : list of dict of int to Refined
         What entities said after each round.
-    failures : list of (str, int, str)
-        Steps that a party failed: step, node id, reason.
     """
 
     samples: dict[int, int] = field(default_factory=dict)
@@ -65,4 +59,3 @@ class PoolRecord:
     parts: list[Pooled] = field(default_factory=list)
     refused: list[tuple[int, str]] = field(default_factory=list)
     refined: list[dict[int, Refined]] = field(default_factory=list)
-    failures: list[tuple[str, int, str]] = field(default_factory=list)

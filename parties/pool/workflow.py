@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from flwr.serverapp import Grid
 
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import BadNetwork, Published, feature_shape, published
-from parties.pool.record import Pooled, PoolFailed, PoolRecord
-from parties.workflow import roll_call
+from parties.pool.record import Pooled, PoolRecord
+from parties.workflow import OnStep, Workflow, WorkflowFailed, any_step
 from protocol.exchange import Exchange, Failed
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.pool import (
@@ -32,17 +31,6 @@ from protocol.messages.pool import (
 from protocol.storage.vault import Vault
 
 M = TypeVar("M", bound=ProtocolMessage)
-
-STEPS = (
-    "enrolment",
-    "pre-training",
-    "publication",
-    "training of private modules",
-    "contribution of poisoned features",
-    "drawing from the pool",
-    "refinement",
-)
-"""What happens in a round, in order; step n is ``STEPS[n - 1]``."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +55,7 @@ class Keeper:
     clock: Callable[[], float] = field(default=time.time)
 
 
-class Pool:
+class Pool(Workflow[PoolRecord]):
     """A pool of poisoned features, and the entities that put them in and draw them.
 
     Each round
@@ -85,63 +73,69 @@ class Pool:
     ----------
     keeper : Keeper
         Rules and storage.
-    grid : Grid
-        Carries every message.
+    exchange : Exchange
+        Asks the parties.
     on_step : callable
-        Told the number of each step as it begins.
-    exchange : Exchange, optional
-        Asks the parties, in place of one that forgets.
+        Told of each step as it begins.
+    late : collection of int
+        Node ids of entities that join in a second round.
     """
 
+    STEPS = (
+        "enrolment",
+        "pre-training",
+        "publication",
+        "training of private modules",
+        "contribution of poisoned features",
+        "drawing from the pool",
+        "refinement",
+    )
+    """What happens in a round."""
+
     def __init__(
-        self,
-        keeper: Keeper,
-        grid: Grid,
-        on_step: Callable[[int], None] = lambda number: None,
-        *,
-        exchange: Exchange | None = None,
+        self, keeper: Keeper, exchange: Exchange, on_step: OnStep = any_step, *, late: Collection[int] = ()
     ) -> None:
+        super().__init__(exchange, PoolRecord(), keeper.patience, on_step)
         self.keeper = keeper
-        self.exchange = exchange or Exchange(grid, keeper.clock)
-        self.on_step = on_step
-        self.record = PoolRecord()
+        self._late = late
         self._networks: dict[Role, Network] = {}
         self._published: Published | None = None
         self._shape = (0, 0, 0)
         self._members: list[int] = []
         self._drawn: set[tuple[int, int]] = set()
 
-    def round(self, absent: Collection[int] = ()) -> PoolRecord:
-        """Play a round with every entity that is there.
-
-        Parameters
-        ----------
-        absent : collection of int
-            Node ids of entities that are left out for now.
+    def run(self) -> PoolRecord:
+        """Play a round with every entity that is there, and another one with those that are late.
 
         Raises
         ------
-        PoolFailed
+        WorkflowFailed
             When there is no entity, or none could pre-train.
         """
-        self.on_step(1)
-        here = [node for node in roll_call(self.exchange, self.keeper.patience).get("entity", []) if node not in absent]
+        self.round(absent=self._late)
+        if self._late:
+            self.round()
+        return self.record
+
+    def round(self, absent: Collection[int] = ()) -> None:
+        """Play one round without those who are absent."""
+        self.begin(1)
+        here = [node for node in self.present("entity") if node not in absent]
         newcomers = self._enrol([node for node in here if node not in self._members])
         if self._published is None:
             self._pretrain(newcomers)
-        self.on_step(3)
+        self.begin(3)
         newcomers = self._publish(newcomers)
         self._members += newcomers
-        self.on_step(4)
+        self.begin(4)
         ready = self._poison(newcomers)
-        self.on_step(5)
+        self.begin(5)
         self._contribute(ready)
-        self.on_step(6)
+        self.begin(6)
         updated = self._draw([node for node in self._members if node in here])
-        self.on_step(7)
+        self.begin(7)
         willing = [node for node in self._members if node in updated or node in newcomers]
-        self.record.refined.append(self._ask("refine", willing, RefinementCall(pool=self._id), Refined))
-        return self.record
+        self.record.refined.append(self._ask_all("refine", willing, RefinementCall(pool=self._id), Refined))
 
     def close(self) -> None:
         """The pool has ended: remove the features."""
@@ -151,57 +145,48 @@ class Pool:
     def _id(self) -> bytes:
         return self.keeper.rules.pool
 
-    def _ask(self, step: str, nodes: Collection[int], question: ProtocolMessage, answer: type[M]) -> dict[int, M]:
-        """Ask entities the same; return the answers by node id, and note who failed."""
-        return self._ask_each(step, dict.fromkeys(nodes, question), answer)
-
-    def _ask_each(self, step: str, questions: Mapping[int, ProtocolMessage], answer: type[M]) -> dict[int, M]:
-        replies = self.exchange.ask(step, questions, answer, self._deadline())
-        self.record.failures += [(step, node, why) for node, why in replies.failures.items()]
-        return replies.answers
-
-    def _deadline(self) -> float:
-        return self.exchange.now() + self.keeper.patience
+    def _ask_all(self, step: str, nodes: Collection[int], question: ProtocolMessage, answer: type[M]) -> dict[int, M]:
+        return self.ask(step, dict.fromkeys(nodes, question), answer)
 
     def _enrol(self, nodes: Collection[int]) -> list[int]:
-        answers = self._ask("enrol", nodes, self.keeper.rules, Enrolment)
+        answers = self._ask_all("enrol", nodes, self.keeper.rules, Enrolment)
         self.record.samples |= {node: enrolment.samples for node, enrolment in answers.items()}
         return list(answers)
 
     def _pretrain(self, nodes: Collection[int]) -> None:
         """Have the entity with most images pre-train; the next one does, when it fails or publishes what is no use."""
         for node in sorted(nodes, key=lambda node: (-self.record.samples[node], node)):
-            self.on_step(2)
-            if not self._ask("pretrain", [node], PretrainingCall(pool=self._id), Acknowledgement):
+            self.begin(2)
+            if not self._ask_all("pretrain", [node], PretrainingCall(pool=self._id), Acknowledgement):
                 continue
             networks: dict[Role, Network] = {}
             for role in Role:
                 networks |= dict.fromkeys(
-                    [role], *self._ask("publish", [node], NetworkCall(pool=self._id, role=role), Network).values()
+                    [role], *self._ask_all("publish", [node], NetworkCall(pool=self._id, role=role), Network).values()
                 )
             if None in networks.values():
                 continue
             try:
                 self._published = published(self.keeper.rules, networks)
             except BadNetwork as bad:
-                self.record.failures.append(("publish", node, str(bad)))
+                self.record.fail("publish", {node: str(bad)})
                 continue
             self._networks = networks
             self._shape = feature_shape(self._published.network, self.keeper.rules.side)
             self.record.publisher, self.record.fingerprint = node, self._published.fingerprint
             return
-        raise PoolFailed(f"of {len(nodes)} entities none could pre-train the network")
+        raise WorkflowFailed(f"of {len(nodes)} entities none could pre-train the network")
 
     def _publish(self, nodes: Collection[int]) -> list[int]:
         """Send the published networks to entities; return those that have got all of them."""
         for role in Role:
-            nodes = list(self._ask("adopt", nodes, self._networks[role], Acknowledgement))
+            nodes = list(self._ask_all("adopt", nodes, self._networks[role], Acknowledgement))
         return list(nodes)
 
     def _poison(self, nodes: Collection[int]) -> dict[int, int]:
         """Have entities train their modules; return how many parts each has to contribute."""
         call = PoisoningCall(pool=self._id, featurizer=self.record.fingerprint)
-        answers = self._ask("poison", nodes, call, Poisoned)
+        answers = self._ask_all("poison", nodes, call, Poisoned)
         self.record.poisoned |= answers
         return {node: poisoned.parts for node, poisoned in answers.items()}
 
@@ -211,9 +196,9 @@ class Pool:
         for part in range(max(parts.values(), default=0)):
             call = ContributionCall(pool=self._id, part=part)
             asked = dict.fromkeys((node for node, count in pending.items() if part < count), call)
-            for node, answer in self.exchange.each("contribute", asked, Contribution, self._deadline()):
+            for node, answer in self.exchange.each("contribute", asked, Contribution, self.deadline()):
                 if isinstance(answer, Failed):
-                    self.record.failures.append(("contribute", node, str(answer)))
+                    self.record.fail("contribute", {node: str(answer)})
                     del pending[node]
                 elif (refusal := self._refusal(node, answer)) is not None:
                     self.record.refused.append((node, refusal))
@@ -245,7 +230,7 @@ class Pool:
                 if node in contributors and node != part.entity and (node, number) not in self._drawn
             ]
             if lacking:
-                drawn = self._ask("draw", lacking, self._read(part), Acknowledgement)
+                drawn = self._ask_all("draw", lacking, self._read(part), Acknowledgement)
                 self._drawn |= {(node, number) for node in drawn}
                 updated |= drawn.keys()
         return updated

@@ -1,24 +1,38 @@
 """A publication as the cloud drives it: it collects from owners and hands out to readers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from parties.workflow import roll_call
+from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step, roll_call
 from protocol.crypto.signing import derive
 from protocol.exchange import Exchange
 from protocol.messages.base import Acknowledgement
 from protocol.messages.publish import CallForPictures, Gallery, Publication
 
-PATIENCE = 3600.0
-"""Seconds that parties have to answer."""
 
+@dataclass(frozen=True)
+class Curator:
+    """What the cloud brings: it knows whose images are published, and readers do not.
 
-class PublicationFailed(Exception):
-    """Nobody published anything; the text says why."""
+    Attributes
+    ----------
+    secret : bytes
+        32 bytes; the order of what is published derives from it.
+    calls : sequence of CallForPictures
+        One for each method.
+    asks : int
+        How many times each is asked.
+    patience : float
+        Seconds that parties have to answer.
+    """
+
+    secret: bytes = field(repr=False)
+    calls: Sequence[CallForPictures]
+    asks: int = 1
+    patience: float = PATIENCE
 
 
 @dataclass(frozen=True)
@@ -41,82 +55,71 @@ class Collection:
 
 
 @dataclass
-class PublishRecord:
+class PublishRecord(Record):
     """What happened.
 
     Attributes
     ----------
     collections : list of Collection
         In the order in which they were published.
-    failures : list of (str, int, str)
-        Step, node id and reason of each party that failed.
     """
 
     collections: list[Collection] = field(default_factory=list)
-    failures: list[tuple[str, int, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Publishing:
-    """The workflow.
+class Publish(Workflow[PublishRecord]):
+    """A publication by one or more methods.
 
-    1. For each method, every owner is called (`asks` times, by a cloud that wants to know better).
+    1. For each method, every owner is called (several times, by a cloud that wants to know better).
     2. What came is put in an order that tells nothing, and read by the readers.
 
-    Attributes
+    Parameters
     ----------
-    secret : bytes
-        The cloud's, 32 bytes.
-    calls : sequence of CallForPictures
-        One for each method.
-    asks : int
-        How many times each is asked.
+    curator : Curator
+    exchange : Exchange
+        Asks the parties.
     on_step : callable
-        Told of each method as it begins.
+        Told of each step as it begins.
     """
 
-    secret: bytes
-    calls: Sequence[CallForPictures]
-    asks: int = 1
-    on_step: Callable[[str], None] = lambda method: None
+    STEPS = ("publishing",)
 
-    def run(self, grid: Grid) -> PublishRecord:
+    def __init__(self, curator: Curator, exchange: Exchange, on_step: OnStep = any_step) -> None:
+        super().__init__(exchange, PublishRecord(), curator.patience, on_step)
+        self.curator = curator
+
+    def run(self) -> PublishRecord:
         """Play it.
 
         Raises
         ------
-        PublicationFailed
+        WorkflowFailed
             When a method brings no picture at all.
         """
-        record, exchange = PublishRecord(), Exchange(grid)
-        present = roll_call(exchange, PATIENCE)
-        for call in self.calls:
-            self.on_step(call.method)
-            for ask in range(self.asks):
-                record.collections.append(
-                    self._collect(call.model_copy(update={"ask": ask}), present.get("publisher", []), exchange, record)
-                )
-                questions = dict.fromkeys(present.get("reader", []), record.collections[-1].gallery)
-                heard = exchange.ask("read", questions, Acknowledgement, exchange.now() + PATIENCE)
-                record.failures += [("read", node_id, why) for node_id, why in heard.failures.items()]
-        return record
+        present = roll_call(self.exchange, self.patience)
+        for number, call in enumerate(self.curator.calls, 1):
+            self.begin(number, f"publishing by {call.method}")
+            for ask in range(self.curator.asks):
+                asked = call.model_copy(update={"ask": ask})
+                collection = self._collect(asked, present.get("publisher", []))
+                self.record.collections.append(collection)
+                self.ask("read", dict.fromkeys(present.get("reader", []), collection.gallery), Acknowledgement)
+        return self.record
 
-    def _collect(
-        self, call: CallForPictures, owners: Sequence[int], exchange: Exchange, record: PublishRecord
-    ) -> Collection:
-        replies = exchange.ask("publish", dict.fromkeys(owners, call), Publication, exchange.now() + PATIENCE)
-        record.failures += [("publish", node_id, why) for node_id, why in replies.failures.items()]
-        answers = {node_id: found for node_id, found in replies.answers.items() if len(found.labels)}
+    def _collect(self, call: CallForPictures, owners: Sequence[int]) -> Collection:
+        known = len(self.record.failures)
+        replies = self.ask("publish", dict.fromkeys(owners, call), Publication)
+        answers = {node_id: found for node_id, found in replies.items() if len(found.labels)}
         if not answers:
-            why = next(iter(replies.failures.values()), "there are no owners").strip().splitlines()[-1]
-            raise PublicationFailed(f"nobody published anything by {call.method}: {why}")
+            why = next((each.sentence for each in self.record.failures[known:]), "there are no owners")
+            raise WorkflowFailed(f"nobody published anything by {call.method}: {why}")
         shapes = {found.pictures.shape[1:] for found in answers.values()}
         if len(shapes) > 1:
-            raise PublicationFailed(f"pictures published by {call.method} are of {len(shapes)} sizes, not of one")
+            raise WorkflowFailed(f"pictures published by {call.method} are of {len(shapes)} sizes, not of one")
         sealed = [part for found in answers.values() for part in found.sealed]
         whose = np.concatenate([np.full(len(found.labels), node_id) for node_id, found in answers.items()])
         places = np.concatenate([np.arange(len(found.labels)) for found in answers.values()])
-        draws = np.random.default_rng(int.from_bytes(derive(self.secret, "gallery", call.method)))
+        draws = np.random.default_rng(int.from_bytes(derive(self.curator.secret, "gallery", call.method)))
         order = draws.permutation(len(whose))
         return Collection(
             Gallery(

@@ -4,14 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from flwr.app import Context
-from flwr.serverapp import Grid, ServerApp
-
 from parties.purchase.auction import Auctioneer, by_the_rules
-from parties.workflow import roll_call
 from protocol.crypto.signing import SigningKey, derive
 from protocol.disputes.arbitration import Deal, Featurize, Verdict, arbitrate, arbitrate_paper
-from protocol.exchange import Exchange
 from protocol.messages.purchase import Complaint, Terms
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -87,17 +82,3 @@ class Cloud:
     def identity(self) -> SigningKey:
         """The key under which it passes on orders."""
         return SigningKey.derive(self.secret, "identity")
-
-    def roll_call(self, grid: Grid) -> dict[str, list[int]]:
-        """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
-        return roll_call(Exchange(grid, self.clock), self.patience)
-
-    def server_app(self, workflow: Callable[["Cloud", Grid], None]) -> ServerApp:
-        """Compile the cloud into a Flower app that runs one workflow."""
-        app = ServerApp()
-
-        @app.main()
-        def main(grid: Grid, context: Context) -> None:
-            workflow(self, grid)
-
-        return app

@@ -6,16 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.purchase.offer import Offer
-from protocol.errors import ProtocolError
+from parties.workflow import Record
 from protocol.messages.purchase import CallForBids, PurchaseRequest
 
 
-class PurchaseFailed(ProtocolError):
-    """A purchase that could not even begin; the text says why."""
-
-
 @dataclass
-class PurchaseRecord:
+class PurchaseRecord(Record):
     """What happened in a purchase, as the cloud saw it.
 
     Attributes
@@ -34,8 +30,6 @@ class PurchaseRecord:
         Bids that were refused: the seller, and why.
     unreadable : int
         Pictures that sellers could not open.
-    failures : list of (str, int, str)
-        Steps that a party failed: step, node id, reason.
     """
 
     buyer: int
@@ -46,7 +40,6 @@ class PurchaseRecord:
     offers: list[Offer] = field(default_factory=list)
     rejected: list[tuple[int, str]] = field(default_factory=list)
     unreadable: int = 0
-    failures: list[tuple[str, int, str]] = field(default_factory=list)
 
     @property
     def winners(self) -> list[Offer]:

@@ -1,28 +1,29 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
+from parties.broker import Play
 from parties.purchase import settlement
 from parties.purchase.auction import Auction
 from parties.purchase.checks import bid_refusal, columns, features_under, payment_refusal
 from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud
 from parties.purchase.courier import Courier
 from parties.purchase.offer import Offer
-from parties.purchase.record import PurchaseFailed, PurchaseRecord
+from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import account, shares
 from parties.purchase.waves import parcels
-from parties.workflow import roll_call
+from parties.workflow import OnStep, Workflow, WorkflowFailed, any_step, roll_call
 from protocol.crypto.signing import verify
 from protocol.disputes.arbitration import Deal
 from protocol.encoding.canonical import canonical, digest
 from protocol.exchange import SILENT, Exchange
+from protocol.journal import WorkflowRow
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.purchase import (
     MAX_BLOB,
@@ -45,24 +46,8 @@ from strategies.mechanisms.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
 
-STEPS = (
-    "request",
-    "broadcast",
-    "local matching",
-    "bids",
-    "selection",
-    "notification",
-    "payment",
-    "delivery orders",
-    "sealed delivery",
-    "verification",
-    "confirmation and arbitration",
-    "payout",
-)
-"""CrowdBuy's twelve steps (section III.B), in order; step n is ``STEPS[n - 1]``."""
 
-
-class Purchase:
+class Purchase(Workflow[PurchaseRecord]):
     """One purchase between one buyer and many sellers.
 
     1. the buyer states its request; 2. the cloud broadcasts the samples to all sellers, who 3. match
@@ -78,55 +63,62 @@ class Purchase:
     ----------
     cloud : Cloud
         Terms, money and storage.
-    grid : Grid
-        Carries every message.
+    exchange : Exchange
+        Asks the parties.
     on_step : callable
-        Told the number of each step as it begins.
+        Told of each step as it begins.
     buyer : int, optional
         Node id of the buyer; where it is not given, there has to be just one.
-    exchange : Exchange, optional
-        Asks the parties, in place of one that forgets.
     """
 
+    STEPS = (
+        "request",
+        "broadcast",
+        "local matching",
+        "bids",
+        "selection",
+        "notification",
+        "payment",
+        "delivery orders",
+        "sealed delivery",
+        "verification",
+        "confirmation and arbitration",
+        "payout",
+    )
+    """CrowdBuy's twelve steps (section III.B)."""
+
     def __init__(
-        self,
-        cloud: Cloud,
-        grid: Grid,
-        on_step: Callable[[int], None] = lambda number: None,
-        *,
-        buyer: int | None = None,
-        exchange: Exchange | None = None,
+        self, cloud: Cloud, exchange: Exchange, on_step: OnStep = any_step, *, buyer: int | None = None
     ) -> None:
-        self.cloud = cloud
-        self.exchange = exchange or Exchange(grid, cloud.clock)
-        self.on_step = on_step
-        present = roll_call(self.exchange, cloud.patience)
+        present = roll_call(exchange, cloud.patience)
         buyers = present.get("buyer", []) if buyer is None else [buyer]
         if len(buyers) != 1:
-            raise PurchaseFailed(f"a purchase needs one buyer, and there are {len(buyers)}")
-        self.record = PurchaseRecord(buyer=buyers[0], sellers=present.get("seller", []))
+            raise WorkflowFailed(f"a purchase needs one buyer, and there are {len(buyers)}")
+        record = PurchaseRecord(buyer=buyers[0], sellers=present.get("seller", []))
+        super().__init__(exchange, record, cloud.patience, on_step)
+        self.cloud = cloud
 
     def run(self) -> PurchaseRecord:
         """Play all steps; those that need a winner are left out where nothing was selected."""
         self._open_accounts()
-        self.on_step(1)
+        self.begin(1)
         self._request()
-        self.on_step(2)
+        self.begin(2)
         self._call_for_bids()
-        self.on_step(5)
+        self.begin(5)
         self._select()
-        self.on_step(6)
+        self.begin(6)
         self._notify()
         if self.record.winners:
-            self.on_step(7)
+            self.begin(7)
             if self._pay():
-                self.on_step(8)
+                self.begin(8)
                 self._deliver()
-                self.on_step(10)
+                self.begin(10)
                 self._verify()
-                self.on_step(11)
+                self.begin(11)
                 self._arbitrate()
-        self.on_step(12)
+        self.begin(12)
         self._settle()
         self.exchange.close(self.cloud.vault, [offer.blob for offer in self.record.winners if offer.blob])
         return self.record
@@ -148,43 +140,23 @@ class Purchase:
 
     def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M], deadline: float) -> M | None:
         """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
-        return self._ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
-
-    def _ask(
-        self,
-        step: str,
-        questions: Mapping[int, ProtocolMessage],
-        answer: type[M],
-        deadline: float,
-        absence: float = math.inf,
-    ) -> dict[int, M]:
-        """Ask parties and return the answers by node id; none counts that comes after the deadline (Unix seconds)."""
-        replies = self.exchange.ask(step, questions, answer, deadline, absence)
-        self._note(step, replies.failures)
-        return replies.answers
+        return self.ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
 
     def _tell(self, step: str, notes: Mapping[int, ProtocolMessage]) -> set[int]:
         """Tell parties something that nobody has to answer, and wait a moment; returns those not heard of."""
         replies = self.exchange.ask(step, notes, Acknowledgement, self.exchange.now() + COURTESY, MOMENT)
-        self._note(step, replies.failures)
+        self.record.fail(step, replies.failures)
         return {node_id for node_id, why in replies.failures.items() if why == SILENT}
-
-    def _deadline(self) -> float:
-        """Return when (Unix seconds) a step that begins now has to be done."""
-        return self.exchange.now() + self.cloud.patience
-
-    def _note(self, step: str, failures: Mapping[int, str]) -> None:
-        self.record.failures += [(step, node_id, why) for node_id, why in failures.items()]
 
     def _request(self) -> None:
         nonce = self.cloud.derive("nonce", length=16)
         invitation = Invitation(terms=self.cloud.terms, nonce=nonce)
-        signed = self._ask_buyer("request", invitation, SignedRequest, self._deadline())
+        signed = self._ask_buyer("request", invitation, SignedRequest, self.deadline())
         if signed is None:
-            raise PurchaseFailed(f"the buyer made no request: {self.record.failures[-1][2].strip().splitlines()[-1]}")
+            raise WorkflowFailed(f"the buyer made no request: {self.record.failures[-1].sentence}")
         request = signed.request
         if request.nonce != nonce or not verify(request.identity, "request", canonical(request), signed.signature):
-            raise PurchaseFailed("the buyer's request is not signed by the key in it")
+            raise WorkflowFailed("the buyer's request is not signed by the key in it")
         request_id = digest(signed)
         self.record.request = request
         self.record.call = CallForBids(
@@ -195,7 +167,7 @@ class Purchase:
             samples=request.samples,
             salt=self.cloud.derive("salt", request_id, length=16),
             tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
-            expires_at=int(self._deadline()),
+            expires_at=int(self.deadline()),
         )
         self.record.targets = features_under(self.cloud.terms, self.cloud.featurizer, request.samples)
 
@@ -205,9 +177,9 @@ class Purchase:
     def _call_for_bids(self) -> None:
         call, record = self.record.call, self.record
         assert call is not None
-        self.on_step(3)
-        answers = self._ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE)
-        self.on_step(4)
+        self.begin(3)
+        answers = self.ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE)
+        self.begin(4)
         seen: set[bytes] = set()
         offers: list[Offer] = []
         for seller, bids in answers.items():
@@ -282,7 +254,7 @@ class Purchase:
         invoice = Invoice(
             request_id=self._id,
             salt=call.salt,
-            deliver_by=int(self._deadline()),
+            deliver_by=int(self.deadline()),
             items=tuple(
                 InvoiceItem(bid=offer.bid, payment=offer.payment, commission=offer.commission)
                 for offer in record.winners
@@ -295,7 +267,7 @@ class Purchase:
             refusal = "the buyer has not got the amount any more"
         if signed is None or refusal:
             if refusal:
-                self._note("pay", {record.buyer: refusal})
+                self.record.fail("pay", {record.buyer: refusal})
             settlement.release_stakes(self.cloud.ledger, self._id.hex(), record.winners, "unpaid")
             return False
         orders = {order.order.bid: order for order in signed.payment.orders}
@@ -309,10 +281,10 @@ class Purchase:
         Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
         have come from one seller.
         """
-        courier = Courier(self.cloud, self.exchange, self._note, lambda: self.on_step(9))
+        courier = Courier(self.cloud, self.exchange, self.record.fail, lambda: self.begin(9))
         silent = courier.collect(self.record.winners, last=False)
         courier.collect(silent, last=True)
-        deadline = self._deadline()
+        deadline = self.deadline()
         for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
             self._ask_buyer("receive", courier.parcel(self._id, offers), Acknowledgement, deadline)
 
@@ -322,12 +294,12 @@ class Purchase:
         assert record.request is not None
         undelivered = tuple(offer.bid_id for offer in record.winners if offer.receipt is None)
         call = VerificationCall(request_id=self._id, undelivered=undelivered)
-        signed = self._ask_buyer("verify", call, SignedConfirmation, self._deadline())
+        signed = self._ask_buyer("verify", call, SignedConfirmation, self.deadline())
         if signed is None:
             return
         confirmation = signed.confirmation
         if not verify(record.request.identity, "confirmation", canonical(confirmation), signed.signature):
-            self._note("verify", {record.buyer: "the confirmation is not signed by the buyer"})
+            self.record.fail("verify", {record.buyer: "the confirmation is not signed by the buyer"})
             return
         complaints = {complaint.bid: complaint for complaint in confirmation.complaints}
         for offer in record.winners:
@@ -342,7 +314,7 @@ class Purchase:
         disputed = [offer for offer in record.winners if offer.complaint is not None]
         paid_up = settlement.lock_bonds(cloud.ledger, self._id.hex(), self._buyer_account, disputed, cloud.terms.bond)
         if paid_up < len(disputed):
-            self._note("verify", {record.buyer: "the buyer cannot afford the bond on a complaint"})
+            self.record.fail("verify", {record.buyer: "the buyer cannot afford the bond on a complaint"})
         for offer in disputed[:paid_up]:
             assert offer.receipt is not None
             assert offer.blob is not None
@@ -378,7 +350,25 @@ class Purchase:
             for node_id, name in names.items()
         }
         if record.buyer in self._tell("settle", statements):
-            self._ask_buyer("settle", statements[record.buyer], Acknowledgement, self._deadline())
+            self._ask_buyer("settle", statements[record.buyer], Acknowledgement, self.deadline())
+
+
+def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = lambda name, record: None) -> Play:
+    """Return how a broker plays purchases: the cloud's draws for each derive from its name, so that no two share one.
+
+    Parameters
+    ----------
+    cloud : Cloud
+        Whose terms, money and storage they use.
+    on_settled : callable
+        Told the name and the record of each purchase that has been settled.
+    """
+
+    def play(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
+        record = Purchase(replace(cloud, purchase=row.name), exchange, on_step, buyer=row.opener).run()
+        on_settled(row.name, record)
+
+    return play
 
 
 def line(offer: Offer, amount: int) -> StatementLine:

@@ -1,12 +1,13 @@
 """The cloud's part in a sum of which it sees no summand: it carries sealed shares and takes masks off the total."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parties.secure_sum.summand import mask_purpose
+from parties.workflow import PATIENCE, Record, Workflow, WorkflowFailed
 from protocol.crypto.pairwise import agreed, public_key
 from protocol.exchange import Exchange
 from protocol.messages.secure_sum import (
@@ -19,19 +20,14 @@ from protocol.messages.secure_sum import (
     RoundKeys,
     SealedShares,
     ShowCall,
+    ShownShare,
     ShownShares,
 )
 from strategies.privacy.secure_sum import Masked, mask, reconstruct, restore
 
-PATIENCE = 3600.0
 
-
-class SumFailed(Exception):
-    """Too few clients were left to take the masks off; the text says how many."""
-
-
-@dataclass(frozen=True)
-class Summed:
+@dataclass
+class Summed(Record):
     """A sum.
 
     Attributes
@@ -40,86 +36,98 @@ class Summed:
         Exactly the sum of what those present quantised.
     present : list of int
         Node ids of those whose values are in it.
-    failures : list of (str, int, str)
-        Step, node id and reason of each client that was lost.
     """
 
-    total: NDArray[np.float64]
-    present: list[int]
-    failures: list[tuple[str, int, str]]
+    total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    present: list[int] = field(default_factory=list)
 
 
-def secure_sum(
-    exchange: Exchange,
-    clients: Sequence[int],
-    call: AddCall,
-) -> Summed:
-    """Sum what clients compute; up to half of them may be lost on the way.
+class SecureSum(Workflow[Summed]):
+    """A sum of what clients compute; up to half of them may be lost on the way.
+
+    1. clients make keys for this sum; 2. each deals shares of the seeds of its masks to the others; 3. each adds its
+    values behind masks; 4. those present show what takes the masks off the total, and no single value.
 
     Parameters
     ----------
     exchange : Exchange
+        Asks the clients.
     clients : sequence of int
         Node ids.
     call : AddCall
         What all of them are asked; who has dealt is filled in.
-
-    Raises
-    ------
-    SumFailed
-        When too few are left.
+    patience : float
+        Seconds that they have for each step.
     """
-    failures: list[tuple[str, int, str]] = []
-    round = call.round
 
-    def deadline() -> float:
-        return exchange.now() + PATIENCE
+    STEPS = ("keys", "deal", "add", "show")
 
-    asked = exchange.ask("keys", dict.fromkeys(clients, KeyCall(round=round)), RoundKeys, deadline())
-    failures += [("keys", node_id, why) for node_id, why in asked.failures.items()]
-    places = {node_id: place for place, node_id in enumerate(asked.answers, 1)}
-    peers = tuple(Peer(place=places[node_id], keys=keys) for node_id, keys in asked.answers.items())
-    threshold = len(peers) // 2 + 1
-    rosters: dict[int, Roster] = {
-        node_id: Roster(round=round, you=place, threshold=threshold, peers=peers) for node_id, place in places.items()
-    }
-    dealt = exchange.ask("deal", rosters, DealtShares, deadline())
-    failures += [("deal", node_id, why) for node_id, why in dealt.failures.items()]
-    question = call.model_copy(update={"dealt": tuple(places[node_id] for node_id in dealt.answers)})
-    added = exchange.ask("add", dict.fromkeys(dealt.answers, question), MaskedValues, deadline())
-    failures += [("add", node_id, why) for node_id, why in added.failures.items()]
-    present = sorted(places[node_id] for node_id in added.answers)
-    absent = sorted(places[node_id] for node_id in dealt.answers if node_id not in added.answers)
-    if len(present) < threshold:
-        raise SumFailed(f"{len(present)} of {len(clients)} clients were left of a sum, and it takes {threshold}")
-    total: Masked = np.sum([answer.values for answer in added.answers.values()], axis=0, dtype=np.uint64)
-    inboxes = _inboxes(dealt.answers, places)
-    shows = {
-        node_id: ShowCall(round=round, present=tuple(present), absent=tuple(absent), shares=inboxes[node_id])
-        for node_id in added.answers
-    }
-    shown = exchange.ask("show", shows, ShownShares, deadline())
-    failures += [("show", node_id, why) for node_id, why in shown.failures.items()]
-    if len(shown.answers) < threshold:
-        raise SumFailed(f"{len(shown.answers)} of {len(clients)} clients showed shares, and it takes {threshold}")
-    own: dict[int, dict[int, bytes]] = {place: {} for place in present}
-    keys: dict[int, dict[int, bytes]] = {place: {} for place in absent}
-    for node_id, answer in shown.answers.items():
-        for target, revealed in ((own, answer.own_masks), (keys, answer.mask_keys)):
-            for each in revealed:
-                if len(target.get(each.place, ())) < threshold and each.place in target:
-                    target[each.place][places[node_id]] = each.value
-    for shares in own.values():
-        total = total - mask(reconstruct(shares), len(total))
-    public = {peer.place: peer.keys.masks for peer in peers}
-    for place, shares in keys.items():
-        private = reconstruct(shares)
-        if public_key(private) != public[place]:
-            raise SumFailed(f"the shares of a lost client's key do not give it back (place {place})")
-        for other in present:
-            seed = mask(agreed(private, public[other], mask_purpose(round)), len(total))
-            total = total - seed if other < place else total + seed
-    return Summed(restore(total), sorted(added.answers), failures)
+    def __init__(self, exchange: Exchange, clients: Sequence[int], call: AddCall, patience: float = PATIENCE) -> None:
+        super().__init__(exchange, Summed(), patience)
+        self.clients = clients
+        self.call = call
+
+    def run(self) -> Summed:
+        """Sum.
+
+        Raises
+        ------
+        WorkflowFailed
+            When too few clients are left to take the masks off.
+        """
+        round, clients = self.call.round, self.clients
+        asked = self.ask("keys", dict.fromkeys(clients, KeyCall(round=round)), RoundKeys)
+        places = {node_id: place for place, node_id in enumerate(asked, 1)}
+        peers = tuple(Peer(place=places[node_id], keys=keys) for node_id, keys in asked.items())
+        threshold = len(peers) // 2 + 1
+        rosters: dict[int, Roster] = {
+            node_id: Roster(round=round, you=place, threshold=threshold, peers=peers)
+            for node_id, place in places.items()
+        }
+        dealt = self.ask("deal", rosters, DealtShares)
+        question = self.call.model_copy(update={"dealt": tuple(places[node_id] for node_id in dealt)})
+        added = self.ask("add", dict.fromkeys(dealt, question), MaskedValues)
+        present = sorted(places[node_id] for node_id in added)
+        absent = sorted(places[node_id] for node_id in dealt if node_id not in added)
+        if len(present) < threshold:
+            raise WorkflowFailed(
+                f"{len(present)} of {len(clients)} clients were left of a sum, and it takes {threshold}"
+            )
+        total: Masked = np.sum([answer.values for answer in added.values()], axis=0, dtype=np.uint64)
+        inboxes = _inboxes(dealt, places)
+        shows = {
+            node_id: ShowCall(round=round, present=tuple(present), absent=tuple(absent), shares=inboxes[node_id])
+            for node_id in added
+        }
+        shown = self.ask("show", shows, ShownShares)
+        if len(shown) < threshold:
+            raise WorkflowFailed(f"{len(shown)} of {len(clients)} clients showed shares, and it takes {threshold}")
+        own = _shares(present, threshold, {places[node_id]: each.own_masks for node_id, each in shown.items()})
+        keys = _shares(absent, threshold, {places[node_id]: each.mask_keys for node_id, each in shown.items()})
+        for shares in own.values():
+            total = total - mask(reconstruct(shares), len(total))
+        public = {peer.place: peer.keys.masks for peer in peers}
+        for place, shares in keys.items():
+            private = reconstruct(shares)
+            if public_key(private) != public[place]:
+                raise WorkflowFailed(f"the shares of a lost client's key do not give it back (place {place})")
+            for other in present:
+                seed = mask(agreed(private, public[other], mask_purpose(round)), len(total))
+                total = total - seed if other < place else total + seed
+        self.record.total, self.record.present = restore(total), sorted(added)
+        return self.record
+
+
+def _shares(
+    owners: Sequence[int], threshold: int, shown: Mapping[int, Sequence[ShownShare]]
+) -> dict[int, dict[int, bytes]]:
+    """Sort the shares that clients showed by whose secret they are of, as many of each as are needed."""
+    found: dict[int, dict[int, bytes]] = {place: {} for place in owners}
+    for shower, revealed in shown.items():
+        for each in revealed:
+            if each.place in found and len(found[each.place]) < threshold:
+                found[each.place][shower] = each.value
+    return found
 
 
 def _inboxes(dealt: dict[int, DealtShares], places: dict[int, int]) -> dict[int, tuple[SealedShares, ...]]:

@@ -43,7 +43,7 @@ class BeginPurchase(ProtocolMessage):
 
 
 class PurchaseStanding(ProtocolMessage):
-    """How a purchase stands: ``open``, ``settled`` or ``failed``; the step it has come to; why it failed."""
+    """How a purchase stands: ``open``, ``ended`` or ``failed``; the step it has come to; why it failed."""
 
     name: Text
     buyer: Text

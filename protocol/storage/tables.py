@@ -1,4 +1,4 @@
-"""The tables of the cloud's database: its ledger, and the journal of its purchases."""
+"""The tables of the cloud's database: its ledger, and the journal of its workflows."""
 
 from sqlalchemy import (
     BigInteger,
@@ -65,22 +65,23 @@ replies = Table(
     Column("response", LargeBinary, nullable=False),
 )
 
-purchases = Table(
-    "purchases",
+workflows = Table(
+    "workflows",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("buyer", BigInteger, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("opener", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("step", Integer, nullable=False),
     Column("begun_at", Double, nullable=False),
     Column("note", Text, nullable=False),
-    CheckConstraint("state IN ('open', 'settled', 'failed')", name="known_purchase_state"),
+    CheckConstraint("state IN ('open', 'ended', 'failed')", name="known_workflow_state"),
 )
 
 journal = Table(
     "journal",
     metadata,
-    Column("purchase", Text, ForeignKey(purchases.c.name), primary_key=True),
+    Column("workflow", Text, ForeignKey(workflows.c.name), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("node", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
@@ -92,7 +93,7 @@ blobs = Table(
     "blobs",
     metadata,
     Column("digest", Text, primary_key=True),
-    Column("purchase", Text, ForeignKey(purchases.c.name), nullable=False),
+    Column("workflow", Text, ForeignKey(workflows.c.name), nullable=False),
 )
 
 
@@ -115,5 +116,29 @@ def _add_journal(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-CLOUD = Schema("ledger", metadata, migrations=(_add_journal,), prepare=_open_escrow)
-"""The cloud's database. Version 2 added the journal."""
+def _journal_any_workflow(connection: Connection) -> None:
+    double, binary = Double().compile(connection.dialect), LargeBinary().compile(connection.dialect)
+    for statement in (
+        "CREATE TABLE workflows (name TEXT NOT NULL, workflow TEXT NOT NULL, opener BIGINT NOT NULL, "
+        f"state TEXT NOT NULL, step INTEGER NOT NULL, begun_at {double} NOT NULL, note TEXT NOT NULL, "
+        "PRIMARY KEY (name), CONSTRAINT known_workflow_state CHECK (state IN ('open', 'ended', 'failed')))",
+        "INSERT INTO workflows SELECT name, 'purchase', buyer, "
+        "CASE state WHEN 'settled' THEN 'ended' ELSE state END, step, begun_at, note FROM purchases",
+        "ALTER TABLE journal RENAME TO journal_2",
+        "ALTER TABLE blobs RENAME TO blobs_2",
+        "CREATE TABLE journal (workflow TEXT NOT NULL, number INTEGER NOT NULL, node BIGINT NOT NULL, "
+        f"kind TEXT NOT NULL, failure TEXT, content {binary}, "
+        "PRIMARY KEY (workflow, number, node), FOREIGN KEY(workflow) REFERENCES workflows (name))",
+        "CREATE TABLE blobs (digest TEXT NOT NULL, workflow TEXT NOT NULL, PRIMARY KEY (digest), "
+        "FOREIGN KEY(workflow) REFERENCES workflows (name))",
+        "INSERT INTO journal SELECT purchase, number, node, kind, failure, content FROM journal_2",
+        "INSERT INTO blobs SELECT digest, purchase FROM blobs_2",
+        "DROP TABLE journal_2",
+        "DROP TABLE blobs_2",
+        "DROP TABLE purchases",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+CLOUD = Schema("ledger", metadata, migrations=(_add_journal, _journal_any_workflow), prepare=_open_escrow)
+"""The cloud's database. Version 2 added the journal of purchases, version 3 made it one of any workflow."""

@@ -82,10 +82,10 @@ def run_scenario(
     if json:
         typer.echo(report.model_dump_json(indent=2))
         return
-    from simulations.runs.workflows import workflow
+    from simulations.runs.workflows import simulation
 
     console = Console()
-    for part in workflow(chosen.workflow).tables(report):
+    for part in simulation(chosen.workflow).tables(report):
         console.print(part)
     console.print(f"Report: {folder / 'report.html'}", style="bold", soft_wrap=True)
 

@@ -26,8 +26,8 @@ from protocol.storage.package import packaged_file
 from simulations.runs.runner import run
 from simulations.runs.seeding import secret
 from simulations.scenarios.files import load
-from simulations.workflows.purchase.report.model import Report
-from simulations.workflows.purchase.run import WORKFLOW, Stage, play_purchase
+from simulations.workflows.purchase.report.model import PurchaseReport
+from simulations.workflows.purchase.run import SIMULATION, Stage, play_purchase
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.world import build
 
@@ -39,18 +39,16 @@ server_app = ServerApp()
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
     """Conduct the purchase and write its report."""
-    packaged_file(
-        "simulations/workflows/purchase/report/page.html"
-    )  # what is missing is missed before the work, not after it
+    packaged_file("simulations/workflows/purchase/report/page.html")  # missed before the work, not after it
     numbered = NumberedGrid(grid)
     scenario = scenario_for(context.run_config, len(list(numbered.get_node_ids())))
     folder, store = _folders(context)
     if folder.exists():
         raise OutputExists(f"{folder} is already there: name another folder with --run-config 'out=\"FOLDER\"'")
     shutil.rmtree(store, ignore_errors=True)
-    on_stage = replace(WORKFLOW, play=partial(play_purchase, stage=Stage(numbered, store)))
-    report = run(scenario, folder, lambda what, done, total: log.info(what), played=on_stage)
-    assert isinstance(report, Report)
+    on_stage = replace(SIMULATION, play=partial(play_purchase, stage=Stage(numbered, store)))
+    report = run(scenario, folder, lambda what, done, total: log.info(what), simulated=on_stage)
+    assert isinstance(report, PurchaseReport)
     log.info(report.summary)
     log.info("outcome.digest: %s", report.outcome.digest)
     log.info("Report: %s", folder / "report.html")

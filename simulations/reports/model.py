@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from parties.workflow import Failure
+
 
 class Flow(BaseModel):
     """All messages of one kind from one role to another: how many, and their bytes together."""
@@ -55,12 +57,12 @@ class FailedStep(BaseModel):
     traceback: str | None
 
 
-def failed_steps(failures: Iterable[tuple[str, int, str]], name: Callable[[int], str]) -> list[FailedStep]:
+def failed_steps(failures: Iterable[Failure], name: Callable[[int], str]) -> list[FailedStep]:
     """Group failures, the most frequent first.
 
     Parameters
     ----------
-    failures : iterable of (step, node id, why)
+    failures : iterable of Failure
     name : callable
         From a node id to the party's name.
     """

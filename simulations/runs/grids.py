@@ -15,7 +15,9 @@ from protocol.grids import LocalGrid, NumberedGrid, RayGrid
 from protocol.storage.vault import Vault
 from simulations.scenarios.base import Scenario
 
-OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[LocalGrid | RayGrid | NumberedGrid | ProcessesGrid]]
+OpenedGrid = LocalGrid | RayGrid | NumberedGrid | ProcessesGrid
+"""A grid whose parties are there; `state` says what each keeps."""
+OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[OpenedGrid]]
 """Makes the grid of the parties' apps; one of Flower's runtimes has apps of its own."""
 
 

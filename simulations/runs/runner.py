@@ -6,13 +6,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from parties.adversaries import ADVERSARIES, Adversary
-from parties.workflow import Progress, unwatched
-from protocol.errors import BadScenario, ExpectationFailed
+from parties.workflow import Progress, WorkflowFailed, unwatched
+from protocol.errors import BadScenario, ExpectationFailed, RunFailed
+from simulations.reports.model import RunReport
 from simulations.runs.grids import cluster, one_thread
 from simulations.runs.output import whole_or_nothing
-from simulations.runs.workflows import Workflow, workflow
+from simulations.runs.workflows import Simulation, simulation
 from simulations.scenarios.base import Scenario
-from simulations.scenarios.expectations import unknown, unmet
+from simulations.scenarios.expectations import report_keys, unknown, unmet
 
 
 def run(
@@ -20,12 +21,12 @@ def run(
     out: Path,
     progress: Progress = unwatched,
     adversaries: Mapping[str, Adversary] = ADVERSARIES,
-    played: Workflow | None = None,
+    simulated: Simulation | None = None,
 ) -> BaseModel:
     """Play a scenario and write its folder: ``report.json``, ``report.html``, and whatever its workflow keeps.
 
     Everything is written to a hidden folder beside `out` first, which takes its name when it is complete. It is played
-    as its workflow says, or as `played` does.
+    as its workflow says, or as `simulated` does.
 
     Raises
     ------
@@ -34,11 +35,14 @@ def run(
     ExpectationFailed
         With a sentence for each condition of ``expect`` that does not hold; the folder is there.
     """
-    played = played or workflow(scenario.workflow)
-    if mistake := unknown(scenario.expect, played.figures(scenario)):
+    simulated = simulated or simulation(scenario.workflow)
+    if mistake := unknown(scenario.expect, list(report_keys(simulated.report, RunReport, scenario))):
         raise BadScenario(mistake)
     with whole_or_nothing(out) as folder, cluster(scenario), one_thread():
-        report = played.play(scenario, folder, progress, adversaries)
-    if failed := unmet(scenario.expect, report.model_dump(mode="json")):
-        raise ExpectationFailed("\n".join((*failed, f"The report is {out / 'report.html'}.")))
+        try:
+            report = simulated.play(scenario, folder, progress, adversaries)
+        except WorkflowFailed as failed:
+            raise RunFailed(str(failed)) from None
+    if missed := unmet(scenario.expect, report.model_dump(mode="json")):
+        raise ExpectationFailed("\n".join((*missed, f"The report is {out / 'report.html'}.")))
     return report

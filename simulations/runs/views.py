@@ -20,19 +20,20 @@ class TrafficLog:
     ----------
     stream : text file
         ``messages.jsonl``.
-    names : mapping of int to str
-        Party names by node id, ``role`` or ``role-n``.
     """
 
-    def __init__(self, stream: IO[str], names: Mapping[int, str]) -> None:
+    names: Mapping[int, str]
+    """Party names by node id, ``role`` or ``role-n``; they are there before any message."""
+
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._names = names
+        self.names = {}
         self._start = time.perf_counter()
         self._flows: dict[tuple[str, str, str, str], tuple[int, int]] = {}
 
     def observe(self, envelope: Envelope) -> None:
         """Record one message."""
-        source, target = self._names[envelope.source], self._names[envelope.target]
+        source, target = self.names[envelope.source], self.names[envelope.target]
         line = {
             "time": round(time.perf_counter() - self._start, 6),
             "from": source,

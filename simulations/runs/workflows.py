@@ -1,6 +1,6 @@
-"""The workflows: each is a package of its name, with a scenario (`scenario.py`) and what plays it (`run.py`)."""
+"""How workflows are simulated: each is a package of its name, with a scenario (`scenario.py`) and a run (`run.py`)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,28 +12,30 @@ from rich.console import RenderableType
 from parties.adversaries import Adversary
 from parties.workflow import Progress
 
+Play = Callable[[Any, Path, Progress, Mapping[str, Adversary]], BaseModel]
+"""Given a scenario, a folder to write, whom to tell of progress, and the adversaries there are; returns the report."""
+
 
 @dataclass(frozen=True)
-class Workflow:
-    """How a workflow is played.
+class Simulation:
+    """How a workflow is simulated.
 
     Attributes
     ----------
     play : callable
-        Given a scenario of it, a folder to write ``report.json`` and ``report.html`` into, whom to tell of progress,
-        and the adversaries there are; returns the report.
-    figures : callable
-        From a scenario to the keys of its report that hold numbers: what ``expect`` may name.
+        Plays a scenario and writes its folder.
+    report : type
+        What it returns; ``expect`` may name its numbers.
     tables : callable
         From a report to what is worth printing of it.
     """
 
-    play: Callable[[Any, Path, Progress, Mapping[str, Adversary]], BaseModel]
-    figures: Callable[[Any], Iterator[str]]
+    play: Play
+    report: type[BaseModel]
     tables: Callable[[Any], Iterable[RenderableType]]
 
 
-def workflow(name: str) -> Workflow:
-    """Return a workflow of `WORKFLOWS`."""
-    found: Workflow = import_module(f"simulations.workflows.{name}.run").WORKFLOW
+def simulation(workflow: str) -> Simulation:
+    """Return how a workflow of `WORKFLOWS` is simulated."""
+    found: Simulation = import_module(f"simulations.workflows.{workflow}.run").SIMULATION
     return found

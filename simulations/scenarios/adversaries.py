@@ -1,9 +1,9 @@
-"""Ways to cheat from a file of the user's own, beside the built-in ones."""
+"""Who cheats how in a scenario, and ways to cheat from a file of the user's own."""
 
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,54 @@ from protocol.errors import BadInput
 from simulations.scenarios.base import Mix
 
 
-def cheats_among(count: int, mixes: Mapping[str, Mix], draws: np.random.Generator) -> dict[int, str]:
-    """Choose disjoint groups of parties for the cheats of a scenario, drawn ones as many as come up.
+def cheats_among(
+    order: Sequence[int],
+    mixes: Mapping[str, Mix],
+    generator: np.random.Generator,
+    *,
+    of: int | None = None,
+    least: int = 0,
+) -> dict[int, str]:
+    """Choose who plays which cheat of a scenario: disjoint groups, and drawn cheats among the others.
+
+    Parameters
+    ----------
+    order : sequence of int
+        The parties that may cheat, in random order.
+    mixes : mapping of str to Mix
+        The scenario's.
+    generator : np.random.Generator
+        Draws who plays a cheat that is drawn.
+    of : int, optional
+        How many parties the shares are of; else all in `order`.
+    least : int
+        How many play a cheat whose share is above 0 and not drawn, at least.
+
+    Returns
+    -------
+    dict of int to str
+        Cheats by party; the honest ones are left out.
 
     Examples
     --------
-    >>> sorted(cheats_among(4, {"idle": Mix(share=0.5), "loud": Mix(share=0.25)}, np.random.default_rng(1)).values())
-    ['idle', 'idle', 'loud']
+    >>> generator = np.random.default_rng(1)
+    >>> cheats_among([3, 1, 0, 2], {"idle": Mix(share=0.5), "loud": Mix(share=0.25)}, generator)
+    {3: 'idle', 1: 'idle', 0: 'loud'}
     """
-    order = iter(draws.permutation(count).tolist())
+    count = len(order) if of is None else of
     chosen: dict[int, str] = {}
     for name, mix in mixes.items():
-        wanted = draws.binomial(count, mix.share) if mix.drawn else round(mix.share * count)
-        chosen |= {number: name for _, number in zip(range(wanted), order, strict=False)}
+        if mix.share and not mix.drawn:
+            wanted = max(least, round(mix.share * count))
+            chosen |= dict.fromkeys(order[len(chosen) : len(chosen) + wanted], name)
+    drawn = {name: mix.share for name, mix in mixes.items() if mix.drawn}
+    if drawn and len(chosen) < len(order):
+        # Who is not taken yet plays with a probability that makes up for those who are.
+        edges = np.cumsum(list(drawn.values())) / (1 - len(chosen) / len(order))
+        lots = np.searchsorted(edges, generator.random(len(order)), side="right")
+        for party, place in zip(sorted(order), lots, strict=True):
+            if party not in chosen and place < len(drawn):
+                chosen[party] = list(drawn)[place]
     return chosen
 
 

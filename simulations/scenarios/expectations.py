@@ -8,9 +8,10 @@ minor units, as it is in the report.
 import difflib
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -59,38 +60,69 @@ def parse_condition(text: str) -> Condition:
     return Condition(sign, None if number is None else float(number), key)
 
 
-def figures(model: type[BaseModel], prefix: str) -> Iterator[str]:
-    """Yield the keys of a part of the report that hold numbers."""
-    for name, field in model.model_fields.items():
-        if get_origin(field.annotation) in (list, dict):
+def report_keys(report: type[BaseModel], common: type[BaseModel], scenario: BaseModel) -> Iterator[str]:
+    """Yield the keys of a workflow's report that hold numbers: what ``expect`` may name.
+
+    Parts of the report that have names of their own, such as methods, have those of the scenario's key that is called
+    the same; or those that its type lists.
+
+    Parameters
+    ----------
+    report : type
+        The workflow's report.
+    common : type
+        What the reports of all workflows have; its keys are nothing to expect.
+    scenario : BaseModel
+    """
+    for name, field in report.model_fields.items():
+        if name in common.model_fields:
             continue
-        kinds = [field.annotation, *get_args(field.annotation)]
-        inner = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-        if inner is not None:
-            yield from figures(inner, f"{prefix}.{name}")
-        elif int in kinds or float in kinds:
+        kinds = _parts(field.annotation)
+        if get_origin(kinds[0]) is dict:
+            named, inner = get_args(kinds[0])
+            names = get_args(named) or tuple(getattr(scenario, name, ()))
+            if _is_model(inner):
+                for each in names:
+                    yield from _numbers(inner, f"{name}.{each}")
+        else:
+            for kind in filter(_is_model, kinds):
+                yield from _numbers(kind, name)
+
+
+def _numbers(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kinds = _parts(field.annotation)
+        for kind in filter(_is_model, kinds):
+            yield from _numbers(kind, f"{prefix}.{name}")
+        if int in kinds or float in kinds:
             yield f"{prefix}.{name}"
 
 
-def unknown(expect: Mapping[str, str], keys: Iterable[str]) -> str | None:
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    """Return what an annotation may be, without None."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return tuple(option for option in options if option is not NoneType)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def unknown(expect: Mapping[str, str], known: Sequence[str]) -> str | None:
     """Return a sentence on the first key that the report will not have, None when there is none.
 
     Parameters
     ----------
     expect : mapping of str to str
         Conditions by key.
-    keys : iterable of str
+    known : sequence of str
         What the report will have.
     """
-    known = list(keys)
     for key in (name for left, text in expect.items() for name in (left, parse_condition(text).key)):
         if key is not None and key not in known:
             close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            advice = (
-                f"did you mean {close[0]}?"
-                if close
-                else f"there are outcome.*, phones.* and adversaries.*, like {known[0]}"
-            )
+            groups = sorted({name.partition(".")[0] for name in known})
+            advice = f"did you mean {close[0]}?" if close else f"its keys begin with {' or '.join(groups)}"
             return f"expect: the report has no {key}; {advice}"
     return None
 

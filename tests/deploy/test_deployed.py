@@ -101,7 +101,7 @@ def test_two_buyers_buy_at_once(running: Deployment, parley: Parley) -> None:
     assert [receipt["buyer"] for receipt in receipts] == ["buyer1", "buyer2"]
     assert f"Bought {len(receipts[1]['pictures'])} pictures" in running.log("buyer2")
     status = json.loads(parley(*readme("status"), "--json")[1])
-    assert [purchase["state"] for purchase in status["purchases"]] == ["settled", "settled"]
+    assert [purchase["state"] for purchase in status["purchases"]] == ["ended", "ended"]
     standing = {party["urn"].rpartition(":")[2]: party for party in status["parties"]}
     assert {name for name, party in standing.items() if party["attached"]} == set(running.sellers)
     earned = sum(standing[name]["balance"] - 2000 for name in running.sellers)

@@ -18,6 +18,7 @@ from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
 from parties.workflow import unwatched
 from protocol.errors import BadInput, BadKit, OutputExists, Stopped
+from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
 from protocol.messages.purchase import Quality
@@ -62,7 +63,7 @@ def test_a_buyer_that_comes_back_too_late_has_what_it_paid_for(
     cloud = cloud_of(cloud_kit, cloud_kit.party, Ledger())
     out = tmp_path / "bought"
     with LocalGrid([Leaving(kit, "w", wanted, out).client_app(), seller.client_app()]) as grid:
-        record = Purchase(cloud, grid).run()
+        record = Purchase(cloud, Exchange(grid, cloud.clock)).run()
         state = grid.state(FIRST_NODE_ID)
     assert [step for step, _, _ in record.failures] == (["verify", "settle"] if delivering else ["settle"])
     out.mkdir(exist_ok=True)

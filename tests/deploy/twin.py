@@ -15,6 +15,7 @@ from parties.album import read_folder
 from parties.featurizers import Model
 from parties.purchase.seller import Seller
 from parties.purchase.workflow import Purchase
+from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
 from protocol.storage.ledger import Ledger
@@ -50,5 +51,5 @@ def play_again(deployment: Deployment, wanted: Wanted, prices: dict[str, float],
         secret = read_kit(deployment.kit / name, ["seller"]).secret()
         sellers.append(Seller(secret, album, album.costs, Model().load()))
     with LocalGrid([buyer.client_app(), *(seller.client_app() for seller in sellers)]) as grid:
-        Purchase(cloud, grid).run()
+        Purchase(cloud, Exchange(grid, cloud.clock)).run()
     return bought(twin)

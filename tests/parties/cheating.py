@@ -18,7 +18,7 @@ from protocol.flower import FIRST_NODE_ID
 from simulations.runs.seeding import secret
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import Trade
-from simulations.workflows.purchase.world import Held, World
+from simulations.workflows.purchase.world import Held, PurchaseWorld
 from strategies.features.matching import is_candidate
 
 FIRST_SELLER = FIRST_NODE_ID + 1
@@ -79,10 +79,10 @@ def originals_sold(played: Played) -> list[int]:
 Costs = tuple[int, ...]
 
 
-def market(*sellers: tuple[type[Seller], Costs]) -> Callable[[World], World]:
+def market(*sellers: tuple[type[Seller], Costs]) -> Callable[[PurchaseWorld], PurchaseWorld]:
     """Sellers with pictures that match, one per cost, and nobody else; those of one class collude."""
 
-    def change(world: World) -> World:
+    def change(world: PurchaseWorld) -> PurchaseWorld:
         featurizer = world.buyer.featurizer
         pictures = [held.party.album[image] for held in world.sellers for image in range(len(held.party.album))]
         targets = featurizer.features(world.samples)

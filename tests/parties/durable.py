@@ -19,16 +19,17 @@ from sqlalchemy import Connection, Engine, event
 
 from parties.adversaries.delivery import SwappedDelivery
 from parties.album import Album
+from parties.broker import Broker
 from parties.featurizers import load_featurizer
-from parties.purchase.broker import Broker
 from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.seller import Seller
+from parties.purchase.workflow import played_by
 from parties.store import PartyStore
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.journal import PurchaseState
+from protocol.journal import Journal, WorkflowState
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 from simulations.runs.seeding import secret
@@ -220,23 +221,25 @@ class Town:
             grid = grid or stack.enter_context(self.grid(point))
             cloud = self.cloud()
             stack.callback(cloud.ledger.close)
-            yield Broker(cloud, grid, lambda name, record: records.append(record)), records
+            play = played_by(cloud, lambda name, record: records.append(record))
+            journal = Journal(cloud.ledger.database, cloud.vault)
+            yield Broker(journal, grid, {"purchase": play}, cloud.clock), records
 
     def play(self, point: Callable[[str], None] = lambda kind: None) -> list[PurchaseRecord]:
         """Play one purchase, in this thread, as far as it has not been played before; returns its record if it ends."""
         with watched(point), self.alive(point) as (broker, records):
             broker.journal.tidy(before=float("inf"))
             name = f"{BUYER}-{WISH.hex()}"
-            broker.journal.begin(name, BUYER, broker.cloud.clock())
-            if broker.journal.purchase(name).state is PurchaseState.OPEN:
-                broker.play(name, BUYER)
+            broker.journal.begin(name, "purchase", BUYER, self.clock())
+            if broker.journal.workflow(name).state is WorkflowState.OPEN:
+                broker.play(name)
             return records
 
     def outcome(self) -> Outcome:
         with closing(Ledger(self.url)) as ledger:
-            broker = Broker(replace(self.cloud(), ledger=ledger), LocalGrid([]))
+            journal = Journal(ledger.database, self.cloud().vault)
             return Outcome(
-                purchases=[(row.name, row.buyer, str(row.state), row.step) for row in broker.purchases()],
+                purchases=[(row.name, row.opener, str(row.state), row.step) for row in journal.workflows()],
                 entries=sorted((entry.account, entry.amount, entry.memo) for entry in ledger.entries()),
                 escrows=sorted((escrow.escrow_id, str(escrow.state)) for escrow in ledger.escrows()),
                 balances=ledger.balances(),

@@ -13,6 +13,7 @@ from parties.pool.entity import Entity, Habits, Holdings
 from parties.pool.published import Published
 from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool
+from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.messages.base import Acknowledgement
@@ -104,7 +105,7 @@ def play_pool(
     """Play a pool; each round names those who are absent, by their index."""
     envelopes: list[Envelope] = []
     with open_grid([entity.client_app() for entity in entities]) as grid, task_identity(1):
-        pool = Pool(Keeper(RULES, Vault(str(folder / "vault"))), ObservedGrid(grid, envelopes.append))
+        pool = Pool(Keeper(RULES, Vault(str(folder / "vault"))), Exchange(ObservedGrid(grid, envelopes.append)))
         for absent in rounds:
             pool.round([FIRST_NODE_ID + index for index in absent])
         states = {FIRST_NODE_ID + index: grid.state(FIRST_NODE_ID + index) for index in range(len(entities))}

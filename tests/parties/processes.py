@@ -46,12 +46,12 @@ def run_cloud(kind: type[Town], root: Path, port: int) -> None:
         town.alive(grid=grid) as (broker, _),
         broker,
     ):
-        if not broker.purchases():
+        if not broker.journal.workflows():
             missing = grid.wait_attached(range(BUYER, BUYER + len(everybody)), timeout=60)
             assert not missing, missing
             forget_peak()
             before = memory("VmRSS")
-            broker.open(BUYER, WISH)
+            broker.open("purchase", BUYER, WISH)
         else:
             before = 0
         broker.wait(f"{BUYER}-{WISH.hex()}", timeout=PATIENCE)

@@ -12,6 +12,7 @@ from conftest import Play, small
 from parties.purchase.checks import bid_refusal
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.workflow import Purchase
+from protocol.exchange import Exchange
 from protocol.flower import task_identity
 from protocol.grids import LocalGrid
 from protocol.messages.purchase import CallForBids, SignedBid
@@ -52,7 +53,7 @@ def twice(tmp_path: Path, featurizer: Featurizer) -> Twice:
         cloud = make_cloud(scenario, featurizer, Ledger(), Vault(str(tmp_path / "vault")))
         clouds = (cloud, replace(cloud, secret=bytes(32), ledger=Ledger()))
         with task_identity(1):
-            return [Purchase(each, grid).run() for each in clouds]
+            return [Purchase(each, Exchange(grid, each.clock)).run() for each in clouds]
 
     return go
 

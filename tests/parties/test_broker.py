@@ -10,12 +10,12 @@ import pytest
 from durable import BUYER, WISH, Town
 from flwr.app import Message
 
-from parties.purchase.broker import Broker
+from parties.broker import Broker
 from parties.purchase.buyer import Buyer
 from parties.purchase.record import PurchaseRecord
 from protocol.errors import ProtocolError
 from protocol.grids import LocalGrid
-from protocol.journal import Journal, PurchaseState
+from protocol.journal import Journal, WorkflowState
 
 PATIENCE = 60
 
@@ -28,7 +28,7 @@ def open_town(town: Town) -> Iterator[tuple[Broker, list[PurchaseRecord]]]:
 
 def settle(broker: Broker, *names: str) -> None:
     for name in names:
-        assert broker.wait(name, PATIENCE).state is PurchaseState.SETTLED, broker.journal.purchase(name)
+        assert broker.wait(name, PATIENCE).state is WorkflowState.ENDED, broker.journal.workflow(name)
 
 
 def books_are_right(town: Town) -> None:
@@ -42,7 +42,7 @@ def books_are_right(town: Town) -> None:
 def test_purchases_of_several_buyers_run_at_once(tmp_path: Path) -> None:
     town = Town(tmp_path, buyers=3)
     with open_town(town) as (broker, records):
-        names = [broker.open(BUYER + index, WISH) for index in range(3)]
+        names = [broker.open("purchase", BUYER + index, WISH) for index in range(3)]
         settle(broker, *names)
     assert len(records) == 3
     pseudonyms = [{offer.bid.bid.pseudonym for offer in record.offers} for record in records]
@@ -52,24 +52,24 @@ def test_purchases_of_several_buyers_run_at_once(tmp_path: Path) -> None:
     for index in range(3):
         assert len(list(town.bought(index).glob("*.png"))) == paid[BUYER + index] > 0
     books_are_right(town)
-    assert [row.step for row in broker.purchases()] == [12, 12, 12]
+    assert [row.step for row in broker.journal.workflows()] == [12, 12, 12]
 
 
 def test_the_same_wish_is_the_same_purchase(tmp_path: Path) -> None:
     town = Town(tmp_path)
     with open_town(town) as (broker, records):
-        assert broker.open(BUYER, WISH) == broker.open(BUYER, WISH)
-        settle(broker, broker.open(BUYER, WISH))
-        assert broker.open(BUYER, WISH) == broker.purchases()[0].name
+        assert broker.open("purchase", BUYER, WISH) == broker.open("purchase", BUYER, WISH)
+        settle(broker, broker.open("purchase", BUYER, WISH))
+        assert broker.open("purchase", BUYER, WISH) == broker.journal.workflows()[0].name
     with open_town(town) as (broker, _):
-        settle(broker, broker.open(BUYER, WISH))
-    assert len(records) == len(broker.purchases()) == 1
+        settle(broker, broker.open("purchase", BUYER, WISH))
+    assert len(records) == len(broker.journal.workflows()) == 1
 
 
 def test_purchases_of_one_buyer_never_spend_more_than_it_has(tmp_path: Path) -> None:
     town = Town(tmp_path)
     with open_town(town) as (broker, _):
-        names = [broker.open(BUYER, bytes([index])) for index in range(4)]
+        names = [broker.open("purchase", BUYER, bytes([index])) for index in range(4)]
         settle(broker, *names)
     books_are_right(town)
 
@@ -77,7 +77,7 @@ def test_purchases_of_one_buyer_never_spend_more_than_it_has(tmp_path: Path) -> 
 @pytest.mark.parametrize("wish", [b"", bytes(33)])
 def test_a_wish_has_a_size(tmp_path: Path, wish: bytes) -> None:
     with open_town(Town(tmp_path)) as (broker, _), pytest.raises(ValueError, match="1 to 32 bytes"):
-        broker.open(BUYER, wish)
+        broker.open("purchase", BUYER, wish)
 
 
 class Mute(LocalGrid):
@@ -99,10 +99,10 @@ def test_a_broker_that_stops_goes_on_where_it_was(tmp_path: Path, monkeypatch: p
         mute.__dict__.update(grid.__dict__)
         mute.step = step
         with town.alive(grid=mute) as (broker, records):
-            name = broker.open(BUYER, WISH)
+            name = broker.open("purchase", BUYER, WISH)
             assert reached.wait(PATIENCE)
             broker.close()
-            assert broker.journal.purchase(name).state is PurchaseState.OPEN
+            assert broker.journal.workflow(name).state is WorkflowState.OPEN
             assert not records
     with open_town(town) as (broker, records):
         settle(broker, name)
@@ -138,7 +138,7 @@ def test_nobody_waits_for_dead_phones_to_take_note(tmp_path: Path, monkeypatch: 
         frozen.__dict__.update(grid.__dict__)
         frozen.nodes = frozenset(grid.get_node_ids())
         with town.alive(grid=frozen) as (broker, records), broker:
-            settle(broker, broker.open(BUYER, WISH))
+            settle(broker, broker.open("purchase", BUYER, WISH))
     assert frozen.statements == 2
     silent = [(step, node) for step, node, _ in records[0].failures]
     sellers = sorted(frozen.nodes - {BUYER})
@@ -155,13 +155,13 @@ def test_a_purchase_that_cannot_begin_has_failed_for_good(tmp_path: Path, monkey
     town = Town(tmp_path)
     monkeypatch.setattr(Buyer, "_key", refuse)
     with open_town(town) as (broker, records):
-        name = broker.open(BUYER, WISH)
+        name = broker.open("purchase", BUYER, WISH)
         row = broker.wait(name, PATIENCE)
-        assert row.state is PurchaseState.FAILED
+        assert row.state is WorkflowState.FAILED
         assert row.note == "the buyer made no request: protocol.errors.ProtocolError: not under these terms"
     monkeypatch.undo()
     with open_town(town) as (broker, records):
-        assert broker.wait(name, PATIENCE).state is PurchaseState.FAILED
+        assert broker.wait(name, PATIENCE).state is WorkflowState.FAILED
         assert not records
 
 
@@ -177,10 +177,10 @@ def test_a_purchase_that_breaks_off_is_played_again(tmp_path: Path, monkeypatch:
         reach(self, name, number)
 
     monkeypatch.setattr(Journal, "reach", flaky)
-    monkeypatch.setattr("parties.purchase.broker.FIRST_RETRY", 0.01)
+    monkeypatch.setattr("parties.broker.FIRST_RETRY", 0.01)
     town = Town(tmp_path)
     with open_town(town) as (broker, records):
-        settle(broker, broker.open(BUYER, WISH))
+        settle(broker, broker.open("purchase", BUYER, WISH))
     assert len(records) == 1
     assert next(failures, None) is None
     books_are_right(town)
@@ -190,7 +190,7 @@ def test_accounts_are_opened_once(tmp_path: Path) -> None:
     """Deposits are a party's, not a purchase's."""
     few = Town(tmp_path)
     with open_town(few) as (broker, _):
-        settle(broker, broker.open(BUYER, b"1"))
+        settle(broker, broker.open("purchase", BUYER, b"1"))
         before = few.outcome().balances["mint"]
-        settle(broker, broker.open(BUYER, b"2"))
+        settle(broker, broker.open("purchase", BUYER, b"2"))
     assert few.outcome().balances["mint"] == before

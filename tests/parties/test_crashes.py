@@ -49,7 +49,7 @@ def play_on(town: Town, point: Callable[[str], None] = lambda kind: None) -> boo
 
 def test_a_purchase_ends_well(undisturbed: tuple[Outcome, int]) -> None:
     outcome, _ = undisturbed
-    assert [(state, step) for _, _, state, step in outcome.purchases] == [("settled", 12)]
+    assert [(state, step) for _, _, state, step in outcome.purchases] == [("ended", 12)]
     assert {state for _, state in outcome.escrows} == {"posted", "voided"}
     assert outcome.balances["escrow"] == sum(outcome.balances.values()) == 0
     assert sorted(name.split("/")[0] for name in outcome.bought) == ["bought-0", "refused"]

@@ -12,10 +12,11 @@ from parties.adversaries import ADVERSARIES
 from parties.crowdsource.collector import Collector
 from parties.crowdsource.participant import Participant
 from parties.crowdsource.publication import extractor_of
-from parties.crowdsource.workflow import CrowdsourceRecord, Crowdsourcing
+from parties.crowdsource.workflow import Crowdsource, CrowdsourceRecord
 from parties.party import Party
 from protocol.encoding.canonical import canonical
 from protocol.errors import ProtocolError
+from protocol.exchange import Exchange
 from protocol.flower import task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
 from strategies.learning.weights import fingerprint
@@ -51,7 +52,7 @@ def crowdsourced(
 ) -> CrowdsourceRecord:
     observe = (lambda envelope: None) if envelopes is None else envelopes.append
     with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1):
-        return Crowdsourcing(collector, ObservedGrid(grid, observe)).run()
+        return Crowdsource(collector, Exchange(ObservedGrid(grid, observe))).run()
 
 
 def reasons(record: CrowdsourceRecord) -> list[str]:
@@ -102,7 +103,7 @@ class TestRound:
     def test_ray_workers_send_the_same(self) -> None:
         def over(grid: Any) -> CrowdsourceRecord:
             with grid, task_identity(1):
-                return Crowdsourcing(COLLECTOR, grid).run()
+                return Crowdsource(COLLECTOR, Exchange(grid)).run()
 
         apps = [participant(number).client_app() for number in range(7)]
         here, there = over(LocalGrid(apps)), over(RayGrid(apps, workers=2))

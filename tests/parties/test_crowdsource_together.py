@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from parties.crowdsource.participant import Participant
 from parties.crowdsource.plan import recipe_of, sign_plan, training_of
-from parties.crowdsource.training import train_together
-from parties.secure_sum.summing import SumFailed
+from parties.crowdsource.training import JointTraining
+from parties.workflow import Failure, WorkflowFailed
 from protocol.crypto.signing import SigningKey
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
@@ -55,17 +55,15 @@ def leader() -> Leader:
 
 def trained(
     parties: Sequence[Participant], rounds: int = 1, called: int = 100, seen: list[Envelope] | None = None,
-) -> tuple[np.ndarray, list[tuple[str, int, str]]]:  # fmt: skip
+) -> tuple[np.ndarray, list[Failure]]:  # fmt: skip
     """Train together; return the networks in a row, and what failed."""
     observe = (lambda envelope: None) if seen is None else seen.append
     led = leader()
     with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1):
         exchange = Exchange(ObservedGrid(grid, observe))
-        nodes = list(grid.get_node_ids())
-        failures = train_together(
-            exchange, nodes, sign_plan(PLAN, KEY), led, rounds, called, np.random.default_rng(1), 60.0
-        )
-    return row_of(led.players), failures
+        generator = np.random.default_rng(1)
+        record = JointTraining(sign_plan(PLAN, KEY), led, exchange, rounds, called, generator, patience=60.0).run()
+    return row_of(led.players), record.failures
 
 
 def test_a_round_is_a_step_with_the_mean_of_what_everybody_told_weighted_with_pictures() -> None:
@@ -94,8 +92,10 @@ def test_the_collector_sees_no_picture_no_private_label_and_no_single_update() -
     seen: list[Envelope] = []
     trained([participant(number) for number in (2, 3, 4)], seen=seen)
     said = {each.kind for each in seen if each.source != 1}
-    assert {"Acknowledgement", "RoundKeys", "DealtShares", "MaskedValues", "ShownShares"} == {
-        kind for kind in said if kind not in {"SignedTrainingPlan", "KeyCall", "Roster", "SlopeCall", "ShowCall"}
+    assert {"Introduction", "Acknowledgement", "RoundKeys", "DealtShares", "MaskedValues", "ShownShares"} == {
+        kind
+        for kind in said
+        if kind not in {"Hello", "SignedTrainingPlan", "KeyCall", "Roster", "SlopeCall", "ShowCall"}
     }
     rows = [each.content["arrays"]["values"].numpy() for each in seen if each.kind == "MaskedValues"]  # type: ignore[index,union-attr]
     for row in rows:
@@ -110,7 +110,7 @@ def test_who_drops_out_is_missing_from_the_sum_and_too_many_are_one_sentence() -
     row, failures = trained([participant(1, Silent), *(participant(number) for number in (2, 3, 4, 5))])
     assert [(step, node_id) for step, node_id, _ in failures] == [("add", FIRST_NODE_ID)]
     assert np.array_equal(row, trained([participant(number) for number in (2, 3, 4, 5)])[0])
-    with pytest.raises(SumFailed, match="1 of 3 clients were left of a sum, and it takes 2"):
+    with pytest.raises(WorkflowFailed, match="1 of 3 clients were left of a sum, and it takes 2"):
         trained([participant(1, Silent), participant(2, Silent), participant(3)])
 
 

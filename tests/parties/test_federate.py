@@ -11,9 +11,10 @@ from flwr.serverapp import Grid
 
 from parties.adversaries import ADVERSARIES
 from parties.federate.client import Client
-from parties.federate.workflow import STRATEGIES, Federation
+from parties.federate.workflow import STRATEGIES, Federate, FederateRecord, Federation
 from parties.secure_sum.summand import Summand, UnsafeSum
-from parties.secure_sum.summing import SumFailed, secure_sum
+from parties.secure_sum.summing import SecureSum
+from parties.workflow import WorkflowFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
@@ -57,12 +58,12 @@ def start() -> Weights:
     return weights_of(GroupNormalisedClassifier(2, torch.Generator().manual_seed(1)))
 
 
-def learnt(parties: list[Client], strategy: str, rounds: int = 3, **settings: Any) -> tuple[Weights, Federation]:
+def learnt(parties: list[Client], strategy: str, rounds: int = 3, **settings: Any) -> tuple[Weights, FederateRecord]:
     told = settings.pop("settings", SETTINGS)
-    federation = Federation("test", strategy, rounds, told, **settings)
+    federation = Federation("test", strategy, rounds, told, start(), len(parties), **settings)
     with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1), reproducible(3, strategy):
-        model = federation.run(grid, start(), len(parties), lambda number, weights: None)
-    return model, federation
+        record = Federate(federation, Exchange(grid)).run()
+    return record.model, record
 
 
 def right(model: Weights) -> float:
@@ -176,7 +177,7 @@ class TestSecureSum:
     def total(self, parties: list[Client], seen: list[Envelope] | None = None) -> Any:
         with on_grid(parties, seen) as grid:
             nodes = list(grid.get_node_ids())
-            return secure_sum(Exchange(grid), nodes, call())
+            return SecureSum(Exchange(grid), nodes, call()).run()
 
     def test_masked_sums_equal_plain_sums_exactly(self) -> None:
         summed = self.total(clients(5))
@@ -207,7 +208,7 @@ class TestSecureSum:
         assert [failed for failed, _, _ in summed.failures] == [step] * 3
 
     def test_too_few_are_one_sentence(self) -> None:
-        with pytest.raises(SumFailed, match="4 of 10 clients were left of a sum, and it takes 6"):
+        with pytest.raises(WorkflowFailed, match="4 of 10 clients were left of a sum, and it takes 6"):
             self.total(clients(10, 6, "dropping-client"))
 
     def test_what_the_cloud_sees_of_a_client_is_noise(self) -> None:
@@ -239,7 +240,7 @@ class TestSecureSum:
     def test_a_cloud_that_asks_twice_gets_no_second_answer(self) -> None:
         with on_grid(clients(4)) as grid:
             exchange = Exchange(grid)
-            secure_sum(exchange, list(grid.get_node_ids()), call())
+            SecureSum(exchange, list(grid.get_node_ids()), call()).run()
             other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
 
             replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
@@ -250,12 +251,12 @@ class TestSecureSum:
             exchange, nodes = Exchange(grid), list(grid.get_node_ids())
             later = Round(training="test", number=2)
             for each in (ROUND, later):
-                secure_sum(exchange, nodes, call(each))
+                SecureSum(exchange, nodes, call(each)).run()
             nothing = np.zeros_like(flat(start()).numpy())
             for each in (ROUND, later):
-                with pytest.raises(SumFailed, match="0 of 4 clients were left of a sum"):
-                    secure_sum(exchange, nodes, call(each, nothing))
-            other = secure_sum(exchange, nodes, call(Round(training="another", number=1), nothing))
+                with pytest.raises(WorkflowFailed, match="0 of 4 clients were left of a sum"):
+                    SecureSum(exchange, nodes, call(each, nothing)).run()
+            other = SecureSum(exchange, nodes, call(Round(training="another", number=1), nothing)).run()
         assert other.present == nodes
 
     def test_shares_are_shown_for_a_sum_that_was_added_to_alone(self) -> None:
@@ -268,8 +269,8 @@ class TestSecureSum:
     def test_another_training_in_between_does_not_make_a_client_forget_what_it_has_shown(self) -> None:
         with on_grid(clients(4)) as grid:
             exchange, nodes = Exchange(grid), list(grid.get_node_ids())
-            secure_sum(exchange, nodes, call())
-            secure_sum(exchange, nodes, call(Round(training="another", number=1)))
+            SecureSum(exchange, nodes, call()).run()
+            SecureSum(exchange, nodes, call(Round(training="another", number=1))).run()
             other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
             replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
         assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]

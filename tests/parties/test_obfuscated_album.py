@@ -11,7 +11,7 @@ from PIL import Image
 from parties.album import ObfuscatedAlbum
 from simulations.data import pets
 from simulations.runs.runner import run
-from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.model import PurchaseReport
 from strategies.obfuscation import Obfuscation
 
 SECRET = bytes(range(32))
@@ -46,7 +46,7 @@ def test_too_few_pictures_to_mix_are_refused() -> None:
 
 def test_sellers_trade_obfuscated_pictures(tmp_path: Path) -> None:
     report = run(small(sellers={"album": {"images": 4, "obfuscation": "pixelize"}}), tmp_path / "run")
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     assert report.outcome.verified > 0
     assert report.outcome.complaints == 0
     bought = [np.asarray(Image.open(path)) for path in (tmp_path / "run" / "bought").glob("*.png")]

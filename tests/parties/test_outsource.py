@@ -12,11 +12,13 @@ from flwr.clientapp import ClientApp
 from parties.outsource.mixtures import Assignment, Region
 from parties.outsource.owner import Appraisal, Owner
 from parties.outsource.service import TrainingService
-from parties.outsource.workflow import Outsource, OutsourceFailed, OutsourceRecord
+from parties.outsource.workflow import Outsource, OutsourceRecord
 from parties.party import Memory
+from parties.workflow import WorkflowFailed
 from protocol.compute.workshop import LocalWorkshop
 from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.errors import ProtocolError
+from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid, ObservedGrid
 from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
@@ -46,7 +48,7 @@ def train(*owners: Owner | ClientApp) -> tuple[OutsourceRecord, LocalGrid, list[
         observed = ObservedGrid(
             grid, lambda envelope: seen.append(decode(envelope.content, Part)) if envelope.kind == "Part" else None
         )
-        return Outsource(service, observed).run(), grid, seen
+        return Outsource(service, Exchange(observed)).run(), grid, seen
 
 
 def accuracy(grid: LocalGrid, node: int = FIRST_NODE_ID) -> float:
@@ -178,7 +180,7 @@ def test_without_owners_there_is_nothing_to_train() -> None:
         ([owner(64, kind=Mislabelling)], "a label is none of the 2 classes"),
         ([owner(8)], "fewer images in an epoch than a batch of 16 takes"),
     ):
-        with pytest.raises(OutsourceFailed, match=reason):
+        with pytest.raises(WorkflowFailed, match=reason):
             train(*owners)
 
 

@@ -10,7 +10,7 @@ from pooling import HABITS, RULES, PlayedPool, Prepared, holdings, member, play_
 
 from parties.party import Memory
 from parties.pool.entity import Entity, Holdings, Module
-from parties.pool.record import PoolFailed
+from parties.workflow import WorkflowFailed
 from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.base import Acknowledgement
@@ -85,7 +85,7 @@ def test_the_next_largest_takes_the_place_of_who_cannot_pretrain(tmp_path: Path)
     assert played.record.publisher == A
     assert [(step, node) for step, node, _ in played.record.failures[:2]] == [("pretrain", B), ("publish", C)]
     assert "not finite" in played.record.failures[1][2]
-    with pytest.raises(PoolFailed, match="of 1 entities none could pre-train"):
+    with pytest.raises(WorkflowFailed, match="of 1 entities none could pre-train"):
         play_pool(tmp_path, [member(Failing, 30, 3)])
 
 

@@ -6,8 +6,10 @@ import pytest
 from parties.adversaries import ADVERSARIES
 from parties.publish.publisher import Publisher
 from parties.publish.reader import Reader
-from parties.publish.workflow import PublicationFailed, Publishing, PublishRecord
+from parties.publish.workflow import Curator, Publish, PublishRecord
+from parties.workflow import WorkflowFailed
 from protocol.crypto.secret_parts import SecretPartBroken, unseal
+from protocol.exchange import Exchange
 from protocol.flower import task_identity
 from protocol.grids import LocalGrid
 from protocol.messages.publish import CallForPictures, Setting
@@ -29,7 +31,7 @@ def publishers(role: type[Publisher] = Publisher, count: int = 3) -> list[Publis
 def published(parties: list[Publisher], call: CallForPictures = SNOW, asks: int = 1) -> PublishRecord:
     apps = [Reader(bytes(32)).client_app(), *(party.client_app() for party in parties)]
     with LocalGrid(apps) as grid, task_identity(1):
-        return Publishing(bytes(32), [call], asks).run(grid)
+        return Publish(Curator(bytes(32), [call], asks), Exchange(grid)).run()
 
 
 def test_everybody_publishes_so_many_and_the_order_tells_nothing() -> None:
@@ -103,8 +105,8 @@ def test_one_that_cannot_publish_fails_alone() -> None:
 
 
 def test_nothing_at_all_is_one_sentence() -> None:
-    with pytest.raises(PublicationFailed, match="nobody published anything by snow: there are no owners"):
+    with pytest.raises(WorkflowFailed, match="nobody published anything by snow: there are no owners"):
         published([])
     unknown = CallForPictures(method="x", mechanism="dp-pyx", settings=(), most=1)
-    with pytest.raises(PublicationFailed, match=r"nobody published anything by x: .*there is no way dp-pyx"):
+    with pytest.raises(WorkflowFailed, match=r"nobody published anything by x: .*there is no way dp-pyx"):
         published(publishers(), unknown)

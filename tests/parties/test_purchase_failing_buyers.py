@@ -9,7 +9,7 @@ from money import check_money
 from parties.adversaries.buyers import WrongKey
 from parties.purchase.buyer import Buyer, Wish
 from parties.purchase.offer import Outcome
-from parties.purchase.record import PurchaseFailed
+from parties.workflow import WorkflowFailed
 from protocol.messages.base import Acknowledgement
 from protocol.messages.purchase import Invitation, Invoice, Parcel, SignedPayment, SignedRequest
 
@@ -23,7 +23,7 @@ class TestBuyersThatFail:
         return type("Failing", (Buyer,), {step: fail})
 
     def test_no_request_is_no_purchase(self, play_purchase: Play) -> None:
-        with pytest.raises(PurchaseFailed, match="cannot request"):
+        with pytest.raises(WorkflowFailed, match="cannot request"):
             play_purchase(small(), buyer=self.failing("request"))
 
     def test_no_payment_frees_everybody(self, play_purchase: Play) -> None:

@@ -72,7 +72,7 @@ def test_a_ledger_of_the_first_version_goes_on_with_a_journal(old: str, tmp_path
             return b""
 
         ledger.once("key", b"", spend)
-        assert Journal(ledger.database, Vault(str(tmp_path / "vault"))).begin("p", 2, 0.0)
+        assert Journal(ledger.database, Vault(str(tmp_path / "vault"))).begin("p", "purchase", 2, 0.0)
     with closing(Ledger(old)) as ledger:
         assert [entry.transaction for entry in ledger.entries()] == [1, 1, 2, 2]
 

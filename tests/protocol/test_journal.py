@@ -14,7 +14,7 @@ from protocol.encoding.codec import encode
 from protocol.exchange import GRACE, LATE, SILENT
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.journal import Interrupted, Journal, JournaledExchange, JournalMismatch, Line, PurchaseState
+from protocol.journal import Interrupted, Journal, JournaledExchange, JournalMismatch, Line, WorkflowState
 from protocol.messages.base import Acknowledgement, Hello, Introduction
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
 from protocol.storage.ledger import Ledger
@@ -78,7 +78,7 @@ class JournalContract:
         with closing(Ledger(url)) as ledger:
             journal = Journal(ledger.database, vault)
             for number, name in enumerate("pq"):
-                journal.begin(name, FIRST, float(number))
+                journal.begin(name, "purchase", FIRST, float(number))
             yield journal
 
     @pytest.fixture
@@ -192,20 +192,20 @@ class JournalContract:
 
     def test_another_workflow_than_the_one_on_record_is_refused(self, grid: SilentGrid, journal: Journal) -> None:
         self.exchange(grid, journal).now()
-        with pytest.raises(JournalMismatch, match="entry 1 of purchase p is 'now' in the journal"):
+        with pytest.raises(JournalMismatch, match="entry 1 of p is 'now' in the journal"):
             self.introduced(self.exchange(grid, journal), FIRST)
 
     def test_a_purchase_begins_and_ends_once(self, journal: Journal) -> None:
-        assert not journal.begin("p", THIRD, 5.0)
+        assert not journal.begin("p", "purchase", THIRD, 5.0)
         journal.reach("p", 7)
         journal.reach("p", 3)
-        journal.end("p", PurchaseState.FAILED, "why")
-        journal.end("p", PurchaseState.SETTLED)
-        row = journal.purchase("p")
-        assert (row.buyer, row.state, row.step, row.note) == (FIRST, PurchaseState.FAILED, 7, "why")
-        assert [row.name for row in journal.purchases(PurchaseState.OPEN)] == ["q"]
-        with pytest.raises(KeyError, match="no purchase nobody"):
-            journal.purchase("nobody")
+        journal.end("p", WorkflowState.FAILED, "why")
+        journal.end("p", WorkflowState.ENDED)
+        row = journal.workflow("p")
+        assert (row.opener, row.state, row.step, row.note) == (FIRST, WorkflowState.FAILED, 7, "why")
+        assert [row.name for row in journal.workflows(WorkflowState.OPEN)] == ["q"]
+        with pytest.raises(KeyError, match="no workflow nobody"):
+            journal.workflow("nobody")
 
     def test_sealed_images_are_in_the_vault_and_go_when_the_purchase_ends(
         self, grid: SilentGrid, journal: Journal, vault: Vault, apps: list[Answers], tmp_path: Path
@@ -230,8 +230,8 @@ class JournalContract:
         mine = self.exchange(grid, journal).ask("deliver", {FIRST: question}, Delivery)
         other = self.exchange(grid, journal, "q").ask("deliver", {SECOND: question}, Delivery)
         assert list(mine.answers) == [FIRST]
-        assert other.failures == {SECOND: "it brings a blob that belongs to another purchase"}
-        journal.end("p", PurchaseState.SETTLED)
+        assert other.failures == {SECOND: "it brings a blob that belongs to another workflow"}
+        journal.end("p", WorkflowState.ENDED)
         again = self.exchange(grid, journal, "q")
         again.ask("deliver", {SECOND: question}, Delivery)
         assert list(again.ask("deliver", {SECOND: question}, Delivery).answers) == [SECOND]

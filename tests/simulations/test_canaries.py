@@ -131,7 +131,7 @@ def hunt(tmp_path: Path, featurizer: Featurizer, photos: tuple[Path, dict[str, b
             if envelope.content is not None:
                 trail.look(f"message {envelope.kind}", b"".join(bytes_of(envelope.content)))
 
-        def keep(step: int) -> None:
+        def keep(step: int, name: str) -> None:
             """Copy what is there now and may be gone later: sealed images in the vault, the ledger's journal."""
             for part in folder.glob("vault/*"):
                 (folder / "kept").mkdir(exist_ok=True)

@@ -26,7 +26,7 @@ from simulations.runs.views import View
 from simulations.scenarios.files import load
 from simulations.workflows.purchase.collusion import KeySubstitution, link
 from simulations.workflows.purchase.play import make_cloud, play
-from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.scoring import ScoredPurchase, score
 from simulations.workflows.purchase.world import build
 from strategies.features.featurizer import Featurizer
@@ -137,7 +137,7 @@ class TestLateSubstitution:
 
 def test_the_report_counts_what_collusion_costs(tmp_path: Path) -> None:
     report = run(small(collusion=["cloud-buyer", "key-substitution"]), tmp_path / "out")
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     learned = {(line.observer, line.what): line.detail for line in report.learned}
     delivered = report.outcome.delivered
     assert learned["cloud", "pictures"].startswith(f"{delivered} of the {delivered} that were delivered, opened")
@@ -150,7 +150,7 @@ def test_the_report_counts_what_collusion_costs(tmp_path: Path) -> None:
 
 def test_an_honest_run_says_nothing_of_collusion(tmp_path: Path) -> None:
     report = run(small(), tmp_path / "out")
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     assert {line.observer for line in report.learned} == {"buyer", "cloud", "sellers"}
 
 
@@ -172,7 +172,7 @@ FEW = ["sellers.count=12", "buyer.samples.count=4", "sellers.album.images=3", "b
 @pytest.mark.parametrize("name", ["purchase-collusion", "purchase-paper-arbitration"])
 def test_the_packaged_scenarios_show_what_they_say(tmp_path: Path, name: str) -> None:
     report = run(load(name, FEW), tmp_path / "out")
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     assert report.outcome.delivered > 0
     if name == "purchase-collusion":
         assert len(report.learned) > 5

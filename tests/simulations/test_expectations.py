@@ -2,9 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulations.scenarios.expectations import figures, parse_condition, unknown, unmet
-from simulations.workflows.purchase.report.model import CheatAccount
-from simulations.workflows.purchase.scoring import PurchaseOutcome
+from parties.adversaries import ADVERSARIES
+from simulations.reports.model import RunReport
+from simulations.scenarios.expectations import parse_condition, report_keys, unknown, unmet
+from simulations.workflows.purchase.report.model import PurchaseReport
+from simulations.workflows.purchase.scenario import PurchaseScenario
 
 REPORT = {
     "outcome": {"bids": 3, "precision": 0.875, "recall": None, "quality": {"diversity": 2.5}},
@@ -56,9 +58,15 @@ def test_a_condition_is_read_or_refused(text: str) -> None:
 
 
 def test_keys_are_known_before_a_run() -> None:
-    known = [*figures(PurchaseOutcome, "outcome"), *figures(CheatAccount, "adversaries.ring")]
+    scenario = PurchaseScenario.model_validate(
+        {"adversaries": {"ring": 0.1}}, context={"adversaries": {"ring": ADVERSARIES["overbidding"]}}
+    )
+    known = list(report_keys(PurchaseReport, RunReport, scenario))
+    assert "phones.seconds" in known
+    assert not {"seed", "timings.total", "adversaries.overbidding.profit"} & set(known)
     assert {"outcome.precision", "outcome.quality.diversity", "adversaries.ring.damage"} <= set(known)
     assert "outcome.digest" not in known
     assert unknown({"outcome.bids": "> 0"}, known) is None
     assert "did you mean adversaries.ring.profit?" in str(unknown({"adversaries.ring.proft": "> 0"}, known))
+    assert "its keys begin with adversaries or outcome or phones" in str(unknown({"x": "> 0"}, known))
     assert "no outcome.bets" in str(unknown({"outcome.bids": "> outcome.bets"}, known))

@@ -15,7 +15,7 @@ from protocol.messages.purchase import Privacy
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
 from simulations.workflows.purchase.collusion import Favouring, friends
-from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.model import PurchaseReport
 from strategies.mechanisms.selection import Selection
 
 FEW = {"cloud": {"friends": 0.25}, "sellers": {"noise": 0.0}}
@@ -93,7 +93,7 @@ def test_without_a_friend_all_is_by_the_rules(play_purchase: Play) -> None:
 
 def test_the_report_says_what_it_moved_and_who_can_tell(tmp_path: Path) -> None:
     report = run(load("purchase-favours", ["sellers.count=20", "sellers.album.images=3"]), tmp_path / "out")
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     told = {line.what: line.detail for line in report.learned if line.observer == "cloud and its friends together"}
     assert "to the 2 friends of the cloud; by the rules it would have been" in told["coins moved"]
     assert f"it was sold {report.outcome.selected} picture" in told["what the buyer lost"]

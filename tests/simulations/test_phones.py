@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parties.purchase.offer import Outcome
-from parties.purchase.record import PurchaseFailed
+from parties.workflow import WorkflowFailed
 from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import Envelope, Fate, LocalGrid, Nodes, TimedGrid
@@ -26,7 +26,7 @@ from simulations.scenarios.files import load
 from simulations.workflows.purchase.phone_models import PHONES
 from simulations.workflows.purchase.phones import MESSAGE, SEALING, Phones, deal
 from simulations.workflows.purchase.play import make_cloud, play
-from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.phones import PhonesAccount, phones_account, usage
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import ScoredPurchase, score
@@ -204,7 +204,7 @@ def test_no_link_breaks_the_money(on_phones: PlayOnPhones, seed: int, **link: An
     scenario = small(seed=seed, sellers=world, phones={"mix": MIXED, "patience": patience, "link": link})
     try:
         played = on_phones(scenario)
-    except PurchaseFailed:
+    except WorkflowFailed:
         pytest.fail("the buyer's link loses nothing")
     assert sum(entry.amount for entry in played.ledger.entries()) == 0
     assert not [escrow for escrow in played.ledger.escrows() if escrow.state == "pending"]
@@ -262,8 +262,8 @@ def test_the_same_seed_gives_the_same_purchase_on_every_grid(tmp_path: Path) -> 
     scenario = lossy(drop=0.1, duplicate=0.2, delay=1.0)
     local = run(scenario, tmp_path / "local")
     ray = run(scenario.model_copy(update={"grid": "ray", "workers": 2}), tmp_path / "ray")
-    assert isinstance(local, Report)
-    assert isinstance(ray, Report)
+    assert isinstance(local, PurchaseReport)
+    assert isinstance(ray, PurchaseReport)
     assert local.outcome == ray.outcome
     assert local.phones == ray.phones
 
@@ -271,7 +271,7 @@ def test_the_same_seed_gives_the_same_purchase_on_every_grid(tmp_path: Path) -> 
 @pytest.mark.parametrize("link", [{"drop": 1.0}, {"duplicate": 1.0}])
 def test_a_run_in_which_nobody_is_heard_has_a_report_too(tmp_path: Path, link: dict[str, float]) -> None:
     report = run(small(phones={"patience": 1.0, "link": link}), tmp_path / "out")
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     assert report.outcome.bids == 0
     assert '<section id="phones">' in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
@@ -288,6 +288,6 @@ def test_the_report_says_what_it_takes_on_phones(tmp_path: Path) -> None:
     assert section.count("<svg") == 2
     for name in MIXED:
         assert f"<td>{name}</td>" in section
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     assert report.phones is not None
     assert report.phones.stragglers[0].party in section

@@ -1,20 +1,25 @@
 """A pool from a scenario: the same on every grid, its report, its attackers."""
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from flwr.app import RecordDict
 
 from deploy.processes import ProcessesGrid
 from parties.adversaries.pooling import Mislabelling
 from parties.party import Memory
 from parties.pool.entity import accuracy
+from parties.pool.record import PoolRecord
+from parties.pool.workflow import Keeper, Pool
 from protocol.errors import BadScenario, ExpectationFailed
-from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
-from protocol.grids import LocalGrid, RayGrid
+from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
+from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
 from protocol.messages.pool import Contribution, Network
 from protocol.storage.vault import Vault
 from simulations.runs.grids import OpenGrid
@@ -23,11 +28,10 @@ from simulations.runs.views import View
 from simulations.scenarios.files import commented, load
 from simulations.workflows.pool.attacks import PoolView
 from simulations.workflows.pool.report import PoolReport
-from simulations.workflows.pool.run import play
 from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.scoring import digest
 from simulations.workflows.pool.words import tables
-from simulations.workflows.pool.world import build
+from simulations.workflows.pool.world import PoolWorld, build
 from strategies.deep_poisoning.contributions import Contribution as Features
 from strategies.deep_poisoning.contributions import agreeing, mislabelled
 from strategies.learning.batches import apply
@@ -104,6 +108,18 @@ def test_every_entity_has_its_row_of_table_5_and_the_control(ran: tuple[PoolRepo
     }
 
 
+def pooled(
+    world: PoolWorld,
+    vault: Vault,
+    open_grid: OpenGrid = LocalGrid,
+    observe: Callable[[Envelope], None] = lambda envelope: None,
+) -> tuple[PoolRecord, list[RecordDict]]:
+    """Play a pool; return its record, and what each entity keeps."""
+    with open_grid(world.apps) as grid, task_identity(1):
+        record = Pool(Keeper(world.rules, vault), Exchange(ObservedGrid(grid, observe)), late=world.late).run()
+        return record, [grid.state(FIRST_NODE_ID + index) for index in range(len(world.members))]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_grid_comes_to_the_same_pool(tmp_path: Path, workers: int) -> None:
     digests = []
@@ -114,9 +130,9 @@ def test_every_grid_comes_to_the_same_pool(tmp_path: Path, workers: int) -> None
         partial(RayGrid, workers=2) if workers == 2 else partial(ProcessesGrid, vault=store, workers=workers)
     )
     for open_grid in (here, there):
-        played = play(build(tiny), store, open_grid=open_grid)
-        assert played.record.failures == []
-        digests.append(digest(played.record))
+        record, _ = pooled(build(tiny), store, open_grid)
+        assert record.failures == []
+        digests.append(digest(record))
     assert digests[0] == digests[1]
 
 
@@ -186,10 +202,10 @@ def test_a_quarter_of_wrong_labels_hurts_and_the_defence_recovers_half(tmp_path:
         )
     )
     received = View(SERVER_NODE_ID, Contribution, Network)
-    played = play(world, Vault(str(tmp_path)), received.observe)
+    _, states = pooled(world, Vault(str(tmp_path)), observe=received.observe)
     view = PoolView.of(received, world.rules)
     victim, featurizer = world.members[1].party, view.shared.network.featurizer
-    victim.memory = Memory(played.states[1])
+    victim.memory = Memory(states[1])
     own = Features(apply(world.images(1), featurizer), world.labels(1))
     honest = Features(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
     wrong = mislabelled(honest, 10, 0.25, torch.Generator().manual_seed(1))

@@ -20,7 +20,7 @@ from simulations.runs.runner import run
 from simulations.scenarios.adversaries import known_adversaries
 from simulations.scenarios.files import load
 from simulations.workflows.purchase.play import OpenGrid
-from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.model import PurchaseReport
 
 MIXED = small(
     sellers={"count": 24},
@@ -94,7 +94,7 @@ def test_who_raises_is_one_failed_party_with_its_traceback_in_the_report(tmp_pat
     known = known_adversaries(cheats)
     scenario = load("purchase", ["sellers.count=8", "grid=ray", "workers=2", "adversaries.unlucky=0.25"], known)
     report = run(scenario, tmp_path / "run", adversaries=known)
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     (failed,) = report.failed
     assert failed.what == "bid: ZeroDivisionError: no luck"
     assert len(failed.parties) == 2

@@ -14,14 +14,16 @@ import pytest
 from conftest import Play, Played, small
 from PIL import Image
 
+from parties.purchase.workflow import Purchase
+from parties.workflow import unwatched
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.purchase import Bids
 from simulations.reports.model import FailedStep
 from simulations.reports.sheets import THUMBNAIL, thumbnail
-from simulations.runs.views import TrafficLog, View
-from simulations.workflows.purchase.play import party_names
-from simulations.workflows.purchase.report.compile import coins, compile_report
-from simulations.workflows.purchase.report.model import Report
+from simulations.runs.session import Session
+from simulations.workflows.purchase.attacks import learned
+from simulations.workflows.purchase.report.compile import coins, findings
+from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.money import flow_chart, movements, sellers_by_cheat
 from simulations.workflows.purchase.report.page import write_purchase_page
 from simulations.workflows.purchase.report.sequence import sequence
@@ -71,17 +73,22 @@ class Outline(HTMLParser):
         self.text[section] = f"{self.text.get(section, '')} {data}"
 
 
-def told(played: Played, **changes: Any) -> Report:
+def told(played: Played, folder: Path, **changes: Any) -> PurchaseReport:
     """The report of a purchase that was played, with some of its parts changed."""
-    log, view = TrafficLog(io.StringIO(), party_names(played.world)), View(SERVER_NODE_ID, Bids)
-    for envelope in played.envelopes:
-        log.observe(envelope)
-        view.observe(envelope)
-    report = compile_report(played, view, log.flows, {"request": 0.25, "payout": 0.5, "total": 0.75})
-    return report.model_copy(update=changes)
+    folder.mkdir(exist_ok=True)
+    with Session(played.scenario, folder, unwatched, len(Purchase.STEPS)) as session:
+        view = session.view(SERVER_NODE_ID, Bids)
+        with session.grid(played.world.apps, played.world.names):
+            for envelope in played.envelopes:
+                session.observe(envelope)
+        report = session.report(
+            PurchaseReport, played.record.failures, learned=learned(played, view), **findings(played)
+        )
+    timings = {"request": 0.25, "payout": 0.5, "total": 0.75}
+    return report.model_copy(update={"timings": timings, **changes})
 
 
-Write = Callable[..., tuple[str, Report, Played]]
+Write = Callable[..., tuple[str, PurchaseReport, Played]]
 
 
 @pytest.fixture
@@ -90,9 +97,9 @@ def write(play_purchase: Play, tmp_path: Path) -> Write:
 
     def page(
         scenario: PurchaseScenario, change: Callable[[Played], Played] = lambda played: played, **changes: Any
-    ) -> tuple[str, Report, Played]:
+    ) -> tuple[str, PurchaseReport, Played]:
         played = change(play_purchase(scenario))
-        report = told(played, **changes)
+        report = told(played, tmp_path / "session", **changes)
         path = tmp_path / "report.html"
         write_purchase_page(path, report, played)
         return path.read_text(encoding="utf-8"), report, played

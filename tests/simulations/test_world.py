@@ -7,15 +7,15 @@ from PIL import Image
 
 from protocol.errors import BadInput, BadScenario
 from simulations.runs.seeding import generator, secret, torch_generator
-from simulations.workflows.purchase.world import World, build
+from simulations.workflows.purchase.world import PurchaseWorld, build
 from strategies.features.featurizer import Featurizer
 
 
-def world(featurizer: Featurizer, **changes: object) -> World:
+def world(featurizer: Featurizer, **changes: object) -> PurchaseWorld:
     return build(small(**changes), featurizer, Path("unused"))
 
 
-def albums(built: World) -> list[bytes]:
+def albums(built: PurchaseWorld) -> list[bytes]:
     return [held.party.album[image].tobytes() for held in built.sellers for image in range(len(held.party.album))]
 
 

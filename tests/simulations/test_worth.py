@@ -11,21 +11,21 @@ from protocol.errors import GridUnavailable, RunFailed
 from simulations.runs.runner import run
 from simulations.workflows.purchase import worth as worth_module
 from simulations.workflows.purchase.report.compile import tables
-from simulations.workflows.purchase.report.model import Report, Worth
+from simulations.workflows.purchase.report.model import PurchaseReport, Worth
 from simulations.workflows.purchase.worth import worth
 
 TRAINED = small(buyer={"train": True})
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[PurchaseReport, Path]:
     folder = tmp_path_factory.mktemp("worth") / "out"
     report = run(TRAINED, folder)
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     return report, folder
 
 
-def test_the_report_says_what_the_pictures_are_worth(made: tuple[Report, Path]) -> None:
+def test_the_report_says_what_the_pictures_are_worth(made: tuple[PurchaseReport, Path]) -> None:
     report, folder = made
     assert report.worth is not None
     assert (report.worth.classes, report.worth.trained) == (2, 6)
@@ -41,15 +41,15 @@ def test_the_report_says_what_the_pictures_are_worth(made: tuple[Report, Path]) 
     )
 
 
-def test_training_changes_nothing_else_and_is_off_by_default(made: tuple[Report, Path], tmp_path: Path) -> None:
+def test_training_changes_nothing_else_and_is_off_by_default(made: tuple[PurchaseReport, Path], tmp_path: Path) -> None:
     plain = run(small(), tmp_path / "out")
-    assert isinstance(plain, Report)
+    assert isinstance(plain, PurchaseReport)
     assert plain.worth is None
     assert plain.outcome == made[0].outcome
     assert 'id="worth"' not in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_the_same_purchase_is_worth_the_same(made: tuple[Report, Path], play_purchase: Play) -> None:
+def test_the_same_purchase_is_worth_the_same(made: tuple[PurchaseReport, Path], play_purchase: Play) -> None:
     with LocalWorkshop() as workshop:
         again = worth(play_purchase(TRAINED), workshop)
     assert isinstance(again, Worth)
@@ -59,8 +59,8 @@ def test_the_same_purchase_is_worth_the_same(made: tuple[Report, Path], play_pur
 def test_where_nothing_can_be_told_a_note_says_why(tmp_path: Path) -> None:
     one = run(small(buyer={"train": True, "samples": {"classes": 1}}), tmp_path / "one")
     poor = run(small(buyer={"train": True, "budget": 0.5}), tmp_path / "poor")
-    assert isinstance(one, Report)
-    assert isinstance(poor, Report)
+    assert isinstance(one, PurchaseReport)
+    assert isinstance(poor, PurchaseReport)
     assert one.worth is poor.worth is None
     assert any("two wanted classes" in note for note in one.notes)
     assert any("too few" in note for note in poor.notes)

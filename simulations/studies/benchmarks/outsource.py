@@ -21,6 +21,7 @@ from parties.outsource.owner import Owner
 from parties.outsource.service import TrainingService
 from parties.outsource.workflow import Outsource
 from protocol.compute.workshop import LocalWorkshop
+from protocol.exchange import Exchange
 from protocol.flower import task_identity
 from protocol.storage.vault import Vault
 from simulations.data import pets
@@ -84,7 +85,7 @@ def _serve(pipe: Connection, folder: str, images: int) -> None:
     vault = Vault(str(Path(folder) / "vault"))
     start, before = perf_counter(), process_time()
     with ProcessesGrid([owner.client_app()], vault, 1) as grid, LocalWorkshop() as workshop, task_identity(1):
-        record = Outsource(TrainingService(bytes(32), workshop), grid).run()
+        record = Outsource(TrainingService(bytes(32), workshop), Exchange(grid)).run()
         seconds, busy = perf_counter() - start, process_time() - before
         memories = _peak_memory([process.pid for process in active_children()]), _peak_memory(["self"])
     if record.failures:

@@ -53,13 +53,13 @@ def _measured(phones: int) -> list[Measurement]:
 def _play(phones: int, workers: int) -> dict[str, Any]:
     from simulations.runs.runner import run  # noqa: PLC0415
     from simulations.scenarios.files import load  # noqa: PLC0415
-    from simulations.workflows.purchase.report.model import Report  # noqa: PLC0415 only the processes that play need all of it
+    from simulations.workflows.purchase.report.model import PurchaseReport  # noqa: PLC0415 only the processes that play need all of it
 
     settings = {"sellers.count": phones, "sellers.album.images": IMAGES, "grid": "ray", "workers": workers}
     scenario = load("purchase", [f"{key}={value}" for key, value in settings.items()])
     with tempfile.TemporaryDirectory() as folder:
         report = run(scenario, Path(folder) / "run")
-    assert isinstance(report, Report)
+    assert isinstance(report, PurchaseReport)
     return {"bids": report.outcome.bids, "timings": report.timings}
 
 

@@ -12,7 +12,7 @@ from simulations.reports.sheets import thumbnail
 from simulations.workflows.crowdsource.attacks import Material, Measured
 from simulations.workflows.crowdsource.report import CrowdsourceReport, Setting
 from simulations.workflows.crowdsource.words import setting_name, verdict
-from simulations.workflows.crowdsource.world import World
+from simulations.workflows.crowdsource.world import CrowdsourceWorld
 
 COLOURS = (BLUE, SKY, "#009E73", YELLOW, "#CC79A7")
 
@@ -20,7 +20,7 @@ COLOURS = (BLUE, SKY, "#009E73", YELLOW, "#CC79A7")
 def write_crowdsource_page(
     path: Path,
     report: CrowdsourceReport,
-    world: World,
+    world: CrowdsourceWorld,
     material: Material,
     results: Sequence[Measured],
 ) -> None:

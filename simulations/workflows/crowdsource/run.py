@@ -1,39 +1,29 @@
-"""Plays a round of crowdsourcing and writes its folder: ``report.json``, ``report.html`` and ``messages.jsonl``."""
+"""Plays a round of crowdsourcing and writes its folder."""
 
 import hashlib
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Context, RecordDict
-from flwr.serverapp import Grid, ServerApp
 
 from parties.adversaries import Adversary
 from parties.crowdsource.collector import Collector
 from parties.crowdsource.plan import recipe_of, sign_plan
-from parties.crowdsource.training import train_together
-from parties.crowdsource.workflow import STEPS, CrowdsourceRecord, Crowdsourcing
-from parties.secure_sum.summing import PATIENCE, SumFailed
-from parties.workflow import Progress, roll_call
+from parties.crowdsource.training import JointTraining
+from parties.crowdsource.workflow import Crowdsource, CrowdsourceRecord
+from parties.workflow import Failure, Progress, WorkflowFailed
 from protocol.compute.workshop import Handle, Workshop
 from protocol.crypto.signing import SigningKey
 from protocol.encoding.canonical import canonical
 from protocol.errors import RunFailed
 from protocol.exchange import Exchange
-from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
-from protocol.grids import ObservedGrid
+from protocol.flower import FIRST_NODE_ID
 from protocol.messages.crowdsource import SignedTrainingPlan, TrainingPlan
-from protocol.storage.vault import Vault
-from simulations.reports.model import failed_steps, versions
-from simulations.runs.grids import grid_opener, worker_count
-from simulations.runs.progress import Stopwatch
 from simulations.runs.seeding import generator, secret, torch_generator
-from simulations.runs.views import TrafficLog
-from simulations.runs.workflows import Workflow
+from simulations.runs.session import Session
+from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
-from simulations.scenarios.expectations import figures
 from simulations.workflows.crowdsource.attacks import (
     Material,
     Measured,
@@ -53,44 +43,84 @@ from simulations.workflows.crowdsource.report import (
 )
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from simulations.workflows.crowdsource.words import learned, notes, summary, tables
-from simulations.workflows.crowdsource.world import Portraits, World, build
+from simulations.workflows.crowdsource.world import CrowdsourceWorld, Portraits, build
 from strategies.pric.federated import Leader
 from strategies.pric.training import Trained, new_players
 
-Failures = list[tuple[str, int, str]]
+FEWEST = 20
+"""Participants whose representations and labels it takes, at least, to measure anything."""
 
 
-def trained_by_participants(
-    scenario: CrowdsourceScenario, grid: Grid, key: bytes, progress: Progress
-) -> tuple[Trained, Failures]:
-    """Have participants train the extractor; return the networks, and which step failed at whom, and why.
+def play(
+    scenario: CrowdsourceScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
+) -> CrowdsourceReport:
+    """Play one round, measure what leaks, and write the folder.
 
     Raises
     ------
     RunFailed
+        When too few participants sent anything, or an extractor could not be trained.
+    """
+    steps = len(Crowdsource.STEPS) + 2
+    with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
+        session.step("making the pictures")
+        key = secret(scenario.seed, "collector")
+        world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)
+        session.step("training the extractor")
+        done = None if scenario.federated.rounds else _trained_centrally(scenario, world, workshop)
+        with session.grid(world.apps, world.names) as grid:
+            exchange = Exchange(grid)
+            players, failures = (done, []) if done else trained_by_participants(scenario, exchange, key, progress)
+            record = Crowdsource(_collector(scenario, key, players), exchange, session.on_step).run()
+        record.failures[:0] = failures
+        if len(record.labels) < FEWEST:
+            why = f": {record.failures[0].sentence}" if record.failures else ""
+            raise RunFailed(f"only {len(record.labels)} participants sent representations and labels{why}")
+        session.step("measuring what leaks, and other lambdas")
+        material = _material(scenario, world, record)
+        ends = finished(workshop, _jobs(scenario, workshop, material, players, record), "measuring", progress)
+        results = [end.result() for end in ends]
+        report = _report(scenario, world, record, material, [each.setting for each in results], session, workshop)
+        session.write(report, lambda path: write_crowdsource_page(path, report, world, material, results))
+    return report
+
+
+def _trained_centrally(scenario: CrowdsourceScenario, world: CrowdsourceWorld, workshop: Workshop) -> Trained:
+    section = scenario.collector
+    recipe = section.recipe(section.weight)
+    job = workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
+    return finished(workshop, [job], "training the extractor")[0].result()
+
+
+def trained_by_participants(
+    scenario: CrowdsourceScenario, exchange: Exchange, key: bytes, progress: Progress
+) -> tuple[Trained, list[Failure]]:
+    """Have participants train the extractor; return the networks, and who failed.
+
+    Raises
+    ------
+    WorkflowFailed
         When too many drop out of a round.
     """
     section, federated = scenario.collector, scenario.federated
     signed = plan_of(scenario, SigningKey.derive(key, "identity"))
-    exchange = Exchange(grid)
     draws = torch_generator(scenario.seed, "extractor")
     recipe = replace(recipe_of(signed.plan), rate=federated.rate, adversary_rate=federated.adversary_rate)
     leader = Leader(new_players(section.extractor, recipe, len(section.hide), draws), recipe)
+    training = JointTraining(
+        signed,
+        leader,
+        exchange,
+        federated.rounds,
+        federated.called,
+        generator(scenario.seed, "called"),
+        lambda number, name: progress(name, number - 1, federated.rounds),
+    )
     try:
-        failures = train_together(
-            exchange,
-            roll_call(exchange, PATIENCE).get("participant", []),
-            signed,
-            leader,
-            federated.rounds,
-            federated.called,
-            generator(scenario.seed, "called"),
-            PATIENCE,
-            lambda number: progress("participants train the extractor", number - 1, federated.rounds),
-        )
-    except SumFailed as failed:
-        raise RunFailed(f"participants could not train the extractor: {failed}") from None
-    return leader.players, failures
+        training.run()
+    except WorkflowFailed as failed:
+        raise WorkflowFailed(f"participants could not train the extractor: {failed}") from None
+    return leader.players, training.record.failures
 
 
 def plan_of(scenario: CrowdsourceScenario, collector: SigningKey) -> SignedTrainingPlan:
@@ -110,96 +140,14 @@ def plan_of(scenario: CrowdsourceScenario, collector: SigningKey) -> SignedTrain
     return sign_plan(plan, collector)
 
 
-RUN_ID = 1
-FEWEST = 20
-"""Participants whose representations and labels it takes, at least, to measure anything."""
-
-
-def play_crowdsource(
-    scenario: CrowdsourceScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
-) -> CrowdsourceReport:
-    """Play one round and write its folder.
-
-    Raises
-    ------
-    RunFailed
-        When too few participants sent anything, or an extractor could not be trained.
-    """
-    clock = Stopwatch(progress, len(STEPS) + 2)
-    clock.step("making the pictures")
-    key = secret(scenario.seed, "collector")
-    world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)
-    with open_workshop(scenario) as workshop:
-        clock.step("training the extractor")
-        done = None if scenario.federated.rounds else _trained_centrally(scenario, world, workshop)
-        with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
-            log = TrafficLog(stream, party_names(scenario))
-            done, record = _collect(scenario, world, key, done, log, clock, progress, folder / "vault")
-        clock.step("measuring what leaks, and other lambdas")
-        material = _material(scenario, world, record)
-        jobs = _jobs(scenario, workshop, material, done, record)
-        ends = finished(workshop, jobs, "measuring", progress)
-        equipment = workshop.equipment
-    results = [end.result() for end in ends]
-    clock.step("writing the report")
-    report = _report(scenario, world, record, material, [each.setting for each in results], log, clock, equipment)
-    (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    write_crowdsource_page(folder / "report.html", report, world, material, results)
-    shutil.rmtree(folder / "vault", ignore_errors=True)
-    return report
-
-
-def party_names(scenario: CrowdsourceScenario) -> dict[int, str]:
-    """Name every node as in ``messages.jsonl``."""
-    nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + scenario.participants.count)
-    return {SERVER_NODE_ID: "collector"} | {node_id: f"participant-{node_id}" for node_id in nodes}
-
-
-def _trained_centrally(scenario: CrowdsourceScenario, world: World, workshop: Workshop) -> Trained:
+def _collector(scenario: CrowdsourceScenario, key: bytes, players: Trained) -> Collector:
     section = scenario.collector
-    recipe = section.recipe(section.weight)
-    job = workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
-    return finished(workshop, [job], "training the extractor")[0].result()
+    return Collector(
+        key, players.extractor, section.extractor, scenario.side, section.hide, section.tasks, section.quantised
+    )
 
 
-def _collect(
-    scenario: CrowdsourceScenario,
-    world: World,
-    key: bytes,
-    done: Trained | None,
-    log: TrafficLog,
-    clock: Stopwatch,
-    progress: Progress,
-    vault: Path,
-) -> tuple[Trained, CrowdsourceRecord]:
-    """Play the round; participants train the extractor first, where it is not trained yet."""
-    section = scenario.collector
-    played: list[tuple[Trained, CrowdsourceRecord]] = []
-    app = ServerApp()
-
-    @app.main()
-    def main(grid: Grid, context: Context) -> None:
-        observed = ObservedGrid(grid, log.observe)
-        players, failures = (done, []) if done else trained_by_participants(scenario, observed, key, progress)
-        collector = Collector(
-            key, players.extractor, section.extractor, scenario.side, section.hide, section.tasks, section.quantised
-        )
-        record = Crowdsourcing(collector, observed, lambda number: clock.step(STEPS[number - 1], number + 1)).run()
-        record.failures[:0] = failures
-        played.append((players, record))
-
-    context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
-    open_grid = grid_opener(scenario, Vault(str(vault), lasting=False))
-    with open_grid([party.client_app() for party in world.participants]) as grid, task_identity(RUN_ID):
-        app(grid, context)
-    players, record = played[0]
-    if len(record.labels) < FEWEST:
-        why = f": {record.failures[0][2].strip().splitlines()[-1]}" if record.failures else ""
-        raise RunFailed(f"only {len(record.labels)} participants sent representations and labels{why}")
-    return players, record
-
-
-def _material(scenario: CrowdsourceScenario, world: World, record: CrowdsourceRecord) -> Material:
+def _material(scenario: CrowdsourceScenario, world: CrowdsourceWorld, record: CrowdsourceRecord) -> Material:
     """Return what to measure with: of the participants, those who sent representations and labels."""
     album = scenario.participants.album
     rows = np.concatenate([np.arange(album) + (node_id - FIRST_NODE_ID) * album for node_id in record.labels])
@@ -236,13 +184,12 @@ def _jobs(
 
 def _report(
     scenario: CrowdsourceScenario,
-    world: World,
+    world: CrowdsourceWorld,
     record: CrowdsourceRecord,
     material: Material,
     settings: list[Setting],
-    log: TrafficLog,
-    clock: Stopwatch,
-    equipment: str,
+    session: Session,
+    workshop: Workshop,
 ) -> CrowdsourceReport:
     section = scenario.collector
     chosen = next(
@@ -257,25 +204,19 @@ def _report(
         material.held.columns(section.tasks), truth,
     )  # fmt: skip
     outcome = _outcome(scenario, record, settings[0], settings[chosen], floor, told)
-    report = CrowdsourceReport(
+    report = session.report(
+        CrowdsourceReport,
+        record.failures,
         schema_version=SCHEMA_VERSION,
-        scenario=scenario.model_dump(mode="json"),
-        seed=scenario.seed,
-        grid=scenario.grid,
-        workers=worker_count(scenario),
         summary="",
-        traffic=log.flows,
-        timings=clock.timings(),
-        failed=failed_steps(record.failures, party_names(scenario).__getitem__),
         learned=[],
         notes=notes(scenario, world),
-        versions=versions(),
         outcome=outcome,
         majority=floor,
         induced=told,
         settings=settings,
         chosen=chosen,
-        equipment=equipment,
+        equipment=workshop.equipment,
     )
     return report.model_copy(update={"summary": summary(report), "learned": learned(report)})
 
@@ -338,8 +279,4 @@ def _digest(record: CrowdsourceRecord, settings: list[Setting]) -> str:
     return hashed.hexdigest()
 
 
-def _figures(scenario: CrowdsourceScenario) -> Iterator[str]:
-    yield from figures(CrowdsourceOutcome, "outcome")
-
-
-WORKFLOW = Workflow(play_crowdsource, _figures, tables)
+SIMULATION = Simulation(play, CrowdsourceReport, tables)

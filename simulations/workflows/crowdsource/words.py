@@ -9,7 +9,7 @@ from simulations.reports.model import Learned
 from simulations.reports.words import count
 from simulations.workflows.crowdsource.report import CrowdsourceReport, Readings, Setting
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
-from simulations.workflows.crowdsource.world import World
+from simulations.workflows.crowdsource.world import CrowdsourceWorld
 
 HALF = 0.5
 NOTICEABLE = 0.02
@@ -142,7 +142,7 @@ def learned(report: CrowdsourceReport) -> list[Learned]:
     ]
 
 
-def notes(scenario: CrowdsourceScenario, world: World) -> list[str]:
+def notes(scenario: CrowdsourceScenario, world: CrowdsourceWorld) -> list[str]:
     """Say what to know about the world."""
     federated = scenario.federated
     said = [
@@ -159,7 +159,7 @@ def notes(scenario: CrowdsourceScenario, world: World) -> list[str]:
             "the extractors that it is compared with. It learned sums of gradients, as long as it hands on the "
             "participants' keys and not keys of its own. What such a sum shows of the pictures was not measured."
         )
-    cheats = {name: sum(cheat == name for cheat in world.cheats) for name in scenario.adversaries}
+    cheats = {name: sum(cheat == name for cheat in world.cheats.values()) for name in scenario.adversaries}
     return said + [f"{count(number, 'participant')} cheat by {name}." for name, number in cheats.items()]
 
 

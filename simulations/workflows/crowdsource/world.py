@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from parties.adversaries import Adversary
 from parties.album import UnreadableImage
 from parties.crowdsource.participant import Participant
 from protocol.errors import BadInput
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data import faces, published
 from simulations.data.scene import Split
 from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from strategies.features.featurizer import prepare
 
@@ -50,7 +53,7 @@ class Portraits:
 
 
 @dataclass(frozen=True)
-class World:
+class CrowdsourceWorld:
     """Everybody and everything in a scenario.
 
     Attributes
@@ -58,8 +61,8 @@ class World:
     public : Portraits
         The collector's own.
     participants : list of Participant
-    cheats : list of (str or None)
-        What each participant plays.
+    cheats : dict of int to str
+        The cheat that a participant plays, by its number.
     held : Portraits
         The participants' pictures, one album after the other.
     test : Portraits
@@ -68,12 +71,23 @@ class World:
 
     public: Portraits
     participants: list[Participant]
-    cheats: list[str | None]
+    cheats: dict[int, str]
     held: Portraits
     test: Portraits
 
+    @property
+    def apps(self) -> list[ClientApp]:
+        """The parties, by node."""
+        return [party.client_app() for party in self.participants]
 
-def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[str, Adversary]) -> World:
+    @property
+    def names(self) -> dict[int, str]:
+        """Every node's name, as in ``messages.jsonl``."""
+        nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + len(self.participants))
+        return {SERVER_NODE_ID: "collector"} | {node_id: f"participant-{node_id}" for node_id in nodes}
+
+
+def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[str, Adversary]) -> CrowdsourceWorld:
     """Build the world of a scenario.
 
     Parameters
@@ -94,12 +108,13 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
         public, held, test = _painted(scenario)
     else:
         public, held, test = _photographed(scenario)
-    cheats = _cheats(scenario, adversaries)
+    draws = generator(scenario.seed, "cheats")
+    cheats = cheats_among(draws.permutation(count)[::-1].tolist(), scenario.adversaries, draws)
     roles = {name: adversaries[name].cast(**mix.settings) for name, mix in scenario.adversaries.items()}
     participants = []
     for number in range(count):
         own = held[slice(number * album, (number + 1) * album)]
-        role = cast(type[Participant], roles.get(cheats[number] or "", Participant))
+        role = cast(type[Participant], roles.get(cheats.get(number, ""), Participant))
         participants.append(
             role(
                 secret(scenario.seed, "participant", number),
@@ -110,20 +125,7 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
                 scenario.collector.hide,
             )
         )
-    return World(public, participants, cheats, held, test)
-
-
-def _cheats(scenario: CrowdsourceScenario, adversaries: Mapping[str, Adversary]) -> list[str | None]:
-    """Choose who cheats how: shares of all participants, or each with a probability where they are drawn."""
-    draws = generator(scenario.seed, "cheats")
-    count = scenario.participants.count
-    cheats: list[str | None] = [None] * count
-    free = [int(number) for number in draws.permutation(count)]
-    for name, mix in scenario.adversaries.items():
-        wanted = int(draws.binomial(count, mix.share)) if mix.drawn else round(mix.share * count)
-        for number in [free.pop() for _ in range(min(wanted, len(free)))]:
-            cheats[number] = name
-    return cheats
+    return CrowdsourceWorld(public, participants, cheats, held, test)
 
 
 def _painted(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, Portraits]:

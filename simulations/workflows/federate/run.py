@@ -1,33 +1,28 @@
-"""Plays federated learning and writes its folder: ``report.json``, ``report.html`` and ``messages.jsonl``."""
+"""Plays federated learning and writes its folder."""
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from flwr.serverapp.exception import AggregationError, InconsistentMessageReplies
+from flwr.serverapp import Grid
 from torch import Tensor
 
 from parties.adversaries import Adversary
 from parties.federate.client import ARRAYS
-from parties.secure_sum.summing import SumFailed
-from parties.workflow import Progress
-from protocol.errors import RunFailed
-from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
+from parties.federate.workflow import Federate
+from parties.workflow import Failure, Progress
+from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
-from protocol.storage.vault import Vault
-from simulations.reports.model import Learned, failed_steps, versions
+from simulations.reports.model import Learned
 from simulations.reports.words import count
-from simulations.runs.grids import grid_opener, worker_count
-from simulations.runs.progress import Stopwatch
 from simulations.runs.seeding import reproducible, torch_generator
-from simulations.runs.views import TrafficLog
-from simulations.runs.workflows import Workflow
-from simulations.scenarios.expectations import figures
+from simulations.runs.session import RUN_ID, Session
+from simulations.runs.workflows import Simulation
 from simulations.workflows.federate.attacks import Inverted, invert, probe, received
 from simulations.workflows.federate.page import percent, write_federate_page
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise, tables
@@ -38,7 +33,6 @@ from strategies.attacks.gradient_inversion import invert_class
 from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
 from strategies.learning.local import Weights, weights_of
 
-RUN_ID = 1
 IMAGINED = 4
 """Methods whose models are inverted."""
 
@@ -61,111 +55,102 @@ class Learnt:
     updates: dict[int, Weights] = field(default_factory=dict)
 
 
-def play_federate(
+def play(
     scenario: FederateScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
 ) -> FederateReport:
-    """Play all methods and write the folder."""
-    clock = Stopwatch(progress, 2 * len(scenario.methods) + 2)
-    clock.step("painting people")
-    world = build(scenario, adversaries)
-    start = weights_of(GroupNormalisedClassifier(CLASSES, torch_generator(scenario.seed, "model")))
-    clock.step("choosing noise")
-    promises = {name: promise_of(scenario, name) for name in scenario.methods}
-    names = {SERVER_NODE_ID: "cloud"}
-    names |= {FIRST_NODE_ID + number: f"client-{number}" for number in range(len(world.clients))}
-    failures: list[tuple[str, int, str]] = []
-    with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
-        log = TrafficLog(stream, names)
-        learnt, probes = _play(scenario, world, start, promises, clock, log, failures, folder / "vault")
-    shutil.rmtree(folder / "vault", ignore_errors=True)
-    clock.step("training shadow models")
-    attackers = prepare(scenario, world, start)
-    results = {}
-    for name, each in learnt.items():
-        clock.step(f"attacking {name}")
-        results[name] = score(
-            name, scenario, world, attackers, each.model, start, each.curve, promises[name], each.updates
+    """Play all methods, attack what came of them, and write the folder."""
+    with Session(scenario, folder, progress, 2 * len(scenario.methods) + 2) as session:
+        session.step("painting people")
+        world = build(scenario, adversaries)
+        start = weights_of(GroupNormalisedClassifier(CLASSES, torch_generator(scenario.seed, "model")))
+        session.step("choosing noise")
+        promises = {name: promise_of(scenario, name) for name in scenario.methods}
+        training = Training(scenario, world, start, promises, session)
+        with session.grid(world.apps, world.names) as grid, _quietly():
+            learnt = {name: training.learn(ObservedGrid(grid, training.observe), name) for name in scenario.methods}
+            session.step("asking for one step on one picture")
+            probes = training.probe(grid)
+        session.step("training shadow models")
+        attackers = prepare(scenario, world, start)
+        results = {}
+        for name, each in learnt.items():
+            session.step(f"attacking {name}")
+            results[name] = score(
+                name, scenario, world, attackers, each.model, start, each.curve, promises[name], each.updates
+            )
+        session.step("inverting gradients and models")
+        inverted = (_invert(scenario, world, start, probes[0]), _invert(scenario, world, start, probes[1]))
+        imagined = [(name, _imagined(scenario, learnt[name].model)) for name in list(learnt)[:IMAGINED]]
+        outcome = _outcome(world, results, inverted)
+        report = session.report(
+            FederateReport,
+            training.failures,
+            schema_version=1,
+            summary=_summary(results, outcome, scenario),
+            learned=_learned(results, outcome, scenario),
+            notes=_notes(scenario, world),
+            outcome=outcome,
+            methods=results,
         )
-    clock.step("inverting gradients and models")
-    inverted = (_invert(scenario, world, start, probes[0]), _invert(scenario, world, start, probes[1]))
-    imagined = [(name, _imagined(scenario, learnt[name].model)) for name in list(learnt)[:IMAGINED]]
-    clock.step("writing the report")
-    outcome = _outcome(world, results, inverted)
-    report = FederateReport(
-        schema_version=1,
-        scenario=scenario.model_dump(mode="json"),
-        seed=scenario.seed,
-        grid=scenario.grid,
-        workers=worker_count(scenario),
-        summary=_summary(results, outcome, scenario),
-        traffic=log.flows,
-        timings=clock.timings(),
-        failed=failed_steps(failures, names.__getitem__),
-        learned=_learned(results, outcome, scenario),
-        notes=_notes(scenario, world),
-        versions=versions(),
-        outcome=outcome,
-        methods=results,
-    )
-    (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    write_federate_page(folder / "report.html", report, inverted, imagined)
+        session.write(report, lambda path: write_federate_page(path, report, inverted, imagined))
     return report
 
 
-def _play(
-    scenario: FederateScenario,
-    world: FederateWorld,
-    start: Weights,
-    promises: Mapping[str, Promise | None],
-    clock: Stopwatch,
-    log: TrafficLog,
-    failures: list[tuple[str, int, str]],
-    vault: Path,
-) -> tuple[dict[str, Learnt], tuple[list[Weights], list[Weights]]]:
-    """Let all methods learn, one after the other, and probe some clients in the end."""
-    fresh, labels = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)
-    learnt: dict[str, Learnt] = {}
-    current = Learnt()
+class Training:
+    """All methods learn, one after the other, while the cloud's first view of each client's update is kept."""
 
-    def observe(envelope: Envelope) -> None:
-        log.observe(envelope)
-        number = envelope.source - FIRST_NODE_ID
+    def __init__(
+        self,
+        scenario: FederateScenario,
+        world: FederateWorld,
+        start: Weights,
+        promises: Mapping[str, Promise | None],
+        session: Session,
+    ) -> None:
+        self._scenario, self._world, self._start = scenario, world, start
+        self._promises, self._session = promises, session
+        self._fresh = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)
+        self._current = Learnt()
+        self.failures: list[Failure] = []
+
+    def observe(self, envelope: Envelope) -> None:
+        """Keep a client's first update, and note who does not answer."""
         if envelope.step != "train" or envelope.target != SERVER_NODE_ID:
             return
+        number = envelope.source - FIRST_NODE_ID
         if envelope.content is None:
-            failures.append(("train", envelope.source, "it did not answer"))
-        elif number not in current.updates and ARRAYS in envelope.content:
-            current.updates[number] = received(envelope.content, start)
+            self.failures.append(Failure("train", envelope.source, "it did not answer"))
+        elif number not in self._current.updates and ARRAYS in envelope.content:
+            self._current.updates[number] = received(envelope.content, self._start)
 
-    def watch(number: int, model: Weights) -> None:
-        current.curve.append(accuracy(network_of(model), fresh, labels))
+    def learn(self, grid: Grid, name: str) -> Learnt:
+        """Learn by one method."""
+        self._session.step(f"learning by {name}")
+        self._current = Learnt()
+        federation = federation_of(self._scenario, name, self._promises[name], self._start, len(self._world.clients))
+        federate = Federate(federation, Exchange(grid), watch=self._watch)
+        try:
+            with reproducible(self._scenario.seed, "strategy", name):
+                self._current.model = federate.run().model
+        finally:
+            self.failures += federate.record.failures
+        return self._current
 
-    apps = [client.client_app() for client in world.clients]
-    with grid_opener(scenario, Vault(str(vault), lasting=False))(apps) as bare, task_identity(RUN_ID), _quietly():
-        grid = ObservedGrid(bare, observe)
-        for name in scenario.methods:
-            clock.step(f"learning by {name}")
-            current = learnt[name] = Learnt()
-            federation = federation_of(scenario, name, promises[name])
-            with reproducible(scenario.seed, "strategy", name):
-                try:
-                    current.model = federation.run(grid, start, len(world.clients), watch)
-                except SumFailed as failed:
-                    raise RunFailed(f"{name}: {failed}") from None
-                except (AggregationError, InconsistentMessageReplies) as failed:
-                    raise RunFailed(f"{name}: {failed or 'too few clients answered'}") from None
-            failures.extend(federation.failures)
-        current = Learnt()
-        clock.step("asking for one step on one picture")
-        nodes = list(range(FIRST_NODE_ID, FIRST_NODE_ID + min(scenario.attacker.probed, len(world.clients))))
-        plain = probe(grid, RUN_ID, nodes, start, {})
-        noisy: list[Weights] = []
-        private = next((p for n, p in promises.items() if p and scenario.methods[n].strategy == "dp-images"), None)
-        if private is not None:
-            noisy = probe(
-                grid, RUN_ID, nodes, start, {"sigma": private.sigma, "rate": 1.0, "steps": 1, "clipping": 1.0}
-            )
-    return learnt, (plain, noisy)
+    def probe(self, grid: Grid) -> tuple[list[Weights], list[Weights]]:
+        """Ask some clients for one step on one picture: without privacy, and with that of the first private method."""
+        scenario = self._scenario
+        nodes = list(range(FIRST_NODE_ID, FIRST_NODE_ID + min(scenario.attacker.probed, len(self._world.clients))))
+        plain = probe(grid, RUN_ID, nodes, self._start, {})
+        private = next(
+            (p for name, p in self._promises.items() if p and scenario.methods[name].strategy == "dp-images"), None
+        )
+        if private is None:
+            return plain, []
+        noise = {"sigma": private.sigma, "rate": 1.0, "steps": 1, "clipping": 1.0}
+        return plain, probe(grid, RUN_ID, nodes, self._start, noise)
+
+    def _watch(self, number: int, model: Weights) -> None:
+        self._current.curve.append(accuracy(network_of(model), *self._fresh))
 
 
 @contextmanager
@@ -268,11 +253,4 @@ def _notes(scenario: FederateScenario, world: FederateWorld) -> list[str]:
     return notes
 
 
-def _figures(scenario: FederateScenario) -> Iterator[str]:
-    """Yield the keys of the report that can be expected to hold something."""
-    yield from figures(FederateOutcome, "outcome")
-    for name in scenario.methods:
-        yield from figures(MethodResult, f"methods.{name}")
-
-
-WORKFLOW = Workflow(play_federate, _figures, tables)
+SIMULATION = Simulation(play, FederateReport, tables)

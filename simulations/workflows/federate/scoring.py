@@ -72,7 +72,9 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
     )
 
 
-def federation_of(scenario: FederateScenario, name: str, promise: Promise | None) -> Federation:
+def federation_of(
+    scenario: FederateScenario, name: str, promise: Promise | None, start: Weights, clients: int
+) -> Federation:
     """Return what the cloud does."""
     method, training = scenario.methods[name], scenario.training
     settings = {
@@ -91,6 +93,8 @@ def federation_of(scenario: FederateScenario, name: str, promise: Promise | None
         method.strategy,
         training.rounds,
         settings,
+        start,
+        clients,
         mu=method.mu,
         malicious=method.malicious,
         beta=method.beta,

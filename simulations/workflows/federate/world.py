@@ -6,10 +6,12 @@ from typing import cast
 
 import numpy as np
 import torch
+from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from parties.adversaries import Adversary
 from parties.federate.client import Client
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.faces import draw
 from simulations.data.people import ATTRIBUTES, FIXED, look
 from simulations.data.scene import Split
@@ -80,6 +82,17 @@ class FederateWorld:
     strangers: Labelled
     fresh: Labelled
 
+    @property
+    def apps(self) -> list[ClientApp]:
+        """The parties, by node."""
+        return [client.client_app() for client in self.clients]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Every node's name, as in ``messages.jsonl``."""
+        clients = {FIRST_NODE_ID + number: f"client-{number}" for number in range(len(self.clients))}
+        return {SERVER_NODE_ID: "cloud", **clients}
+
 
 def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> FederateWorld:
     """Build the world of a scenario."""
@@ -91,7 +104,8 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
     known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
     strangers = _draw(np.arange(10**8, 10**8 + scenario.attacker.strangers), scenario, "strangers", "public")
     fresh = _draw(np.arange(10**7, 10**7 + 1000), scenario, "fresh", "public")
-    cheats = cheats_among(scenario.clients.count, scenario.adversaries, generator(scenario.seed, "cheats"))
+    draws = generator(scenario.seed, "cheats")
+    cheats = cheats_among(draws.permutation(scenario.clients.count).tolist(), scenario.adversaries, draws)
     clients = []
     for number in range(section.count):
         own = trained.part(slice(number * section.pictures, (number + 1) * section.pictures))

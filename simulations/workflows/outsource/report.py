@@ -1,6 +1,7 @@
 """What the report of outsourced training says: the schema of its ``report.json``."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -9,9 +10,8 @@ from rich.table import Table
 
 from parties.outsource.owner import Appraisal
 from parties.outsource.workflow import OutsourceRecord
-from protocol.flower import FIRST_NODE_ID
-from simulations.reports.model import Flow, Learned, RunReport, failed_steps, versions
-from simulations.runs.grids import worker_count
+from simulations.reports.model import Flow, Learned, RunReport
+from simulations.workflows.outsource.attacks import ATTACKS
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scoring import AttackScore, Scoring, most_frequent, wilson
 from simulations.workflows.outsource.tradeoff import Point
@@ -109,31 +109,29 @@ class OutsourceReport(RunReport):
 
     schema_version: int = SCHEMA_VERSION
     outcome: OutsourceOutcome
-    attacks: dict[str, AttackScore]
+    attacks: dict[Literal[tuple(ATTACKS)], AttackScore]  # type: ignore[valid-type]
     tradeoffs: list[TradeOff]
     losses: list[float | None]
     trained_on: str
 
 
-def compile_report(
+def outcome_of(
     scenario: OutsourceScenario,
     world: OutsourceWorld,
     record: OutsourceRecord,
     appraisals: Mapping[int, Appraisal],
     digest: str,
     scoring: Scoring,
-    points: Sequence[Point],
-    flows: list[Flow],
-    equipment: str,
-    timings: Mapping[str, float],
-) -> OutsourceReport:
-    """Write down what happened; `points` are those of clean training, then those of the scenario's comparison."""
+    clean: Point,
+    flows: Sequence[Flow],
+) -> OutsourceOutcome:
+    """Return the numbers that sum a training up; `clean` is that on clean images."""
     correct = sum(appraisal.correct for appraisal in appraisals.values())
     tested = sum(appraisal.tested for appraisal in appraisals.values())
     # Owners of one model test it on the same images: the interval is that of these.
     low, high = wilson(correct / tested, len(world.tests.tasks))
     originals = scoring.truth.images[scoring.truth.groups[scoring.places, 0]]
-    outcome = OutsourceOutcome(
+    return OutsourceOutcome(
         digest=digest,
         owners=len(record.enrolments),
         refused=len(world.owners) - len(record.enrolments),
@@ -145,30 +143,16 @@ def compile_report(
         accuracy=correct / tested,
         low=low,
         high=high,
-        reference=points[0].accuracy,
+        reference=clean.accuracy,
         majority=most_frequent(world.tests.tasks),
         privacy={name: float(score(originals, scoring.pictures).mean()) for name, score in SCORES.items()},
     )
+
+
+def tradeoffs(scenario: OutsourceScenario, outcome: OutsourceOutcome, compared: Sequence[Point]) -> list[TradeOff]:
+    """Return the points of the privacy-utility plot, the owners' own setting first."""
     own = _tradeoff(scenario.obfuscation.setting, Point(outcome.accuracy, outcome.privacy["dSSIM"]), own=True)
-    compared = [_tradeoff(*pair) for pair in zip(scenario.compared, points[1:], strict=True)]
-    return OutsourceReport(
-        scenario=scenario.model_dump(mode="json"),
-        seed=scenario.seed,
-        grid=scenario.grid,
-        workers=worker_count(scenario),
-        summary=summary(outcome, scoring.done.scores),
-        outcome=outcome,
-        attacks=scoring.done.scores,
-        tradeoffs=[own, *compared],
-        losses=record.losses,
-        trained_on=equipment,
-        traffic=flows,
-        timings=dict(timings),
-        failed=failed_steps(record.failures, lambda node_id: f"owner-{node_id - FIRST_NODE_ID + 1}"),
-        learned=learned(outcome, scoring.done.scores),
-        notes=world.notes,
-        versions=versions(),
-    )
+    return [own, *(_tradeoff(*pair) for pair in zip(scenario.compared, compared, strict=True))]
 
 
 def summary(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> str:

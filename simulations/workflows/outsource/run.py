@@ -1,125 +1,94 @@
-"""Plays outsourced training and writes its folder: ``report.json``, ``report.html`` and ``messages.jsonl``."""
+"""Plays outsourced training and writes its folder."""
 
 import hashlib
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Context, RecordDict
-from flwr.serverapp import Grid
 
 from parties.adversaries import Adversary
 from parties.outsource.owner import Appraisal
 from parties.outsource.service import TrainingService
-from parties.outsource.workflow import STEPS, Outsource, OutsourceFailed, OutsourceRecord
+from parties.outsource.workflow import Outsource, OutsourceRecord
 from parties.party import Memory
 from parties.workflow import Progress
 from protocol.compute.workshop import Workshop
 from protocol.errors import RunFailed
-from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
-from protocol.grids import Envelope, ObservedGrid
+from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.messages.outsource import Enrolment, Part
-from protocol.storage.vault import Vault
-from simulations.runs.grids import grid_opener
-from simulations.runs.progress import Stopwatch
 from simulations.runs.seeding import secret
-from simulations.runs.views import TrafficLog, View
-from simulations.runs.workflows import Workflow
+from simulations.runs.session import Session
+from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
-from simulations.scenarios.expectations import figures
-from simulations.workflows.outsource.attacks import ATTACKS, service_view
+from simulations.workflows.outsource.attacks import service_view
 from simulations.workflows.outsource.page import write_outsource_page
-from simulations.workflows.outsource.report import OutsourceOutcome, OutsourceReport, compile_report, tables
+from simulations.workflows.outsource.report import (
+    OutsourceReport,
+    learned,
+    outcome_of,
+    summary,
+    tables,
+    tradeoffs,
+)
 from simulations.workflows.outsource.scenario import OutsourceScenario
-from simulations.workflows.outsource.scoring import AttackScore, Scoring, public_knowledge, truth_of
+from simulations.workflows.outsource.scoring import Scoring, public_knowledge, truth_of
 from simulations.workflows.outsource.tradeoff import Lesson, Point, train_and_test
 from simulations.workflows.outsource.world import OutsourceWorld, build
 
-RUN_ID = 1
 
-
-def play_outsource(
+def play(
     scenario: OutsourceScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
 ) -> OutsourceReport:
-    """Play a scenario: train, attack what the service saw, and train with other settings for comparison.
+    """Train, attack what the service saw, train with other settings for comparison, and write the folder.
 
     Raises
     ------
     RunFailed
-        When there is nobody to train for in the end, or a job failed.
+        When no owner could use the model, or a job failed.
     """
-    clock = Stopwatch(progress, len(STEPS))
-    clock.step("building the world")
-    world = build(scenario)
-    view = View(SERVER_NODE_ID, Enrolment, Part)
-    with ExitStack() as stack:
-        workshop = stack.enter_context(open_workshop(scenario))
-        log = TrafficLog(stack.enter_context((folder / "messages.jsonl").open("w", encoding="utf-8")), _names(world))
-        record, appraisals = _train(scenario, world, workshop, folder / "vault", log, view, clock)
-        clock.step("attacking what the service saw")
+    with Session(scenario, folder, progress, len(Outsource.STEPS)) as session, open_workshop(scenario) as workshop:
+        session.step("building the world")
+        world = build(scenario)
+        view = session.view(SERVER_NODE_ID, Enrolment, Part)
+        service = TrainingService(secret(scenario.seed, "service"), workshop)
+        with session.grid(world.apps, world.names) as grid:
+            record = Outsource(service, Exchange(grid), session.on_step).run()
+            appraisals = _appraisals(record, session)
+        session.step("attacking what the service saw")
         node_id = next(iter(record.enrolments))
         seen, first = service_view(list(view.received({node_id}))), node_id - FIRST_NODE_ID
         truth = truth_of(world.owners[first], world.held[first], len(seen.epochs) - 1)
         scoring = Scoring(seen, public_knowledge(scenario, world, truth), truth, scenario.attackers.scored)
         attacked = scoring.run()
-        clock.step("training with other settings")
+        session.step("training with other settings")
         points = _compare(scenario, world, workshop, sum(each.mixtures for each in record.enrolments.values()))
-        clock.step("writing the report")
-        report = compile_report(
-            scenario, world, record, appraisals, _digest(record, appraisals), scoring, points, log.flows,
-            workshop.equipment, clock.timings(),
-        )  # fmt: skip
-    (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    write_outsource_page(folder / "report.html", report, attacked.grid)
-    shutil.rmtree(folder / "vault", ignore_errors=True)
+        digest = _digest(record, appraisals)
+        outcome = outcome_of(scenario, world, record, appraisals, digest, scoring, points[0], session.flows)
+        report = session.report(
+            OutsourceReport,
+            record.failures,
+            summary=summary(outcome, scoring.done.scores),
+            learned=learned(outcome, scoring.done.scores),
+            notes=world.notes,
+            outcome=outcome,
+            attacks=scoring.done.scores,
+            tradeoffs=tradeoffs(scenario, outcome, points[1:]),
+            losses=record.losses,
+            trained_on=workshop.equipment,
+        )
+        session.write(report, lambda path: write_outsource_page(path, report, attacked.grid))
     return report
 
 
-def _names(world: OutsourceWorld) -> dict[int, str]:
-    owners = {FIRST_NODE_ID + number: f"owner-{number + 1}" for number in range(len(world.owners))}
-    return {SERVER_NODE_ID: "service", **owners}
-
-
-def _train(
-    scenario: OutsourceScenario,
-    world: OutsourceWorld,
-    workshop: Workshop,
-    vault: Path,
-    log: TrafficLog,
-    view: View,
-    clock: Stopwatch,
-) -> tuple[OutsourceRecord, dict[int, Appraisal]]:
-    """Play the workflow; return what the service knows, and what each owner found of the model."""
-    records: list[OutsourceRecord] = []
-
-    def observe(envelope: Envelope) -> None:
-        log.observe(envelope)
-        view.observe(envelope)
-
-    def workflow(service: TrainingService, grid: Grid) -> None:
-        records.append(Outsource(service, grid, lambda number: clock.step(STEPS[number - 1], number)).run())
-
-    service = TrainingService(secret(scenario.seed, "service"), workshop)
-    context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
-    open_grid = grid_opener(scenario, Vault(str(vault), lasting=False))
-    with open_grid([owner.client_app() for owner in world.owners]) as grid, task_identity(RUN_ID):
-        try:
-            service.server_app(workflow)(ObservedGrid(grid, observe), context)
-        except OutsourceFailed as failed:
-            raise RunFailed(str(failed)) from None
-        states = {node_id: Memory(grid.state(node_id)) for node_id in records[0].enrolments}
-        failed_to_receive = {node_id for step, node_id, _ in records[0].failures if step == "receive"}
-        appraisals = {
-            node_id: memory.recall("appraisal", Appraisal)
-            for node_id, memory in states.items()
-            if node_id not in failed_to_receive
-        }
-    if not appraisals:
+def _appraisals(record: OutsourceRecord, session: Session) -> dict[int, Appraisal]:
+    """Return what each owner that received the model found of it."""
+    failed = {failure.node_id for failure in record.failures if failure.step == "receive"}
+    received = [node_id for node_id in record.enrolments if node_id not in failed]
+    if not received:
         raise RunFailed("no owner could use the model that came back")
-    return records[0], appraisals
+    return {node_id: Memory(session.state(node_id)).recall("appraisal", Appraisal) for node_id in received}
 
 
 def _digest(record: OutsourceRecord, appraisals: Mapping[int, Appraisal]) -> str:
@@ -152,11 +121,4 @@ def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Works
     return [end.result() for end in finished(workshop, jobs, "training for comparison")]
 
 
-def _figures(scenario: OutsourceScenario) -> Iterator[str]:
-    """Yield the keys of the report that can be expected to hold something."""
-    yield from figures(OutsourceOutcome, "outcome")
-    for name in ATTACKS:
-        yield from figures(AttackScore, f"attacks.{name}")
-
-
-WORKFLOW = Workflow(play_outsource, _figures, tables)
+SIMULATION = Simulation(play, OutsourceReport, tables)

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from parties.album import square
 from parties.outsource.owner import Owner
 from protocol.errors import BadScenario
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.labelled import LabelledImages, labelled_images
 from simulations.runs.seeding import generator, secret
 from simulations.workflows.outsource.scenario import OutsourceScenario
@@ -63,6 +65,17 @@ class OutsourceWorld:
     task_names: tuple[str, ...]
     task_of: Labels
     notes: list[str]
+
+    @property
+    def apps(self) -> list[ClientApp]:
+        """The parties, by node."""
+        return [owner.client_app() for owner in self.owners]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Every node's name, as in ``messages.jsonl``."""
+        owners = {FIRST_NODE_ID + number: f"owner-{number + 1}" for number in range(len(self.owners))}
+        return {SERVER_NODE_ID: "service", **owners}
 
 
 def build(scenario: OutsourceScenario) -> OutsourceWorld:

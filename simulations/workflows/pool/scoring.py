@@ -24,7 +24,7 @@ from simulations.workflows.pool.attacks import Pairs, PoolView, Public
 from simulations.workflows.pool.perceptual import perceptual_distance
 from simulations.workflows.pool.report import Attack, EntityAccount, Inference, PoolOutcome, Shown
 from simulations.workflows.pool.scenario import PoolScenario
-from simulations.workflows.pool.world import PoolWorld, party_names
+from simulations.workflows.pool.world import PoolWorld
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.obfuscator import Obfuscated
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor
@@ -297,7 +297,7 @@ class Scoring:
         return found
 
     def _entities(self, done: dict[str, Any]) -> list[EntityAccount]:
-        record, names, refused = self.record, party_names(self.world), dict(self.record.refused)
+        record, names, refused = self.record, self.world.names, dict(self.record.refused)
         accounts = []
         for index, member in enumerate(self.world.members):
             node = FIRST_NODE_ID + index

@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from simulations.data import faces, people, pets
 from simulations.data.partition import by_dirichlet
 from simulations.data.stock import PaintedFaces, PaintedPets
 from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.pool.scenario import PoolScenario
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
@@ -66,6 +68,22 @@ class PoolWorld:
     held_back_labels: Tensor
     public: Tensor
 
+    @property
+    def apps(self) -> list[ClientApp]:
+        """The parties, by node."""
+        return [member.party.client_app() for member in self.members]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Every node's name, as in ``messages.jsonl``."""
+        names = {FIRST_NODE_ID + index: f"entity-{index + 1}" for index in range(len(self.members))}
+        return {SERVER_NODE_ID: "cloud", **names}
+
+    @property
+    def late(self) -> list[int]:
+        """Node ids of those who join in the second round."""
+        return [FIRST_NODE_ID + index for index, member in enumerate(self.members) if member.late]
+
     def images(self, index: int) -> Tensor:
         """Return an entity's images, (n, 3, side, side) in 0..1."""
         return everything(self.members[index].party.holdings.images)
@@ -98,7 +116,10 @@ def build(
     albums = [album for album, _ in stock.deal([numbers[labels] for labels in wanted], one_person=False)]
     public: Album = list(_public(scenario))
     held_back = albums.pop()
-    cheats = _cheats(scenario, adversaries)
+    images, draws = scenario.entities.images, generator(scenario.seed, "cheats")
+    others = [index for index in range(len(images)) if index != int(np.argmax(images))]  # the largest pre-trains
+    order = draws.permutation(others).tolist()
+    cheats = cheats_among(order, scenario.adversaries, draws, of=len(images), least=1)
     members = []
     for index, album in enumerate(albums):
         cheat = cheats.get(index)
@@ -147,21 +168,3 @@ def _public(scenario: PoolScenario) -> NDArray[np.uint8]:
         return pets.draw(np.resize(np.arange(1, len(pets.BREEDS), 2), count), side, paint, "public")
     persons = generator(scenario.seed, "public people").integers(2**62, size=count)
     return faces.paint(persons, people.look(persons, paint, "public"), side, paint, "public")
-
-
-def _cheats(scenario: PoolScenario, adversaries: Mapping[str, Adversary]) -> dict[int, str]:
-    """Choose who cheats how, by index: never the entity with most images, which pre-trains."""
-    images = scenario.entities.images
-    others = [index for index in range(len(images)) if index != int(np.argmax(images))]
-    order = generator(scenario.seed, "cheats").permutation(others).tolist()
-    cheats: dict[int, str] = {}
-    for name, mix in scenario.adversaries.items():
-        chosen = order[len(cheats) : len(cheats) + max(1, round(mix.share * len(images)))] if mix.share else []
-        cheats |= dict.fromkeys(chosen, name)
-    return cheats
-
-
-def party_names(world: PoolWorld) -> dict[int, str]:
-    """Name every node as in ``messages.jsonl``."""
-    names = {FIRST_NODE_ID + index: f"entity-{index + 1}" for index in range(len(world.members))}
-    return {SERVER_NODE_ID: "cloud", **names}

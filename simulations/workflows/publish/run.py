@@ -1,116 +1,62 @@
 """Plays a publication and writes its folder: ``report.json``, ``report.html`` and ``messages.jsonl``."""
 
 import hashlib
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from flwr.app import Context, RecordDict
-from flwr.serverapp import Grid, ServerApp
-
 from parties.adversaries import Adversary
-from parties.publish.workflow import PublicationFailed, Publishing, PublishRecord
+from parties.publish.workflow import Curator, Publish
 from parties.workflow import Progress
-from protocol.errors import RunFailed
-from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
-from protocol.grids import Envelope, ObservedGrid
+from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID
 from protocol.messages.publish import Gallery
-from protocol.storage.vault import Vault
-from simulations.reports.model import Learned, failed_steps, versions
+from simulations.reports.model import Learned
 from simulations.reports.words import count
-from simulations.runs.grids import grid_opener, worker_count
-from simulations.runs.progress import Stopwatch
 from simulations.runs.seeding import secret
-from simulations.runs.views import TrafficLog, View
-from simulations.runs.workflows import Workflow
-from simulations.scenarios.expectations import figures
+from simulations.runs.session import Session
+from simulations.runs.workflows import Simulation
 from simulations.workflows.publish.page import percent, write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport, tables
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.scoring import score
 from simulations.workflows.publish.world import PublishWorld, build
 
-RUN_ID = 1
 READER = FIRST_NODE_ID
 
 
-def play_publish(
+def play(
     scenario: PublishScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
 ) -> PublishReport:
-    """Play a publication and write its folder."""
-    clock = Stopwatch(progress, 2 * len(scenario.methods))
-    clock.step("painting people")
-    world = build(scenario, adversaries)
-    calls = [method.call(name, scenario.owners.publish) for name, method in scenario.methods.items()]
-    workflow = Publishing(
-        secret(scenario.seed, "cloud"), calls, scenario.asks, lambda method: clock.step(f"publishing by {method}")
-    )
-    view, vault = View(READER, Gallery), folder / "vault"
-    names = {SERVER_NODE_ID: "cloud", READER: "reader"}
-    names |= {READER + 1 + number: f"publisher-{number}" for number in range(len(world.owners))}
-    with (folder / "messages.jsonl").open("w", encoding="utf-8") as stream:
-        log = TrafficLog(stream, names)
-
-        def observe(envelope: Envelope) -> None:
-            log.observe(envelope)
-            view.observe(envelope)
-
-        record = _play(scenario, world, workflow, observe, Vault(str(vault), lasting=False))
-    shutil.rmtree(vault, ignore_errors=True)
-    seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
-    scored = {}
-    for name in scenario.methods:
-        clock.step(f"attacking {name}")
-        mine = [number for number, each in enumerate(record.collections) if each.gallery.method == name]
-        scored[name] = score(
-            name, scenario, world, [record.collections[number] for number in mine], [seen[number] for number in mine]
+    """Play a publication, attack what the reader saw, and write the folder."""
+    with Session(scenario, folder, progress, 2 * len(scenario.methods)) as session:
+        session.step("painting people")
+        world = build(scenario, adversaries)
+        view = session.view(READER, Gallery)
+        calls = [method.call(name, scenario.owners.publish) for name, method in scenario.methods.items()]
+        curator = Curator(secret(scenario.seed, "cloud"), calls, scenario.asks)
+        with session.grid(world.apps, world.names) as grid:
+            record = Publish(curator, Exchange(grid), session.on_step).run()
+        seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
+        scored = {}
+        for name in scenario.methods:
+            session.step(f"attacking {name}")
+            mine = [number for number, each in enumerate(record.collections) if each.gallery.method == name]
+            collections = [record.collections[number] for number in mine]
+            scored[name] = score(name, scenario, world, collections, [seen[number] for number in mine])
+        results = {name: each.result for name, each in scored.items()}
+        outcome = _outcome(scenario, world, results)
+        report = session.report(
+            PublishReport,
+            record.failures,
+            schema_version=1,
+            summary=_summary(results, outcome, scenario),
+            learned=_learned(results, outcome),
+            notes=_notes(scenario, world),
+            outcome=outcome,
+            methods=results,
         )
-    clock.step("writing the report")
-    results = {name: each.result for name, each in scored.items()}
-    outcome = _outcome(scenario, world, results)
-    report = PublishReport(
-        schema_version=1,
-        scenario=scenario.model_dump(mode="json"),
-        seed=scenario.seed,
-        grid=scenario.grid,
-        workers=worker_count(scenario),
-        summary=_summary(results, outcome, scenario),
-        traffic=log.flows,
-        timings=clock.timings(),
-        failed=failed_steps(record.failures, names.__getitem__),
-        learned=_learned(results, outcome),
-        notes=_notes(scenario, world),
-        versions=versions(),
-        outcome=outcome,
-        methods=results,
-    )
-    (folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    write_publish_page(folder / "report.html", report, scored)
+        session.write(report, lambda path: write_publish_page(path, report, scored))
     return report
-
-
-def _play(
-    scenario: PublishScenario,
-    world: PublishWorld,
-    workflow: Publishing,
-    observe: Callable[[Envelope], None],
-    vault: Vault,
-) -> PublishRecord:
-    records: list[PublishRecord] = []
-    app = ServerApp()
-
-    @app.main()
-    def main(grid: Grid, context: Context) -> None:
-        records.append(workflow.run(grid))
-
-    context = Context(run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config={})
-    apps = [world.reader.client_app(), *(owner.client_app() for owner in world.owners)]
-    try:
-        with grid_opener(scenario, vault)(apps) as grid, task_identity(RUN_ID):
-            app(ObservedGrid(grid, observe), context)
-    except PublicationFailed as failed:
-        raise RunFailed(str(failed)) from None
-    return records[0]
 
 
 def _outcome(scenario: PublishScenario, world: PublishWorld, results: Mapping[str, MethodResult]) -> PublishOutcome:
@@ -169,11 +115,4 @@ def _notes(scenario: PublishScenario, world: PublishWorld) -> list[str]:
     return notes
 
 
-def _figures(scenario: PublishScenario) -> Iterator[str]:
-    """Yield the keys of the report that can be expected to hold something."""
-    yield from figures(PublishOutcome, "outcome")
-    for name in scenario.methods:
-        yield from figures(MethodResult, f"methods.{name}")
-
-
-WORKFLOW = Workflow(play_publish, _figures, tables)
+SIMULATION = Simulation(play, PublishReport, tables)

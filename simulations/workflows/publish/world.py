@@ -6,13 +6,14 @@ from typing import cast
 
 import numpy as np
 import torch
+from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.adversaries import Adversary
 from parties.publish.publisher import Publisher
 from parties.publish.reader import Reader
-from protocol.flower import FIRST_NODE_ID
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.faces import Faces, draw
 from simulations.data.people import ATTRIBUTES
 from simulations.data.scene import Split
@@ -69,6 +70,17 @@ class PublishWorld:
     strangers: Labelled
     fresh: Labelled
 
+    @property
+    def apps(self) -> list[ClientApp]:
+        """The parties, by node."""
+        return [self.reader.client_app(), *(owner.client_app() for owner in self.owners)]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Every node's name, as in ``messages.jsonl``."""
+        publishers = {FIRST_NODE_ID + 1 + number: f"publisher-{number}" for number in range(len(self.owners))}
+        return {SERVER_NODE_ID: "cloud", FIRST_NODE_ID: "reader", **publishers}
+
     def owner_of(self, node_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the numbers of owners."""
         return node_ids - (FIRST_NODE_ID + 1)
@@ -88,7 +100,8 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
     albums = Labelled(albums.pictures, owners.repeat(section.pictures), albums.labels)
     known = faces(people.repeat(attacker.known), "known")
     known = Labelled(known.pictures, owners.repeat(attacker.known), known.labels)
-    cheats = cheats_among(scenario.owners.count, scenario.adversaries, generator(scenario.seed, "cheats"))
+    draws = generator(scenario.seed, "cheats")
+    cheats = cheats_among(draws.permutation(scenario.owners.count).tolist(), scenario.adversaries, draws)
     parties = []
     for number in range(section.count):
         own = albums.persons == number

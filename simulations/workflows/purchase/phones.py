@@ -19,7 +19,7 @@ from protocol.messages.purchase import Privacy
 from simulations.runs.seeding import generator, secret
 from simulations.workflows.purchase.phone_models import PHONES, PhoneModel
 from simulations.workflows.purchase.scenario import PurchaseScenario
-from simulations.workflows.purchase.world import World
+from simulations.workflows.purchase.world import PurchaseWorld
 
 FC8, PLANE, SIGNATURE = 1.0, 0.405, 0.058
 """Seconds for a picture's fc8 feature, from there to two numbers, and for a MinHash signature: section VI.E."""
@@ -38,7 +38,7 @@ class Phones:
     ----------
     scenario : PurchaseScenario
         Which phones, and what their links are like.
-    world : World
+    world : PurchaseWorld
         Whose phones.
 
     Attributes
@@ -49,7 +49,7 @@ class Phones:
         The phone model of each seller.
     """
 
-    def __init__(self, scenario: PurchaseScenario, world: World) -> None:
+    def __init__(self, scenario: PurchaseScenario, world: PurchaseWorld) -> None:
         self.clock = VirtualClock()
         self.names = deal(scenario.phones.mix, len(world.sellers), generator(scenario.seed, "phones"))
         self._section = scenario.phones

@@ -19,7 +19,7 @@ from parties.purchase.settlement import bond
 from protocol.flower import FIRST_NODE_ID
 from protocol.storage.ledger import Ledger
 from simulations.workflows.purchase.scenario import PurchaseScenario
-from simulations.workflows.purchase.world import Held, World
+from simulations.workflows.purchase.world import Held, PurchaseWorld
 from strategies.features.coverage import Squares
 from strategies.features.featurizer import Calibration, Featurizer
 from strategies.features.matching import matching_degree
@@ -32,7 +32,7 @@ def file_numbers(winners: Sequence[Offer]) -> dict[bytes, int]:
     return {offer.bid_id: number for number, offer in enumerate(winners)}
 
 
-def delivered_picture(world: World, number: int) -> Pixels | None:
+def delivered_picture(world: PurchaseWorld, number: int) -> Pixels | None:
     """Return what the buyer received for a winner, good or not; None where nothing can be found."""
     store: Path = world.buyer.store
     for path in (store / f"{number:05d}.png", store / "refused" / f"{number:05d}.png"):
@@ -160,7 +160,7 @@ class Trade:
         return self.held.party.album[self.image]
 
 
-def trades(world: World, record: PurchaseRecord, featurizer: Featurizer) -> list[Trade]:
+def trades(world: PurchaseWorld, record: PurchaseRecord, featurizer: Featurizer) -> list[Trade]:
     """Put the truth beside each offer."""
     if record.call is None:
         return []
@@ -198,7 +198,7 @@ def located(traded: Iterable[Trade]) -> list[Trade]:
     return [trade for trade in traded if trade.feature is not None]
 
 
-def is_wanted(world: World, held: Held, image: int) -> bool | None:
+def is_wanted(world: PurchaseWorld, held: Held, image: int) -> bool | None:
     """Whether a picture shows a wanted class; None where nobody knows."""
     if world.wanted is None or not world.class_names:
         return None
@@ -215,7 +215,7 @@ class ScoredPurchase:
 
     scenario: PurchaseScenario
     featurizer: Featurizer
-    world: World
+    world: PurchaseWorld
     record: PurchaseRecord
     ledger: Ledger
     targets: NDArray[np.int64]
@@ -224,7 +224,7 @@ class ScoredPurchase:
 
 
 def score(
-    scenario: PurchaseScenario, featurizer: Featurizer, world: World, record: PurchaseRecord, ledger: Ledger
+    scenario: PurchaseScenario, featurizer: Featurizer, world: PurchaseWorld, record: PurchaseRecord, ledger: Ledger
 ) -> ScoredPurchase:
     """Put the truth beside each offer and add everything up."""
     traded = trades(world, record, featurizer)
@@ -248,7 +248,7 @@ def quality_scores(points: NDArray[np.int64], targets: NDArray[np.int64], calibr
 def _outcome(
     scenario: PurchaseScenario,
     featurizer: Featurizer,
-    world: World,
+    world: PurchaseWorld,
     record: PurchaseRecord,
     ledger: Ledger,
     targets: NDArray[np.int64],
@@ -285,7 +285,7 @@ def _outcome(
     return PurchaseOutcome(**fields, digest=_digest(scenario, record, ledger, fields))
 
 
-def _kept_for_nothing(world: World, winners: Sequence[Offer], traded: Sequence[Trade]) -> int:
+def _kept_for_nothing(world: PurchaseWorld, winners: Sequence[Offer], traded: Sequence[Trade]) -> int:
     numbers = file_numbers(winners)
     refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
     delivered = (delivered_picture(world, numbers[trade.offer.bid_id]) for trade in refunded)
@@ -299,7 +299,7 @@ def _precision(traded: list[Trade]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _recall(world: World, traded: list[Trade]) -> float | None:
+def _recall(world: PurchaseWorld, traded: list[Trade]) -> float | None:
     wanted = sum(
         bool(is_wanted(world, held, image))
         for held in world.sellers

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from parties.adversaries import ADVERSARIES, Adversary
 from parties.featurizers import load_featurizer
-from parties.purchase.record import PurchaseFailed
 from parties.workflow import Progress
-from protocol.errors import BadScenario, RunFailed
+from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -32,7 +31,7 @@ from simulations.workflows.purchase.report.sweep import (
 )
 from simulations.workflows.purchase.scenario import PurchaseScenario, SweepSection
 from simulations.workflows.purchase.scoring import PurchaseOutcome, is_wanted, score
-from simulations.workflows.purchase.world import World, build
+from simulations.workflows.purchase.world import PurchaseWorld, build
 from strategies.features.featurizer import Featurizer
 from strategies.features.matching import nearest_distance
 
@@ -66,7 +65,7 @@ def run_sweep(
     ------
     BadScenario
         When nobody knows what the pictures show.
-    RunFailed
+    WorkflowFailed
         When a purchase could not even begin.
     """
     start = time.perf_counter()
@@ -103,7 +102,9 @@ def run_sweep(
     return report
 
 
-def precision_and_recall(world: World, featurizer: Featurizer, radii: NDArray[np.float64]) -> NDArray[np.float64]:
+def precision_and_recall(
+    world: PurchaseWorld, featurizer: Featurizer, radii: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return, for each radius, the precision and the recall of what lies within it of a sample, (n, 2).
 
     By the true features of all pictures in all albums. NaN where nothing lies within, or where nobody knows what the
@@ -130,7 +131,7 @@ def summary(points: Sequence[SweepPoint]) -> str:
 
 def _purchase(
     scenario: PurchaseScenario, featurizer: Featurizer, folder: Path, adversaries: Mapping[str, Adversary]
-) -> tuple[World, PurchaseOutcome]:
+) -> tuple[PurchaseWorld, PurchaseOutcome]:
     world = build(scenario, featurizer, folder / "bought", adversaries)
     if world.wanted is None or not world.class_names:
         raise BadScenario("sweep: precision needs pictures whose classes are known; name a data set, or sub-folders")
@@ -141,8 +142,6 @@ def _purchase(
             cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, vault))
             record = play(world, cloud, open_grid=grid_opener(scenario, vault, (FIRST_NODE_ID,)), carry=phones.around)
             return world, score(scenario, featurizer, world, record, ledger).outcome
-    except PurchaseFailed as failed:
-        raise RunFailed(str(failed)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

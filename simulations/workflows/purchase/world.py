@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from parties.adversaries import ADVERSARIES, Adversary, Blackboard
@@ -16,9 +17,11 @@ from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 from parties.purchase.terms import COIN
 from protocol.errors import BadInput, BadScenario
+from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.partition import album_sizes, by_classes, by_dirichlet, by_person
 from simulations.data.stock import UNLABELLED, Pile, Stock, folder_pile, stock
 from simulations.runs.seeding import generator, secret
+from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.purchase.scenario import AlbumSection, PriceSection, PurchaseScenario
 from strategies.features.featurizer import Featurizer
 from strategies.obfuscation import Obfuscation
@@ -47,7 +50,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class World:
+class PurchaseWorld:
     """Everybody and everything in a scenario.
 
     Attributes
@@ -76,6 +79,17 @@ class World:
     wanted: frozenset[str] | None
     notes: list[str]
 
+    @property
+    def apps(self) -> list[ClientApp]:
+        """The parties, by node: the buyer, then the sellers."""
+        return [self.buyer.client_app(), *(held.party.client_app() for held in self.sellers)]
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Every node's name, as in ``messages.jsonl``."""
+        nodes = range(FIRST_NODE_ID + 1, FIRST_NODE_ID + 1 + len(self.sellers))
+        return {SERVER_NODE_ID: "cloud", FIRST_NODE_ID: "buyer"} | {node_id: f"seller-{node_id}" for node_id in nodes}
+
 
 def build(
     scenario: PurchaseScenario,
@@ -83,7 +97,7 @@ def build(
     store: Path,
     adversaries: Mapping[str, Adversary] = ADVERSARIES,
     painted: Path | None = None,
-) -> World:
+) -> PurchaseWorld:
     """Build the world of a scenario.
 
     Parameters
@@ -124,7 +138,7 @@ def build(
         scenario.buyer.checked,
         lasting=False,
     )
-    return World(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
+    return PurchaseWorld(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
 
 
 def _supply(scenario: PurchaseScenario, notes: list[str], painted: Path | None) -> Stock:
@@ -182,7 +196,9 @@ def _sellers(
         )
     sizes = album_sizes(section.count, *section.album.range, section.album.skew, draws)
     noise = _share(section.noise, section.count, draws)
-    cheats = _cheats(scenario, adversaries, draws)
+    mixes = {name: mix for name, mix in scenario.adversaries.items() if adversaries[name].role == "seller"}
+    order = draws.permutation(scenario.sellers.count).tolist()
+    cheats = cheats_among(order, mixes, generator(scenario.seed, "cheats"))
     roles = _roles(scenario, adversaries)
     boards = {name: Blackboard() for name in roles}
     sources: dict[int, NDArray[np.int64]] = {}
@@ -214,28 +230,6 @@ def _share(share: float, count: int, draws: np.random.Generator) -> NDArray[np.b
     chosen = np.zeros(count, dtype=bool)
     chosen[draws.permutation(count)[: round(share * count)]] = True
     return chosen
-
-
-def _cheats(
-    scenario: PurchaseScenario, adversaries: Mapping[str, Adversary], draws: np.random.Generator
-) -> dict[int, str]:
-    """Choose who cheats how, by index: disjoint groups of sellers, and drawn ones among the others."""
-    count = scenario.sellers.count
-    order = draws.permutation(count)
-    mixes = {name: mix for name, mix in scenario.adversaries.items() if adversaries[name].role == "seller"}
-    cheats: dict[int, str] = {}
-    for name, mix in mixes.items():
-        if not mix.drawn:
-            start = len(cheats)
-            cheats |= {int(index): name for index in order[start : start + round(mix.share * count)]}
-    drawn = {name: mix.share for name, mix in mixes.items() if mix.drawn}
-    if drawn and len(cheats) < count:
-        edges = np.cumsum(list(drawn.values())) / (1 - len(cheats) / count)
-        lots = generator(scenario.seed, "cheats").random(count)
-        for index, place in enumerate(np.searchsorted(edges, lots, side="right")):
-            if index not in cheats and place < len(drawn):
-                cheats[index] = list(drawn)[place]
-    return cheats
 
 
 def _roles(scenario: PurchaseScenario, adversaries: Mapping[str, Adversary]) -> dict[str, type[Seller]]:

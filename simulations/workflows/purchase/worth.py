@@ -12,7 +12,7 @@ from protocol.compute.workshop import Workshop
 from protocol.errors import GridUnavailable
 from simulations.runs.seeding import generator
 from simulations.runs.workshops import finished, open_workshop
-from simulations.workflows.purchase.report.model import Report, Worth
+from simulations.workflows.purchase.report.model import PurchaseReport, Worth
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade
 from strategies.features.featurizer import prepare
 from strategies.learning.classifier import classify, train_classifier
@@ -26,7 +26,7 @@ MOST_TESTED = 500
 Labels = NDArray[np.int64]
 
 
-def with_worth(report: Report, scored: ScoredPurchase) -> Report:
+def with_worth(report: PurchaseReport, scored: ScoredPurchase) -> PurchaseReport:
     """Add to a report what the bought pictures are worth, or a note on why that cannot be told.
 
     Raises

@@ -14,13 +14,13 @@ from simulations.runs.seeding import generator
 from simulations.workflows.purchase.report.compile import coins
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import ScoredPurchase, quality_scores, true_points
-from simulations.workflows.purchase.world import World
+from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.mechanisms.selection import Selection
 
 OBSERVER = "cloud and its friends together"
 
 
-def friends(scenario: PurchaseScenario, world: World) -> frozenset[int]:
+def friends(scenario: PurchaseScenario, world: PurchaseWorld) -> frozenset[int]:
     """Choose the sellers whom the cloud favours, by node id: the share that the scenario sets, to whole ones."""
     number = len(world.sellers)
     chosen = generator(scenario.seed, "friends").permutation(number)[: round(scenario.cloud.friends * number)]

@@ -15,7 +15,7 @@ from simulations.workflows.purchase.collusion.linking import link, linked
 from simulations.workflows.purchase.collusion.substitution import KeySubstitution, substituted
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import ScoredPurchase
-from simulations.workflows.purchase.world import World
+from simulations.workflows.purchase.world import PurchaseWorld
 
 
 class Schemes:
@@ -25,7 +25,7 @@ class Schemes:
     ----------
     scenario : PurchaseScenario
         Says which.
-    world : World
+    world : PurchaseWorld
         Where the cloud's friends are.
     cloud : Cloud
         What it would be if it were honest.
@@ -36,7 +36,7 @@ class Schemes:
         What it is.
     """
 
-    def __init__(self, scenario: PurchaseScenario, world: World, cloud: Cloud) -> None:
+    def __init__(self, scenario: PurchaseScenario, world: PurchaseWorld, cloud: Cloud) -> None:
         played = scenario.collusion
         self._pools = "cloud-buyer" in played
         self._substitution = (

@@ -1,7 +1,8 @@
 """From a finished purchase to its report."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -12,12 +13,9 @@ from parties.purchase.settlement import CLOUD, account
 from parties.purchase.terms import COIN
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.purchase import Privacy
-from simulations.reports.model import Flow, failed_steps, one_line, versions
+from simulations.reports.model import one_line
 from simulations.reports.words import count, party_name
-from simulations.runs.grids import worker_count
-from simulations.runs.views import View
-from simulations.workflows.purchase.attacks import learned
-from simulations.workflows.purchase.report.model import CheatAccount, Dispute, PartyAccount, Report
+from simulations.workflows.purchase.report.model import CheatAccount, Dispute, PartyAccount, PurchaseReport
 from simulations.workflows.purchase.report.money import cheat_account
 from simulations.workflows.purchase.report.phones import duration
 from simulations.workflows.purchase.report.sweep import SweepReport, percent
@@ -25,28 +23,18 @@ from simulations.workflows.purchase.scoring import PurchaseOutcome, ScoredPurcha
 from strategies.features.featurizer import VECTOR_UNITS
 
 
-def compile_report(scored: ScoredPurchase, cloud_view: View, flows: list[Flow], timings: Mapping[str, float]) -> Report:
-    """Put everything that is worth saying about a purchase into a report."""
-    scenario, outcome = scored.scenario, scored.outcome
+def findings(scored: ScoredPurchase) -> dict[str, Any]:
+    """Return what the report of a purchase says beside what all reports say and what was learned."""
     parties = _accounts(scored)
-    return Report(
-        scenario=scenario.model_dump(mode="json"),
-        seed=scenario.seed,
-        grid=scenario.grid,
-        workers=worker_count(scenario),
-        outcome=outcome,
-        summary=summary(outcome),
-        traffic=flows,
-        timings=dict(timings),
-        parties=parties,
-        adversaries=_adversaries(scored, parties),
-        disputes=_disputes(scored.record),
-        failed=failed_steps(scored.record.failures, party_name),
-        verification=verification(scored),
-        learned=learned(scored, cloud_view),
-        notes=scored.world.notes,
-        versions=versions(),
-    )
+    return {
+        "summary": summary(scored.outcome),
+        "outcome": scored.outcome,
+        "parties": parties,
+        "adversaries": _adversaries(scored, parties),
+        "disputes": _disputes(scored.record),
+        "verification": verification(scored),
+        "notes": scored.world.notes,
+    }
 
 
 def coins(amount: int) -> str:
@@ -166,7 +154,7 @@ def _disputes(record: PurchaseRecord) -> list[Dispute]:
     ]
 
 
-def tables(report: Report | SweepReport) -> Iterator[RenderableType]:
+def tables(report: PurchaseReport | SweepReport) -> Iterator[RenderableType]:
     """Yield what is worth printing of a report."""
     yield from _sweep(report) if isinstance(report, SweepReport) else _purchase(report)
 
@@ -179,7 +167,7 @@ def _sweep(report: SweepReport) -> Iterator[RenderableType]:
     yield report.summary
 
 
-def _purchase(report: Report) -> Iterator[RenderableType]:
+def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
     outcome = report.outcome
     table = Table(title=f"{report.scenario['workflow']}, seed {report.seed}", show_header=False, title_justify="left")
     table.add_column(style="cyan")
@@ -223,7 +211,7 @@ def _purchase(report: Report) -> Iterator[RenderableType]:
     yield from report.notes
 
 
-def _worth(report: Report) -> list[tuple[str, str]]:
+def _worth(report: PurchaseReport) -> list[tuple[str, str]]:
     """Return the accuracy of CNNs, where any were trained."""
     worth = report.worth
     if worth is None:

@@ -112,7 +112,7 @@ class Worth(BaseModel):
     device: str
 
 
-class Report(RunReport):
+class PurchaseReport(RunReport):
     """A purchase, written down.
 
     Attributes

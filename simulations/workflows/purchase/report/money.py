@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseRecord
-from simulations.workflows.purchase.report.model import CheatAccount, PartyAccount, Report
-from simulations.workflows.purchase.world import World
+from simulations.workflows.purchase.report.model import CheatAccount, PartyAccount, PurchaseReport
+from simulations.workflows.purchase.world import PurchaseWorld
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Movement:
     amount: int
 
 
-def movements(report: Report, record: PurchaseRecord) -> list[Movement]:
+def movements(report: PurchaseReport, record: PurchaseRecord) -> list[Movement]:
     """List what moved, in the order in which it did; nothing that is zero."""
     outcome = report.outcome
     ordered = [offer for offer in record.winners if offer.order is not None]
@@ -43,7 +43,7 @@ def lost_stakes(record: PurchaseRecord) -> int:
     return sum(offer.bid.bid.stake for offer in record.winners if offer.forfeited)
 
 
-def lost_bonds(report: Report, record: PurchaseRecord) -> int:
+def lost_bonds(report: PurchaseReport, record: PurchaseRecord) -> int:
     """Add up the bonds on unfounded complaints: the penalties that are not stakes."""
     return report.outcome.penalties - lost_stakes(record)
 
@@ -96,7 +96,7 @@ _TALL, _TOP, _SLOT = 170.0, 34.0, 38.0
 _BUDGET_X, _ESCROW_X, _END_X, _NODE = 4.0, 170.0, 340.0, 10.0
 
 
-def flow_chart(report: Report) -> FlowChart | None:
+def flow_chart(report: PurchaseReport) -> FlowChart | None:
     """Draw where the budget went; None where nothing went anywhere."""
     outcome = report.outcome
     escrow = outcome.paid_total + outcome.commission + outcome.refunded_total
@@ -158,7 +158,7 @@ def cheat_account(group: Sequence[PartyAccount], parties: int, damage: int) -> C
     )
 
 
-def sellers_by_cheat(report: Report, world: World) -> dict[str, CheatAccount]:
+def sellers_by_cheat(report: PurchaseReport, world: PurchaseWorld) -> dict[str, CheatAccount]:
     """Return sellers' accounts by the cheat they played; the honest ones come first, to compare with."""
     honest = [seller for seller in sellers(report) if seller.adversary is None]
     number = sum(held.adversary is None for held in world.sellers)
@@ -167,12 +167,12 @@ def sellers_by_cheat(report: Report, world: World) -> dict[str, CheatAccount]:
     return {HONEST: cheat_account(honest, number, 0), **cheats}
 
 
-def sellers(report: Report) -> Iterator[PartyAccount]:
+def sellers(report: PurchaseReport) -> Iterator[PartyAccount]:
     """Yield the sellers' accounts."""
     return (party for party in report.parties if party.party not in ("buyer", "cloud"))
 
 
-def top_sellers(report: Report, most: int) -> Sequence[PartyAccount]:
+def top_sellers(report: PurchaseReport, most: int) -> Sequence[PartyAccount]:
     """Return those who sold for the most money."""
     ranked = sorted(sellers(report), key=lambda seller: (seller.balance - seller.deposit, seller.sold), reverse=True)
     return [seller for seller in ranked if seller.sold][:most]

@@ -18,7 +18,7 @@ from simulations.reports.words import party_name
 from simulations.workflows.purchase.attacks import invert_bids, known_to_attackers, sampled
 from simulations.workflows.purchase.phones import Phones
 from simulations.workflows.purchase.report.compile import coins
-from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.money import (
     flow_chart,
     lost_bonds,
@@ -32,7 +32,7 @@ from simulations.workflows.purchase.report.phones import STEP_NAMES, duration, s
 from simulations.workflows.purchase.report.plots import close_up, feature_plane, payments
 from simulations.workflows.purchase.report.sequence import sequence
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade, delivered_picture, file_numbers, located
-from simulations.workflows.purchase.world import World
+from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.features.featurizer import Calibration
 from strategies.features.matching import nearest_distance
 from strategies.features.signatures import centroids
@@ -48,13 +48,13 @@ _REFUSED = {
 }
 
 
-def wanted_sheet(world: World) -> Sheet:
+def wanted_sheet(world: PurchaseWorld) -> Sheet:
     """Show the buyer's samples."""
     shots = (Shot(thumbnail(picture), "") for picture in affordable(world.samples, SHEET))
     return Sheet(list(shots), len(world.samples))
 
 
-def bought_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
+def bought_sheet(world: PurchaseWorld, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
     """Show the pictures that were paid for, as they were delivered."""
     numbers = file_numbers(winners)
     bought = [trade for trade in traded if trade.offer.paid]
@@ -67,7 +67,7 @@ def bought_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]
     return Sheet(shots, len(bought))
 
 
-def refused_sheet(world: World, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
+def refused_sheet(world: PurchaseWorld, winners: Sequence[Offer], traded: Iterable[Trade]) -> Sheet:
     """Show the pictures that won and were not paid for: what was offered beside what came."""
     numbers = file_numbers(winners)
     refused = [trade for trade in traded if trade.offer.won and not trade.offer.paid]
@@ -106,7 +106,7 @@ def inverted_sheet(scored: ScoredPurchase) -> Sheet | None:
     return Sheet(shots, len(scored.trades))
 
 
-def _caption(world: World, trade: Trade) -> str:
+def _caption(world: PurchaseWorld, trade: Trade) -> str:
     label = int(trade.held.labels[trade.image])
     name = world.class_names[label] if label >= 0 and world.class_names else ""
     price = coins(trade.offer.payment)
@@ -117,14 +117,16 @@ ROWS = 200
 """Rows of a long table that is folded away."""
 
 
-def write_purchase_page(path: Path, report: Report, scored: ScoredPurchase, phones: Phones | None = None) -> None:
+def write_purchase_page(
+    path: Path, report: PurchaseReport, scored: ScoredPurchase, phones: Phones | None = None
+) -> None:
     """Write the page of a finished purchase.
 
     Parameters
     ----------
     path : Path
         The file.
-    report : Report
+    report : PurchaseReport
         What is said in numbers.
     scored : ScoredPurchase
         Offers, pictures and the truth about them. What was delivered is read from the buyer's store.
@@ -229,7 +231,7 @@ class DisputeGroup:
     payment: int
 
 
-def _dispute_groups(report: Report) -> list[DisputeGroup]:
+def _dispute_groups(report: PurchaseReport) -> list[DisputeGroup]:
     counts = Counter[tuple[str, str, str]]()
     payment = Counter[tuple[str, str, str]]()
     for dispute in report.disputes:

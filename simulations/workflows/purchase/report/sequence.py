@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from parties.purchase.workflow import STEPS
+from parties.purchase.workflow import Purchase
 from protocol.messages.purchase import Privacy
 from simulations.reports.model import Flow
-from simulations.workflows.purchase.report.model import Report
+from simulations.workflows.purchase.report.model import PurchaseReport
 
 BUYER, CLOUD, SELLERS = "buyer", "cloud", "seller"
 
@@ -116,10 +116,13 @@ class Step:
         return bool(self.rows or self.deed)
 
 
-def sequence(report: Report) -> list[Step]:
+def sequence(report: PurchaseReport) -> list[Step]:
     """Sort a run's messages into the twelve steps, after the roll call."""
     steps = [Step(0, "roll call", "The cloud asks every machine who it is.")]
-    steps += [Step(number, name, text) for number, (name, text) in enumerate(zip(STEPS, _EXPLANATIONS, strict=True), 1)]
+    steps += [
+        Step(number, name, text)
+        for number, (name, text) in enumerate(zip(Purchase.STEPS, _EXPLANATIONS, strict=True), 1)
+    ]
     for flow in report.traffic:
         number, says = _said(flow, report)
         _place(steps[number].rows, _arrow(flow, says))
@@ -128,13 +131,13 @@ def sequence(report: Report) -> list[Step]:
     return steps
 
 
-def _said(flow: Flow, report: Report) -> tuple[int, str]:
+def _said(flow: Flow, report: PurchaseReport) -> tuple[int, str]:
     if flow.kind == "Bids" and report.scenario["cloud"]["privacy"] != Privacy.LEVEL2:
         return 4, "features, promises, prices, stakes"
     if flow.kind in _SAID:
         return _SAID[flow.kind]
     says = {"Acknowledgement": "heard", "Error": "failed"}.get(flow.kind, flow.kind)
-    return _ANSWERED.get(flow.step, len(STEPS)), says
+    return _ANSWERED.get(flow.step, len(Purchase.STEPS)), says
 
 
 def _arrow(flow: Flow, says: str) -> Arrow:
@@ -159,7 +162,7 @@ def _place(rows: list[Row], arrow: Arrow) -> None:
     setattr(rows[place], lane, arrow)
 
 
-def _deeds(report: Report) -> Iterator[tuple[int, str, str]]:
+def _deeds(report: PurchaseReport) -> Iterator[tuple[int, str, str]]:
     """Yield what parties do by themselves: step, party, deed."""
     outcome = report.outcome
     yield 3, SELLERS, f"albums searched, {_pictures(outcome.bids + outcome.rejected)} offered"

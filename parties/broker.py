@@ -1,0 +1,144 @@
+"""The cloud as a daemon: many workflows at once, each going on where it stopped when the cloud was killed."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Self
+
+from flwr.serverapp import Grid
+
+from parties.workflow import OnStep, WorkflowFailed
+from protocol.exchange import Exchange
+from protocol.journal import Interrupted, Journal, JournaledExchange, WorkflowRow, WorkflowState
+
+FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0
+"""Seconds before a workflow that broke off, as when the database was away, is played again: at first, and at most."""
+Play = Callable[[WorkflowRow, Exchange, OnStep], None]
+"""Plays a workflow of one kind to its end."""
+
+_log = logging.getLogger(__name__)
+
+
+class Broker:
+    """Plays each workflow in a thread of its own, from the journal.
+
+    1. A party that is attached asks for a workflow by a wish of its own; asking again is the same workflow.
+    2. What parties say is in the journal before it counts. `resume` plays on what is open.
+    3. Money and blobs are held once each, however often a workflow is played (`settlement`, `Journal`).
+
+    Parameters
+    ----------
+    journal : Journal
+        What was begun, and what parties have said.
+    grid : Grid
+        Carries the messages of all workflows; several threads use it at once.
+    plays : mapping of str to callable
+        How each kind of workflow is played.
+    clock : callable
+        Unix time.
+    """
+
+    def __init__(
+        self, journal: Journal, grid: Grid, plays: Mapping[str, Play], clock: Callable[[], float] = time.time
+    ) -> None:
+        self.journal = journal
+        self._grid = grid
+        self._plays = plays
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._threads: dict[str, threading.Thread] = {}
+
+    def __enter__(self) -> Self:
+        self.resume()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def resume(self) -> list[str]:
+        """Play on every workflow that is open, and return their names; call it once, before the first `open`."""
+        self.journal.tidy(time.time())
+        rows = self.journal.workflows(WorkflowState.OPEN)
+        for row in rows:
+            _log.info("%s %s goes on at step %d", row.workflow, row.name, row.step)
+            self._start(row.name)
+        return [row.name for row in rows]
+
+    def open(self, workflow: str, opener: int, wish: bytes) -> str:
+        """Begin a workflow, unless it was begun before, and return its name.
+
+        Parameters
+        ----------
+        workflow : str
+            Its kind.
+        opener : int
+            Node id of the party that asks.
+        wish : bytes
+            1 to 32 bytes that this party has never asked with, or those of a workflow it wants to know again.
+        """
+        if not 1 <= len(wish) <= 32:
+            raise ValueError(f"a wish has 1 to 32 bytes, not {len(wish)}")
+        name = f"{opener}-{wish.hex()}"
+        if self.journal.begin(name, workflow, opener, self._clock()):
+            _log.info("%s %s begins", workflow, name)
+            self._start(name)
+        return name
+
+    def wait(self, name: str, timeout: float | None = None) -> WorkflowRow:
+        """Wait until a workflow has ended, or the time (seconds) is up, and return how it stands."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.journal.workflow(name).state is not WorkflowState.OPEN, timeout)
+        return self.journal.workflow(name)
+
+    def play(self, name: str) -> None:
+        """Play a workflow that is open from its start to its end, in this thread.
+
+        Raises
+        ------
+        Interrupted
+            When the broker is closed meanwhile.
+        """
+        row = self.journal.workflow(name)
+        exchange = JournaledExchange(self._grid, self._clock, self.journal, name, self._stopping)
+        on_step = partial(self._reach, name)
+        try:
+            self._plays[row.workflow](row, exchange, on_step)
+        except WorkflowFailed as failed:
+            _log.warning("%s %s failed: %s", row.workflow, name, failed)
+            self.journal.end(name, WorkflowState.FAILED, str(failed))
+            return
+        self.journal.end(name, WorkflowState.ENDED)
+        _log.info("%s %s has ended", row.workflow, name)
+
+    def close(self) -> None:
+        """Stop all workflows where they are; they go on with the next `resume`."""
+        self._stopping.set()
+        for thread in self._threads.values():
+            thread.join()
+
+    def _reach(self, name: str, number: int, step: str) -> None:
+        self.journal.reach(name, number)
+
+    def _start(self, name: str) -> None:
+        thread = threading.Thread(target=self._play, args=[name], name=f"workflow {name}", daemon=True)
+        self._threads = {name: thread for name, thread in self._threads.items() if thread.is_alive()} | {name: thread}
+        thread.start()
+
+    def _play(self, name: str) -> None:
+        pause = FIRST_RETRY
+        while not self._stopping.is_set():
+            try:
+                self.play(name)
+            except Interrupted:
+                return
+            except Exception:
+                _log.exception("workflow %s broke off and is played again in %g s", name, pause)
+                self._stopping.wait(pause)
+                pause = min(2 * pause, LONGEST_RETRY)
+            else:
+                with self._changed:
+                    self._changed.notify_all()
+                return

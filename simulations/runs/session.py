@@ -1,0 +1,153 @@
+"""One run of a scenario: where its parties are, what is seen of their messages, and what all reports have in common."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from flwr.app import RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+
+from parties.workflow import Failure, Progress
+from protocol.flower import task_identity
+from protocol.grids import Envelope, NumberedGrid, ObservedGrid
+from protocol.messages.base import ProtocolMessage
+from protocol.storage.vault import Vault
+from simulations.reports.model import Flow, RunReport, failed_steps, versions
+from simulations.runs.grids import OpenedGrid, grid_opener, worker_count
+from simulations.runs.progress import Stopwatch
+from simulations.runs.views import TrafficLog, View
+from simulations.scenarios.base import Scenario
+
+RUN_ID = 1
+"""Flower's number of the run; a session plays one."""
+
+Report = TypeVar("Report", bound=RunReport)
+
+
+class Session:
+    """A run while it is played; what it keeps beside its report is gone when it ends.
+
+    1. The world is built, and attackers say what they look at (`view`).
+    2. Parties are put on the scenario's grid (`grid`); every message is logged in ``messages.jsonl`` and seen by views.
+    3. The workflow is played, and the run's report written (`report`, `write`).
+
+    Parameters
+    ----------
+    scenario : Scenario
+    folder : Path
+        Where the run is written.
+    progress : callable
+        Told of each step as it begins.
+    steps : int
+        How many there will be, about.
+    """
+
+    def __init__(self, scenario: Scenario, folder: Path, progress: Progress, steps: int) -> None:
+        self.scenario = scenario
+        self.folder = folder
+        self.vault = Vault(str(self.scratch("vault")), lasting=False)
+        self._clock = Stopwatch(progress, steps)
+        self._messages = (folder / "messages.jsonl").open("w", encoding="utf-8")
+        self._log = TrafficLog(self._messages)
+        self._views: list[View] = []
+        self._opened: OpenedGrid | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._messages.close()
+        for name in ("vault", "painted"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def scratch(self, name: str) -> Path:
+        """Return a new folder for what is not kept."""
+        (self.folder / name).mkdir()
+        return (self.folder / name).resolve()
+
+    def step(self, name: str) -> None:
+        """Begin something that is not a step of the workflow."""
+        self._clock.step(name)
+
+    def on_step(self, number: int, name: str) -> None:
+        """Begin a step of the workflow."""
+        self._clock.step(name, number)
+
+    def view(self, observer: int, *kinds: type[ProtocolMessage]) -> View:
+        """Keep the messages of some kinds that come to one party."""
+        self._views.append(View(observer, *kinds))
+        return self._views[-1]
+
+    def observe(self, envelope: Envelope) -> None:
+        """See one message."""
+        self._log.observe(envelope)
+        for view in self._views:
+            view.observe(envelope)
+
+    @contextmanager
+    def grid(
+        self,
+        apps: Sequence[ClientApp],
+        names: Mapping[int, str],
+        *,
+        here: Sequence[int] = (),
+        gpus: bool = False,
+        carry: Callable[[Grid], Grid] = lambda grid: grid,
+        opened: NumberedGrid | None = None,
+    ) -> Iterator[Grid]:
+        """Put parties on the scenario's grid; all that it carries is seen.
+
+        Parameters
+        ----------
+        apps : sequence of ClientApp
+            The parties, by node id.
+        names : mapping of int to str
+            Every node as in ``messages.jsonl``: ``role`` or ``role-n``.
+        here, gpus
+            See `grid_opener`.
+        carry : callable
+            Puts links around the grid.
+        opened : NumberedGrid, optional
+            Where the parties are already.
+        """
+        self._log.names = names
+        with ExitStack() as stack:
+            opening: AbstractContextManager[OpenedGrid] = (
+                grid_opener(self.scenario, self.vault, here, gpus=gpus)(apps) if opened is None else nullcontext(opened)
+            )
+            self._opened = stack.enter_context(opening)
+            stack.enter_context(task_identity(RUN_ID))
+            yield ObservedGrid(carry(self._opened), self.observe)
+
+    def state(self, node_id: int) -> RecordDict:
+        """Return what a party keeps; only the simulation sees it, while the grid is open."""
+        assert self._opened is not None
+        return self._opened.state(node_id)
+
+    @property
+    def flows(self) -> list[Flow]:
+        """What has been said so far."""
+        return self._log.flows
+
+    def report(self, kind: type[Report], failures: Iterable[Failure], **rest: Any) -> Report:
+        """Return the run's report: what all have in common, and the `rest`."""
+        self.step("writing the report")
+        return kind(
+            scenario=self.scenario.model_dump(mode="json"),
+            seed=self.scenario.seed,
+            grid=self.scenario.grid,
+            workers=worker_count(self.scenario),
+            traffic=self.flows,
+            timings=self._clock.timings(),
+            failed=failed_steps(failures, self._log.names.__getitem__),
+            versions=versions(),
+            **rest,
+        )
+
+    def write(self, report: RunReport, page: Callable[[Path], None]) -> None:
+        """Write ``report.json``, and have ``report.html`` written."""
+        (self.folder / "report.json").write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        page(self.folder / "report.html")
