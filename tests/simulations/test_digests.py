@@ -1,0 +1,98 @@
+"""Every packaged scenario, made small, comes to the outcome that was recorded, on every grid.
+
+`digests.yaml` holds the settings that make each scenario small, and its digests: one, or for a sweep one per purchase.
+They are exact only on one kind of processor and with one set of versions; elsewhere the tests are skipped. Where an
+outcome is meant to change, or for another machine, record them again on the grid `local`:
+
+    python tests/simulations/test_digests.py
+"""
+
+import json
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from protocol.ray_cluster import connect
+
+FILE = Path(__file__).with_name("digests.yaml")
+PACKAGED = Path(__file__).parents[2] / "simulations" / "scenarios"
+RECORDED: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+LIBRARIES = ("flwr", "numba", "numpy", "opacus", "pillow", "scikit-learn", "scipy", "torch", "torchvision")
+GRIDS = ("local", pytest.param("ray", marks=pytest.mark.slow), pytest.param("grpc", marks=pytest.mark.slow))
+
+
+def machine() -> dict[str, str]:
+    """Return what the last bits of a sum depend on: the processor, and the versions of what computes."""
+    processors = Path("/proc/cpuinfo")
+    text = processors.read_text(encoding="utf-8") if processors.exists() else ""
+    return {
+        "machine": platform.machine(),
+        **dict(re.findall(r"^(vendor_id|cpu family|model)\s*: (.*)$", text, flags=re.MULTILINE)),
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def command(scenario: str, grid: str, out: Path) -> list[str]:
+    """Return the words after ``parley`` that play a scenario at its small size and print its report."""
+    settings = [word for setting in RECORDED["scenarios"][scenario]["settings"] for word in ("--set", setting)]
+    workers = [] if grid == "local" else ["--workers", "2"]
+    return ["run", scenario, "--grid", grid, *workers, "--out", str(out), "--json", *settings]
+
+
+def digests(printed: str) -> list[str]:
+    """Return the digest in a run's report, or those in a sweep's."""
+    report = json.loads(printed)
+    if "points" in report:
+        return [digest for point in report["points"] for digest in point["digests"]]
+    return [report["outcome"]["digest"]]
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def grid(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A grid by name; Ray is started once for all scenarios."""
+    here = machine()
+    if other := [f"{name} {value}" for name, value in RECORDED["machine"].items() if here.get(name) != value]:
+        pytest.skip(f"digests were recorded with {', '.join(other)}")
+    with connect(2) if request.param == "ray" else nullcontext():
+        yield request.param
+
+
+def test_every_packaged_scenario_is_recorded() -> None:
+    assert sorted(RECORDED["scenarios"]) == sorted(path.stem for path in PACKAGED.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("scenario", RECORDED["scenarios"])
+def test_the_outcome_is_the_recorded_one(
+    parley: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, scenario: str, grid: str
+) -> None:
+    done = parley(*command(scenario, grid, tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    assert digests(done.stdout) == RECORDED["scenarios"][scenario]["digests"]
+
+
+def record() -> None:
+    """Play every scenario and write its digests down, and this machine."""
+    parley = Path(sys.executable).with_name("parley")
+    RECORDED["machine"] = machine()
+    for scenario, recorded in RECORDED["scenarios"].items():
+        with TemporaryDirectory() as folder:
+            words = command(scenario, "local", Path(folder) / "run")
+            recorded["digests"] = digests(subprocess.check_output([parley, *words], text=True))
+    FILE.write_text(yaml.safe_dump(RECORDED, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    record()
