@@ -23,7 +23,7 @@ import pytest
 import torch
 import yaml
 
-from protocol.ray_cluster import connect
+from protocol.compute.ray_cluster import connect
 
 FILE = Path(__file__).with_name("digests.yaml")
 PACKAGED = Path(__file__).parents[2] / "simulations" / "scenarios"
