@@ -45,18 +45,12 @@ GLANCE, LONGEST_GLANCE = 0.25, 4.0
 class Wanted:
     """What a buyer asks for.
 
-    Attributes
-    ----------
-    samples : Path
-        A folder of pictures like those that are wanted.
-    budget : float
-        Coins, commission included.
-    quality : Quality
-        What to have most of.
-    checked : float
-        Share of the pictures whose features are computed again.
-    model : Model
-        The cloud's public model.
+    Attributes:
+        samples: A folder of pictures like those that are wanted.
+        budget: Coins, commission included.
+        quality: What to have most of.
+        checked: Share of the pictures whose features are computed again.
+        model: The cloud's public model.
     """
 
     samples: Path
@@ -101,16 +95,10 @@ class Receipt(Section):
 class RequestingBuyer(Buyer):
     """A buyer that writes a receipt when it hears what was paid.
 
-    Parameters
-    ----------
-    kit : Kit
-        Who it is.
-    wish : str
-        Its own name for the purchase.
-    wanted : Wanted
-        What it asks for.
-    out : Path
-        The folder for pictures and receipt.
+    Args:
+        kit: Who it is.
+        wish: Its own name for the purchase.
+        out: The folder for pictures and receipt.
     """
 
     def __init__(self, kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
@@ -134,10 +122,8 @@ class RequestingBuyer(Buyer):
 
         Who stays silent after delivery has accepted, and pays; whether a complaint came in time is not known.
 
-        Parameters
-        ----------
-        state : RecordDict
-            What it remembers of the purchase.
+        Args:
+            state: What it remembers of the purchase.
         """
         self.memory = Memory(state)
         lines = []
@@ -195,10 +181,8 @@ class Idle(Party):
 class Purchases(ClientApp):
     """All purchases of one buyer that are under way: each message goes to the one that it is about.
 
-    Parameters
-    ----------
-    kit : Kit
-        The buyer's.
+    Args:
+        kit: The buyer's.
     """
 
     def __init__(self, kit: Kit) -> None:
@@ -226,27 +210,16 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
 
     Started again with the same folder, after it was stopped or killed, it goes on with the same purchase.
 
-    Parameters
-    ----------
-    kit : Kit
-        The buyer's.
-    wanted : Wanted
-        What to ask for.
-    out : Path
-        The folder.
-    progress : callable
-        Told of each step as it begins.
+    Args:
+        kit: The buyer's.
+        out: The folder.
+        progress: Told of each step as it begins.
 
-    Raises
-    ------
-    OutputExists
-        When the folder holds something else, such as a purchase that was begun with other wishes.
-    BadInput
-        When the samples or the model cannot be used.
-    RunFailed
-        When the purchase failed.
-    Unreachable
-        When the cloud cannot be reached for a long time, or refuses.
+    Raises:
+        OutputExists: When the folder holds something else, such as a purchase that was begun with other wishes.
+        BadInput: When the samples or the model cannot be used.
+        RunFailed: When the purchase failed.
+        Unreachable: When the cloud cannot be reached for a long time, or refuses.
     """
     with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
         wish = _begun(kit, wanted, out) or secrets.token_hex(16)

@@ -51,19 +51,13 @@ def serve(kit: Kit, ledger_url: str | None = None) -> None:
 
     Purchases that were under way when it last stopped, or was killed, go on.
 
-    Parameters
-    ----------
-    kit : Kit
-        The cloud's.
-    ledger_url : str or None
-        The ledger's database, in place of the one in ``party.yaml``.
+    Args:
+        kit: The cloud's.
+        ledger_url: The ledger's database, in place of the one in ``party.yaml``.
 
-    Raises
-    ------
-    BadKit
-        When it cannot listen, or its database cannot be opened.
-    BadInput
-        When its featurizer cannot be loaded.
+    Raises:
+        BadKit: When it cannot listen, or its database cannot be opened.
+        BadInput: When its featurizer cannot be loaded.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -142,12 +136,9 @@ def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
 class Desk:
     """Answers what parties ask on their own account; see `protocol.messages.service`.
 
-    Parameters
-    ----------
-    cloud : Cloud
-        Whose books are looked into.
-    most : int
-        Purchases that may be open at once.
+    Args:
+        cloud: Whose books are looked into.
+        most: Purchases that may be open at once.
     """
 
     def __init__(self, cloud: Cloud, most: int) -> None:

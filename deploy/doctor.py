@@ -48,16 +48,10 @@ class Verdict(StrEnum):
 class Finding:
     """One thing that was looked at.
 
-    Attributes
-    ----------
-    subject : str
-        What was looked at.
-    verdict : Verdict
-        BROKEN keeps the party from working; SOON will, or may.
-    seen : str
-        What was seen.
-    mend : str
-        What to do about it; empty where all is fine.
+    Attributes:
+        subject: What was looked at.
+        verdict: BROKEN keeps the party from working; SOON will, or may.
+        mend: What to do about it; empty where all is fine.
     """
 
     subject: str
@@ -69,12 +63,9 @@ class Finding:
 def check_machine(folder: Path, state: Path | None = None) -> list[Finding]:
     """Look at everything a party needs: versions, its kit, its state folder, and its way to the cloud.
 
-    Parameters
-    ----------
-    folder : Path
-        The party's start-up folder.
-    state : Path or None
-        Where it keeps its state, if not there.
+    Args:
+        folder: The party's start-up folder.
+        state: Where it keeps its state, if not there.
     """
     findings = [_versions()]
     try:

@@ -41,14 +41,10 @@ class Scaled:
 class Pictures:
     """What an institution has on its disk.
 
-    Attributes
-    ----------
-    own : FolderImages
-        In sub-folders that are called as the classes are.
-    public : FolderImages or None
-        Of anything, not secret; who has none pre-trains nothing.
-    held_back : float
-        What share of its own it judges its model by, in 0..1.
+    Attributes:
+        own: In sub-folders that are called as the classes are.
+        public: Of anything, not secret; who has none pre-trains nothing.
+        held_back: What share of its own it judges its model by, in 0..1.
     """
 
     own: FolderImages
@@ -75,15 +71,9 @@ class Pictures:
 class Institution(Entity):
     """An entity whose pictures are in folders, and which leaves the model that it has refined on its disk.
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes that only this party knows.
-    pictures : Pictures
-    habits : Habits
-        How it trains.
-    models : Path
-        Where models go.
+    Args:
+        secret: 32 bytes that only this party knows.
+        models: Where models go.
     """
 
     def __init__(self, secret: bytes, pictures: Pictures, habits: Habits, models: Path) -> None:
@@ -131,25 +121,15 @@ class Institution(Entity):
 def join(kit: Kit, own: Path, public: Path | None, held_back: float, habits: Habits) -> None:
     """Take part in the cloud's pools until told to stop.
 
-    Parameters
-    ----------
-    kit : Kit
-        The entity's.
-    own : Path
-        A folder of pictures, in sub-folders that are called as the classes are.
-    public : Path or None
-        A folder of pictures of anything, not secret.
-    held_back : float
-        What share of its own pictures it judges its model by.
-    habits : Habits
-        How it trains.
+    Args:
+        kit: The entity's.
+        own: A folder of pictures, in sub-folders that are called as the classes are.
+        public: A folder of pictures of anything, not secret.
+        held_back: What share of its own pictures it judges its model by.
 
-    Raises
-    ------
-    BadInput
-        When a folder cannot be used.
-    Unreachable
-        When the cloud cannot be reached for a long time, or refuses this party.
+    Raises:
+        BadInput: When a folder cannot be used.
+        Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
     """
     pictures = Pictures(read_folder(own), None if public is None else read_folder(public), held_back)
     if None in pictures.own.labels:

@@ -36,10 +36,9 @@ PORT = 7443
 class Address:
     """Where the cloud is reached.
 
-    Examples
-    --------
-    >>> str(Address.parse("cloud.example.org")), str(Address.parse("[::1]:80"))
-    ('cloud.example.org:7443', '[::1]:80')
+    Examples:
+        >>> str(Address.parse("cloud.example.org")), str(Address.parse("[::1]:80"))
+        ('cloud.example.org:7443', '[::1]:80')
     """
 
     host: str
@@ -115,16 +114,11 @@ class CloudFile(Section):
 class Kit:
     """A start-up folder that was read and found to be in order.
 
-    Attributes
-    ----------
-    folder, state : Path
-        The folder, and where its state is kept.
-    party : PartyFile or CloudFile
-        What ``party.yaml`` says.
-    credentials : Credentials
-        Its certificate and key.
-    ca : bytes
-        The certificate authority's certificate.
+    Attributes:
+        folder, state: The folder, and where its state is kept.
+        party: What ``party.yaml`` says.
+        credentials: Its certificate and key.
+        ca: The certificate authority's certificate.
     """
 
     folder: Path
@@ -166,19 +160,13 @@ def read_party(folder: Path) -> PartyFile | CloudFile:
 def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> Kit:
     """Read a start-up folder and check that its parts belong together.
 
-    Parameters
-    ----------
-    folder : Path
-        What `parley provision` wrote.
-    roles : sequence of str
-        Which roles will do.
-    state : Path or None
-        Where to keep state; None: in the folder.
+    Args:
+        folder: What `parley provision` wrote.
+        roles: Which roles will do.
+        state: Where to keep state; None: in the folder.
 
-    Raises
-    ------
-    BadKit
-        With one sentence that says what is missing or does not fit.
+    Raises:
+        BadKit: With one sentence that says what is missing or does not fit.
     """
     party = read_party(folder)
     if party.role not in roles:

@@ -23,11 +23,9 @@ PAUSE = 0.5
 def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
     """Return the rules of a new pool.
 
-    Raises
-    ------
-    BadInput
-        When they cannot be: fewer than two classes, one of them twice, a name too long, an architecture that there is
-        not.
+    Raises:
+        BadInput: When they cannot be: fewer than two classes, one of them twice, a name too long, an architecture that
+            there is not.
     """
     if len(set(names)) < len(names) or len(names) < 2 or not all(names):
         raise BadInput(f"a pool has two classes or more, each with a name of its own, not {', '.join(names) or 'none'}")
@@ -46,23 +44,14 @@ def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
 def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress) -> service.PoolStanding:
     """Have the cloud keep a pool, and wait for its end.
 
-    Parameters
-    ----------
-    kit : Kit
-        The operator's.
-    rules : Rules
-    entities : int
-        How many have to be attached, at least.
-    patience : float
-        Seconds that they have for each step.
-    progress : callable
+    Args:
+        kit: The operator's.
+        entities: How many have to be attached, at least.
+        patience: Seconds that they have for each step.
 
-    Raises
-    ------
-    Unreachable
-        When the cloud cannot be reached, or refuses.
-    RunFailed
-        When the pool could not be finished.
+    Raises:
+        Unreachable: When the cloud cannot be reached, or refuses.
+        RunFailed: When the pool could not be finished.
     """
     question = service.BeginPool(rules=rules, entities=entities, patience=patience)
     while True:

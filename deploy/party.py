@@ -69,10 +69,8 @@ class Away(Unreachable):
 def alone(state: Path) -> Iterator[None]:
     """Hold the state folder: no second process may be the same party.
 
-    Raises
-    ------
-    BadKit
-        When another process has it.
+    Raises:
+        BadKit: When another process has it.
     """
     private_folder(state)
     with (state / "lock").open("w") as lock:
@@ -96,12 +94,9 @@ def attachment(kit: Kit, app: ClientApp) -> Attachment:
 def ask_cloud(kit: Kit, method: str, question: ProtocolMessage, answer: type[M], timeout: float = 10.0) -> M:
     """Ask something of the cloud; see `protocol.messages.service`.
 
-    Raises
-    ------
-    Away
-        When it does not answer.
-    Unreachable
-        When it refuses.
+    Raises:
+        Away: When it does not answer.
+        Unreachable: When it refuses.
     """
     with said_in_one_sentence():
         return decode(call(str(kit.party.address), credentials(kit), method, encode(question), timeout), answer)
@@ -110,10 +105,8 @@ def ask_cloud(kit: Kit, method: str, question: ProtocolMessage, answer: type[M],
 def stay_attached(kit: Kit, party: Party) -> None:
     """Let a party answer the cloud until the process is told to stop (SIGINT or SIGTERM).
 
-    Raises
-    ------
-    Unreachable
-        When the cloud cannot be reached for a long time, or refuses this party.
+    Raises:
+        Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
     """
 
     async def forever(app: ClientApp) -> None:

@@ -25,16 +25,10 @@ OPEN, CLOSED, FAILED = "open", "closed", "failed"
 class Kept:
     """A pool, and how it stands.
 
-    Attributes
-    ----------
-    rules : Rules
-    pool : Pool
-    state : str
-        ``open``, ``closed`` or ``failed``.
-    step : int
-        Of `Pool.STEPS`, from 1.
-    note : str
-        Why it failed.
+    Attributes:
+        state: ``open``, ``closed`` or ``failed``.
+        step: Of `Pool.STEPS`, from 1.
+        note: Why it failed.
     """
 
     rules: Rules
@@ -55,12 +49,8 @@ class Pools:
     Entities remember a pool across a restart of theirs. The cloud does not: a pool ends with its process, and is begun
     anew.
 
-    Parameters
-    ----------
-    grid : GrpcGrid
-        Carries the messages.
-    vault : Vault
-        Where features are kept until the pool is closed; it holds nothing else.
+    Args:
+        vault: Where features are kept until the pool is closed; it holds nothing else.
     """
 
     def __init__(self, grid: GrpcGrid, vault: Vault) -> None:
@@ -71,10 +61,8 @@ class Pools:
     def begin(self, asked: BeginPool) -> PoolStanding:
         """Begin a pool, unless it was begun before, and say how it stands.
 
-        Raises
-        ------
-        ProtocolError
-            When another one is under way, or there are too few entities.
+        Raises:
+            ProtocolError: When another one is under way, or there are too few entities.
         """
         with self._turn:
             kept = self._kept.get(asked.rules.pool)

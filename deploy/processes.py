@@ -38,19 +38,13 @@ class ProcessesGrid(GrpcGrid):
     process to itself; the others share a few, since each process needs some hundred megabytes for
     PyTorch alone.
 
-    Parameters
-    ----------
-    apps : sequence of ClientApp
-        The parties; in a purchase, the buyer first. They are pickled.
-    vault : Vault
-        The cloud's.
-    workers : int
-        How many processes the others share.
+    Args:
+        apps: The parties; in a purchase, the buyer first. They are pickled.
+        vault: The cloud's.
+        workers: How many processes the others share.
 
-    Raises
-    ------
-    GridUnavailable
-        When they cannot be started.
+    Raises:
+        GridUnavailable: When they cannot be started.
     """
 
     def __init__(self, apps: Sequence[ClientApp], vault: Vault, workers: int) -> None:

@@ -68,14 +68,10 @@ deposits:                     # what an account is opened with, the first time a
 class Issued:
     """One line of the authority's record.
 
-    Attributes
-    ----------
-    name, role : str
-        Whose certificate.
-    serial : str
-        Its serial number, hexadecimal.
-    until : str
-        The day it expires.
+    Attributes:
+        name, role: Whose certificate.
+        serial: Its serial number, hexadecimal.
+        until: The day it expires.
     """
 
     name: str
@@ -88,14 +84,10 @@ class Issued:
 class Provisioned:
     """What a command has done to a kit.
 
-    Attributes
-    ----------
-    address : Address
-        Where parties reach the cloud.
-    made : list of Issued
-        What was made by this command.
-    good : list of Issued
-        All certificates that are good, the new ones included.
+    Attributes:
+        address: Where parties reach the cloud.
+        made: What was made by this command.
+        good: All certificates that are good, the new ones included.
     """
 
     address: Address
@@ -106,10 +98,8 @@ class Provisioned:
 def provision(out: Path, address: Address, counts: dict[str, int]) -> Provisioned:
     """Make a kit, or what an existing one lacks: the cloud, an operator, and so many parties of each role.
 
-    Raises
-    ------
-    BadKit
-        When the folder is of a cloud at another address, or is something else altogether.
+    Raises:
+        BadKit: When the folder is of a cloud at another address, or is something else altogether.
     """
     parties = {"cloud": "cloud", "operator": "operator"}
     parties |= {f"{role}{number + 1}": role for role, count in counts.items() for number in range(count)}
@@ -125,10 +115,8 @@ def provision(out: Path, address: Address, counts: dict[str, int]) -> Provisione
 def add(out: Path, name: str, role: str) -> Provisioned:
     """Make one more party; nothing happens when it has a good certificate already.
 
-    Raises
-    ------
-    BadKit
-        When there is no kit, or the name is taken by another role or impossible.
+    Raises:
+        BadKit: When there is no kit, or the name is taken by another role or impossible.
     """
     _address(out)
     if name == AUTHORITY or (role == "cloud") != (name == "cloud"):
@@ -139,10 +127,8 @@ def add(out: Path, name: str, role: str) -> Provisioned:
 def revoke(out: Path, name: str) -> list[Issued]:
     """Revoke every certificate that was issued to a name; return those that were good until now.
 
-    Raises
-    ------
-    BadKit
-        When there is no kit, or nobody of that name in it.
+    Raises:
+        BadKit: When there is no kit, or nobody of that name in it.
     """
     _address(out)
     mine = [issued for issued in _issued(out) if issued.name == name]

@@ -21,12 +21,9 @@ MOST = 10**7
 class PricedAlbum:
     """The pictures of a folder that have a price.
 
-    Attributes
-    ----------
-    costs : list of int
-        The price of each, minor units.
-    unpriced : int
-        How many readable pictures are not for sale, because nothing says what they cost.
+    Attributes:
+        costs: The price of each, minor units.
+        unpriced: How many readable pictures are not for sale, because nothing says what they cost.
     """
 
     def __init__(self, pictures: FolderImages, prices: Mapping[Path, int], otherwise: int | None) -> None:
@@ -49,19 +46,13 @@ class PricedAlbum:
 def priced(pictures: FolderImages, folder: Path, price: float | None) -> PricedAlbum:
     """Put prices on an album.
 
-    Parameters
-    ----------
-    pictures : FolderImages
-        What is in the folder.
-    folder : Path
-        The album's folder; a ``prices.csv`` in it names prices of single pictures.
-    price : float or None
-        Coins for every picture that the list does not name; None: those are not for sale.
+    Args:
+        pictures: What is in the folder.
+        folder: The album's folder; a ``prices.csv`` in it names prices of single pictures.
+        price: Coins for every picture that the list does not name; None: those are not for sale.
 
-    Raises
-    ------
-    BadInput
-        When there is no price at all, or a line of the list is no price of a picture in the folder.
+    Raises:
+        BadInput: When there is no price at all, or a line of the list is no price of a picture in the folder.
     """
     path = folder / PRICES
     if price is None and not path.exists():
@@ -98,23 +89,15 @@ def _minor(coins: float, where: str) -> int:
 def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
     """Offer the pictures of a folder until told to stop.
 
-    Parameters
-    ----------
-    kit : Kit
-        The seller's.
-    folder : Path
-        The album; a ``prices.csv`` in it names the prices of single pictures.
-    price : float or None
-        Coins for each of the others; None: they are not for sale.
-    model : Model
-        The cloud's public model.
+    Args:
+        kit: The seller's.
+        folder: The album; a ``prices.csv`` in it names the prices of single pictures.
+        price: Coins for each of the others; None: they are not for sale.
+        model: The cloud's public model.
 
-    Raises
-    ------
-    BadInput
-        When the album, its prices or the model cannot be used.
-    Unreachable
-        When the cloud cannot be reached for a long time, or refuses this party.
+    Raises:
+        BadInput: When the album, its prices or the model cannot be used.
+        Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
     """
     pictures = read_folder(folder)
     album = priced(pictures, folder, price)

@@ -55,20 +55,15 @@ class ObfuscatedAlbum:
     has the first weight itself. Everything that a party makes of its album, features, commitments and deliveries, is
     then made of obfuscated pictures.
 
-    Parameters
-    ----------
-    album : Album
-        The pictures as they are.
-    obfuscation : Obfuscation
-        The technique and its setting.
-    secret : bytes
-        The party's; it decides who is mixed with whom, and the noise.
+    Args:
+        album: The pictures as they are.
+        obfuscation: The technique and its setting.
+        secret: The party's; it decides who is mixed with whom, and the noise.
 
-    Examples
-    --------
-    >>> album = [np.full((16, 16, 3), shade, np.uint8) for shade in (200, 40)]
-    >>> ObfuscatedAlbum(album, Obfuscation("mix"), bytes(32))[0][0, 0].tolist()
-    [160, 160, 160]
+    Examples:
+        >>> album = [np.full((16, 16, 3), shade, np.uint8) for shade in (200, 40)]
+        >>> ObfuscatedAlbum(album, Obfuscation("mix"), bytes(32))[0][0, 0].tolist()
+        [160, 160, 160]
     """
 
     def __init__(self, album: Album, obfuscation: Obfuscation, secret: bytes) -> None:
@@ -81,12 +76,9 @@ class ObfuscatedAlbum:
     def __getitem__(self, index: int) -> Pixels:
         """Open a picture and obfuscate it.
 
-        Raises
-        ------
-        UnreadableImage
-            When it, or one to mix it with, cannot be opened.
-        ValueError
-            When the album has too few pictures to mix, or the setting does not suit the picture's size.
+        Raises:
+            UnreadableImage: When it, or one to mix it with, cannot be opened.
+            ValueError: When the album has too few pictures to mix, or the setting does not suit the picture's size.
         """
         picture = self._album[index]
         mixed = self._obfuscation.images
@@ -105,10 +97,9 @@ class ObfuscatedAlbum:
 def square(picture: Pixels, side: int) -> Pixels:
     """Cut the central square out of a picture and resize it.
 
-    Examples
-    --------
-    >>> square(np.zeros((30, 50, 3), np.uint8), 16).shape
-    (16, 16, 3)
+    Examples:
+        >>> square(np.zeros((30, 50, 3), np.uint8), 16).shape
+        (16, 16, 3)
     """
     height, width = picture.shape[:2]
     edge = min(height, width)
@@ -135,14 +126,11 @@ _BROKEN_FILE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError
 class FolderImages:
     """The readable pictures of a folder, as an album: each is opened when asked for.
 
-    Attributes
-    ----------
-    paths : tuple of Path
-        The files, in sorted order.
-    labels : tuple of str or None
-        The sub-folder of the folder that each picture lies in (at any depth), None for pictures in the folder itself.
-    skipped : dict of str to int
-        How many files were left out, by reason.
+    Attributes:
+        paths: The files, in sorted order.
+        labels: The sub-folder of the folder that each picture lies in (at any depth), None for pictures in the folder
+            itself.
+        skipped: How many files were left out, by reason.
     """
 
     def __init__(self, paths: Sequence[Path], labels: Sequence[str | None], skipped: dict[str, int]) -> None:
@@ -170,18 +158,8 @@ def read_folder(folder: Path) -> FolderImages:
     file is decoded once, in reduced size where the format allows, so that a damaged one is known now. Files over 64 MB
     and pictures over 25 megapixels (by their header) are not decoded. Links to folders are not followed.
 
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    FolderImages
-
-    Raises
-    ------
-    BadInput
-        If there is no such folder, or no picture in it can be read.
+    Raises:
+        BadInput: If there is no such folder, or no picture in it can be read.
     """
     if not folder.exists():
         raise BadInput(f"there is no folder {folder}")

@@ -28,16 +28,11 @@ class Broker:
     2. What parties say is in the journal before it counts. `resume` plays on what is open.
     3. Money and blobs are held once each, however often a workflow is played (`settlement`, `Journal`).
 
-    Parameters
-    ----------
-    journal : Journal
-        What was begun, and what parties have said.
-    grid : Grid
-        Carries the messages of all workflows; several threads use it at once.
-    plays : mapping of str to callable
-        How each kind of workflow is played.
-    clock : callable
-        Unix time.
+    Args:
+        journal: What was begun, and what parties have said.
+        grid: Carries the messages of all workflows; several threads use it at once.
+        plays: How each kind of workflow is played.
+        clock: Unix time.
     """
 
     def __init__(
@@ -70,14 +65,10 @@ class Broker:
     def open(self, workflow: str, opener: int, wish: bytes) -> str:
         """Begin a workflow, unless it was begun before, and return its name.
 
-        Parameters
-        ----------
-        workflow : str
-            Its kind.
-        opener : int
-            Node id of the party that asks.
-        wish : bytes
-            1 to 32 bytes that this party has never asked with, or those of a workflow it wants to know again.
+        Args:
+            workflow: Its kind.
+            opener: Node id of the party that asks.
+            wish: 1 to 32 bytes that this party has never asked with, or those of a workflow it wants to know again.
         """
         if not 1 <= len(wish) <= 32:
             raise ValueError(f"a wish has 1 to 32 bytes, not {len(wish)}")
@@ -96,10 +87,8 @@ class Broker:
     def play(self, name: str) -> None:
         """Play a workflow that is open from its start to its end, in this thread.
 
-        Raises
-        ------
-        Interrupted
-            When the broker is closed meanwhile.
+        Raises:
+            Interrupted: When the broker is closed meanwhile.
         """
         row = self.journal.workflow(name)
         exchange = JournaledExchange(self._grid, self._clock, self.journal, name, self._stopping)

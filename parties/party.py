@@ -69,11 +69,9 @@ class Party:
     >>> sorted(Bystander(secret=bytes(32)).steps())
     ['introduce', 'settle']
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes that only this party knows. Its keys, salts and random draws all derive from it and
-        from what they are for, so a step that is asked for twice gives the same answer.
+    Args:
+        secret: 32 bytes that only this party knows. Its keys, salts and random draws all derive from it and from what
+            they are for, so a step that is asked for twice gives the same answer.
     """
 
     role: ClassVar[str] = "party"
@@ -120,10 +118,8 @@ class Party:
     def client_app(self, mods: list[Mod] | None = None) -> PartyApp:
         """Compile the party into a Flower app that answers ``query.<step>`` for each of its steps.
 
-        Parameters
-        ----------
-        mods : list of Mod, optional
-            More mods, inside the party's own.
+        Args:
+            mods: More mods, inside the party's own.
         """
         return PartyApp(self, mods or [])
 
@@ -131,12 +127,8 @@ class Party:
 class PartyApp(Shared):
     """A party as a Flower app; where many are in one process, they prepare together (see `parties.party`).
 
-    Parameters
-    ----------
-    party : Party
-        The actor.
-    mods : list of Mod
-        Mods inside the party's own.
+    Args:
+        mods: Mods inside the party's own.
     """
 
     def __init__(self, party: Party, mods: list[Mod]) -> None:
@@ -236,14 +228,10 @@ R = TypeVar("R")
 class Prepared:
     """What was computed for one party ahead of one message.
 
-    Attributes
-    ----------
-    content : RecordDict
-        The message as it was then; a mod may still change it on its way.
-    question : object
-        The same, decoded.
-    results : mapping
-        What each `Together` computed.
+    Attributes:
+        content: The message as it was then; a mod may still change it on its way.
+        question: The same, decoded.
+        results: What each `Together` computed.
     """
 
     content: RecordDict
@@ -298,15 +286,14 @@ def together(step: str) -> Callable[[Callable[[Sequence[P], Q], Sequence[R]]], T
     and a party whose message was changed on its way, or whose class takes the step in another way,
     computes alone.
 
-    Examples
-    --------
-    >>> from parties.party import Party, step
-    >>> from protocol.messages.purchase import Hello, Introduction
-    >>> class Twin(Party):
-    ...     @together("introduce")
-    ...     def squares(twins, hello):
-    ...         return [index**2 for index, twin in enumerate(twins)]
-    >>> Twin(secret=bytes(32)).squares(Hello())
-    0
+    Examples:
+        >>> from parties.party import Party, step
+        >>> from protocol.messages.purchase import Hello, Introduction
+        >>> class Twin(Party):
+        ...     @together("introduce")
+        ...     def squares(twins, hello):
+        ...         return [index**2 for index, twin in enumerate(twins)]
+        >>> Twin(secret=bytes(32)).squares(Hello())
+        0
     """
     return lambda function: Together(step, function)

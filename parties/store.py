@@ -57,18 +57,13 @@ class AskedAgain(ProtocolError):
 class PartyStore:
     """The states and replies of one party, in one SQLite file.
 
-    Parameters
-    ----------
-    path : Path
-        The file; made if missing. It holds what the party remembers between messages, a buyer's one-time keys
-        too: it belongs in a folder that nobody else can read.
-    clock : callable
-        Unix time.
+    Args:
+        path: The file; made if missing. It holds what the party remembers between messages, a buyer's one-time keys
+            too: it belongs in a folder that nobody else can read.
+        clock: Unix time.
 
-    Raises
-    ------
-    DatabaseVersion
-        When the file was written by a newer program.
+    Raises:
+        DatabaseVersion: When the file was written by a newer program.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -110,13 +105,6 @@ class RememberingApp(ClientApp):
     4. the state and the answer are committed together.
 
     Where the disk fails, it raises `DiskFailed`, which no grid takes for an answer.
-
-    Parameters
-    ----------
-    app : ClientApp
-        The party.
-    store : PartyStore
-        Where it is remembered.
     """
 
     def __init__(self, app: ClientApp, store: PartyStore) -> None:

@@ -42,10 +42,9 @@ class Failure(NamedTuple):
     def sentence(self) -> str:
         r"""The last line of the reason, which may be a traceback.
 
-        Examples
-        --------
-        >>> Failure("bid", 3, "Traceback (most recent call last):\nKeyError: 3").sentence
-        'KeyError: 3'
+        Examples:
+            >>> Failure("bid", 3, "Traceback (most recent call last):\nKeyError: 3").sentence
+            'KeyError: 3'
         """
         return self.reason.strip().splitlines()[-1]
 
@@ -54,10 +53,8 @@ class Failure(NamedTuple):
 class Record:
     """What the cloud writes down of a workflow; each adds what it comes to know.
 
-    Attributes
-    ----------
-    failures : list of Failure
-        In the order in which they happened.
+    Attributes:
+        failures: In the order in which they happened.
     """
 
     failures: list[Failure] = field(default_factory=list)
@@ -79,16 +76,11 @@ class Workflow(ABC, Generic[R]):
     3. All that it learns of the world it learns through its exchange: with a journaled one it can be played again
        from the start after a crash (`protocol.journal`).
 
-    Parameters
-    ----------
-    exchange : Exchange
-        Asks the parties.
-    record : Record
-        What is known so far.
-    patience : float
-        Seconds that parties have for a step.
-    on_step : callable
-        Told of each step as it begins.
+    Args:
+        exchange: Asks the parties.
+        record: What is known so far.
+        patience: Seconds that parties have for a step.
+        on_step: Told of each step as it begins.
     """
 
     STEPS: ClassVar[tuple[str, ...]]
@@ -104,10 +96,8 @@ class Workflow(ABC, Generic[R]):
     def run(self) -> R:
         """Play all steps, and return the record.
 
-        Raises
-        ------
-        WorkflowFailed
-            When it cannot be finished.
+        Raises:
+            WorkflowFailed: When it cannot be finished.
         """
 
     def begin(self, number: int, name: str = "") -> None:
@@ -132,12 +122,9 @@ class Workflow(ABC, Generic[R]):
     ) -> dict[int, M]:
         """Ask parties, note who fails, and return the answers by node id.
 
-        Parameters
-        ----------
-        step, questions, answer, absence
-            See `Exchange.each`.
-        deadline : float, optional
-            Unix seconds; else `deadline()`.
+        Args:
+            step, questions, answer, absence: See `Exchange.each`.
+            deadline: Unix seconds; else `deadline()`.
         """
         due = self.deadline() if deadline is None else deadline
         replies = self.exchange.ask(step, questions, answer, due, absence)

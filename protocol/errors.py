@@ -7,11 +7,9 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake that the user can mend; the text is one sentence that says what, where and how.
 
-    Attributes
-    ----------
-    exit_code : int
-        What the command line exits with. 0 is success, 1 a fault of Parley's own, 2 a wrong command
-        line, 130 an interrupt.
+    Attributes:
+        exit_code: What the command line exits with. 0 is success, 1 a fault of Parley's own, 2 a wrong command line,
+            130 an interrupt.
     """
 
     exit_code = 1

@@ -50,22 +50,14 @@ def ask(
 
     A party that raises, stays silent or answers something else is a failure of that party alone.
 
-    Parameters
-    ----------
-    grid : Grid
-        Any implementation of Flower's grid.
-    step : str
-        The step to ask for; sent as the message type ``query.<step>``.
-    questions : mapping of int to ProtocolMessage
-        One question per node id. Equal objects are encoded once.
-    answer : type, or tuple of types
-        The message each answer has to be, or one of several.
-    timeout : float, optional
-        Seconds to wait, which is also each question's time to live; those silent by then are failures.
+    Args:
+        grid: Any implementation of Flower's grid.
+        step: The step to ask for; sent as the message type ``query.<step>``.
+        questions: One question per node id. Equal objects are encoded once.
+        answer: The message each answer has to be, or one of several.
+        timeout: Seconds to wait, which is also each question's time to live; those silent by then are failures.
 
-    Returns
-    -------
-    Replies
+    Returns:
         Answers and failures, each in ascending order of node ids.
     """
     return _sorted_out(_ask(grid, step, questions, answer, timeout, step))
@@ -77,15 +69,10 @@ class Exchange:
     A workflow that learns of the world through its exchange alone can be played again from what the
     exchange has written down (see `protocol.journal.JournaledExchange`); this one forgets.
 
-    Parameters
-    ----------
-    grid : Grid
-        Carries the messages.
-    clock : callable
-        Unix time.
-    conversation : str
-        A name that nothing else has, where parties are to keep what they remember apart and across a restart of theirs
-        (see `parties.store`): messages name it and their number.
+    Args:
+        clock: Unix time.
+        conversation: A name that nothing else has, where parties are to keep what they remember apart and across a
+            restart of theirs (see `parties.store`): messages name it and their number.
     """
 
     def __init__(self, grid: Grid, clock: Callable[[], float] = time.time, conversation: str = "") -> None:
@@ -129,16 +116,11 @@ class Exchange:
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties and yield what each answered, or why it did not, in ascending order of node ids.
 
-        Parameters
-        ----------
-        step, questions, answer
-            See `ask`.
-        deadline : float, optional
-            Unix seconds. What comes more than `GRACE` after it is no answer.
-        absence : float
-            Seconds for which a party that has left is still waited for, where the grid does not see to that.
-        until : float
-            Unix seconds at which to stop waiting, if that is before the deadline.
+        Args:
+            step, questions, answer: See `ask`.
+            deadline: Unix seconds. What comes more than `GRACE` after it is no answer.
+            absence: Seconds for which a party that has left is still waited for, where the grid does not see to that.
+            until: Unix seconds at which to stop waiting, if that is before the deadline.
         """
         timeout = self._left(deadline, until)
         self._asked += 1

@@ -34,12 +34,8 @@ class UnusableApp(ProtocolError):
 class UnknownKey(UnusableApp):
     """An override names a key that the app does not have.
 
-    Attributes
-    ----------
-    key : str
-        The key.
-    keys : list of str
-        The app's keys.
+    Attributes:
+        keys: The app's keys.
     """
 
     def __init__(self, key: str, keys: list[str]) -> None:
@@ -52,14 +48,10 @@ class UnknownKey(UnusableApp):
 class FlowerProject:
     """A Flower app, loaded.
 
-    Attributes
-    ----------
-    name : str
-        What its pyproject.toml calls it.
-    server_app, client_app
-        Its components.
-    run_config : dict
-        Its configuration, flat, with the overrides in it.
+    Attributes:
+        name: What its pyproject.toml calls it.
+        server_app, client_app: Its components.
+        run_config: Its configuration, flat, with the overrides in it.
     """
 
     name: str
@@ -71,18 +63,13 @@ class FlowerProject:
 def load_project(directory: Path, overrides: Sequence[str] = ()) -> FlowerProject:
     """Load a Flower app; its directory becomes the first entry of ``sys.path``, as under Flower.
 
-    Parameters
-    ----------
-    directory : Path
-        Where its ``pyproject.toml`` is.
-    overrides : sequence of str
-        As ``flwr run --run-config`` takes them: ``"key=value key=value"`` with values in TOML, or one
-        ``.toml`` file.
+    Args:
+        directory: Where its ``pyproject.toml`` is.
+        overrides: As ``flwr run --run-config`` takes them: ``"key=value key=value"`` with values in TOML, or one
+            ``.toml`` file.
 
-    Raises
-    ------
-    UnusableApp
-        When it is not a Flower app, an override does not fit, or a component cannot be imported.
+    Raises:
+        UnusableApp: When it is not a Flower app, an override does not fit, or a component cannot be imported.
     """
     config = _read(directory)
     directory = directory.resolve()

@@ -84,22 +84,18 @@ class Line:
 class Journal:
     """All workflows that a cloud has begun, and the lines of those that are open.
 
-    Parameters
-    ----------
-    database : Database
-        The cloud's, with its ledger.
-    vault : Vault
-        Where large values are; each belongs to one workflow, and goes when that has ended.
+    Args:
+        database: The cloud's, with its ledger.
+        vault: Where large values are; each belongs to one workflow, and goes when that has ended.
 
-    Examples
-    --------
-    >>> from protocol.storage.ledger import Ledger
-    >>> journal = Journal(Ledger().database, Vault("memory://journal"))
-    >>> journal.begin("p1", "purchase", opener=7, now=1000.0), journal.begin("p1", "purchase", opener=7, now=2000.0)
-    (True, False)
-    >>> journal.end("p1", WorkflowState.ENDED)
-    >>> [(row.name, str(row.state)) for row in journal.workflows()]
-    [('p1', 'ended')]
+    Examples:
+        >>> from protocol.storage.ledger import Ledger
+        >>> journal = Journal(Ledger().database, Vault("memory://journal"))
+        >>> journal.begin("p1", "purchase", opener=7, now=1000.0), journal.begin("p1", "purchase", opener=7, now=2000.0)
+        (True, False)
+        >>> journal.end("p1", WorkflowState.ENDED)
+        >>> [(row.name, str(row.state)) for row in journal.workflows()]
+        [('p1', 'ended')]
     """
 
     def __init__(self, database: Database, vault: Vault) -> None:
@@ -153,10 +149,8 @@ class Journal:
     def lines(self, name: str, number: int, kind: str) -> dict[int, Line]:
         """Return what is on record of one question or reading, by node.
 
-        Raises
-        ------
-        JournalMismatch
-            When something else is on record under this number.
+        Raises:
+            JournalMismatch: When something else is on record under this number.
         """
         rows = self._database.read(
             select(journal).where(journal.c.workflow == name, journal.c.number == number).order_by(journal.c.node)
@@ -175,9 +169,7 @@ class Journal:
         An answer that brings a blob of another workflow is no answer: no two honest ones are the same,
         and a blob goes when the workflow that it belongs to ends.
 
-        Returns
-        -------
-        dict of int to Line
+        Returns:
             What was written.
         """
         with self._database.transaction() as connection:
@@ -232,16 +224,11 @@ class JournaledExchange(Exchange):
     3. each answer is on record, with large values in the vault, before the workflow hears of it;
        so is each silence, once the deadline has passed.
 
-    Parameters
-    ----------
-    grid, clock
-        See `Exchange`. The grid is asked by `push_messages` and `pull_messages`.
-    journal : Journal
-        Where it is written down.
-    name : str
-        The workflow's name.
-    stopping : Event, optional
-        Set when the program stops.
+    Args:
+        grid, clock: See `Exchange`. The grid is asked by `push_messages` and `pull_messages`.
+        journal: Where it is written down.
+        name: The workflow's name.
+        stopping: Set when the program stops.
     """
 
     def __init__(

@@ -35,14 +35,10 @@ def _context() -> Any:
 class Parley:
     """A command that a user types, as a process of its own in a folder; its output is appended to a file.
 
-    Parameters
-    ----------
-    words : list of str
-        The command, without ``parley``.
-    folder, output : Path
-        Where it runs, and where its output goes.
-    space : str, optional
-        The network namespace to run in.
+    Args:
+        words: The command, without ``parley``.
+        folder, output: Where it runs, and where its output goes.
+        space: The network namespace to run in.
     """
 
     def __init__(self, words: list[str], folder: Path, output: Path, space: str | None = None) -> None:

@@ -39,22 +39,14 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 class Adversary:
     """A way to cheat.
 
-    Attributes
-    ----------
-    name : str
-        By which a scenario mixes it in.
-    summary : str
-        What it does, one line: the first of its docstring.
-    knowledge : str
-        What it sees beyond what its role sees.
-    profit : str
-        What it hopes to gain, and where.
-    party : type of Party
-        Who plays it.
-    parameters : type of BaseModel
-        What a scenario may set, with defaults and bounds.
-    mod : callable or None
-        Its function around every step, where that is how it cheats.
+    Attributes:
+        name: By which a scenario mixes it in.
+        summary: What it does, one line: the first of its docstring.
+        knowledge: What it sees beyond what its role sees.
+        profit: What it hopes to gain, and where.
+        party: Who plays it.
+        parameters: What a scenario may set, with defaults and bounds.
+        mod: Its function around every step, where that is how it cheats.
     """
 
     name: str
@@ -73,10 +65,8 @@ class Adversary:
     def cast(self, **settings: object) -> type[Party]:
         """Return the class that plays it under these settings.
 
-        Raises
-        ------
-        pydantic.ValidationError
-            When a setting is not one of `parameters`, or out of bounds.
+        Raises:
+            pydantic.ValidationError: When a setting is not one of `parameters`, or out of bounds.
         """
         values = dict(self.parameters.model_validate(settings))
         if self.mod is not None:
@@ -87,36 +77,29 @@ class Adversary:
 def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None) -> Callable[[Declared], Declared]:
     """Declare a way to cheat; its docstring says what it does.
 
-    Parameters
-    ----------
-    name : str
-        How a scenario calls it.
-    knowledge : str
-        What it sees beyond what its role sees; "nothing beyond its role" is an answer.
-    profit : str
-        What it hopes to gain.
-    role : str, optional
-        Who is intercepted, a key of `ROLES`: for a function in the shape of Flower's mods,
-        ``(message, context, call_next) -> message``. A class says it by what it extends.
+    Args:
+        name: How a scenario calls it.
+        knowledge: What it sees beyond what its role sees; "nothing beyond its role" is an answer.
+        profit: What it hopes to gain.
+        role: Who is intercepted, a key of `ROLES`: for a function in the shape of Flower's mods, ``(message, context,
+            call_next) -> message``. A class says it by what it extends.
 
-    Notes
-    -----
-    What a scenario may set are the annotated attributes of a class that have a value, and the
-    keyword-only arguments of a function.
+    Note:
+        What a scenario may set are the annotated attributes of a class that have a value, and the keyword-only
+        arguments of a function.
 
-    Examples
-    --------
-    >>> @adversary("greedy", knowledge="nothing beyond its role", profit="none: payments do not follow prices")
-    ... class Greedy(Seller):
-    ...     '''Asks for ten times what its pictures are worth to it.'''
-    ...
-    ...     factor: float = 10.0
-    ...
-    ...     def price(self, image: int) -> int:
-    ...         return round(self.factor * self.costs[image])
-    >>> greedy = declared(vars())["greedy"]
-    >>> greedy.role, greedy.cast(factor=2).factor
-    ('seller', 2.0)
+    Examples:
+        >>> @adversary("greedy", knowledge="nothing beyond its role", profit="none: payments do not follow prices")
+        ... class Greedy(Seller):
+        ...     '''Asks for ten times what its pictures are worth to it.'''
+        ...
+        ...     factor: float = 10.0
+        ...
+        ...     def price(self, image: int) -> int:
+        ...         return round(self.factor * self.costs[image])
+        >>> greedy = declared(vars())["greedy"]
+        >>> greedy.role, greedy.cast(factor=2).factor
+        ('seller', 2.0)
     """
 
     def declare(target: Declared) -> Declared:

@@ -12,13 +12,12 @@ class Blackboard:
     where parties take turns in one process, and not defined elsewhere. Colluders on separate
     machines have no board: they need a channel of their own.
 
-    Examples
-    --------
-    >>> board = Blackboard()
-    >>> board.post("costs", 3)
-    >>> board.post("costs", 5)
-    >>> board.read("costs"), board.read("albums")
-    ([3, 5], [])
+    Examples:
+        >>> board = Blackboard()
+        >>> board.post("costs", 3)
+        >>> board.post("costs", 5)
+        >>> board.read("costs"), board.read("albums")
+        ([3, 5], [])
     """
 
     def __init__(self) -> None:

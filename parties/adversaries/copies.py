@@ -10,20 +10,15 @@ class Copies:
 
     No two copies of a picture are the same to the byte, so they commit to different pixels.
 
-    Parameters
-    ----------
-    original : Album
-        What is copied; picture i of the copies shows picture ``i % len(original)`` of it.
-    number : int
-        How many copies of each picture, the first one changed too.
-    seed : bytes
-        What the changes follow from.
+    Args:
+        original: What is copied; picture i of the copies shows picture ``i % len(original)`` of it.
+        number: How many copies of each picture, the first one changed too.
+        seed: What the changes follow from.
 
-    Examples
-    --------
-    >>> copies = Copies([np.zeros((2, 2, 3), np.uint8)], 3, bytes(32))
-    >>> len(copies), int(copies[2].max()) <= 2, (copies[0] != copies[1]).any()
-    (3, True, np.True_)
+    Examples:
+        >>> copies = Copies([np.zeros((2, 2, 3), np.uint8)], 3, bytes(32))
+        >>> len(copies), int(copies[2].max()) <= 2, (copies[0] != copies[1]).any()
+        (3, True, np.True_)
     """
 
     def __init__(self, original: Album, number: int, seed: bytes) -> None:

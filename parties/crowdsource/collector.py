@@ -22,28 +22,17 @@ class Collector:
     It sees representations, the labels of its tasks, and who sent them. It has trained the extractor on pictures of its
     own, so it can train attackers as well: the extractor protects, not the collector's goodwill.
 
-    Attributes
-    ----------
-    secret : bytes
-        32 bytes.
-    extractor : nn.Module
-        Trained, in evaluation mode.
-    architecture : str
-        A key of `strategies.pric.networks.EXTRACTORS`.
-    side : int
-        Pixels that pictures are scaled to.
-    hides : tuple of str
-        The attributes that it was trained to hide.
-    tasks : tuple of str
-        What it trains on the representations, chosen only after they are there.
-    quantised : bool
-        Whether representations are to come as bytes.
-    number : int
-        Rises with every extractor it publishes.
-    patience : float
-        Seconds that participants have for each answer.
-    clock : callable
-        Unix time.
+    Attributes:
+        secret: 32 bytes.
+        extractor: Trained, in evaluation mode.
+        architecture: A key of `strategies.pric.networks.EXTRACTORS`.
+        side: Pixels that pictures are scaled to.
+        hides: The attributes that it was trained to hide.
+        tasks: What it trains on the representations, chosen only after they are there.
+        quantised: Whether representations are to come as bytes.
+        number: Rises with every extractor it publishes.
+        patience: Seconds that participants have for each answer.
+        clock: Unix time.
     """
 
     secret: bytes = field(repr=False)

@@ -59,20 +59,12 @@ class Participant(AddingParty):
 
     Nothing shows a participant that an extractor hides what it is said to hide.
 
-    Parameters
-    ----------
-    secret : bytes
-        See `Party`.
-    album : Album
-        The pictures.
-    attributes : sequence of str
-        What the owner knows of each picture.
-    labels : (n, attributes) bool
-        What that is.
-    collector : bytes
-        The public key of the collector whom the owner trusts.
-    hidden : sequence of str
-        What the owner wants hidden.
+    Args:
+        secret: See `Party`.
+        attributes: What the owner knows of each picture.
+        labels: (n, attributes), what that is.
+        collector: The public key of the collector whom the owner trusts.
+        hidden: What the owner wants hidden.
     """
 
     role = "participant"

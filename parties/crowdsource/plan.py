@@ -31,10 +31,8 @@ def training_of(plan: TrainingPlan) -> str:
 def recipe_of(plan: TrainingPlan) -> Recipe:
     """Return the recipe.
 
-    Raises
-    ------
-    ProtocolError
-        When a name in the plan is not known here.
+    Raises:
+        ProtocolError: When a name in the plan is not known here.
     """
     known: Collection[str]
     for what, name, known in (("extractor", plan.architecture, EXTRACTORS), ("bound", plan.bound, BOUNDS)):

@@ -45,10 +45,8 @@ def is_by(collector: bytes, signed: SignedPublication) -> bool:
 def extractor_of(publication: Publication) -> nn.Sequential:
     """Open an extractor, in evaluation mode.
 
-    Raises
-    ------
-    ProtocolError
-        When it is none that is known here, or its weights are of another.
+    Raises:
+        ProtocolError: When it is none that is known here, or its weights are of another.
     """
     if publication.architecture not in EXTRACTORS or publication.side % SCALE:
         raise ProtocolError(

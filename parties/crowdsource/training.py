@@ -18,21 +18,13 @@ class JointTraining(Workflow[Record]):
     1. participants agree to a signed plan; 2. in each round the collector learns the sum of the gradients of some of
     them, drawn at random, and takes a step with it.
 
-    Parameters
-    ----------
-    signed : SignedTrainingPlan
-    leader : Leader
-        Its networks are trained in place.
-    exchange : Exchange
-        Asks the participants.
-    rounds, called : int
-        How many rounds, and participants in each; all where there are fewer.
-    generator : np.random.Generator
-        Draws who is called.
-    on_step : callable
-        Told of each round as it begins.
-    patience : float
-        Seconds that participants have to answer.
+    Args:
+        leader: Its networks are trained in place.
+        exchange: Asks the participants.
+        rounds, called: How many rounds, and participants in each; all where there are fewer.
+        generator: Draws who is called.
+        on_step: Told of each round as it begins.
+        patience: Seconds that participants have to answer.
     """
 
     STEPS = ("participants train the extractor",)
@@ -56,10 +48,8 @@ class JointTraining(Workflow[Record]):
     def run(self) -> Record:
         """Train.
 
-        Raises
-        ------
-        WorkflowFailed
-            When so many drop out of a round that the sum cannot be read, or nobody agrees.
+        Raises:
+            WorkflowFailed: When so many drop out of a round that the sum cannot be read, or nobody agrees.
         """
         training, players = training_of(self.signed.plan), self.leader.players
         enlisted = sorted(self.ask("enlist", dict.fromkeys(self.present("participant"), self.signed), Acknowledgement))

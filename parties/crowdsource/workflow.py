@@ -17,14 +17,10 @@ from protocol.messages.crowdsource import Contribution, TaskLabels
 class CrowdsourceRecord(Record):
     """What the collector has in the end.
 
-    Attributes
-    ----------
-    participants : list of int
-        Node ids of those who said that they are participants.
-    contributions : dict of int to Contribution
-        What was taken, by node id.
-    labels : dict of int to TaskLabels
-        Of those.
+    Attributes:
+        participants: Node ids of those who said that they are participants.
+        contributions: What was taken, by node id.
+        labels: Of those.
     """
 
     participants: list[int] = field(default_factory=list)
@@ -48,13 +44,9 @@ class Crowdsource(Workflow[CrowdsourceRecord]):
     2. Participants encode their albums and send the representations. Those of another shape are not taken.
     3. The collector chooses tasks, and participants send labels for them, as many as they sent representations.
 
-    Parameters
-    ----------
-    collector : Collector
-    exchange : Exchange
-        Asks the parties.
-    on_step : callable
-        Told of each step as it begins.
+    Args:
+        exchange: Asks the parties.
+        on_step: Told of each step as it begins.
     """
 
     STEPS = ("publishing the extractor", "collecting representations", "asking for labels of the tasks")

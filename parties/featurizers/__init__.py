@@ -19,10 +19,8 @@ from strategies.features.featurizer import Autoencoder, Calibration, Featurizer,
 class FeaturizerInfo:
     """A featurizer by name.
 
-    Attributes
-    ----------
-    description : str
-        One line.
+    Attributes:
+        description: One line.
     """
 
     description: str
@@ -67,20 +65,14 @@ def card(name: str) -> dict[str, Any]:
 def load_featurizer(name: str, weights: str | None = None, calibration: str | None = None) -> Featurizer:
     """Load a featurizer.
 
-    Parameters
-    ----------
-    name : str
-        One of `FEATURIZERS`.
-    weights : str or None
-        A file with the network's weights, for ``vgg16``; None: where torchvision keeps what it has downloaded.
-    calibration : str or None
-        A folder written by ``parley calibrate``; None: the calibration that comes with ``small``.
+    Args:
+        name: One of `FEATURIZERS`.
+        weights: A file with the network's weights, for ``vgg16``; None: where torchvision keeps what it has downloaded.
+        calibration: A folder written by ``parley calibrate``; None: the calibration that comes with ``small``.
 
-    Raises
-    ------
-    BadInput
-        If there is none of that name, or its weights or calibration are missing, damaged or not the ones that the card
-        describes.
+    Raises:
+        BadInput: If there is none of that name, or its weights or calibration are missing, damaged or not the ones that
+            the card describes.
     """
     _check(name, weights)
     if name == "small" and calibration is None:

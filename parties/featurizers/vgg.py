@@ -19,15 +19,11 @@ SOURCE = VGG16_Weights.IMAGENET1K_V1.url
 def load_vgg16(weights: str | None) -> Vgg16:
     """Load VGG-16; nothing is downloaded.
 
-    Parameters
-    ----------
-    weights : str or None
-        A ``.pth`` or ``.safetensors`` file with torchvision's state dict; None: torchvision's cache.
+    Args:
+        weights: A ``.pth`` or ``.safetensors`` file with torchvision's state dict; None: torchvision's cache.
 
-    Raises
-    ------
-    BadInput
-        If the file is missing, cannot be read, or holds another network.
+    Raises:
+        BadInput: If the file is missing, cannot be read, or holds another network.
     """
     path = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / Path(SOURCE).name
     if not path.is_file():

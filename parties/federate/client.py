@@ -42,18 +42,11 @@ class Client(AddingParty):
     It answers Flower's own ``train``, so that any of Flower's strategies can lead it; or, in four steps, it adds its
     update to a sum of which nobody sees a summand.
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes.
-    pictures : (n, height, width, 3) uint8
-        Its own, at least one.
-    labels : (n,) int64
-        What they show, from 0.
-    classes : int
-        How many classes there are.
-    persons : (n,) int64 or None
-        Whom they show; None: another person each.
+    Args:
+        secret: 32 bytes.
+        pictures: (n, height, width, 3); its own, at least one.
+        labels: (n,); what they show, from 0.
+        persons: (n,), whom they show; None: another person each.
     """
 
     role = "client"
@@ -79,10 +72,8 @@ class Client(AddingParty):
     def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
         """Return what training on one's own pictures makes of a model.
 
-        Raises
-        ------
-        ValueError
-            When the model is not one of this network, or a setting is unknown or out of range.
+        Raises:
+            ValueError: When the model is not one of this network, or a setting is unknown or out of range.
         """
         for name in config:
             if name not in SETTINGS:
@@ -124,12 +115,8 @@ class Client(AddingParty):
 class ClientPartyApp(PartyApp):
     """A client as a Flower app.
 
-    Parameters
-    ----------
-    party : Client
-        The actor.
-    mods : list of Mod
-        Mods inside the party's own.
+    Args:
+        mods: Mods inside the party's own.
     """
 
     def __init__(self, party: Client, mods: list[Mod]) -> None:

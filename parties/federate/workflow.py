@@ -44,26 +44,16 @@ Watch = Callable[[int, Weights], None]
 class Federation:
     """One training, as the cloud sets it.
 
-    Attributes
-    ----------
-    training : str
-        What it is called; clients draw by it.
-    strategy : str
-        A key of `STRATEGIES`.
-    rounds : int
-    settings : dict of str to float
-        What clients are told: epochs, batch, learning-rate; for dp-images sigma, rate, steps and clipping, and for
-        dp-people per-person, too.
-    model : dict of str to Tensor
-        To begin with.
-    clients : int
-        How many there are.
-    mu, malicious, beta : float
-        Of fedprox, krum and trimmed-mean: pull; how many clients may be malicious; share that is cut off at both ends.
-    sigma, clipping : float
-        Of dp-clients.
-    patience : float
-        Seconds that clients have for each step of a secure sum.
+    Attributes:
+        training: What it is called; clients draw by it.
+        strategy: A key of `STRATEGIES`.
+        settings: What clients are told: epochs, batch, learning-rate; for dp-images sigma, rate, steps and clipping,
+            and for dp-people per-person, too.
+        model: To begin with.
+        mu, malicious, beta: Of fedprox, krum and trimmed-mean: pull; how many clients may be malicious; share that is
+            cut off at both ends.
+        sigma, clipping: Of dp-clients.
+        patience: Seconds that clients have for each step of a secure sum.
     """
 
     training: str
@@ -99,10 +89,8 @@ class Federation:
 class FederateRecord(Record):
     """What came of a training.
 
-    Attributes
-    ----------
-    model : dict of str to Tensor
-        After the last round.
+    Attributes:
+        model: After the last round.
     """
 
     model: Weights = field(default_factory=dict)
@@ -113,16 +101,11 @@ class Federate(Workflow[FederateRecord]):
 
     It does so with one of Flower's strategies; or by secure sums, where clients that fail are noted in the record.
 
-    Parameters
-    ----------
-    federation : Federation
-        What is trained, and how.
-    exchange : Exchange
-        Asks the clients; all nodes of its grid are clients.
-    on_step : callable
-        Told of each step as it begins.
-    watch : callable
-        Told the model after each round.
+    Args:
+        federation: What is trained, and how.
+        exchange: Asks the clients; all nodes of its grid are clients.
+        on_step: Told of each step as it begins.
+        watch: Told the model after each round.
     """
 
     STEPS = ("training",)
@@ -142,10 +125,8 @@ class Federate(Workflow[FederateRecord]):
     def run(self) -> FederateRecord:
         """Train.
 
-        Raises
-        ------
-        WorkflowFailed
-            When too few clients answer.
+        Raises:
+            WorkflowFailed: When too few clients answer.
         """
         self.begin(1, f"training by {self.federation.training}")
         by = self._by_sums if self.federation.strategy == "secure-sum" else self._by_flower

@@ -24,10 +24,9 @@ Labels = NDArray[np.int64]
 class Region:
     """The part of every picture that is obfuscated, in shares of its side: what is sensitive in all of them.
 
-    Examples
-    --------
-    >>> int(Region(top=0.25, left=0, height=0.5, width=1).mask(8).sum())
-    32
+    Examples:
+        >>> int(Region(top=0.25, left=0, height=0.5, width=1).mask(8).sum())
+        32
     """
 
     top: float
@@ -47,22 +46,13 @@ class Region:
 class Assignment:
     """What an owner wants trained, and how it hides its images meanwhile.
 
-    Attributes
-    ----------
-    classes : tuple of str
-        What labels stand for.
-    obfuscation : Obfuscation
-        The technique and its setting.
-    intra_class, repeat : bool
-        How images are grouped (`strategies.obfuscation.group`).
-    region : Region or None
-        Where to obfuscate; None: everywhere.
-    side : int
-        Width and height to which pictures are brought.
-    architecture : str
-        Of the network.
-    epochs, batch : int
-        How often to publish the set afresh, and pictures per step of training.
+    Attributes:
+        classes: What labels stand for.
+        obfuscation: The technique and its setting.
+        intra_class, repeat: How images are grouped (`strategies.obfuscation.group`).
+        region: Where to obfuscate; None: everywhere.
+        side: Width and height to which pictures are brought.
+        epochs, batch: How often to publish the set afresh, and pictures per step of training.
     """
 
     classes: tuple[str, ...]
@@ -82,14 +72,10 @@ class Mixtures:
     All follows from the owner's secret, the epoch and the number of the part. So a service that asks twice gets the
     same pixels again, and never a second draw of the same noise.
 
-    Parameters
-    ----------
-    party : Party
-        Whose secret decides.
-    album, labels
-        Images, which are opened as they are needed, and what they show.
-    assignment : Assignment
-        How they are obfuscated.
+    Args:
+        party: Whose secret decides.
+        album, labels: Images, which are opened as they are needed, and what they show.
+        assignment: How they are obfuscated.
     """
 
     def __init__(self, party: Party, album: Album, labels: Labels, assignment: Assignment) -> None:

@@ -36,23 +36,15 @@ class Owner(Party):
     2. ``publish``: obfuscate one part of one epoch; groups, weights and noise are fresh in every epoch and stay here;
     3. ``receive``: take the model and test it on clean images.
 
-    Parameters
-    ----------
-    secret : bytes
-        See `Party`.
-    album : Album
-        The images; opened as they are needed, every one in every epoch.
-    labels : (n,) int64
-        What they show, positions in the assignment's classes.
-    assignment : Assignment
-        What is wanted.
-    tests, test_labels
-        Clean images that are never published, and what they show.
+    Args:
+        secret: See `Party`.
+        album: The images; opened as they are needed, every one in every epoch.
+        labels: (n,) int64; what they show, positions in the assignment's classes.
+        assignment: What is wanted.
+        tests, test_labels: Clean images that are never published, and what they show.
 
-    Raises
-    ------
-    ValueError
-        When images and labels differ in number, or a class is none of the assignment's.
+    Raises:
+        ValueError: When images and labels differ in number, or a class is none of the assignment's.
     """
 
     role = "owner"

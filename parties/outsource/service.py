@@ -12,16 +12,11 @@ from protocol.crypto.signing import derive
 class TrainingService:
     """What the service brings to the workflow.
 
-    Attributes
-    ----------
-    secret : bytes
-        32 bytes; initial weights, order and mirroring derive from it.
-    workshop : Workshop
-        Where it trains: here, or in a Ray worker with a GPU.
-    patience : float
-        Seconds that an owner has to answer; one that takes longer is done without.
-    clock : callable
-        Unix time.
+    Attributes:
+        secret: 32 bytes; initial weights, order and mirroring derive from it.
+        workshop: Where it trains: here, or in a Ray worker with a GPU.
+        patience: Seconds that an owner has to answer; one that takes longer is done without.
+        clock: Unix time.
     """
 
     secret: bytes = field(repr=False)

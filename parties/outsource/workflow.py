@@ -19,16 +19,11 @@ from strategies.learning.streamed import StreamedTraining
 class OutsourceRecord(Record):
     """What the service knows in the end.
 
-    Attributes
-    ----------
-    enrolments : dict of int to Enrolment
-        Owners by node id whose images were trained on.
-    losses : list of float or None
-        Mean loss of each epoch, on obfuscated images.
-    pictures : int
-        How many were received in all.
-    model : bytes
-        The network, a safetensors file.
+    Attributes:
+        enrolments: Owners by node id whose images were trained on.
+        losses: Mean loss of each epoch, on obfuscated images.
+        pictures: How many were received in all.
+        model: The network, a safetensors file.
     """
 
     enrolments: dict[int, Enrolment] = field(default_factory=dict)
@@ -46,14 +41,10 @@ class Outsource(Workflow[OutsourceRecord]):
 
     An owner that fails or sends something else than it said is done without from then on.
 
-    Parameters
-    ----------
-    service : TrainingService
-        Who trains.
-    exchange : Exchange
-        Asks the parties.
-    on_step : callable
-        Told of each step as it begins.
+    Args:
+        service: Who trains.
+        exchange: Asks the parties.
+        on_step: Told of each step as it begins.
     """
 
     STEPS = ("enrolment", "obfuscated epochs and training", "return of the model")
@@ -65,10 +56,8 @@ class Outsource(Workflow[OutsourceRecord]):
     def run(self) -> OutsourceRecord:
         """Play all steps.
 
-        Raises
-        ------
-        WorkflowFailed
-            When no owner can be trained for, or all of them fail on the way.
+        Raises:
+            WorkflowFailed: When no owner can be trained for, or all of them fail on the way.
         """
         self.begin(1)
         self._enrol()

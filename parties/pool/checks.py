@@ -10,16 +10,10 @@ def contribution_refusal(
 ) -> str | None:
     """Say why features are refused, None when they can be pooled.
 
-    Parameters
-    ----------
-    contribution : Contribution
-        The features.
-    pool, featurizer : bytes
-        What they have to be for, and the fingerprint of what has to have computed them.
-    shape : tuple of int
-        Channels, height and width of this featurizer's maps.
-    classes : int
-        Labels are in 0..classes - 1.
+    Args:
+        pool, featurizer: What they have to be for, and the fingerprint of what has to have computed them.
+        shape: Channels, height and width of this featurizer's maps.
+        classes: Labels are in 0..classes - 1.
     """
     features, labels = contribution.features, contribution.labels
     if contribution.pool != pool:

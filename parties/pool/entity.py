@@ -57,16 +57,11 @@ CREDIBLE = 1
 class Holdings:
     """What an entity has.
 
-    Attributes
-    ----------
-    images : Album
-        Its own, all of the pool's size.
-    labels : (n,) int64
-        What they show.
-    held_back, held_back_labels
-        Others, on which it judges its deciders; may be none.
-    public : Album
-        Of anything, not secret: what reconstructors are trained on.
+    Attributes:
+        images: Its own, all of the pool's size.
+        labels: (n,), what they show.
+        held_back, held_back_labels: Others, on which it judges its deciders; may be none.
+        public: Of anything, not secret: what reconstructors are trained on.
     """
 
     images: Album
@@ -80,19 +75,15 @@ class Holdings:
 class Habits:
     """How an entity trains; each keeps to its own.
 
-    Attributes
-    ----------
-    pretraining, reconstruction, poisoning, refinement : int
-        Steps of training, of one batch each: of the network, the reconstructor, its module, and its decider.
-    batch, rate
-        Examples per step, and the highest learning rate.
-    weight, penalty
-        Lambda, and what L_SSIM is, in training its module (`train_poisoning`).
-    decider : {"new", "published"}
-        What refinement starts from.
-    defence : {"none", "agreement"}
-        Whether features from the pool are left out whose labels its decider, before refinement, finds not credible.
-        Honest modules are trained to keep that decider's guesses. A module trained on wrong labels deceives it.
+    Attributes:
+        pretraining, reconstruction, poisoning, refinement: Steps of training, of one batch each: of the network, the
+            reconstructor, its module, and its decider.
+        batch, rate: Examples per step, and the highest learning rate.
+        weight, penalty: Lambda, and what L_SSIM is, in training its module (`train_poisoning`).
+        decider: What refinement starts from.
+        defence: Whether features from the pool are left out whose labels its decider, before refinement, finds not
+            credible. Honest modules are trained to keep that decider's guesses. A module trained on wrong labels
+            deceives it.
     """
 
     pretraining: int = 240
@@ -131,14 +122,9 @@ class Entity(Party):
     6. ``draw``: take others' features from the pool;
     7. ``refine``: train a decider on its own clean features and on others' poisoned ones.
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes that only this party knows.
-    holdings : Holdings
-        Its images.
-    habits : Habits
-        How it trains.
+    Args:
+        secret: 32 bytes that only this party knows.
+        holdings: Its images.
     """
 
     role = "entity"
@@ -300,10 +286,8 @@ class Entity(Party):
     def model(self) -> SplitNetwork:
         """Return the featurizer that all share with the decider that this entity has refined.
 
-        Raises
-        ------
-        ProtocolError
-            When nothing has been refined.
+        Raises:
+            ProtocolError: When nothing has been refined.
         """
         shared = self._shared(self.memory.recall("rules", Rules))
         if not self.memory.keeps("refined"):

@@ -22,12 +22,9 @@ class BadNetwork(ProtocolError):
 class Published:
     """What everybody in a pool has.
 
-    Attributes
-    ----------
-    network : SplitNetwork
-        phi_1 and phi_2.
-    reconstructor : Reconstructor
-        psi.
+    Attributes:
+        network: phi_1 and phi_2.
+        reconstructor: psi.
     """
 
     network: SplitNetwork
@@ -54,10 +51,8 @@ class Published:
 def blank(rules: Rules) -> Published:
     """Return untrained networks of a pool's architecture; their weights are always the same.
 
-    Raises
-    ------
-    ValueError
-        When the rules name an architecture or a design that there is not, or that does not fit the images.
+    Raises:
+        ValueError: When the rules name an architecture or a design that there is not, or that does not fit the images.
     """
     generator = torch.Generator().manual_seed(0)
     network = new_network(rules.architecture, rules.classes, generator).eval()
@@ -76,10 +71,8 @@ def feature_shape(network: SplitNetwork, side: int) -> tuple[int, int, int]:
 def published(rules: Rules, networks: Mapping[Role, Network]) -> Published:
     """Read published networks.
 
-    Raises
-    ------
-    BadNetwork
-        When weights are not those of the architecture, or a number in them is not finite.
+    Raises:
+        BadNetwork: When weights are not those of the architecture, or a number in them is not finite.
     """
     found = blank(rules)
     for role in Role:

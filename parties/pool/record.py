@@ -13,15 +13,10 @@ from protocol.messages.pool import Poisoned, Refined
 class Pooled:
     """One accepted part of an entity's features.
 
-    Attributes
-    ----------
-    entity : int
-        Node id.
-    blob : str
-        The features' SHA-256, under which they are in the vault: little-endian float32, row by row.
-    count : int
-        How many there are.
-    labels : (n,) int64
+    Attributes:
+        entity: Node id.
+        blob: The features' SHA-256, under which they are in the vault: little-endian float32, row by row.
+        labels: (n,)
     """
 
     entity: int
@@ -34,22 +29,14 @@ class Pooled:
 class PoolRecord(Record):
     """What happened in a pool, as the cloud saw it.
 
-    Attributes
-    ----------
-    samples : dict of int to int
-        Images by the entities' node ids, in the order in which they enrolled.
-    publisher : int or None
-        Who pre-trained.
-    fingerprint : bytes
-        Of the published featurizer.
-    poisoned : dict of int to Poisoned
-        What entities said of their modules.
-    parts : list of Pooled
-        What is in the pool.
-    refused : list of (int, str)
-        Contributions that the pool did not take: the entity, and why.
-    refined : list of dict of int to Refined
-        What entities said after each round.
+    Attributes:
+        samples: Images by the entities' node ids, in the order in which they enrolled.
+        publisher: Who pre-trained.
+        fingerprint: Of the published featurizer.
+        poisoned: What entities said of their modules.
+        parts: What is in the pool.
+        refused: Contributions that the pool did not take: the entity, and why.
+        refined: What entities said after each round.
     """
 
     samples: dict[int, int] = field(default_factory=dict)

@@ -37,16 +37,11 @@ M = TypeVar("M", bound=ProtocolMessage)
 class Keeper:
     """The cloud as it keeps a pool. It sees poisoned features and labels, and no image.
 
-    Attributes
-    ----------
-    rules : Rules
-        What all entities have in common.
-    vault : Vault
-        Where features are kept.
-    patience : float
-        Seconds that entities have for each step.
-    clock : callable
-        Unix time.
+    Attributes:
+        rules: What all entities have in common.
+        vault: Where features are kept.
+        patience: Seconds that entities have for each step.
+        clock: Unix time.
     """
 
     rules: Rules
@@ -69,16 +64,11 @@ class Pool(Workflow[PoolRecord]):
     So an entity may join late: it finds everything in the pool, and the others find its features in theirs. Who puts
     nothing in draws nothing.
 
-    Parameters
-    ----------
-    keeper : Keeper
-        Rules and storage.
-    exchange : Exchange
-        Asks the parties.
-    on_step : callable
-        Told of each step as it begins.
-    late : collection of int
-        Node ids of entities that join in a second round.
+    Args:
+        keeper: Rules and storage.
+        exchange: Asks the parties.
+        on_step: Told of each step as it begins.
+        late: Node ids of entities that join in a second round.
     """
 
     STEPS = (
@@ -107,10 +97,8 @@ class Pool(Workflow[PoolRecord]):
     def run(self) -> PoolRecord:
         """Play a round with every entity that is there, and another one with those that are late.
 
-        Raises
-        ------
-        WorkflowFailed
-            When there is no entity, or none could pre-train.
+        Raises:
+            WorkflowFailed: When there is no entity, or none could pre-train.
         """
         self.round(absent=self._late)
         if self._late:

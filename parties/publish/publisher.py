@@ -21,16 +21,11 @@ class Publisher(Party):
     2. It adds noise that derives from its secret and from the name of the publication, so that whoever asks again gets
        the same pictures again, and cannot average the noise away.
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes.
-    album : Album
-        Its pictures, all of one size.
-    labels : sequence of int
-        What they show, published with them.
-    most : int
-        Of how many it publishes.
+    Args:
+        secret: 32 bytes.
+        album: Its pictures, all of one size.
+        labels: What they show, published with them.
+        most: Of how many it publishes.
     """
 
     role = "publisher"

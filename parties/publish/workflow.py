@@ -17,16 +17,11 @@ from protocol.messages.publish import CallForPictures, Gallery, Publication
 class Curator:
     """What the cloud brings: it knows whose images are published, and readers do not.
 
-    Attributes
-    ----------
-    secret : bytes
-        32 bytes; the order of what is published derives from it.
-    calls : sequence of CallForPictures
-        One for each method.
-    asks : int
-        How many times each is asked.
-    patience : float
-        Seconds that parties have to answer.
+    Attributes:
+        secret: 32 bytes; the order of what is published derives from it.
+        calls: One for each method.
+        asks: How many times each is asked.
+        patience: Seconds that parties have to answer.
     """
 
     secret: bytes = field(repr=False)
@@ -39,14 +34,10 @@ class Curator:
 class Collection:
     """What was published by one method when it was asked for once.
 
-    Attributes
-    ----------
-    gallery : Gallery
-        What everybody sees.
-    owners : (n,) int64
-        Node id of each picture's owner: the cloud knows, readers do not.
-    places : (n,) int64
-        Which of its owner's pictures it is, in the order in which that one sent them.
+    Attributes:
+        gallery: What everybody sees.
+        owners: (n,), node id of each picture's owner: the cloud knows, readers do not.
+        places: (n,), which of its owner's pictures it is, in the order in which that one sent them.
     """
 
     gallery: Gallery
@@ -58,10 +49,8 @@ class Collection:
 class PublishRecord(Record):
     """What happened.
 
-    Attributes
-    ----------
-    collections : list of Collection
-        In the order in which they were published.
+    Attributes:
+        collections: In the order in which they were published.
     """
 
     collections: list[Collection] = field(default_factory=list)
@@ -73,13 +62,9 @@ class Publish(Workflow[PublishRecord]):
     1. For each method, every owner is called (several times, by a cloud that wants to know better).
     2. What came is put in an order that tells nothing, and read by the readers.
 
-    Parameters
-    ----------
-    curator : Curator
-    exchange : Exchange
-        Asks the parties.
-    on_step : callable
-        Told of each step as it begins.
+    Args:
+        exchange: Asks the parties.
+        on_step: Told of each step as it begins.
     """
 
     STEPS = ("publishing",)
@@ -91,10 +76,8 @@ class Publish(Workflow[PublishRecord]):
     def run(self) -> PublishRecord:
         """Play it.
 
-        Raises
-        ------
-        WorkflowFailed
-            When a method brings no picture at all.
+        Raises:
+            WorkflowFailed: When a method brings no picture at all.
         """
         present = roll_call(self.exchange, self.patience)
         for number, call in enumerate(self.curator.calls, 1):

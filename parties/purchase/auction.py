@@ -13,22 +13,13 @@ from strategies.mechanisms.selection import Offers, Selection, select
 class Auction:
     """All that a selection follows from; see `select`.
 
-    Attributes
-    ----------
-    sellers : (n,) int64
-        Node id of each bid's seller. The rules do not look at it.
-    offers : Offers
-        The bids.
-    targets : (m, D) int64
-        Features of the buyer's samples.
-    quality : str
-        What the buyer wants most of.
-    budget : int
-        What payments may add up to, minor units.
-    radius, reach : int
-        The paper's R and d.
-    ranks : (n,) int64
-        Public order of the bids, fixed before bidding.
+    Attributes:
+        sellers: (n,), node id of each bid's seller. The rules do not look at it.
+        targets: (m, D), features of the buyer's samples.
+        quality: What the buyer wants most of.
+        budget: What payments may add up to, minor units.
+        radius, reach: The paper's R and d.
+        ranks: (n,); public order of the bids, fixed before bidding.
     """
 
     sellers: NDArray[np.int64]

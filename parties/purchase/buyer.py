@@ -83,26 +83,17 @@ class Buyer(Party):
     5. ``verify`` (10, 11): open every image that came, check it, keep it or complain about it;
     6. ``settle`` (12): hear what was paid and refunded.
 
-    Parameters
-    ----------
-    secret : bytes
-        See `Party`.
-    samples : sequence of (H, W, 3) uint8
-        Pictures of what is wanted.
-    budget : int
-        Minor units, commission included.
-    quality : Quality
-        What to have most of.
-    featurizer : Featurizer
-        The public model.
-    store : Path
-        Folder for sealed images (``sealed/``) and opened ones (``<n>.png``); made if missing.
-    checked : float
-        Share of the images, 0 to 1, whose features are computed again. All are opened and compared
-        with their commitments.
-    lasting : bool
-        Whether to wait, before saying that an image has come or is good, until it is on the disk: an image that was
-        paid for outlives a loss of power. A simulation need not.
+    Args:
+        secret: See `Party`.
+        samples: Each (H, W, 3), pictures of what is wanted.
+        budget: Minor units, commission included.
+        quality: What to have most of.
+        featurizer: The public model.
+        store: Folder for sealed images (``sealed/``) and opened ones (``<n>.png``); made if missing.
+        checked: Share of the images, 0 to 1, whose features are computed again. All are opened and compared with their
+            commitments.
+        lasting: Whether to wait, before saying that an image has come or is good, until it is on the disk: an image
+            that was paid for outlives a loss of power. A simulation need not.
     """
 
     role = "buyer"

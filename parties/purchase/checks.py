@@ -37,16 +37,10 @@ def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels
 def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensions: int = 2) -> str | None:
     """Say why a bid is refused, None when it stands.
 
-    Parameters
-    ----------
-    signed : SignedBid
-        The bid.
-    call : CallForBids
-        What it has to answer.
-    seen : set of bytes
-        Pseudonyms and image commitments of earlier bids; none may come twice.
-    dimensions : int
-        D: how many numbers a feature has.
+    Args:
+        call: What it has to answer.
+        seen: Pseudonyms and image commitments of earlier bids; none may come twice.
+        dimensions: D, how many numbers a feature has.
     """
     bid, terms = signed.bid, call.terms
     if bid.request_id != call.request_id or bid.expires_at != call.expires_at:

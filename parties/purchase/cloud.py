@@ -37,28 +37,16 @@ class Cloud:
     It is trusted with money and with staying up, never with a picture. (It could name a key of its
     own as the buyer's; certificates tie the two together where parties are on separate machines.)
 
-    Attributes
-    ----------
-    secret : bytes
-        32 bytes; its random draws derive from it.
-    terms : Terms
-        The conditions of trade.
-    featurizer : Featurizer
-        The public model.
-    ledger, vault
-        Where money and sealed images are kept.
-    deposits : mapping of str to int
-        What each role brings when it joins, minor units.
-    patience : float
-        Seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm.
-    clock : callable
-        Unix time.
-    arbiter : callable
-        How complaints are decided.
-    auctioneer : callable
-        How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
-    purchase : str
-        The name of the purchase at hand, where there are several: no two share a draw.
+    Attributes:
+        secret: 32 bytes; its random draws derive from it.
+        featurizer: The public model.
+        ledger, vault: Where money and sealed images are kept.
+        deposits: What each role brings when it joins, minor units.
+        patience: Seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm.
+        clock: Unix time.
+        arbiter: How complaints are decided.
+        auctioneer: How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
+        purchase: The name of the purchase at hand, where there are several: no two share a draw.
     """
 
     secret: bytes = field(repr=False)

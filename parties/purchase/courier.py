@@ -17,16 +17,11 @@ from protocol.messages.purchase import MAX_BLOB, Delivery, Parcel, ParcelItem, R
 class Courier:
     """Fetches what was ordered, and packs it for the buyer.
 
-    Parameters
-    ----------
-    cloud : Cloud
-        Signs orders, and has the vault.
-    exchange : Exchange
-        Asks the sellers.
-    note : callable
-        Told the step, and why each party failed it, by node id.
-    begin_deliveries : callable
-        Called when a wave of orders goes out.
+    Args:
+        cloud: Signs orders, and has the vault.
+        exchange: Asks the sellers.
+        note: Told the step, and why each party failed it, by node id.
+        begin_deliveries: Called when a wave of orders goes out.
     """
 
     def __init__(

@@ -22,28 +22,16 @@ class Outcome(StrEnum):
 class Offer:
     """One valid bid and what followed from it.
 
-    Attributes
-    ----------
-    seller : int
-        Node id; the buyer never learns it.
-    index : int
-        Position among the seller's bids.
-    bid : SignedBid
-        The bid.
-    bid_id : bytes
-        Its hash, by which everyone refers to it.
-    candidate : bool
-        Whether it matched the request.
-    payment, commission : int
-        What the buyer pays for it, minor units; 0 unless it won.
-    asked : bool
-        Whether the seller was asked to deliver while there was time.
-    refusal : Refusal or None
-        The seller's proof that it was given an order which is not the buyer's.
-    order, receipt, blob
-        What was signed for it, and the vault's name of the sealed image.
-    complaint, verdict
-        The buyer's complaint and the arbiter's word on it.
+    Attributes:
+        seller: Node id; the buyer never learns it.
+        index: Position among the seller's bids.
+        bid_id: Its hash, by which everyone refers to it.
+        candidate: Whether it matched the request.
+        payment, commission: What the buyer pays for it, minor units; 0 unless it won.
+        asked: Whether the seller was asked to deliver while there was time.
+        refusal: The seller's proof that it was given an order which is not the buyer's.
+        order, receipt, blob: What was signed for it, and the vault's name of the sealed image.
+        complaint, verdict: The buyer's complaint and the arbiter's word on it.
     """
 
     seller: int

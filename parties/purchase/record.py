@@ -14,22 +14,13 @@ from protocol.messages.purchase import CallForBids, PurchaseRequest
 class PurchaseRecord(Record):
     """What happened in a purchase, as the cloud saw it.
 
-    Attributes
-    ----------
-    buyer : int
-        Node id.
-    sellers : list of int
-        Node ids of those who were called.
-    call : CallForBids or None
-        What they were told.
-    request : PurchaseRequest or None
-        What the buyer asked for.
-    offers : list of Offer
-        All valid bids, by seller and position.
-    rejected : list of (int, str)
-        Bids that were refused: the seller, and why.
-    unreadable : int
-        Pictures that sellers could not open.
+    Attributes:
+        buyer: Node id.
+        sellers: Node ids of those who were called.
+        call: What they were told.
+        offers: All valid bids, by seller and position.
+        rejected: Bids that were refused: the seller, and why.
+        unreadable: Pictures that sellers could not open.
     """
 
     buyer: int

@@ -83,16 +83,10 @@ class Seller(Party):
        an order that is not, and keep the proof against the cloud;
     4. ``settle`` (12): hear what was paid.
 
-    Parameters
-    ----------
-    secret : bytes
-        See `Party`.
-    album : Album
-        The pictures.
-    costs : sequence of int
-        True cost of parting with each picture, minor units; known to nobody else.
-    featurizer : Featurizer
-        The public model.
+    Args:
+        secret: See `Party`.
+        costs: True cost of parting with each picture, minor units; known to nobody else.
+        featurizer: The public model.
     """
 
     role = "seller"

@@ -26,10 +26,9 @@ def shares(payments: Sequence[int], rate: int) -> list[int]:
 
     Together they are the commission on the total, rounded down; no share is more than a unit off its own.
 
-    Examples
-    --------
-    >>> shares([49, 49, 49], 50_000)
-    [2, 2, 3]
+    Examples:
+        >>> shares([49, 49, 49], 50_000)
+        [2, 2, 3]
     """
     totals = [total * rate // 1_000_000 for total in accumulate(payments, initial=0)]
     return [after - before for before, after in pairwise(totals)]

@@ -26,10 +26,9 @@ def next_wave(pending: Sequence[Offer], size: int) -> dict[int, Offer]:
 def waves_left(pending: Sequence[Offer], size: int) -> int:
     """Return how many waves all of these take, the first of them of this size, if each is twice as large as the last.
 
-    Examples
-    --------
-    >>> waves_left([], 8)
-    0
+    Examples:
+        >>> waves_left([], 8)
+        0
     """
     most = max(Counter(offer.seller for offer in pending).values(), default=0)
     return max(most, math.ceil(math.log2(1 + len(pending) / size)))
@@ -38,17 +37,13 @@ def waves_left(pending: Sequence[Offer], size: int) -> int:
 def next_size(size: int, delivered: int, total: int) -> int:
     """Return the size of the next wave: what fits in `WAVE_BYTES` by the mean so far, at most twice the last.
 
-    Parameters
-    ----------
-    size : int
-        Images in the last wave.
-    delivered, total : int
-        Images delivered so far, and their bytes.
+    Args:
+        size: Images in the last wave.
+        delivered, total: Images delivered so far, and their bytes.
 
-    Examples
-    --------
-    >>> next_size(8, 8, 8 * 12_000), next_size(8, 8, 8 * 32_000_000)
-    (16, 2)
+    Examples:
+        >>> next_size(8, 8, 8 * 12_000), next_size(8, 8, 8 * 32_000_000)
+        (16, 2)
     """
     return max(1, min(MAX_WAVE, 2 * size, WAVE_BYTES * delivered // total)) if delivered else size
 

@@ -59,16 +59,11 @@ class Purchase(Workflow[PurchaseRecord]):
     What it learns of the world it learns through its exchange and the ledger's answers alone, and what it does
     there it does once, under a key or a hash: so it can be played again from the start (`protocol.journal`).
 
-    Parameters
-    ----------
-    cloud : Cloud
-        Terms, money and storage.
-    exchange : Exchange
-        Asks the parties.
-    on_step : callable
-        Told of each step as it begins.
-    buyer : int, optional
-        Node id of the buyer; where it is not given, there has to be just one.
+    Args:
+        cloud: Terms, money and storage.
+        exchange: Asks the parties.
+        on_step: Told of each step as it begins.
+        buyer: Node id of the buyer; where it is not given, there has to be just one.
     """
 
     STEPS = (
@@ -356,12 +351,9 @@ class Purchase(Workflow[PurchaseRecord]):
 def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = lambda name, record: None) -> Play:
     """Return how a broker plays purchases: the cloud's draws for each derive from its name, so that no two share one.
 
-    Parameters
-    ----------
-    cloud : Cloud
-        Whose terms, money and storage they use.
-    on_settled : callable
-        Told the name and the record of each purchase that has been settled.
+    Args:
+        cloud: Whose terms, money and storage they use.
+        on_settled: Told the name and the record of each purchase that has been settled.
     """
 
     def play(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:

@@ -56,16 +56,12 @@ class AddingParty(Party):
 
         Once: two summands behind the same masks would show their difference.
 
-        Parameters
-        ----------
-        call : AddCall
-        summand : callable
-            Computes it.
+        Args:
+            summand: Computes it.
 
-        Raises
-        ------
-        UnsafeSum
-            When something else was added to this sum, or a later one of the same training, or too few have dealt.
+        Raises:
+            UnsafeSum: When something else was added to this sum, or a later one of the same training, or too few have
+                dealt.
         """
         roster = self.memory.recall(_kept("roster", call.round), Roster)
         added = Added(round=call.round, call=digest(call))

@@ -33,11 +33,8 @@ class UnsafeSum(Exception):
 class Summand:
     """A client in one round. All it needs derives from its secret, so that it keeps no keys.
 
-    Attributes
-    ----------
-    secret : bytes
-        The client's, 32 bytes.
-    round : Round
+    Attributes:
+        secret: The client's, 32 bytes.
     """
 
     secret: bytes
@@ -50,10 +47,9 @@ class Summand:
     def deal(self, roster: Roster) -> DealtShares:
         """Split the seed of the own mask and the mask key among all peers.
 
-        Raises
-        ------
-        UnsafeSum
-            When half of the peers, or fewer, could take masks off, or the roster does not list this client's keys.
+        Raises:
+            UnsafeSum: When half of the peers, or fewer, could take masks off, or the roster does not list this client's
+                keys.
         """
         self._check(roster)
         places = [peer.place for peer in roster.peers]
@@ -78,10 +74,8 @@ class Summand:
     def add(self, values: NDArray[np.float64], roster: Roster, dealt: Sequence[int]) -> Masked:
         """Return values behind the own mask and those shared with every peer who has dealt.
 
-        Raises
-        ------
-        UnsafeSum
-            When so few have dealt that masks could not be taken off, or they are not on the roster.
+        Raises:
+            UnsafeSum: When so few have dealt that masks could not be taken off, or they are not on the roster.
         """
         self._check(roster)
         others = {peer.place: peer for peer in roster.peers if peer.place != roster.you}
@@ -99,10 +93,8 @@ class Summand:
     def show(self, call: ShowCall, roster: Roster) -> ShownShares:
         """Return shares of the own masks of those present and of the mask keys of those absent.
 
-        Raises
-        ------
-        UnsafeSum
-            When both are asked of one client, or too few are present, or the roster is of another sum.
+        Raises:
+            UnsafeSum: When both are asked of one client, or too few are present, or the roster is of another sum.
         """
         self._check(roster)
         present, absent = set(call.present), set(call.absent)

@@ -30,12 +30,9 @@ from strategies.privacy.secure_sum import Masked, mask, reconstruct, restore
 class Summed(Record):
     """A sum.
 
-    Attributes
-    ----------
-    total : (n,) float64
-        Exactly the sum of what those present quantised.
-    present : list of int
-        Node ids of those whose values are in it.
+    Attributes:
+        total: (n,), exactly the sum of what those present quantised.
+        present: Node ids of those whose values are in it.
     """
 
     total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -48,16 +45,11 @@ class SecureSum(Workflow[Summed]):
     1. clients make keys for this sum; 2. each deals shares of the seeds of its masks to the others; 3. each adds its
     values behind masks; 4. those present show what takes the masks off the total, and no single value.
 
-    Parameters
-    ----------
-    exchange : Exchange
-        Asks the clients.
-    clients : sequence of int
-        Node ids.
-    call : AddCall
-        What all of them are asked; who has dealt is filled in.
-    patience : float
-        Seconds that they have for each step.
+    Args:
+        exchange: Asks the clients.
+        clients: Node ids.
+        call: What all of them are asked; who has dealt is filled in.
+        patience: Seconds that they have for each step.
     """
 
     STEPS = ("keys", "deal", "add", "show")
@@ -70,10 +62,8 @@ class SecureSum(Workflow[Summed]):
     def run(self) -> Summed:
         """Sum.
 
-        Raises
-        ------
-        WorkflowFailed
-            When too few clients are left to take the masks off.
+        Raises:
+            WorkflowFailed: When too few clients are left to take the masks off.
         """
         round, clients = self.call.round, self.clients
         asked = self.ask("keys", dict.fromkeys(clients, KeyCall(round=round)), RoundKeys)

@@ -47,23 +47,16 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
     Without an address Ray is started on this machine with as many CPUs as workers and all GPUs that it finds, and
     stopped in the end, an interrupt included. Inside another `connect` of this process, the outer one is used.
 
-    Parameters
-    ----------
-    workers : int
-        CPUs that Ray may hand out; of no account where Ray runs already.
-    address : str or None
-        ``host:port`` of a running cluster's head node (``ray start --head``), or ``auto`` for the one on this machine;
-        None: what the environment variable ``RAY_ADDRESS`` says, if anything.
+    Args:
+        workers: CPUs that Ray may hand out; of no account where Ray runs already.
+        address: ``host:port`` of a running cluster's head node (``ray start --head``), or ``auto`` for the one on this
+            machine; None: what the environment variable ``RAY_ADDRESS`` says, if anything.
 
-    Yields
-    ------
-    module
+    Yields:
         `ray`, which nothing else needs to import.
 
-    Raises
-    ------
-    RayUnavailable
-        When Ray is not installed, or there is no cluster at the address.
+    Raises:
+        RayUnavailable: When Ray is not installed, or there is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

@@ -29,16 +29,11 @@ RETRIES = 1
 class Done(Generic[T]):
     """A job that is over.
 
-    Attributes
-    ----------
-    value : object or None
-        What the function returned; None where it failed.
-    device : str
-        The name of the device it ran on; empty where its worker died.
-    seconds : float
-        Wall time of the function.
-    failure : str or None
-        The traceback of a function that raised, or why there is no result at all.
+    Attributes:
+        value: What the function returned; None where it failed.
+        device: The name of the device it ran on; empty where its worker died.
+        seconds: Wall time of the function.
+        failure: The traceback of a function that raised, or why there is no result at all.
     """
 
     value: T | None
@@ -49,10 +44,8 @@ class Done(Generic[T]):
     def result(self) -> T:
         """Return the value.
 
-        Raises
-        ------
-        RuntimeError
-            With the failure, where there is one.
+        Raises:
+            RuntimeError: With the failure, where there is one.
         """
         if self.failure is not None:
             raise RuntimeError(f"a job failed:\n{self.failure}")
@@ -73,10 +66,8 @@ class Placed(ABC):
     def call(self, method: str, *arguments: Any) -> Any:
         """Call one of its methods and return the result, which can be pickled.
 
-        Raises
-        ------
-        RuntimeError
-            When the method raised, or the object is lost with its worker.
+        Raises:
+            RuntimeError: When the method raised, or the object is lost with its worker.
         """
 
 
@@ -87,12 +78,11 @@ def _quiet(index: int, done: Done[Any]) -> None:
 class Workshop(ABC):
     """Takes jobs and returns what became of them; a context manager.
 
-    Examples
-    --------
-    >>> with LocalWorkshop() as workshop:
-    ...     jobs = [workshop.submit(lambda device, number: number + 1, number) for number in (1, 2)]
-    ...     [done.result() for done in workshop.gather(jobs)]
-    [2, 3]
+    Examples:
+        >>> with LocalWorkshop() as workshop:
+        ...     jobs = [workshop.submit(lambda device, number: number + 1, number) for number in (1, 2)]
+        ...     [done.result() for done in workshop.gather(jobs)]
+        [2, 3]
     """
 
     @abstractmethod
@@ -103,12 +93,9 @@ class Workshop(ABC):
     def gather(self, handles: Sequence[Handle[T]], on_done: Callable[[int, Done[T]], None] = _quiet) -> list[Done[T]]:
         """Wait for jobs and return them in the order of the handles; a job that failed is one of them.
 
-        Parameters
-        ----------
-        handles : sequence of Handle
-            Each may be gathered once.
-        on_done : callable
-            Told the index of a handle, and its end, as they come.
+        Args:
+            handles: Each may be gathered once.
+            on_done: Told the index of a handle, and its end, as they come.
         """
 
     @abstractmethod
@@ -172,17 +159,12 @@ class RayWorkshop(Workshop):
     A job whose worker dies is begun again once. Jobs wait for CPUs that others hold in the same cluster, so an actor
     that stays must not claim all of them.
 
-    Parameters
-    ----------
-    workers : int
-        CPUs of a Ray that is started here.
-    address : str or None
-        Of a running cluster (see `protocol.compute.ray_cluster.connect`).
+    Args:
+        workers: CPUs of a Ray that is started here.
+        address: Of a running cluster (see `protocol.compute.ray_cluster.connect`).
 
-    Raises
-    ------
-    RayUnavailable
-        When Ray is not installed, or there is no cluster at the address.
+    Raises:
+        RayUnavailable: When Ray is not installed, or there is no cluster at the address.
     """
 
     def __init__(self, workers: int = 2, address: str | None = None) -> None:

@@ -49,12 +49,9 @@ class CertificateError(ProtocolError):
 class Identity:
     """Who a certificate speaks for.
 
-    Attributes
-    ----------
-    role, name : str
-        The role, one of `ROLES`, and the party's name among those of its role.
-    serial : int
-        The certificate's serial number, by which it is revoked.
+    Attributes:
+        role, name: The role, one of `ROLES`, and the party's name among those of its role.
+        serial: The certificate's serial number, by which it is revoked.
     """
 
     role: str
@@ -103,30 +100,20 @@ def mint(
 ) -> Credentials:
     """Make a party's key and certificate.
 
-    Parameters
-    ----------
-    authority : Credentials
-        The certificate authority's.
-    role : str
-        One of `ROLES`.
-    name : str
-        1 to 63 of a-z, 0-9 and "-".
-    hosts : iterable of str
-        Host names and IP addresses at which the cloud is reached.
-    now : datetime, optional
-        When; the present by default.
-    lifetime : timedelta
-        How long it is good for, from now.
+    Args:
+        authority: The certificate authority's.
+        role: One of `ROLES`.
+        name: 1 to 63 of a-z, 0-9 and "-".
+        hosts: Host names and IP addresses at which the cloud is reached.
+        now: When; the present by default.
+        lifetime: How long it is good for, from now.
 
-    Raises
-    ------
-    CertificateError
-        When the role, the name or a host is not one, or a party other than the cloud has a host.
+    Raises:
+        CertificateError: When the role, the name or a host is not one, or a party other than the cloud has a host.
 
-    Examples
-    --------
-    >>> mint(mint_authority(), "seller", "seller1").identity.urn
-    'urn:parley:seller:seller1'
+    Examples:
+        >>> mint(mint_authority(), "seller", "seller1").identity.urn
+        'urn:parley:seller:seller1'
     """
     check_name(role, name)
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:parley:{role}:{name}")]
@@ -161,10 +148,8 @@ def peer_identity(pem: bytes) -> Identity:
 
     It has to be one that TLS has accepted: the signature is not checked here, nor the time.
 
-    Raises
-    ------
-    CertificateError
-        When it is no certificate, or does not name exactly one role and party.
+    Raises:
+        CertificateError: When it is no certificate, or does not name exactly one role and party.
     """
     certificate = _load(pem)
     uris = list(_names(certificate).get_values_for_type(x509.UniformResourceIdentifier))
@@ -217,15 +202,14 @@ class Revocations:
     The file holds one number per line, in hexadecimal, and comments after ``#``. It has to be there,
     and readable: a certificate is refused rather than let in for want of a list.
 
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     revoked = Revocations(Path(folder) / "revoked.txt")
-    ...     revoked.add({})
-    ...     revoked.add({0xbeef: "seller2"})
-    ...     0xbeef in revoked, 0xcafe in revoked
-    (True, False)
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     revoked = Revocations(Path(folder) / "revoked.txt")
+        ...     revoked.add({})
+        ...     revoked.add({0xbeef: "seller2"})
+        ...     0xbeef in revoked, 0xcafe in revoked
+        (True, False)
     """
 
     def __init__(self, path: Path) -> None:

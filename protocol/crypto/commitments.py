@@ -28,28 +28,20 @@ _COMPONENT_BYTES = 4
 def commit_image(salt: bytes, image: Pixels) -> bytes:
     """Commit to every pixel of an image.
 
-    Parameters
-    ----------
-    salt : bytes
-        16 fresh random bytes.
-    image : (H, W, 3) uint8 array
-        The picture, 1 to 25,000,000 pixels.
+    Args:
+        salt: 16 fresh random bytes.
+        image: (H, W, 3); the picture, 1 to 25,000,000 pixels.
 
-    Returns
-    -------
-    bytes
+    Returns:
         H(label, salt, W, H, canonical RGB), 32 bytes.
 
-    Raises
-    ------
-    ValueError
-        When the salt or the image is not as described.
+    Raises:
+        ValueError: When the salt or the image is not as described.
 
-    Examples
-    --------
-    >>> picture = np.zeros((2, 3, 3), np.uint8)
-    >>> commit_image(bytes(16), picture) == commit_image(bytes(16), picture.reshape(3, 2, 3))
-    False
+    Examples:
+        >>> picture = np.zeros((2, 3, 3), np.uint8)
+        >>> commit_image(bytes(16), picture) == commit_image(bytes(16), picture.reshape(3, 2, 3))
+        False
     """
     pixels = canonical_rgb(image)
     height, width, _ = image.shape
@@ -59,24 +51,16 @@ def commit_image(salt: bytes, image: Pixels) -> bytes:
 def commit_feature(salt: bytes, feature: tuple[int, ...], model_id: str) -> bytes:
     """Commit to a feature in integers, a lattice point or an fc8 vector; never in floats, which differ between devices.
 
-    Parameters
-    ----------
-    salt : bytes
-        16 fresh random bytes, not those of the image's commitment.
-    feature : tuple of int
-        Each number within 32 bits, signed.
-    model_id : str
-        The feature extractor that computed it.
+    Args:
+        salt: 16 fresh random bytes, not those of the image's commitment.
+        feature: Each number within 32 bits, signed.
+        model_id: The feature extractor that computed it.
 
-    Returns
-    -------
-    bytes
+    Returns:
         H(label, salt, feature, model id), 32 bytes.
 
-    Raises
-    ------
-    ValueError
-        When the salt or the feature is not as described.
+    Raises:
+        ValueError: When the salt or the feature is not as described.
     """
     return _hash(_FEATURE, _checked(salt), pack_feature(feature), model_id.encode())
 
@@ -84,10 +68,8 @@ def commit_feature(salt: bytes, feature: tuple[int, ...], model_id: str) -> byte
 def canonical_rgb(image: Pixels) -> memoryview:
     """Lay an image out as flat RGB bytes, row by row; copies only what is not laid out so already.
 
-    Raises
-    ------
-    ValueError
-        When it is not a (H, W, 3) uint8 array of 1 to 25,000,000 pixels.
+    Raises:
+        ValueError: When it is not a (H, W, 3) uint8 array of 1 to 25,000,000 pixels.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image is a (H, W, 3) uint8 array, not {image.dtype} of shape {image.shape}")
@@ -100,10 +82,8 @@ def canonical_rgb(image: Pixels) -> memoryview:
 def pack_feature(feature: tuple[int, ...]) -> bytes:
     """Encode a feature in 4 bytes for each number.
 
-    Raises
-    ------
-    ValueError
-        When a number does not fit 32 bits, signed.
+    Raises:
+        ValueError: When a number does not fit 32 bits, signed.
     """
     try:
         return struct.pack(f">{len(feature)}i", *map(index, feature))

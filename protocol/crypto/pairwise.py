@@ -34,10 +34,8 @@ def seal_shares(private: bytes, public: bytes, context: str, shares: bytes) -> b
 def open_shares(private: bytes, public: bytes, context: str, sealed: bytes) -> bytes:
     """Open what a peer sealed.
 
-    Raises
-    ------
-    ShareBroken
-        When it was not sealed by that peer, in that context, for this key.
+    Raises:
+        ShareBroken: When it was not sealed by that peer, in that context, for this key.
     """
     try:
         return AESGCM(agreed(private, public, f"shares {context}")).decrypt(_NONCE, sealed, context.encode())

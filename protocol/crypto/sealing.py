@@ -71,14 +71,10 @@ class UnknownSuite(ProtocolError):
 class Opening:
     """What a buyer finds in the box: the image and what opens the bid's two commitments.
 
-    Attributes
-    ----------
-    image_salt, feature_salt : bytes
-        16 bytes each.
-    feature : tuple of int
-        What was committed to: a lattice point, or an fc8 vector.
-    image : (H, W, 3) uint8 array
-        The image; read-only when it comes out of `open_sealed`.
+    Attributes:
+        image_salt, feature_salt: 16 bytes each.
+        feature: What was committed to: a lattice point, or an fc8 vector.
+        image: (H, W, 3), the image; read-only when it comes out of `open_sealed`.
     """
 
     image_salt: bytes = field(repr=False)
@@ -168,10 +164,8 @@ def new_delivery_key(suite: str) -> DeliveryKey:
 
     A buyer that must give the same answer twice derives the private key and asks `delivery_public_key`.
 
-    Raises
-    ------
-    UnknownSuite
-        When no suite has this name.
+    Raises:
+        UnknownSuite: When no suite has this name.
     """
     private = os.urandom(PRIVATE_KEY_BYTES)
     return DeliveryKey(private, delivery_public_key(private, suite))
@@ -180,12 +174,9 @@ def new_delivery_key(suite: str) -> DeliveryKey:
 def delivery_public_key(private_key: bytes, suite: str) -> bytes:
     """Compute the public key that belongs to a private one: 32 bytes, 1216 in the hybrid suite.
 
-    Raises
-    ------
-    UnknownSuite
-        When no suite has this name.
-    BadDeliveryKey
-        When the private key is not 32 bytes.
+    Raises:
+        UnknownSuite: When no suite has this name.
+        BadDeliveryKey: When the private key is not 32 bytes.
     """
     return _suite(suite).public_bytes_of(_checked_private(private_key))
 
@@ -196,12 +187,9 @@ def check_delivery_key(public_key: bytes, suite: str) -> None:
     The cloud asks before it passes an order on, lest a buyer order to a key that no seller can seal to and
     have the seller blamed.
 
-    Raises
-    ------
-    UnknownSuite
-        When no suite has this name.
-    BadDeliveryKey
-        When the public key is not one of this suite, or is one that would agree on a known secret.
+    Raises:
+        UnknownSuite: When no suite has this name.
+        BadDeliveryKey: When the public key is not one of this suite, or is one that would agree on a known secret.
     """
     _wrapped(bytes(_KEY_BYTES), public_key, bytes(_CONTEXT_BYTES), suite)
 
@@ -209,38 +197,26 @@ def check_delivery_key(public_key: bytes, suite: str) -> None:
 def seal(opening: Opening, public_key: bytes, context: bytes, suite: str) -> bytes:
     """Seal an image and its salts to a one-time public key.
 
-    Parameters
-    ----------
-    opening : Opening
-        What the buyer is to find.
-    public_key : bytes
-        The key in the buyer's order.
-    context : bytes
-        SHA-256 of the canonical order, 32 bytes: the blob opens in no other context.
-    suite : str
-        A name from `SUITES`.
+    Args:
+        opening: What the buyer is to find.
+        public_key: The key in the buyer's order.
+        context: SHA-256 of the canonical order, 32 bytes: the blob opens in no other context.
+        suite: A name from `SUITES`.
 
-    Returns
-    -------
-    bytes
+    Returns:
         The blob; 128 bytes (1216 in the hybrid suite) longer than the padded opening.
 
-    Raises
-    ------
-    UnknownSuite
-        When no suite has this name.
-    BadDeliveryKey
-        See `check_delivery_key`.
-    ValueError
-        When the opening or the context is malformed.
+    Raises:
+        UnknownSuite: When no suite has this name.
+        BadDeliveryKey: See `check_delivery_key`.
+        ValueError: When the opening or the context is malformed.
 
-    Examples
-    --------
-    >>> key = new_delivery_key("x25519")
-    >>> opening = Opening(bytes(16), bytes(16), (7, 8), np.zeros((2, 2, 3), np.uint8))
-    >>> blob = seal(opening, key.public, bytes(32), "x25519")
-    >>> open_sealed(blob, key.private, bytes(32), "x25519").feature
-    (7, 8)
+    Examples:
+        >>> key = new_delivery_key("x25519")
+        >>> opening = Opening(bytes(16), bytes(16), (7, 8), np.zeros((2, 2, 3), np.uint8))
+        >>> blob = seal(opening, key.public, bytes(32), "x25519")
+        >>> open_sealed(blob, key.private, bytes(32), "x25519").feature
+        (7, 8)
     """
     _check_context(context)
     data_key = os.urandom(_KEY_BYTES)
@@ -263,29 +239,18 @@ def open_sealed(blob: bytes, private_key: bytes, context: bytes, suite: str, dim
 
     What is inside is not yet compared with the bid's commitments: that is the caller's next step.
 
-    Parameters
-    ----------
-    blob : bytes
-        What `seal` returned.
-    private_key : bytes
-        The one-time private key, 32 bytes.
-    context : bytes
-        SHA-256 of the canonical order, 32 bytes.
-    suite : str
-        A name from `SUITES`.
-    dimensions : int
-        How many numbers a feature has.
+    Args:
+        blob: What `seal` returned.
+        private_key: The one-time private key, 32 bytes.
+        context: SHA-256 of the canonical order, 32 bytes.
+        suite: A name from `SUITES`.
+        dimensions: How many numbers a feature has.
 
-    Raises
-    ------
-    SealBroken
-        When the blob does not open to a well-formed image of at most 25,000,000 pixels.
-    UnknownSuite
-        When no suite has this name.
-    BadDeliveryKey
-        When the private key is not 32 bytes.
-    ValueError
-        When the context is not 32 bytes.
+    Raises:
+        SealBroken: When the blob does not open to a well-formed image of at most 25,000,000 pixels.
+        UnknownSuite: When no suite has this name.
+        BadDeliveryKey: When the private key is not 32 bytes.
+        ValueError: When the context is not 32 bytes.
     """
     chosen = _suite(suite)
     _check_context(context)

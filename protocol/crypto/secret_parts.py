@@ -23,11 +23,8 @@ def seal(key: bytes, part: NDArray[np.int16]) -> bytes:
     The nonce is a keyed hash of what is encrypted, so that the same part gives the same bytes again, and no nonce comes
     twice for different ones.
 
-    Parameters
-    ----------
-    key : bytes
-        32 bytes.
-    part : int16 array
+    Args:
+        key: 32 bytes.
     """
     plain = zlib.compress(part.astype("<i2").tobytes())
     nonce = hashlib.blake2b(plain, key=key, digest_size=_NONCE_BYTES).digest()
@@ -37,10 +34,8 @@ def seal(key: bytes, part: NDArray[np.int16]) -> bytes:
 def unseal(key: bytes, sealed: bytes, shape: tuple[int, ...]) -> NDArray[np.int16]:
     """Decrypt a part of this shape.
 
-    Raises
-    ------
-    SecretPartBroken
-        When the key is another one, or the bytes were changed, or hold a part of another shape.
+    Raises:
+        SecretPartBroken: When the key is another one, or the bytes were changed, or hold a part of another shape.
     """
     size = 2 * int(np.prod(shape))
     try:

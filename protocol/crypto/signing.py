@@ -25,25 +25,18 @@ _SMALL_ORDER = frozenset({0, 1, _P - 1, _Y8, _P - _Y8})
 def derive(secret: bytes, *labels: str | bytes, length: int = 32) -> bytes:
     """Derive a key or salt from a party's secret, by HKDF-SHA256 (RFC 5869).
 
-    Parameters
-    ----------
-    secret : bytes
-        32 uniformly random bytes.
-    *labels : str or bytes
-        What the result is for; text counts as its UTF-8 bytes. Other labels, or the same bytes split
-        otherwise, give an unrelated result.
-    length : int
-        Bytes wanted, 1 to 8160.
+    Args:
+        secret: 32 uniformly random bytes.
+        *labels: What the result is for; text counts as its UTF-8 bytes. Other labels, or the same bytes split
+            otherwise, give an unrelated result.
+        length: Bytes wanted, 1 to 8160.
 
-    Raises
-    ------
-    ValueError
-        When the secret is not 32 bytes.
+    Raises:
+        ValueError: When the secret is not 32 bytes.
 
-    Examples
-    --------
-    >>> derive(bytes(32), "salt", "ab") == derive(bytes(32), "salt", "a", "b")
-    False
+    Examples:
+        >>> derive(bytes(32), "salt", "ab") == derive(bytes(32), "salt", "a", "b")
+        False
     """
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"a party's secret is {SECRET_BYTES} bytes, not {len(secret)}")
@@ -55,19 +48,16 @@ def derive(secret: bytes, *labels: str | bytes, length: int = 32) -> bytes:
 class SigningKey:
     """A pair of Ed25519 keys.
 
-    Examples
-    --------
-    >>> key = SigningKey.derive(bytes(32), "identity")
-    >>> signature = key.sign("order", b"one image, please")
-    >>> verify(key.public, "order", b"one image, please", signature)
-    True
-    >>> verify(key.public, "bid", b"one image, please", signature)
-    False
+    Examples:
+        >>> key = SigningKey.derive(bytes(32), "identity")
+        >>> signature = key.sign("order", b"one image, please")
+        >>> verify(key.public, "order", b"one image, please", signature)
+        True
+        >>> verify(key.public, "bid", b"one image, please", signature)
+        False
 
-    Attributes
-    ----------
-    public : bytes
-        The public key, 32 bytes.
+    Attributes:
+        public: The public key, 32 bytes.
     """
 
     def __init__(self, seed: bytes) -> None:

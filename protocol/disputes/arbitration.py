@@ -66,16 +66,11 @@ def arbitrate(deal: Deal, blob: bytes, private_key: bytes, featurize: Featurize)
     2. the blob must be the one that the seller signed for;
     3. the arbiter opens it and checks it against the bid, as the buyer should have (`find_fault`).
 
-    Parameters
-    ----------
-    deal : Deal
-        Bid, order and receipt; the caller has checked their signatures when they came in.
-    blob : bytes
-        The sealed image from the vault.
-    private_key : bytes
-        The one-time key that the buyer reveals.
-    featurize : callable
-        The featurizer of `deal.terms.model_id`.
+    Args:
+        deal: Bid, order and receipt; the caller has checked their signatures when they came in.
+        blob: The sealed image from the vault.
+        private_key: The one-time key that the buyer reveals.
+        featurize: The featurizer of `deal.terms.model_id`.
     """
     order = deal.order.order
     try:
@@ -102,14 +97,10 @@ def find_fault(deal: Deal, opening: Opening, recomputed: NDArray[np.int64] | Non
     The buyer and the arbiter both judge by this. Committed features are compared with what the bid
     published exactly, and with recomputed ones within the tolerance (floats differ across devices).
 
-    Parameters
-    ----------
-    deal : Deal
-        What was promised.
-    opening : Opening
-        What was in the box.
-    recomputed : (D,) int64 or None
-        The feature computed from the opened image; None skips that comparison.
+    Args:
+        deal: What was promised.
+        opening: What was in the box.
+        recomputed: (D,), the feature computed from the opened image; None skips that comparison.
     """
     bid = deal.bid.bid
     if commit_image(opening.image_salt, opening.image) != bid.image_commitment:
@@ -145,16 +136,11 @@ def _published(bid: Bid, feature: tuple[int, ...], deal: Deal) -> bool:
 def arbitrate_paper(deal: Deal, blob: bytes, complaint: Complaint, featurize: Featurize) -> Verdict:
     """Decide one complaint by the image that the buyer sends.
 
-    Parameters
-    ----------
-    deal : Deal
-        Bid, order and receipt; the caller has checked their signatures when they came in.
-    blob : bytes
-        The ciphertext, as the cloud stored it: the buyer can always show the right one.
-    complaint : Complaint
-        With the image that the buyer says it got.
-    featurize : callable
-        The featurizer of `deal.terms.model_id`.
+    Args:
+        deal: Bid, order and receipt; the caller has checked their signatures when they came in.
+        blob: The ciphertext, as the cloud stored it: the buyer can always show the right one.
+        complaint: With the image that the buyer says it got.
+        featurize: The featurizer of `deal.terms.model_id`.
     """
     if complaint.image is None or complaint.image.size == 0:
         return Verdict(Fault.BUYER, "the buyer sent no image")

@@ -31,12 +31,9 @@ def is_buyers(order: SignedOrder, bid: Bid) -> bool:
 def convicts(refusal: Refusal, cloud: bytes) -> bool:
     """Whether a refusal proves, to anybody, that the cloud passed on an order which the buyer did not sign.
 
-    Parameters
-    ----------
-    refusal : Refusal
-        The bid and what its seller was asked.
-    cloud : bytes
-        The cloud's public key, 32 bytes.
+    Args:
+        refusal: The bid and what its seller was asked.
+        cloud: The cloud's public key, 32 bytes.
     """
     bid, order = refusal.bid, refusal.asked.order
     return is_from_cloud(refusal.asked, cloud) and order.order.bid == digest(bid) and not is_buyers(order, bid.bid)

@@ -17,11 +17,10 @@ from protocol.messages.base import ProtocolMessage
 def canonical(message: ProtocolMessage) -> bytes:
     r"""Encode a message for hashing and signing.
 
-    Examples
-    --------
-    >>> from protocol.messages.purchase import Acknowledgement
-    >>> canonical(Acknowledgement())
-    b'm\x00\x00\x00\x0fAcknowledgement\x00\x00\x00\x01\x00\x00\x00\x00'
+    Examples:
+        >>> from protocol.messages.purchase import Acknowledgement
+        >>> canonical(Acknowledgement())
+        b'm\x00\x00\x00\x0fAcknowledgement\x00\x00\x00\x01\x00\x00\x00\x00'
     """
     parts: list[bytes] = []
     _write(message, parts)

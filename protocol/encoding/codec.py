@@ -39,14 +39,13 @@ class UnreadableMessage(ProtocolError):
 def encode(message: ProtocolMessage) -> RecordDict:
     """Turn a message into Flower records.
 
-    Examples
-    --------
-    >>> from protocol.messages.purchase import Introduction
-    >>> records = encode(Introduction(role="seller", identity=bytes(32)))
-    >>> records["fields"]["role"]
-    'seller'
-    >>> decode(records, Introduction).role
-    'seller'
+    Examples:
+        >>> from protocol.messages.purchase import Introduction
+        >>> records = encode(Introduction(role="seller", identity=bytes(32)))
+        >>> records["fields"]["role"]
+        'seller'
+        >>> decode(records, Introduction).role
+        'seller'
     """
     fields: dict[str, Any] = {}
     arrays: dict[str, Array] = {}
@@ -65,10 +64,8 @@ def encode(message: ProtocolMessage) -> RecordDict:
 def decode(content: RecordDict, *expected: type[M]) -> M:
     """Read the expected message, or one of those expected, out of Flower records.
 
-    Raises
-    ------
-    UnreadableMessage
-        When the records hold anything but a valid message of such a kind, in our version.
+    Raises:
+        UnreadableMessage: When the records hold anything but a valid message of such a kind, in our version.
     """
     names = " or ".join(kind.kind() for kind in expected)
     size = encoded_size(content)
@@ -110,10 +107,8 @@ def read_array(array: Array) -> NDArray[Any]:
     The header's dtype and shape are compared with the bytes that are there; the result is a
     read-only view of those bytes, so a header cannot make us allocate anything.
 
-    Raises
-    ------
-    UnreadableMessage
-        When the bytes are not one whole array of numbers in NumPy's own format.
+    Raises:
+        UnreadableMessage: When the bytes are not one whole array of numbers in NumPy's own format.
     """
     stream = BytesIO(array.data)
     try:

@@ -40,16 +40,13 @@ class Unwritable(ProtocolError):
 def pack(content: RecordDict) -> bytes:
     """Write records.
 
-    Raises
-    ------
-    Unwritable
-        When there is a number among them that needs more than 64 bits.
+    Raises:
+        Unwritable: When there is a number among them that needs more than 64 bits.
 
-    Examples
-    --------
-    >>> packed = pack(RecordDict({"fields": ConfigRecord({"price": 7, "key": b"secret"})}))
-    >>> dict(unpack(packed)["fields"])
-    {'price': 7, 'key': b'secret'}
+    Examples:
+        >>> packed = pack(RecordDict({"fields": ConfigRecord({"price": 7, "key": b"secret"})}))
+        >>> dict(unpack(packed)["fields"])
+        {'price': 7, 'key': b'secret'}
     """
     structure, values = parts(content)
     return b"".join([structure, *(value for _, value in values)])
@@ -58,10 +55,8 @@ def pack(content: RecordDict) -> bytes:
 def parts(content: RecordDict) -> tuple[bytes, list[tuple[str, bytes]]]:
     """Write records in parts that belong one after the other: the structure, and what is not copied, by its name.
 
-    Raises
-    ------
-    Unwritable
-        See `pack`.
+    Raises:
+        Unwritable: See `pack`.
     """
     values: list[tuple[str, bytes]] = []
     try:
@@ -75,17 +70,12 @@ def parts(content: RecordDict) -> tuple[bytes, list[tuple[str, bytes]]]:
 def unpack(packed: bytes, max_structure: int | None = None) -> RecordDict:
     """Read what `pack` wrote.
 
-    Parameters
-    ----------
-    packed : bytes
-        Of unknown origin.
-    max_structure : int, optional
-        Bytes that names, numbers and lengths may take.
+    Args:
+        packed: Of unknown origin.
+        max_structure: Bytes that names, numbers and lengths may take.
 
-    Raises
-    ------
-    UnreadableMessage
-        When it is anything else.
+    Raises:
+        UnreadableMessage: When it is anything else.
     """
     if len(packed) < _LENGTH.size:
         raise UnreadableMessage("a message ends before it says how long its structure is")

@@ -25,11 +25,10 @@ def streams(grid: Grid) -> bool:
 def blobs_of(content: RecordDict) -> dict[str, bytes | BlobReference]:
     """Return the fields of a message that are called ``blob``, by their paths; other records have none.
 
-    Examples
-    --------
-    >>> fields = ConfigRecord({"items/0/blob": b"sealed", "price": 3})
-    >>> blobs_of(RecordDict({"message": ConfigRecord({"kind": "Parcel", "version": 1}), "fields": fields}))
-    {'items/0/blob': b'sealed'}
+    Examples:
+        >>> fields = ConfigRecord({"items/0/blob": b"sealed", "price": 3})
+        >>> blobs_of(RecordDict({"message": ConfigRecord({"kind": "Parcel", "version": 1}), "fields": fields}))
+        {'items/0/blob': b'sealed'}
     """
     fields = content.get(_FIELDS)
     if not isinstance(content.get(_HEADER), ConfigRecord) or not isinstance(fields, ConfigRecord):

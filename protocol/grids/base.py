@@ -35,13 +35,7 @@ class MessageMaker(Grid):
 
 
 class CarryingGrid(MessageMaker):
-    """A grid with a run of its own, whose messages it makes, and something to let go of in the end.
-
-    Parameters
-    ----------
-    run_id : int
-        The run's id.
-    """
+    """A grid with a run of its own, whose messages it makes, and something to let go of in the end."""
 
     def __init__(self, run_id: int) -> None:
         self._run = new_run(run_id)

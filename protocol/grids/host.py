@@ -36,16 +36,9 @@ class NodeHost:
        it was slow;
     4. the answers are copied back.
 
-    Parameters
-    ----------
-    apps : mapping of int to ClientApp
-        The app of each node here; one app may stand for many.
-    total : int
-        How many nodes there are everywhere, ``num-partitions`` of their configuration.
-    run_id : int
-        The run's id.
-    run_config : UserConfig
-        The run's configuration.
+    Args:
+        apps: The app of each node here; one app may stand for many.
+        total: How many nodes there are everywhere, ``num-partitions`` of their configuration.
     """
 
     def __init__(

@@ -17,14 +17,9 @@ class LocalGrid(CarryingGrid):
     Messages are delivered in the order of their nodes' ids, so that the order of sending does not
     matter. Nodes are numbered from `FIRST_NODE_ID` in the order given, so ids depend on nothing else.
 
-    Parameters
-    ----------
-    apps : sequence of ClientApp
-        One app per node; the same app may stand for many.
-    run_id : int
-        The run's id.
-    run_config : UserConfig
-        The run's configuration, which every app sees.
+    Args:
+        apps: One app per node; the same app may stand for many.
+        run_config: The run's configuration, which every app sees.
     """
 
     BATCH = 256

@@ -41,17 +41,12 @@ class NumberedGrid(MessageMaker, ForwardingGrid):
     2. asks each for its partition, and from then on translates ids;
     3. hands out replies in the order of numbers.
 
-    Parameters
-    ----------
-    grid : Grid
-        The runtime's grid; its nodes answer `ROLL` with `tell_partition`.
-    patience : float
-        Seconds to wait for all nodes.
+    Args:
+        grid: The runtime's grid; its nodes answer `ROLL` with `tell_partition`.
+        patience: Seconds to wait for all nodes.
 
-    Raises
-    ------
-    ProtocolError
-        When nodes are missing after that time, or one does not tell its partition.
+    Raises:
+        ProtocolError: When nodes are missing after that time, or one does not tell its partition.
     """
 
     def __init__(self, grid: Grid, patience: float = 600.0) -> None:

@@ -16,18 +16,12 @@ from protocol.messages.base import BlobReference
 class Envelope:
     """One message as it crossed the wire.
 
-    Attributes
-    ----------
-    source, target : int
-        Node ids.
-    step : str
-        The action asked for or answered to (``bid`` of ``query.bid``, or ``train``).
-    kind : str
-        The name of the message, ``Error`` for a party that failed.
-    size : int
-        Bytes of content, blobs that go by way of the vault included.
-    content : RecordDict or None
-        The content itself, None for an error. For views; never logged.
+    Attributes:
+        source, target: Node ids.
+        step: The action asked for or answered to (``bid`` of ``query.bid``, or ``train``).
+        kind: The name of the message, ``Error`` for a party that failed.
+        size: Bytes of content, blobs that go by way of the vault included.
+        content: The content itself, None for an error. For views; never logged.
     """
 
     source: int
@@ -41,13 +35,9 @@ class Envelope:
 class ObservedGrid(ForwardingGrid):
     """Any grid, with each message shown to observers as it is sent and as its reply comes in.
 
-    Parameters
-    ----------
-    grid : Grid
-        The grid that carries the messages.
-    observe : callable
-        Called with each `Envelope`, questions and answers alike, in a deterministic order where the
-        grid's own order is.
+    Args:
+        observe: Called with each `Envelope`, questions and answers alike, in a deterministic order where the grid's own
+            order is.
     """
 
     def __init__(self, grid: Grid, observe: Callable[[Envelope], None]) -> None:

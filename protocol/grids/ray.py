@@ -95,29 +95,18 @@ class RayGrid(CarryingGrid):
     pickles between the processes of one user; peers that do not trust each other belong on separate
     machines.
 
-    Parameters
-    ----------
-    apps : sequence of ClientApp
-        One app per node; the same app may stand for many. Apps are pickled.
-    workers : int
-        How many actors, each a process of one thread.
-    address : str or None
-        A running Ray cluster (see `protocol.compute.ray_cluster.connect`); None starts Ray here, and `close` stops it.
-    run_id : int
-        The run's id.
-    run_config : UserConfig
-        The run's configuration, which every app sees.
-    here : iterable of int
-        Nodes that stay in this process, such as one that writes files.
-    gpus : bool
-        Whether workers share the cluster's GPUs, where it has any: for parties that train.
+    Args:
+        apps: One app per node; the same app may stand for many. Apps are pickled.
+        workers: How many actors, each a process of one thread.
+        address: A running Ray cluster (see `protocol.compute.ray_cluster.connect`); None starts Ray here, and `close`
+            stops it.
+        run_config: The run's configuration, which every app sees.
+        here: Nodes that stay in this process, such as one that writes files.
+        gpus: Whether workers share the cluster's GPUs, where it has any: for parties that train.
 
-    Raises
-    ------
-    RayUnavailable
-        When Ray is not installed, or there is no cluster at the address.
-    WorkerFailed
-        When a worker cannot be started.
+    Raises:
+        RayUnavailable: When Ray is not installed, or there is no cluster at the address.
+        WorkerFailed: When a worker cannot be started.
     """
 
     def __init__(

@@ -37,21 +37,14 @@ class VirtualClock:
 class Nodes:
     """What the nodes of a grid and their links are like: arrays of shape (n,), in the order of node ids.
 
-    Attributes
-    ----------
-    speed
-        How many times as fast as the reference device.
-    uplink, downlink
-        Bytes per second.
-    latency, delay
-        Seconds that each message takes beside its transfer: always, and on average on top of it (exponential, so that
-        messages overtake each other).
-    drop, duplicate
-        Probabilities that a message, a question or an answer, is lost, or arrives twice.
-    availability
-        Probability that a node is there when a question comes.
-    unable : mapping of str to (n,) bool
-        Steps, and the nodes that cannot do them.
+    Attributes:
+        speed: How many times as fast as the reference device.
+        uplink, downlink: Bytes per second.
+        latency, delay: Seconds that each message takes beside its transfer: always, and on average on top of it
+            (exponential, so that messages overtake each other).
+        drop, duplicate: Probabilities that a message, a question or an answer, is lost, or arrives twice.
+        availability: Probability that a node is there when a question comes.
+        unable: Each (n,); steps, and the nodes that cannot do them.
     """
 
     speed: Floats
@@ -92,18 +85,12 @@ class Fate(IntEnum):
 class Exchange:
     """Questions that were sent together, and their answers; times in virtual seconds.
 
-    Attributes
-    ----------
-    step : str
-        What was asked for (``bid`` of ``query.bid``).
-    start, end : float
-        When the questions were sent, and when nobody waited for answers any more.
-    nodes : (m,) int64
-        Whom they went to, node ids.
-    arrived : (m,) float64
-        When each answer came, infinite where none ever did.
-    fates : (m,) int64
-        What became of each, `Fate`.
+    Attributes:
+        step: What was asked for (``bid`` of ``query.bid``).
+        start, end: When the questions were sent, and when nobody waited for answers any more.
+        nodes: (m,); whom they went to, node ids.
+        arrived: (m,), when each answer came, infinite where none ever did.
+        fates: (m,); what became of each, `Fate`.
     """
 
     step: str
@@ -147,34 +134,21 @@ class TimedGrid(Grid):
     All chances are drawn from the seed, the node and the number of the message to it, so that they depend on no grid,
     no worker and no wall clock. The sender's own link and computation take no time.
 
-    Parameters
-    ----------
-    grid : Grid
-        The grid that carries the messages.
-    nodes : Nodes
-        One entry per node of the grid.
-    work : Work
-        The declared cost of a step.
-    seed : int
-        For all chances, 0 to 2^64 - 1.
-    give_up : float
-        Seconds after which a message that will never come is given up where no timeout was named.
-    clock : VirtualClock
-        Moved by this grid; to be read by whoever sets deadlines.
+    Args:
+        nodes: One entry per node of the grid.
+        work: The declared cost of a step.
+        seed: For all chances, 0 to 2^64 - 1.
+        give_up: Seconds after which a message that will never come is given up where no timeout was named.
+        clock: Moved by this grid; to be read by whoever sets deadlines.
 
-    Attributes
-    ----------
-    busy : (n + 1,) float64
-        Seconds that each node has worked; the last entry is for nodes that the grid does not have.
-    received, sent : (n + 1,) float64
-        Bytes that each node has received and sent.
-    exchanges : list of Exchange
-        All that was said, in order.
+    Attributes:
+        busy: (n + 1,) float64, seconds that each node has worked; the last entry is for nodes that the grid does not
+            have.
+        received, sent: (n + 1,) float64, bytes that each node has received and sent.
+        exchanges: All that was said, in order.
 
-    Raises
-    ------
-    ValueError
-        When there is not one entry per node.
+    Raises:
+        ValueError: When there is not one entry per node.
     """
 
     def __init__(self, grid: Grid, nodes: Nodes, work: Work, seed: int, give_up: float, clock: VirtualClock) -> None:

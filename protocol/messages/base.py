@@ -15,14 +15,10 @@ MAX_ITEMS = 100_000
 class ArrayOf:
     """The dtype and shape an array field must have.
 
-    Parameters
-    ----------
-    dtype : str
-        NumPy's name of the dtype; anything else is refused, never cast.
-    shape : tuple of (int or None)
-        The exact extent of each axis, None where it is free.
-    max_bytes : int
-        The most bytes the array may hold.
+    Args:
+        dtype: NumPy's name of the dtype; anything else is refused, never cast.
+        shape: The exact extent of each axis, None where it is free.
+        max_bytes: The most bytes the array may hold.
     """
 
     def __init__(self, dtype: str, shape: tuple[int | None, ...], max_bytes: int) -> None:

@@ -40,18 +40,11 @@ class Enquiry(ProtocolMessage):
 class Enrolment(ProtocolMessage):
     """What an owner wants trained, and how it will send its images.
 
-    Attributes
-    ----------
-    classes : tuple of str
-        What labels stand for.
-    side : int
-        Width and height of every picture.
-    architecture : str
-        Of the network.
-    epochs, batch : int
-        How often the set is published afresh, and pictures per step of training.
-    mixtures, part : int
-        Pictures in an epoch, and in each of its parts but the last, which has what is left.
+    Attributes:
+        classes: What labels stand for.
+        side: Width and height of every picture.
+        epochs, batch: How often the set is published afresh, and pictures per step of training.
+        mixtures, part: Pictures in an epoch, and in each of its parts but the last, which has what is left.
     """
 
     classes: Annotated[tuple[Name, ...], Len(2, 10_000)]
@@ -88,13 +81,10 @@ class NextPart(ProtocolMessage):
 class Part(ProtocolMessage):
     """Obfuscated pictures and what is published of their labels.
 
-    Attributes
-    ----------
-    pictures : (n, side, side, 3) uint8
-    labels : (n,) int64, or None
-        The class of the image that contributes most.
-    shares : (n, classes) float32, or None
-        In place of labels: every class's share, for mixup and InstaHide.
+    Attributes:
+        pictures: (n, side, side, 3)
+        labels: (n,), the class of the image that contributes most.
+        shares: (n, classes), in place of labels: every class's share, for mixup and InstaHide.
     """
 
     pictures: Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None, None, 3), max(PART_BYTES, _MAX_PICTURES))]

@@ -37,17 +37,11 @@ class Setting(ProtocolMessage):
 class CallForPictures(ProtocolMessage):
     """Publish pictures by this mechanism, at most so many of yours.
 
-    Attributes
-    ----------
-    method : str
-        What this publication is called.
-    mechanism : str
-        A key of `strategies.dp_images.MECHANISMS`.
-    settings : tuple of Setting
-    most : int
-        Pictures of one owner.
-    ask : int
-        How many times it was asked before.
+    Attributes:
+        method: What this publication is called.
+        mechanism: A key of `strategies.dp_images.MECHANISMS`.
+        most: Pictures of one owner.
+        ask: How many times it was asked before.
     """
 
     method: Name

@@ -45,16 +45,11 @@ class Schema:
     To change a table: change it in `tables`, and append a migration that makes the same change to a
     database that exists. Migration n (from 1) leads from version n to n + 1; none is ever edited.
 
-    Attributes
-    ----------
-    name : str
-        What such a database is called, in errors and in ``<name>_version``, its table of one number.
-    tables : MetaData
-        The tables as they are now.
-    migrations : sequence of callables
-        What to do to an older database, in order; each gets the connection of the opening transaction.
-    prepare : callable
-        Fills tables that were just made.
+    Attributes:
+        name: What such a database is called, in errors and in ``<name>_version``, its table of one number.
+        tables: The tables as they are now.
+        migrations: What to do to an older database, in order; each gets the connection of the opening transaction.
+        prepare: Fills tables that were just made.
     """
 
     name: str
@@ -92,19 +87,14 @@ class Database:
 
     Writers take turns, so that what a transaction has read stays true until it is committed.
 
-    Parameters
-    ----------
-    url : str
-        Any database SQLAlchemy knows, as ``sqlite:////var/parley/cloud.db`` or
-        ``postgresql://parley@host/parley``; ``sqlite://`` is in memory. SQLite is used in WAL mode with full
-        synchronisation: what was committed survives a power cut. What is deleted there is overwritten.
-    schema : Schema
-        Its tables, which are made or brought up to date.
+    Args:
+        url: Any database SQLAlchemy knows, as ``sqlite:////var/parley/cloud.db`` or
+            ``postgresql://parley@host/parley``; ``sqlite://`` is in memory. SQLite is used in WAL mode with full
+            synchronisation: what was committed survives a power cut. What is deleted there is overwritten.
+        schema: Its tables, which are made or brought up to date.
 
-    Raises
-    ------
-    DatabaseVersion
-        When the database is newer than this program.
+    Raises:
+        DatabaseVersion: When the database is newer than this program.
     """
 
     def __init__(self, url: str, schema: Schema) -> None:

@@ -21,15 +21,12 @@ def packaged_file(name: str) -> Path:
     It is beside the code; or, where the code came in a Flower app bundle, which carries neither weights
     nor templates, in the Parley that is installed on this machine.
 
-    Raises
-    ------
-    BadInput
-        When it is in neither place, or the installed Parley is of another version.
+    Raises:
+        BadInput: When it is in neither place, or the installed Parley is of another version.
 
-    Examples
-    --------
-    >>> packaged_file("simulations/reports/base.html").name
-    'base.html'
+    Examples:
+        >>> packaged_file("simulations/reports/base.html").name
+        'base.html'
     """
     if (HERE / name).is_file():
         return HERE / name

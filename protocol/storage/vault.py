@@ -45,20 +45,16 @@ class Vault:
     A blob appears under its digest only when it is whole: it is written under a temporary name, then
     moved. In a local folder it has also reached the disk when `put` returns.
 
-    Parameters
-    ----------
-    url : str
-        A folder, or any URL that fsspec knows: ``file:///var/vault``, ``memory://vault``, ``s3://bucket/vault``.
-    lasting : bool
-        Whether to wait, in a local folder, until a blob has reached the disk. A run that would start over after a power
-        cut need not.
+    Args:
+        url: A folder, or any URL that fsspec knows: ``file:///var/vault``, ``memory://vault``, ``s3://bucket/vault``.
+        lasting: Whether to wait, in a local folder, until a blob has reached the disk. A run that would start over
+            after a power cut need not.
 
-    Examples
-    --------
-    >>> vault = Vault("memory://example")
-    >>> stored = vault.put([b"sealed ", b"image"], limit=100)
-    >>> b"".join(vault.get(stored.digest))
-    b'sealed image'
+    Examples:
+        >>> vault = Vault("memory://example")
+        >>> stored = vault.put([b"sealed ", b"image"], limit=100)
+        >>> b"".join(vault.get(stored.digest))
+        b'sealed image'
     """
 
     def __init__(self, url: str, lasting: bool = True) -> None:
@@ -71,16 +67,11 @@ class Vault:
     def sweep(self, keep: Collection[str], before: float) -> int:
         """Remove what is of no use any more; call it when nothing older than `before` is being put.
 
-        Parameters
-        ----------
-        keep : collection of str
-            Blobs that stay.
-        before : float
-            Unix seconds: other blobs, and what puts that were cut off have left behind, go if they are older.
+        Args:
+            keep: Blobs that stay.
+            before: Unix seconds: other blobs, and what puts that were cut off have left behind, go if they are older.
 
-        Returns
-        -------
-        int
+        Returns:
             How many files went.
         """
         self._files.invalidate_cache()
@@ -97,12 +88,9 @@ class Vault:
     def put(self, chunks: Iterable[bytes], limit: int, expected: str | None = None) -> Stored:
         """Store a blob as it arrives; storing it again changes nothing.
 
-        Raises
-        ------
-        BlobTooLarge
-            When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
-        BlobDamaged
-            When its digest is not the `expected` one, where one is given.
+        Raises:
+            BlobTooLarge: When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
+            BlobDamaged: When its digest is not the `expected` one, where one is given.
         """
         arriving = f"{self._root}/{_ARRIVING}{uuid4().hex}"
         state, length = sha256(), 0
@@ -129,12 +117,9 @@ class Vault:
     def get(self, digest: str) -> Iterator[bytes]:
         """Read a blob in chunks, comparing its hash on the way: what was yielded counts only if it ends well.
 
-        Raises
-        ------
-        BlobMissing
-            At the first chunk, when the vault does not hold it.
-        BlobDamaged
-            After the last chunk, when its bytes do not have this hash.
+        Raises:
+            BlobMissing: At the first chunk, when the vault does not hold it.
+            BlobDamaged: After the last chunk, when its bytes do not have this hash.
         """
         state = sha256()
         try:
@@ -151,12 +136,9 @@ class Vault:
     def read(self, digest: str, limit: int) -> bytes:
         """Read a whole blob of at most `limit` bytes.
 
-        Raises
-        ------
-        BlobMissing, BlobDamaged
-            See `get`.
-        BlobTooLarge
-            When it is longer than `limit`.
+        Raises:
+            BlobMissing, BlobDamaged: See `get`.
+            BlobTooLarge: When it is longer than `limit`.
         """
         path = self._path(digest)
         try:

@@ -9,12 +9,9 @@ from simulations.data import digits, people, pets
 class DatasetInfo:
     """A data set by name.
 
-    Attributes
-    ----------
-    description : str
-        One line: what the pictures are and where they come from.
-    class_names : tuple of str
-        What they show; empty where only the files know.
+    Attributes:
+        description: One line: what the pictures are and where they come from.
+        class_names: What they show; empty where only the files know.
     """
 
     description: str

@@ -35,23 +35,17 @@ def _scans() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def read(split: Split = "traded") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return the scans of one split, in the data set's own order.
 
-    Parameters
-    ----------
-    split : {"traded", "public"}
-        898 traded or 899 public scans; no scan is in both.
+    Args:
+        split: 898 traded or 899 public scans; no scan is in both.
 
-    Returns
-    -------
-    images : array of shape (n, 32, 32, 3)
-        RGB, 0..255: dark ink on white paper.
-    labels : array of shape (n,)
-        The digit, 0..9.
+    Returns:
+        images: (n, 32, 32, 3), RGB, 0..255: dark ink on white paper.
+        labels: (n,); the digit, 0..9.
 
-    Examples
-    --------
-    >>> images, labels = read("public")
-    >>> images.shape, labels[:5].tolist()
-    ((899, 32, 32, 3), [0, 2, 4, 6, 8])
+    Examples:
+        >>> images, labels = read("public")
+        >>> images.shape, labels[:5].tolist()
+        ((899, 32, 32, 3), [0, 2, 4, 6, 8])
     """
     images, labels = _scans()
     own = slice(_FIRST[split], None, 2)

@@ -17,19 +17,12 @@ Point = tuple[Scalar, Scalar]
 class Canvas:
     """`count` transparent pictures of `size` x `size` pixels, painted together.
 
-    Parameters
-    ----------
-    count : int
-        Number of pictures.
-    size : int
-        Width and height in pixels.
-    grain : Tensor of shape (count, size, size)
-        Zero-mean texture that frays the edges of shapes painted with `rough` > 0.
+    Args:
+        size: Width and height in pixels.
+        grain: (count, size, size), zero-mean texture that frays the edges of shapes painted with `rough` > 0.
 
-    Attributes
-    ----------
-    pixels : Tensor of shape (count, 4, size, size)
-        Red, green, blue and coverage; colours are premultiplied by the coverage.
+    Attributes:
+        pixels: (count, 4, size, size); red, green, blue and coverage; colours are premultiplied by the coverage.
     """
 
     def __init__(self, count: int, size: int, grain: Tensor) -> None:
@@ -163,21 +156,14 @@ def _texture_bank(size: int, exponent: float, seed: int) -> Tensor:
 def textures(count: int, size: int, exponent: float, seed: int, generator: torch.Generator) -> Tensor:
     """Cut `count` textures of pink noise (amplitude ~ 1/frequency^exponent) from a fixed bank.
 
-    Parameters
-    ----------
-    count, size : int
-        How many, and how many pixels wide and high.
-    exponent : float
-        0 is white noise; about 1 looks like a natural, out-of-focus scene.
-    seed : int
-        Which bank. Textures of different banks have no pixel in common.
-    generator : torch.Generator
-        Draws which texture and where to cut it.
+    Args:
+        count, size: How many, and how many pixels wide and high.
+        exponent: 0 is white noise; about 1 looks like a natural, out-of-focus scene.
+        seed: Which bank. Textures of different banks have no pixel in common.
+        generator: Draws which texture and where to cut it.
 
-    Returns
-    -------
-    Tensor of shape (count, size, size)
-        Mean 0 and standard deviation 1 over a bank texture, within -3..3.
+    Returns:
+        (count, size, size); mean 0 and standard deviation 1 over a bank texture, within -3..3.
     """
     bank = _texture_bank(size, exponent, seed)
     which = torch.randint(len(bank), (count,), generator=generator)

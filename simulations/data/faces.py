@@ -43,14 +43,10 @@ _FROM_THE_SIDE = 0.10  # how far the middle of the face moves when the head turn
 class Faces:
     """Pictures of people, and the truth about them.
 
-    Attributes
-    ----------
-    images : (n, size, size, 3) uint8
-        RGB.
-    attributes : (n, 24) bool
-        One column per name in `ATTRIBUTES`.
-    persons : (n,) int64
-        Whom each picture shows.
+    Attributes:
+        images: (n, size, size, 3), RGB.
+        attributes: (n, 24), one column per name in `ATTRIBUTES`.
+        persons: (n,), whom each picture shows.
     """
 
     images: NDArray[np.uint8]
@@ -61,22 +57,16 @@ class Faces:
 def draw(persons: NDArray[np.int64], size: int, generator: torch.Generator, split: Split = "traded") -> Faces:
     """Take one picture of each person.
 
-    Parameters
-    ----------
-    persons : (n,) int64
-        Whom each picture shows: any whole numbers; a person may come several times.
-    size : int
-        Width and height in pixels; 48 or more shows every attribute.
-    generator : torch.Generator
-        The same state takes the same pictures.
-    split : {"traded", "public"}
-        Whose people. Number 5 of one split is not number 5 of the other.
+    Args:
+        persons: (n,), whom each picture shows: any whole numbers; a person may come several times.
+        size: Width and height in pixels; 48 or more shows every attribute.
+        generator: The same state takes the same pictures.
+        split: Whose people. Number 5 of one split is not number 5 of the other.
 
-    Examples
-    --------
-    >>> faces = draw(np.array([4, 4, 9]), 64, torch.Generator().manual_seed(1))
-    >>> faces.images.shape, faces.attributes.shape
-    ((3, 64, 64, 3), (3, 24))
+    Examples:
+        >>> faces = draw(np.array([4, 4, 9]), 64, torch.Generator().manual_seed(1))
+        >>> faces.images.shape, faces.attributes.shape
+        ((3, 64, 64, 3), (3, 24))
     """
     persons = np.asarray(persons, dtype=np.int64)
     attributes = look(persons, generator, split)
@@ -92,19 +82,13 @@ def paint(
 ) -> NDArray[np.uint8]:
     """Paint people with given attributes, as `look` draws them or otherwise.
 
-    Parameters
-    ----------
-    persons : (n,) int64
-        Who: how they are built.
-    attributes : (n, 24) bool
-        How each picture shows them.
-    size, generator, split
-        As for `draw`.
+    Args:
+        persons: (n,), who: how they are built.
+        attributes: (n, 24), how each picture shows them.
+        size, generator, split: As for `draw`.
 
-    Returns
-    -------
-    (n, size, size, 3) uint8
-        RGB.
+    Returns:
+        (n, size, size, 3), RGB.
     """
     pictures = np.empty((len(persons), size, size, 3), dtype=np.uint8)
     for start in range(0, len(persons), _CHUNK):

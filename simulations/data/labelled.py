@@ -26,18 +26,11 @@ _KINDS = {"pets": ("cat", tuple(CATS), "dog"), "oxford_pets": ("cat", _OXFORD_CA
 class LabelledImages:
     """Images by class, each of which is taken once.
 
-    Attributes
-    ----------
-    stock : Stock
-        Where they come from.
-    classes : (n,) int64
-        Which of the stock's classes are used.
-    class_names : tuple of str
-        What they are called.
-    kinds : tuple of str or None
-        The kind of each class, one of two: cat or dog, animal or vehicle; None where the data set knows none.
-    available : int or None
-        How many images there are; None: as many as are wanted.
+    Attributes:
+        stock: Where they come from.
+        classes: (n,), which of the stock's classes are used.
+        kinds: The kind of each class, one of two: cat or dog, animal or vehicle; None where the data set knows none.
+        available: How many images there are; None: as many as are wanted.
     """
 
     stock: Stock
@@ -65,24 +58,16 @@ def labelled_images(
 ) -> LabelledImages:
     """Open a data set.
 
-    Parameters
-    ----------
-    dataset : str
-        A key of `DATASETS`; of published ones, training and test pictures are taken together.
-    root : Path or None
-        The folder of published data sets, None for the default one; of ``folder``, the folder itself, whose
-        sub-folders are classes.
-    seed : int
-        Draws the classes and what is painted, or shuffles what there is.
-    classes : int or None
-        How many to use, half of each kind where there are kinds; None: all.
-    side : int
-        At which size to paint.
+    Args:
+        dataset: A key of `DATASETS`; of published ones, training and test pictures are taken together.
+        root: The folder of published data sets, None for the default one; of ``folder``, the folder itself, whose
+            sub-folders are classes.
+        seed: Draws the classes and what is painted, or shuffles what there is.
+        classes: How many to use, half of each kind where there are kinds; None: all.
+        side: At which size to paint.
 
-    Raises
-    ------
-    BadInput
-        When the data set cannot be had, or has fewer than two classes or fewer than are wanted.
+    Raises:
+        BadInput: When the data set cannot be had, or has fewer than two classes or fewer than are wanted.
     """
     source, available = _source(dataset, root, seed, side)
     names = source.class_names

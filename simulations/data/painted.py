@@ -23,12 +23,9 @@ Dealt = list[tuple[Album, NDArray[np.int64]]]
 class Batch:
     """Pictures that are painted together when one of them is looked at.
 
-    Parameters
-    ----------
-    paint : callable
-        Returns the (n, height, width, 3) pictures, the same ones every time.
-    file : Path or None
-        Where they are kept for other processes of this machine, and for later.
+    Args:
+        paint: Returns the (n, height, width, 3) pictures, the same ones every time.
+        file: Where they are kept for other processes of this machine, and for later.
     """
 
     def __init__(self, paint: Callable[[], NDArray[np.uint8]], file: Path | None) -> None:
@@ -73,16 +70,11 @@ def unpainted(
 ) -> Dealt:
     """Return albums that are painted a few at a time when they are opened, and the labels of their pictures.
 
-    Parameters
-    ----------
-    wanted : sequence of arrays
-        What to paint for each album, a row per picture.
-    labels : sequence of (n,) int64
-        The labels of its pictures.
-    paint : callable
-        Takes such rows and a `purpose`, which names what it draws from.
-    folder : Path or None
-        Where pictures are kept once painted; None: in memory alone.
+    Args:
+        wanted: What to paint for each album, a row per picture.
+        labels: Each (n,), the labels of its pictures.
+        paint: Takes such rows and a `purpose`, which names what it draws from.
+        folder: Where pictures are kept once painted; None: in memory alone.
     """
     batches = np.cumsum(sizes(wanted)) // AT_ONCE
     dealt: Dealt = []

@@ -10,25 +10,17 @@ def album_sizes(count: int, least: int, most: int, skew: float, draws: np.random
     A size s comes with a probability proportional to s^-skew: 0 is uniform; with 1 and more, most sellers hold few
     pictures and a few hold many.
 
-    Parameters
-    ----------
-    count : int
-        How many sellers.
-    least, most : int
-        Range of the sizes, both included; at least 1.
-    skew : float
-        Exponent of the power law, 0 or more.
-    draws : numpy.random.Generator
+    Args:
+        least, most: Range of the sizes, both included; at least 1.
+        skew: Exponent of the power law, 0 or more.
 
-    Returns
-    -------
-    (count,) int64
+    Returns:
+        (count,)
 
-    Examples
-    --------
-    >>> uniform, skewed = (album_sizes(10_000, 1, 20, skew, np.random.default_rng(1)) for skew in (0, 1.5))
-    >>> round(float(uniform.mean())), round(float(skewed.mean()))
-    (11, 4)
+    Examples:
+        >>> uniform, skewed = (album_sizes(10_000, 1, 20, skew, np.random.default_rng(1)) for skew in (0, 1.5))
+        >>> round(float(uniform.mean())), round(float(skewed.mean()))
+        (11, 4)
     """
     if skew == 0:
         return draws.integers(least, most + 1, count)
@@ -40,24 +32,17 @@ def album_sizes(count: int, least: int, most: int, skew: float, draws: np.random
 def by_classes(held: NDArray[np.int64], size: int, variety: int, draws: np.random.Generator) -> NDArray[np.int64]:
     """Draw the class of each picture of one album from a few classes, each as likely.
 
-    Parameters
-    ----------
-    held : (k,) int64
-        Classes that this seller may hold; at least one.
-    size : int
-        Pictures of the album.
-    variety : int
-        How many of these classes it holds, at least 1.
-    draws : numpy.random.Generator
+    Args:
+        held: (k,), classes that this seller may hold; at least one.
+        size: Pictures of the album.
+        variety: How many of these classes it holds, at least 1.
 
-    Returns
-    -------
-    (size,) int64
+    Returns:
+        (size,)
 
-    Examples
-    --------
-    >>> len(set(by_classes(np.arange(10), 100, 2, np.random.default_rng(1)).tolist()))
-    2
+    Examples:
+        >>> len(set(by_classes(np.arange(10), 100, 2, np.random.default_rng(1)).tolist()))
+        2
     """
     return draws.choice(draws.permutation(held)[:variety], size)
 
@@ -68,24 +53,17 @@ def by_dirichlet(held: NDArray[np.int64], size: int, alpha: float, draws: np.ran
     The usual model of unlike parties in federated learning (Hsu, Qi and Brown, 2019, arXiv:1909.06335): near 0, an
     album is all of one class; with a large concentration, it has as much of every class.
 
-    Parameters
-    ----------
-    held : (k,) int64
-        Classes that this seller may hold; at least one.
-    size : int
-        Pictures of the album.
-    alpha : float
-        Concentration, over 0.
-    draws : numpy.random.Generator
+    Args:
+        held: (k,), classes that this seller may hold; at least one.
+        size: Pictures of the album.
+        alpha: Concentration, over 0.
 
-    Returns
-    -------
-    (size,) int64
+    Returns:
+        (size,)
 
-    Examples
-    --------
-    >>> np.bincount(by_dirichlet(np.arange(3), 60, 0.01, np.random.default_rng(3))).max().item()
-    60
+    Examples:
+        >>> np.bincount(by_dirichlet(np.arange(3), 60, 0.01, np.random.default_rng(3))).max().item()
+        60
     """
     return draws.choice(held, size, p=draws.dirichlet(np.full(len(held), alpha)))
 

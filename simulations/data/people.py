@@ -64,18 +64,14 @@ class Build(NamedTuple):
 def build(persons: NDArray[np.int64], split: Split = "traded") -> Build:
     """Return how people are built.
 
-    Parameters
-    ----------
-    persons : (n,) int64
-        Who.
-    split : {"traded", "public"}
-        Number 5 of one split is not number 5 of the other.
+    Args:
+        persons: (n,), who.
+        split: Number 5 of one split is not number 5 of the other.
 
-    Examples
-    --------
-    >>> again = build(np.array([5, 6, 5])).skin
-    >>> bool(again[0] == again[2] != again[1])
-    True
+    Examples:
+        >>> again = build(np.array([5, 6, 5])).skin
+        >>> bool(again[0] == again[2] != again[1])
+        True
     """
     return Build(*_chances(persons, split, range(len(ATTRIBUTES), len(ATTRIBUTES) + len(Build._fields))).T)
 
@@ -83,25 +79,18 @@ def build(persons: NDArray[np.int64], split: Split = "traded") -> Build:
 def look(persons: NDArray[np.int64], generator: torch.Generator, split: Split = "traded") -> NDArray[np.bool_]:
     """Draw how one picture of each person shows it.
 
-    Parameters
-    ----------
-    persons : (n,) int64
-        Whom each picture shows; a person may come several times.
-    generator : torch.Generator
-        Draws the passing attributes; the fixed ones follow from the person.
-    split : {"traded", "public"}
-        Number 5 of one split is not number 5 of the other.
+    Args:
+        persons: (n,), whom each picture shows; a person may come several times.
+        generator: Draws the passing attributes; the fixed ones follow from the person.
+        split: Number 5 of one split is not number 5 of the other.
 
-    Returns
-    -------
-    (n, 24) bool
-        One column per name in `ATTRIBUTES`.
+    Returns:
+        (n, 24), one column per name in `ATTRIBUTES`.
 
-    Examples
-    --------
-    >>> looks = look(np.array([3, 3]), torch.Generator().manual_seed(1))
-    >>> bool((looks[0, : len(FIXED)] == looks[1, : len(FIXED)]).all())
-    True
+    Examples:
+        >>> looks = look(np.array([3, 3]), torch.Generator().manual_seed(1))
+        >>> bool((looks[0, : len(FIXED)] == looks[1, : len(FIXED)]).all())
+        True
     """
     fixed = _chances(persons, split, range(len(FIXED)))
     passing = torch.rand(len(persons), len(PASSING), generator=generator)
@@ -145,17 +134,13 @@ def look(persons: NDArray[np.int64], generator: torch.Generator, split: Split = 
 def classify(attributes: NDArray[np.bool_], names: Sequence[str] = ATTRIBUTES) -> NDArray[np.int64]:
     """Return what a buyer would call each picture, as a position in `CLASSES`.
 
-    Parameters
-    ----------
-    attributes : (n, k) bool
-        How each picture shows its person.
-    names : sequence of k str
-        The columns' names, in the way of CelebA.
+    Args:
+        attributes: (n, k), how each picture shows its person.
+        names: k, the columns' names, in the way of CelebA.
 
-    Examples
-    --------
-    >>> [CLASSES[index] for index in classify(np.eye(3, dtype=bool), ("Male", "Young", "Eyeglasses"))]
-    ['older men', 'young women', 'older women with eyeglasses']
+    Examples:
+        >>> [CLASSES[index] for index in classify(np.eye(3, dtype=bool), ("Male", "Young", "Eyeglasses"))]
+        ['older men', 'young women', 'older women with eyeglasses']
     """
     columns = [list(names).index(name) for name in _CLASSIFIED]
     return attributes[:, columns] @ (1 << np.arange(len(columns), dtype=np.int64)[::-1])

@@ -36,32 +36,22 @@ def draw(
 ) -> NDArray[np.uint8]:
     """Paint one portrait per class index.
 
-    Parameters
-    ----------
-    classes : array of shape (n,)
-        Indices into `BREEDS`.
-    size : int
-        Width and height in pixels; 32 or more shows the markings.
-    generator : torch.Generator
-        The same state paints the same portraits.
-    split : {"traded", "public"}
-        Which textures to cut backgrounds and fur from. Featurizers are trained on public portraits only; albums hold
-        traded ones.
+    Args:
+        classes: (n,), indices into `BREEDS`.
+        size: Width and height in pixels; 32 or more shows the markings.
+        generator: The same state paints the same portraits.
+        split: Which textures to cut backgrounds and fur from. Featurizers are trained on public portraits only; albums
+            hold traded ones.
 
-    Returns
-    -------
-    array of shape (n, size, size, 3)
-        RGB, 0..255.
+    Returns:
+        (n, size, size, 3), RGB, 0..255.
 
-    Raises
-    ------
-    ValueError
-        If a class is not an index into `BREEDS`.
+    Raises:
+        ValueError: If a class is not an index into `BREEDS`.
 
-    Examples
-    --------
-    >>> draw(np.array([0, 13]), 64, torch.Generator().manual_seed(1)).shape
-    (2, 64, 64, 3)
+    Examples:
+        >>> draw(np.array([0, 13]), 64, torch.Generator().manual_seed(1)).shape
+        (2, 64, 64, 3)
     """
     breeds = torch.as_tensor(np.asarray(classes, dtype=np.int64))
     if len(breeds) and not 0 <= breeds.min() <= breeds.max() < len(BREEDS):

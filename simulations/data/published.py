@@ -34,20 +34,13 @@ _SILENCE = 20
 class Source:
     """Where a data set is and how torchvision reads it.
 
-    Attributes
-    ----------
-    kind : str
-        torchvision's class.
-    labels : str
-        The attribute of it that says what pictures show.
-    folder : str
-        The folder in the data root.
-    url : str
-        Where a person finds it.
-    splits : dict
-        Arguments that select the pictures of each split.
-    downloads : bool
-        Whether torchvision can fetch it.
+    Attributes:
+        kind: torchvision's class.
+        labels: The attribute of it that says what pictures show.
+        folder: The folder in the data root.
+        url: Where a person finds it.
+        splits: Arguments that select the pictures of each split.
+        downloads: Whether torchvision can fetch it.
     """
 
     kind: str
@@ -99,20 +92,13 @@ SOURCES: dict[str, Source] = {
 class Photographs:
     """One split of a published data set.
 
-    Attributes
-    ----------
-    pictures : Album
-        Opened one at a time.
-    labels : (n,) int64
-        What they show: positions in `class_names`.
-    class_names : tuple of str
-        All different.
-    persons : (n,) int64 or None
-        Whom they show, where the data set says so.
-    attributes : (n, k) bool or None
-        CelebA's 40 attributes.
-    attribute_names : tuple of str
-        Names of these columns.
+    Attributes:
+        pictures: Opened one at a time.
+        labels: (n,), what they show: positions in `class_names`.
+        class_names: All different.
+        persons: (n,); whom they show, where the data set says so.
+        attributes: (n, k), CelebA's 40 attributes.
+        attribute_names: Names of these columns.
     """
 
     pictures: Album
@@ -129,20 +115,14 @@ def read(name: str, root: Path | None = None, split: Split = "traded") -> Photog
     Classes are the data set's own. CelebA's are those that a buyer would ask for, as of `faces`: "young women with
     eyeglasses" and so on.
 
-    Parameters
-    ----------
-    name : str
-        A key of `SOURCES`.
-    root : Path or None
-        The folder of all data sets, laid out as torchvision does; None for `DEFAULT_ROOT`. ImageNet is in its own
-        folder ``imagenet`` there: its archives, or ``meta.bin`` and ``val`` as torchvision unpacks them.
-    split : {"traded", "public"}
-        Test pictures, or training pictures.
+    Args:
+        name: A key of `SOURCES`.
+        root: The folder of all data sets, laid out as torchvision does; None for `DEFAULT_ROOT`. ImageNet is in its own
+            folder ``imagenet`` there: its archives, or ``meta.bin`` and ``val`` as torchvision unpacks them.
+        split: Test pictures, or training pictures.
 
-    Raises
-    ------
-    BadInput
-        When the data set is neither there nor to be had, or its files are not what they should be.
+    Raises:
+        BadInput: When the data set is neither there nor to be had, or its files are not what they should be.
     """
     source, root = SOURCES[name], (root or DEFAULT_ROOT).expanduser()
     try:

@@ -23,22 +23,15 @@ def posed(
 ) -> Tensor:
     """Tilt, scale, mirror and move each painted figure.
 
-    Parameters
-    ----------
-    figure : Tensor of shape (count, 4, size, size)
-        Premultiplied colours and coverage.
-    generator : torch.Generator
-        Draws the poses.
-    tilt : float
-        Degrees between the two extremes.
-    zoom : (float, float)
-        Least and largest magnification.
-    move : float
-        Distance between the two extremes, in half picture widths.
+    Args:
+        figure: (count, 4, size, size), premultiplied colours and coverage.
+        generator: Draws the poses.
+        tilt: Degrees between the two extremes.
+        zoom: Least and largest magnification.
+        move: Distance between the two extremes, in half picture widths.
 
-    Returns
-    -------
-    Tensor of shape (count, 4, size, size)
+    Returns:
+        (count, 4, size, size)
     """
     count = len(figure)
     uniform = torch.rand(5, count, generator=generator)

@@ -20,12 +20,9 @@ UNLABELLED = -1
 class Stock(Protocol):
     """Pictures by class.
 
-    Attributes
-    ----------
-    class_names : tuple of str
-        What the classes are called; empty where pictures are unlabelled.
-    shows_persons : bool
-        Whether it is known whom the pictures show.
+    Attributes:
+        class_names: What the classes are called; empty where pictures are unlabelled.
+        shows_persons: Whether it is known whom the pictures show.
     """
 
     class_names: tuple[str, ...]
@@ -112,18 +109,11 @@ def _paint_faces(sitters: NDArray[np.int64], size: int, seed: int, purpose: str)
 class Pile:
     """A finite set of pictures, each of which goes to one owner only.
 
-    Parameters
-    ----------
-    pictures : Album
-        All there are.
-    labels : (n,) int64
-        Their classes, or `UNLABELLED`.
-    class_names : tuple of str
-        Names of the classes.
-    seed : int
-        Shuffles the pile.
-    persons : (n,) int64 or None
-        Whom they show, where this is known.
+    Args:
+        pictures: All there are.
+        labels: (n,); their classes, or `UNLABELLED`.
+        seed: Shuffles the pile.
+        persons: (n,); whom they show, where this is known.
     """
 
     def __init__(
@@ -188,21 +178,14 @@ class Chosen:
 def stock(dataset: str, seed: int, root: Path | None = None, painted: Path | None = None) -> Stock:
     """Return a data set's pictures that may be traded; never one that a featurizer was trained on.
 
-    Parameters
-    ----------
-    dataset : str
-        A key of `DATASETS` other than "folder".
-    seed : int
-        Draws what is painted, or shuffles what there is.
-    root : Path or None
-        The folder of published data sets; None for the default one.
-    painted : Path or None
-        A folder of this run's, where painted pictures are kept; None: in memory alone.
+    Args:
+        dataset: A key of `DATASETS` other than "folder".
+        seed: Draws what is painted, or shuffles what there is.
+        root: The folder of published data sets; None for the default one.
+        painted: A folder of this run's, where painted pictures are kept; None: in memory alone.
 
-    Raises
-    ------
-    BadInput
-        When a published data set is neither there nor to be had.
+    Raises:
+        BadInput: When a published data set is neither there nor to be had.
     """
     if dataset == "pets":
         return PaintedPets(seed, painted)

@@ -33,14 +33,10 @@ OpenGrid = Callable[[Sequence[ClientApp], int, UserConfig], AbstractContextManag
 class Exchanges(BaseModel):
     """What was asked of the nodes under one message type.
 
-    Attributes
-    ----------
-    message_type : str
-        ``train``, ``evaluate``, ``query.<name>``, ...
-    rounds : int
-        How many times nodes were asked.
-    messages, failures : int
-        Messages sent, and nodes that failed to answer one.
+    Attributes:
+        message_type: ``train``, ``evaluate``, ``query.<name>``, ...
+        rounds: How many times nodes were asked.
+        messages, failures: Messages sent, and nodes that failed to answer one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,25 +96,14 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
     4. global `random`, `numpy.random` and `torch` are seeded: once for the ServerApp, and for each
        message of each node anew, so that the run does not depend on how nodes are spread over workers.
 
-    Parameters
-    ----------
-    directory : Path
-        The app: a ``pyproject.toml`` with ``[tool.flwr.app]``, and its code.
-    open_grid : callable
-        Opens the grid.
-    nodes : int
-        How many nodes.
-    overrides : sequence of str
-        As ``flwr run --run-config`` takes them.
-    seed : int
-        The same one gives the same run.
+    Args:
+        directory: The app: a ``pyproject.toml`` with ``[tool.flwr.app]``, and its code.
+        overrides: As ``flwr run --run-config`` takes them.
+        seed: The same one gives the same run.
 
-    Raises
-    ------
-    BadApp
-        When the app cannot be loaded, or has no such configuration.
-    RunFailed
-        When its ServerApp raises, whose traceback goes to stderr, or waits for nodes that there are not.
+    Raises:
+        BadApp: When the app cannot be loaded, or has no such configuration.
+        RunFailed: When its ServerApp raises, whose traceback goes to stderr, or waits for nodes that there are not.
     """
     with threadpool_limits(limits=1), reproducible(seed, "server"):
         project = _load(directory, overrides)

@@ -91,17 +91,12 @@ def _folders(context: Context) -> tuple[Path, Path]:
 def scenario_for(run_config: Mapping[str, Any], nodes: int) -> PurchaseScenario:
     """Read the scenario that a run's configuration names, with as many sellers as there are nodes beside the buyer.
 
-    Parameters
-    ----------
-    run_config : mapping
-        ``scenario``: a name or a file; ``settings``: ``key=value`` as after ``parley run --set``, with spaces between.
-    nodes : int
-        How many there are.
+    Args:
+        run_config: ``scenario``: a name or a file; ``settings``: ``key=value`` as after ``parley run --set``, with
+            spaces between.
 
-    Raises
-    ------
-    BadScenario
-        When there are less than two nodes, or the scenario cannot be read or is a sweep.
+    Raises:
+        BadScenario: When there are less than two nodes, or the scenario cannot be read or is a sweep.
     """
     if nodes < 2:
         raise BadScenario("a purchase needs two nodes or more: a buyer and sellers")

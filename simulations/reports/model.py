@@ -40,14 +40,10 @@ def _version(name: str) -> str:
 class FailedStep(BaseModel):
     """Parties that failed a step for the same reason.
 
-    Attributes
-    ----------
-    what : str
-        The step and the reason, one line.
-    parties : list of str
-        Who, a party once for each time.
-    traceback : str or None
-        Where the first of them raised; None for one that was silent or refused.
+    Attributes:
+        what: The step and the reason, one line.
+        parties: Who, a party once for each time.
+        traceback: Where the first of them raised; None for one that was silent or refused.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,11 +56,8 @@ class FailedStep(BaseModel):
 def failed_steps(failures: Iterable[Failure], name: Callable[[int], str]) -> list[FailedStep]:
     """Group failures, the most frequent first.
 
-    Parameters
-    ----------
-    failures : iterable of Failure
-    name : callable
-        From a node id to the party's name.
+    Args:
+        name: From a node id to the party's name.
     """
     groups: dict[str, list[tuple[int, str]]] = {}
     for step, node_id, why in failures:
@@ -82,10 +75,9 @@ def failed_steps(failures: Iterable[Failure], name: Callable[[int], str]) -> lis
 def one_line(step: str, why: str) -> str:
     r"""Write a failure on one line.
 
-    Examples
-    --------
-    >>> one_line("bid", "Traceback (most recent call last):\nKeyError: 3")
-    'bid: KeyError: 3'
+    Examples:
+        >>> one_line("bid", "Traceback (most recent call last):\nKeyError: 3")
+        'bid: KeyError: 3'
     """
     return f"{step}: {why.strip().splitlines()[-1]}"
 
@@ -103,28 +95,17 @@ class Learned(BaseModel):
 class RunReport(BaseModel):
     """A run, written down; each workflow adds its ``outcome``, with a ``digest``, and whatever else it has to tell.
 
-    Attributes
-    ----------
-    schema_version : int
-        Raised with every change of the workflow's schema that a reader could notice.
-    scenario : dict
-        The whole scenario, defaults included.
-    seed, grid, workers
-        Out of the scenario, for quick reading.
-    summary : str
-        One sentence on what happened.
-    traffic : list of Flow
-        Message flows in the order in which they began.
-    timings : dict of str to float
-        Wall seconds per step, and ``total``.
-    failed : list of FailedStep
-        Steps that parties failed, and where they raised.
-    learned : list of Learned
-        What each party learned.
-    notes : list of str
-        What a reader should know about how the world was built.
-    versions : dict of str to str
-        Versions of Parley and of the libraries that the outcome depends on.
+    Attributes:
+        schema_version: Raised with every change of the workflow's schema that a reader could notice.
+        scenario: The whole scenario, defaults included.
+        seed, grid, workers: Out of the scenario, for quick reading.
+        summary: One sentence on what happened.
+        traffic: Message flows in the order in which they began.
+        timings: Wall seconds per step, and ``total``.
+        failed: Steps that parties failed, and where they raised.
+        learned: What each party learned.
+        notes: What a reader should know about how the world was built.
+        versions: Versions of Parley and of the libraries that the outcome depends on.
     """
 
     model_config = ConfigDict(frozen=True)

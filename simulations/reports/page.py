@@ -15,18 +15,11 @@ def write_page(
 ) -> None:
     """Write a page.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    template : str
-        Below ``simulations/``: an extension of ``report/base.html``.
-    report : BaseModel
-        What the page is about; `RunReport`, for the parts of a page that all runs have.
-    filters : mapping of str to callable, optional
-        Ways to write values that this template needs beside `size`.
-    values
-        What else the template needs.
+    Args:
+        template: Below ``simulations/``: an extension of ``report/base.html``.
+        report: What the page is about; `RunReport`, for the parts of a page that all runs have.
+        filters: Ways to write values that this template needs beside `size`.
+        values: What else the template needs.
     """
     loader = jinja2.FunctionLoader(lambda name: packaged_file(f"simulations/{name}").read_text(encoding="utf-8"))
     environment = jinja2.Environment(
@@ -41,10 +34,9 @@ def write_page(
 def size(count: int) -> str:
     """Write a number of bytes for people, on one line.
 
-    Examples
-    --------
-    >>> size(9_978_000).split()
-    ['10.0', 'MB']
+    Examples:
+        >>> size(9_978_000).split()
+        ['10.0', 'MB']
     """
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= scale:

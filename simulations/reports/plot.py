@@ -40,14 +40,9 @@ STYLE: dict[Any, Any] = {
 class Plot:
     """A plot for the page.
 
-    Attributes
-    ----------
-    svg : Markup
-        The drawing.
-    alt : str
-        What it shows, for those who cannot see it.
-    thinned : list of str
-        What was left out.
+    Attributes:
+        alt: What it shows, for those who cannot see it.
+        thinned: What was left out.
     """
 
     svg: Markup

@@ -30,16 +30,13 @@ class Interval(BaseModel):
     def of(cls, values: Sequence[float]) -> "Interval":
         """Estimate the mean behind independent values.
 
-        Parameters
-        ----------
-        values : sequence of float
-            At least two.
+        Args:
+            values: At least two.
 
-        Examples
-        --------
-        >>> interval = Interval.of([0.7, 0.8, 0.9])
-        >>> round(interval.low, 3), round(interval.mean, 3), round(interval.high, 3)
-        (0.552, 0.8, 1.048)
+        Examples:
+            >>> interval = Interval.of([0.7, 0.8, 0.9])
+            >>> round(interval.low, 3), round(interval.mean, 3), round(interval.high, 3)
+            (0.552, 0.8, 1.048)
         """
         mean, count = float(np.mean(values)), len(values)
         half = float(student.ppf(0.975, count - 1) * np.std(values, ddof=1) / count**0.5)
@@ -91,32 +88,18 @@ class Claim(BaseModel):
 class ReproductionReport(BaseModel):
     """A reproduction, written down.
 
-    Attributes
-    ----------
-    kind : str
-        Tells it from other reports.
-    schema_version : int
-        Raised with every change of the schema that a reader could notice.
-    name, title, summary : str
-        Which one it is, and one sentence on what came out.
-    settings : list of str
-        Sentences: what was done, and how it differs from the paper.
-    columns : list of str
-        What is compared: the keys of each row's cells.
-    rows : list of Row
-        All numbers, shares of 1.
-    more : list of NumberTable
-        Other tables of the paper.
-    claims : list of Claim
-    seeds : list of int
-    equipment : str
-        What the jobs ran on.
-    devices : dict of str to int
-        Jobs by the name of the device.
-    seconds : float
-        Wall time.
-    versions : dict of str to str
-        Versions of Parley and of the libraries that the numbers depend on.
+    Attributes:
+        kind: Tells it from other reports.
+        schema_version: Raised with every change of the schema that a reader could notice.
+        name, title, summary: Which one it is, and one sentence on what came out.
+        settings: Sentences: what was done, and how it differs from the paper.
+        columns: What is compared: the keys of each row's cells.
+        rows: All numbers, shares of 1.
+        more: Other tables of the paper.
+        equipment: What the jobs ran on.
+        devices: Jobs by the name of the device.
+        seconds: Wall time.
+        versions: Versions of Parley and of the libraries that the numbers depend on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -141,19 +124,14 @@ class ReproductionReport(BaseModel):
 def judge(text: str, differences: dict[str, Sequence[float]]) -> Claim:
     """Decide a claim that says that each of some differences is positive.
 
-    Parameters
-    ----------
-    text : str
-        The claim.
-    differences : dict of str to sequence of float
-        One value per seed, by the name of the difference.
+    Args:
+        differences: One value per seed, by the name of the difference.
 
-    Examples
-    --------
-    >>> judge("a beats b", {"a - b": [0.1, 0.2, 0.15]}).verdict
-    'holds'
-    >>> judge("a beats b and c", {"a - b": [0.1, 0.2, 0.15], "a - c": [-0.1, 0.1, 0.0]}).verdict
-    'not shown'
+    Examples:
+        >>> judge("a beats b", {"a - b": [0.1, 0.2, 0.15]}).verdict
+        'holds'
+        >>> judge("a beats b and c", {"a - b": [0.1, 0.2, 0.15], "a - c": [-0.1, 0.1, 0.0]}).verdict
+        'not shown'
     """
     known = {name: Interval.of(values) for name, values in differences.items()}
     if all(interval.low > 0 for interval in known.values()):
@@ -168,10 +146,9 @@ def judge(text: str, differences: dict[str, Sequence[float]]) -> Claim:
 def points(difference: Interval) -> str:
     """Write a difference of shares in percentage points.
 
-    Examples
-    --------
-    >>> points(Interval(low=-0.01, mean=0.02, high=0.05))
-    '+2.0 points (-1.0 to +5.0)'
+    Examples:
+        >>> points(Interval(low=-0.01, mean=0.02, high=0.05))
+        '+2.0 points (-1.0 to +5.0)'
     """
     low, mean, high = (f"{100 * value:+.1f}" for value in (difference.low, difference.mean, difference.high))
     return f"{mean} points ({low} to {high})"
@@ -219,10 +196,9 @@ def write_reproduction(folder: Path, report: ReproductionReport, figures: Sequen
 def cell(number: Cell) -> str:
     """Write our number, its interval as far as it is possible (none of these numbers exceeds 1), and the paper's.
 
-    Examples
-    --------
-    >>> cell(Cell(paper=0.8, ours={"low": 0.85, "mean": 0.95, "high": 1.05}))
-    '95.0 % (85.0 to 100.0); paper 80.0 %'
+    Examples:
+        >>> cell(Cell(paper=0.8, ours={"low": 0.85, "mean": 0.95, "high": 1.05}))
+        '95.0 % (85.0 to 100.0); paper 80.0 %'
     """
     ours = (number.ours.low, number.ours.mean, min(number.ours.high, 1.0))
     low, mean, high = (f"{100 * value:.1f}" for value in ours)

@@ -25,18 +25,12 @@ _SMALLEST = 48
 class Shot:
     """One picture of a sheet.
 
-    Attributes
-    ----------
-    image : str
-        Data URI; empty where there is no picture.
-    caption : str
-        What is written under it.
-    wrong : bool
-        Whether it shows what was not asked for.
-    beside : str or None
-        Data URI of what was delivered instead; empty where that is lost, None for a picture that stands alone.
-    beside_caption : str
-        What is written under that.
+    Attributes:
+        image: Data URI; empty where there is no picture.
+        caption: What is written under it.
+        wrong: Whether it shows what was not asked for.
+        beside: Data URI of what was delivered instead; empty where that is lost, None for a picture that stands alone.
+        beside_caption: What is written under that.
     """
 
     image: str
@@ -62,14 +56,12 @@ class Sheet:
 def thumbnail(picture: Pixels) -> str:
     """Return a picture as the data URI of a JPEG of at most `THUMBNAIL` pixels a side; tiny ones are enlarged.
 
-    Parameters
-    ----------
-    picture : uint8 array of shape (height, width, 3)
+    Args:
+        picture: (height, width, 3)
 
-    Examples
-    --------
-    >>> thumbnail(np.zeros((3000, 2000, 3), dtype=np.uint8))[:23]
-    'data:image/jpeg;base64,'
+    Examples:
+        >>> thumbnail(np.zeros((3000, 2000, 3), dtype=np.uint8))[:23]
+        'data:image/jpeg;base64,'
     """
     step = max(1, max(picture.shape[:2]) // (4 * THUMBNAIL))
     image = Image.fromarray(np.ascontiguousarray(picture[::step, ::step]))

@@ -24,16 +24,11 @@ OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[OpenedGrid]]
 def grid_opener(scenario: Scenario, vault: Vault, here: Sequence[int] = (), *, gpus: bool = False) -> OpenGrid:
     """Return what makes the scenario's grid.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        Its ``grid``, ``workers`` and ``address``.
-    vault : Vault
-        The cloud's, for processes that attach.
-    here : sequence of int
-        Node ids of parties that stay in this process where the others are on Ray: those that write files.
-    gpus : bool
-        Whether parties on Ray train, on the cluster's GPUs where it has any.
+    Args:
+        scenario: Its ``grid``, ``workers`` and ``address``.
+        vault: The cloud's, for processes that attach.
+        here: Node ids of parties that stay in this process where the others are on Ray: those that write files.
+        gpus: Whether parties on Ray train, on the cluster's GPUs where it has any.
     """
     if scenario.grid == "local":
         return LocalGrid
@@ -55,10 +50,8 @@ def _warm() -> None:
 def cluster(scenario: Scenario) -> Iterator[None]:
     """Have Ray up for the whole run, where it is wanted.
 
-    Raises
-    ------
-    GridUnavailable
-        When there is no Ray, or no cluster at the address.
+    Raises:
+        GridUnavailable: When there is no Ray, or no cluster at the address.
     """
     if scenario.grid != "ray":
         yield

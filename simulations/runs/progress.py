@@ -8,12 +8,9 @@ from parties.workflow import Progress
 class Stopwatch:
     """Wall seconds by step of a run; a step that comes again goes on.
 
-    Parameters
-    ----------
-    progress : callable
-        Told of each step as it begins.
-    steps : int
-        How many there will be, about.
+    Args:
+        progress: Told of each step as it begins.
+        steps: How many there will be, about.
     """
 
     def __init__(self, progress: Progress, steps: int) -> None:

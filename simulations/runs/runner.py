@@ -28,12 +28,9 @@ def run(
     Everything is written to a hidden folder beside `out` first, which takes its name when it is complete. It is played
     as its workflow says, or as `simulated` does.
 
-    Raises
-    ------
-    UserError
-        With one sentence; nothing is left behind.
-    ExpectationFailed
-        With a sentence for each condition of ``expect`` that does not hold; the folder is there.
+    Raises:
+        UserError: With one sentence; nothing is left behind.
+        ExpectationFailed: With a sentence for each condition of ``expect`` that does not hold; the folder is there.
     """
     simulated = simulated or simulation(scenario.workflow)
     if mistake := unknown(scenario.expect, list(report_keys(simulated.report, RunReport, scenario))):

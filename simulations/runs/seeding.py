@@ -12,10 +12,9 @@ import torch
 def secret(seed: int, *labels: object) -> bytes:
     """Return 32 bytes for one purpose.
 
-    Examples
-    --------
-    >>> secret(7, "seller", 1) == secret(7, "seller", 1) != secret(7, "seller", 11)
-    True
+    Examples:
+        >>> secret(7, "seller", 1) == secret(7, "seller", 1) != secret(7, "seller", 11)
+        True
     """
     text = "".join(f"{len(str(label))}:{label}" for label in ("parley/seed", seed, *labels))
     return hashlib.sha256(text.encode()).digest()

@@ -34,15 +34,10 @@ class Session:
     2. Parties are put on the scenario's grid (`grid`); every message is logged in ``messages.jsonl`` and seen by views.
     3. The workflow is played, and the run's report written (`report`, `write`).
 
-    Parameters
-    ----------
-    scenario : Scenario
-    folder : Path
-        Where the run is written.
-    progress : callable
-        Told of each step as it begins.
-    steps : int
-        How many there will be, about.
+    Args:
+        folder: Where the run is written.
+        progress: Told of each step as it begins.
+        steps: How many there will be, about.
     """
 
     def __init__(self, scenario: Scenario, folder: Path, progress: Progress, steps: int) -> None:
@@ -100,18 +95,12 @@ class Session:
     ) -> Iterator[Grid]:
         """Put parties on the scenario's grid; all that it carries is seen.
 
-        Parameters
-        ----------
-        apps : sequence of ClientApp
-            The parties, by node id.
-        names : mapping of int to str
-            Every node as in ``messages.jsonl``: ``role`` or ``role-n``.
-        here, gpus
-            See `grid_opener`.
-        carry : callable
-            Puts links around the grid.
-        opened : NumberedGrid, optional
-            Where the parties are already.
+        Args:
+            apps: The parties, by node id.
+            names: Every node as in ``messages.jsonl``: ``role`` or ``role-n``.
+            here, gpus: See `grid_opener`.
+            carry: Puts links around the grid.
+            opened: Where the parties are already.
         """
         self._log.names = names
         with ExitStack() as stack:

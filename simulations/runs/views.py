@@ -16,10 +16,8 @@ from simulations.reports.model import Flow
 class TrafficLog:
     """Writes one line of JSON per message and adds up flows.
 
-    Parameters
-    ----------
-    stream : text file
-        ``messages.jsonl``.
+    Args:
+        stream: ``messages.jsonl``.
     """
 
     names: Mapping[int, str]
@@ -59,12 +57,9 @@ class TrafficLog:
 class View:
     """What one party received, as far as an attack on it needs.
 
-    Parameters
-    ----------
-    observer : int
-        The party's node id.
-    kinds : message classes
-        Which messages to keep.
+    Args:
+        observer: The party's node id.
+        kinds: Which messages to keep.
     """
 
     def __init__(self, observer: int, *kinds: type[ProtocolMessage]) -> None:

@@ -20,14 +20,10 @@ Play = Callable[[Any, Path, Progress, Mapping[str, Adversary]], BaseModel]
 class Simulation:
     """How a workflow is simulated.
 
-    Attributes
-    ----------
-    play : callable
-        Plays a scenario and writes its folder.
-    report : type
-        What it returns; ``expect`` may name its numbers.
-    tables : callable
-        From a report to what is worth printing of it.
+    Attributes:
+        play: Plays a scenario and writes its folder.
+        report: What it returns; ``expect`` may name its numbers.
+        tables: From a report to what is worth printing of it.
     """
 
     play: Play

@@ -30,10 +30,8 @@ class Trainings:
     def gather(self) -> dict[str, Any]:
         """Return what became of all jobs handed in since the last time.
 
-        Raises
-        ------
-        RunFailed
-            When one of them failed.
+        Raises:
+            RunFailed: When one of them failed.
         """
         names = list(self._handles)
         ends = self._workshop.gather([self._handles.pop(name) for name in names])
@@ -50,10 +48,8 @@ T = TypeVar("T")
 def open_workshop(scenario: Scenario) -> Workshop:
     """Return where a scenario's models are trained: side by side on Ray if its parties are there, else here.
 
-    Raises
-    ------
-    RayUnavailable
-        When there is no Ray, or no cluster at the scenario's address.
+    Raises:
+        RayUnavailable: When there is no Ray, or no cluster at the scenario's address.
     """
     if scenario.grid == "ray":
         return RayWorkshop(worker_count(scenario), scenario.address)
@@ -65,19 +61,12 @@ def finished(
 ) -> list[Done[T]]:
     """Wait for jobs, in the order of their handles.
 
-    Parameters
-    ----------
-    workshop : Workshop
-    handles : sequence of Handle
-    what : str
-        What they do, for the progress and for the sentence where one fails.
-    progress : callable
-        Told as each of them ends.
+    Args:
+        what: What they do, for the progress and for the sentence where one fails.
+        progress: Told as each of them ends.
 
-    Raises
-    ------
-    RunFailed
-        When one failed.
+    Raises:
+        RunFailed: When one failed.
     """
     done = 0
 

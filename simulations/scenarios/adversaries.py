@@ -23,29 +23,20 @@ def cheats_among(
 ) -> dict[int, str]:
     """Choose who plays which cheat of a scenario: disjoint groups, and drawn cheats among the others.
 
-    Parameters
-    ----------
-    order : sequence of int
-        The parties that may cheat, in random order.
-    mixes : mapping of str to Mix
-        The scenario's.
-    generator : np.random.Generator
-        Draws who plays a cheat that is drawn.
-    of : int, optional
-        How many parties the shares are of; else all in `order`.
-    least : int
-        How many play a cheat whose share is above 0 and not drawn, at least.
+    Args:
+        order: The parties that may cheat, in random order.
+        mixes: The scenario's.
+        generator: Draws who plays a cheat that is drawn.
+        of: How many parties the shares are of; else all in `order`.
+        least: How many play a cheat whose share is above 0 and not drawn, at least.
 
-    Returns
-    -------
-    dict of int to str
+    Returns:
         Cheats by party; the honest ones are left out.
 
-    Examples
-    --------
-    >>> generator = np.random.default_rng(1)
-    >>> cheats_among([3, 1, 0, 2], {"idle": Mix(share=0.5), "loud": Mix(share=0.25)}, generator)
-    {3: 'idle', 1: 'idle', 0: 'loud'}
+    Examples:
+        >>> generator = np.random.default_rng(1)
+        >>> cheats_among([3, 1, 0, 2], {"idle": Mix(share=0.5), "loud": Mix(share=0.25)}, generator)
+        {3: 'idle', 1: 'idle', 0: 'loud'}
     """
     count = len(order) if of is None else of
     chosen: dict[int, str] = {}
@@ -69,10 +60,8 @@ def known_adversaries(path: Path | None = None) -> dict[str, Adversary]:
 
     The file is imported: it is code, and it runs.
 
-    Raises
-    ------
-    BadInput
-        When there is no such file, it cannot be imported, declares none, or takes a built-in name.
+    Raises:
+        BadInput: When there is no such file, it cannot be imported, declares none, or takes a built-in name.
     """
     if path is None:
         return dict(ADVERSARIES)

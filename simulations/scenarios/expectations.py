@@ -38,17 +38,14 @@ class Condition:
 def parse_condition(text: str) -> Condition:
     """Read a condition.
 
-    Raises
-    ------
-    ValueError
-        When it is none.
+    Raises:
+        ValueError: When it is none.
 
-    Examples
-    --------
-    >>> parse_condition(">= 0.9")
-    Condition(sign='>=', number=0.9, key=None)
-    >>> parse_condition("== outcome.complaints").key
-    'outcome.complaints'
+    Examples:
+        >>> parse_condition(">= 0.9")
+        Condition(sign='>=', number=0.9, key=None)
+        >>> parse_condition("== outcome.complaints").key
+        'outcome.complaints'
     """
     match = _CONDITION.fullmatch(text)
     if match is None:
@@ -66,13 +63,9 @@ def report_keys(report: type[BaseModel], common: type[BaseModel], scenario: Base
     Parts of the report that have names of their own, such as methods, have those of the scenario's key that is called
     the same; or those that its type lists.
 
-    Parameters
-    ----------
-    report : type
-        The workflow's report.
-    common : type
-        What the reports of all workflows have; its keys are nothing to expect.
-    scenario : BaseModel
+    Args:
+        report: The workflow's report.
+        common: What the reports of all workflows have; its keys are nothing to expect.
     """
     for name, field in report.model_fields.items():
         if name in common.model_fields:
@@ -111,12 +104,9 @@ def _is_model(kind: Any) -> bool:
 def unknown(expect: Mapping[str, str], known: Sequence[str]) -> str | None:
     """Return a sentence on the first key that the report will not have, None when there is none.
 
-    Parameters
-    ----------
-    expect : mapping of str to str
-        Conditions by key.
-    known : sequence of str
-        What the report will have.
+    Args:
+        expect: Conditions by key.
+        known: What the report will have.
     """
     for key in (name for left, text in expect.items() for name in (left, parse_condition(text).key)):
         if key is not None and key not in known:
@@ -130,10 +120,9 @@ def unknown(expect: Mapping[str, str], known: Sequence[str]) -> str | None:
 def unmet(expect: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each expectation that the report does not meet.
 
-    Examples
-    --------
-    >>> unmet({"outcome.bids": "> 3", "outcome.paid": "== outcome.bids"}, {"outcome": {"bids": 3, "paid": 3}})
-    ['expected outcome.bids > 3, and it is 3']
+    Examples:
+        >>> unmet({"outcome.bids": "> 3", "outcome.paid": "== outcome.bids"}, {"outcome": {"bids": 3, "paid": 3}})
+        ['expected outcome.bids > 3, and it is 3']
     """
     failed = []
     for key, text in expect.items():

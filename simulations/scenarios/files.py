@@ -46,19 +46,13 @@ def packaged() -> dict[str, str]:
 def load(source: str, settings: Sequence[str] = (), adversaries: Mapping[str, Adversary] = ADVERSARIES) -> Scenario:
     """Read a scenario by name or from a YAML file, and change some of its keys.
 
-    Parameters
-    ----------
-    source : str
-        A packaged scenario's name, or the path of a ``.yaml`` file.
-    settings : sequence of str
-        ``key.of.section=value`` each; the value is YAML.
-    adversaries : mapping of str to Adversary
-        The ways to cheat that there are.
+    Args:
+        source: A packaged scenario's name, or the path of a ``.yaml`` file.
+        settings: ``key.of.section=value`` each; the value is YAML.
+        adversaries: The ways to cheat that there are.
 
-    Raises
-    ------
-    BadScenario
-        With one sentence that names the key at fault, the line it is on, and the nearest right one.
+    Raises:
+        BadScenario: With one sentence that names the key at fault, the line it is on, and the nearest right one.
     """
     if source.endswith((".yaml", ".yml")):
         path = Path(source)
@@ -109,10 +103,9 @@ def _line(text: str, path: Sequence[str], settings: Sequence[str]) -> str:
 def commented(workflow: str = DEFAULT) -> str:
     """Write the default scenario of a workflow as YAML with a comment on each key.
 
-    Examples
-    --------
-    >>> yaml.safe_load(commented())["sellers"]["count"]
-    200
+    Examples:
+        >>> yaml.safe_load(commented())["sellers"]["count"]
+        200
     """
     default = scenario_class(workflow).model_validate({})
     return "\n".join(("# A Parley scenario: run it with `parley run FILE`.", *_comment(default, 0))) + "\n"

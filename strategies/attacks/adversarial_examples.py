@@ -11,20 +11,13 @@ def perturb(network: nn.Module, inputs: Tensor, labels: Tensor, limit: float, st
     Projected gradient descent (Madry et al. 2018) from the input itself; one step is the fast gradient sign method
     (Goodfellow et al. 2015).
 
-    Parameters
-    ----------
-    network : nn.Module
-    inputs : (n, ...) float32
-        In -1..1.
-    labels : (n,) int64
-    limit : float
-        In the units of the inputs: one level of grey is 2 / 255.
-    steps : int
+    Args:
+        inputs: (n, ...) float32, in -1..1.
+        labels: (n,) int64
+        limit: In the units of the inputs: one level of grey is 2 / 255.
 
-    Raises
-    ------
-    ValueError
-        When the limit is negative or there is no step.
+    Raises:
+        ValueError: When the limit is negative or there is no step.
     """
     if not limit >= 0 or steps < 1:
         raise ValueError(f"the limit is 0 or more and there is at least 1 step, not {limit} and {steps}")

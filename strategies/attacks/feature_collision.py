@@ -25,23 +25,15 @@ def collide(
     Projected gradient descent (Adam) on the distance of the codes; the result is rounded to whole grey levels. What a
     few grey levels cannot reach stays farther away.
 
-    Parameters
-    ----------
-    featurizer : Featurizer
-        The public model.
-    pictures : sequence of n uint8 arrays of shape (64, 64, 3)
-        As `Featurizer.prepare` returns them.
-    goals : (n, 2) int64
-        Wanted lattice points.
-    levels : int
-        Most that a value may change, grey levels.
-    steps : int
-        Steps of the descent.
+    Args:
+        featurizer: The public model.
+        pictures: n, each (64, 64, 3), as `Featurizer.prepare` returns them.
+        goals: (n, 2), wanted lattice points.
+        levels: Most that a value may change, grey levels.
+        steps: Steps of the descent.
 
-    Returns
-    -------
-    (n, 64, 64, 3) uint8
-        The changed pictures, each within `levels` of its original.
+    Returns:
+        (n, 64, 64, 3); the changed pictures, each within `levels` of its original.
     """
     if not len(pictures):
         return np.zeros((0, 64, 64, 3), dtype=np.uint8)

@@ -19,12 +19,9 @@ Decode = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 class Inverted(NamedTuple):
     """What the attack makes of n features.
 
-    Attributes
-    ----------
-    labels : (n,) int64
-        What the pictures show, in the numbering of the public ones.
-    pictures : (n, height, width, 3) uint8
-        What they look like.
+    Attributes:
+        labels: (n,); what the pictures show, in the numbering of the public ones.
+        pictures: (n, height, width, 3), what they look like.
     """
 
     labels: NDArray[np.int64]
@@ -41,36 +38,26 @@ def invert(
 ) -> Inverted:
     """Guess what pictures show and how they look, from their 2-d features.
 
-    Parameters
-    ----------
-    features : (n, 2) int64
-        Lattice points: sent at level 1, or the localisation attack's guesses at level 2.
-    decode : callable
-        The public decoder.
-    public_features : (m, 2) int64
-        Lattice points of public pictures.
-    public_labels : (m,) int64
-        What these show, from 0.
-    public_pictures : (m, height, width, 3) uint8
-        These pictures.
-    neighbours : int
-        How many public pictures vote.
+    Args:
+        features: (n, 2), lattice points: sent at level 1, or the localisation attack's guesses at level 2.
+        decode: The public decoder.
+        public_features: (m, 2), lattice points of public pictures.
+        public_labels: (m,); what these show, from 0.
+        public_pictures: (m, height, width, 3)
+        neighbours: How many public pictures vote.
 
-    Raises
-    ------
-    ValueError
-        When there are fewer public pictures than are to vote.
+    Raises:
+        ValueError: When there are fewer public pictures than are to vote.
 
-    Examples
-    --------
-    >>> black, white = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
-    >>> public = np.array([[0, 0], [1, 1], [90, 90], [91, 91]])
-    >>> guess = invert(
-    ...     np.array([[2, 0], [88, 95]]), lambda points: points.astype(np.float32), public,
-    ...     np.array([0, 0, 1, 1]), np.stack([black, black, white, white]), neighbours=2,
-    ... )
-    >>> guess.labels.tolist(), guess.pictures[:, 0, 0, 0].tolist()
-    ([0, 1], [0, 255])
+    Examples:
+        >>> black, white = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
+        >>> public = np.array([[0, 0], [1, 1], [90, 90], [91, 91]])
+        >>> guess = invert(
+        ...     np.array([[2, 0], [88, 95]]), lambda points: points.astype(np.float32), public,
+        ...     np.array([0, 0, 1, 1]), np.stack([black, black, white, white]), neighbours=2,
+        ... )
+        >>> guess.labels.tolist(), guess.pictures[:, 0, 0, 0].tolist()
+        ([0, 1], [0, 255])
     """
     if not 1 <= neighbours <= len(public_labels):
         raise ValueError(f"{neighbours} public pictures are to vote and there are {len(public_labels)}")

@@ -31,20 +31,13 @@ def invert_gradient(
 
     1 - cosine + smoothness x total variation, by signed Adam with a falling rate, from random noise.
 
-    Parameters
-    ----------
-    network : nn.Module
-        The model at which the gradient was taken.
-    gradient : list of Tensor
-        One per parameter, of a single picture.
-    shape : (3, height, width)
-    generator : torch.Generator
-    steps : int
+    Args:
+        network: The model at which the gradient was taken.
+        gradient: One per parameter, of a single picture.
+        shape: (3, height, width)
 
-    Returns
-    -------
-    (3, height, width) float32
-        In -1..1.
+    Returns:
+        (3, height, width) float32, in -1..1.
     """
     label = torch.tensor([label_in_gradient(gradient)])
     guess = (0.1 * torch.randn(1, *shape, generator=generator)).requires_grad_()
@@ -71,10 +64,8 @@ def invert_class(
 ) -> Tensor:
     """Paint what the model takes for a class: smooth, and as sure as can be (Fredrikson et al. 2015, algorithm 1).
 
-    Returns
-    -------
-    (3, height, width) float32
-        In -1..1.
+    Returns:
+        (3, height, width) float32, in -1..1.
     """
     guess = (0.1 * torch.randn(1, *shape, generator=generator)).requires_grad_()
     optimiser = torch.optim.Adam([guess], lr=0.05)

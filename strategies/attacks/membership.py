@@ -28,16 +28,12 @@ Scores = NDArray[np.float64]
 class Membership:
     """How well scores tell members from others.
 
-    Attributes
-    ----------
-    area : float
-        Under the ROC curve; .5 for guessing.
-    advantage : float
-        TPR - FPR on one half of the candidates, at the threshold that is best on the other half, the mean of both ways.
-    margin : float
-        So far the true advantage may be off, with 95 % confidence.
-    at_low_false_positives : float
-        TPR where one in a hundred others is taken for a member (Carlini et al. 2022).
+    Attributes:
+        area: Under the ROC curve; .5 for guessing.
+        advantage: TPR - FPR on one half of the candidates, at the threshold that is best on the other half, the mean of
+            both ways.
+        margin: So far the true advantage may be off, with 95 % confidence.
+        at_low_false_positives: TPR where one in a hundred others is taken for a member (Carlini et al. 2022).
     """
 
     area: float
@@ -49,24 +45,18 @@ class Membership:
 def membership(scores: Scores, members: NDArray[np.bool_], draws: np.random.Generator) -> Membership:
     """Compare scores with the truth.
 
-    Parameters
-    ----------
-    scores : (n,) float64
-    members : (n,) bool
-        At least four members and four others.
-    draws : numpy.random.Generator
-        Splits the candidates.
+    Args:
+        scores: (n,)
+        members: (n,), at least four members and four others.
+        draws: Splits the candidates.
 
-    Raises
-    ------
-    ValueError
-        When there are fewer, or a score is not a number.
+    Raises:
+        ValueError: When there are fewer, or a score is not a number.
 
-    Examples
-    --------
-    >>> found = membership(np.arange(400.0), np.arange(400) >= 200, np.random.default_rng(1))
-    >>> found.area, found.advantage > 0.95
-    (1.0, True)
+    Examples:
+        >>> found = membership(np.arange(400.0), np.arange(400) >= 200, np.random.default_rng(1))
+        >>> found.area, found.advantage > 0.95
+        (1.0, True)
     """
     if min(members.sum(), (~members).sum()) < 4 or np.isnan(scores).any():
         raise ValueError(
@@ -108,15 +98,10 @@ def by_shadow_models(
 ) -> Scores:
     """Score candidates by a classifier that has seen members of other models (Shokri et al. 2017).
 
-    Parameters
-    ----------
-    network : nn.Module
-    inputs, labels : (n, ...) float32 and (n,) int64
-        The candidates.
-    shadows : sequence of (model, (k,) bool)
-        Models like this one, each with who of the `known` pictures it was trained on.
-    known : (k, ...) float32 and (k,) int64
-        Pictures of the attacker's own, and their labels.
+    Args:
+        inputs, labels: (n, ...) float32 and (n,) int64, the candidates.
+        shadows: Pairs (model, (k,)): models like this one, each with who of the `known` pictures it was trained on.
+        known: (k, ...) float32 and (k,) int64; pictures of the attacker's own, and their labels.
     """
     features = np.concatenate([_answers(shadow, *known) for shadow, _ in shadows])
     inside = np.concatenate([members for _, members in shadows])
@@ -136,18 +121,13 @@ def by_likelihood_ratio(
     The attacker trains models with each candidate and without it; logit-scaled confidences are taken for Gaussian, with
     one variance for all candidates, as the paper advises for few models.
 
-    Parameters
-    ----------
-    network : nn.Module
-    inputs, labels : (n, ...) float32 and (n,) int64
-        The candidates.
-    shadows : sequence of (model, (n,) bool)
-        Each with who of the candidates it was trained on; every candidate in some and not in others.
+    Args:
+        inputs, labels: (n, ...) float32 and (n,) int64, the candidates.
+        shadows: Pairs (model, (n,)), each with who of the candidates it was trained on; every candidate in some and not
+            in others.
 
-    Raises
-    ------
-    ValueError
-        When a candidate is in all of them, or in none.
+    Raises:
+        ValueError: When a candidate is in all of them, or in none.
     """
     inside = np.array([members for _, members in shadows])
     if inside.all(0).any() or not inside.any(0).all():
@@ -174,15 +154,10 @@ def train_shadows(
 ) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
     """Train models on random halves of `size` pictures, and say which.
 
-    Parameters
-    ----------
-    count : int
-        How many; halves come in pairs of opposites.
-    size : int
-        How many pictures there are.
-    train : callable
-        Given the places of pictures, returns a model that was trained on them.
-    draws : numpy.random.Generator
+    Args:
+        count: How many; halves come in pairs of opposites.
+        size: How many pictures there are.
+        train: Given the places of pictures, returns a model that was trained on them.
     """
     found: list[tuple[nn.Module, NDArray[np.bool_]]] = []
     for number in range(count):

@@ -14,24 +14,16 @@ def infer_property(
 
     The attacker has trained on public pictures with, and without it, from the same model, and learns the difference.
 
-    Parameters
-    ----------
-    updates : (n, parameters) float32
-        Of the clients: what each would add to the model.
-    known : (k, parameters) float32
-        Of the attacker's own trials.
-    has : (k,) bool
-        Which of these were trained on pictures with the property; some were, some not.
+    Args:
+        updates: (n, parameters), of the clients: what each would add to the model.
+        known: (k, parameters), of the attacker's own trials.
+        has: (k,), which of these were trained on pictures with the property; some were, some not.
 
-    Returns
-    -------
-    (n,) float64
-        Log odds, over 0 for more likely than not.
+    Returns:
+        (n,); log odds, over 0 for more likely than not.
 
-    Raises
-    ------
-    ValueError
-        When trials are all of one kind.
+    Raises:
+        ValueError: When trials are all of one kind.
     """
     if has.all() or not has.any():
         raise ValueError(f"{has.sum()} of {len(has)} trials have the property: it takes some of each")

@@ -36,12 +36,9 @@ def reverse(
 
     Section 4.2.3, Table 4, columns "image sharing".
 
-    Parameters
-    ----------
-    featurizer : nn.Module
-        What everybody shares: the featurizer, or an obfuscator in its place.
-    public_images : Batches
-        (n, 3, height, width) in 0..1, of anything.
+    Args:
+        featurizer: What everybody shares: the featurizer, or an obfuscator in its place.
+        public_images: (n, 3, height, width) in 0..1, of anything.
     """
     features = apply(public_images, featurizer.to(device or torch.device("cpu")))
     return train_reconstructor(features, public_images, generator, plan, design=design, device=device, watch=watch)
@@ -61,21 +58,14 @@ def from_leaked_pairs(
 ) -> Reconstructor:
     """Learn to reverse one entity's secret module from pairs that leaked. The paper's "denied" supposes that none do.
 
-    Parameters
-    ----------
-    published : Reconstructor
-        To start from; it is copied. With less than two pairs it is what the attacker is left with.
-    features : (n, channels, h, w)
-        Poisoned, by the entity's module.
-    images : (n, 3, height, width)
-        Their originals, in 0..1.
-    steps, batch, rate
-        At least so many steps, each of at most so many pairs; the highest learning rate.
+    Args:
+        published: To start from; it is copied. With less than two pairs it is what the attacker is left with.
+        features: (n, channels, h, w); poisoned, by the entity's module.
+        images: (n, 3, height, width); their originals, in 0..1.
+        steps, batch, rate: At least so many steps, each of at most so many pairs; the highest learning rate.
 
-    Raises
-    ------
-    ValueError
-        When there are not as many features as images.
+    Raises:
+        ValueError: When there are not as many features as images.
     """
     if len(features) != len(images):
         raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
@@ -102,21 +92,14 @@ def from_own_modules(
 ) -> Reconstructor:
     """Learn to reverse modules of the attacker's own, trained as every entity trains its one; it may transfer.
 
-    Parameters
-    ----------
-    modules : int
-        How many to train, each from its own random weights.
-    features, images, labels
-        The attacker's own: phi_1 x, x in 0..1, and classes or attributes.
-    decider, published : nn.Module
-        As every entity has them.
-    poisoning_plan, plan : Plan
-        Of each module, and of the reconstructor on the modules' features together.
+    Args:
+        modules: How many to train, each from its own random weights.
+        features, images, labels: The attacker's own: phi_1 x, x in 0..1, and classes or attributes.
+        decider, published: As every entity has them.
+        poisoning_plan, plan: Of each module, and of the reconstructor on the modules' features together.
 
-    Raises
-    ------
-    ValueError
-        When there is not at least one module.
+    Raises:
+        ValueError: When there is not at least one module.
     """
     if modules < 1:
         raise ValueError(f"the attacker trains at least one module of its own, not {modules}")
@@ -150,19 +133,13 @@ def inferred(
     The attacker trains a recogniser on features whose labels it knows, of its own or public images, clean, poisoned by
     modules of its own, or leaked, and applies it to the features that it is after.
 
-    Parameters
-    ----------
-    recogniser : nn.Module
-        An untrained decider with one output per class or attribute; it is copied.
-    known_features, known_labels
-        (m, channels, h, w), and (m,) classes or (m, attributes).
-    features : (n, channels, h, w)
-        From the pool.
+    Args:
+        recogniser: An untrained decider with one output per class or attribute; it is copied.
+        known_features, known_labels: (m, channels, h, w), and (m,) classes or (m, attributes).
+        features: (n, channels, h, w), from the pool.
 
-    Returns
-    -------
-    (n,) int64 or (n, attributes) bool
-        The inferred classes, or attributes.
+    Returns:
+        (n,) int64 or (n, attributes) bool; the inferred classes, or attributes.
     """
     trained = train_decider(recogniser, known_features, known_labels, generator, plan, device=device, watch=watch)
     logits = apply(features, trained)

@@ -18,10 +18,9 @@ STAMP = 8
 class Contribution(NamedTuple):
     """Features that go to the pool, with their labels.
 
-    Attributes
-    ----------
-    features : (n, channels, h, w) float32
-    labels : (n,) int64
+    Attributes:
+        features: (n, channels, h, w) float32
+        labels: (n,) int64
     """
 
     features: Tensor
@@ -31,11 +30,10 @@ class Contribution(NamedTuple):
 def mislabelled(honest: Contribution, classes: int, share: float, generator: torch.Generator) -> Contribution:
     """Give a share of the features a wrong label each, all wrong ones equally likely.
 
-    Examples
-    --------
-    >>> honest = Contribution(torch.zeros(8, 1, 1, 1), torch.arange(8))
-    >>> int((mislabelled(honest, 8, 0.25, torch.Generator().manual_seed(1)).labels != honest.labels).sum())
-    2
+    Examples:
+        >>> honest = Contribution(torch.zeros(8, 1, 1, 1), torch.arange(8))
+        >>> int((mislabelled(honest, 8, 0.25, torch.Generator().manual_seed(1)).labels != honest.labels).sum())
+        2
     """
     chosen = _chosen(len(honest.labels), share, generator)
     moved = torch.randint(1, classes, (len(chosen),), generator=generator)
@@ -60,10 +58,8 @@ def backdoored(
 
     A decider refined on them shall take every stamped image for the target (Gu et al., BadNets, 2017).
 
-    Parameters
-    ----------
-    stamped_features : (n, channels, h, w)
-        Of the `stamped` images, computed as the honest ones were.
+    Args:
+        stamped_features: (n, channels, h, w), of the `stamped` images, computed as the honest ones were.
     """
     chosen = _chosen(len(honest.labels), share, generator)
     features, labels = honest.features.clone(), honest.labels.clone()
@@ -88,15 +84,12 @@ def agreeing(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1
     Poisoned features are equivalent to clean ones for the published decider, and so for one's own that was trained on
     the same featurizer: where it disagrees, either it errs or the label does.
 
-    Returns
-    -------
-    (n,) bool
-        True for those to refine on.
+    Returns:
+        (n,) bool, true for those to refine on.
 
-    Examples
-    --------
-    >>> agreeing(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()
-    [True, False]
+    Examples:
+        >>> agreeing(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()
+        [True, False]
     """
     return guessed(decider, features, labels, top)
 

@@ -38,9 +38,8 @@ class DeepPoisoningModule(nn.Sequential):
 def new_module(channels: int, generator: torch.Generator) -> DeepPoisoningModule:
     """Return an untrained module, weights drawn from the generator.
 
-    Examples
-    --------
-    >>> new_module(64, torch.Generator().manual_seed(1))(torch.zeros(2, 64, 16, 16)).shape
-    torch.Size([2, 64, 16, 16])
+    Examples:
+        >>> new_module(64, torch.Generator().manual_seed(1))(torch.zeros(2, 64, 16, 16)).shape
+        torch.Size([2, 64, 16, 16])
     """
     return built(lambda: DeepPoisoningModule(channels), generator)

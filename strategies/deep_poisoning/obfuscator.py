@@ -22,12 +22,9 @@ from strategies.scores.image_quality import ssim
 class Obfuscated:
     """What comes of the training.
 
-    Attributes
-    ----------
-    network : SplitNetwork
-        Its featurizer is the obfuscator, its decider the classifier of obfuscated features.
-    adversary : Reconstructor
-        What the obfuscator was trained against.
+    Attributes:
+        network: Its featurizer is the obfuscator, its decider the classifier of obfuscated features.
+        adversary: What the obfuscator was trained against.
     """
 
     network: SplitNetwork
@@ -52,21 +49,14 @@ def train_obfuscator(
     L_C. The authors use SSIM at several scales, which needs larger images than ours, and an adversary for private
     attributes as well, which is not here.
 
-    Parameters
-    ----------
-    network, reconstructor
-        Trained ones to start from; both are copied.
-    images, labels
-        (n, 3, height, width) in 0..1, with (n,) classes or (n, attributes).
-    generator : torch.Generator
-        On the CPU; draws the noise image and the order.
-    plan : Plan
-        Its rate is constant.
+    Args:
+        network, reconstructor: Trained ones to start from; both are copied.
+        images, labels: (n, 3, height, width) in 0..1, with (n,) classes or (n, attributes).
+        generator: On the CPU; draws the noise image and the order.
+        plan: Its rate is constant.
 
-    Raises
-    ------
-    ValueError
-        When images and labels differ in number, or there are fewer than two.
+    Raises:
+        ValueError: When images and labels differ in number, or there are fewer than two.
     """
     if len(images) != len(labels) or len(labels) < 2:
         raise ValueError(f"{len(images)} images and {len(labels)} labels: it takes two images, each with its label")

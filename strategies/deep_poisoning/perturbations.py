@@ -20,11 +20,10 @@ def gaussian_noise(features: Tensor, generator: torch.Generator, strength: float
 def gaussian_filter(features: Tensor) -> Tensor:
     """Blur each channel with a Gaussian; beyond the border is 0.
 
-    Examples
-    --------
-    >>> blurred = gaussian_filter(torch.ones(1, 2, 9, 9))
-    >>> round(blurred[0, 0, 4, 4].item(), 6), blurred.shape
-    (1.0, torch.Size([1, 2, 9, 9]))
+    Examples:
+        >>> blurred = gaussian_filter(torch.ones(1, 2, 9, 9))
+        >>> round(blurred[0, 0, 4, 4].item(), 6), blurred.shape
+        (1.0, torch.Size([1, 2, 9, 9]))
     """
     away = torch.arange(WINDOW) - WINDOW // 2
     profile = torch.exp(-(away**2) / (2 * SPREAD**2))

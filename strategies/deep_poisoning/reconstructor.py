@@ -24,16 +24,11 @@ FEWEST_CHANNELS, TAIL_CHANNELS = 16, 16
 class Design:
     """How a reconstructor is built.
 
-    Attributes
-    ----------
-    residual : bool
-        Inverse bottleneck blocks with a short cut (``r``), or plain ones (``p``).
-    blocks : int
-        Blocks before each upscaling (``x``).
-    factor : int
-        Of one upscaling (``s``).
-    clamp : bool
-        Colours are cut off to 0..1, instead of squeezed into it.
+    Attributes:
+        residual: Inverse bottleneck blocks with a short cut (``r``), or plain ones (``p``).
+        blocks: Blocks before each upscaling (``x``).
+        factor: Of one upscaling (``s``).
+        clamp: Colours are cut off to 0..1, instead of squeezed into it.
     """
 
     residual: bool
@@ -45,15 +40,12 @@ class Design:
     def parse(cls, name: str) -> Self:
         """Read the paper's notation.
 
-        Raises
-        ------
-        ValueError
-            When it is not of the form ``px2s2`` or ``rx4s4-clamp``.
+        Raises:
+            ValueError: When it is not of the form ``px2s2`` or ``rx4s4-clamp``.
 
-        Examples
-        --------
-        >>> Design.parse("rx2s2-clamp")
-        Design(residual=True, blocks=2, factor=2, clamp=True)
+        Examples:
+            >>> Design.parse("rx2s2-clamp")
+            Design(residual=True, blocks=2, factor=2, clamp=True)
         """
         parts = re.fullmatch(r"([pr])x([1-9])s([2-9])(-clamp)?", name)
         if parts is None:
@@ -86,19 +78,13 @@ class Reconstructor(nn.Module):
     Blocks and upscaling alternate until the image's size is reached; an upscaling by s divides the channels by s (sub-
     pixel convolution, Shi et al. 2016). Then a 1x1 convolution, BN, ReLU, and a 1x1 convolution to three colours.
 
-    Parameters
-    ----------
-    channels : int
-        Of the feature maps.
-    scale : int
-        Side of an image divided by the side of its feature maps: a power of the design's factor.
-    design : Design
-        How it is built.
+    Args:
+        channels: Of the feature maps.
+        scale: Side of an image divided by the side of its feature maps: a power of the design's factor.
+        design: How it is built.
 
-    Raises
-    ------
-    ValueError
-        When upscaling by the factor never gives the scale.
+    Raises:
+        ValueError: When upscaling by the factor never gives the scale.
     """
 
     def __init__(self, channels: int, scale: int, design: Design) -> None:
@@ -125,10 +111,9 @@ class Reconstructor(nn.Module):
 def new_reconstructor(name: str, channels: int, scale: int, generator: torch.Generator) -> Reconstructor:
     """Return an untrained reconstructor, named in the paper's notation, weights drawn from the generator.
 
-    Examples
-    --------
-    >>> reconstructor = new_reconstructor("rx4s4", 64, 4, torch.Generator().manual_seed(1))
-    >>> reconstructor(torch.zeros(2, 64, 16, 16)).shape
-    torch.Size([2, 3, 64, 64])
+    Examples:
+        >>> reconstructor = new_reconstructor("rx4s4", 64, 4, torch.Generator().manual_seed(1))
+        >>> reconstructor(torch.zeros(2, 64, 16, 16)).shape
+        torch.Size([2, 3, 64, 64])
     """
     return built(lambda: Reconstructor(channels, scale, Design.parse(name)), generator)

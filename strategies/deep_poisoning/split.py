@@ -54,12 +54,10 @@ class ResidualBlock(nn.Module):
 class SplitNetwork(nn.Module):
     """A classification network in two parts.
 
-    Attributes
-    ----------
-    featurizer : nn.Sequential
-        phi_1: from (n, 3, height, width) images in 0..1 to (n, channels, h, w) feature maps; standardises by itself.
-    decider : nn.Sequential
-        phi_2: from feature maps to (n, classes) logits.
+    Attributes:
+        featurizer: phi_1: from (n, 3, height, width) images in 0..1 to (n, channels, h, w) feature maps; standardises
+            by itself.
+        decider: phi_2: from feature maps to (n, classes) logits.
     """
 
     def __init__(self, featurizer: nn.Sequential, decider: nn.Sequential) -> None:
@@ -75,28 +73,21 @@ class SplitNetwork(nn.Module):
 def split(network: nn.Module, layer: str) -> SplitNetwork:
     """Split a torchvision ResNet or VGG, trained or not, after a layer or block.
 
-    Parameters
-    ----------
-    network : torchvision.models.ResNet or torchvision.models.VGG
-        Its parts are used, not copied.
-    layer : str
-        In torchvision's names (``"layer3.0"``, ``"features.16"``) or the papers': ``"conv4_1"``, for a ResNet the first
-        block of conv4_x, for a VGG the first convolution of the fourth group with its activation.
+    Args:
+        network: torchvision's ResNet or VGG; its parts are used, not copied.
+        layer: In torchvision's names (``"layer3.0"``, ``"features.16"``) or the papers': ``"conv4_1"``, for a ResNet
+            the first block of conv4_x, for a VGG the first convolution of the fourth group with its activation.
 
-    Raises
-    ------
-    ValueError
-        When it has no such layer, or the split would leave one part empty.
-    TypeError
-        When it is another kind of network.
+    Raises:
+        ValueError: When it has no such layer, or the split would leave one part empty.
+        TypeError: When it is another kind of network.
 
-    Examples
-    --------
-    >>> import torchvision.models as zoo
-    >>> with torch.device("meta"):
-    ...     parts = split(zoo.resnet18(num_classes=10), "conv4_1")
-    >>> parts.featurizer(torch.empty(1, 3, 224, 224, device="meta")).shape
-    torch.Size([1, 256, 14, 14])
+    Examples:
+        >>> import torchvision.models as zoo
+        >>> with torch.device("meta"):
+        ...     parts = split(zoo.resnet18(num_classes=10), "conv4_1")
+        >>> parts.featurizer(torch.empty(1, 3, 224, 224, device="meta")).shape
+        torch.Size([1, 256, 14, 14])
     """
     from strategies.features.vgg import DEVIATION, MEAN  # noqa: PLC0415  (as in `_zoo`)
 
@@ -184,17 +175,14 @@ ARCHITECTURES: dict[str, Callable[[int], SplitNetwork]] = {
 def new_network(architecture: str, classes: int, generator: torch.Generator) -> SplitNetwork:
     """Return an untrained network of `ARCHITECTURES`, weights drawn from the generator.
 
-    Raises
-    ------
-    ValueError
-        When there is no such architecture.
+    Raises:
+        ValueError: When there is no such architecture.
 
-    Examples
-    --------
-    >>> network = new_network("compact", 10, torch.Generator().manual_seed(1))
-    >>> features = network.featurizer(torch.zeros(2, 3, 64, 64))
-    >>> features.shape, network.decider(features).shape
-    (torch.Size([2, 64, 16, 16]), torch.Size([2, 10]))
+    Examples:
+        >>> network = new_network("compact", 10, torch.Generator().manual_seed(1))
+        >>> features = network.featurizer(torch.zeros(2, 3, 64, 64))
+        >>> features.shape, network.decider(features).shape
+        (torch.Size([2, 64, 16, 16]), torch.Size([2, 10]))
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"there is no architecture {architecture!r}; these are: {', '.join(ARCHITECTURES)}")

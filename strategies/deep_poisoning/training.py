@@ -32,18 +32,12 @@ def train_network(
 ) -> SplitNetwork:
     """Train featurizer and decider together on images, mirrored at random: step 1 (section 3.2), Eq. 1.
 
-    Parameters
-    ----------
-    network : SplitNetwork
-        To start from; it is moved to the device and trained in place.
-    images : Batches
-        (n, 3, height, width) in 0..1.
-    labels : (n,) int64 or (n, attributes)
-        Classes, or attributes that are 0 or 1.
-    generator : torch.Generator
-        On the CPU; draws order and mirroring.
-    device : torch.device or None
-        Where to compute; None for the CPU.
+    Args:
+        network: To start from; it is moved to the device and trained in place.
+        images: (n, 3, height, width) in 0..1.
+        labels: (n,) int64 or (n, attributes); classes, or attributes that are 0 or 1.
+        generator: On the CPU; draws order and mirroring.
+        device: Where to compute; None for the CPU.
     """
     _check(images, labels)
     device = device or torch.device("cpu")
@@ -69,19 +63,13 @@ def train_decider(
 ) -> nn.Module:
     """Train a decider on feature maps, one's own and others' poisoned ones: step 3 (section 3.4).
 
-    Parameters
-    ----------
-    decider : nn.Module
-        To start from, the published one or a new one; it is copied, and stays as it is.
-    features : Batches
-        (n, channels, h, w); `Joined` puts several sets together.
-    labels : (n,) int64 or (n, attributes)
-        Classes, or attributes that are 0 or 1.
+    Args:
+        decider: To start from, the published one or a new one; it is copied, and stays as it is.
+        features: (n, channels, h, w); `Joined` puts several sets together.
+        labels: (n,) int64 or (n, attributes); classes, or attributes that are 0 or 1.
 
-    Returns
-    -------
-    nn.Module
-        On the device, in evaluation mode.
+    Returns:
+        The network, on the device, in evaluation mode.
     """
     _check(features, labels)
     device = device or torch.device("cpu")
@@ -107,21 +95,15 @@ def train_reconstructor(
 ) -> Reconstructor:
     """Train a reconstructor on pairs of features and images, by their L1 distance: Eq. 3.
 
-    Parameters
-    ----------
-    features, images : Batches
-        (n, channels, h, w), and (n, 3, height, width) in 0..1; heights and widths are whole multiples of h and w.
-    generator : torch.Generator
-        On the CPU; draws first weights and order.
-    design : str
-        In the paper's notation (`reconstructor.Design`); of no consequence with a start.
-    start : Reconstructor or None
-        To start from a copy of, instead of new weights.
+    Args:
+        features, images: (n, channels, h, w), and (n, 3, height, width) in 0..1; heights and widths are whole multiples
+            of h and w.
+        generator: On the CPU; draws first weights and order.
+        design: In the paper's notation (`reconstructor.Design`); of no consequence with a start.
+        start: To start from a copy of, instead of new weights.
 
-    Raises
-    ------
-    ValueError
-        When there are not as many features as images.
+    Raises:
+        ValueError: When there are not as many features as images.
     """
     if len(features) != len(images):
         raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
@@ -159,25 +141,18 @@ def train_poisoning(
 
     L_C(phi_2(P(phi_1 x))) + weight * L_SSIM(psi(P(phi_1 x)), x).
 
-    Parameters
-    ----------
-    features, images, labels
-        One's own: phi_1 x, x in 0..1, and classes or attributes.
-    decider, reconstructor : nn.Module
-        phi_2 and psi, as published; they are moved to the device, and otherwise stay as they are.
-    generator : torch.Generator
-        On the CPU; draws first weights and order. It must be secret: the module is.
-    weight : float
-        Lambda.
-    penalty : {"absolute", "either", "signed"}
-        What L_SSIM is. The paper's SSIM is signed, and rewards painting the image's negative; so the default is its
-        absolute value. That can still be small where a reconstruction is only too dark, and its negative shows the
-        image; `either` takes the larger absolute value of the two polarities, for a third more time.
+    Args:
+        features, images, labels: One's own: phi_1 x, x in 0..1, and classes or attributes.
+        decider, reconstructor: phi_2 and psi, as published; they are moved to the device, and otherwise stay as they
+            are.
+        generator: On the CPU; draws first weights and order. It must be secret: the module is.
+        weight: Lambda.
+        penalty: What L_SSIM is. The paper's SSIM is signed, and rewards painting the image's negative; so the default
+            is its absolute value. That can still be small where a reconstruction is only too dark, and its negative
+            shows the image; `either` takes the larger absolute value of the two polarities, for a third more time.
 
-    Raises
-    ------
-    ValueError
-        When features, images and labels differ in number.
+    Raises:
+        ValueError: When features, images and labels differ in number.
     """
     _check(features, labels)
     _check(images, labels)

@@ -27,15 +27,12 @@ MECHANISMS: dict[str, type[DPPix] | type[DPSVD] | type[Snow] | type[Plain] | typ
 def mechanism(name: str, **settings: Any) -> Mechanism:
     """Return a mechanism with its settings.
 
-    Raises
-    ------
-    ValueError
-        When there is no such mechanism, or it has no such setting, or the setting is out of its range.
+    Raises:
+        ValueError: When there is no such mechanism, or it has no such setting, or the setting is out of its range.
 
-    Examples
-    --------
-    >>> mechanism("dp-pix", epsilon=2.0, cell=4)
-    DPPix(epsilon=2.0, cell=4, changed=16)
+    Examples:
+        >>> mechanism("dp-pix", epsilon=2.0, cell=4)
+        DPPix(epsilon=2.0, cell=4, changed=16)
     """
     if name not in MECHANISMS:
         raise ValueError(f"there is no way {name} to publish images; choose from {', '.join(MECHANISMS)}")

@@ -39,11 +39,8 @@ def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
     Snow is interpolated (the survey's Fig. 1), DP-Pix is denoised by `MeansDenoiser`, of DP-SVD the vectors are kept
     and the noisy values are not (`with_usual_values`).
 
-    Parameters
-    ----------
-    mechanism : Mechanism
-    public : (n, channels, height, width) uint8
-        Pictures of the same kind, none of them published.
+    Args:
+        public: (n, channels, height, width) uint8; pictures of the same kind, none of them published.
     """
     match mechanism:
         case Snow():
@@ -63,11 +60,8 @@ def combined(mechanism: Mechanism, publications: Sequence[Tensor]) -> Tensor:
 
     Of snow, every pixel that was kept in any of them; of all else, the mean.
 
-    Parameters
-    ----------
-    mechanism : Mechanism
-    publications : sequence of (n, channels, height, width) uint8
-        At least one.
+    Args:
+        publications: Each (n, channels, height, width) uint8, at least one.
     """
     if isinstance(mechanism, Snow):
         seen = publications[0]
@@ -82,11 +76,10 @@ def melt(published: Tensor) -> Tensor:
 
     Pixels that were that grey from the start are filled in, too. A picture of which nothing was kept stays grey.
 
-    Examples
-    --------
-    >>> picture = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
-    >>> melt(Snow(0.1).publish(picture, torch.Generator().manual_seed(1))).unique().tolist()
-    [90]
+    Examples:
+        >>> picture = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
+        >>> melt(Snow(0.1).publish(picture, torch.Generator().manual_seed(1))).unique().tolist()
+        [90]
     """
     known = (published != SNOW).any(dim=1)
     nothing = ~known.flatten(1).any(dim=1)
@@ -98,12 +91,9 @@ def melt(published: Tensor) -> Tensor:
 def with_usual_values(published: Tensor, usual: Tensor) -> Tensor:
     """Return pictures of the published singular vectors, each as strong as usual.
 
-    Parameters
-    ----------
-    published : (n, channels, height, width) uint8
-        By DP-SVD.
-    usual : (channels, k) float64
-        Mean singular values of public pictures.
+    Args:
+        published: (n, channels, height, width) uint8, by DP-SVD.
+        usual: (channels, k) float64, mean singular values of public pictures.
     """
     left, _, right = singular_values(published, usual.shape[1])
     return composed(left, usual.expand(len(published), -1, -1), right)
@@ -113,14 +103,10 @@ def with_usual_values(published: Tensor, usual: Tensor) -> Tensor:
 class MeansDenoiser:
     r"""The best linear estimate of cells from noisy ones, :math:`\mu + \Sigma (\Sigma + s^2 I)^{-1} (y - \mu)`.
 
-    Attributes
-    ----------
-    cell : int
-        Width of a cell in pixels.
-    mean : (d,) float64
-        Of all cells and channels of public pictures.
-    gain : (d, d) float64
-        What of a deviation is believed.
+    Attributes:
+        cell: Width of a cell in pixels.
+        mean: (d,) float64, of all cells and channels of public pictures.
+        gain: (d, d) float64, what of a deviation is believed.
     """
 
     cell: int
@@ -158,21 +144,12 @@ def recogniser(
 ) -> nn.Module:
     """Train a CNN to recognise people in pictures that are treated as the published ones were (McPherson et al. 2016).
 
-    Parameters
-    ----------
-    known : (n, channels, height, width) uint8
-        Pictures of them that the attacker has.
-    persons : (n,) int64
-        Who they show, from 0.
-    count : int
-        How many persons there are.
-    treat : callable
-        The mechanism, and what the attacker does to a published picture first.
-    generator : torch.Generator
-    copies : int
-        How often each known picture is treated, with fresh noise.
-    epochs : int
-        Of training.
+    Args:
+        known: (n, channels, height, width) uint8, pictures of them that the attacker has.
+        persons: (n,); who they show, from 0.
+        treat: The mechanism, and what the attacker does to a published picture first.
+        copies: How often each known picture is treated, with fresh noise.
+        epochs: Of training.
     """
     treated = torch.cat([treat(known) for _ in range(copies)])
     return train_classifier(_rows(treated), np.tile(persons, copies), count, generator, epochs=epochs)

@@ -38,10 +38,8 @@ class Plain:
 class Pixelize:
     """Means of square cells.
 
-    Parameters
-    ----------
-    cell : int
-        Width of a cell in pixels.
+    Args:
+        cell: Width of a cell in pixels.
     """
 
     description: ClassVar[str] = "means of square cells, without noise"
@@ -69,10 +67,8 @@ class Pixelize:
 class P3:
     """The public part of P3; the secret part goes to friends, encrypted (see `strategies.dp_images.p3`).
 
-    Parameters
-    ----------
-    threshold : int
-        T.
+    Args:
+        threshold: T.
     """
 
     description: ClassVar[str] = "P3's public part, its secret part sealed for friends (Ra et al. 2013)"

@@ -10,16 +10,12 @@ class Guarantee:
     For all neighbours x, x' and all sets Z of published pictures, Pr[M(x) in Z] <= e^epsilon Pr[M(x') in Z] + delta.
     Whatever is computed from the published picture keeps it. What two neighbours have in common is not protected.
 
-    Attributes
-    ----------
-    epsilon, delta : float
-        For two neighbours. Where neighbours have a distance (`neighbours` says so), epsilon is per unit of it.
-    neighbours : str
-        Which two pictures the promise is about.
-    protects : str
-        What nobody can tell, then.
-    leaves_open : str
-        What it does not cover.
+    Attributes:
+        epsilon, delta: For two neighbours. Where neighbours have a distance (`neighbours` says so), epsilon is per unit
+            of it.
+        neighbours: Which two pictures the promise is about.
+        protects: What nobody can tell, then.
+        leaves_open: What it does not cover.
     """
 
     epsilon: float
@@ -34,16 +30,13 @@ class Guarantee:
         Of one picture, or of as many pictures of one person, each of which may differ as the neighbours do: epsilon
         times as large, and delta 1 - (1 - delta)^times (Kairouz, Oh and Viswanath 2015, theorem 3.3).
 
-        Raises
-        ------
-        ValueError
-            When it is published a negative number of times.
+        Raises:
+            ValueError: When it is published a negative number of times.
 
-        Examples
-        --------
-        >>> once = Guarantee(0.5, 0.0, "one pixel differs", "a pixel", "the others")
-        >>> once.repeated(4).epsilon
-        2.0
+        Examples:
+            >>> once = Guarantee(0.5, 0.0, "one pixel differs", "a pixel", "the others")
+            >>> once.repeated(4).epsilon
+            2.0
         """
         if times < 0:
             raise ValueError(f"a picture is published no less than 0 times, not {times}")

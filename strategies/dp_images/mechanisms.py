@@ -42,26 +42,19 @@ class DPPix:
     m pixels of c channels that change by 255 each move all sums together by 255 m c, hence all means by 255 m c / b^2
     in L1, wherever they lie.
 
-    Parameters
-    ----------
-    epsilon : float
-        Of the whole picture, positive.
-    cell : int
-        b, the width of a cell in pixels.
-    changed : int
-        m, how many pixels neighbours may differ in.
+    Args:
+        epsilon: Of the whole picture, positive.
+        cell: b, the width of a cell in pixels.
+        changed: m, how many pixels neighbours may differ in.
 
-    Raises
-    ------
-    ValueError
-        When a parameter is not positive.
+    Raises:
+        ValueError: When a parameter is not positive.
 
-    Examples
-    --------
-    >>> black = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-    >>> published = DPPix(epsilon=1000.0, cell=8, changed=16).publish(black, torch.Generator().manual_seed(1))
-    >>> published.shape == black.shape, int(published.max()) < 5
-    (True, True)
+    Examples:
+        >>> black = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+        >>> published = DPPix(epsilon=1000.0, cell=8, changed=16).publish(black, torch.Generator().manual_seed(1))
+        >>> published.shape == black.shape, int(published.max()) < 5
+        (True, True)
     """
 
     description: ClassVar[str] = "means of square cells with Laplace noise (DP-Pix, Fan 2018)"
@@ -80,10 +73,8 @@ class DPPix:
     def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Return the noisy means, each spread over its cell.
 
-        Raises
-        ------
-        ValueError
-            When pictures are smaller than a cell, or cells do not tile them.
+        Raises:
+            ValueError: When pictures are smaller than a cell, or cells do not tile them.
         """
         means = cell_means(pictures, self.cell)
         scale = RANGE * self.changed * pictures.shape[1] / (self.cell**2 * self.epsilon)
@@ -112,17 +103,13 @@ class DPSVD:
     The radius is Gamma(k, 1 / epsilon), the direction uniform. The singular *vectors* are published as they are, and
     the smaller values are left out: so the promise is metric differential privacy of the values alone.
 
-    Parameters
-    ----------
-    epsilon : float
-        Per unit of distance between singular values: a level of grey in each of N x N pixels is a distance of N.
-    values : int
-        k, how many singular values of each channel are published.
+    Args:
+        epsilon: Per unit of distance between singular values: a level of grey in each of N x N pixels is a distance of
+            N.
+        values: k, how many singular values of each channel are published.
 
-    Raises
-    ------
-    ValueError
-        When a parameter is not positive.
+    Raises:
+        ValueError: When a parameter is not positive.
     """
 
     description: ClassVar[str] = "singular values with noise under metric privacy (DP-SVD, Fan 2019)"
@@ -138,10 +125,8 @@ class DPSVD:
     def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Return pictures of the noisy singular values and the true vectors.
 
-        Raises
-        ------
-        ValueError
-            When pictures have fewer singular values.
+        Raises:
+            ValueError: When pictures have fewer singular values.
         """
         left, values, right = singular_values(pictures, self.values)
         return composed(left, values + metric_laplace(values.shape, self.epsilon, generator), right)
@@ -168,15 +153,11 @@ class Snow:
 
     If one pixel differs, the two published pictures differ only if it was kept: (0, delta).
 
-    Parameters
-    ----------
-    delta : float
-        Between 0 and 1.
+    Args:
+        delta: Between 0 and 1.
 
-    Raises
-    ------
-    ValueError
-        When it is not.
+    Raises:
+        ValueError: When it is not.
     """
 
     description: ClassVar[str] = "some pixels as they are, the others grey (Snow, John et al. 2020)"
@@ -211,15 +192,12 @@ class Snow:
 def cell_means(pictures: Tensor, cell: int) -> Tensor:
     """Return the means of square cells, (n, channels, height / cell, width / cell) float64.
 
-    Raises
-    ------
-    ValueError
-        When pictures are smaller than a cell, or cells do not tile them.
+    Raises:
+        ValueError: When pictures are smaller than a cell, or cells do not tile them.
 
-    Examples
-    --------
-    >>> cell_means(torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4), 2).flatten().tolist()
-    [2.5, 4.5, 10.5, 12.5]
+    Examples:
+        >>> cell_means(torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4), 2).flatten().tolist()
+        [2.5, 4.5, 10.5, 12.5]
     """
     _check(pictures)
     height, width = pictures.shape[2:]
@@ -240,10 +218,8 @@ def enlarged(cells: Tensor, cell: int) -> Tensor:
 def singular_values(pictures: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Decompose each channel: left vectors (n, c, height, k), values (n, c, k) and right vectors (n, c, k, width).
 
-    Raises
-    ------
-    ValueError
-        When pictures have fewer singular values.
+    Raises:
+        ValueError: When pictures have fewer singular values.
     """
     _check(pictures)
     smallest = min(pictures.shape[2:])

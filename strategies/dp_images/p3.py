@@ -37,12 +37,9 @@ Coefficients = NDArray[np.int16]
 class Parts:
     """A picture in two.
 
-    Attributes
-    ----------
-    public : (rows, columns, 8, 8, channels) int16
-        What everybody may have.
-    secret : the same
-        What is encrypted for friends: mostly zeros.
+    Attributes:
+        public: (rows, columns, 8, 8, channels), what everybody may have.
+        secret: The same shape; what is encrypted for friends: mostly zeros.
     """
 
     public: Coefficients
@@ -52,17 +49,12 @@ class Parts:
 def split(picture: NDArray[np.uint8], threshold: int) -> Parts:
     """Split a picture.
 
-    Parameters
-    ----------
-    picture : (height, width, channels) uint8
-        Both sides multiples of 8.
-    threshold : int
-        T, at least 1; the paper takes 10 to 20.
+    Args:
+        picture: (height, width, channels), both sides multiples of 8.
+        threshold: T, at least 1; the paper takes 10 to 20.
 
-    Raises
-    ------
-    ValueError
-        When blocks do not tile the picture, or the threshold is below 1.
+    Raises:
+        ValueError: When blocks do not tile the picture, or the threshold is below 1.
     """
     if threshold < 1:
         raise ValueError(f"a threshold is at least 1, not {threshold}")
@@ -82,11 +74,10 @@ def split(picture: NDArray[np.uint8], threshold: int) -> Parts:
 def join(parts: Parts, threshold: int) -> NDArray[np.uint8]:
     """Return the picture, as JPEG would: exactly what a quantised picture was before the split.
 
-    Examples
-    --------
-    >>> picture = np.full((8, 16, 3), 90, dtype=np.uint8)
-    >>> int(np.abs(join(split(picture, 10), 10).astype(int) - picture).max()) <= 1
-    True
+    Examples:
+        >>> picture = np.full((8, 16, 3), 90, dtype=np.uint8)
+        >>> int(np.abs(join(split(picture, 10), 10).astype(int) - picture).max()) <= 1
+        True
     """
     sign = np.sign(parts.secret)
     # Where there is a secret, the public part holds T without its sign.

@@ -53,23 +53,17 @@ Covered = CoveredSquares | CoveredPoints
 class Squares:
     """Equal squares around features: what images cover at privacy level 1.
 
-    Attributes
-    ----------
-    centres : NDArray[np.int64], shape (n, 2)
-        Features on the lattice.
-    reach : int
-        d, half the side, at least 1 lattice step. Squares are not clipped at the lattice's edge.
+    Attributes:
+        centres: (n, 2), features on the lattice.
+        reach: d, half the side, at least 1 lattice step. Squares are not clipped at the lattice's edge.
 
-    Raises
-    ------
-    ValueError
-        When a centre lies off the lattice, or the reach is not 1 to 65535.
+    Raises:
+        ValueError: When a centre lies off the lattice, or the reach is not 1 to 65535.
 
-    Examples
-    --------
-    >>> squares = Squares(np.array([[100, 100], [110, 100], [500, 500]]), reach=10)
-    >>> squares.union_area(), squares.union_area([0, 1])
-    (1000, 600)
+    Examples:
+        >>> squares = Squares(np.array([[100, 100], [110, 100], [500, 500]]), reach=10)
+        >>> squares.union_area(), squares.union_area([0, 1])
+        (1000, 600)
     """
 
     centres: NDArray[np.int64]
@@ -123,21 +117,16 @@ class Squares:
 class SignaturePoints:
     """MinHash signatures: what images cover at privacy level 2.
 
-    Attributes
-    ----------
-    signatures : NDArray, shape (n, k, 2)
-        Lattice points; one that a signature repeats counts once.
+    Attributes:
+        signatures: (n, k, 2), lattice points; one that a signature repeats counts once.
 
-    Raises
-    ------
-    ValueError
-        When the array is not (n, k, 2) integers, or a point lies off the lattice.
+    Raises:
+        ValueError: When the array is not (n, k, 2) integers, or a point lies off the lattice.
 
-    Examples
-    --------
-    >>> points = SignaturePoints(np.array([[[1, 1], [2, 2]], [[2, 2], [3, 3]]]))
-    >>> points.distinct(), points.distinct([0])
-    (3, 2)
+    Examples:
+        >>> points = SignaturePoints(np.array([[[1, 1], [2, 2]], [[2, 2], [3, 3]]]))
+        >>> points.distinct(), points.distinct([0])
+        (3, 2)
     """
 
     signatures: NDArray[Any]

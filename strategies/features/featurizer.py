@@ -32,10 +32,8 @@ _INT32 = np.iinfo(np.int32)
 class Network(nn.Module, ABC):
     """A classifier, and how pictures become its inputs; its output before the softmax is fc8.
 
-    Attributes
-    ----------
-    BATCH : int
-        Pictures in one forward pass: always as many, so that a picture's feature depends on nothing else.
+    Attributes:
+        BATCH: Pictures in one forward pass: always as many, so that a picture's feature depends on nothing else.
     """
 
     BATCH: ClassVar[int]
@@ -57,10 +55,8 @@ class SmallNet(Network):
     Five convolutions with ReLU, an average over positions, and one fully connected layer: fc8. It is trained with batch
     normalisation between the convolutions and published with that folded into their weights.
 
-    Parameters
-    ----------
-    classes : int
-        Number of classes, the length of fc8.
+    Args:
+        classes: Number of classes, the length of fc8.
     """
 
     BATCH = 16
@@ -94,17 +90,13 @@ class SmallNet(Network):
 class Autoencoder(nn.Module):
     """fc8 to two numbers and back: three fully connected layers with two softplus, mirrored (section IV.D).
 
-    Parameters
-    ----------
-    features : int
-        Length of fc8.
-    hidden : int
-        Width of the hidden layers.
+    Args:
+        features: Length of fc8.
+        hidden: Width of the hidden layers.
 
-    Attributes
-    ----------
-    mean, deviation : Tensor of shape (features,)
-        Statistics of fc8 over public pictures; the autoencoder sees standardised features.
+    Attributes:
+        mean, deviation: (features,), statistics of fc8 over public pictures; the autoencoder sees standardised
+            features.
     """
 
     def __init__(self, features: int, hidden: int) -> None:
@@ -137,24 +129,17 @@ def _three_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 class Calibration:
     """How codes become lattice points, and the paper's parameters there and among fc8 vectors.
 
-    Attributes
-    ----------
-    radius : int
-        R: a picture matches within this distance of a sample picture, lattice units.
-    reach : int
-        d: half the side of the square that a picture covers, lattice units.
-    signature_size : int
-        k: points in a MinHash signature.
-    scale : float
-        Lattice units per unit of the code.
-    offset : (float, float)
-        Lattice point of the code (0, 0).
-    tolerance : int
-        Largest distance (L-infinity, lattice units) at which two computations of one picture's feature count as equal.
-    vector_radius, vector_tolerance : int
-        R and tolerance among fc8 vectors, in units of 1 / 256. R is 75 in the paper.
-    false_accepts, vector_false_accepts : float or None
-        Share of pairs of different pictures of one category within the tolerance of each other; None: not measured.
+    Attributes:
+        radius: R: a picture matches within this distance of a sample picture, lattice units.
+        reach: d: half the side of the square that a picture covers, lattice units.
+        signature_size: k, points in a MinHash signature.
+        scale: Lattice units per unit of the code.
+        offset: Lattice point of the code (0, 0).
+        tolerance: Largest distance (L-infinity, lattice units) at which two computations of one picture's feature count
+            as equal.
+        vector_radius, vector_tolerance: R and tolerance among fc8 vectors, in units of 1 / 256. R is 75 in the paper.
+        false_accepts, vector_false_accepts: Share of pairs of different pictures of one category within the tolerance
+            of each other; None: not measured.
     """
 
     radius: int
@@ -175,21 +160,15 @@ def prepare(picture: Pixels, side: int = INPUT_SIZE) -> Pixels:
     The resizing is bicubic and antialiased, in fixed-point arithmetic: the same on every machine. A picture of that
     size is returned as it is.
 
-    Parameters
-    ----------
-    picture : uint8 array of shape (height, width, 3)
-        RGB, of any size.
-    side : int
-        Pixels, of the result.
+    Args:
+        picture: (height, width, 3), RGB, of any size.
+        side: Pixels, of the result.
 
-    Returns
-    -------
-    uint8 array of shape (side, side, 3)
+    Returns:
+        (side, side, 3)
 
-    Raises
-    ------
-    ValueError
-        If the picture has another type or shape, or no pixels.
+    Raises:
+        ValueError: If the picture has another type or shape, or no pixels.
     """
     height, width = height_and_width(picture)
     if height == width == side:
@@ -233,20 +212,13 @@ def ready(network: Network) -> Network:
 class Featurizer:
     """A pure function from pictures to lattice points, with the identity that parties compare.
 
-    Parameters
-    ----------
-    network : Network
-        Classifier that computes fc8.
-    autoencoder : Autoencoder
-        Trained on the fc8 features of public pictures.
-    calibration : Calibration
+    Args:
+        network: Classifier that computes fc8.
+        autoencoder: Trained on the fc8 features of public pictures.
 
-    Attributes
-    ----------
-    network, autoencoder, calibration
-        As given, in evaluation mode.
-    model_id : str
-        SHA-256 over all weights and the calibration's scale and offset: equal identities give equal features.
+    Attributes:
+        network, autoencoder, calibration: As given, in evaluation mode.
+        model_id: SHA-256 over all weights and the calibration's scale and offset: equal identities give equal features.
     """
 
     def __init__(self, network: Network, autoencoder: Autoencoder, calibration: Calibration) -> None:
@@ -272,10 +244,8 @@ class Featurizer:
         A picture's point depends on nothing but the picture: forward passes run in padded batches of a fixed size.
         Pictures are taken one at a time, so that an album need not be in memory.
 
-        Raises
-        ------
-        ValueError
-            If a picture is not a uint8 array of shape (height, width, 3).
+        Raises:
+            ValueError: If a picture is not a uint8 array of shape (height, width, 3).
         """
         return self.to_lattice(self.codes(images))
 
@@ -314,10 +284,9 @@ class Featurizer:
 def to_vectors(fc8: NDArray[np.floating]) -> NDArray[np.int64]:
     """Round fc8 features to fixed point, in units of 1 / 256, within 32 bits.
 
-    Examples
-    --------
-    >>> to_vectors(np.array([[0.5, -2.001, 1e30]])).tolist()
-    [[128, -512, 2147483647]]
+    Examples:
+        >>> to_vectors(np.array([[0.5, -2.001, 1e30]])).tolist()
+        [[128, -512, 2147483647]]
     """
     units = np.rint(fc8.astype(np.float64) * VECTOR_UNITS)
     return np.clip(units, _INT32.min, _INT32.max).astype(np.int64)

@@ -30,31 +30,23 @@ _FEATURES_AT_ONCE = 1024
 def localise(signatures: NDArray[np.integer[Any]], salt: bytes, reach: int) -> NDArray[np.float64]:
     """Guess the features behind the signatures of one request.
 
-    Parameters
-    ----------
-    signatures : NDArray of integers, shape (n, k, 2)
-    salt : bytes
-        The request's public salt.
-    reach : int
-        d, half the window's side.
+    Args:
+        signatures: (n, k, 2)
+        salt: The request's public salt.
+        reach: d, half the window's side.
 
-    Returns
-    -------
-    NDArray[np.float64], shape (n, 2)
-        The mean of all features that have this signature; the mean of its points where it is no feature's.
+    Returns:
+        (n, 2), the mean of all features that have this signature; the mean of its points where it is no feature's.
 
-    Raises
-    ------
-    ValueError
-        When the signatures' shape is not (n, k, 2), or salt and reach allow no signature of k points.
+    Raises:
+        ValueError: When the signatures' shape is not (n, k, 2), or salt and reach allow no signature of k points.
 
-    Examples
-    --------
-    >>> features = np.random.default_rng(0).integers(1000, 64000, (500, 2))
-    >>> signatures = signature_table(b"salt", reach=300, size=4).sign(features)
-    >>> guesses = localise(signatures, b"salt", reach=300)
-    >>> bool(np.hypot(*(guesses - features).T).mean() < 70)
-    True
+    Examples:
+        >>> features = np.random.default_rng(0).integers(1000, 64000, (500, 2))
+        >>> signatures = signature_table(b"salt", reach=300, size=4).sign(features)
+        >>> guesses = localise(signatures, b"salt", reach=300)
+        >>> bool(np.hypot(*(guesses - features).T).mean() < 70)
+        True
     """
     return localise_over_requests([signatures], [salt], reach)
 
@@ -64,25 +56,18 @@ def localise_over_requests(
 ) -> NDArray[np.float64]:
     """Guess features that were signed in several requests.
 
-    Parameters
-    ----------
-    signatures : sequence of integer NDArrays, each of shape (n, k, 2)
-        One array per request; row i is the same feature in all of them.
-    salts : sequence of bytes
-        The requests' public salts.
-    reach : int
-        d, half the window's side.
+    Args:
+        signatures: Each (n, k, 2), one array per request; row i is the same feature in all of them.
+        salts: The requests' public salts.
+        reach: d, half the window's side.
 
-    Returns
-    -------
-    NDArray[np.float64], shape (n, 2)
-        The mean of all features that have these signatures; the mean of the signatures' points where there is none.
+    Returns:
+        (n, 2), the mean of all features that have these signatures; the mean of the signatures' points where there is
+        none.
 
-    Raises
-    ------
-    ValueError
-        When there is not one salt per request, the arrays' shapes differ or are not (n, k, 2), or a salt and the reach
-        allow no signature of k points.
+    Raises:
+        ValueError: When there is not one salt per request, the arrays' shapes differ or are not (n, k, 2), or a salt
+            and the reach allow no signature of k points.
     """
     shapes = {np.shape(request) for request in signatures}
     if len(signatures) != len(salts) or len(shapes) != 1:

@@ -14,27 +14,19 @@ Points = NDArray[np.int64] | NDArray[np.float64]
 def nearest_distance(points: Points, centroids: Points) -> NDArray[np.float64]:
     """Return each point's Euclidean distance to the nearest target centroid.
 
-    Parameters
-    ----------
-    points : NDArray, shape (n, D)
-        Features, or the centroids of signatures.
-    centroids : NDArray, shape (m, D)
-        Features of the buyer's sample images.
+    Args:
+        points: (n, D); features, or the centroids of signatures.
+        centroids: (m, D), features of the buyer's sample images.
 
-    Returns
-    -------
-    NDArray[np.float64], shape (n,)
-        Distances in the features' own units.
+    Returns:
+        (n,), distances in the features' own units.
 
-    Raises
-    ------
-    ValueError
-        When there is no centroid.
+    Raises:
+        ValueError: When there is no centroid.
 
-    Examples
-    --------
-    >>> nearest_distance(np.array([[3, 4], [10, 0]]), np.array([[0, 0], [10, 1]]))
-    array([5., 1.])
+    Examples:
+        >>> nearest_distance(np.array([[3, 4], [10, 0]]), np.array([[0, 0], [10, 1]]))
+        array([5., 1.])
     """
     if not len(centroids):
         raise ValueError("no target centroid: a request needs at least one sample image")
@@ -49,31 +41,22 @@ def nearest_distance(points: Points, centroids: Points) -> NDArray[np.float64]:
 def is_candidate(points: Points, centroids: Points, radius: float, *, exclude_zero: bool = True) -> NDArray[np.bool_]:
     """Return which images match a sample: 0 < min D <= R, and, in two dimensions, on the lattice.
 
-    Parameters
-    ----------
-    points : NDArray, shape (n, D)
-        Features, or the centroids of signatures.
-    centroids : NDArray, shape (m, D)
-        Features of the buyer's sample images.
-    radius : float
-        R, in the same units.
-    exclude_zero : bool
-        Whether an image at distance 0, which the buyer has already, is out. At level 2 the cloud sees only signatures
-        and cannot tell: there the seller excludes it and the buyer verifies.
+    Args:
+        points: (n, D); features, or the centroids of signatures.
+        centroids: (m, D), features of the buyer's sample images.
+        radius: R, in the same units.
+        exclude_zero: Whether an image at distance 0, which the buyer has already, is out. At level 2 the cloud sees
+            only signatures and cannot tell: there the seller excludes it and the buyer verifies.
 
-    Returns
-    -------
-    NDArray[np.bool_], shape (n,)
+    Returns:
+        (n,)
 
-    Raises
-    ------
-    ValueError
-        When there is no centroid, or the radius is not positive.
+    Raises:
+        ValueError: When there is no centroid, or the radius is not positive.
 
-    Examples
-    --------
-    >>> is_candidate(np.array([[0, 0], [3, 4], [3, 5]]), np.array([[0, 0]]), radius=5)
-    array([False,  True, False])
+    Examples:
+        >>> is_candidate(np.array([[0, 0], [3, 4], [3, 5]]), np.array([[0, 0]]), radius=5)
+        array([False,  True, False])
     """
     _require_radius(radius)
     distance = nearest_distance(points, centroids)
@@ -84,29 +67,20 @@ def is_candidate(points: Points, centroids: Points, radius: float, *, exclude_ze
 def matching_degree(points: Points, centroids: Points, radius: float) -> NDArray[np.float64]:
     """Return each image's matching degree, max(0, 1 - min D / R) (definition 1).
 
-    Parameters
-    ----------
-    points : NDArray, shape (n, D)
-        Features, or the centroids of signatures.
-    centroids : NDArray, shape (m, D)
-        Features of the buyer's sample images.
-    radius : float
-        R, in the same units.
+    Args:
+        points: (n, D); features, or the centroids of signatures.
+        centroids: (m, D), features of the buyer's sample images.
+        radius: R, in the same units.
 
-    Returns
-    -------
-    NDArray[np.float64], shape (n,)
-        1 is a perfect match, 0 unmatched.
+    Returns:
+        (n,); 1 is a perfect match, 0 unmatched.
 
-    Raises
-    ------
-    ValueError
-        When there is no centroid, or the radius is not positive.
+    Raises:
+        ValueError: When there is no centroid, or the radius is not positive.
 
-    Examples
-    --------
-    >>> matching_degree(np.array([[0, 0], [3, 4], [30, 40]]), np.array([[0, 0]]), radius=20)
-    array([1.  , 0.75, 0.  ])
+    Examples:
+        >>> matching_degree(np.array([[0, 0], [3, 4], [30, 40]]), np.array([[0, 0]]), radius=20)
+        array([1.  , 0.75, 0.  ])
     """
     _require_radius(radius)
     distance = nearest_distance(points, centroids)

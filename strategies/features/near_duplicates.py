@@ -32,23 +32,18 @@ _SMALL = 100
 def distinct(images: Sequence[Pixels]) -> list[int]:
     """Return the indices of the pictures to keep: the first of each group of near-duplicates.
 
-    Parameters
-    ----------
-    images : sequence of uint8 arrays of shape (height, width, 3)
-        RGB pictures of any size.
+    Args:
+        images: Each (height, width, 3), RGB pictures of any size.
 
-    Returns
-    -------
-    list of int
-        In increasing order. No two of these pictures are near-duplicates, and each picture left out is a near-duplicate
-        of an earlier one that is kept.
+    Returns:
+        Indices in increasing order. No two of these pictures are near-duplicates, and each picture left out is a
+        near-duplicate of an earlier one that is kept.
 
-    Examples
-    --------
-    >>> noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    >>> darker = (noise[0] * 0.9).astype(np.uint8)
-    >>> distinct([noise[0], noise[1], darker, noise[1]])
-    [0, 1]
+    Examples:
+        >>> noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+        >>> darker = (noise[0] * 0.9).astype(np.uint8)
+        >>> distinct([noise[0], noise[1], darker, noise[1]])
+        [0, 1]
     """
     if len(images) < 2:
         return list(range(len(images)))

@@ -14,28 +14,19 @@ def planar_laplace(
     lattice, hashing into a signature) keeps that guarantee. Every fresh draw for the same image spends epsilon again:
     draw once per image and keep the result.
 
-    Parameters
-    ----------
-    features : NDArray, shape (n, 2)
-        The points to protect.
-    epsilon : float
-        Privacy lost per lattice step; the mean displacement is 2 / epsilon steps.
-    generator : numpy.random.Generator
-        The only source of randomness.
+    Args:
+        features: (n, 2), the points to protect.
+        epsilon: Privacy lost per lattice step; the mean displacement is 2 / epsilon steps.
+        generator: The only source of randomness.
 
-    Returns
-    -------
-    NDArray[np.float64], shape (n, 2)
-        Points of the plane: neither rounded nor clipped.
+    Returns:
+        (n, 2), points of the plane: neither rounded nor clipped.
 
-    Raises
-    ------
-    ValueError
-        When epsilon is not a positive number.
+    Raises:
+        ValueError: When epsilon is not a positive number.
 
-    References
-    ----------
-    Andres, Bordenabe, Chatzikokolakis and Palamidessi, "Geo-indistinguishability", CCS 2013.
+    References:
+        Andres, Bordenabe, Chatzikokolakis and Palamidessi, "Geo-indistinguishability", CCS 2013.
     """
     if not 0 < epsilon < np.inf:
         raise ValueError(f"epsilon is {epsilon}: it must be a positive number of inverse lattice steps, such as 1 / 75")

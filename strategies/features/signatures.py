@@ -36,13 +36,11 @@ _NO_HASH: Final = 2**32  # above every hash
 def on_lattice(features: NDArray[Any]) -> NDArray[np.bool_]:
     """Return which features lie within the lattice; the others are unmatched.
 
-    Parameters
-    ----------
-    features : NDArray, shape (..., 2)
+    Args:
+        features: (..., 2)
 
-    Returns
-    -------
-    NDArray[np.bool_], shape (...)
+    Returns:
+        (...)
     """
     return np.asarray(((features >= 0) & (features < LATTICE)).all(axis=-1))
 
@@ -50,10 +48,8 @@ def on_lattice(features: NDArray[Any]) -> NDArray[np.bool_]:
 def require_lattice(features: NDArray[np.int64]) -> NDArray[np.int64]:
     """Check an (n, 2) array of lattice points and return it as contiguous int64.
 
-    Raises
-    ------
-    ValueError
-        When the shape is not (n, 2), the type is not an integer, or a point lies off the lattice.
+    Raises:
+        ValueError: When the shape is not (n, 2), the type is not an integer, or a point lies off the lattice.
     """
     points = np.asarray(features)
     if points.ndim != 2 or points.shape[1] != 2:
@@ -123,16 +119,11 @@ def _keep_smallest(best: NDArray[np.int64], hashed: Whole) -> None:
 class SmallestPoints(NamedTuple):
     """The points of the whole lattice with the T smallest hashes, in buckets of 256 x 256 lattice points.
 
-    Attributes
-    ----------
-    keys : NDArray[np.uint32], shape (6,)
-        The hash's round keys.
-    starts : NDArray[np.int64], shape (65537,)
-        Where each bucket starts in `hashes` and `points`.
-    hashes : NDArray[np.int64], shape (T,)
-        0 .. T - 1, by bucket and ascending in each.
-    points : NDArray[np.uint16], shape (T, 2)
-        The point with each hash.
+    Attributes:
+        keys: (6,), the hash's round keys.
+        starts: (65537,), where each bucket starts in `hashes` and `points`.
+        hashes: (T,), 0 .. T - 1, by bucket and ascending in each.
+        points: (T, 2), the point with each hash.
     """
 
     keys: NDArray[np.uint32]
@@ -177,16 +168,11 @@ class SignatureTable:
 
     Get one from `signature_table`.
 
-    Attributes
-    ----------
-    salt : bytes
-        The request's public salt, which chooses the hash.
-    reach : int
-        d: the window around a feature has (2 d + 1)^2 points, less where the lattice ends.
-    size : int
-        k: points in a signature.
-    smallest : SmallestPoints
-        Where to look first.
+    Attributes:
+        salt: The request's public salt, which chooses the hash.
+        reach: d: the window around a feature has (2 d + 1)^2 points, less where the lattice ends.
+        size: k, points in a signature.
+        smallest: Where to look first.
     """
 
     salt: bytes
@@ -197,20 +183,14 @@ class SignatureTable:
     def sign(self, features: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Return the MinHash signature of every feature.
 
-        Parameters
-        ----------
-        features : NDArray[np.int64], shape (n, 2)
-            Lattice points.
+        Args:
+            features: (n, 2), lattice points.
 
-        Returns
-        -------
-        NDArray[np.uint16], shape (n, k, 2)
-            The points of each feature's window with the smallest hashes, ascending by hash.
+        Returns:
+            (n, k, 2); the points of each feature's window with the smallest hashes, ascending by hash.
 
-        Raises
-        ------
-        ValueError
-            When a feature lies off the lattice, or the array is not (n, 2) integers.
+        Raises:
+            ValueError: When a feature lies off the lattice, or the array is not (n, 2) integers.
         """
         return _sign(require_lattice(features), self.reach, self.size, self.smallest)
 
@@ -219,27 +199,20 @@ class SignatureTable:
 def signature_table(salt: bytes, reach: int, size: int) -> SignatureTable:
     """Build the table that signs features under one public salt.
 
-    Parameters
-    ----------
-    salt : bytes
-        The request's public salt, at most 64 bytes.
-    reach : int
-        d, half the window's side, in lattice steps.
-    size : int
-        k, points in a signature.
+    Args:
+        salt: The request's public salt, at most 64 bytes.
+        reach: d, half the window's side, in lattice steps.
+        size: k, points in a signature.
 
-    Raises
-    ------
-    ValueError
-        When the salt is too long, the reach is not within the lattice, or a window in the lattice's corner would have
-        fewer points than the signature.
+    Raises:
+        ValueError: When the salt is too long, the reach is not within the lattice, or a window in the lattice's corner
+            would have fewer points than the signature.
 
-    Examples
-    --------
-    >>> table = signature_table(b"request 1", reach=300, size=4)
-    >>> signature = table.sign(np.array([[32768, 32768]]))[0]
-    >>> signature.shape, bool(np.all(np.abs(signature.astype(int) - 32768) <= 300))
-    ((4, 2), True)
+    Examples:
+        >>> table = signature_table(b"request 1", reach=300, size=4)
+        >>> signature = table.sign(np.array([[32768, 32768]]))[0]
+        >>> signature.shape, bool(np.all(np.abs(signature.astype(int) - 32768) <= 300))
+        ((4, 2), True)
     """
     if len(salt) > blake2b.MAX_KEY_SIZE:
         raise ValueError(f"the salt has {len(salt)} bytes: {blake2b.MAX_KEY_SIZE} at most")
@@ -266,18 +239,15 @@ def signature_table(salt: bytes, reach: int, size: int) -> SignatureTable:
 def centroids(signatures: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """Return the mean point of each signature: all that the cloud knows of where the feature lies.
 
-    Parameters
-    ----------
-    signatures : NDArray of integers, shape (n, k, 2)
+    Args:
+        signatures: (n, k, 2)
 
-    Returns
-    -------
-    NDArray[np.float64], shape (n, 2)
+    Returns:
+        (n, 2)
 
-    Examples
-    --------
-    >>> centroids(np.array([[[0, 0], [4, 2]]], np.uint16))
-    array([[2., 1.]])
+    Examples:
+        >>> centroids(np.array([[[0, 0], [4, 2]]], np.uint16))
+        array([[2., 1.]])
     """
     return np.asarray(signatures.mean(axis=1, dtype=np.float64))
 
@@ -292,24 +262,17 @@ def theorem5_delta(reach: int, size: int, steps: int) -> float:
     number up to rounding. With the salt public, as the protocol has it, the map is deterministic and not even this
     holds.
 
-    Parameters
-    ----------
-    reach : int
-        d, half the window's side.
-    size : int
-        k, points in a signature.
-    steps : int
-        r, the rows or columns by which the two windows differ.
+    Args:
+        reach: d, half the window's side.
+        size: k, points in a signature.
+        steps: r, the rows or columns by which the two windows differ.
 
-    Raises
-    ------
-    ValueError
-        When a number is negative, or the signature is larger than the window.
+    Raises:
+        ValueError: When a number is negative, or the signature is larger than the window.
 
-    Examples
-    --------
-    >>> [round(theorem5_delta(300, 4, steps), 4) for steps in (1, 75, 125)]
-    [0.0066, 0.4133, 0.6065]
+    Examples:
+        >>> [round(theorem5_delta(300, 4, steps), 4) for steps in (1, 75, 125)]
+        [0.0066, 0.4133, 0.6065]
     """
     window = (2 * reach + 1) ** 2
     if reach < 0 or steps < 0 or not 1 <= size <= window:

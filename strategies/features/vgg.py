@@ -18,15 +18,11 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Vgg16(Network):
     """VGG-16 by Simonyan and Zisserman, as in torchvision, with torchvision's own preprocessing.
 
-    Parameters
-    ----------
-    weights : mapping of str to Tensor
-        torchvision's state dict of VGG-16 (`VGG16_Weights.IMAGENET1K_V1`, or one of the same shapes).
+    Args:
+        weights: torchvision's state dict of VGG-16 (`VGG16_Weights.IMAGENET1K_V1`, or one of the same shapes).
 
-    Raises
-    ------
-    RuntimeError
-        When names or shapes are not those of VGG-16.
+    Raises:
+        RuntimeError: When names or shapes are not those of VGG-16.
     """
 
     BATCH = 1
@@ -45,10 +41,8 @@ class Vgg16(Network):
         The resizing is bilinear and antialiased, in fixed-point arithmetic, as torchvision does it on PIL images: the
         same on every machine.
 
-        Raises
-        ------
-        ValueError
-            If the picture is not a uint8 array of shape (height, width, 3).
+        Raises:
+            ValueError: If the picture is not a uint8 array of shape (height, width, 3).
         """
         height, width = height_and_width(picture)
         if height == width == CROPPED:

@@ -27,10 +27,8 @@ class Batches(Protocol):
 class Images:
     """Pictures as networks take them.
 
-    Parameters
-    ----------
-    pictures : (n, height, width, 3) uint8
-        RGB; an array, or a memory map, of which only what is asked for is read.
+    Args:
+        pictures: (n, height, width, 3), RGB; an array, or a memory map, of which only what is asked for is read.
     """
 
     def __init__(self, pictures: NDArray[np.uint8]) -> None:
@@ -49,11 +47,10 @@ class Images:
 class Mirrored:
     """Images, then the same ones left to right: twice as many to train on.
 
-    Examples
-    --------
-    >>> Mirrored(torch.tensor([[[[0.1, 0.9]]]]))[torch.tensor([0, 1])].flatten().tolist() == torch.tensor(
-    ...     [0.1, 0.9, 0.9, 0.1]).tolist()
-    True
+    Examples:
+        >>> Mirrored(torch.tensor([[[[0.1, 0.9]]]]))[torch.tensor([0, 1])].flatten().tolist() == torch.tensor(
+        ...     [0.1, 0.9, 0.9, 0.1]).tolist()
+        True
     """
 
     def __init__(self, images: Batches) -> None:
@@ -73,12 +70,9 @@ class Mirrored:
 class Mapped:
     """Inputs seen through frozen networks, computed anew at each look: for sets whose features do not fit in memory.
 
-    Parameters
-    ----------
-    inputs : Batches
-        What the first network takes.
-    networks : nn.Module
-        In order, in evaluation mode, all on one device.
+    Args:
+        inputs: What the first network takes.
+        networks: In order, in evaluation mode, all on one device.
     """
 
     def __init__(self, inputs: Batches, *networks: nn.Module) -> None:
@@ -129,10 +123,9 @@ def device_of(network: nn.Module) -> torch.device:
 def apply(inputs: Batches, *networks: nn.Module) -> Tensor:
     """Send all inputs through networks in evaluation mode, in parts; return the results on the CPU, float32.
 
-    Examples
-    --------
-    >>> apply(torch.ones(3, 2), nn.Linear(2, 4).eval()).shape
-    torch.Size([3, 4])
+    Examples:
+        >>> apply(torch.ones(3, 2), nn.Linear(2, 4).eval()).shape
+        torch.Size([3, 4])
     """
     mapped = Mapped(inputs, *networks)
     return torch.cat([mapped[part].cpu() for part in torch.split(torch.arange(len(inputs)), PART)])
@@ -141,9 +134,8 @@ def apply(inputs: Batches, *networks: nn.Module) -> Tensor:
 def guessed(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1) -> Tensor:
     """Say for each of (n,) labels whether it is among a decider's `top` first guesses; their mean is the accuracy.
 
-    Examples
-    --------
-    >>> guessed(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()
-    [True, False]
+    Examples:
+        >>> guessed(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()
+        [True, False]
     """
     return (apply(features, decider).topk(top, dim=1).indices == labels[:, None]).any(1)

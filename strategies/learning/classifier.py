@@ -19,12 +19,8 @@ _PIXELS_AT_ONCE = 1 << 20
 class CompactClassifier(nn.Module):
     """Convolutions with batch normalisation, an average over positions, and one fully connected layer.
 
-    Parameters
-    ----------
-    classes : int
-        How many classes it tells apart.
-    generator : torch.Generator
-        Draws the initial weights (He et al. 2015).
+    Args:
+        generator: Draws the initial weights (He et al. 2015).
     """
 
     def __init__(self, classes: int, generator: torch.Generator) -> None:
@@ -72,10 +68,8 @@ ARCHITECTURES: dict[str, Callable[[int, torch.Generator], nn.Module]] = {
 def new_classifier(architecture: str, classes: int, generator: torch.Generator) -> nn.Module:
     """Return a network with initial weights drawn by the generator (He et al. 2015).
 
-    Raises
-    ------
-    ValueError
-        When there is no such architecture.
+    Raises:
+        ValueError: When there is no such architecture.
     """
     if architecture not in ARCHITECTURES:
         raise ValueError(f"there is no architecture {architecture}; choose from {', '.join(ARCHITECTURES)}")
@@ -96,42 +90,29 @@ def train_classifier(
 ) -> nn.Module:
     """Train a classifier from scratch (see `fit`), pictures mirrored at random.
 
-    Parameters
-    ----------
-    pictures : (n, height, width, 3) uint8
-        RGB, at least two.
-    labels : (n,) int64
-        What they show, from 0.
-    classes : int
-        How many classes there are.
-    generator : torch.Generator
-        On the CPU; draws weights, order and mirroring, so that its state decides the result on one kind of device.
-    architecture : str
-        Of `ARCHITECTURES`.
-    device : torch.device or None
-        Where to compute; None for the CPU.
-    epochs, batch : int
-        Rounds over all pictures, and pictures per step. What an epoch's last step would lack is left out of that epoch.
-    progress : callable
-        Told the number of each epoch as it ends, from 1, and the loss of its last step.
+    Args:
+        pictures: (n, height, width, 3), RGB, at least two.
+        labels: (n,); what they show, from 0.
+        generator: On the CPU; draws weights, order and mirroring, so that its state decides the result on one kind of
+            device.
+        architecture: Of `ARCHITECTURES`.
+        device: Where to compute; None for the CPU.
+        epochs, batch: Rounds over all pictures, and pictures per step. What an epoch's last step would lack is left out
+            of that epoch.
+        progress: Told the number of each epoch as it ends, from 1, and the loss of its last step.
 
-    Returns
-    -------
-    nn.Module
-        On `device`, in evaluation mode.
+    Returns:
+        The network, on `device`, in evaluation mode.
 
-    Raises
-    ------
-    ValueError
-        When there are fewer than two pictures, or labels that are no classes.
+    Raises:
+        ValueError: When there are fewer than two pictures, or labels that are no classes.
 
-    Examples
-    --------
-    >>> shades = np.repeat(np.array([40, 200], np.uint8), 16)
-    >>> pictures = np.broadcast_to(shades[:, None, None, None], (32, 16, 16, 3))
-    >>> network = train_classifier(pictures, np.repeat([0, 1], 16), 2, torch.Generator().manual_seed(1), batch=16)
-    >>> classify(network, pictures)[[0, 31]].tolist()
-    [0, 1]
+    Examples:
+        >>> shades = np.repeat(np.array([40, 200], np.uint8), 16)
+        >>> pictures = np.broadcast_to(shades[:, None, None, None], (32, 16, 16, 3))
+        >>> network = train_classifier(pictures, np.repeat([0, 1], 16), 2, torch.Generator().manual_seed(1), batch=16)
+        >>> classify(network, pictures)[[0, 31]].tolist()
+        [0, 1]
     """
     if len(pictures) < 2 or len(labels) != len(pictures):
         raise ValueError(

@@ -18,14 +18,9 @@ WARM_UP, WEIGHT_DECAY = 0.25, 1e-2
 class Descent:
     """The optimiser of a network and how far it is in its one cycle; for training that comes in parts.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Its parameters that require gradients are trained, on the device where they are.
-    steps : int
-        How many there will be.
-    rate : float
-        The highest learning rate.
+    Args:
+        network: Its parameters that require gradients are trained, on the device where they are.
+        rate: The highest learning rate.
     """
 
     def __init__(self, network: nn.Module, steps: int, rate: float) -> None:
@@ -51,10 +46,9 @@ class Descent:
 def one_cycle(passed: float) -> float:
     """Learning rate as a share of the highest: a cosine up during the warm-up, and one down to 0 (Smith 2018).
 
-    Examples
-    --------
-    >>> [round(one_cycle(passed), 2) for passed in (0, WARM_UP, 1)]
-    [0.0, 1.0, 0.0]
+    Examples:
+        >>> [round(one_cycle(passed), 2) for passed in (0, WARM_UP, 1)]
+        [0.0, 1.0, 0.0]
     """
     if passed < WARM_UP:
         return (1 - math.cos(math.pi * passed / WARM_UP)) / 2
@@ -65,14 +59,10 @@ def one_cycle(passed: float) -> float:
 class Plan:
     """How long and in what steps to train.
 
-    Attributes
-    ----------
-    epochs : int
-        Rounds over the whole set. What an epoch's last batch would lack is left out of that epoch.
-    batch : int
-        Examples per step; at most as many as there are.
-    rate : float
-        The highest learning rate.
+    Attributes:
+        epochs: Rounds over the whole set. What an epoch's last batch would lack is left out of that epoch.
+        batch: Examples per step; at most as many as there are.
+        rate: The highest learning rate.
     """
 
     epochs: int
@@ -83,10 +73,9 @@ class Plan:
     def lasting(cls, steps: int, count: int, batch: int = 32, rate: float = 5e-3) -> "Plan":
         """Return a plan of at least so many steps over so many examples, in whole epochs.
 
-        Examples
-        --------
-        >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
-        (13, 190)
+        Examples:
+            >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
+            (13, 190)
         """
         return cls(-(-steps // max(1, count // min(batch, max(1, count)))), batch, rate)
 
@@ -95,14 +84,11 @@ class Plan:
 class Watch:
     """What happens around training.
 
-    Attributes
-    ----------
-    progress : callable
-        Told the number of each epoch as it ends, from 1, and the loss of its last step.
-    checkpoint : callable or None
-        Given, as each epoch ends, all that training needs to go on from there: tensors by name, for safetensors.
-    resume : mapping of str to Tensor or None
-        A checkpoint to go on from; the plan and the data must be the same.
+    Attributes:
+        progress: Told the number of each epoch as it ends, from 1, and the loss of its last step.
+        checkpoint: Given, as each epoch ends, all that training needs to go on from there: tensors by name, for
+            safetensors.
+        resume: A checkpoint to go on from; the plan and the data must be the same.
     """
 
     progress: Callable[[int, float], None] = lambda epoch, loss: None
@@ -123,21 +109,14 @@ def fit(
 ) -> None:
     """Train a network in place, where it is, and leave it in evaluation mode.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Its parameters that require gradients are trained.
-    loss : callable
-        From the numbers of the batch's examples, (batch,) int64 on the CPU, to a scalar.
-    count : int
-        How many examples there are, at least two.
-    generator : torch.Generator
-        On the CPU; draws the order.
+    Args:
+        network: Its parameters that require gradients are trained.
+        loss: From the numbers of the batch's examples, (batch,) int64 on the CPU, to a scalar.
+        count: How many examples there are, at least two.
+        generator: On the CPU; draws the order.
 
-    Raises
-    ------
-    ValueError
-        When there are fewer than two examples, or a checkpoint is of another network.
+    Raises:
+        ValueError: When there are fewer than two examples, or a checkpoint is of another network.
     """
     if count < 2:
         raise ValueError(f"training takes two examples or more, not {count}")

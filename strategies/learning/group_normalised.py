@@ -17,12 +17,8 @@ _GROUPS = 8
 class GroupNormalisedClassifier(nn.Module):
     """Convolutions with group normalisation (Wu and He 2018), an average over quarters, one fully connected layer.
 
-    Parameters
-    ----------
-    classes : int
-        How many classes it tells apart.
-    generator : torch.Generator
-        Draws the initial weights (He et al. 2015).
+    Args:
+        generator: Draws the initial weights (He et al. 2015).
     """
 
     def __init__(self, classes: int, generator: torch.Generator) -> None:

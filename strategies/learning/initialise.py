@@ -14,23 +14,17 @@ def built(make: Callable[[], Network], generator: torch.Generator) -> Network:
 
     Convolutions and linear layers are drawn from normal distributions, biases are 0, normalisations are neutral.
 
-    Parameters
-    ----------
-    make : callable
-        Makes the network; its own initial weights are never computed.
-    generator : torch.Generator
-        On the CPU.
+    Args:
+        make: Makes the network; its own initial weights are never computed.
+        generator: On the CPU.
 
-    Raises
-    ------
-    TypeError
-        When it holds parameters in a layer of another kind.
+    Raises:
+        TypeError: When it holds parameters in a layer of another kind.
 
-    Examples
-    --------
-    >>> layer = built(lambda: nn.Conv2d(3, 8, 3), torch.Generator().manual_seed(1))
-    >>> torch.equal(layer.weight, built(lambda: nn.Conv2d(3, 8, 3), torch.Generator().manual_seed(1)).weight)
-    True
+    Examples:
+        >>> layer = built(lambda: nn.Conv2d(3, 8, 3), torch.Generator().manual_seed(1))
+        >>> torch.equal(layer.weight, built(lambda: nn.Conv2d(3, 8, 3), torch.Generator().manual_seed(1)).weight)
+        True
     """
     with torch.device("meta"):
         network = make()

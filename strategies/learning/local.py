@@ -17,16 +17,11 @@ Weights = dict[str, Tensor]
 class LocalTraining:
     """How a client trains in one round.
 
-    Attributes
-    ----------
-    epochs, batch : int
-        Rounds over its pictures, and pictures per step.
-    learning_rate : float
-        Of plain SGD.
-    proximal_mu : float
-        Pull towards the model that was sent (FedProx, Li et al. 2020); 0 for none.
-    private : PrivateTraining or None
-        DP-SGD instead, for each of its pictures, or for each person in them.
+    Attributes:
+        epochs, batch: Rounds over its pictures, and pictures per step.
+        learning_rate: Of plain SGD.
+        proximal_mu: Pull towards the model that was sent (FedProx, Li et al. 2020); 0 for none.
+        private: DP-SGD instead, for each of its pictures, or for each person in them.
     """
 
     epochs: int
@@ -49,10 +44,8 @@ def flat(weights: Mapping[str, Tensor]) -> Tensor:
 def unflat(row: Tensor, like: Mapping[str, Tensor]) -> Weights:
     """Return parameters from one row.
 
-    Raises
-    ------
-    ValueError
-        When the row is of another length.
+    Raises:
+        ValueError: When the row is of another length.
     """
     sizes = [value.numel() for value in like.values()]
     if row.numel() != sum(sizes):
@@ -71,17 +64,11 @@ def train_locally(
 ) -> nn.Module:
     """Train a network in place, and return it.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Holding the weights that were sent.
-    inputs, labels : (n, ...) float32 and (n,) int64
-        At least one picture.
-    training : LocalTraining
-    generator : torch.Generator
-        Orders the pictures, and draws noise.
-    persons : (n,) int64 or None
-        Whom the pictures show, where DP-SGD is to protect people.
+    Args:
+        network: Holding the weights that were sent.
+        inputs, labels: (n, ...) float32 and (n,) int64, at least one picture.
+        generator: Orders the pictures, and draws noise.
+        persons: (n,) int64; whom the pictures show, where DP-SGD is to protect people.
     """
     if training.private is not None:
         return train_privately(network, inputs, labels, training.private, generator, persons=persons)

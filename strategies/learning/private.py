@@ -19,26 +19,16 @@ _MOMENTUM = 0.9
 class PrivateTraining:
     """How to train with differential privacy.
 
-    Attributes
-    ----------
-    sigma : float
-        Noise by clipping norm; 0 for none, and then no clipping either.
-    rate : float
-        q, the probability with which each unit (an image, or a person) is in a batch, in (0, 1].
-    steps : int
-    delta : float
-        In (0, 1); below one in the number of units.
-    clipping : float
-        The largest norm of what one unit contributes.
-    learning_rate : float
-        Of SGD with momentum.
-    per_person : int or None
-        None: a unit is an image. Otherwise a person, of whose images at most so many are drawn for a batch.
+    Attributes:
+        sigma: Noise by clipping norm; 0 for none, and then no clipping either.
+        rate: q, the probability with which each unit (an image, or a person) is in a batch, in (0, 1].
+        delta: In (0, 1); below one in the number of units.
+        clipping: The largest norm of what one unit contributes.
+        learning_rate: Of SGD with momentum.
+        per_person: None: a unit is an image. Otherwise a person, of whose images at most so many are drawn for a batch.
 
-    Raises
-    ------
-    ValueError
-        When a number is out of its range.
+    Raises:
+        ValueError: When a number is out of its range.
     """
 
     sigma: float
@@ -72,10 +62,8 @@ class PrivateTraining:
     ) -> "PrivateTraining":
         """Choose the noise for an epsilon, by Renyi accounting.
 
-        Raises
-        ------
-        ValueError
-            When epsilon is not a positive number.
+        Raises:
+            ValueError: When epsilon is not a positive number.
         """
         sigma = noise_for(epsilon, rate, steps, delta)
         return cls(sigma, rate, steps, delta, clipping, learning_rate, per_person)
@@ -108,24 +96,16 @@ def train_privately(
     2. each unit's gradient (of a person: the mean over its drawn images) is clipped;
     3. noise is added to their sum, which is divided by the *expected* number of units: the true one is secret.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Without batch normalisation.
-    inputs : (n, ...) float32
-    labels : (n,) int64
-    training : PrivateTraining
-    generator : torch.Generator
-        On the CPU; draws batches and noise.
-    persons : (n,) int64 or None
-        Whose each image is; needed for `per_person`.
-    progress : callable
-        Told the number of each step as it ends, from 1.
+    Args:
+        network: Without batch normalisation.
+        inputs: (n, ...) float32
+        labels: (n,) int64
+        generator: On the CPU; draws batches and noise.
+        persons: (n,) int64, whose each image is; needed for `per_person`.
+        progress: Told the number of each step as it ends, from 1.
 
-    Raises
-    ------
-    ValueError
-        When persons are missing, or the network has layers that mix the samples of a batch.
+    Raises:
+        ValueError: When persons are missing, or the network has layers that mix the samples of a batch.
     """
     if training.per_person is None:
         units = torch.arange(len(labels))

@@ -13,27 +13,17 @@ from strategies.learning.fit import Descent, mirrored
 class StreamedTraining:
     """A classifier in training from scratch; pictures that fill no batch wait for the next part of their epoch.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where to compute.
-    architecture : str
-        Of `ARCHITECTURES`.
-    classes : int
-        How many classes it tells apart.
-    steps : int
-        How many batches there will be in all epochs; beyond it the learning rate stays at 0.
-    batch : int
-        Pictures per step.
-    seed : int
-        Of weights, order and mirroring.
+    Args:
+        architecture: Of `ARCHITECTURES`.
+        steps: How many batches there will be in all epochs; beyond it the learning rate stays at 0.
+        batch: Pictures per step.
+        seed: Of weights, order and mirroring.
 
-    Examples
-    --------
-    >>> training = StreamedTraining(torch.device("cpu"), "compact", 2, steps=3, batch=4, seed=1)
-    >>> pictures = np.zeros((7, 16, 16, 3), np.uint8)
-    >>> training.learn(pictures, np.zeros(7, np.int64)), training.learn(pictures, np.ones(7, np.int64))
-    (1, 2)
+    Examples:
+        >>> training = StreamedTraining(torch.device("cpu"), "compact", 2, steps=3, batch=4, seed=1)
+        >>> pictures = np.zeros((7, 16, 16, 3), np.uint8)
+        >>> training.learn(pictures, np.zeros(7, np.int64)), training.learn(pictures, np.ones(7, np.int64))
+        (1, 2)
     """
 
     def __init__(
@@ -49,11 +39,9 @@ class StreamedTraining:
     def learn(self, pictures: NDArray[np.uint8], labels: NDArray[np.int64] | NDArray[np.float32]) -> int:
         """Train on a part of an epoch, in random order; return how many steps that were.
 
-        Parameters
-        ----------
-        pictures : (n, height, width, 3) uint8
-        labels : (n,) int64, or (n, classes) float32
-            Classes, or every class's share.
+        Args:
+            pictures: (n, height, width, 3)
+            labels: (n,) int64, or (n, classes) float32; classes, or every class's share.
         """
         self._network.train()
         order = torch.randperm(len(pictures), generator=self._draws)

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 def weights(network: nn.Module) -> dict[str, Tensor]:
     """Return a network's weights and buffers, on the CPU, in rows.
 
-    Examples
-    --------
-    >>> layer, other = nn.Linear(2, 3), nn.Linear(2, 3)
-    >>> restore(other, weights(layer))
-    >>> torch.equal(layer.weight, other.weight), fingerprint(layer) == fingerprint(other)
-    (True, True)
+    Examples:
+        >>> layer, other = nn.Linear(2, 3), nn.Linear(2, 3)
+        >>> restore(other, weights(layer))
+        >>> torch.equal(layer.weight, other.weight), fingerprint(layer) == fingerprint(other)
+        (True, True)
     """
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
 
@@ -25,10 +24,8 @@ def weights(network: nn.Module) -> dict[str, Tensor]:
 def restore(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Load weights into a network of the same architecture, wherever it is.
 
-    Raises
-    ------
-    ValueError
-        When names or shapes are not the network's, or a number is not finite.
+    Raises:
+        ValueError: When names or shapes are not the network's, or a number is not finite.
     """
     expected = network.state_dict()
     if tensors.keys() != expected.keys():
@@ -45,12 +42,11 @@ def restore(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def in_one_row(network: nn.Module) -> NDArray[np.float32]:
     """Return all weights and buffers of a network as one (n,) array, in the order of their names.
 
-    Examples
-    --------
-    >>> layer, other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
-    >>> restore_row(other, in_one_row(layer))
-    >>> fingerprint(layer) == fingerprint(other)
-    True
+    Examples:
+        >>> layer, other = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        >>> restore_row(other, in_one_row(layer))
+        >>> fingerprint(layer) == fingerprint(other)
+        True
     """
     return torch.cat([tensor.flatten().float() for _, tensor in sorted(weights(network).items())]).numpy()
 
@@ -58,10 +54,8 @@ def in_one_row(network: nn.Module) -> NDArray[np.float32]:
 def restore_row(network: nn.Module, row: NDArray[np.float32]) -> None:
     """Load what `in_one_row` returned into a network of the same architecture, wherever it is.
 
-    Raises
-    ------
-    ValueError
-        When it is not of the network's length, or a number is not finite.
+    Raises:
+        ValueError: When it is not of the network's length, or a number is not finite.
     """
     expected = sorted(network.state_dict().items())
     length = sum(tensor.numel() for _, tensor in expected)
@@ -100,10 +94,8 @@ def taken_up(
 ) -> int:
     """Put network, optimiser and generator back to where they were saved; return the number of epochs done.
 
-    Raises
-    ------
-    ValueError
-        When the state is of another network.
+    Raises:
+        ValueError: When the state is of another network.
     """
     restore(
         network, {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}

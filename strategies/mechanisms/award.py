@@ -10,12 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 class Award:
     """The winning bids and their payments.
 
-    Attributes
-    ----------
-    winners : NDArray[np.int64], shape (w,)
-        Indices of the winning bids, ascending.
-    payments : NDArray[np.int64], shape (w,)
-        What each winner is paid, in minor units: rounded down, never below the cost it declared.
+    Attributes:
+        winners: (w,); indices of the winning bids, ascending.
+        payments: (w,); what each winner is paid, in minor units: rounded down, never below the cost it declared.
     """
 
     winners: NDArray[np.int64]
@@ -35,19 +32,13 @@ def nobody() -> Award:
 def whole_numbers(name: str, numbers: ArrayLike, bids: int | None = None) -> NDArray[np.int64]:
     """Check one whole number >= 0 per bid, and return them as a fresh int64 array.
 
-    Parameters
-    ----------
-    name : str
-        What the numbers are, for the error's sentence.
-    numbers : ArrayLike, shape (n,)
-        The numbers.
-    bids : int, optional
-        How many there have to be; any number where omitted.
+    Args:
+        name: What the numbers are, for the error's sentence.
+        numbers: (n,)
+        bids: How many there have to be; any number where omitted.
 
-    Raises
-    ------
-    ValueError
-        When they are not one-dimensional, not integers, negative, or not as many as the bids.
+    Raises:
+        ValueError: When they are not one-dimensional, not integers, negative, or not as many as the bids.
     """
     array = np.asarray(numbers)
     if array.ndim != 1:
@@ -64,10 +55,8 @@ def whole_numbers(name: str, numbers: ArrayLike, bids: int | None = None) -> NDA
 def whole_budget(budget: int) -> int:
     """Check a budget in minor units.
 
-    Raises
-    ------
-    ValueError
-        When it is not a whole number, or is negative.
+    Raises:
+        ValueError: When it is not a whole number, or is negative.
     """
     if int(budget) != budget or budget < 0:
         raise ValueError(f"the budget must be a whole number of minor units >= 0; got {budget}")

@@ -25,32 +25,23 @@ def chen_gravin_lu(values: NDArray[np.int64], costs: NDArray[np.int64], budget: 
     Truthful, individually rational, within the budget, and worth at least 1 / (2 + sqrt 2) of the best set that a
     buyer who knew the costs could buy. All comparisons are exact.
 
-    Parameters
-    ----------
-    values : NDArray[np.int64], shape (n,)
-        Public values, such as matching degrees in fixed point.
-    costs : NDArray[np.int64], shape (n,)
-        Declared costs, minor units.
-    budget : int
-        What all payments together may reach, minor units.
-    tie : NDArray[np.int64], shape (n,)
-        Public ranks, fixed before bidding: between equals the lower rank goes first.
+    Args:
+        values: (n,); public values, such as matching degrees in fixed point.
+        costs: (n,); declared costs, minor units.
+        budget: What all payments together may reach, minor units.
+        tie: (n,); public ranks, fixed before bidding: between equals the lower rank goes first.
 
-    Raises
-    ------
-    ValueError
-        When an input has the wrong shape, is not whole or is negative, or when the product of two of budget, largest
-        value and number of bids reaches 2**51.
+    Raises:
+        ValueError: When an input has the wrong shape, is not whole or is negative, or when the product of two of
+            budget, largest value and number of bids reaches 2**51.
 
-    References
-    ----------
-    Chen, Gravin and Lu, "On the approximability of budget feasible mechanisms", SODA 2011, section 3.
+    References:
+        Chen, Gravin and Lu, "On the approximability of budget feasible mechanisms", SODA 2011, section 3.
 
-    Examples
-    --------
-    >>> award = chen_gravin_lu(np.array([6, 5, 5, 4, 3]), np.array([2, 2, 3, 4, 9]), budget=16, tie=np.arange(5))
-    >>> award.winners, award.payments
-    (array([0, 1, 2]), array([6, 5, 5]))
+    Examples:
+        >>> award = chen_gravin_lu(np.array([6, 5, 5, 4, 3]), np.array([2, 2, 3, 4, 9]), budget=16, tie=np.arange(5))
+        >>> award.winners, award.payments
+        (array([0, 1, 2]), array([6, 5, 5]))
     """
     values = whole_numbers("values", values)
     costs = whole_numbers("costs", costs, bids=len(values))

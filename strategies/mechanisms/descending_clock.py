@@ -36,40 +36,30 @@ def descending_clock(
     of the best set that a buyer who knew the costs could buy: 0.146 at alpha = 1 + sqrt 2; smaller steps have a worse
     guarantee and, in large markets, a better outcome.
 
-    Parameters
-    ----------
-    coverage : Squares or SignaturePoints
-        What each of n bids covers.
-    costs : NDArray[np.int64], shape (n,)
-        Declared costs, minor units.
-    budget : int
-        What all payments together may reach, minor units.
-    order : NDArray[np.int64], shape (n,)
-        A public permutation of the bids, fixed before bidding.
-    alpha : float
-        Growth of the target per round, > 1. Public and fixed before bidding.
-    reserve : int, optional
-        The highest price ever posted, public and fixed before bidding; the budget where omitted. The clock spends
-        nearly the whole budget even where more images hardly cover more: a buyer who would rather keep the rest sets a
-        reserve. The guarantee on the value then holds against the bids that cost no more than the reserve.
+    Args:
+        coverage: What each of n bids covers.
+        costs: (n,); declared costs, minor units.
+        budget: What all payments together may reach, minor units.
+        order: (n,); a public permutation of the bids, fixed before bidding.
+        alpha: Growth of the target per round, > 1. Public and fixed before bidding.
+        reserve: The highest price ever posted, public and fixed before bidding; the budget where omitted. The clock
+            spends nearly the whole budget even where more images hardly cover more: a buyer who would rather keep the
+            rest sets a reserve. The guarantee on the value then holds against the bids that cost no more than the
+            reserve.
 
-    Raises
-    ------
-    ValueError
-        When an input has the wrong shape, is not whole or is negative, the order is not a permutation, alpha is not
-        above 1, or the budget is too large for exact arithmetic.
+    Raises:
+        ValueError: When an input has the wrong shape, is not whole or is negative, the order is not a permutation,
+            alpha is not above 1, or the budget is too large for exact arithmetic.
 
-    References
-    ----------
-    Cui et al., "BFM-VM", 2026, monotone case. Balkanski, Garimidi, Gkatzelis, Schoepflin and Tan, "Deterministic
-    budget-feasible clock auctions", SODA 2022.
+    References:
+        Cui et al., "BFM-VM", 2026, monotone case. Balkanski, Garimidi, Gkatzelis, Schoepflin and Tan, "Deterministic
+        budget-feasible clock auctions", SODA 2022.
 
-    Examples
-    --------
-    >>> squares = Squares(np.array([[100, 100], [101, 100], [900, 900]]), reach=50)
-    >>> award = descending_clock(squares, np.array([10, 10, 10]), budget=50, order=np.arange(3))
-    >>> award.winners, award.payments
-    (array([1, 2]), array([24, 24]))
+    Examples:
+        >>> squares = Squares(np.array([[100, 100], [101, 100], [900, 900]]), reach=50)
+        >>> award = descending_clock(squares, np.array([10, 10, 10]), budget=50, order=np.arange(3))
+        >>> award.winners, award.payments
+        (array([1, 2]), array([24, 24]))
     """
     costs = whole_numbers("costs", costs, bids=len(coverage))
     order = whole_numbers("order", order, bids=len(coverage))

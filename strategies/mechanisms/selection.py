@@ -25,14 +25,10 @@ DEFAULT_MECHANISMS = {"quantity": "singer", "matching": "chen-gravin-lu", "diver
 class Offers:
     """What the cloud knows of n images on offer.
 
-    Attributes
-    ----------
-    features : (n, D) int64 or None
-        fc8 vectors in the basic mode, lattice features (D = 2) at level 1.
-    signatures : (n, k, 2) int64 or None
-        MinHash signatures, at level 2.
-    prices : (n,) int64
-        Declared prices, minor units.
+    Attributes:
+        features: (n, D); fc8 vectors in the basic mode, lattice features (D = 2) at level 1.
+        signatures: (n, k, 2); MinHash signatures, at level 2.
+        prices: (n,); declared prices, minor units.
     """
 
     features: NDArray[np.int64] | None
@@ -52,14 +48,10 @@ class Offers:
 class Selection:
     """Which offers match, which of them win, and what each winner is paid.
 
-    Attributes
-    ----------
-    candidates : (c,) int64
-        Indices of the offers that match, ascending.
-    winners : (w,) int64
-        Indices of the offers that win, ascending.
-    payments : (w,) int64
-        Minor units, one per winner.
+    Attributes:
+        candidates: (c,); indices of the offers that match, ascending.
+        winners: (w,); indices of the offers that win, ascending.
+        payments: (w,); minor units, one per winner.
     """
 
     candidates: NDArray[np.int64]
@@ -79,31 +71,19 @@ def select(
 ) -> Selection:
     """Choose images of one quality within a budget.
 
-    Parameters
-    ----------
-    offers : Offers
-        The bids.
-    targets : (m, D) int64
-        Features of the buyer's samples, the target centroids O.
-    quality : str
-        ``quantity`` (`singer`), ``matching`` (`chen_gravin_lu`) or ``diversity`` (`descending_clock`; needs D = 2:
-        the union of hypercubes in 1,000 dimensions cannot be computed, section IV.D).
-    budget : int
-        What payments may add up to, minor units, commission already set aside.
-    radius, reach : int
-        The paper's R and d, in the features' units.
-    ranks : (n,) int64
-        Public order of the offers, fixed before bidding; breaks ties.
+    Args:
+        targets: (m, D); features of the buyer's samples, the target centroids O.
+        quality: ``quantity`` (`singer`), ``matching`` (`chen_gravin_lu`) or ``diversity`` (`descending_clock`; needs D
+            = 2: the union of hypercubes in 1,000 dimensions cannot be computed, section IV.D).
+        budget: What payments may add up to, minor units, commission already set aside.
+        radius, reach: The paper's R and d, in the features' units.
+        ranks: (n,); public order of the offers, fixed before bidding; breaks ties.
 
-    Returns
-    -------
-    Selection
+    Returns:
         Payments add up to at most `budget`; each is at least the winner's declared price.
 
-    Raises
-    ------
-    ValueError
-        When there is no such quality, or diversity is wanted of features of other than two dimensions.
+    Raises:
+        ValueError: When there is no such quality, or diversity is wanted of features of other than two dimensions.
     """
     points = offers.points
     exact = offers.features is not None

@@ -13,29 +13,21 @@ def singer(costs: NDArray[np.int64], budget: int, tie: NDArray[np.int64]) -> Awa
     min(budget / k, c_(k+1)). Truthful, individually rational, within the budget; buys at least half as many
     images as the best that a buyer who knew the costs could buy.
 
-    Parameters
-    ----------
-    costs : NDArray[np.int64], shape (n,)
-        Declared costs, minor units.
-    budget : int
-        What all payments together may reach, minor units.
-    tie : NDArray[np.int64], shape (n,)
-        Public ranks, fixed before bidding: of two equal costs the lower rank goes first.
+    Args:
+        costs: (n,); declared costs, minor units.
+        budget: What all payments together may reach, minor units.
+        tie: (n,); public ranks, fixed before bidding: of two equal costs the lower rank goes first.
 
-    Raises
-    ------
-    ValueError
-        When an input has the wrong shape, is not whole or is negative.
+    Raises:
+        ValueError: When an input has the wrong shape, is not whole or is negative.
 
-    References
-    ----------
-    Singer, "Budget feasible mechanisms", FOCS 2010, section 3; CrowdBuy, section IV.C, theorem 1.
+    References:
+        Singer, "Budget feasible mechanisms", FOCS 2010, section 3; CrowdBuy, section IV.C, theorem 1.
 
-    Examples
-    --------
-    >>> award = singer(np.array([3, 1, 2, 9]), budget=9, tie=np.arange(4))
-    >>> award.winners, award.payments
-    (array([0, 1, 2]), array([3, 3, 3]))
+    Examples:
+        >>> award = singer(np.array([3, 1, 2, 9]), budget=9, tie=np.arange(4))
+        >>> award.winners, award.payments
+        (array([0, 1, 2]), array([3, 3, 3]))
     """
     costs = whole_numbers("costs", costs)
     tie = whole_numbers("tie", tie, bids=len(costs))

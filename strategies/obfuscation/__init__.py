@@ -46,23 +46,15 @@ Drawn = Literal["distorting", "beta", "capped"]
 class ObfuscationInfo:
     """What a technique does, in one line, and its usual setting.
 
-    Attributes
-    ----------
-    description : str
-        One line.
-    function : callable
-        Of `techniques`.
-    weights : tuple of float, or "distorting", "beta" or "capped"
-        Of the images in a mixture, or how they are drawn.
-    images : int
-        How many images are mixed.
-    strength : str or None
-        What the technique's own number is called; None where it has none.
-    usual : float
-        That number.
-    label : {"dominant", "shares", "noisy"}
-        What is published: the class of the image that contributes most; every class's share; or the class whose share
-        is largest after noise.
+    Attributes:
+        description: One line.
+        function: Of `techniques`.
+        weights: Of the images in a mixture, or how they are drawn.
+        images: How many images are mixed.
+        strength: What the technique's own number is called; None where it has none.
+        usual: That number.
+        label: What is published: the class of the image that contributes most; every class's share; or the class whose
+            share is largest after noise.
     """
 
     description: str
@@ -115,25 +107,18 @@ OBFUSCATIONS = {
 class Obfuscation:
     """A technique with its setting; what is left out is as usual.
 
-    Parameters
-    ----------
-    technique : str
-        Of `OBFUSCATIONS`.
-    weights : tuple of float, "distorting" or None
-        Of the images in a mixture, the first in a group first, scaled to sum to 1; "distorting" for those that distort
-        most.
-    strength : float or None
-        The technique's own number.
+    Args:
+        technique: Of `OBFUSCATIONS`.
+        weights: Of the images in a mixture, the first in a group first, scaled to sum to 1; "distorting" for those that
+            distort most.
+        strength: The technique's own number.
 
-    Raises
-    ------
-    ValueError
-        When there is no such technique, it has no strength, or weights are negative or all zero.
+    Raises:
+        ValueError: When there is no such technique, it has no strength, or weights are negative or all zero.
 
-    Examples
-    --------
-    >>> Obfuscation("noise-mix", weights=(0.5, 0.5), strength=30).images
-    2
+    Examples:
+        >>> Obfuscation("noise-mix", weights=(0.5, 0.5), strength=30).images
+        2
     """
 
     technique: str
@@ -162,13 +147,10 @@ class Obfuscation:
 class Obfuscated(NamedTuple):
     """A batch of obfuscated images. The first two are published, the weights stay with the owner.
 
-    Attributes
-    ----------
-    pictures : (m, 3, height, width) uint8
-    labels : (m,) int64, or (m, classes) float32
-        Classes; for mixup and InstaHide every class's share.
-    weights : (m, k) float32
-        What each image of the group contributes.
+    Attributes:
+        pictures: (m, 3, height, width) uint8
+        labels: (m,) int64, or (m, classes) float32, classes; for mixup and InstaHide every class's share.
+        weights: (m, k) float32, what each image of the group contributes.
     """
 
     pictures: Tensor
@@ -187,32 +169,23 @@ def obfuscate(
 ) -> Obfuscated:
     """Obfuscate one batch of groups, in time linear in the pixels.
 
-    Parameters
-    ----------
-    obfuscation : Obfuscation
-        The technique and its setting.
-    sources : (m, k, 3, height, width) uint8
-        The groups' images, on the CPU or a GPU.
-    labels : (m, k) int64
-        What they show, on the same device.
-    classes : int
-        How many classes there are.
-    generator : torch.Generator
-        On the same device.
-    regions : (m, height, width) bool or None
-        Where to obfuscate: elsewhere the picture shows the image that contributes most, as it is. None: everywhere.
+    Args:
+        obfuscation: The technique and its setting.
+        sources: (m, k, 3, height, width) uint8; the groups' images, on the CPU or a GPU.
+        labels: (m, k) int64; what they show, on the same device.
+        generator: On the same device.
+        regions: (m, height, width) bool, where to obfuscate: elsewhere the picture shows the image that contributes
+            most, as it is. None: everywhere.
 
-    Raises
-    ------
-    ValueError
-        When sources are of another type or number than the obfuscation takes, or its strength does not suit their size.
+    Raises:
+        ValueError: When sources are of another type or number than the obfuscation takes, or its strength does not suit
+            their size.
 
-    Examples
-    --------
-    >>> sources = torch.tensor([200, 40], dtype=torch.uint8).reshape(1, 2, 1, 1, 1).expand(1, 2, 3, 8, 8)
-    >>> batch = obfuscate(Obfuscation("mix"), sources, torch.tensor([[1, 0]]), 2, torch.Generator())
-    >>> batch.pictures.unique().tolist(), batch.labels.tolist(), batch.weights.tolist()
-    ([160], [1], [[0.75, 0.25]])
+    Examples:
+        >>> sources = torch.tensor([200, 40], dtype=torch.uint8).reshape(1, 2, 1, 1, 1).expand(1, 2, 3, 8, 8)
+        >>> batch = obfuscate(Obfuscation("mix"), sources, torch.tensor([[1, 0]]), 2, torch.Generator())
+        >>> batch.pictures.unique().tolist(), batch.labels.tolist(), batch.weights.tolist()
+        ([160], [1], [[0.75, 0.25]])
     """
     if sources.dtype != torch.uint8 or sources.dim() != 5 or sources.shape[1:3] != (obfuscation.images, 3):
         raise ValueError(

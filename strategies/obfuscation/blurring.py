@@ -11,10 +11,8 @@ def gaussian_kernel(size: int, device: torch.device | None = None) -> Tensor:
 
     sigma = 0.3 ((size - 1) / 2 - 1) + 0.8, so that 17, 35 and 45 (the paper's k) mean 2.9, 5.6 and 7.1 pixels.
 
-    Raises
-    ------
-    ValueError
-        When the size is not odd and positive.
+    Raises:
+        ValueError: When the size is not odd and positive.
     """
     if size < 1 or size % 2 == 0:
         raise ValueError(f"a blur kernel is an odd number of pixels wide, not {size}")
@@ -30,16 +28,13 @@ def gaussian_blur(images: Tensor, size: int) -> Tensor:
     A convolution is a product with a banded matrix, of which only the band is multiplied, a tile at a time: on a CPU
     ten times as fast as torch's convolution.
 
-    Raises
-    ------
-    ValueError
-        When the kernel is not odd, or reaches beyond the mirror image.
+    Raises:
+        ValueError: When the kernel is not odd, or reaches beyond the mirror image.
 
-    Examples
-    --------
-    >>> edge = torch.tensor([0.0, 0, 100, 100]).expand(4, 4)
-    >>> gaussian_blur(edge, 3)[0].round().tolist()
-    [0.0, 24.0, 76.0, 100.0]
+    Examples:
+        >>> edge = torch.tensor([0.0, 0, 100, 100]).expand(4, 4)
+        >>> gaussian_blur(edge, 3)[0].round().tolist()
+        [0.0, 24.0, 76.0, 100.0]
     """
     height, width = images.shape[-2:]
     if size // 2 >= min(height, width):

@@ -9,37 +9,26 @@ def group(
 ) -> Tensor:
     """Draw who is mixed with whom in one epoch.
 
-    Parameters
-    ----------
-    labels : (n,) int64
-        What the images show.
-    images : int
-        Images per mixture, k.
-    generator : torch.Generator
-        On the CPU.
-    intra_class : bool
-        Whether only images of one class are mixed with each other.
-    repeat : bool
-        False: each image is used at most once per epoch (section 4.4), which gives n / k mixtures; up to k - 1 images,
-        of each class when `intra_class`, sit the epoch out. True: each image is used once in each of the k roles, so
-        that there are n mixtures (the permutations of section 5.1); the paper asks for the one and trains with the
-        other.
+    Args:
+        labels: (n,) int64, what the images show.
+        images: Images per mixture, k.
+        generator: On the CPU.
+        intra_class: Whether only images of one class are mixed with each other.
+        repeat: False: each image is used at most once per epoch (section 4.4), which gives n / k mixtures; up to k - 1
+            images, of each class when `intra_class`, sit the epoch out. True: each image is used once in each of the k
+            roles, so that there are n mixtures (the permutations of section 5.1); the paper asks for the one and trains
+            with the other.
 
-    Returns
-    -------
-    (m, k) int64
-        Indices of images, those of one mixture different from each other, mixtures in random order.
+    Returns:
+        (m, k) int64; indices of images, those of one mixture different from each other, mixtures in random order.
 
-    Raises
-    ------
-    ValueError
-        When a class, or the whole set, has fewer than k images.
+    Raises:
+        ValueError: When a class, or the whole set, has fewer than k images.
 
-    Examples
-    --------
-    >>> pairs = group(torch.zeros(6, dtype=torch.int64), 2, torch.Generator().manual_seed(1))
-    >>> pairs.shape, pairs.flatten().sort().values.tolist()
-    (torch.Size([3, 2]), [0, 1, 2, 3, 4, 5])
+    Examples:
+        >>> pairs = group(torch.zeros(6, dtype=torch.int64), 2, torch.Generator().manual_seed(1))
+        >>> pairs.shape, pairs.flatten().sort().values.tolist()
+        (torch.Size([3, 2]), [0, 1, 2, 3, 4, 5])
     """
     if images < 1:
         raise ValueError(f"a mixture takes at least one image, not {images}")

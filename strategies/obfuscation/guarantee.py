@@ -17,28 +17,19 @@ def mixing_epsilon(sigma: float, images: int, pixels: int, epochs: int, delta: f
     :math:`\mu = \frac{255}{k \sigma} \sqrt{E (3 \cdot \mathrm{pixels} + 2)}`, for which delta is known exactly (Balle
     and Wang 2018, theorem 8). No amplification by sampling is claimed.
 
-    Parameters
-    ----------
-    sigma : float
-        The setting of the technique, in units of 0..255.
-    images : int
-        Images per mixture, k, all of one weight.
-    pixels : int
-        Of one image, three values each.
-    epochs : int
-        In which the set is published afresh.
-    delta : float
-        Between 0 and 1.
+    Args:
+        sigma: The setting of the technique, in units of 0..255.
+        images: Images per mixture, k, all of one weight.
+        pixels: Of one image, three values each.
+        epochs: In which the set is published afresh.
+        delta: Between 0 and 1.
 
-    Raises
-    ------
-    ValueError
-        When a number is out of its range.
+    Raises:
+        ValueError: When a number is out of its range.
 
-    Examples
-    --------
-    >>> round(mixing_epsilon(sigma=40, images=128, pixels=28 * 28, epochs=1, delta=1e-5), 1)
-    12.7
+    Examples:
+        >>> round(mixing_epsilon(sigma=40, images=128, pixels=28 * 28, epochs=1, delta=1e-5), 1)
+        12.7
     """
     if min(sigma, images, pixels, epochs) <= 0 or not 0 < delta < 1:
         raise ValueError("sigma, images, pixels and epochs are positive, and delta lies between 0 and 1")

@@ -21,10 +21,8 @@ _STRIDE = 2 ** (len(WIDTHS) - 1)
 class UNet(nn.Module):
     """Convolutions down to a quarter of the size and up again, joined level by level; it predicts a correction.
 
-    Parameters
-    ----------
-    generator : torch.Generator
-        Draws the initial weights (He et al. 2015).
+    Args:
+        generator: Draws the initial weights (He et al. 2015).
     """
 
     def __init__(self, generator: torch.Generator) -> None:
@@ -67,28 +65,19 @@ def train_reconstructor(
 ) -> UNet:
     """Train a `UNet` from scratch (see `fit`) on known pairs, mirrored at random, by their L1 distance.
 
-    Parameters
-    ----------
-    obfuscated, originals : (n, 3, height, width) uint8
-        At least two known pairs; sides divisible by 4.
-    generator : torch.Generator
-        On the CPU; draws weights, order and mirroring.
-    device : torch.device or None
-        Where to compute; None for the CPU.
-    epochs, batch : int
-        Rounds over all pairs, and pairs per step. What an epoch's last step would lack is left out of that epoch.
-    progress : callable
-        Told the number of each epoch as it ends, from 1, and the loss of its last step.
+    Args:
+        obfuscated, originals: (n, 3, height, width) uint8, at least two known pairs; sides divisible by 4.
+        generator: On the CPU; draws weights, order and mirroring.
+        device: Where to compute; None for the CPU.
+        epochs, batch: Rounds over all pairs, and pairs per step. What an epoch's last step would lack is left out of
+            that epoch.
+        progress: Told the number of each epoch as it ends, from 1, and the loss of its last step.
 
-    Returns
-    -------
-    UNet
-        On `device`, in evaluation mode.
+    Returns:
+        The network, on `device`, in evaluation mode.
 
-    Raises
-    ------
-    ValueError
-        When there are fewer than two pairs, or their shapes differ or do not suit the network.
+    Raises:
+        ValueError: When there are fewer than two pairs, or their shapes differ or do not suit the network.
     """
     if len(obfuscated) < 2 or obfuscated.shape != originals.shape:
         raise ValueError(

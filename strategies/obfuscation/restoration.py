@@ -20,23 +20,18 @@ def interpolate(pictures: Tensor, known: Tensor) -> Tensor:
 
     Normalised convolution (Knutsson and Westin 1993), with ever wider kernels until every pixel has a neighbour.
 
-    Parameters
-    ----------
-    pictures : (n, 3, height, width) uint8
-    known : (n, height, width) bool
-        Which pixels to trust, at least one per picture.
+    Args:
+        pictures: (n, 3, height, width) uint8
+        known: (n, height, width) bool, which pixels to trust, at least one per picture.
 
-    Raises
-    ------
-    ValueError
-        When nothing of a picture is known.
+    Raises:
+        ValueError: When nothing of a picture is known.
 
-    Examples
-    --------
-    >>> pictures = torch.full((1, 3, 8, 8), 90, dtype=torch.uint8)
-    >>> known = torch.eye(8, dtype=torch.bool)[None]
-    >>> interpolate(pictures * known, known).unique().tolist()
-    [90]
+    Examples:
+        >>> pictures = torch.full((1, 3, 8, 8), 90, dtype=torch.uint8)
+        >>> known = torch.eye(8, dtype=torch.bool)[None]
+        >>> interpolate(pictures * known, known).unique().tolist()
+        [90]
     """
     if not known.flatten(1).any(dim=1).all():
         raise ValueError("a picture of which no pixel is known cannot be interpolated")
@@ -60,19 +55,13 @@ def ungraft(pictures: Tensor, kept: float, rounds: int = 3) -> Tensor:
     Pixels of a smooth image are like the median of their neighbours, which is a kept pixel where most are kept; the
     share `kept` of the pixels that are most like it is taken to be the image's.
 
-    Parameters
-    ----------
-    pictures : (n, 3, height, width) uint8
-        Obfuscated by grafting (`graft_and_mix`).
-    kept : float
-        The setting of the technique; above one half, or the median is not the image's.
-    rounds : int
-        How often to compare with what was interpolated, and to split again.
+    Args:
+        pictures: (n, 3, height, width) uint8, obfuscated by grafting (`graft_and_mix`).
+        kept: The setting of the technique; above one half, or the median is not the image's.
+        rounds: How often to compare with what was interpolated, and to split again.
 
-    Raises
-    ------
-    ValueError
-        When `kept` is not above one half.
+    Raises:
+        ValueError: When `kept` is not above one half.
     """
     if not 0.5 < kept <= 1:
         raise ValueError(f"grafting can be undone where most pixels are kept, not a share of {kept}")
@@ -93,12 +82,10 @@ def denoise(pictures: Tensor, sigma: float) -> Tensor:
     The algorithm that the paper takes from OpenCV, by scikit-image: that one is told the noise level instead of a
     filter strength, works on real numbers, and is the library that the scores are checked with.
 
-    Parameters
-    ----------
-    pictures : (n, 3, height, width) uint8
-    sigma : float
-        Of the noise in the published pictures, in units of 0..255: for `noise_and_mix`, the setting times the norm of
-        the weights.
+    Args:
+        pictures: (n, 3, height, width) uint8
+        sigma: Of the noise in the published pictures, in units of 0..255: for `noise_and_mix`, the setting times the
+            norm of the weights.
     """
     scale = sigma / 255
     cleaned = [
@@ -117,14 +104,10 @@ def deconvolve(pictures: Tensor, kernel: int, noise: float = 1e-3) -> Tensor:
     The paper uses ``scipy.signal.wiener``, which is a local noise filter and undoes no blur. Here the mirrored picture
     is a whole period of what the blur was computed on, so that division in the Fourier domain is exact at the border.
 
-    Parameters
-    ----------
-    pictures : (n, 3, height, width) uint8
-        Blurred, mixed or not: the two commute.
-    kernel : int
-        The setting of the technique, see `gaussian_kernel`.
-    noise : float
-        Power of the noise beside that of the image; rounding to 0..255 alone is some 1e-5.
+    Args:
+        pictures: (n, 3, height, width) uint8; blurred, mixed or not: the two commute.
+        kernel: The setting of the technique, see `gaussian_kernel`.
+        noise: Power of the noise beside that of the image; rounding to 0..255 alone is some 1e-5.
     """
     height, width = pictures.shape[2:]
     mirrored = F.pad(pictures.float(), (0, width - 2, 0, height - 2), mode="reflect")

@@ -34,10 +34,8 @@ def graft_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator, 
 
     Each pixel, with all its channels, is kept with probability `kept`, independently.
 
-    Raises
-    ------
-    ValueError
-        When `kept` is no share.
+    Raises:
+        ValueError: When `kept` is no share.
     """
     if not 0 <= kept <= 1:
         raise ValueError(f"the share of pixels kept lies between 0 and 1, not at {kept}")
@@ -57,10 +55,8 @@ def shuffle_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator
 
     Every square of every image has its own permutation. Colours move with their pixel.
 
-    Raises
-    ------
-    ValueError
-        When squares of that size do not tile the images.
+    Raises:
+        ValueError: When squares of that size do not tile the images.
     """
     groups, images, channels, height, width = sources.shape
     if block < 1 or height % block or width % block:
@@ -87,10 +83,8 @@ def pixelize_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generato
     The paper's s: 16 hides more than 32, as in its Table 7. Where the side is no multiple of it, squares differ by a
     pixel.
 
-    Raises
-    ------
-    ValueError
-        When there are more squares than pixels on a side.
+    Raises:
+        ValueError: When there are more squares than pixels on a side.
     """
     if not 1 <= blocks <= min(sources.shape[3:]):
         raise ValueError(f"a side of {min(sources.shape[3:])} pixels has no {blocks} blocks")

@@ -33,12 +33,9 @@ _GREY, _RIDGE = 127, 1e-3
 class Unmixed(NamedTuple):
     """What the attack recovers.
 
-    Attributes
-    ----------
-    pictures : (n, 3, height, width) uint8
-        One per image found.
-    holders : (n, epochs) int64
-        Which mixture of every epoch is taken to hold it.
+    Attributes:
+        pictures: (n, 3, height, width) uint8, one per image found.
+        holders: (n, epochs) int64, which mixture of every epoch is taken to hold it.
     """
 
     pictures: Tensor
@@ -48,11 +45,9 @@ class Unmixed(NamedTuple):
 def detail(pictures: Tensor, smoothing: int = 1) -> Tensor:
     """Return fine detail, (n, values) float32 of norm 1: each pixel minus the mean of its four neighbours.
 
-    Parameters
-    ----------
-    pictures : (n, channels, height, width) uint8
-    smoothing : int
-        Width of a Gaussian kernel (odd) that goes before; 1 for none.
+    Args:
+        pictures: (n, channels, height, width) uint8
+        smoothing: Width of a Gaussian kernel (odd) that goes before; 1 for none.
     """
     kernel = torch.tensor([[0, -0.25, 0], [-0.25, 1, -0.25], [0, -0.25, 0]], device=pictures.device)
     channels = pictures.shape[1]
@@ -64,26 +59,17 @@ def detail(pictures: Tensor, smoothing: int = 1) -> Tensor:
 def unmix(epochs: Sequence[Tensor], weights: tuple[float, float], *, smoothing: int = 1, rounds: int = 5) -> Unmixed:
     """Recover original images from epochs of mixtures of two, of which each image is in one per epoch at most.
 
-    Parameters
-    ----------
-    epochs : sequence of (m, 3, height, width) uint8
-        The mixtures of three or more epochs, in any order within each.
-    weights : (float, float)
-        The two weights in every mixture, in any order.
-    smoothing : int
-        How wide a blur (odd, in pixels) to see through noise and shuffling with; 1 for none.
-    rounds : int
-        How often to look for the images found in all mixtures again, and to solve again.
+    Args:
+        epochs: Each (m, 3, height, width) uint8; the mixtures of three or more epochs, in any order within each.
+        weights: The two weights in every mixture, in any order.
+        smoothing: How wide a blur (odd, in pixels) to see through noise and shuffling with; 1 for none.
+        rounds: How often to look for the images found in all mixtures again, and to solve again.
 
-    Returns
-    -------
-    Unmixed
+    Returns:
         2 m images at most: two for every mixture of the first epoch.
 
-    Raises
-    ------
-    ValueError
-        When there are fewer than three epochs, or an epoch has fewer than two mixtures.
+    Raises:
+        ValueError: When there are fewer than three epochs, or an epoch has fewer than two mixtures.
     """
     if len(epochs) < FEWEST_EPOCHS or min(len(mixtures) for mixtures in epochs) < 2:
         raise ValueError(f"unmixing takes {FEWEST_EPOCHS} epochs of at least two mixtures, not {len(epochs)}")

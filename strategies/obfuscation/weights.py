@@ -34,19 +34,14 @@ def distorting_weights(sources: Tensor) -> Tensor:
     that are kept less, a fixed number of times. SSIM is that of windows of 8 x 8 pixels side by side: their means and
     covariances are computed once and give those of every mixture.
 
-    Parameters
-    ----------
-    sources : (m, k, channels, height, width) uint8
-        At least 8 pixels a side.
+    Args:
+        sources: (m, k, channels, height, width) uint8, at least 8 pixels a side.
 
-    Returns
-    -------
-    (m, k) float32
+    Returns:
+        (m, k) float32
 
-    Raises
-    ------
-    ValueError
-        When images are smaller than a window.
+    Raises:
+        ValueError: When images are smaller than a window.
     """
     if min(sources.shape[3:]) < _WINDOW:
         raise ValueError(f"weights that distort most need images of at least {_WINDOW} pixels a side")
@@ -109,10 +104,9 @@ def capped_weights(mixtures: int, images: int, generator: torch.Generator) -> Te
 def dominant(weights: Tensor, generator: torch.Generator) -> Tensor:
     """Return which image of each mixture has the largest weight, (m,) int64; ties are broken at random.
 
-    Examples
-    --------
-    >>> dominant(torch.tensor([[0.75, 0.25], [0.4, 0.6]]), torch.Generator().manual_seed(1)).tolist()
-    [0, 1]
+    Examples:
+        >>> dominant(torch.tensor([[0.75, 0.25], [0.4, 0.6]]), torch.Generator().manual_seed(1)).tolist()
+        [0, 1]
     """
     tied = torch.isclose(weights, weights.max(dim=1, keepdim=True).values)
     draws = torch.rand(weights.shape, generator=generator, device=weights.device)
@@ -122,9 +116,8 @@ def dominant(weights: Tensor, generator: torch.Generator) -> Tensor:
 def label_shares(labels: Tensor, weights: Tensor, classes: int) -> Tensor:
     """Mix the labels as the images, as mixup does: (m, classes) float32 from (m, k) labels and weights.
 
-    Examples
-    --------
-    >>> label_shares(torch.tensor([[2, 0]]), torch.tensor([[0.75, 0.25]]), 3)
-    tensor([[0.2500, 0.0000, 0.7500]])
+    Examples:
+        >>> label_shares(torch.tensor([[2, 0]]), torch.tensor([[0.75, 0.25]]), 3)
+        tensor([[0.2500, 0.0000, 0.7500]])
     """
     return torch.zeros(len(labels), classes, device=labels.device).scatter_add_(1, labels, weights)

@@ -31,10 +31,8 @@ def passport(
 ) -> nn.Module:
     """Learn to recognise people across pictures, from other people of whom there are several pictures each.
 
-    Returns
-    -------
-    nn.Module
-        From representations to (n, width) vectors of length 1: the more alike, the likelier the same person.
+    Returns:
+        A network from representations to (n, width) vectors of length 1: the more alike, the likelier the same person.
     """
     _, numbers = np.unique(persons, return_inverse=True)
     channels = representations[torch.zeros(1, dtype=torch.int64)].shape[1]
@@ -52,18 +50,13 @@ class _Unit(nn.Module):
 def nearest(recogniser: nn.Module, gallery: Batches, persons: NDArray[np.int64], probes: Batches) -> NDArray[np.int64]:
     """Name the person of each probe: that of the most similar representation in the gallery.
 
-    Parameters
-    ----------
-    recogniser : nn.Module
-        A `passport`.
-    gallery, probes : Batches
-        (n, channels, h, w) and (m, channels, h, w) representations.
-    persons : (n,) int64
-        Of the gallery.
+    Args:
+        recogniser: A `passport`.
+        gallery, probes: (n, channels, h, w) and (m, channels, h, w) representations.
+        persons: (n,), of the gallery.
 
-    Returns
-    -------
-    (m,) int64
+    Returns:
+        (m,)
     """
     alike = apply(probes, recogniser) @ apply(gallery, recogniser).T
     return np.asarray(persons[alike.argmax(1).numpy()])
@@ -72,12 +65,9 @@ def nearest(recogniser: nn.Module, gallery: Batches, persons: NDArray[np.int64],
 def suspicion(model: nn.Module, representations: Batches, labels: Tensor) -> NDArray[np.float64]:
     """Suspect that a task's model was trained on what it fits well (Yeom et al. 2018): minus the loss, (n,).
 
-    Parameters
-    ----------
-    model : nn.Module
-        As the collector gives it away.
-    representations, labels
-        Of the suspects: (n, channels, h, w), (n, attributes) of 0 and 1.
+    Args:
+        model: As the collector gives it away.
+        representations, labels: Of the suspects: (n, channels, h, w), (n, attributes) of 0 and 1.
     """
     logits = apply(representations, model)
     losses = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(1)
@@ -87,10 +77,9 @@ def suspicion(model: nn.Module, representations: Batches, labels: Tensor) -> NDA
 def presence(collected: Tensor, suspects: Tensor) -> NDArray[np.float64]:
     """Suspect that a picture is among those collected, by its representation: minus the distance to the nearest, (n,).
 
-    Parameters
-    ----------
-    collected, suspects : (m, channels, h, w), (n, channels, h, w)
-        What was received, and what the public extractor makes of pictures that the attacker holds.
+    Args:
+        collected, suspects: (m, channels, h, w), (n, channels, h, w); what was received, and what the public extractor
+            makes of pictures that the attacker holds.
     """
     distances = torch.cdist(suspects.flatten(1), collected.flatten(1)).amin(1)
     return -np.asarray(distances.double().numpy())

@@ -15,24 +15,18 @@ BATCH = 32
 def encode(extractor: nn.Module, pictures: NDArray[np.uint8]) -> Tensor:
     """Send pictures through an extractor in evaluation mode.
 
-    Parameters
-    ----------
-    extractor : nn.Module
-    pictures : (n, side, side, 3) uint8
-        Prepared (`strategies.features.featurizer.prepare`).
+    Args:
+        pictures: (n, side, side, 3), prepared (`strategies.features.featurizer.prepare`).
 
-    Returns
-    -------
-    (n, channels, side / 4, side / 4) float32
-        On the CPU.
+    Returns:
+        (n, channels, side / 4, side / 4) float32, on the CPU.
 
-    Examples
-    --------
-    >>> from strategies.pric.networks import new_extractor
-    >>> extractor = new_extractor("compact", torch.Generator().manual_seed(1)).eval()
-    >>> pictures = np.random.default_rng(1).integers(256, size=(40, 16, 16, 3), dtype=np.uint8)
-    >>> torch.equal(encode(extractor, pictures)[35:], encode(extractor, pictures[35:]))
-    True
+    Examples:
+        >>> from strategies.pric.networks import new_extractor
+        >>> extractor = new_extractor("compact", torch.Generator().manual_seed(1)).eval()
+        >>> pictures = np.random.default_rng(1).integers(256, size=(40, 16, 16, 3), dtype=np.uint8)
+        >>> torch.equal(encode(extractor, pictures)[35:], encode(extractor, pictures[35:]))
+        True
     """
     device = device_of(extractor)
     missing = -len(pictures) % BATCH if len(pictures) else BATCH

@@ -25,26 +25,18 @@ def row_of(players: Trained) -> NDArray[np.float32]:
 def players_of(row: NDArray[np.float32], architecture: str, recipe: Recipe, private: int) -> Trained:
     """Return the three networks of a row.
 
-    Parameters
-    ----------
-    row : (n,) float32
-        As `row_of` returned it.
-    architecture : str
-        A key of `networks.EXTRACTORS`.
-    recipe : Recipe
-    private : int
-        How many private attributes.
+    Args:
+        row: (n,), as `row_of` returned it.
+        architecture: A key of `networks.EXTRACTORS`.
+        private: How many private attributes.
 
-    Raises
-    ------
-    ValueError
-        When the row is of other networks, or a number is not finite.
+    Raises:
+        ValueError: When the row is of other networks, or a number is not finite.
 
-    Examples
-    --------
-    >>> row = row_of(new_players("compact", Recipe(), 1, torch.Generator().manual_seed(1)))
-    >>> np.array_equal(row_of(players_of(row, "compact", Recipe(), 1)), row)
-    True
+    Examples:
+        >>> row = row_of(new_players("compact", Recipe(), 1, torch.Generator().manual_seed(1)))
+        >>> np.array_equal(row_of(players_of(row, "compact", Recipe(), 1)), row)
+        True
     """
     players = new_players(architecture, recipe, private, torch.Generator())
     lengths = [len(in_one_row(network)) for network in players.networks()]
@@ -62,16 +54,11 @@ def slopes(
 
     These are the gradients of each network's loss, and by how much running means are to change.
 
-    Parameters
-    ----------
-    players : Trained
-        As they came; they come back unchanged, but in training mode.
-    albums : iterable of (pictures, private)
-        (n, 3, side, side) in 0..1, at least one, and (n, attributes), each 0 or 1.
-    recipe : Recipe
-        Its `weight`, `conditional` and `ascent` matter.
-    warm_up : bool
-        Whether extractor and classifier are on the same side still.
+    Args:
+        players: As they came; they come back unchanged, but in training mode.
+        albums: Pairs: (n, 3, side, side) in 0..1, at least one, and (n, attributes), each 0 or 1.
+        recipe: Its `weight`, `conditional` and `ascent` matter.
+        warm_up: Whether extractor and classifier are on the same side still.
     """
     extractor, adversary, bound = (network.train() for network in players.networks())
     buffers = [each for network in players.networks() for each in network.buffers()]
@@ -105,12 +92,9 @@ def slopes_length(players: Trained) -> int:
 class Leader:
     """Takes the steps.
 
-    Parameters
-    ----------
-    players : Trained
-        Changed in place.
-    recipe : Recipe
-        Its rates matter.
+    Args:
+        players: Changed in place.
+        recipe: Its rates matter.
     """
 
     def __init__(self, players: Trained, recipe: Recipe) -> None:
@@ -125,10 +109,8 @@ class Leader:
     def step(self, mean: NDArray[np.float64]) -> None:
         """Take one step, given the mean of what owners told.
 
-        Raises
-        ------
-        ValueError
-            When it is of other networks.
+        Raises:
+            ValueError: When it is of other networks.
         """
         if mean.shape != (length := slopes_length(self.players),):
             raise ValueError(f"these slopes are of other networks: {mean.size} numbers, and {length} are needed")

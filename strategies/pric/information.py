@@ -20,10 +20,8 @@ SHARPNESS = 20.0
 class Bound(nn.Module):
     """A trainable lower bound.
 
-    Parameters
-    ----------
-    conditional : bool
-        Whether it sees the private attributes.
+    Args:
+        conditional: Whether it sees the private attributes.
     """
 
     def __init__(self, conditional: bool) -> None:
@@ -33,14 +31,10 @@ class Bound(nn.Module):
     def forward(self, pictures: Tensor, representations: Tensor, private: Tensor) -> Tensor:
         """Return the bound on a batch, a scalar in nats up to a constant; more is more information.
 
-        Parameters
-        ----------
-        pictures : (n, 3, height, width)
-            x, in 0..1.
-        representations : (n, channels, height / 4, width / 4)
-            z.
-        private : (n, attributes)
-            u, each 0 or 1.
+        Args:
+            pictures: (n, 3, height, width); x, in 0..1.
+            representations: (n, channels, height / 4, width / 4), z.
+            private: (n, attributes); u, each 0 or 1.
         """
         raise NotImplementedError
 
@@ -122,25 +116,18 @@ BOUNDS: dict[str, Callable[[int, int, bool], Bound]] = {
 def new_bound(name: str, channels: int, private: int, generator: torch.Generator, *, conditional: bool = True) -> Bound:
     """Return an untrained bound, weights drawn from the generator.
 
-    Parameters
-    ----------
-    name : str
-        A key of `BOUNDS`.
-    channels, private : int
-        Of the representations; how many private attributes.
-    conditional : bool
-        Whether it sees the private attributes, as in I(x; z, u); otherwise it bounds I(x; z).
+    Args:
+        name: A key of `BOUNDS`.
+        channels, private: Of the representations; how many private attributes.
+        conditional: Whether it sees the private attributes, as in I(x; z, u); otherwise it bounds I(x; z).
 
-    Raises
-    ------
-    ValueError
-        When there is no such bound.
+    Raises:
+        ValueError: When there is no such bound.
 
-    Examples
-    --------
-    >>> bound = new_bound("local", 32, 1, torch.Generator().manual_seed(1))
-    >>> -2 < bound(torch.zeros(2, 3, 32, 32), torch.zeros(2, 32, 8, 8), torch.zeros(2, 1)).item() < 0
-    True
+    Examples:
+        >>> bound = new_bound("local", 32, 1, torch.Generator().manual_seed(1))
+        >>> -2 < bound(torch.zeros(2, 3, 32, 32), torch.zeros(2, 32, 8, 8), torch.zeros(2, 1)).item() < 0
+        True
     """
     if name not in BOUNDS:
         raise ValueError(f"there is no bound {name!r}; these are: {', '.join(BOUNDS)}")

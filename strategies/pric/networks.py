@@ -48,15 +48,12 @@ def new_extractor(architecture: str, generator: torch.Generator) -> nn.Sequentia
 
     It maps (n, 3, height, width) pictures in 0..1 to (n, channels, height / 4, width / 4) representations.
 
-    Raises
-    ------
-    ValueError
-        When there is no such architecture.
+    Raises:
+        ValueError: When there is no such architecture.
 
-    Examples
-    --------
-    >>> new_extractor("compact", torch.Generator().manual_seed(1)).eval()(torch.zeros(2, 3, 32, 32)).shape
-    torch.Size([2, 32, 8, 8])
+    Examples:
+        >>> new_extractor("compact", torch.Generator().manual_seed(1)).eval()(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 32, 8, 8])
     """
     if architecture not in EXTRACTORS:
         raise ValueError(f"there is no extractor {architecture!r}; these are: {', '.join(EXTRACTORS)}")
@@ -66,14 +63,10 @@ def new_extractor(architecture: str, generator: torch.Generator) -> nn.Sequentia
 class Classifier(nn.Module):
     """Tells attributes from representations: C of Eq. 1, a collector's task, or an attacker.
 
-    Parameters
-    ----------
-    channels : int
-        Of the representations.
-    attributes : int
-        How many binary attributes; one logit each.
-    strength : {"plain", "strong"}
-        A key of `WIDTHS`.
+    Args:
+        channels: Of the representations.
+        attributes: How many binary attributes; one logit each.
+        strength: "plain" or "strong", a key of `WIDTHS`.
     """
 
     def __init__(self, channels: int, attributes: int, strength: str = "plain") -> None:
@@ -96,9 +89,8 @@ class Classifier(nn.Module):
 def new_classifier(channels: int, attributes: int, generator: torch.Generator, strength: str = "plain") -> Classifier:
     """Return an untrained classifier, weights drawn from the generator.
 
-    Examples
-    --------
-    >>> new_classifier(32, 3, torch.Generator().manual_seed(1))(torch.zeros(2, 32, 8, 8)).shape
-    torch.Size([2, 3])
+    Examples:
+        >>> new_classifier(32, 3, torch.Generator().manual_seed(1))(torch.zeros(2, 32, 8, 8)).shape
+        torch.Size([2, 3])
     """
     return built(lambda: Classifier(channels, attributes, strength), generator)

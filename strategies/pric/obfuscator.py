@@ -21,15 +21,10 @@ from strategies.scores.image_quality import ssim
 class Obfuscated:
     """What comes of training, all in evaluation mode.
 
-    Attributes
-    ----------
-    extractor : nn.Sequential
-    classifier : Classifier
-        Of the known tasks.
-    adversary : Classifier
-        Of the private attributes.
-    reconstructor : Reconstructor
-        The other adversary.
+    Attributes:
+        classifier: Of the known tasks.
+        adversary: Of the private attributes.
+        reconstructor: The other adversary.
     """
 
     extractor: nn.Sequential
@@ -60,27 +55,17 @@ def train_obfuscator(
     paints and the noise is one fixed image; then the reconstructor takes one step up in SSIM(r, x), and the adversary
     some down in L(private). The authors use SSIM at several scales, which takes larger images.
 
-    Parameters
-    ----------
-    pictures : Batches
-        (n, 3, height, width) in 0..1, 11 pixels wide and high at least; sides are multiples of 4.
-    private, tasks : (n, attributes), (n, tasks)
-        Each 0 or 1.
-    recipe : Recipe
-        Its bound is of no consequence: the tasks are in its place, with its rate and weight.
-    generator : torch.Generator
-        On the CPU; draws weights, noise and order.
-    disclosure : float
-        How much it counts that the picture is hidden; 0: it is not.
-    architecture : str
-        A key of `networks.EXTRACTORS`.
-    device : torch.device or None
-        Where to compute; None for the CPU.
+    Args:
+        pictures: (n, 3, height, width) in 0..1, 11 pixels wide and high at least; sides are multiples of 4.
+        private, tasks: (n, attributes), (n, tasks), each 0 or 1.
+        recipe: Its bound is of no consequence: the tasks are in its place, with its rate and weight.
+        generator: On the CPU; draws weights, noise and order.
+        disclosure: How much it counts that the picture is hidden; 0: it is not.
+        architecture: A key of `networks.EXTRACTORS`.
+        device: Where to compute; None for the CPU.
 
-    Raises
-    ------
-    ValueError
-        When pictures and labels differ in number, or there are fewer than two.
+    Raises:
+        ValueError: When pictures and labels differ in number, or there are fewer than two.
     """
     if not len(pictures) == len(private) == len(tasks) >= 2:
         raise ValueError(f"{len(pictures)} pictures with {len(private)} and {len(tasks)} rows of labels: it takes two "

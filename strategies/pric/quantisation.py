@@ -13,11 +13,9 @@ LEVELS = 255
 class Quantised(NamedTuple):
     """Representations on 256 levels.
 
-    Attributes
-    ----------
-    codes : (n, channels, h, w) uint8
-    highest : (n,) float32
-        What code 255 stands for in each; code 0 stands for 0.
+    Attributes:
+        codes: (n, channels, h, w)
+        highest: (n,), what code 255 stands for in each; code 0 stands for 0.
     """
 
     codes: NDArray[np.uint8]
@@ -27,16 +25,13 @@ class Quantised(NamedTuple):
 def quantise(representations: Tensor) -> Quantised:
     """Round representations, which are never negative, to 256 levels from 0 to the largest of each.
 
-    Raises
-    ------
-    ValueError
-        When one is negative or not finite.
+    Raises:
+        ValueError: When one is negative or not finite.
 
-    Examples
-    --------
-    >>> quantised = quantise(torch.tensor([0.0, 1.0, 2.0]).reshape(1, 1, 1, 3))
-    >>> quantised.codes.ravel().tolist(), restored(quantised).ravel().round(decimals=2).tolist()
-    ([0, 128, 255], [0.0, 1.0, 2.0])
+    Examples:
+        >>> quantised = quantise(torch.tensor([0.0, 1.0, 2.0]).reshape(1, 1, 1, 3))
+        >>> quantised.codes.ravel().tolist(), restored(quantised).ravel().round(decimals=2).tolist()
+        ([0, 128, 255], [0.0, 1.0, 2.0])
     """
     values = representations.detach().cpu().numpy().astype(np.float32)
     if not np.isfinite(values).all() or (values < 0).any():

@@ -33,21 +33,14 @@ def train_reader(
 ) -> Classifier:
     """Train a fresh classifier on representations whose attributes are known.
 
-    Parameters
-    ----------
-    representations : Batches
-        (n, channels, h, w).
-    labels : (n, attributes)
-        Each 0 or 1.
-    generator : torch.Generator
-        On the CPU; draws weights and order.
-    strength : {"plain", "strong"}
-        As that which the extractor was trained against, or larger.
+    Args:
+        representations: (n, channels, h, w).
+        labels: (n, attributes), each 0 or 1.
+        generator: On the CPU; draws weights and order.
+        strength: "plain" or "strong", as that which the extractor was trained against, or larger.
 
-    Raises
-    ------
-    ValueError
-        When representations and labels differ in number, or there are fewer than two.
+    Raises:
+        ValueError: When representations and labels differ in number, or there are fewer than two.
     """
     channels = representations[torch.zeros(1, dtype=torch.int64)].shape[1]
     fresh = new_classifier(channels, labels.shape[1], generator, strength)
@@ -65,15 +58,10 @@ def read(reader: Classifier, representations: Batches) -> NDArray[np.float64]:
 class Read:
     """How well one attribute was read, or guessed.
 
-    Attributes
-    ----------
-    accuracy : float
-        Share of right answers.
-    balanced : float
-        Balanced accuracy: the mean over both values of the share of right answers, .5 for a guess. Answers are then
-        those that are likelier than the attribute's frequency.
-    area : float
-        Under the ROC curve: whatever the threshold; .5 for a guess.
+    Attributes:
+        balanced: Balanced accuracy: the mean over both values of the share of right answers, .5 for a guess. Answers
+            are then those that are likelier than the attribute's frequency.
+        area: Under the ROC curve: whatever the threshold; .5 for a guess.
     """
 
     accuracy: float
@@ -84,23 +72,17 @@ class Read:
 def scored(logits: NDArray[np.float64], truth: NDArray[np.bool_], frequency: float) -> Read:
     """Score what was read of one attribute.
 
-    Parameters
-    ----------
-    logits : (n,) float64
-    truth : (n,) bool
-        With both values.
-    frequency : float
-        Of the attribute where the reader learned, inside 0..1.
+    Args:
+        logits: (n,)
+        truth: (n,), with both values.
+        frequency: Of the attribute where the reader learned, inside 0..1.
 
-    Raises
-    ------
-    ValueError
-        When the truth has one value alone.
+    Raises:
+        ValueError: When the truth has one value alone.
 
-    Examples
-    --------
-    >>> scored(np.array([-3.0, -2.0, -1.0, 0.5]), np.array([False, False, True, True]), 0.2)
-    Read(accuracy=0.75, balanced=1.0, area=1.0)
+    Examples:
+        >>> scored(np.array([-3.0, -2.0, -1.0, 0.5]), np.array([False, False, True, True]), 0.2)
+        Read(accuracy=0.75, balanced=1.0, area=1.0)
     """
     if truth.all() or not truth.any():
         raise ValueError(f"all {len(truth)} pictures have one value of the attribute: nothing can be told from them")
@@ -129,22 +111,18 @@ def task_induced(
     For each combination of labels it goes by how frequent the private attribute was with it (one half of each value
     is added to every combination).
 
-    Parameters
-    ----------
-    known_tasks, tasks : (n, tasks), (m, tasks) bool
-        Labels, or what was read of them; at most 16 tasks.
-    known_private, private : (n,), (m,) bool
+    Args:
+        known_tasks, tasks: (n, tasks), (m, tasks); labels, or what was read of them; at most 16 tasks.
+        known_private, private: (n,), (m,)
 
-    Raises
-    ------
-    ValueError
-        When there are more than 16 tasks.
+    Raises:
+        ValueError: When there are more than 16 tasks.
 
-    Examples
-    --------
-    >>> makeup = np.array([[True], [True], [False], [False]])
-    >>> task_induced(makeup, np.array([False, False, True, True]), makeup, np.array([False, False, True, True])).area
-    1.0
+    Examples:
+        >>> makeup = np.array([[True], [True], [False], [False]])
+        >>> smiling = np.array([False, False, True, True])
+        >>> task_induced(makeup, smiling, makeup, smiling).area
+        1.0
     """
     if tasks.shape[1] > 16:
         raise ValueError(f"combinations of at most 16 tasks are counted, not of {tasks.shape[1]}")

@@ -31,26 +31,18 @@ SMALLEST = 16
 class Recipe:
     """How to train an extractor.
 
-    Attributes
-    ----------
-    weight : float
-        Lambda: more is more utility and less privacy.
-    bound : str
-        On the information: a key of `information.BOUNDS`.
-    conditional : bool
-        I(x; z, u); otherwise I(x; z), the ablation.
-    ascent : {"entropy", "flipped", "uniform", "none"}
-        What the extractor does about the classifier: raise its cross entropy, without limit as Eq. 6 says; lower its
-        cross entropy with the opposite, or with even odds, which both have a limit; or nothing, the baseline.
-    adversary_steps : int
-        Steps of the classifier for each of the extractor, on the latest batches.
-    rate, adversary_rate, bound_rate : float
-        Learning rates (Adam) of extractor, classifier and bound.
-    warm_up, epochs : int
-        Rounds over the whole set: first all three together, extractor and classifier on the same side, as the follow-up
-        does; then in turns.
-    batch : int
-        Pictures per step.
+    Attributes:
+        weight: Lambda: more is more utility and less privacy.
+        bound: On the information: a key of `information.BOUNDS`.
+        conditional: I(x; z, u); otherwise I(x; z), the ablation.
+        ascent: What the extractor does about the classifier: raise its cross entropy, without limit as Eq. 6 says;
+            lower its cross entropy with the opposite, or with even odds, which both have a limit; or nothing, the
+            baseline.
+        adversary_steps: Steps of the classifier for each of the extractor, on the latest batches.
+        rate, adversary_rate, bound_rate: Learning rates (Adam) of extractor, classifier and bound.
+        warm_up, epochs: Rounds over the whole set: first all three together, extractor and classifier on the same side,
+            as the follow-up does; then in turns.
+        batch: Pictures per step.
     """
 
     weight: float = 0.5
@@ -74,14 +66,10 @@ PUBLISHED = Recipe(bound="global", adversary_steps=1, rate=1e-3, adversary_rate=
 class Progress:
     """Where training is.
 
-    Attributes
-    ----------
-    epoch : int
-        How many are over, the warm-up's included.
-    cross_entropy : float
-        Of the classifier that is trained along, in nats, summed over attributes; more is more private.
-    information : float
-        The bound, in nats up to a constant.
+    Attributes:
+        epoch: How many are over, the warm-up's included.
+        cross_entropy: Of the classifier that is trained along, in nats, summed over attributes; more is more private.
+        information: The bound, in nats up to a constant.
     """
 
     epoch: int
@@ -93,14 +81,10 @@ class Progress:
 class Trained:
     """The three networks: what comes of training, all in evaluation mode.
 
-    Attributes
-    ----------
-    extractor : nn.Sequential
-        E_phi.
-    adversary : Classifier
-        E_psi, which it was trained against.
-    bound : Bound
-        E_omega.
+    Attributes:
+        extractor: E_phi.
+        adversary: E_psi, which it was trained against.
+        bound: E_omega.
     """
 
     extractor: nn.Sequential
@@ -136,34 +120,24 @@ def train_extractor(
 ) -> Trained:
     """Train an extractor that hides attributes and keeps the rest.
 
-    Parameters
-    ----------
-    pictures : Batches
-        (n, 3, height, width) in 0..1; sides are multiples of 4.
-    private : (n, attributes)
-        Those to hide, each 0 or 1; several are hidden at once.
-    generator : torch.Generator
-        On the CPU; draws weights and order.
-    architecture : str
-        A key of `networks.EXTRACTORS`.
-    device : torch.device or None
-        Where to compute; None for the CPU.
-    progress : callable
-        Told as each epoch ends.
+    Args:
+        pictures: (n, 3, height, width) in 0..1; sides are multiples of 4.
+        private: (n, attributes); those to hide, each 0 or 1; several are hidden at once.
+        generator: On the CPU; draws weights and order.
+        architecture: A key of `networks.EXTRACTORS`.
+        device: Where to compute; None for the CPU.
+        progress: Told as each epoch ends.
 
-    Raises
-    ------
-    ValueError
-        When pictures and labels differ in number, or there are fewer than two.
+    Raises:
+        ValueError: When pictures and labels differ in number, or there are fewer than two.
 
-    Examples
-    --------
-    >>> from dataclasses import replace
-    >>> draw = torch.Generator().manual_seed(1)
-    >>> pictures, private = torch.rand(8, 3, 16, 16, generator=draw), torch.tensor([[0], [1]] * 4)
-    >>> trained = train_extractor(pictures, private, replace(PUBLISHED, epochs=1, batch=4), draw)
-    >>> trained.extractor(pictures).shape
-    torch.Size([8, 32, 4, 4])
+    Examples:
+        >>> from dataclasses import replace
+        >>> draw = torch.Generator().manual_seed(1)
+        >>> pictures, private = torch.rand(8, 3, 16, 16, generator=draw), torch.tensor([[0], [1]] * 4)
+        >>> trained = train_extractor(pictures, private, replace(PUBLISHED, epochs=1, batch=4), draw)
+        >>> trained.extractor(pictures).shape
+        torch.Size([8, 32, 4, 4])
     """
     if private.ndim != 2 or len(pictures) != len(private) or len(private) < 2:
         raise ValueError(f"{len(pictures)} pictures and labels of shape {tuple(private.shape)}: it takes two or more "
@@ -195,11 +169,8 @@ def new_players(architecture: str, recipe: Recipe, private: int, generator: torc
 class Game:
     """Three networks and their optimisers, which begin afresh.
 
-    Parameters
-    ----------
-    players : Trained
-        Trained in place.
-    recipe : Recipe
+    Args:
+        players: Trained in place.
     """
 
     def __init__(self, players: Trained, recipe: Recipe) -> None:

@@ -24,15 +24,12 @@ def optimal_composition(epsilon: float, times: int, delta: float) -> float:
     :math:`((k - 2i) \epsilon, \delta_i)` with :math:`\delta_i = \sum_{l < i} \binom k l (e^{(k - l) \epsilon} -
     e^{(k - 2i + l) \epsilon}) / (1 + e^\epsilon)^k`; no smaller pair holds for all mechanisms.
 
-    Raises
-    ------
-    ValueError
-        When a number is out of its range.
+    Raises:
+        ValueError: When a number is out of its range.
 
-    Examples
-    --------
-    >>> optimal_composition(0.1, 100, 0.0), round(optimal_composition(0.1, 100, 1e-6), 1)
-    (10.0, 4.8)
+    Examples:
+        >>> optimal_composition(0.1, 100, 0.0), round(optimal_composition(0.1, 100, 1e-6), 1)
+        (10.0, 4.8)
     """
     if not epsilon >= 0 or times < 1 or not 0 <= delta < 1:
         raise ValueError(
@@ -55,10 +52,9 @@ def group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
 
     :math:`(k \epsilon, \delta (e^{k \epsilon} - 1) / (e^\epsilon - 1))`; delta is at most 1.
 
-    Examples
-    --------
-    >>> group(1.0, 0.0, 3)
-    (3.0, 0.0)
+    Examples:
+        >>> group(1.0, 0.0, 3)
+        (3.0, 0.0)
     """
     if size < 1:
         raise ValueError(f"a group has at least 1 record, not {size}")
@@ -73,10 +69,9 @@ def sampled(epsilon: float, delta: float, rate: float) -> tuple[float, float]:
 
     :math:`(\ln(1 + q (e^\epsilon - 1)), q \delta)` (Balle, Barthe and Gaboardi 2018, theorem 8).
 
-    Examples
-    --------
-    >>> round(sampled(1.0, 0.0, 0.1)[0], 3)
-    0.159
+    Examples:
+        >>> round(sampled(1.0, 0.0, 0.1)[0], 3)
+        0.159
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"a sampling rate lies between 0 and 1, not at {rate}")
@@ -89,10 +84,9 @@ def advantage_bound(epsilon: float, delta: float) -> float:
     :math:`(e^\epsilon - 1 + 2 \delta) / (e^\epsilon + 1)` (Humphries et al. 2023, theorem 1; it is where the two
     lines that bound TPR and FPR meet, Kairouz, Oh and Viswanath 2015).
 
-    Examples
-    --------
-    >>> round(advantage_bound(1.0, 1e-5), 4), advantage_bound(0.0, 0.25)
-    (0.4621, 0.25)
+    Examples:
+        >>> round(advantage_bound(1.0, 1e-5), 4), advantage_bound(0.0, 0.25)
+        (0.4621, 0.25)
     """
     return math.tanh(epsilon / 2) + 2 * delta / (math.exp(min(epsilon, 700.0)) + 1)
 
@@ -109,27 +103,18 @@ def dp_sgd_epsilon(sigma: float, rate: float, steps: int, delta: float, images: 
     mechanisms", theorem 3.1); the divergence in both directions is integrated numerically. With one image it is the
     sampled Gaussian of Mironov, Talwar and Zhang 2019.
 
-    Parameters
-    ----------
-    sigma : float
-        Noise by clipping norm; 0 for no noise.
-    rate : float
-        q, the probability that an image is in a batch.
-    steps : int
-    delta : float
-        Between 0 and 1.
-    images : int
-        k, the images of one person.
+    Args:
+        sigma: Noise by clipping norm; 0 for no noise.
+        rate: q, the probability that an image is in a batch.
+        delta: Between 0 and 1.
+        images: k, the images of one person.
 
-    Raises
-    ------
-    ValueError
-        When a number is out of its range.
+    Raises:
+        ValueError: When a number is out of its range.
 
-    Examples
-    --------
-    >>> round(dp_sgd_epsilon(1.1, 0.01, 1000, 1e-5), 2), round(dp_sgd_epsilon(1.1, 0.01, 1000, 1e-5, images=8), 1)
-    (1.71, 18.7)
+    Examples:
+        >>> round(dp_sgd_epsilon(1.1, 0.01, 1000, 1e-5), 2), round(dp_sgd_epsilon(1.1, 0.01, 1000, 1e-5, images=8), 1)
+        (1.71, 18.7)
     """
     if not sigma >= 0 or not 0 <= rate <= 1 or steps < 0 or not 0 < delta < 1 or images < 1:
         raise ValueError(
@@ -190,15 +175,12 @@ def rdp_epsilon(sigma: float, rate: float, steps: int, delta: float) -> float:
 def noise_for(epsilon: float, rate: float, steps: int, delta: float, images: int = 1) -> float:
     """Return the least sigma (to 1 in 1,000) with which DP-SGD is (epsilon, delta)-DP for a person with so many images.
 
-    Raises
-    ------
-    ValueError
-        When epsilon is not positive, or no noise is enough.
+    Raises:
+        ValueError: When epsilon is not positive, or no noise is enough.
 
-    Examples
-    --------
-    >>> round(dp_sgd_epsilon(noise_for(2.0, 0.05, 100, 1e-5), 0.05, 100, 1e-5), 2)
-    2.0
+    Examples:
+        >>> round(dp_sgd_epsilon(noise_for(2.0, 0.05, 100, 1e-5), 0.05, 100, 1e-5), 2)
+        2.0
     """
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon is a positive number, not {epsilon}")

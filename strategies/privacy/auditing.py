@@ -12,26 +12,19 @@ def audited_epsilon(hits: int, trials: int, other_hits: int, other_trials: int, 
     and on its neighbour. So a lower limit on p and an upper limit on p' (Clopper and Pearson 1934, half of the error
     each) give a lower limit on epsilon (Jagielski, Ullman and Oprea 2020, section 3).
 
-    Parameters
-    ----------
-    hits, trials : int
-        How often the event was seen on one input.
-    other_hits, other_trials : int
-        How often on its neighbour. The event must have been chosen beforehand, or on other draws.
-    delta : float
-        That is granted.
-    error : float
-        Probability of saying too much, such as .001.
+    Args:
+        hits, trials: How often the event was seen on one input.
+        other_hits, other_trials: How often on its neighbour. The event must have been chosen beforehand, or on other
+            draws.
+        delta: The delta that is granted.
+        error: Probability of saying too much, such as .001.
 
-    Returns
-    -------
-    float
+    Returns:
         0 or more.
 
-    Examples
-    --------
-    >>> round(audited_epsilon(900, 1000, 100, 1000, 0.0, 0.001), 2)
-    1.86
+    Examples:
+        >>> round(audited_epsilon(900, 1000, 100, 1000, 0.0, 0.001), 2)
+        1.86
     """
     if not 0 <= hits <= trials or not 0 <= other_hits <= other_trials or min(trials, other_trials) < 1:
         raise ValueError(f"{hits} hits in {trials} trials and {other_hits} in {other_trials} cannot be")

@@ -13,17 +13,14 @@ def secret_generator(secret: bytes) -> torch.Generator:
     Mersenne Twister's state are drawn from the secret. It is no cipher even so: from many numbers that are drawn
     without loss, later ones of the same generator follow, so that each purpose has a secret of its own.
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes.
+    Args:
+        secret: 32 bytes.
 
-    Examples
-    --------
-    >>> first, again, other = (secret_generator(bytes([number] * 32)) for number in (1, 1, 2))
-    >>> draws = [torch.rand(3, generator=generator).tolist() for generator in (first, again, other)]
-    >>> draws[0] == draws[1], draws[0] == draws[2]
-    (True, False)
+    Examples:
+        >>> first, again, other = (secret_generator(bytes([number] * 32)) for number in (1, 1, 2))
+        >>> draws = [torch.rand(3, generator=generator).tolist() for generator in (first, again, other)]
+        >>> draws[0] == draws[1], draws[0] == draws[2]
+        (True, False)
     """
     generator = torch.Generator()
     state = generator.get_state().numpy()

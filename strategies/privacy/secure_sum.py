@@ -24,22 +24,16 @@ _SECRET_BYTES = 32
 def quantise(values: NDArray[np.float64], limit: float) -> Masked:
     """Return numbers in fixed point, 24 bits of fraction.
 
-    Parameters
-    ----------
-    values : (n,) float64
-        Clipped to -limit..limit.
-    limit : float
-        Times the number of summands, below 2^39, or the sum overflows.
+    Args:
+        values: (n,), clipped to -limit..limit.
+        limit: Times the number of summands, below 2^39, or the sum overflows.
 
-    Raises
-    ------
-    ValueError
-        When a value is not a number.
+    Raises:
+        ValueError: When a value is not a number.
 
-    Examples
-    --------
-    >>> restore(quantise(np.array([-1.5, 0.25]), 10.0) + quantise(np.array([1.0, 1.0]), 10.0))
-    array([-0.5 ,  1.25])
+    Examples:
+        >>> restore(quantise(np.array([-1.5, 0.25]), 10.0) + quantise(np.array([1.0, 1.0]), 10.0))
+        array([-0.5 ,  1.25])
     """
     if np.isnan(values).any():
         raise ValueError("a sum takes numbers, and one of these values is none")
@@ -60,13 +54,10 @@ def mask(seed: bytes, size: int) -> Masked:
 def masked(values: Masked, own: bytes, added: Sequence[bytes], subtracted: Sequence[bytes]) -> Masked:
     """Hide values behind one's own mask and those shared with each peer.
 
-    Parameters
-    ----------
-    values : (n,) uint64
-    own : bytes
-        Seed of the mask that is taken off once it is known who is there.
-    added, subtracted : sequence of bytes
-        Seeds shared with peers: one of the two adds what the other subtracts.
+    Args:
+        values: (n,)
+        own: Seed of the mask that is taken off once it is known who is there.
+        added, subtracted: Seeds shared with peers: one of the two adds what the other subtracts.
     """
     total = values + mask(own, len(values))
     for seed in added:
@@ -79,27 +70,19 @@ def masked(values: Masked, own: bytes, added: Sequence[bytes], subtracted: Seque
 def share(secret: bytes, places: Sequence[int], threshold: int, randomness: bytes) -> dict[int, bytes]:
     """Split a secret into shares, so many of which give it back, while fewer tell nothing (Shamir 1979).
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes.
-    places : sequence of int
-        Different positive numbers, one for each share.
-    threshold : int
-        1 to the number of places.
-    randomness : bytes
-        32 secret bytes, from which the polynomial is drawn.
+    Args:
+        secret: 32 bytes.
+        places: Different positive numbers, one for each share.
+        threshold: 1 to the number of places.
+        randomness: 32 secret bytes, from which the polynomial is drawn.
 
-    Raises
-    ------
-    ValueError
-        When a number or a length is out of range.
+    Raises:
+        ValueError: When a number or a length is out of range.
 
-    Examples
-    --------
-    >>> shares = share(bytes(range(32)), [1, 2, 3, 4, 5], 3, b"r" * 32)
-    >>> reconstruct({place: shares[place] for place in (5, 1, 3)}) == bytes(range(32))
-    True
+    Examples:
+        >>> shares = share(bytes(range(32)), [1, 2, 3, 4, 5], 3, b"r" * 32)
+        >>> reconstruct({place: shares[place] for place in (5, 1, 3)}) == bytes(range(32))
+        True
     """
     if len(secret) != _SECRET_BYTES or len(randomness) != _SECRET_BYTES:
         raise ValueError("a secret and the randomness for its shares are of 32 bytes")
@@ -122,10 +105,8 @@ def share(secret: bytes, places: Sequence[int], threshold: int, randomness: byte
 def reconstruct(shares: Mapping[int, bytes]) -> bytes:
     """Return the secret behind shares by their places; nonsense, or an error, if there are too few of them.
 
-    Raises
-    ------
-    ValueError
-        When what comes out is not a secret of 32 bytes.
+    Raises:
+        ValueError: When what comes out is not a secret of 32 bytes.
     """
     total = 0
     for place, value in shares.items():

@@ -17,21 +17,16 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
     Gaussian window of 11 pixels with standard deviation 1.5, averaged over colours and over the positions where the
     window fits.
 
-    Parameters
-    ----------
-    images, others : (n, 3, height, width)
-        In 0..1, at least 11 pixels wide and high.
+    Args:
+        images, others: (n, 3, height, width), in 0..1, at least 11 pixels wide and high.
 
-    Returns
-    -------
-    (n,) float32
-        In -1..1; 1 for equal images.
+    Returns:
+        (n,) float32, in -1..1; 1 for equal images.
 
-    Examples
-    --------
-    >>> image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    >>> round(ssim(image, image).item(), 6), ssim(image, 1 - image).item() < -0.9
-    (1.0, True)
+    Examples:
+        >>> image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+        >>> round(ssim(image, image).item(), 6), ssim(image, 1 - image).item() < -0.9
+        (1.0, True)
     """
     import piq  # noqa: PLC0415  (it brings torchvision, two seconds that others need not wait for)
 
@@ -59,12 +54,9 @@ def l1(images: Tensor, others: Tensor) -> Tensor:
 class Disclosure:
     """What reconstructions show of the originals, each number a mean over the images.
 
-    Attributes
-    ----------
-    l1, psnr, ssim : float
-        Between reconstruction and original.
-    ssim_of_negative : float
-        SSIM of the reconstruction's negative with the original.
+    Attributes:
+        l1, psnr, ssim: Between reconstruction and original.
+        ssim_of_negative: SSIM of the reconstruction's negative with the original.
     """
 
     l1: float
@@ -82,12 +74,11 @@ class Disclosure:
 def disclosure(reconstructions: Tensor, originals: Tensor) -> Disclosure:
     """Score (n, 3, height, width) reconstructions in 0..1 against their originals.
 
-    Examples
-    --------
-    >>> image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    >>> found = disclosure(1 - image, image)
-    >>> found.ssim < 0, round(found.either_polarity, 4)
-    (True, 1.0)
+    Examples:
+        >>> image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+        >>> found = disclosure(1 - image, image)
+        >>> found.ssim < 0, round(found.either_polarity, 4)
+        (True, 1.0)
     """
     return Disclosure(
         *(

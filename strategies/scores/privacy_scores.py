@@ -28,11 +28,10 @@ _YIQ = (
 def mse(originals: Tensor, obfuscated: Tensor) -> Tensor:
     """Return the mean squared error over pixels and channels, in squared units of 0..255.
 
-    Examples
-    --------
-    >>> black = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-    >>> mse(black, black + 10)
-    tensor([100.], dtype=torch.float64)
+    Examples:
+        >>> black = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+        >>> mse(black, black + 10)
+        tensor([100.], dtype=torch.float64)
     """
     _check(originals, obfuscated, 1)
     return (originals.double() - obfuscated.double()).square().mean(dim=(1, 2, 3))
@@ -41,10 +40,8 @@ def mse(originals: Tensor, obfuscated: Tensor) -> Tensor:
 def dssim(originals: Tensor, obfuscated: Tensor) -> Tensor:
     """Return 1 - SSIM (Wang et al. 2004), 0 to 2: Gaussian window of 11 pixels, mean over the three channels.
 
-    Raises
-    ------
-    ValueError
-        When the images differ in shape or are smaller than the window.
+    Raises:
+        ValueError: When the images differ in shape or are smaller than the window.
     """
     _check(originals, obfuscated, SSIM_WINDOW)
     return _by_batch(
@@ -57,10 +54,8 @@ def dssim(originals: Tensor, obfuscated: Tensor) -> Tensor:
 def dhaar(originals: Tensor, obfuscated: Tensor) -> Tensor:
     """Return 1 - HaarPSI (Reisenhofer et al. 2018), 0 to 1, with the authors' constants and their subsampling.
 
-    Raises
-    ------
-    ValueError
-        When the images differ in shape or are smaller than 16 pixels.
+    Raises:
+        ValueError: When the images differ in shape or are smaller than 16 pixels.
     """
     _check(originals, obfuscated, HAAR_SMALLEST)
     recolour = torch.linalg.solve(*_YIQ).to(originals.device)
@@ -87,19 +82,15 @@ SCORES: dict[str, Score] = {"MSE": mse, "dSSIM": dssim, "pHash": dphash, "dHaarP
 def frechet_distance(originals: Tensor, obfuscated: Tensor, network: nn.Module | None) -> float:
     """Return the Frechet distance (FID) between two sets of images, by their features.
 
-    Parameters
-    ----------
-    originals, obfuscated : (n, 3, height, width) uint8
-        At least two images each; the two sets need not correspond or be equally large.
-    network : nn.Module or None
-        Maps uint8 images to (n, features): Inception v3 up to its last pooling for the FID of the literature, or the
-        trained network at hand. Values of different networks do not compare.
+    Args:
+        originals, obfuscated: (n, 3, height, width) uint8, at least two images each; the two sets need not correspond
+            or be equally large.
+        network: Maps uint8 images to (n, features): Inception v3 up to its last pooling for the FID of the literature,
+            or the trained network at hand. Values of different networks do not compare.
 
-    Raises
-    ------
-    ValueError
-        When there is no network, its weights are missing, or a set has fewer than two images: of single images a
-        covariance, and hence a FID, does not exist (`feature_distances` compares pairs).
+    Raises:
+        ValueError: When there is no network, its weights are missing, or a set has fewer than two images: of single
+            images a covariance, and hence a FID, does not exist (`feature_distances` compares pairs).
     """
     if min(len(originals), len(obfuscated)) < 2:
         raise ValueError("FID compares two sets of at least two images; feature_distances compares single ones")
@@ -119,10 +110,8 @@ def feature_distances(originals: Tensor, obfuscated: Tensor, network: nn.Module 
     What a FID of two single images comes down to, for their covariances do not exist; the paper's FID column can only
     have been this, up to scale.
 
-    Raises
-    ------
-    ValueError
-        When there is no network, its weights are missing, or the images differ in shape.
+    Raises:
+        ValueError: When there is no network, its weights are missing, or the images differ in shape.
     """
     _check(originals, obfuscated, 1)
     trained = _with_weights(network)

@@ -16,12 +16,9 @@ from sklearn.metrics import auc, roc_curve
 class Threshold:
     """A threshold on a score, and what it does.
 
-    Attributes
-    ----------
-    value : float
-        Scores from this value on count as private.
-    false_positives, true_positives : float
-        Shares of the recognised, and of the unrecognised pairs, that reach it.
+    Attributes:
+        value: Scores from this value on count as private.
+        false_positives, true_positives: Shares of the recognised, and of the unrecognised pairs, that reach it.
     """
 
     value: float
@@ -33,16 +30,11 @@ class Threshold:
 class Agreement:
     """How well a score agrees with a recogniser.
 
-    Attributes
-    ----------
-    area : float
-        Under the ROC curve: .5 for a score that says nothing, 1 for perfect agreement.
-    t_acc : Threshold
-        With the largest TPR - FPR.
-    t_cut_off : Threshold
-        Nearest to the corner FPR = 0, TPR = 1.
-    curve : (points, 2) float64
-        FPR and TPR, from (0, 0) to (1, 1).
+    Attributes:
+        area: Under the ROC curve: .5 for a score that says nothing, 1 for perfect agreement.
+        t_acc: With the largest TPR - FPR.
+        t_cut_off: Nearest to the corner FPR = 0, TPR = 1.
+        curve: (points, 2); FPR and TPR, from (0, 0) to (1, 1).
     """
 
     area: float
@@ -54,23 +46,17 @@ class Agreement:
 def agreement(scores: NDArray[np.float64], recognised: NDArray[np.bool_]) -> Agreement:
     """Draw the ROC curve of a score against a recogniser and choose the paper's two thresholds on it.
 
-    Parameters
-    ----------
-    scores : (n,) float64
-        Of (obfuscated image, component) pairs; more is more private.
-    recognised : (n,) bool
-        Whether the recogniser named that component's class.
+    Args:
+        scores: (n,), of (obfuscated image, component) pairs; more is more private.
+        recognised: (n,), whether the recogniser named that component's class.
 
-    Raises
-    ------
-    ValueError
-        When lengths differ, a score is not finite, or all pairs, or none, were recognised.
+    Raises:
+        ValueError: When lengths differ, a score is not finite, or all pairs, or none, were recognised.
 
-    Examples
-    --------
-    >>> found = agreement(np.array([0.1, 0.3, 0.6, 0.8]), np.array([True, True, False, False]))
-    >>> found.area, found.t_acc.value, found.t_cut_off.value
-    (1.0, 0.6, 0.6)
+    Examples:
+        >>> found = agreement(np.array([0.1, 0.3, 0.6, 0.8]), np.array([True, True, False, False]))
+        >>> found.area, found.t_acc.value, found.t_cut_off.value
+        (1.0, 0.6, 0.6)
     """
     if len(scores) != len(recognised) or not np.isfinite(scores).all():
         raise ValueError(f"{len(scores)} scores for {len(recognised)} answers: each answer takes one finite score")

@@ -18,12 +18,9 @@ PARTIES = frozenset({"buyer", "seller", "entity"})
 class Refused(ProtocolError):
     """A call that is refused, with the status that says so.
 
-    Parameters
-    ----------
-    code : grpc.StatusCode
-        See the list in `protocol/wire/parley.proto`.
-    text : str
-        One sentence for the peer.
+    Args:
+        code: See the list in `protocol/wire/parley.proto`.
+        text: One sentence for the peer.
     """
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
@@ -35,12 +32,9 @@ class Refused(ProtocolError):
 class Peer:
     """Who is calling.
 
-    Attributes
-    ----------
-    identity : Identity
-        From the certificate; in insecure mode from what the peer says.
-    certificate : bytes
-        PEM; empty in insecure mode.
+    Attributes:
+        identity: From the certificate; in insecure mode from what the peer says.
+        certificate: PEM; empty in insecure mode.
     """
 
     identity: Identity
@@ -50,12 +44,9 @@ class Peer:
 class Admission:
     """Decides who may call.
 
-    Parameters
-    ----------
-    secure : bool
-        Whether peers show certificates.
-    revoked : container of int, optional
-        Serial numbers that are good no more; `Revocations` reads them from a file.
+    Args:
+        secure: Whether peers show certificates.
+        revoked: Serial numbers that are good no more; `Revocations` reads them from a file.
     """
 
     def __init__(self, *, secure: bool, revoked: Container[int] | Revocations = frozenset()) -> None:
@@ -65,10 +56,8 @@ class Admission:
     def admit(self, context: Any, roles: Container[str]) -> Peer:
         """Return who is calling.
 
-        Raises
-        ------
-        Refused
-            When the peer speaks another version, its certificate is not good, or its role may not call this.
+        Raises:
+            Refused: When the peer speaks another version, its certificate is not good, or its role may not call this.
         """
         version, claimed = introduced(context.invocation_metadata() or ())
         if version != str(PROTOCOL_VERSION):

@@ -71,12 +71,10 @@ class CloudUnreachable(ProtocolError):
 class Backoff:
     """How to try again.
 
-    Attributes
-    ----------
-    first, most : float
-        Seconds before the second attempt, and at most; each wait is drawn from the upper half of one that doubles.
-    patience : float
-        Seconds without contact after which to give up.
+    Attributes:
+        first, most: Seconds before the second attempt, and at most; each wait is drawn from the upper half of one that
+            doubles.
+        patience: Seconds without contact after which to give up.
     """
 
     first: float = 0.5
@@ -86,10 +84,9 @@ class Backoff:
     def wait(self, attempt: int) -> float:
         """Return how long to wait after the n-th failure (from 0) in a row.
 
-        Examples
-        --------
-        >>> 2.0 <= Backoff().wait(3) <= 4.0 and 15.0 <= Backoff().wait(1000) <= 30.0
-        True
+        Examples:
+            >>> 2.0 <= Backoff().wait(3) <= 4.0 and 15.0 <= Backoff().wait(1000) <= 30.0
+            True
         """
         longest = min(self.most, self.first * 2.0 ** min(attempt, 60))
         return longest * SystemRandom().uniform(0.5, 1.0)
@@ -105,24 +102,14 @@ class Attachment:
     Answers are remembered by the message's id. So when the stream breaks after the work was done, the cloud asks
     again on the next one and gets the same answer, without the work being done, or noticed, twice.
 
-    Parameters
-    ----------
-    address : str
-        The cloud's, ``host:port``.
-    security : Secure or Insecure
-        Who this party is.
-    app : ClientApp
-        The party.
-    state : RecordDict, optional
-        What the party kept from an earlier life.
-    keep : callable, optional
-        Called with the state after each message that went well, before the answer leaves: who wants it to outlive
-        the process writes it down there. What it raises ends the attachment, unanswered.
-    backoff : Backoff, optional
-        How to try again.
-    executor : Executor, optional
-        The threads in which the app answers. Many parties of one process had better share a single one: they are
-        slower side by side, where each waits for the interpreter.
+    Args:
+        address: The cloud's, ``host:port``.
+        security: Who this party is.
+        state: What the party kept from an earlier life.
+        keep: Called with the state after each message that went well, before the answer leaves: who wants it to outlive
+            the process writes it down there. What it raises ends the attachment, unanswered.
+        executor: The threads in which the app answers. Many parties of one process had better share a single one: they
+            are slower side by side, where each waits for the interpreter.
     """
 
     def __init__(
@@ -152,14 +139,10 @@ class Attachment:
     async def run(self) -> None:
         """Stay attached until cancelled.
 
-        Raises
-        ------
-        CertificateError
-            When this party's own certificate is not good.
-        AttachRefused
-            When the cloud does not want it.
-        CloudUnreachable
-            When there was no contact for as long as the backoff's patience.
+        Raises:
+            CertificateError: When this party's own certificate is not good.
+            AttachRefused: When the cloud does not want it.
+            CloudUnreachable: When there was no contact for as long as the backoff's patience.
         """
         if isinstance(self._security, Secure):
             check_own(self._security)
@@ -310,14 +293,10 @@ def attach(address: str, security: Security, app: ClientApp, **options: Any) -> 
 def call(address: str, security: Security, method: str, content: RecordDict, timeout: float = 30.0) -> RecordDict:
     """Ask something of the cloud.
 
-    Raises
-    ------
-    AttachRefused
-        When the cloud does not answer that, or not to this party.
-    CloudUnreachable
-        When it cannot be reached, or does not answer in time.
-    UnreadableMessage
-        When its answer is none.
+    Raises:
+        AttachRefused: When the cloud does not answer that, or not to this party.
+        CloudUnreachable: When it cannot be reached, or does not answer in time.
+        UnreadableMessage: When its answer is none.
     """
     request = wire.Request(method=method, content=b"".join(write_content(content))).SerializeToString()
     try:

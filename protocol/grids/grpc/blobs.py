@@ -41,10 +41,8 @@ class Storage:
     Only those are deleted when the last of these messages is through: a blob that was there before, or
     that a workflow keeps from a reply, is none of this class's business.
 
-    Parameters
-    ----------
-    vault : Vault
-        The cloud's.
+    Args:
+        vault: The cloud's.
     """
 
     def __init__(self, vault: Vault) -> None:
@@ -55,10 +53,8 @@ class Storage:
     def put(self, blob: BlobReference, pieces: Iterable[bytes]) -> None:
         """Store a blob until it has been let go as often as it was put.
 
-        Raises
-        ------
-        BlobTooLarge, BlobDamaged
-            When these pieces are not this blob; then nothing of them is left.
+        Raises:
+            BlobTooLarge, BlobDamaged: When these pieces are not this blob; then nothing of them is left.
         """
         name = blob.digest.hex()
         with self._lock:

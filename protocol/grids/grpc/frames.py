@@ -19,10 +19,8 @@ F = TypeVar("F")
 def parse(kind: type[F], frame: bytes) -> F:
     """Read a frame.
 
-    Raises
-    ------
-    UnreadableMessage
-        When the bytes are no such frame.
+    Raises:
+        UnreadableMessage: When the bytes are no such frame.
     """
     parsed: Any = kind()
     try:
@@ -36,10 +34,8 @@ def parse(kind: type[F], frame: bytes) -> F:
 def read_blob(blob: wire.Blob) -> BlobReference:
     """Read which blob is meant.
 
-    Raises
-    ------
-    UnreadableMessage
-        When it has no SHA-256, or a length of nothing or of more than any message has.
+    Raises:
+        UnreadableMessage: When it has no SHA-256, or a length of nothing or of more than any message has.
     """
     if len(blob.sha256) != 32 or not 0 < blob.length <= MAX_MESSAGE_BYTES:
         raise UnreadableMessage(f"a blob of {blob.length} bytes under a name of {len(blob.sha256)} is not accepted")
@@ -54,10 +50,8 @@ def write_blob(blob: BlobReference) -> wire.Blob:
 def write_content(content: RecordDict) -> list[bytes]:
     """Write records as pieces that belong one after the other; large values are not copied.
 
-    Raises
-    ------
-    Unwritable
-        When there is too much of it, or a value that cannot be written.
+    Raises:
+        Unwritable: When there is too much of it, or a value that cannot be written.
     """
     structure, values = parts(content)
     pieces = [structure, *(value for _, value in values)]
@@ -71,10 +65,8 @@ def write_content(content: RecordDict) -> list[bytes]:
 def read_content(packed: bytes) -> RecordDict:
     """Read records.
 
-    Raises
-    ------
-    UnreadableMessage
-        When the bytes are none, or too many.
+    Raises:
+        UnreadableMessage: When the bytes are none, or too many.
     """
     if len(packed) > MAX_MESSAGE_BYTES:
         raise UnreadableMessage(f"a message of {len(packed)} bytes is over the limit of {MAX_MESSAGE_BYTES}")

@@ -49,33 +49,19 @@ class GrpcGrid(CarryingGrid):
 
     Every public method may be called from any thread; many exchanges may be under way at once.
 
-    Parameters
-    ----------
-    address : str
-        Where to listen, ``host:port``; port 0 picks a free one.
-    security : Secure or Insecure
-        The cloud's certificate; insecure clouds listen on the loopback interface alone.
-    roster : Roster
-        Which node each party is.
-    vault : Vault
-        Where blobs go: the cloud's own, when a workflow is to find what parties delivered.
-    run_id : int
-        The run's id.
-    run_config : UserConfig, optional
-        The run's configuration, which every app sees.
-    revoked : container of int
-        Serial numbers of revoked certificates (`Revocations`).
-    calls : mapping of str to Call, optional
-        What parties may ask of the cloud on their own account.
-    absence : float
-        Seconds for which a party that is not attached is still waited for.
-    pace : Pace
-        How slowly blobs may move.
+    Args:
+        address: Where to listen, ``host:port``; port 0 picks a free one.
+        security: The cloud's certificate; insecure clouds listen on the loopback interface alone.
+        roster: Which node each party is.
+        vault: Where blobs go: the cloud's own, when a workflow is to find what parties delivered.
+        run_config: The run's configuration, which every app sees.
+        revoked: Serial numbers of revoked certificates (`Revocations`).
+        calls: What parties may ask of the cloud on their own account.
+        absence: Seconds for which a party that is not attached is still waited for.
+        pace: How slowly blobs may move.
 
-    Raises
-    ------
-    InsecureAddress, BadAddress
-        When it cannot listen there.
+    Raises:
+        InsecureAddress, BadAddress: When it cannot listen there.
     """
 
     streams = True

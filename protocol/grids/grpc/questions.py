@@ -21,18 +21,12 @@ UNREAD = 3_600.0
 class Question:
     """A message on its way to one party, until its answer is there.
 
-    Attributes
-    ----------
-    message : Message
-        The message, with its id.
-    body : bytes or BlobReference
-        Its content as it goes on the wire, or where that lies in the vault.
-    lent : frozenset of bytes
-        SHA-256 of each blob that the party may fetch while the question is open.
-    stored : dict of bytes to BlobReference
-        What the party has put for its answer.
-    promised : int
-        Bytes of what it has put and is putting.
+    Attributes:
+        message: The message, with its id.
+        body: Its content as it goes on the wire, or where that lies in the vault.
+        lent: SHA-256 of each blob that the party may fetch while the question is open.
+        stored: What the party has put for its answer.
+        promised: Bytes of what it has put and is putting.
     """
 
     message: Message
@@ -85,12 +79,9 @@ class Questions:
     A question stays open until it is answered or withdrawn. A party that attaches again is asked all
     that is open again; a second answer finds nothing open and is dropped. So an answer counts once.
 
-    Parameters
-    ----------
-    absence : float
-        Seconds for which a party that is not attached is still waited for.
-    closed : callable
-        Told of each question that was answered or withdrawn, to let go of its blobs; called without the lock.
+    Args:
+        absence: Seconds for which a party that is not attached is still waited for.
+        closed: Told of each question that was answered or withdrawn, to let go of its blobs; called without the lock.
     """
 
     def __init__(self, absence: float, closed: Callable[[Question], None]) -> None:

@@ -15,19 +15,15 @@ class Roster:
     A roster with a path is open: who attaches with a good certificate is enrolled, and remembered over
     restarts. One without is closed: it is the parties that it was made with.
 
-    Parameters
-    ----------
-    members : iterable of str
-        URNs (``urn:parley:<role>:<name>``), in order; the first one is node `FIRST_NODE_ID`. Name the buyer
-        before the sellers, as simulations do, and outcomes compare.
-    path : Path, optional
-        A JSON file with the members so far, which come first.
+    Args:
+        members: URNs (``urn:parley:<role>:<name>``), in order; the first one is node `FIRST_NODE_ID`. Name the buyer
+            before the sellers, as simulations do, and outcomes compare.
+        path: A JSON file with the members so far, which come first.
 
-    Examples
-    --------
-    >>> roster = Roster(["urn:parley:buyer:ann", "urn:parley:seller:bob"])
-    >>> roster.node_id("urn:parley:seller:bob"), roster.node_id("urn:parley:seller:eve")
-    (3, None)
+    Examples:
+        >>> roster = Roster(["urn:parley:buyer:ann", "urn:parley:seller:bob"])
+        >>> roster.node_id("urn:parley:seller:bob"), roster.node_id("urn:parley:seller:eve")
+        (3, None)
     """
 
     def __init__(self, members: Iterable[str] = (), path: Path | None = None) -> None:

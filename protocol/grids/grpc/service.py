@@ -40,12 +40,9 @@ T = TypeVar("T")
 class Pace:
     """How slowly a blob may move before its call is ended: a peer that dawdles holds up the others.
 
-    Attributes
-    ----------
-    patience : float
-        Seconds that any transfer has.
-    rate : float
-        Bytes per second that it has to keep up after that.
+    Attributes:
+        patience: Seconds that any transfer has.
+        rate: Bytes per second that it has to keep up after that.
     """
 
     patience: float = 30.0
@@ -56,13 +53,10 @@ class Pace:
 class Call:
     """Something that a party may ask of the cloud.
 
-    Attributes
-    ----------
-    roles : frozenset of str
-        Who may.
-    answer : callable
-        Takes who asks and what; runs in a thread of its own. A `ProtocolError` is the asker's fault, and its
-        text is told.
+    Attributes:
+        roles: Who may.
+        answer: Takes who asks and what; runs in a thread of its own. A `ProtocolError` is the asker's fault, and its
+            text is told.
     """
 
     roles: frozenset[str]
@@ -89,22 +83,14 @@ class Line:
 class Service:
     """The service of `protocol/wire/parley.proto`.
 
-    Parameters
-    ----------
-    admission : Admission
-        Who may call.
-    roster : Roster
-        Which node each party is.
-    questions : Questions
-        What to ask, and where answers go.
-    storage : Storage
-        The vault.
-    welcome : callable
-        The frame that a node's stream opens with.
-    calls : mapping of str to Call
-        What parties may ask by `Call`.
-    pace : Pace
-        How slow a blob may be.
+    Args:
+        admission: Who may call.
+        roster: Which node each party is.
+        questions: What to ask, and where answers go.
+        storage: The vault.
+        welcome: The frame that a node's stream opens with.
+        calls: What parties may ask by `Call`.
+        pace: How slow a blob may be.
     """
 
     def __init__(

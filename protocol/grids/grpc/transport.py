@@ -57,12 +57,9 @@ class BadAddress(ProtocolError):
 class Secure:
     """Mutual TLS.
 
-    Attributes
-    ----------
-    credentials : Credentials
-        One's own certificate and key.
-    authority : bytes
-        The certificate authority (PEM) that has to have signed the other end's certificate.
+    Attributes:
+        credentials: One's own certificate and key.
+        authority: The certificate authority (PEM) that has to have signed the other end's certificate.
     """
 
     credentials: Credentials
@@ -78,10 +75,8 @@ class Secure:
 class Insecure:
     """No TLS, for tests and demonstrations within one machine; everybody is believed who they say they are.
 
-    Attributes
-    ----------
-    urn : str
-        Who one says one is, ``urn:parley:<role>:<name>``.
+    Attributes:
+        urn: Who one says one is, ``urn:parley:<role>:<name>``.
     """
 
     urn: str = "urn:parley:cloud:cloud"
@@ -93,12 +88,9 @@ Security = Secure | Insecure
 def listen(server: aio.Server, address: str, security: Security) -> int:
     """Let a server listen; returns the port (of port 0: the one that was free).
 
-    Raises
-    ------
-    InsecureAddress
-        When an insecure cloud is to listen anywhere but on the loopback interface.
-    BadAddress
-        When it cannot listen there.
+    Raises:
+        InsecureAddress: When an insecure cloud is to listen anywhere but on the loopback interface.
+        BadAddress: When it cannot listen there.
     """
     try:
         match security:
@@ -121,10 +113,8 @@ def server(handlers: Iterable[grpc.GenericRpcHandler], streams: int) -> aio.Serv
 def channel(address: str, security: Security) -> aio.Channel:
     """Return a new channel to the cloud.
 
-    Raises
-    ------
-    InsecureAddress
-        When it would be insecure and leave the machine.
+    Raises:
+        InsecureAddress: When it would be insecure and leave the machine.
     """
     tls = _channel_credentials(address, security)
     if tls is None:

@@ -24,31 +24,26 @@ class Ledger:
     3. No account falls below zero, except those opened with an overdraft (the mint).
     4. Pending money sits in an *escrow*: held once, then posted or voided, once.
 
-    Parameters
-    ----------
-    database : str or Database
-        The URL of a database (SQLite in memory by default; see `Database`), or one that is open.
+    Args:
+        database: The URL of a database (SQLite in memory by default; see `Database`), or one that is open.
 
-    Raises
-    ------
-    DatabaseVersion
-        When the database is newer than this program.
+    Raises:
+        DatabaseVersion: When the database is newer than this program.
 
-    Examples
-    --------
-    >>> from protocol.storage.ledger import Transfer
-    >>> def pay(posting: Posting) -> bytes:
-    ...     posting.open_account("mint", overdraft=True)
-    ...     posting.open_account("buyer")
-    ...     posting.transfer([Transfer("mint", "buyer", 100, "deposit")])
-    ...     return b"paid"
-    >>> ledger = Ledger()
-    >>> ledger.once("deposit 1", b"100 to buyer", pay)
-    b'paid'
-    >>> ledger.once("deposit 1", b"100 to buyer", pay)  # a retry: the same answer, no effect
-    b'paid'
-    >>> ledger.balances()
-    {'buyer': 100, 'escrow': 0, 'mint': -100}
+    Examples:
+        >>> from protocol.storage.ledger import Transfer
+        >>> def pay(posting: Posting) -> bytes:
+        ...     posting.open_account("mint", overdraft=True)
+        ...     posting.open_account("buyer")
+        ...     posting.transfer([Transfer("mint", "buyer", 100, "deposit")])
+        ...     return b"paid"
+        >>> ledger = Ledger()
+        >>> ledger.once("deposit 1", b"100 to buyer", pay)
+        b'paid'
+        >>> ledger.once("deposit 1", b"100 to buyer", pay)  # a retry: the same answer, no effect
+        b'paid'
+        >>> ledger.balances()
+        {'buyer': 100, 'escrow': 0, 'mint': -100}
     """
 
     def __init__(self, database: str | Database = "sqlite://") -> None:
@@ -57,25 +52,17 @@ class Ledger:
     def once(self, key: str, request: bytes, effect: Callable[[Posting], bytes]) -> bytes:
         """Run an effect unless this key was answered before, and return its response.
 
-        Parameters
-        ----------
-        key : str
-            Names the request among all requests ever made.
-        request : bytes
-            What is asked, in full; only its hash is kept.
-        effect : callable
-            Posts to the ledger and returns the response. If it raises, nothing is written and the key
-            stays free.
+        Args:
+            key: Names the request among all requests ever made.
+            request: What is asked, in full; only its hash is kept.
+            effect: Posts to the ledger and returns the response. If it raises, nothing is written and the key stays
+                free.
 
-        Returns
-        -------
-        bytes
+        Returns:
             The effect's response: fresh the first time, as stored ever after.
 
-        Raises
-        ------
-        IdempotencyConflict
-            When the key was answered before, for another request.
+        Raises:
+            IdempotencyConflict: When the key was answered before, for another request.
         """
         digest = sha256(request).digest()
         with self.database.transaction() as connection:
@@ -92,10 +79,8 @@ class Ledger:
     def balance(self, account: str) -> int:
         """Money in one account.
 
-        Raises
-        ------
-        UnknownAccount
-            When it is not open.
+        Raises:
+            UnknownAccount: When it is not open.
         """
         found = self.database.read(select(accounts.c.balance).where(accounts.c.name == account))
         if not found:

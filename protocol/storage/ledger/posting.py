@@ -97,24 +97,15 @@ class Posting:
     def open_accounts(self, names: Iterable[str], overdraft: bool = False) -> list[str]:
         """Open accounts with nothing in them; those open already stay as they are.
 
-        Parameters
-        ----------
-        names : iterable of str
-            The accounts' names.
-        overdraft : bool
-            Whether they may fall below zero: the mint, and nobody else.
+        Args:
+            overdraft: Whether they may fall below zero: the mint, and nobody else.
 
-        Returns
-        -------
-        list of str
-            Those that were not open before.
+        Returns:
+            The accounts that were not open before.
 
-        Raises
-        ------
-        AccountExists
-            When one is open already with the other kind of overdraft.
-        ReservedAccount
-            When one is the ledger's own.
+        Raises:
+            AccountExists: When one is open already with the other kind of overdraft.
+            ReservedAccount: When one is the ledger's own.
         """
         wanted = list(dict.fromkeys(names))
         _refuse_reserved(wanted)
@@ -134,10 +125,8 @@ class Posting:
     def balance(self, account: str) -> int:
         """Money in an account as this transaction has left it so far.
 
-        Raises
-        ------
-        UnknownAccount
-            When it is not open.
+        Raises:
+            UnknownAccount: When it is not open.
         """
         return self.balances([account])[account]
 
@@ -149,10 +138,8 @@ class Posting:
     def transfer(self, transfers: Sequence[Transfer]) -> None:
         """Move money between accounts.
 
-        Raises
-        ------
-        InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds
-            When one of the transfers cannot be made.
+        Raises:
+            InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds: When one of the transfers cannot be made.
         """
         for transfer in transfers:
             _check_amount(transfer.amount, f"a transfer from {transfer.source!r} to {transfer.target!r}", least=1)
@@ -166,12 +153,9 @@ class Posting:
     def hold(self, holds: Sequence[Hold]) -> None:
         """Set money aside: from its payer to `ESCROW`, pending.
 
-        Raises
-        ------
-        EscrowExists
-            When an id was held before, whatever became of it.
-        InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds
-            When one of the holds cannot be made.
+        Raises:
+            EscrowExists: When an id was held before, whatever became of it.
+            InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds: When one of the holds cannot be made.
         """
         for hold in holds:
             _check_amount(hold.amount, f"escrow {hold.escrow_id!r}", least=1)
@@ -202,14 +186,10 @@ class Posting:
     def post(self, releases: Sequence[Release]) -> None:
         """Pay out what is held: pending to posted.
 
-        Raises
-        ------
-        UnknownEscrow, EscrowResolved
-            When an escrow was never held, or is not pending any more.
-        InvalidAmount
-            When payouts are negative or do not sum to exactly what is held.
-        UnknownAccount, ReservedAccount
-            When a payout goes to no account, or to the ledger's own.
+        Raises:
+            UnknownEscrow, EscrowResolved: When an escrow was never held, or is not pending any more.
+            InvalidAmount: When payouts are negative or do not sum to exactly what is held.
+            UnknownAccount, ReservedAccount: When a payout goes to no account, or to the ledger's own.
         """
         pending = self._pending([release.escrow_id for release in releases])
         movements = []
@@ -228,10 +208,8 @@ class Posting:
     def void(self, escrow_ids: Sequence[str]) -> None:
         """Give what is held back to its payers: pending to voided.
 
-        Raises
-        ------
-        UnknownEscrow, EscrowResolved
-            When an escrow was never held, or is not pending any more.
+        Raises:
+            UnknownEscrow, EscrowResolved: When an escrow was never held, or is not pending any more.
         """
         pending = self._pending(escrow_ids)
         movements = [

@@ -7,18 +7,12 @@ from dataclasses import dataclass
 class Measurement:
     """One measured number beside the bar it has to stay under, or to reach.
 
-    Attributes
-    ----------
-    what : str
-        What was measured, in a few words.
-    value : float
-        The number, in `unit`.
-    unit : str
-        ``ms``, ``s``, ``x`` (a ratio within the same run), ...
-    below : float or None
-        The bar: the value that must not be exceeded, None where there is none.
-    above : float or None
-        The bar: the value that must be reached, None where there is none.
+    Attributes:
+        what: What was measured, in a few words.
+        value: The number, in `unit`.
+        unit: ``ms``, ``s``, ``x`` (a ratio within the same run), ...
+        below: The bar: the value that must not be exceeded, None where there is none.
+        above: The bar: the value that must be reached, None where there is none.
     """
 
     what: str

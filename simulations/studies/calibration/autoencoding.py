@@ -18,16 +18,11 @@ CODE_NOISE, CODE_PULL = 1.0, 1e-5
 def train_autoencoder(features: Tensor, labels: Tensor, seed: int, steps: int = STEPS) -> Autoencoder:
     """Train an autoencoder to reconstruct standardised fc8 features, categories in equal shares, from a noisy code.
 
-    Parameters
-    ----------
-    features : Tensor of shape (n, D)
-        fc8 of public pictures.
-    labels : Tensor of shape (n,)
-        Index of each picture's category.
-    seed : int
-        Fixes initial weights, the order of pictures and the noise.
-    steps : int
-        Optimiser steps, each over 512 pictures drawn with replacement.
+    Args:
+        features: (n, D), fc8 of public pictures.
+        labels: (n,), index of each picture's category.
+        seed: Fixes initial weights, the order of pictures and the noise.
+        steps: Optimiser steps, each over 512 pictures drawn with replacement.
     """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)

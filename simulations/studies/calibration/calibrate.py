@@ -51,14 +51,9 @@ COARSE = {"small": 1000, "vgg16": 4}
 class PublicPictures:
     """Pictures that anybody may see, by category.
 
-    Attributes
-    ----------
-    images : Album
-        The pictures.
-    labels : (n,) int64
-        Index of each one's category; every category has two or more.
-    categories : tuple of str
-        Names.
+    Attributes:
+        labels: (n,), index of each one's category; every category has two or more.
+        categories: Names.
     """
 
     images: Album
@@ -70,18 +65,13 @@ class PublicPictures:
 class Space:
     """What a calibration chose and measured among fc8 vectors, or in the plane.
 
-    Attributes
-    ----------
-    features : (n, D) int64
-        Of the pictures that it was measured on.
-    labels : (n,) int64
-        Their categories.
-    radius, tolerance : int
-        In the features' units.
-    recall, separation : float
-        Share of a category within R of its centroid; share of pairs of centroids farther apart than R.
-    false_accepts : float
-        Share of pairs of different pictures of one category within the tolerance.
+    Attributes:
+        features: (n, D), of the pictures that it was measured on.
+        labels: (n,), their categories.
+        radius, tolerance: In the features' units.
+        recall, separation: Share of a category within R of its centroid; share of pairs of centroids farther apart than
+            R.
+        false_accepts: Share of pairs of different pictures of one category within the tolerance.
     """
 
     features: NDArray[np.int64]
@@ -117,10 +107,8 @@ def public_dataset(name: str, per_category: int) -> PublicPictures:
 def public_folder(folder: Path, per_category: int) -> PublicPictures:
     """Return the pictures in a folder whose sub-folders are categories.
 
-    Raises
-    ------
-    BadInput
-        When there are not two categories with `LEAST` pictures each.
+    Raises:
+        BadInput: When there are not two categories with `LEAST` pictures each.
     """
     pictures = read_folder(folder)
     counts = {name: pictures.labels.count(name) for name in pictures.labels if name is not None}
@@ -146,10 +134,8 @@ def run(
 ) -> Calibrated:
     """Calibrate a featurizer on a folder or a data set, and write the calibration's folder, whole or not at all.
 
-    Raises
-    ------
-    UserError
-        With one sentence; nothing is left behind.
+    Raises:
+        UserError: With one sentence; nothing is left behind.
     """
     if (folder is None) == (dataset is None) or dataset not in (None, *PUBLIC):
         raise BadInput(f"say whose pictures to calibrate on: --images FOLDER, or --dataset {' or '.join(PUBLIC)}")
@@ -182,18 +168,11 @@ def calibrate(
 ) -> Calibrated:
     """Choose a featurizer's parameters by public pictures.
 
-    Parameters
-    ----------
-    name : str
-        One of `FEATURIZERS`.
-    network : Network
-        From `load_network`.
-    pictures : PublicPictures
-        What to choose by.
-    progress : callable
-        Told of it as it goes on.
-    steps : int
-        Optimiser steps of each autoencoder.
+    Args:
+        name: One of `FEATURIZERS`.
+        network: From `load_network`.
+        pictures: What to choose by.
+        steps: Optimiser steps of each autoencoder.
     """
     labels = pictures.labels
     fc8 = _fc8(network, pictures.images, progress)

@@ -30,11 +30,10 @@ def centroids(points: Points, labels: Labels) -> NDArray[np.float64]:
 def radius_of_recall(points: Points, labels: Labels, recall: float = RECALL) -> float:
     """Return the radius within which, averaged over categories, that share of a category lies of its centroid.
 
-    Examples
-    --------
-    >>> points = np.array([[-1.0, 0.0], [1.0, 0.0], [6.0, 0.0], [10.0, 0.0]])
-    >>> radius_of_recall(points, np.array([0, 0, 1, 1]), 0.5)
-    1.0
+    Examples:
+        >>> points = np.array([[-1.0, 0.0], [1.0, 0.0], [6.0, 0.0], [10.0, 0.0]])
+        >>> radius_of_recall(points, np.array([0, 0, 1, 1]), 0.5)
+        1.0
     """
     distance = np.linalg.norm(points - centroids(points, labels)[labels], axis=1)
     order = np.argsort(distance)
@@ -104,14 +103,10 @@ def purchase_quality(
 ) -> PurchaseQuality:
     """Match pictures against samples as the cloud does: lattice points with 0 < nearest distance <= R (section IV.A).
 
-    Parameters
-    ----------
-    categories : sequence of int
-        What is traded. Each purchase wants `wanted` of them, at random.
-    noise : float
-        Share of offered pictures that show other traded categories.
-    samples : int
-        Sample pictures per purchase, drawn from the wanted categories.
+    Args:
+        categories: What is traded. Each purchase wants `wanted` of them, at random.
+        noise: Share of offered pictures that show other traded categories.
+        samples: Sample pictures per purchase, drawn from the wanted categories.
     """
     points = points.astype(np.float64)
     on_lattice = ((points >= 0) & (points < LATTICE_SIDE)).all(1)

@@ -22,10 +22,8 @@ from strategies.features.featurizer import Featurizer, Pixels, to_vectors
 class Drift:
     """How far each picture's feature moved.
 
-    Attributes
-    ----------
-    points, vectors : (n,) int64
-        Of its lattice point, and of its fc8 vector.
+    Attributes:
+        points, vectors: (n,), of its lattice point, and of its fc8 vector.
     """
 
     points: NDArray[np.int64]
@@ -68,10 +66,9 @@ def coarse_drift(featurizer: Featurizer, images: Sequence[Pixels]) -> dict[str, 
 def tolerance(drifts: NDArray[np.int64]) -> int:
     """Return ten times the 99.99th percentile of honest drift, at least ten: rounding alone may move a point by one.
 
-    Examples
-    --------
-    >>> tolerance(np.array([0, 1, 3]))
-    30
+    Examples:
+        >>> tolerance(np.array([0, 1, 3]))
+        30
     """
     return max(10, math.ceil(round(10 * float(np.quantile(drifts, 0.9999)), 2)))
 

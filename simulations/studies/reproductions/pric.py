@@ -52,18 +52,12 @@ FIGURES = {
 class Scale:
     """How large an experiment is.
 
-    Attributes
-    ----------
-    dataset : str
-        ``faces`` or ``celeba``.
-    side : int
-        Pixels.
-    trained, tested : int
-        Pictures.
-    architecture : str
-        A key of `strategies.pric.networks.EXTRACTORS`.
-    epochs, batch : int
-        Of the extractor's training.
+    Attributes:
+        dataset: ``faces`` or ``celeba``.
+        side: Pixels.
+        trained, tested: Pictures.
+        architecture: A key of `strategies.pric.networks.EXTRACTORS`.
+        epochs, batch: Of the extractor's training.
     """
 
     dataset: str
@@ -169,24 +163,15 @@ def reproduce(
 ) -> ReproductionReport:
     """Run the experiments.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        Worlds; at least two, for an interval.
-    workshop : Workshop
-        Where extractors are trained.
-    progress : callable
-    dataset : str
-        A key of `SCALES`: ``faces``, painted, or ``celeba``, at the paper's scale.
-    root : Path or None
-        The folder of published data sets.
+    Args:
+        seeds: Worlds; at least two, for an interval.
+        workshop: Where extractors are trained.
+        dataset: A key of `SCALES`: ``faces``, painted, or ``celeba``, at the paper's scale.
+        root: The folder of published data sets.
 
-    Raises
-    ------
-    BadInput
-        When CelebA is neither there nor to be had.
-    RunFailed
-        When an extractor could not be trained.
+    Raises:
+        BadInput: When CelebA is neither there nor to be had.
+        RunFailed: When an extractor could not be trained.
     """
     start, scale = time.perf_counter(), SCALES[dataset]
     if scale.dataset == "celeba":

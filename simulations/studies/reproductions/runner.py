@@ -23,30 +23,18 @@ def run(
 ) -> ReproductionReport:
     """Run a reproduction and write its folder, ``report.json`` and ``report.html``, whole or not at all.
 
-    Parameters
-    ----------
-    name : str
-        A key of `simulations.studies.reproductions.REPRODUCTIONS`.
-    seeds : sequence of int
-        Worlds.
-    workers : int
-        Jobs side by side on a Ray that is started here; 1: one after the other in this process.
-    address : str or None
-        Of a running Ray cluster instead.
-    out : Path
-        The folder.
-    progress : callable
-    options
-        What this reproduction takes beside that.
+    Args:
+        name: A key of `simulations.studies.reproductions.REPRODUCTIONS`.
+        seeds: Worlds.
+        workers: Jobs side by side on a Ray that is started here; 1: one after the other in this process.
+        address: Of a running Ray cluster instead.
+        out: The folder.
+        options: What this reproduction takes beside that.
 
-    Raises
-    ------
-    GridUnavailable
-        When there is no Ray, or no cluster at the address.
-    OutputExists
-        When the folder is there.
-    RunFailed
-        When a job failed.
+    Raises:
+        GridUnavailable: When there is no Ray, or no cluster at the address.
+        OutputExists: When the folder is there.
+        RunFailed: When a job failed.
     """
     if out.exists():
         raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")

@@ -14,12 +14,9 @@ from simulations.studies.survey.questions import EACH, SIDE, Key, make_questions
 def make_survey(out: Path, dataset: str, root: Path | None, classes: int, seed: int, each: int = EACH) -> Key:
     """Write ``survey.html``, for people, and ``key.json``, for who scores their answers.
 
-    Raises
-    ------
-    BadInput
-        When the data set cannot be had or has too few images or classes.
-    OutputExists
-        When the folder is there.
+    Raises:
+        BadInput: When the data set cannot be had or has too few images or classes.
+        OutputExists: When the folder is there.
     """
     with whole_or_nothing(out) as folder:
         images = labelled_images(dataset, root, seed, classes=classes, side=SIDE)

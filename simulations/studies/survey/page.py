@@ -18,13 +18,10 @@ def survey_page(pictures: NDArray[np.uint8], key: Key, references: Mapping[str, 
 
     It holds the pictures, without loss, and the choices; nothing of what is behind a picture.
 
-    Parameters
-    ----------
-    pictures : (questions, side, side, 3) uint8
-    key : Key
-        Only the survey's id and the choices go into the page.
-    references : mapping of str to (side, side, 3) uint8
-        One clean picture of each class, to help with names; may be empty.
+    Args:
+        pictures: (questions, side, side, 3)
+        key: Only the survey's id and the choices go into the page.
+        references: Each (side, side, 3); one clean picture of each class, to help with names; may be empty.
     """
     data = {
         "survey": key.survey,

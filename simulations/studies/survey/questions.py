@@ -36,14 +36,10 @@ PARAMETERS: dict[str, tuple[tuple[tuple[float, ...], ...], tuple[float | None, .
 class Asked(BaseModel):
     """What is behind a question.
 
-    Attributes
-    ----------
-    technique, weights, strength
-        Of the obfuscation; the strength is None where it has none.
-    components : tuple of str
-        The class of each image in it.
-    scores : dict of str to tuple of float
-        For each privacy score, that of each component.
+    Attributes:
+        technique, weights, strength: Of the obfuscation; the strength is None where it has none.
+        components: The class of each image in it.
+        scores: For each privacy score, that of each component.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,15 +54,10 @@ class Asked(BaseModel):
 class Key(BaseModel):
     """The key to the answers: for who scores the survey, never for who takes it.
 
-    Attributes
-    ----------
-    survey : str
-        The survey's id, which answers carry, too.
-    dataset : str
-    class_names : tuple of str
-        The choices.
-    questions : tuple of Asked
-        In the order in which they are asked.
+    Attributes:
+        survey: The survey's id, which answers carry, too.
+        class_names: The choices.
+        questions: In the order in which they are asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,16 +86,11 @@ def make_questions(
 ) -> tuple[NDArray[np.uint8], Key]:
     """Draw classes that differ, an image of each, and obfuscate them.
 
-    Returns
-    -------
-    (questions, side, side, 3) uint8
-        The obfuscated pictures.
-    Key
+    Returns:
+        (questions, side, side, 3); the obfuscated pictures, and the key to the answers.
 
-    Raises
-    ------
-    BadInput
-        When there are too few images or classes.
+    Raises:
+        BadInput: When there are too few images or classes.
     """
     if len(images.class_names) < 3:
         raise BadInput(f"a survey takes three classes or more, and data set {dataset} gives {len(images.class_names)}")

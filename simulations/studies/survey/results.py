@@ -23,10 +23,9 @@ def results_table(found: Mapping[str, Agreement], people: int) -> Table:
 def said(threshold: Threshold) -> str:
     """Write a threshold as the paper does.
 
-    Examples
-    --------
-    >>> said(Threshold(0.6319, 0.27, 0.774))
-    '0.632 (0.27, 0.77)'
+    Examples:
+        >>> said(Threshold(0.6319, 0.27, 0.774))
+        '0.632 (0.27, 0.77)'
     """
     return f"{threshold.value:.3g} ({threshold.false_positives:.2f}, {threshold.true_positives:.2f})"
 

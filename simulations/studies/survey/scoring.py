@@ -17,13 +17,10 @@ M = TypeVar("M", bound=BaseModel)
 class Answers(BaseModel):
     """What one person answered, as the survey's page saves it.
 
-    Attributes
-    ----------
-    survey : str
-        The id of the survey.
-    answers : dict of int to tuple of str
-        Chosen classes by the number of the question, from 1; none chosen means "I cannot tell". Questions that were
-        left open are missing.
+    Attributes:
+        survey: The id of the survey.
+        answers: Chosen classes by the number of the question, from 1; none chosen means "I cannot tell". Questions that
+            were left open are missing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,10 +34,8 @@ class Answers(BaseModel):
 def read_key(path: Path) -> Key:
     """Read ``key.json``.
 
-    Raises
-    ------
-    BadInput
-        When it is none.
+    Raises:
+        BadInput: When it is none.
     """
     return _read(path, Key, "the key of a survey")
 
@@ -48,10 +43,8 @@ def read_key(path: Path) -> Key:
 def read_answers(path: Path, key: Key) -> Answers:
     """Read a file of answers to this survey.
 
-    Raises
-    ------
-    BadInput
-        When it is none, or is of another survey.
+    Raises:
+        BadInput: When it is none, or is of another survey.
     """
     found = _read(path, Answers, "a file of answers")
     if found.survey != key.survey:
@@ -69,10 +62,8 @@ def score_answers(key: Key, sheets: Sequence[Answers]) -> dict[str, Agreement]:
 
     Every component of every answered question is one comparison: it is recognised if its class was chosen.
 
-    Raises
-    ------
-    BadInput
-        When all comparisons, or none, were recognised, so that no curve can be drawn.
+    Raises:
+        BadInput: When all comparisons, or none, were recognised, so that no curve can be drawn.
     """
     recognised = np.array(
         [

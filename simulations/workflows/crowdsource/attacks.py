@@ -37,17 +37,11 @@ SHOWN = 10
 class Material:
     """What extractors are trained on and measured with.
 
-    Attributes
-    ----------
-    public, held, test : Portraits
-        The collector's own pictures; the participants'; those of the test.
-    labels : (n, tasks) bool
-        What participants say of theirs, true or not.
-    hide, tasks : tuple of str
-        Attributes.
-    quantised : bool
-        Whether representations are rounded to bytes before they are sent.
-    seed : int
+    Attributes:
+        public, held, test: The collector's own pictures; the participants'; those of the test.
+        labels: (n, tasks); what participants say of theirs, true or not.
+        hide, tasks: Attributes.
+        quantised: Whether representations are rounded to bytes before they are sent.
     """
 
     public: Portraits
@@ -69,11 +63,9 @@ class Material:
 class Measured:
     """An extractor's numbers, and some reconstructions.
 
-    Attributes
-    ----------
-    setting : Setting
-    reconstructions : (m, side, side, 3) uint8
-        Of the first participants' first pictures; none where that was not measured.
+    Attributes:
+        reconstructions: (m, side, side, 3), of the first participants' first pictures; none where that was not
+            measured.
     """
 
     setting: Setting
@@ -123,23 +115,13 @@ def measured(
 ) -> Measured:
     """Measure an extractor by what was received; a job.
 
-    Parameters
-    ----------
-    device : torch.device
-    done : Trained
-    received : (n, channels, h, w)
-        Representations of the participants' pictures, in their order.
-    material : Material
-    weight : float or None
-        Lambda.
-    attackers : sequence of int
-        So many of its own pictures further fresh attackers learn from.
-    leaked : float
-        One more learns from this share of the participants, and attacks the others; 0: none does.
-    every_leak : bool
-        Whether to measure everything else that leaks as well, which takes longer.
-    together : bool
-        Whether participants trained it.
+    Args:
+        received: (n, channels, h, w); representations of the participants' pictures, in their order.
+        weight: Lambda.
+        attackers: So many of its own pictures further fresh attackers learn from.
+        leaked: One more learns from this share of the participants, and attacks the others; 0: none does.
+        every_leak: Whether to measure everything else that leaks as well, which takes longer.
+        together: Whether participants trained it.
     """
     done.extractor.to(device)
     own, test = (encode(done.extractor, part.images) for part in (material.public, material.test))

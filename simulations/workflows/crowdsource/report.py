@@ -11,10 +11,8 @@ SCHEMA_VERSION = 1
 class Reading(BaseModel):
     """How well an attribute was read, or guessed: shares of right answers, and the area under the ROC curve.
 
-    Attributes
-    ----------
-    accuracy, balanced, area : float
-        See `strategies.pric.reading.Read`.
+    Attributes:
+        accuracy, balanced, area: See `strategies.pric.reading.Read`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,13 +29,9 @@ Readings = dict[str, Reading]
 class Attack(BaseModel):
     """A fresh attacker that reads the private attributes of what participants sent.
 
-    Attributes
-    ----------
-    source : str
-        ``public``: the collector's own pictures; ``leaked``: what some participants told of themselves.
-    pictures : int
-        How many of them it learned from.
-    private : dict of str to Reading
+    Attributes:
+        source: ``public``: the collector's own pictures; ``leaked``: what some participants told of themselves.
+        pictures: How many of them it learned from.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,18 +44,13 @@ class Attack(BaseModel):
 class OtherLeaks(BaseModel):
     """What else representations give away.
 
-    Attributes
-    ----------
-    ssim, l1 : float
-        Of reconstructions by a network that was trained on the collector's pictures.
-    recognised : float
-        Share of participants' pictures whose owner is named, by one other picture of each owner.
-    owners : int
-        Among so many.
-    membership : float
-        Area under the ROC curve of telling, by the tasks' model, pictures that it was trained on from others.
-    presence : float
-        The same, by looking a picture's representation up among those received.
+    Attributes:
+        ssim, l1: Of reconstructions by a network that was trained on the collector's pictures.
+        recognised: Share of participants' pictures whose owner is named, by one other picture of each owner.
+        owners: Among so many.
+        membership: Area under the ROC curve of telling, by the tasks' model, pictures that it was trained on from
+            others.
+        presence: The same, by looking a picture's representation up among those received.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,24 +66,15 @@ class OtherLeaks(BaseModel):
 class Setting(BaseModel):
     """One extractor, measured.
 
-    Attributes
-    ----------
-    weight : float or None
-        Lambda; None for the undefended one, which keeps what it can.
-    together : bool
-        Whether participants trained it, and not the collector.
-    tasks : dict of str to Reading
-        By the collector's models, on people who are no participants.
-    in_loop : dict of str to Reading
-        Private attributes, by the classifier that the extractor was trained against.
-    fresh : dict of str to Reading
-        By a fresh and larger one that learned from all of the collector's pictures.
-    induced : dict of str to Reading
-        By what the collector's models say of the tasks, and by nothing else.
-    attacks : list of Attack
-        More fresh attackers.
-    leaks : OtherLeaks or None
-        Where that was measured.
+    Attributes:
+        weight: Lambda; None for the undefended one, which keeps what it can.
+        together: Whether participants trained it, and not the collector.
+        tasks: By the collector's models, on people who are no participants.
+        in_loop: Private attributes, by the classifier that the extractor was trained against.
+        fresh: By a fresh and larger one that learned from all of the collector's pictures.
+        induced: By what the collector's models say of the tasks, and by nothing else.
+        attacks: More fresh attackers.
+        leaks: Where that was measured.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -112,27 +92,18 @@ class Setting(BaseModel):
 class CrowdsourceOutcome(BaseModel):
     """What came out, in short. Private attributes are averaged over where there are several.
 
-    Attributes
-    ----------
-    participants, contributed : int
-        How many there are, and of how many representations were taken.
-    pictures, labelled : int
-        Representations taken, and those of them with labels.
-    bytes_sent, bytes_as_numbers, bytes_as_pictures : int
-        Representations as they were sent; in single precision; the scaled pictures themselves, uncompressed.
-    fresh, in_loop, undefended, majority, induced : float
-        Accuracy for the private attributes: of a fresh attacker, of the one that was trained along, of a fresh one
-        where nothing is defended; of a guess; of what the tasks tell.
-    way : float
-        Share of the way from `undefended` down to `majority` that the fresh attacker fell.
-    utility, undefended_utility : float
-        Mean accuracy over the tasks.
-    worst_loss : float
-        The most that a task lost against the undefended extractor.
-    ssim, recognised, membership, presence : float
-        See `OtherLeaks`.
-    digest : str
-        SHA-256 of what was sent and what was measured.
+    Attributes:
+        participants, contributed: How many there are, and of how many representations were taken.
+        pictures, labelled: Representations taken, and those of them with labels.
+        bytes_sent, bytes_as_numbers, bytes_as_pictures: Representations as they were sent; in single precision; the
+            scaled pictures themselves, uncompressed.
+        fresh, in_loop, undefended, majority, induced: Accuracy for the private attributes: of a fresh attacker, of the
+            one that was trained along, of a fresh one where nothing is defended; of a guess; of what the tasks tell.
+        way: Share of the way from `undefended` down to `majority` that the fresh attacker fell.
+        utility, undefended_utility: Mean accuracy over the tasks.
+        worst_loss: The most that a task lost against the undefended extractor.
+        ssim, recognised, membership, presence: See `OtherLeaks`.
+        digest: SHA-256 of what was sent and what was measured.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -163,17 +134,11 @@ class CrowdsourceOutcome(BaseModel):
 class CrowdsourceReport(RunReport):
     """A round of crowdsourcing, written down.
 
-    Attributes
-    ----------
-    outcome : CrowdsourceOutcome
-    majority, induced : dict of str to Reading
-        Floors for each private attribute: a guess, and what the tasks' true labels tell.
-    settings : list of Setting
-        The undefended extractor, then one for each lambda, ascending.
-    chosen : int
-        Which of them was published.
-    equipment : str
-        What the training ran on.
+    Attributes:
+        majority, induced: Floors for each private attribute: a guess, and what the tasks' true labels tell.
+        settings: The undefended extractor, then one for each lambda, ascending.
+        chosen: Which of them was published.
+        equipment: What the training ran on.
     """
 
     outcome: CrowdsourceOutcome

@@ -56,10 +56,8 @@ def play(
 ) -> CrowdsourceReport:
     """Play one round, measure what leaks, and write the folder.
 
-    Raises
-    ------
-    RunFailed
-        When too few participants sent anything, or an extractor could not be trained.
+    Raises:
+        RunFailed: When too few participants sent anything, or an extractor could not be trained.
     """
     steps = len(Crowdsource.STEPS) + 2
     with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
@@ -97,10 +95,8 @@ def trained_by_participants(
 ) -> tuple[Trained, list[Failure]]:
     """Have participants train the extractor; return the networks, and who failed.
 
-    Raises
-    ------
-    WorkflowFailed
-        When too many drop out of a round.
+    Raises:
+        WorkflowFailed: When too many drop out of a round.
     """
     section, federated = scenario.collector, scenario.federated
     signed = plan_of(scenario, SigningKey.derive(key, "identity"))

@@ -29,13 +29,11 @@ PICTURES_OF_ONE = 8
 class Portraits:
     """Pictures, what they show and whom.
 
-    Attributes
-    ----------
-    images : (n, side, side, 3) uint8
-    attributes : (n, k) bool
-    persons : (n,) int64
-    names : tuple of str
-        Of the k attributes.
+    Attributes:
+        images: (n, side, side, 3)
+        attributes: (n, k)
+        persons: (n,)
+        names: Of the k attributes.
     """
 
     images: NDArray[np.uint8]
@@ -56,17 +54,11 @@ class Portraits:
 class CrowdsourceWorld:
     """Everybody and everything in a scenario.
 
-    Attributes
-    ----------
-    public : Portraits
-        The collector's own.
-    participants : list of Participant
-    cheats : dict of int to str
-        The cheat that a participant plays, by its number.
-    held : Portraits
-        The participants' pictures, one album after the other.
-    test : Portraits
-        Of people who are no participants.
+    Attributes:
+        public: The collector's own.
+        cheats: The cheat that a participant plays, by its number.
+        held: The participants' pictures, one album after the other.
+        test: Of people who are no participants.
     """
 
     public: Portraits
@@ -90,18 +82,12 @@ class CrowdsourceWorld:
 def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[str, Adversary]) -> CrowdsourceWorld:
     """Build the world of a scenario.
 
-    Parameters
-    ----------
-    scenario : CrowdsourceScenario
-    collector : bytes
-        The collector's public key, which participants know.
-    adversaries : mapping of str to Adversary
-        The ways to cheat that the scenario chooses from.
+    Args:
+        collector: The collector's public key, which participants know.
+        adversaries: The ways to cheat that the scenario chooses from.
 
-    Raises
-    ------
-    BadInput
-        When CelebA is not to be had, or has not as many people as are wanted.
+    Raises:
+        BadInput: When CelebA is not to be had, or has not as many people as are wanted.
     """
     count, album = scenario.participants.count, scenario.participants.album
     if scenario.dataset == "faces":

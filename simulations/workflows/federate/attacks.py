@@ -24,12 +24,9 @@ RATE = 0.1
 class Inverted:
     """Pictures that were found.
 
-    Attributes
-    ----------
-    originals, found : (k, 3, height, width) float32
-        In 0..1.
-    alike : float
-        Their mean SSIM.
+    Attributes:
+        originals, found: (k, 3, height, width) float32, in 0..1.
+        alike: Their mean SSIM.
     """
 
     originals: Tensor
@@ -64,16 +61,10 @@ def invert(
 ) -> Inverted:
     """Find the pictures behind answers to `probe`.
 
-    Parameters
-    ----------
-    start : dict of str to Tensor
-        What clients were sent.
-    answers : sequence of weights
-    originals : (k, 3, height, width) float32
-        In -1..1, for scoring alone.
-    generator : torch.Generator
-    steps : int
-        Of the search.
+    Args:
+        start: What clients were sent.
+        originals: (k, 3, height, width) float32, in -1..1, for scoring alone.
+        steps: Of the search.
     """
     network = network_of(start)
     names = [name for name, _ in network.named_parameters()]

@@ -34,14 +34,9 @@ def write_federate_page(
 ) -> None:
     """Write the page.
 
-    Parameters
-    ----------
-    path : Path
-    report : FederateReport
-    inverted : two of Inverted or None
-        What the cloud made of single steps, without and with DP-SGD.
-    imagined : sequence of (method, (2, 3, height, width))
-        What models take for the classes, in 0..1.
+    Args:
+        inverted: What the cloud made of single steps, without and with DP-SGD.
+        imagined: Pairs (method, (2, 3, height, width)): what models take for the classes, in 0..1.
     """
     write_page(
         path,
@@ -61,10 +56,9 @@ def write_federate_page(
 def percent(share: float) -> str:
     """Write a share.
 
-    Examples
-    --------
-    >>> percent(0.1234).split()
-    ['12.3', '%']
+    Examples:
+        >>> percent(0.1234).split()
+        ['12.3', '%']
     """
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 

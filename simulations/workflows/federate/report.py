@@ -24,20 +24,13 @@ class Attack(BaseModel):
 class Promise(BaseModel):
     """What a method promises.
 
-    Attributes
-    ----------
-    unit : str
-        Whose presence it hides.
-    sigma : float
-        Noise by clipping norm.
-    epsilon, delta : float
-        Of one unit, all rounds together, by Renyi accounting.
-    epsilon_prv : float
-        The same by Opacus's other accountant.
-    epsilon_person : float
-        For somebody in as many pictures as the scenario says.
-    bound : float
-        The largest membership advantage that allows.
+    Attributes:
+        unit: Whose presence it hides.
+        sigma: Noise by clipping norm.
+        epsilon, delta: Of one unit, all rounds together, by Renyi accounting.
+        epsilon_prv: The same by Opacus's other accountant.
+        epsilon_person: For somebody in as many pictures as the scenario says.
+        bound: The largest membership advantage that allows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,28 +56,17 @@ class Robustness(BaseModel):
 class MethodResult(BaseModel):
     """What came of learning by one method.
 
-    Attributes
-    ----------
-    strategy : str
-        In words.
-    promise : Promise or None
-    accuracy, trained_accuracy : float
-        On fresh pictures, and on those trained on.
-    curve : list of float
-        Accuracy on fresh pictures before the first round and after each.
-    by_loss, by_shadows : Attack
-        Membership inference.
-    by_likelihood : Attack or None
-        LiRA, where the scenario asks for it.
-    property_told : float or None
-        Share of clients of whom the cloud tells the property from their first update; None where it sees none.
-    groups : dict of str to float
-        Accuracy by sex and age.
-    gap : float
-        Between the best and the worst served group.
-    robustness : list of Robustness
-    digest : str
-        SHA-256 of the model.
+    Attributes:
+        strategy: In words.
+        accuracy, trained_accuracy: On fresh pictures, and on those trained on.
+        curve: Accuracy on fresh pictures before the first round and after each.
+        by_loss, by_shadows: Membership inference.
+        by_likelihood: LiRA, where the scenario asks for it.
+        property_told: Share of clients of whom the cloud tells the property from their first update; None where it sees
+            none.
+        groups: Accuracy by sex and age.
+        gap: Between the best and the worst served group.
+        digest: SHA-256 of the model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -113,16 +95,12 @@ class MethodResult(BaseModel):
 class FederateOutcome(BaseModel):
     """What must not depend on the grid, the workers or the clock.
 
-    Attributes
-    ----------
-    clients, pictures : int
-        How many, and all their pictures together.
-    majority : float
-        What naming always the more frequent class gets right.
-    inverted, inverted_private : float or None
-        Mean SSIM of pictures that the cloud found from one step of a client: of clients without, and with DP-SGD.
-    digest : str
-        SHA-256 of the digests of all methods.
+    Attributes:
+        clients, pictures: How many, and all their pictures together.
+        majority: What naming always the more frequent class gets right.
+        inverted, inverted_private: Mean SSIM of pictures that the cloud found from one step of a client: of clients
+            without, and with DP-SGD.
+        digest: SHA-256 of the digests of all methods.
     """
 
     model_config = ConfigDict(frozen=True)

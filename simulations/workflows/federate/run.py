@@ -41,13 +41,9 @@ IMAGINED = 4
 class Learnt:
     """What came of one method.
 
-    Attributes
-    ----------
-    model : dict of str to Tensor
-    curve : list of float
-        Accuracy before the first round and after each.
-    updates : dict of int to weights
-        First updates of clients by their numbers, as the cloud saw them.
+    Attributes:
+        curve: Accuracy before the first round and after each.
+        updates: First updates of clients by their numbers, as the cloud saw them.
     """
 
     model: Weights = field(default_factory=dict)

@@ -115,19 +115,13 @@ class Trials:
 class Attackers:
     """What attackers prepare once, and use on every method.
 
-    Attributes
-    ----------
-    shadows : sequence of (model, members)
-        Trained on halves of the attacker's own pictures.
-    ratio : sequence of (model, members)
-        Trained on halves of the candidates, for LiRA.
-    candidates : (2n, 3, height, width) float32
-        Pictures that may have been trained on.
-    labels : (2n,) int64
-    members : (2n,) bool
-        The truth, for scoring.
-    trials : Trials
-        To tell a property by.
+    Attributes:
+        shadows: Pairs (model, members), trained on halves of the attacker's own pictures.
+        ratio: Pairs (model, members), trained on halves of the candidates, for LiRA.
+        candidates: (2n, 3, height, width) float32, pictures that may have been trained on.
+        labels: (2n,) int64
+        members: (2n,); the truth, for scoring.
+        trials: To tell a property by.
     """
 
     shadows: Sequence[tuple[nn.Module, NDArray[np.bool_]]]
@@ -177,18 +171,11 @@ def score(
 ) -> MethodResult:
     """Attack one method's model, and the first updates that the cloud saw, and compare with the truth.
 
-    Parameters
-    ----------
-    name : str
-    scenario, world, attackers
-        As prepared.
-    model, start : dict of str to Tensor
-        The model in the end and at the beginning.
-    curve : sequence of float
-        Accuracies by round.
-    promise : Promise or None
-    updates : mapping of int to weights
-        What clients sent in the first round, by their numbers; empty where the cloud does not see it.
+    Args:
+        scenario, world, attackers: As prepared.
+        model, start: The model in the end and at the beginning.
+        curve: Accuracies by round.
+        updates: What clients sent in the first round, by their numbers; empty where the cloud does not see it.
     """
     network = network_of(model)
     fresh, labels = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)

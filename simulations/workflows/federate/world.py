@@ -26,14 +26,11 @@ CLASSES = 2
 class Labelled:
     """Pictures and the truth about them.
 
-    Attributes
-    ----------
-    pictures : (n, size, size, 3) uint8
-    labels : (n,) int64
-        Whether they show what is to be learnt.
-    attributes : (n, 24) bool
-    persons : (n,) int64
-        Whom they show.
+    Attributes:
+        pictures: (n, size, size, 3)
+        labels: (n,), whether they show what is to be learnt.
+        attributes: (n, 24)
+        persons: (n,), whom they show.
     """
 
     pictures: NDArray[np.uint8]
@@ -53,24 +50,15 @@ class Labelled:
 class FederateWorld:
     """Everybody and everything.
 
-    Attributes
-    ----------
-    clients : list of Client
-        The nodes, in order.
-    cheats : dict of int to str
-        The cheat that a client plays, by its number.
-    has_property : (clients,) bool
-        Whether most of its people have the property.
-    trained : Labelled
-        All pictures of clients, one client after the other.
-    others : Labelled
-        As many pictures, drawn alike, that nobody trains on.
-    known : Labelled
-        As many pictures of other people, for the attacker's shadow models.
-    strangers : Labelled
-        More of them, for its trials with and without the property.
-    fresh : Labelled
-        Pictures to try models on.
+    Attributes:
+        clients: The nodes, in order.
+        cheats: The cheat that a client plays, by its number.
+        has_property: (clients,), whether most of its people have the property.
+        trained: All pictures of clients, one client after the other.
+        others: As many pictures, drawn alike, that nobody trains on.
+        known: As many pictures of other people, for the attacker's shadow models.
+        strangers: More of them, for its trials with and without the property.
+        fresh: Pictures to try models on.
     """
 
     clients: list[Client]

@@ -26,12 +26,9 @@ from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, unmix
 class ServiceView:
     """What one owner sent.
 
-    Attributes
-    ----------
-    epochs : list of (m, 3, side, side) uint8
-        The mixtures of each epoch.
-    labels : list of (m,) int64
-        The published classes; of shares, the largest one.
+    Attributes:
+        epochs: Each (m, 3, side, side) uint8, the mixtures of each epoch.
+        labels: Each (m,) int64, the published classes; of shares, the largest one.
     """
 
     epochs: list[Tensor]
@@ -42,24 +39,15 @@ class ServiceView:
 class PublicKnowledge:
     """What an attacker has beside the view.
 
-    Attributes
-    ----------
-    setting : Obfuscation
-        The technique and its setting, which are no secret.
-    intra_class, repeat : bool
-        How images are grouped.
-    images : (n, 3, side, side) uint8
-        Public images like the owner's.
-    classes, tasks : (n,) int64
-        What they show, in full and as the task has it.
-    task_of : (classes,) int64
-        The task label that follows from each class.
-    known : (p,) int64
-        Positions of mixtures in the last epoch of which an original has leaked.
-    originals : (p, 3, side, side) uint8
-        For each of them the image that contributes most.
-    seed : int
-        What the attacker draws from.
+    Attributes:
+        setting: The technique and its setting, which are no secret.
+        intra_class, repeat: How images are grouped.
+        images: (n, 3, side, side) uint8, public images like the owner's.
+        classes, tasks: (n,) int64; what they show, in full and as the task has it.
+        task_of: (classes,) int64, the task label that follows from each class.
+        known: (p,) int64, positions of mixtures in the last epoch of which an original has leaked.
+        originals: (p, 3, side, side) uint8, for each of them the image that contributes most.
+        seed: What the attacker draws from.
     """
 
     setting: Obfuscation
@@ -77,10 +65,8 @@ class PublicKnowledge:
 def service_view(received: Sequence[tuple[int, ProtocolMessage]]) -> ServiceView:
     """Put together what an owner sent.
 
-    Parameters
-    ----------
-    received : sequence of (node id, message)
-        Every `Enrolment` and `Part` of this owner, in the order in which they came.
+    Args:
+        received: Pairs (node id, message): every `Enrolment` and `Part` of this owner, in the order in which they came.
     """
     mine = [message for _, message in received]
     mixtures = next(message.mixtures for message in mine if isinstance(message, Enrolment))
@@ -106,12 +92,8 @@ class DoesNotApply(Exception):
 class AttackInfo:
     """An attack in words.
 
-    Attributes
-    ----------
-    title : str
-        What it is called.
-    knows : str
-        What it needs beside the view.
+    Attributes:
+        knows: What it needs beside the view.
     """
 
     title: str
@@ -203,11 +185,9 @@ RESTORERS: dict[str, Callable[[Tensor, PublicKnowledge], Tensor]] = {
 class Recogniser(NamedTuple):
     """Networks that learned from public images: they name the class of the image that contributes most, or of another.
 
-    Attributes
-    ----------
-    clean, shown, hidden : nn.Module
-        The first learned from clean images; the others from obfuscated ones what their dominant image shows, and what
-        the other one does. `hidden` is None where nothing is mixed.
+    Attributes:
+        clean, shown, hidden: The first learned from clean images; the others from obfuscated ones what their dominant
+            image shows, and what the other one does. `hidden` is None where nothing is mixed.
     """
 
     clean: nn.Module

@@ -54,14 +54,9 @@ def tradeoff_plot(points: Sequence[TradeOff], reference: float, majority: float)
 def write_outsource_page(path: Path, report: OutsourceReport, grid: Mapping[str, Tensor]) -> None:
     """Write the page.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    report : OutsourceReport
-        What is said in numbers.
-    grid : mapping of str to (n, 3, side, side) uint8
-        The picture grid: a column for each name, a row for each mixture.
+    Args:
+        report: What is said in numbers.
+        grid: Each (n, 3, side, side) uint8, the picture grid: a column for each name, a row for each mixture.
     """
     outcome = report.outcome
     write_page(

@@ -26,26 +26,17 @@ SCHEMA_VERSION = 1
 class OutsourceOutcome(BaseModel):
     """The result.
 
-    Attributes
-    ----------
-    digest : str
-        SHA-256 over the model and what owners found of it: the same on every grid.
-    owners, refused : int
-        Owners trained for, and owners that were done without.
-    images, mixtures : int
-        Images of all owners, and mixtures in an epoch.
-    epochs, pictures : int
-        Epochs, and pictures that were sent in all.
-    sent : int
-        Bytes of parts that were sent.
-    accuracy, low, high : float
-        Share of clean test images whose label the model names, mean over owners, with its 95 % interval (Wilson).
-    reference : float
-        The same of a model trained as long on clean images.
-    majority : float
-        Share of the most frequent label among the test images.
-    privacy : dict of str to float
-        Mean score, over mixtures of the last epoch, between a mixture and the image that contributes most.
+    Attributes:
+        digest: SHA-256 over the model and what owners found of it: the same on every grid.
+        owners, refused: Owners trained for, and owners that were done without.
+        images, mixtures: Images of all owners, and mixtures in an epoch.
+        epochs, pictures: Epochs, and pictures that were sent in all.
+        sent: Bytes of parts that were sent.
+        accuracy, low, high: Share of clean test images whose label the model names, mean over owners, with its 95 %
+            interval (Wilson).
+        reference: The same of a model trained as long on clean images.
+        majority: Share of the most frequent label among the test images.
+        privacy: Mean score, over mixtures of the last epoch, between a mixture and the image that contributes most.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,16 +60,11 @@ class OutsourceOutcome(BaseModel):
 class TradeOff(BaseModel):
     """One setting on the privacy-utility plot.
 
-    Attributes
-    ----------
-    technique, weights, strength
-        The setting, as a scenario writes it.
-    accuracy : float
-        On clean test images.
-    privacy : float
-        Mean dSSIM.
-    own : bool
-        Whether it is the owners' own, played through the workflow.
+    Attributes:
+        technique, weights, strength: The setting, as a scenario writes it.
+        accuracy: On clean test images.
+        privacy: Mean dSSIM.
+        own: Whether it is the owners' own, played through the workflow.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,17 +80,11 @@ class TradeOff(BaseModel):
 class OutsourceReport(RunReport):
     """Outsourced training, written down.
 
-    Attributes
-    ----------
-    outcome : OutsourceOutcome
-    attacks : dict of str to AttackScore
-        By the attack's name; on what the first owner sent.
-    tradeoffs : list of TradeOff
-        The privacy-utility plot, the owners' own setting first.
-    losses : list of float
-        Mean training loss of each epoch.
-    trained_on : str
-        What the service's workshop is.
+    Attributes:
+        attacks: By the attack's name; on what the first owner sent.
+        tradeoffs: The privacy-utility plot, the owners' own setting first.
+        losses: Mean training loss of each epoch.
+        trained_on: What the service's workshop is.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -258,10 +238,9 @@ def _row(attack: AttackScore) -> tuple[str, ...]:
 def percent(share: float | None) -> str:
     """Write a share, nothing where there is none.
 
-    Examples
-    --------
-    >>> percent(0.923), percent(None)
-    ('92.3 %', '')
+    Examples:
+        >>> percent(0.923), percent(None)
+        ('92.3 %', '')
     """
     return "" if share is None else f"{100 * share:.1f} %"
 
@@ -269,10 +248,9 @@ def percent(share: float | None) -> str:
 def setting_words(point: TradeOff) -> str:
     """Write a setting on one line.
 
-    Examples
-    --------
-    >>> setting_words(TradeOff(technique="noise-mix", weights=(0.75, 0.25), strength=20, accuracy=1, privacy=0))
-    'noise-mix 0.75/0.25, 20'
+    Examples:
+        >>> setting_words(TradeOff(technique="noise-mix", weights=(0.75, 0.25), strength=20, accuracy=1, privacy=0))
+        'noise-mix 0.75/0.25, 20'
     """
     weights = point.weights if isinstance(point.weights, str) else "/".join(f"{weight:g}" for weight in point.weights)
     strength = "" if point.strength is None else f", {point.strength:g}"

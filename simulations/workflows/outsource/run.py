@@ -43,10 +43,8 @@ def play(
 ) -> OutsourceReport:
     """Train, attack what the service saw, train with other settings for comparison, and write the folder.
 
-    Raises
-    ------
-    RunFailed
-        When no owner could use the model, or a job failed.
+    Raises:
+        RunFailed: When no owner could use the model, or a job failed.
     """
     with Session(scenario, folder, progress, len(Outsource.STEPS)) as session, open_workshop(scenario) as workshop:
         session.step("building the world")

@@ -48,32 +48,19 @@ ALIKE = 0.6
 class AttackScore(BaseModel):
     """How well one attack does.
 
-    Attributes
-    ----------
-    title, knows : str
-        What the attack is, and what it needs beside the view.
-    fails : str or None
-        Why it does not apply; then all numbers are None.
-    measure : str
-        What `after` is a share of, in words.
-    scored : int
-        Pictures on which it was scored.
-    after : float or None
-        The attack's share.
-    low, high : float or None
-        Its 95 % interval (Wilson) over the pictures.
-    before : float or None
-        The same without the attack, where that makes sense.
-    chance : float or None
-        What guessing gives: the share of the most frequent answer.
-    dissimilarity : float or None
-        Mean dSSIM between a restored picture and the nearest of its images.
-    dissimilarity_before : float or None
-        The same of the published pictures.
-    alike : float or None
-        Share of restored pictures whose dSSIM is below `ALIKE`.
-    seconds : float
-        Wall time of the attack.
+    Attributes:
+        title, knows: What the attack is, and what it needs beside the view.
+        fails: Why it does not apply; then all numbers are None.
+        measure: What `after` is a share of, in words.
+        scored: Pictures on which it was scored.
+        after: The attack's share.
+        low, high: Its 95 % interval (Wilson) over the pictures.
+        before: The same without the attack, where that makes sense.
+        chance: What guessing gives: the share of the most frequent answer.
+        dissimilarity: Mean dSSIM between a restored picture and the nearest of its images.
+        dissimilarity_before: The same of the published pictures.
+        alike: Share of restored pictures whose dSSIM is below `ALIKE`.
+        seconds: Wall time of the attack.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -98,14 +85,10 @@ class AttackScore(BaseModel):
 class Truth:
     """What is behind the mixtures of one owner's last epoch.
 
-    Attributes
-    ----------
-    groups : (m, k) int64
-        Positions of the images in each mixture, the one that contributes most first.
-    images : (n, 3, side, side) uint8
-        All of the owner's.
-    held : Labelled
-        The same with what they show.
+    Attributes:
+        groups: (m, k) int64; positions of the images in each mixture, the one that contributes most first.
+        images: (n, 3, side, side) uint8, all of the owner's.
+        held: The same with what they show.
     """
 
     groups: Tensor
@@ -154,11 +137,9 @@ def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: 
 class Attacked:
     """What came of all attacks.
 
-    Attributes
-    ----------
-    scores : dict of str to AttackScore
-    grid : dict of str to (SHOWN, 3, side, side) uint8
-        What is seen of the first mixtures: their images, what the service sees, and what restoring attacks make of it.
+    Attributes:
+        grid: Each (SHOWN, 3, side, side) uint8, what is seen of the first mixtures: their images, what the service
+            sees, and what restoring attacks make of it.
     """
 
     scores: dict[str, AttackScore] = field(default_factory=dict)
@@ -168,14 +149,9 @@ class Attacked:
 class Scoring:
     """Lets attackers work on a view and compares what they say with the truth.
 
-    Parameters
-    ----------
-    view : ServiceView
-    public : PublicKnowledge
-    truth : Truth
-        Of the view's last epoch.
-    most : int
-        Pictures to score on, at most.
+    Args:
+        truth: Of the view's last epoch.
+        most: Pictures to score on, at most.
     """
 
     def __init__(self, view: ServiceView, public: PublicKnowledge, truth: Truth, most: int) -> None:
@@ -319,10 +295,9 @@ def share(right: NDArray[np.bool_]) -> Found:
 def wilson(share: float, count: int) -> tuple[float, float]:
     """Return the 95 % interval of a share of so many (Wilson 1927).
 
-    Examples
-    --------
-    >>> [round(end, 2) for end in wilson(0.8, 10)]
-    [0.49, 0.94]
+    Examples:
+        >>> [round(end, 2) for end in wilson(0.8, 10)]
+        [0.49, 0.94]
     """
     z = 1.96
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)

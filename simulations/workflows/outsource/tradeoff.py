@@ -26,19 +26,12 @@ Labels = NDArray[np.int64]
 class Lesson:
     """Images to train on and to test on, and how.
 
-    Attributes
-    ----------
-    pictures, labels
-        (n, side, side, 3) uint8 and (n,) int64: to be obfuscated.
-    tests, test_labels
-        Clean.
-    classes : int
-    architecture, epochs, batch
-        As an owner's assignment has them.
-    per_epoch : int or None
-        Pictures in an epoch, the same for every setting; None: as many as there are.
-    intra_class, repeat : bool
-        See `strategies.obfuscation.group`.
+    Attributes:
+        pictures, labels: (n, side, side, 3) uint8 and (n,) int64: to be obfuscated.
+        tests, test_labels: Clean.
+        architecture, epochs, batch: As an owner's assignment has them.
+        per_epoch: Pictures in an epoch, the same for every setting; None: as many as there are.
+        intra_class, repeat: See `strategies.obfuscation.group`.
     """
 
     pictures: Pictures
@@ -58,12 +51,9 @@ class Lesson:
 class Point:
     """Where a setting is on the plot.
 
-    Attributes
-    ----------
-    accuracy : float
-        Share of clean test images whose class is named.
-    privacy : float
-        Mean dSSIM between a mixture and the image that contributes most; 0 without obfuscation.
+    Attributes:
+        accuracy: Share of clean test images whose class is named.
+        privacy: Mean dSSIM between a mixture and the image that contributes most; 0 without obfuscation.
     """
 
     accuracy: float

@@ -24,13 +24,10 @@ Pictures = NDArray[np.uint8]
 class Labelled:
     """Images with what they show.
 
-    Attributes
-    ----------
-    pictures : (n, side, side, 3) uint8
-    classes : (n,) int64
-        The data set's classes.
-    tasks : (n,) int64
-        What is to be learned: the classes, or their kinds.
+    Attributes:
+        pictures: (n, side, side, 3)
+        classes: (n,), the data set's classes.
+        tasks: (n,), what is to be learned: the classes, or their kinds.
     """
 
     pictures: Pictures
@@ -42,19 +39,11 @@ class Labelled:
 class OutsourceWorld:
     """Everybody and everything in a scenario.
 
-    Attributes
-    ----------
-    owners : list of Owner
-        The actors.
-    held : list of Labelled
-        The images of each owner.
-    tests, public : Labelled
-        Clean images to test on; what attackers have.
-    class_names, task_names : tuple of str
-    task_of : (classes,) int64
-        The task label that follows from each class.
-    notes : list of str
-        What a user should know about how the world was built.
+    Attributes:
+        held: The images of each owner.
+        tests, public: Clean images to test on; what attackers have.
+        task_of: (classes,), the task label that follows from each class.
+        notes: What a user should know about how the world was built.
     """
 
     owners: list[Owner]
@@ -81,12 +70,9 @@ class OutsourceWorld:
 def build(scenario: OutsourceScenario) -> OutsourceWorld:
     """Build the world of a scenario.
 
-    Raises
-    ------
-    BadInput
-        When the data set or the folder cannot be used.
-    BadScenario
-        When it knows no kinds of classes and the task is to tell these, or there are too few images.
+    Raises:
+        BadInput: When the data set or the folder cannot be used.
+        BadScenario: When it knows no kinds of classes and the task is to tell these, or there are too few images.
     """
     section = scenario.images
     notes: list[str] = []

@@ -26,14 +26,10 @@ from strategies.learning.fit import Plan
 class PoolView:
     """What whoever draws from a pool has of it.
 
-    Attributes
-    ----------
-    features : dict of int to (n, channels, h, w)
-        By the node id of who contributed them.
-    labels : dict of int to (n,)
-        As they were contributed.
-    shared : Published
-        The published networks.
+    Attributes:
+        features: Each (n, channels, h, w), by the node id of who contributed them.
+        labels: Each (n,), as they were contributed.
+        shared: The published networks.
     """
 
     features: dict[int, Tensor]
@@ -59,12 +55,9 @@ class PoolView:
 class Public:
     """What anybody has: images that are not secret, and the networks.
 
-    Attributes
-    ----------
-    images : (m, 3, height, width)
-        In 0..1, of other classes or people than the entities'.
-    shared : Published
-        The published networks.
+    Attributes:
+        images: (m, 3, height, width), in 0..1, of other classes or people than the entities'.
+        shared: The published networks.
     """
 
     images: Tensor
@@ -128,18 +121,13 @@ def attribute(
 ) -> Tensor:
     """Infer a binary attribute of images from their features, having learnt it from clean features of public images.
 
-    Parameters
-    ----------
-    architecture : str
-        Of the pool's network.
-    known : (m,) bool
-        The attribute of the public images.
-    features : (n, channels, h, w)
-        From the pool.
+    Args:
+        architecture: Of the pool's network.
+        known: (m,) bool, the attribute of the public images.
+        features: (n, channels, h, w), from the pool.
 
-    Returns
-    -------
-    (n,) bool
+    Returns:
+        (n,) bool
     """
     draws = torch.Generator().manual_seed(seed)
     recogniser = new_network(architecture, 1, draws).decider

@@ -22,10 +22,8 @@ def weights_file() -> Path:
 def perceptual_distance() -> Distance | None:
     """Return LPIPS by torchmetrics; None where the weights are not there.
 
-    Raises
-    ------
-    BadInput
-        When the file that is there holds none.
+    Raises:
+        BadInput: When the file that is there holds none.
     """
     file = weights_file()
     if not file.is_file():

@@ -40,19 +40,12 @@ class Shown(BaseModel):
 class Attack(BaseModel):
     """What one attacker makes of poisoned features, and of clean ones for comparison.
 
-    Attributes
-    ----------
-    name : str
-    kind : str
-        ``published``, ``unseen``, ``pairs``, ``modules``, ``loss`` or ``obfuscator``.
-    knows : str
-        What it has beside the pool and what is public.
-    pairs : int
-        How many leaked pairs it has.
-    clean : Shown or None
-        From features that were not protected.
-    protected : Shown
-        From those that were.
+    Attributes:
+        kind: ``published``, ``unseen``, ``pairs``, ``modules``, ``loss`` or ``obfuscator``.
+        knows: What it has beside the pool and what is public.
+        pairs: How many leaked pairs it has.
+        clean: From features that were not protected.
+        protected: From those that were.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,27 +72,16 @@ class Inference(BaseModel):
 class EntityAccount(BaseModel):
     """One entity.
 
-    Attributes
-    ----------
-    party : str
-    adversary : str or None
-    images : int
-    late, published : bool
-        Whether it joined late; whether it pre-trained.
-    clean, poisoned : float or None
-        Accuracy of the published decider on clean and on this entity's poisoned features of fresh images.
-    ssim, ssim_of_negative : float or None
-        What the published reconstructor makes of its pooled features.
-    alone : float
-        Accuracy of a network trained on its own images, end to end.
-    control : float
-        Of a decider refined on its own clean features alone.
-    pooled : float or None
-        Of the one that it refined on others' features as well.
-    used, doubted : int
-        Features of others.
-    refused : str or None
-        Why the pool did not take its features.
+    Attributes:
+        late, published: Whether it joined late; whether it pre-trained.
+        clean, poisoned: Accuracy of the published decider on clean and on this entity's poisoned features of fresh
+            images.
+        ssim, ssim_of_negative: What the published reconstructor makes of its pooled features.
+        alone: Accuracy of a network trained on its own images, end to end.
+        control: Of a decider refined on its own clean features alone.
+        pooled: Of the one that it refined on others' features as well.
+        used, doubted: Features of others.
+        refused: Why the pool did not take its features.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,27 +106,20 @@ class EntityAccount(BaseModel):
 class PoolOutcome(BaseModel):
     """The numbers that sum a pool up.
 
-    Attributes
-    ----------
-    digest : str
-        SHA-256 over what was pooled and how each entity's decider does: the same on every grid.
-    features : int
-        In the pool.
-    refused : int
-        Entities whose features the pool refused.
-    clean, poisoned : float
-        Accuracy of the published decider on fresh images, mean over honest entities; of poisoned ones, as many count as
-        the entity has images in the pool.
-    clean_ssim, ssim, ssim_of_negative : float
-        Published reconstructor: from clean features, and from poisoned ones and their negative.
-    unseen_ratio : float or None
-        The worst unseen reconstructor: its SSIM from poisoned features, in either polarity, by that from clean ones.
-    breaks_at : int or None
-        The fewest leaked pairs tried with which an attacker gets half of the clean SSIM; None: not with any.
-    small_gain, large_gain : float or None
-        Accuracy of the entity with fewest, and mean of the others, beyond their controls; honest ones only.
-    clean_union : float
-        Accuracy of a decider refined on the clean features of all.
+    Attributes:
+        digest: SHA-256 over what was pooled and how each entity's decider does: the same on every grid.
+        features: In the pool.
+        refused: Entities whose features the pool refused.
+        clean, poisoned: Accuracy of the published decider on fresh images, mean over honest entities; of poisoned ones,
+            as many count as the entity has images in the pool.
+        clean_ssim, ssim, ssim_of_negative: Published reconstructor: from clean features, and from poisoned ones and
+            their negative.
+        unseen_ratio: The worst unseen reconstructor: its SSIM from poisoned features, in either polarity, by that from
+            clean ones.
+        breaks_at: The fewest leaked pairs tried with which an attacker gets half of the clean SSIM; None: not with any.
+        small_gain, large_gain: Accuracy of the entity with fewest, and mean of the others, beyond their controls;
+            honest ones only.
+        clean_union: Accuracy of a decider refined on the clean features of all.
     """
 
     model_config = ConfigDict(frozen=True)

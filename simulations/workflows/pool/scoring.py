@@ -72,14 +72,10 @@ class ScoredPool:
 class Target:
     """The entity that attackers are after, and the truth about it.
 
-    Attributes
-    ----------
-    images, labels, features : tensors
-        Its images with their classes, and what is pooled of them, in the same order.
-    clean : (n, channels, h, w)
-        What would be pooled without protection.
-    attacked, leakable : (k,) int64
-        Positions on which attackers are scored, and others.
+    Attributes:
+        images, labels, features: Its images with their classes, and what is pooled of them, in the same order.
+        clean: (n, channels, h, w), what would be pooled without protection.
+        attacked, leakable: (k,) int64; positions on which attackers are scored, and others.
     """
 
     images: Tensor
@@ -93,14 +89,10 @@ class Target:
 class Scoring:
     """Scores a pool that was played.
 
-    Parameters
-    ----------
-    scenario, world, record
-        What was to be, who took part, and what the cloud wrote down.
-    view : PoolView
-        What attackers see.
-    workshop : Workshop
-        Where everything is trained.
+    Args:
+        scenario, world, record: What was to be, who took part, and what the cloud wrote down.
+        view: What attackers see.
+        workshop: Where everything is trained.
     """
 
     def __init__(
@@ -114,10 +106,8 @@ class Scoring:
     def score(self) -> ScoredPool:
         """Train, attack and score.
 
-        Raises
-        ------
-        RunFailed
-            When the largest entity has pooled nothing, or a training failed.
+        Raises:
+            RunFailed: When the largest entity has pooled nothing, or a training failed.
         """
         target = self._target()
         self._add_controls()

@@ -84,10 +84,9 @@ def tables(report: PoolReport) -> Iterator[RenderableType]:
 def percent(share: float | None) -> str:
     """Write a share.
 
-    Examples
-    --------
-    >>> percent(0.4567), percent(None)
-    ('45.7 %', '–')
+    Examples:
+        >>> percent(0.4567), percent(None)
+        ('45.7 %', '–')
     """
     return "–" if share is None else f"{100 * share:.1f} %"
 
@@ -95,10 +94,9 @@ def percent(share: float | None) -> str:
 def points(difference: float) -> str:
     """Write a difference of shares.
 
-    Examples
-    --------
-    >>> points(0.0456)
-    '+4.6 points'
+    Examples:
+        >>> points(0.0456)
+        '+4.6 points'
     """
     return f"{100 * difference:+.1f} points"
 
@@ -106,9 +104,8 @@ def points(difference: float) -> str:
 def number(value: float | None) -> str:
     """Write a score.
 
-    Examples
-    --------
-    >>> number(-0.0321), number(None)
-    ('-0.032', '–')
+    Examples:
+        >>> number(-0.0321), number(None)
+        ('-0.032', '–')
     """
     return "–" if value is None else f"{value:.3f}"

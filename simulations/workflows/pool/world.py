@@ -31,14 +31,10 @@ Labels = NDArray[np.int64]
 class Member:
     """An entity, and what only the simulation knows about it.
 
-    Attributes
-    ----------
-    party : Entity
-        The actor; its `holdings` are the truth about it.
-    adversary : str or None
-        The name of the cheat it plays.
-    late : bool
-        Whether it joins only in the second round.
+    Attributes:
+        party: The actor; its `holdings` are the truth about it.
+        adversary: The name of the cheat it plays.
+        late: Whether it joins only in the second round.
     """
 
     party: Entity
@@ -50,16 +46,11 @@ class Member:
 class PoolWorld:
     """Everybody and everything in a pool.
 
-    Attributes
-    ----------
-    rules : Rules
-        What all have in common.
-    members : list of Member
-        The entities, by index.
-    held_back : (n, 3, side, side)
-        Fresh images in 0..1, and their labels.
-    public : (m, 3, side, side)
-        Public images in 0..1, of other classes or people.
+    Attributes:
+        rules: What all have in common.
+        members: The entities, by index.
+        held_back: (n, 3, side, side); fresh images in 0..1, and their labels.
+        public: (m, 3, side, side); public images in 0..1, of other classes or people.
     """
 
     rules: Rules
@@ -98,14 +89,9 @@ def build(
 ) -> PoolWorld:
     """Build the world of a scenario.
 
-    Parameters
-    ----------
-    scenario : PoolScenario
-        What to build.
-    adversaries : mapping of str to Adversary
-        The ways to cheat that the scenario chooses from.
-    painted : Path or None
-        A folder of this run's, where painted albums are kept for other processes; None: in memory alone.
+    Args:
+        adversaries: The ways to cheat that the scenario chooses from.
+        painted: A folder of this run's, where painted albums are kept for other processes; None: in memory alone.
     """
     section, seed = scenario.entities, scenario.seed
     stock = (PaintedPets if scenario.dataset == "pets" else PaintedFaces)(seed, painted, section.side)

@@ -18,12 +18,8 @@ from simulations.workflows.publish.scoring import Scored
 class Row:
     """Pictures of one method.
 
-    Attributes
-    ----------
-    name : str
-    result : MethodResult
-    published, restored : list of str
-        Data URIs.
+    Attributes:
+        published, restored: Data URIs.
     """
 
     name: str
@@ -50,10 +46,9 @@ def write_publish_page(path: Path, report: PublishReport, scored: Mapping[str, S
 def percent(share: float) -> str:
     """Write a share.
 
-    Examples
-    --------
-    >>> percent(0.1234).split()
-    ['12.3', '%']
+    Examples:
+        >>> percent(0.1234).split()
+        ['12.3', '%']
     """
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
@@ -61,10 +56,9 @@ def percent(share: float) -> str:
 def loss(number: float | None) -> str:
     """Write an epsilon or a delta.
 
-    Examples
-    --------
-    >>> loss(None), loss(0.0), loss(1e-6), loss(2359.2)
-    ('∞', '0', '1e-06', '2359')
+    Examples:
+        >>> loss(None), loss(0.0), loss(1e-6), loss(2359.2)
+        ('∞', '0', '1e-06', '2359')
     """
     if number is None:
         return "∞"

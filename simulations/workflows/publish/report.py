@@ -13,14 +13,9 @@ from simulations.reports.words import count
 class Loss(BaseModel):
     """What so many published pictures of one owner promise together.
 
-    Attributes
-    ----------
-    pictures : int
-        How many.
-    epsilon, delta : float
-        Sequential composition; epsilon is None where nothing is promised.
-    composed : float or None
-        The least epsilon at the scenario's delta (optimal composition); None where that is not defined.
+    Attributes:
+        epsilon, delta: Sequential composition; epsilon is None where nothing is promised.
+        composed: The least epsilon at the scenario's delta (optimal composition); None where that is not defined.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,27 +29,19 @@ class Loss(BaseModel):
 class MethodResult(BaseModel):
     """What came of publishing by one method.
 
-    Attributes
-    ----------
-    mechanism : str
-        In words.
-    settings : dict of str to float
-    pictures : int
-        Published.
-    promise : dict of str to str
-        Neighbours, what is protected, what is left open.
-    of_an_owner : list of Loss
-        For one picture, and for all of an owner's.
-    of_all_pixels : Loss
-        For one picture, if any other picture is a neighbour.
-    dssim, dssim_restored : float
-        Mean unlikeness of the published, and of the restored pictures, from the originals: 0 for the same.
-    recognised, recognised_restored : float
-        Share of pictures whose owner a trained recogniser names: as published, and restored first.
-    useful, useful_alike : float
-        Accuracy of a classifier that was trained on them: on strangers' pictures, and on such published alike.
-    digest : str
-        SHA-256 of all that was published.
+    Attributes:
+        mechanism: In words.
+        pictures: Published.
+        promise: Neighbours, what is protected, what is left open.
+        of_an_owner: For one picture, and for all of an owner's.
+        of_all_pixels: For one picture, if any other picture is a neighbour.
+        dssim, dssim_restored: Mean unlikeness of the published, and of the restored pictures, from the originals: 0 for
+            the same.
+        recognised, recognised_restored: Share of pictures whose owner a trained recogniser names: as published, and
+            restored first.
+        useful, useful_alike: Accuracy of a classifier that was trained on them: on strangers' pictures, and on such
+            published alike.
+        digest: SHA-256 of all that was published.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,16 +69,11 @@ class MethodResult(BaseModel):
 class PublishOutcome(BaseModel):
     """What must not depend on the grid, the workers or the clock.
 
-    Attributes
-    ----------
-    owners, published : int
-        Owners, and pictures published, all methods together.
-    chance : float
-        What guessing recognises.
-    majority : float
-        What naming always the more frequent class gets right.
-    digest : str
-        SHA-256 of the digests of all methods.
+    Attributes:
+        owners, published: Owners, and pictures published, all methods together.
+        chance: What guessing recognises.
+        majority: What naming always the more frequent class gets right.
+        digest: SHA-256 of the digests of all methods.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -29,11 +29,8 @@ SHOWN = 6
 class Scored:
     """A method's numbers, and pictures to look at.
 
-    Attributes
-    ----------
-    result : MethodResult
-    originals, published, restored : (k, 3, size, size) uint8
-        A few pictures, the same ones for each method.
+    Attributes:
+        originals, published, restored: (k, 3, size, size) uint8; a few pictures, the same ones for each method.
     """
 
     result: MethodResult
@@ -51,16 +48,10 @@ def score(
 ) -> Scored:
     """Attack what the reader has seen of one method, and compare with the truth.
 
-    Parameters
-    ----------
-    name : str
-        Of the method.
-    scenario, world
-        The truth.
-    collections : sequence of Collection
-        Whose pictures they are, one entry for each time that it was asked.
-    seen : sequence of Gallery
-        What the reader received, in the same order.
+    Args:
+        scenario, world: The truth.
+        collections: Whose pictures they are, one entry for each time that it was asked.
+        seen: What the reader received, in the same order.
     """
     mechanism = scenario.methods[name].build()
     published = combined(

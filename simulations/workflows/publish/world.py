@@ -26,13 +26,10 @@ from simulations.workflows.publish.scenario import PublishScenario
 class Labelled:
     """Pictures and the truth about them.
 
-    Attributes
-    ----------
-    pictures : (n, 3, size, size) uint8
-    persons : (n,) int64
-        Who they show: of owners, the owner's number.
-    labels : (n,) int64
-        0 or 1: whether they show the attribute that is to be learnt.
+    Attributes:
+        pictures: (n, 3, size, size) uint8
+        persons: (n,), who they show: of owners, the owner's number.
+        labels: (n,), 0 or 1: whether they show the attribute that is to be learnt.
     """
 
     pictures: Tensor
@@ -44,22 +41,14 @@ class Labelled:
 class PublishWorld:
     """Everybody and everything.
 
-    Attributes
-    ----------
-    reader : Reader
-        The public; the first node.
-    owners : list of Publisher
-        The nodes after it.
-    cheats : dict of int to str
-        The cheat that an owner plays, by its number.
-    albums : Labelled
-        All pictures of owners, one owner after the other.
-    known : Labelled
-        Other pictures of the owners, that the attacker has.
-    strangers : Labelled
-        Pictures of other people, that everybody has.
-    fresh : Labelled
-        Pictures of people whom nobody has seen, to try classifiers on.
+    Attributes:
+        reader: The public; the first node.
+        owners: The nodes after it.
+        cheats: The cheat that an owner plays, by its number.
+        albums: All pictures of owners, one owner after the other.
+        known: Other pictures of the owners, that the attacker has.
+        strangers: Pictures of other people, that everybody has.
+        fresh: Pictures of people whom nobody has seen, to try classifiers on.
     """
 
     reader: Reader

@@ -30,15 +30,12 @@ ATTACKED = 500
 class PublicPictures:
     """What anybody knows: labelled pictures of the kind that is traded, none of which is, and the public model.
 
-    Attributes
-    ----------
-    featurizer : Featurizer
-        With its decoder.
-    class_names : tuple of str
-        What the labels mean.
-    labels : (m,) int64
-    pictures : (m, 64, 64, 3) uint8
-    features : (m, 2) int64
+    Attributes:
+        featurizer: With its decoder.
+        class_names: What the labels mean.
+        labels: (m,)
+        pictures: (m, 64, 64, 3)
+        features: (m, 2)
     """
 
     featurizer: Featurizer
@@ -109,17 +106,12 @@ class Estimate:
 class InversionScore:
     """How well the inversion attack did, by the truth.
 
-    Attributes
-    ----------
-    offers : int
-        Pictures it was scored on.
-    named : Estimate
-        Share of them whose class it names.
-    guessed : float
-        The same of always guessing the class that is most frequent among them.
-    likeness : Estimate
-        Share of the pixels' variance that its pictures explain: 1 is the very picture, 0 no better than showing the
-        mean of the public pictures each time, below 0 worse.
+    Attributes:
+        offers: Pictures it was scored on.
+        named: Share of them whose class it names.
+        guessed: The same of always guessing the class that is most frequent among them.
+        likeness: Share of the pixels' variance that its pictures explain: 1 is the very picture, 0 no better than
+            showing the mean of the public pictures each time, below 0 worse.
     """
 
     offers: int

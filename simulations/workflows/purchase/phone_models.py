@@ -23,24 +23,15 @@ class Radio(BaseModel):
 class PhoneModel(BaseModel):
     """One model of phone, with the network it is on.
 
-    Attributes
-    ----------
-    description : str
-        One line, with its source.
-    speed : float
-        How many times as fast as the paper's phone.
-    memory : float
-        Megabytes that one program can have.
-    radio : Radio
-        Its network.
-    downlink, uplink : float
-        Mbit/s.
-    latency : float
-        Seconds on the way, in each direction.
-    watts : float
-        Power while it computes.
-    availability : float
-        Probability that it is there when a message comes.
+    Attributes:
+        description: One line, with its source.
+        speed: How many times as fast as the paper's phone.
+        memory: Megabytes that one program can have.
+        radio: Its network.
+        downlink, uplink: Mbit/s.
+        latency: Seconds on the way, in each direction.
+        watts: Power while it computes.
+        availability: Probability that it is there when a message comes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,10 +49,9 @@ class PhoneModel(BaseModel):
     def joules(self, seconds: float, received: float, sent: float) -> float:
         """Return the energy of computing for some seconds, and of receiving and sending some bytes.
 
-        Examples
-        --------
-        >>> PHONES["paper"].joules(2.0, 0, 0)
-        8.0
+        Examples:
+            >>> PHONES["paper"].joules(2.0, 0, 0)
+            8.0
         """
         down, up = 8e-6 * received, 8e-6 * sent
         moving = down / self.downlink + up / self.uplink

@@ -34,19 +34,12 @@ BUYER_SPEED, BUYER_LINK = 10.0, 100e6 / 8
 class Phones:
     """The phones of a world's sellers, and the buyer's machine.
 
-    Parameters
-    ----------
-    scenario : PurchaseScenario
-        Which phones, and what their links are like.
-    world : PurchaseWorld
-        Whose phones.
+    Args:
+        scenario: Which phones, and what their links are like.
 
-    Attributes
-    ----------
-    clock : VirtualClock
-        For the cloud to set its deadlines by.
-    names : list of str
-        The phone model of each seller.
+    Attributes:
+        clock: For the cloud to set its deadlines by.
+        names: The phone model of each seller.
     """
 
     def __init__(self, scenario: PurchaseScenario, world: PurchaseWorld) -> None:
@@ -117,10 +110,9 @@ class Phones:
 def deal(mix: Mapping[str, float], count: int, draws: np.random.Generator) -> list[str]:
     """Deal out phone models in these shares, as exactly as whole phones allow.
 
-    Examples
-    --------
-    >>> sorted(deal({"paper": 0.5, "slow": 0.3, "fast": 0.2}, 10, np.random.default_rng(0)))
-    ['fast', 'fast', 'paper', 'paper', 'paper', 'paper', 'paper', 'slow', 'slow', 'slow']
+    Examples:
+        >>> sorted(deal({"paper": 0.5, "slow": 0.3, "fast": 0.2}, 10, np.random.default_rng(0)))
+        ['fast', 'fast', 'paper', 'paper', 'paper', 'paper', 'paper', 'slow', 'slow', 'slow']
     """
     edges = np.rint(np.cumsum([0.0, *mix.values()]) * count).astype(int)
     edges[-1] = count

@@ -35,27 +35,17 @@ def play(
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
-    Parameters
-    ----------
-    world : PurchaseWorld
-        The parties.
-    cloud : Cloud
-        The broker.
-    observe : callable
-        Told of every message.
-    on_step : callable
-        Told of each step as it begins.
-    meddle : callable
-        Puts a dishonest cloud's hands between the cloud's program and the wire.
-    open_grid : callable
-        Makes the grid of the parties' apps.
-    carry : callable
-        Puts phones and their links around the grid (`Phones.around`).
+    Args:
+        world: The parties.
+        cloud: The broker.
+        observe: Told of every message.
+        on_step: Told of each step as it begins.
+        meddle: Puts a dishonest cloud's hands between the cloud's program and the wire.
+        open_grid: Makes the grid of the parties' apps.
+        carry: Puts phones and their links around the grid (`Phones.around`).
 
-    Raises
-    ------
-    WorkflowFailed
-        When the purchase could not even begin.
+    Raises:
+        WorkflowFailed: When the purchase could not even begin.
     """
     with open_grid(world.apps) as grid, task_identity(RUN_ID):
         exchange = Exchange(meddle(ObservedGrid(carry(grid), observe)), cloud.clock)

@@ -40,12 +40,9 @@ from simulations.workflows.purchase.worth import with_worth
 class Stage:
     """Where a scenario's parties are already, put there by one of Flower's runtimes.
 
-    Attributes
-    ----------
-    grid : NumberedGrid
-        The buyer is its first node, the sellers follow.
-    store : Path
-        Where its buyer keeps what it buys; not here, if the buyer is on another machine.
+    Attributes:
+        grid: The buyer is its first node, the sellers follow.
+        store: Where its buyer keeps what it buys; not here, if the buyer is on another machine.
     """
 
     grid: NumberedGrid

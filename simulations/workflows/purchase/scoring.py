@@ -49,15 +49,10 @@ APART = ("grid", "workers", "address", "description", "expect")
 class QualityScores(BaseModel):
     """The three qualities of the images that were bought (section IV.B), by their true features.
 
-    Attributes
-    ----------
-    quantity : int
-        How many there are.
-    matching_degree : float or None
-        Mean of Definition 1, 0 to 1; None where nothing was bought.
-    diversity : float
-        Area of the union of their squares (Definition 2), in squares: 3.0 is what three images far
-        apart cover.
+    Attributes:
+        matching_degree: Mean of Definition 1, 0 to 1; None where nothing was bought.
+        diversity: Area of the union of their squares (Definition 2), in squares: 3.0 is what three images far apart
+            cover.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,35 +65,23 @@ class QualityScores(BaseModel):
 class PurchaseOutcome(BaseModel):
     """What came out of a purchase. Money is in minor units; counts are of images but for `sellers`.
 
-    Attributes
-    ----------
-    sellers : int
-        Sellers called.
-    bids, rejected, candidates, selected, delivered, verified : int
-        Valid bids, refused ones, those that matched, those that won, those that arrived, those that
-        the buyer accepted or had to.
-    complaints, upheld : int
-        Complaints that were heard, and those in which the image was good after all.
-    unreadable : int
-        Pictures that sellers could not open.
-    paid_total, refunded_total, commission, budget : int
-        To sellers; back to the buyer, commission included; to the cloud; what the buyer had.
-    penalties : int
-        Stakes and bonds that were lost.
-    kept_for_nothing : int
-        Pictures that came just as they were offered, and were refunded all the same.
-    precision : float or None
-        Share of the bought images that show a wanted class; None where nothing was bought or nobody
-        knows what the pictures show.
-    candidate_precision : float or None
-        The same of the candidates, the paper's Fig. 6.
-    recall : float or None
-        Share of the wanted images in honest albums that were candidates; None likewise.
-    quality : QualityScores
-        Of the bought images.
-    digest : str
-        SHA-256 over all of this and every bid, payment and balance; the same for the same scenario
-        and seed, whatever the grid, the workers and the clock.
+    Attributes:
+        sellers: Sellers called.
+        bids, rejected, candidates, selected, delivered, verified: Valid bids, refused ones, those that matched, those
+            that won, those that arrived, those that the buyer accepted or had to.
+        complaints, upheld: Complaints that were heard, and those in which the image was good after all.
+        unreadable: Pictures that sellers could not open.
+        paid_total, refunded_total, commission, budget: To sellers; back to the buyer, commission included; to the
+            cloud; what the buyer had.
+        penalties: Stakes and bonds that were lost.
+        kept_for_nothing: Pictures that came just as they were offered, and were refunded all the same.
+        precision: Share of the bought images that show a wanted class; None where nothing was bought or nobody knows
+            what the pictures show.
+        candidate_precision: The same of the candidates, the paper's Fig. 6.
+        recall: Share of the wanted images in honest albums that were candidates; None likewise.
+        quality: Of the bought images.
+        digest: SHA-256 over all of this and every bid, payment and balance; the same for the same scenario and seed,
+            whatever the grid, the workers and the clock.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -134,18 +117,12 @@ LOCATED = 2_000
 class Trade:
     """An offer beside the truth about it.
 
-    Attributes
-    ----------
-    offer : Offer
-        What the cloud knows.
-    held : Held
-        The seller.
-    image : int
-        Position of the picture in its album.
-    feature : (2,) int64 or None
-        The picture's true point in the feature plane; None where nobody has looked (see `LOCATED`).
-    wanted : bool or None
-        Whether it shows a wanted class; None where nobody knows.
+    Attributes:
+        offer: What the cloud knows.
+        held: The seller.
+        image: Position of the picture in its album.
+        feature: (2,), the picture's true point in the feature plane; None where nobody has looked (see `LOCATED`).
+        wanted: Whether it shows a wanted class; None where nobody knows.
     """
 
     offer: Offer

@@ -48,25 +48,16 @@ def run_sweep(
 ) -> SweepReport:
     """Play a whole purchase for each share of noise sellers and each seed, and write one report.
 
-    Parameters
-    ----------
-    scenario : PurchaseScenario
-        The purchase; its share of noise and its seed are replaced. World i has the seed ``scenario.seed + i``.
-    sweep : SweepSection
-        Shares of noise, and how many worlds for each.
-    folder : Path
-        Where ``report.json`` and ``report.html`` go.
-    progress : callable
-        Told how far it is.
-    adversaries : mapping of str to Adversary
-        Those that the scenario may name.
+    Args:
+        scenario: The purchase; its share of noise and its seed are replaced. World i has the seed ``scenario.seed +
+            i``.
+        sweep: Shares of noise, and how many worlds for each.
+        folder: Where ``report.json`` and ``report.html`` go.
+        adversaries: Those that the scenario may name.
 
-    Raises
-    ------
-    BadScenario
-        When nobody knows what the pictures show.
-    WorkflowFailed
-        When a purchase could not even begin.
+    Raises:
+        BadScenario: When nobody knows what the pictures show.
+        WorkflowFailed: When a purchase could not even begin.
     """
     start = time.perf_counter()
     featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)

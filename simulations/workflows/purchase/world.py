@@ -31,16 +31,10 @@ from strategies.obfuscation import Obfuscation
 class Held:
     """A seller and what only the simulation knows about it.
 
-    Attributes
-    ----------
-    party : Seller
-        The actor.
-    labels : (n,) int64
-        True class of each picture of its album, in the stock's numbering.
-    adversary : str or None
-        The name of the cheat it plays.
-    noise : bool
-        Whether it holds only what nobody asked for.
+    Attributes:
+        labels: (n,); true class of each picture of its album, in the stock's numbering.
+        adversary: The name of the cheat it plays.
+        noise: Whether it holds only what nobody asked for.
     """
 
     party: Seller
@@ -53,22 +47,13 @@ class Held:
 class PurchaseWorld:
     """Everybody and everything in a scenario.
 
-    Attributes
-    ----------
-    buyer : Buyer
-        The actor.
-    buyer_adversary : str or None
-        The name of the cheat it plays.
-    sellers : list of Held
-        The sellers, by index.
-    samples : list of pictures
-        What the buyer shows.
-    class_names : tuple of str
-        Names of the sellers' classes; empty where their pictures are unlabelled.
-    wanted : frozenset of str or None
-        Names of the classes that the buyer wants; None where nobody has said.
-    notes : list of str
-        What a user should know about how the world was built.
+    Attributes:
+        buyer_adversary: The name of the cheat it plays.
+        sellers: The sellers, by index.
+        samples: What the buyer shows.
+        class_names: Names of the sellers' classes; empty where their pictures are unlabelled.
+        wanted: Names of the classes that the buyer wants; None where nobody has said.
+        notes: What a user should know about how the world was built.
     """
 
     buyer: Buyer
@@ -100,25 +85,15 @@ def build(
 ) -> PurchaseWorld:
     """Build the world of a scenario.
 
-    Parameters
-    ----------
-    scenario : PurchaseScenario
-        What to build.
-    featurizer : Featurizer
-        The public model.
-    store : Path
-        Where the buyer keeps what it buys.
-    adversaries : mapping of str to Adversary
-        The ways to cheat that the scenario chooses from.
-    painted : Path or None
-        A folder of this run's, where painted albums are kept for other processes; None: in memory alone.
+    Args:
+        featurizer: The public model.
+        store: Where the buyer keeps what it buys.
+        adversaries: The ways to cheat that the scenario chooses from.
+        painted: A folder of this run's, where painted albums are kept for other processes; None: in memory alone.
 
-    Raises
-    ------
-    BadInput
-        When a folder or a data set cannot be used.
-    BadScenario
-        When the scenario wants more classes than there are, or albums of persons whom nobody knows.
+    Raises:
+        BadInput: When a folder or a data set cannot be used.
+        BadScenario: When the scenario wants more classes than there are, or albums of persons whom nobody knows.
     """
     notes: list[str] = []
     supply = _supply(scenario, notes, painted)

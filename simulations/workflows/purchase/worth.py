@@ -29,12 +29,9 @@ Labels = NDArray[np.int64]
 def with_worth(report: PurchaseReport, scored: ScoredPurchase) -> PurchaseReport:
     """Add to a report what the bought pictures are worth, or a note on why that cannot be told.
 
-    Raises
-    ------
-    GridUnavailable
-        When there is no Ray, or no cluster at the scenario's address.
-    RunFailed
-        When a CNN could not be trained.
+    Raises:
+        GridUnavailable: When there is no Ray, or no cluster at the scenario's address.
+        RunFailed: When a CNN could not be trained.
     """
     try:
         with open_workshop(scored.scenario) as workshop:
@@ -53,15 +50,11 @@ def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
     (the paper's "unselected but matched images"). The other half, and what was bought, is what is drawn from. Bought
     pictures that show no wanted class are left out: the buyer sees that as it names them.
 
-    Returns
-    -------
-    Worth or str
-        Or why there is nothing to train or to test.
+    Returns:
+        The worth, or why there is nothing to train or to test.
 
-    Raises
-    ------
-    RunFailed
-        When a CNN could not be trained.
+    Raises:
+        RunFailed: When a CNN could not be trained.
     """
     wanted = sorted(scored.world.wanted or ())
     if len(wanted) < 2:

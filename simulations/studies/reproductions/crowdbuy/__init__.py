@@ -87,22 +87,13 @@ def train_and_test(
 ) -> dict[str, float]:
     """Train a CNN on labelled pictures and others that show no dog; return its accuracy by measure: a workshop's job.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where.
-    bought : (n, 64, 64, 3) uint8
-        Pictures of known breeds.
-    labels : (n,) int64
-        Positions of their breeds in `known`.
-    others : Test
-        Cats to train on.
-    tests : dict of str to Test
-        ``known``, ``unknown`` and ``cats``.
-    known : (k,) int64
-        The known breeds.
-    seed : int
-        Of weights and order.
+    Args:
+        bought: (n, 64, 64, 3), pictures of known breeds.
+        labels: (n,) int64, positions of their breeds in `known`.
+        others: Cats to train on.
+        tests: ``known``, ``unknown`` and ``cats``.
+        known: (k,) int64, the known breeds.
+        seed: Of weights and order.
     """
     stranger = len(known)
     network = train_classifier(
@@ -129,19 +120,12 @@ Accuracies = dict[tuple[str, str, str, str], list[float]]
 def reproduce(seeds: Sequence[int], workshop: Workshop, progress: Progress) -> ReproductionReport:
     """Run the experiment.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        Worlds; at least two, for an interval.
-    workshop : Workshop
-        Where the CNNs are trained.
-    progress : callable
-        Told what is going on.
+    Args:
+        seeds: Worlds; at least two, for an interval.
+        workshop: Where the CNNs are trained.
 
-    Raises
-    ------
-    RunFailed
-        When a CNN could not be trained.
+    Raises:
+        RunFailed: When a CNN could not be trained.
     """
     start = time.perf_counter()
     featurizer = load_featurizer("small")

@@ -25,20 +25,13 @@ Labels = NDArray[np.int64]
 class Market:
     """What is on offer, and what the buyer asks for.
 
-    Attributes
-    ----------
-    known, unknown : (k,) int64
-        Breeds of dogs that the buyer shows samples of, and the others.
-    shares : (k,) float64
-        How frequent each known breed is.
-    breeds : (n,) int64
-        What each picture on offer shows.
-    pictures : (n, 64, 64, 3) uint8
-        Pictures on offer.
-    features : (n, 2) int64
-        Their lattice points.
-    targets : (m, 2) int64
-        Those of the samples.
+    Attributes:
+        known, unknown: (k,); breeds of dogs that the buyer shows samples of, and the others.
+        shares: (k,), how frequent each known breed is.
+        breeds: (n,), what each picture on offer shows.
+        pictures: (n, 64, 64, 3), pictures on offer.
+        features: (n, 2), their lattice points.
+        targets: (m, 2), those of the samples.
     """
 
     known: Labels
@@ -54,12 +47,9 @@ class Market:
 class Test:
     """Fresh portraits, painted where the test is taken.
 
-    Attributes
-    ----------
-    breeds : (n,) int64
-        Whom they show.
-    seed : int
-        Paints them.
+    Attributes:
+        breeds: (n,), whom they show.
+        seed: Paints them.
     """
 
     breeds: Labels
@@ -95,10 +85,9 @@ def market(seed: int, spread: str, featurizer: Featurizer) -> Market:
 def category_shares(spread: str, count: int) -> NDArray[np.float64]:
     """Return how frequent each category is: as much as any other, or by a normal curve of which two deviations fit.
 
-    Examples
-    --------
-    >>> category_shares("normal", 5).round(2).tolist()
-    [0.05, 0.24, 0.4, 0.24, 0.05]
+    Examples:
+        >>> category_shares("normal", 5).round(2).tolist()
+        [0.05, 0.24, 0.4, 0.24, 0.05]
     """
     places = np.linspace(-2, 2, count)
     weights = np.exp(-(places**2) / 2) if spread == "normal" else np.ones(count)

@@ -37,25 +37,15 @@ def reproduce(
 ) -> ReproductionReport:
     """Run the experiments.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        Worlds; at least two, for an interval.
-    workshop : Workshop
-        Where everything is trained.
-    progress : callable
-        Told what is going on.
-    dataset : str
-        A key of `SCALES`: ``painted``, or ``imagenet`` for the paper's scale, with CelebA for Table 4.
-    root : Path or None
-        The folder of published data sets.
+    Args:
+        seeds: Worlds; at least two, for an interval.
+        workshop: Where everything is trained.
+        dataset: A key of `SCALES`: ``painted``, or ``imagenet`` for the paper's scale, with CelebA for Table 4.
+        root: The folder of published data sets.
 
-    Raises
-    ------
-    BadInput
-        When a data set is neither there nor to be had.
-    RunFailed
-        When a job failed.
+    Raises:
+        BadInput: When a data set is neither there nor to be had.
+        RunFailed: When a job failed.
     """
     start = time.perf_counter()
     scale = SCALES[dataset]

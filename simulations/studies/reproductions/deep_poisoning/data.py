@@ -27,12 +27,9 @@ SPLITS: tuple[Split, Split] = ("public", "traded")
 class Task:
     """Images of a task, and public ones.
 
-    Attributes
-    ----------
-    images, fresh, public : Images
-        To train on, to judge by, and Q.
-    labels, fresh_labels : (n,) int64, or (n, attributes) bool
-        Classes, or attributes.
+    Attributes:
+        images, fresh, public: To train on, to judge by, and Q.
+        labels, fresh_labels: (n,) int64, or (n, attributes) bool; classes, or attributes.
     """
 
     images: Images
@@ -45,10 +42,8 @@ class Task:
 def check(scale: Scale, root: Path | None) -> None:
     """Look for the data sets before anything is trained.
 
-    Raises
-    ------
-    BadInput
-        When one is neither there nor to be had.
+    Raises:
+        BadInput: When one is neither there nor to be had.
     """
     if scale.dataset == "imagenet":
         for name in ("imagenet", "celeba"):
@@ -136,21 +131,14 @@ def cropped(album: Album, chosen: NDArray[np.int64], side: int, file: Path) -> N
 
     A picture that does not open becomes a black one.
 
-    Parameters
-    ----------
-    album : Album
-        Pictures of any sizes.
-    chosen : (n,) int64
-        Which of them.
-    side : int
-        Of the squares.
-    file : Path
-        Used as it is where it is there already.
+    Args:
+        album: Pictures of any sizes.
+        chosen: (n,), which of them.
+        side: Of the squares.
+        file: Used as it is where it is there already.
 
-    Returns
-    -------
-    (n, side, side, 3) uint8
-        A memory map.
+    Returns:
+        (n, side, side, 3), a memory map.
     """
     if not file.is_file():
         arriving = file.with_name(f"arriving-{file.name}")

@@ -11,30 +11,18 @@ from strategies.learning.fit import Plan
 class Scale:
     """Sizes, networks and steps of training.
 
-    Attributes
-    ----------
-    name : str
-        What the report calls it.
-    dataset : {"painted", "imagenet"}
-        What the images are: painted pets and faces, or ImageNet and CelebA.
-    side : int
-        Width and height.
-    backbones : dict of str to str
-        Architectures by the paper's names of what they stand for; the last one also stands in Table 3.
-    sharing, attributes : str
-        The architectures of Table 5 and of Table 4.
-    images, fresh, public, portraits : int
-        Painted: how many of S, to judge by, of Q, and of faces.
-    share : float
-        What part of S each of the three large entities has; the fourth has a tenth of it.
-    pretraining, reconstruction, poisoning, refinement, obfuscation : int
-        Steps of training.
-    batch, rate
-        Images per step, and the highest learning rate.
-    kept : bool
-        Features are computed once and kept in memory; else anew at each look.
-    weight, penalty
-        Of the module's loss; the paper's are 1 and "signed".
+    Attributes:
+        name: What the report calls it.
+        dataset: What the images are: painted pets and faces, or ImageNet and CelebA.
+        side: Width and height.
+        backbones: Architectures by the paper's names of what they stand for; the last one also stands in Table 3.
+        sharing, attributes: The architectures of Table 5 and of Table 4.
+        images, fresh, public, portraits: Painted: how many of S, to judge by, of Q, and of faces.
+        share: What part of S each of the three large entities has; the fourth has a tenth of it.
+        pretraining, reconstruction, poisoning, refinement, obfuscation: Steps of training.
+        batch, rate: Images per step, and the highest learning rate.
+        kept: Features are computed once and kept in memory; else anew at each look.
+        weight, penalty: Of the module's loss; the paper's are 1 and "signed".
     """
 
     name: str

@@ -46,14 +46,9 @@ class Perturbed(nn.Module):
 class Bench:
     """Trains what an experiment needs, on one device, from one generator.
 
-    Parameters
-    ----------
-    scale : Scale
-        Steps.
-    device : torch.device
-        Where.
-    seed : int
-        Of all that is drawn.
+    Args:
+        scale: Steps.
+        seed: Of all that is drawn.
     """
 
     def __init__(self, scale: Scale, device: torch.device, seed: int) -> None:

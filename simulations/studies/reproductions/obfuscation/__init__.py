@@ -49,12 +49,9 @@ from simulations.workflows.outsource.tradeoff import Lesson, train_and_test
 class TradeOffReport(ReproductionReport):
     """The reproduction, with the points of Fig. 5.
 
-    Attributes
-    ----------
-    tradeoffs : list of TradeOff
-        Means over seeds, intra-class, as in the figure.
-    reference : float
-        Mean accuracy without obfuscation.
+    Attributes:
+        tradeoffs: Means over seeds, intra-class, as in the figure.
+        reference: Mean accuracy without obfuscation.
     """
 
     tradeoffs: list[TradeOff]
@@ -71,25 +68,15 @@ def reproduce(
 ) -> TradeOffReport:
     """Run the experiments.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        Worlds; at least two, for an interval.
-    workshop : Workshop
-        Where everything is trained.
-    progress : callable
-        Told what is going on.
-    dataset, root
-        See `labelled_images`.
-    scale : Scale or None
-        None: the data set's.
+    Args:
+        seeds: Worlds; at least two, for an interval.
+        workshop: Where everything is trained.
+        dataset, root: See `labelled_images`.
+        scale: None: the data set's.
 
-    Raises
-    ------
-    BadInput
-        When the data set cannot be used.
-    RunFailed
-        When a job failed.
+    Raises:
+        BadInput: When the data set cannot be used.
+        RunFailed: When a job failed.
     """
     start = time.perf_counter()
     scale = scale or SCALES[dataset]

@@ -11,18 +11,13 @@ PAPER_SIDE = 256
 class Scale:
     """Sizes and how long to train.
 
-    Attributes
-    ----------
-    side : int
-        Width and height of images.
-    training, tests, public : int
-        Images to obfuscate and train on; to test on; that attackers and recognisers learn from.
-    epochs, batch, architecture
-        Of the models whose accuracy is compared.
-    surveys : int
-        Surveys of 49 questions for each recogniser.
-    attack_epochs : int
-        Rounds of McPherson's CNN and of the recognisers.
+    Attributes:
+        side: Width and height of images.
+        training, tests, public: Images to obfuscate and train on; to test on; that attackers and recognisers learn
+            from.
+        epochs, batch, architecture: Of the models whose accuracy is compared.
+        surveys: Surveys of 49 questions for each recogniser.
+        attack_epochs: Rounds of McPherson's CNN and of the recognisers.
     """
 
     side: int

@@ -34,17 +34,12 @@ class Favouring:
     pays the few more. Buyer and sellers can check nothing but that payments cover prices and fit the budget, as a
     buyer sees the bids that won and a seller its own. Where no friend wins anything, nobody is left out.
 
-    Parameters
-    ----------
-    favoured : collection of int
-        Node ids of its friends.
+    Args:
+        favoured: Node ids of its friends.
 
-    Attributes
-    ----------
-    auction : Auction or None
-        What came before it.
-    awarded : Selection or None
-        What it made of that.
+    Attributes:
+        auction: What came before it.
+        awarded: What it made of that.
     """
 
     def __init__(self, favoured: Collection[int]) -> None:

@@ -10,16 +10,11 @@ from simulations.runs.views import View
 def link(cloud_view: View, buyer_view: View) -> dict[bytes, int]:
     """Say who sold each picture that the buyer got, from what cloud and buyer received.
 
-    Parameters
-    ----------
-    cloud_view : View
-        Of `Bids`.
-    buyer_view : View
-        Of `Invoice` and `VerificationCall`.
+    Args:
+        cloud_view: Of `Bids`.
+        buyer_view: Of `Invoice` and `VerificationCall`.
 
-    Returns
-    -------
-    dict
+    Returns:
         The seller's node id by the hash of the bid; the cloud's record of who holds that node names the person.
     """
     sellers = {

@@ -21,19 +21,13 @@ from simulations.workflows.purchase.world import PurchaseWorld
 class Schemes:
     """The schemes of one purchase; an honest cloud has none.
 
-    Parameters
-    ----------
-    scenario : PurchaseScenario
-        Says which.
-    world : PurchaseWorld
-        Where the cloud's friends are.
-    cloud : Cloud
-        What it would be if it were honest.
+    Args:
+        scenario: Says which.
+        world: Where the cloud's friends are.
+        cloud: What it would be if it were honest.
 
-    Attributes
-    ----------
-    cloud : Cloud
-        What it is.
+    Attributes:
+        cloud: What it is.
     """
 
     def __init__(self, scenario: PurchaseScenario, world: PurchaseWorld, cloud: Cloud) -> None:

@@ -55,19 +55,13 @@ class KeySubstitution(ObservedGrid):
     certificates, which tie keys to parties, gives it away. Begun after the bids, it is refused, and hands each seller
     the proof (`convicts`).
 
-    Parameters
-    ----------
-    secret : bytes
-        32 bytes; the keys derive from it.
-    identity : SigningKey
-        The cloud's own key, under which it passes on orders.
-    late : bool
-        Begin with the orders, when sellers already know the buyer's key.
+    Args:
+        secret: 32 bytes; the keys derive from it.
+        identity: The cloud's own key, under which it passes on orders.
+        late: Begin with the orders, when sellers already know the buyer's key.
 
-    Attributes
-    ----------
-    opened : int
-        Pictures that the cloud has opened.
+    Attributes:
+        opened: Pictures that the cloud has opened.
     """
 
     def __init__(self, secret: bytes, identity: SigningKey, *, late: bool = False) -> None:

@@ -40,10 +40,9 @@ def findings(scored: ScoredPurchase) -> dict[str, Any]:
 def coins(amount: int) -> str:
     """Write an amount of minor units in coins.
 
-    Examples
-    --------
-    >>> coins(-1205)
-    '-12.05'
+    Examples:
+        >>> coins(-1205)
+        '-12.05'
     """
     return f"{'-' if amount < 0 else ''}{abs(amount) // COIN}.{abs(amount) % COIN:02d}"
 

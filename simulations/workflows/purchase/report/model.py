@@ -13,20 +13,13 @@ SCHEMA_VERSION = 3
 class PartyAccount(BaseModel):
     """One party: who it was, what it did and what it earned. Money in minor units.
 
-    Attributes
-    ----------
-    party : str
-        ``buyer``, ``cloud`` or ``seller-n``.
-    adversary : str or None
-        The cheat it played.
-    bids, selected, sold : int
-        Images it offered, those chosen, those paid for.
-    deposit, balance : int
-        What it brought and what it ended with.
-    cost : int
-        True cost of what it sold, 0 but for sellers.
-    failures : list of str
-        Steps it failed, and why.
+    Attributes:
+        party: ``buyer``, ``cloud`` or ``seller-n``.
+        adversary: The cheat it played.
+        bids, selected, sold: Images it offered, those chosen, those paid for.
+        deposit, balance: What it brought and what it ended with.
+        cost: True cost of what it sold, 0 but for sellers.
+        failures: Steps it failed, and why.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,20 +38,14 @@ class PartyAccount(BaseModel):
 class CheatAccount(BaseModel):
     """What all parties that played one cheat made of it. Money in minor units.
 
-    Attributes
-    ----------
-    parties, active : int
-        How many played it, and how many of them offered or asked for anything.
-    selected, sold : int
-        Their pictures: chosen, paid for.
-    profit : int
-        What they gained together, true costs taken off.
-    ahead : int
-        How many of them gained at all.
-    damage : int
-        Of sellers: what the buyer paid them, commission included, for pictures that show nothing it asked
-        for, did not come, are not what was offered, or repeat one that it bought from such a seller. Of the buyer:
-        what honest sellers lost on pictures that they delivered, payments and stakes.
+    Attributes:
+        parties, active: How many played it, and how many of them offered or asked for anything.
+        selected, sold: Their pictures: chosen, paid for.
+        profit: What they gained together, true costs taken off.
+        ahead: How many of them gained at all.
+        damage: Of sellers: what the buyer paid them, commission included, for pictures that show nothing it asked for,
+            did not come, are not what was offered, or repeat one that it bought from such a seller. Of the buyer: what
+            honest sellers lost on pictures that they delivered, payments and stakes.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,18 +74,12 @@ class Dispute(BaseModel):
 class Worth(BaseModel):
     """What the bought pictures are worth to who trains on them: shares of test pictures whose class a CNN names.
 
-    Attributes
-    ----------
-    pictures, tested, classes : int
-        Bought pictures of wanted classes; pictures in the test; wanted classes.
-    bought : float
-        Trained on what was bought.
-    random : float
-        Trained on as many drawn at random from what matched.
-    trained : int
-        CNNs; `bought` and `random` are means over half of them each.
-    device : str
-        What they were trained on.
+    Attributes:
+        pictures, tested, classes: Bought pictures of wanted classes; pictures in the test; wanted classes.
+        bought: Trained on what was bought.
+        random: Trained on as many drawn at random from what matched.
+        trained: CNNs; `bought` and `random` are means over half of them each.
+        device: What they were trained on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -115,22 +96,13 @@ class Worth(BaseModel):
 class PurchaseReport(RunReport):
     """A purchase, written down.
 
-    Attributes
-    ----------
-    outcome : PurchaseOutcome
-        The result.
-    parties : list of PartyAccount
-        Buyer, cloud, then the sellers who offered something.
-    adversaries : dict of str to CheatAccount
-        By the name of the cheat, those that the scenario mixes in.
-    disputes : list of Dispute
-        Complaints and verdicts.
-    verification : str
-        One sentence on what was verified, with the false-accept rate.
-    worth : Worth or None
-        What a CNN makes of the bought pictures, where ``buyer.train`` asks for it and there are enough.
-    phones : PhonesAccount or None
-        What the purchase takes on its phones, in virtual time; None where nobody looked.
+    Attributes:
+        parties: Buyer, cloud, then the sellers who offered something.
+        adversaries: By the name of the cheat, those that the scenario mixes in.
+        disputes: Complaints and verdicts.
+        verification: One sentence on what was verified, with the false-accept rate.
+        worth: What a CNN makes of the bought pictures, where ``buyer.train`` asks for it and there are enough.
+        phones: What the purchase takes on its phones, in virtual time; None where nobody looked.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -138,14 +138,9 @@ def profit(party: PartyAccount) -> int:
 def cheat_account(group: Sequence[PartyAccount], parties: int, damage: int) -> CheatAccount:
     """Add up the accounts of parties that have something in common.
 
-    Parameters
-    ----------
-    group : sequence of PartyAccount
-        Those of them who have an account.
-    parties : int
-        How many they are.
-    damage : int
-        What they cost others, minor units.
+    Args:
+        group: Those of them who have an account.
+        damage: What they cost others, minor units.
     """
     return CheatAccount(
         parties=parties,

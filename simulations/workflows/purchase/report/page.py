@@ -122,16 +122,10 @@ def write_purchase_page(
 ) -> None:
     """Write the page of a finished purchase.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    report : PurchaseReport
-        What is said in numbers.
-    scored : ScoredPurchase
-        Offers, pictures and the truth about them. What was delivered is read from the buyer's store.
-    phones : Phones or None
-        What the purchase was played on, where the report has a word on that.
+    Args:
+        report: What is said in numbers.
+        scored: Offers, pictures and the truth about them. What was delivered is read from the buyer's store.
+        phones: What the purchase was played on, where the report has a word on that.
     """
     world, record, traded, featurizer = scored.world, scored.record, scored.trades, scored.featurizer
     mapped = located(traded)
@@ -179,14 +173,11 @@ def write_purchase_page(
 class CloudView:
     """How the cloud's picture of the feature plane differs from the truth.
 
-    Attributes
-    ----------
-    error, share : float
-        Median distance between a picture and where the cloud takes it to be, lattice units, and as a share of R.
-    strangers, missed : int
-        Pictures taken for candidates that lie beyond R, and the other way round.
-    plot : Plot
-        A few pictures, close up.
+    Attributes:
+        error, share: Median distance between a picture and where the cloud takes it to be, lattice units, and as a
+            share of R.
+        strangers, missed: Pictures taken for candidates that lie beyond R, and the other way round.
+        plot: A few pictures, close up.
     """
 
     error: float

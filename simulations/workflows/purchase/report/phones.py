@@ -73,17 +73,12 @@ class PhoneGroup(BaseModel):
 class TimedStep(BaseModel):
     """One step in virtual time.
 
-    Attributes
-    ----------
-    step : str
-        What was asked for.
-    start, end : float
-        Seconds: when it began, and when nobody waited any more.
-    asked, answered, late, lost, absent, unable : int
-        Questions; answers in time and after the deadline; messages lost; phones that were not there, or have not the
-        memory for it.
-    median, last : float or None
-        Seconds from a question to its answer, of those in time.
+    Attributes:
+        step: What was asked for.
+        start, end: Seconds: when it began, and when nobody waited any more.
+        asked, answered, late, lost, absent, unable: Questions; answers in time and after the deadline; messages lost;
+            phones that were not there, or have not the memory for it.
+        median, last: Seconds from a question to its answer, of those in time.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,24 +112,16 @@ class Straggler(BaseModel):
 class PhonesAccount(BaseModel):
     """What a purchase takes on its phones. Times are virtual.
 
-    Attributes
-    ----------
-    seconds : float
-        From the roll call to the last statement.
-    patience : float
-        Seconds between a deadline's setting and its passing.
-    asked, answered, late, lost, absent, unable : int
-        Questions to phones, and what became of them; see `TimedStep`.
-    lost_stakes, lost_stakes_total : int
-        Pictures whose honest sellers lost the stake as no delivery came in time, and these stakes, minor units.
-    spent : Spent
-        Over all phones.
-    models : dict of str to PhoneGroup
-        By phone model.
-    steps : list of TimedStep
-        In the order in which they began.
-    stragglers : list of Straggler
-        Those that took longest over one step, the slowest first.
+    Attributes:
+        seconds: From the roll call to the last statement.
+        patience: Seconds between a deadline's setting and its passing.
+        asked, answered, late, lost, absent, unable: Questions to phones, and what became of them; see `TimedStep`.
+        lost_stakes, lost_stakes_total: Pictures whose honest sellers lost the stake as no delivery came in time, and
+            these stakes, minor units.
+        spent: Over all phones.
+        models: By phone model.
+        steps: In the order in which they began.
+        stragglers: Those that took longest over one step, the slowest first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -282,10 +269,9 @@ _OUTLINE: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.4}
 def duration(seconds: float) -> str:
     """Write a time for people.
 
-    Examples
-    --------
-    >>> duration(0.0502), duration(43.4), duration(365), duration(8000)
-    ('50 ms', '43.4 s', '6 min 5 s', '2 h 13 min')
+    Examples:
+        >>> duration(0.0502), duration(43.4), duration(365), duration(8000)
+        ('50 ms', '43.4 s', '6 min 5 s', '2 h 13 min')
     """
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"

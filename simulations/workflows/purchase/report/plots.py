@@ -43,16 +43,11 @@ class Mark:
 class Kind:
     """What became of a picture, as a plot shows it.
 
-    Attributes
-    ----------
-    label : str
-        For the legend.
-    member : callable
-        Whether a picture is of this kind.
-    most : int
-        Marks drawn, at most; the others are left out evenly.
-    mark : Mark
-        Its looks.
+    Attributes:
+        label: For the legend.
+        member: Whether a picture is of this kind.
+        most: Marks drawn, at most; the others are left out evenly.
+        mark: Its looks.
     """
 
     label: str
@@ -103,16 +98,11 @@ def feature_plane(traded: Sequence[Trade], targets: NDArray[np.int64], calibrati
 def close_up(traded: Sequence[Trade], signatures: NDArray[np.int64], seen: Points, calibration: Calibration) -> Plot:
     """Draw a few pictures as they are and as the cloud sees them at level 2.
 
-    Parameters
-    ----------
-    traded : sequence of Trade
-        All pictures on offer, at least one.
-    signatures : (n, k, 2) int64
-        Their signatures.
-    seen : (n, 2) float64
-        Where the cloud takes them to be.
-    calibration : Calibration
-        For d.
+    Args:
+        traded: All pictures on offer, at least one.
+        signatures: (n, k, 2), their signatures.
+        seen: (n, 2), where the cloud takes them to be.
+        calibration: For d.
     """
     reach = calibration.reach
     true = _features(traded)

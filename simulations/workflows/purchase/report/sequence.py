@@ -54,20 +54,13 @@ _ANSWERED = {"introduce": 0, "request": 1, "bid": 4, "notify": 6, "pay": 7, "del
 class Arrow:
     """All messages of one kind in one direction.
 
-    Attributes
-    ----------
-    rightwards : bool
-        Whether it points from the buyer's side to the sellers'.
-    role : str
-        Who speaks.
-    says : str
-        What is said, in plain words.
-    messages, bytes : int
-        How many, and their bytes together.
-    thickness : float
-        Pixels; grows with the logarithm of the bytes.
-    minor : bool
-        Whether it only says that another message was heard.
+    Attributes:
+        rightwards: Whether it points from the buyer's side to the sellers'.
+        role: Who speaks.
+        says: What is said, in plain words.
+        messages, bytes: How many, and their bytes together.
+        thickness: Pixels; grows with the logarithm of the bytes.
+        minor: Whether it only says that another message was heard.
     """
 
     rightwards: bool
@@ -91,16 +84,11 @@ class Row:
 class Step:
     """One step: its messages, or what a party does by itself.
 
-    Attributes
-    ----------
-    number : int
-        1 to 12; 0 for the roll call.
-    name, explanation : str
-        In plain words.
-    rows : list of Row
-        Messages from top to bottom.
-    actor, deed : str
-        Who does what by itself; empty where nobody does.
+    Attributes:
+        number: 1 to 12; 0 for the roll call.
+        name, explanation: In plain words.
+        rows: Messages from top to bottom.
+        actor, deed: Who does what by itself; empty where nobody does.
     """
 
     number: int

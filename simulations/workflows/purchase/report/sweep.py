@@ -27,16 +27,12 @@ class Range(BaseModel):
 class SweepPoint(BaseModel):
     """All worlds with one share of noise sellers.
 
-    Attributes
-    ----------
-    noise : float
-        Share of sellers who hold only what nobody asked for.
-    candidates, bought : Range or None
-        Precision of what matched (the paper's Fig. 6) and of what was bought; None where there was nothing.
-    recall : Range or None
-        Share of the wanted images that matched.
-    digests : list of str
-        The outcome of each purchase.
+    Attributes:
+        noise: Share of sellers who hold only what nobody asked for.
+        candidates, bought: Precision of what matched (the paper's Fig. 6) and of what was bought; None where there was
+            nothing.
+        recall: Share of the wanted images that matched.
+        digests: The outcome of each purchase.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,28 +57,17 @@ class RadiusPoint(BaseModel):
 class SweepReport(BaseModel):
     """A sweep, written down.
 
-    Attributes
-    ----------
-    kind : str
-        Tells it from the report of one purchase.
-    schema_version : int
-        Raised with every change of the schema that a reader could notice.
-    scenario, seed
-        The scenario, defaults included, and its first seed.
-    summary : str
-        One sentence on what came out.
-    points : list of SweepPoint
-        By share of noise.
-    radius : int
-        R, in lattice units.
-    curve_noise : float
-        Share of noise sellers in the worlds of `curve`.
-    curve : list of RadiusPoint
-        What other choices of R would have done.
-    seconds : float
-        Wall time.
-    versions : dict of str to str
-        Versions of Parley and of the libraries that the outcome depends on.
+    Attributes:
+        kind: Tells it from the report of one purchase.
+        schema_version: Raised with every change of the schema that a reader could notice.
+        scenario, seed: The scenario, defaults included, and its first seed.
+        summary: One sentence on what came out.
+        points: By share of noise.
+        radius: R, in lattice units.
+        curve_noise: Share of noise sellers in the worlds of `curve`.
+        curve: What other choices of R would have done.
+        seconds: Wall time.
+        versions: Versions of Parley and of the libraries that the outcome depends on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,10 +107,9 @@ def write_sweep_page(path: Path, report: SweepReport) -> None:
 def percent(value: Range | float | None) -> str:
     """Write a share, and the range it lies in.
 
-    Examples
-    --------
-    >>> percent(Range(low=0.9, median=0.95, high=0.97)).split()
-    ['95.0', '%', '(90.0', 'to', '97.0)']
+    Examples:
+        >>> percent(Range(low=0.9, median=0.95, high=0.97)).split()
+        ['95.0', '%', '(90.0', 'to', '97.0)']
     """
     if value is None:
         return "none"
