@@ -60,7 +60,8 @@ class Party:
 
     A role subclasses it, names itself in `role`, and marks its steps:
 
-    >>> from protocol.messages.purchase import Acknowledgement, Statement
+    >>> from protocol.messages.base import Acknowledgement
+    >>> from protocol.messages.purchase import Statement
     >>> class Bystander(Party):
     ...     role = "bystander"
     ...     @step("settle")
@@ -288,7 +289,7 @@ def together(step: str) -> Callable[[Callable[[Sequence[P], Q], Sequence[R]]], T
 
     Examples:
         >>> from parties.party import Party, step
-        >>> from protocol.messages.purchase import Hello, Introduction
+        >>> from protocol.messages.base import Hello, Introduction
         >>> class Twin(Party):
         ...     @together("introduce")
         ...     def squares(twins, hello):

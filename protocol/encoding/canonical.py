@@ -18,7 +18,7 @@ def canonical(message: ProtocolMessage) -> bytes:
     r"""Encode a message for hashing and signing.
 
     Examples:
-        >>> from protocol.messages.purchase import Acknowledgement
+        >>> from protocol.messages.base import Acknowledgement
         >>> canonical(Acknowledgement())
         b'm\x00\x00\x00\x0fAcknowledgement\x00\x00\x00\x01\x00\x00\x00\x00'
     """

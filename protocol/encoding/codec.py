@@ -40,7 +40,7 @@ def encode(message: ProtocolMessage) -> RecordDict:
     """Turn a message into Flower records.
 
     Examples:
-        >>> from protocol.messages.purchase import Introduction
+        >>> from protocol.messages.base import Introduction
         >>> records = encode(Introduction(role="seller", identity=bytes(32)))
         >>> records["fields"]["role"]
         'seller'
