@@ -46,6 +46,7 @@ from strategies.deep_poisoning.training import (
 from strategies.learning.batches import Mirrored, apply, guessed
 from strategies.learning.fit import Plan
 from strategies.learning.weights import in_one_row, restore_row
+from strategies.privacy.secret_generator import seeded_generator
 
 PART_BYTES = 16_000_000
 """About how many bytes of features go into one message."""
@@ -155,13 +156,13 @@ class Entity(Party):
         images, public = Opened(holdings.images), Opened(holdings.public)
         labels = torch.from_numpy(holdings.labels)
         with computing() as device:
-            untrained = new_network(rules.architecture, rules.classes, self.draws("network"))
+            untrained = new_network(rules.architecture, rules.classes, self.torch_generator("network"))
             plan = habits.plan(habits.pretraining, len(labels))
-            network = train_network(untrained, images, labels, self.draws("pretraining"), plan, device=device)
+            network = train_network(untrained, images, labels, self.torch_generator("pretraining"), plan, device=device)
             reconstructor = train_reconstructor(
                 apply(public, network.featurizer),
                 public,
-                self.draws("reconstruction"),
+                self.torch_generator("reconstruction"),
                 habits.plan(habits.reconstruction, len(public)),
                 design=rules.reconstructor,
                 device=device,
@@ -215,7 +216,7 @@ class Entity(Party):
             labels,
             shared.network.decider,
             shared.reconstructor,
-            self.draws("module"),
+            self.torch_generator("module"),
             habits.plan(habits.poisoning, len(labels)),
             weight=habits.weight,
             penalty=habits.penalty,
@@ -306,13 +307,13 @@ class Entity(Party):
         rules = self.memory.recall("rules", Rules)
         start: nn.Module = shared.network.decider
         if self.habits.decider == "new":
-            start = new_network(rules.architecture, rules.classes, self.draws("decider")).decider
+            start = new_network(rules.architecture, rules.classes, self.torch_generator("decider")).decider
         together = Features(torch.cat([part.features for part in parts]), torch.cat([part.labels for part in parts]))
-        return train_decider(start, *together, self.draws("refinement"), self._plan(together), device=device)
+        return train_decider(start, *together, self.torch_generator("refinement"), self._plan(together), device=device)
 
-    def draws(self, purpose: str) -> torch.Generator:
+    def torch_generator(self, purpose: str) -> torch.Generator:
         """Return this party's torch generator for one purpose."""
-        return torch.Generator().manual_seed(int.from_bytes(self.derive("torch", purpose, length=8)) >> 1)
+        return seeded_generator(self.derive("torch", purpose))
 
     def _plan(self, features: Features) -> Plan:
         return self.habits.plan(self.habits.refinement, len(features.labels))

@@ -42,13 +42,13 @@ class Membership:
     at_low_false_positives: float
 
 
-def membership(scores: Scores, members: NDArray[np.bool_], draws: np.random.Generator) -> Membership:
+def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.Generator) -> Membership:
     """Compare scores with the truth.
 
     Args:
         scores: (n,)
         members: (n,), at least four members and four others.
-        draws: Splits the candidates.
+        generator: Splits the candidates.
 
     Raises:
         ValueError: When there are fewer, or a score is not a number.
@@ -64,7 +64,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], draws: np.random.Gene
         )
     halves = np.zeros(len(scores), dtype=bool)
     for kind in (members, ~members):
-        places = draws.permutation(np.flatnonzero(kind))
+        places = generator.permutation(np.flatnonzero(kind))
         halves[places[: len(places) // 2]] = True
     found = []
     for chosen in (halves, ~halves):
@@ -150,7 +150,7 @@ def train_shadows(
     count: int,
     size: int,
     train: Callable[[NDArray[np.int64]], nn.Module],
-    draws: np.random.Generator,
+    generator: np.random.Generator,
 ) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
     """Train models on random halves of `size` pictures, and say which.
 
@@ -165,7 +165,7 @@ def train_shadows(
         if number % 2:
             inside = ~found[-1][1]
         else:
-            inside[draws.permutation(size)[: size // 2]] = True
+            inside[generator.permutation(size)[: size // 2]] = True
         found.append((train(np.flatnonzero(inside)), inside))
     return found
 

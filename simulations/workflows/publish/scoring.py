@@ -59,16 +59,16 @@ def score(
     )
     owners = world.owner_of(collections[0].owners)
     originals = world.albums.pictures[owners * scenario.owners.pictures + collections[0].places]
-    draws = torch_generator(scenario.seed, "attack", name)
+    generator = torch_generator(scenario.seed, "attack", name)
     restore = restorer(mechanism, world.strangers.pictures)
     restored = restore(published)
 
     def treated(pictures: Tensor) -> Tensor:
         """Publish as owners do; where it was asked often, every second picture as the careless do."""
-        once = mechanism.publish(pictures, draws)
+        once = mechanism.publish(pictures, generator)
         if scenario.asks == 1:
             return once
-        again = [mechanism.publish(pictures[::2], draws) for _ in range(scenario.asks - 1)]
+        again = [mechanism.publish(pictures[::2], generator) for _ in range(scenario.asks - 1)]
         mixed = once.clone()
         mixed[::2] = combined(mechanism, [once[::2], *again])
         return mixed
@@ -76,12 +76,12 @@ def score(
     rates = []
     for attack, pictures in ((treated, published), (lambda known: restore(treated(known)), restored)):
         network = recogniser(
-            world.known.pictures, world.known.persons, scenario.owners.count, attack, draws,
+            world.known.pictures, world.known.persons, scenario.owners.count, attack, generator,
             epochs=scenario.attacker.epochs,
         )  # fmt: skip
         rates.append(recognised(network, pictures, owners))
     learner = train_classifier(
-        _rows(published), np.array(seen[0].labels), 2, draws, epochs=scenario.attacker.epochs
+        _rows(published), np.array(seen[0].labels), 2, generator, epochs=scenario.attacker.epochs
     )  # fmt: skip
     fresh = world.fresh
     useful = [

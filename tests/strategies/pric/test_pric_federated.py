@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from bars import TINY, areas, generator, marked
+from bars import TINY, areas, marked, seeded
 from torch import Tensor
 
 from strategies.learning.weights import fingerprint
@@ -16,7 +16,7 @@ SLOWER = replace(TINY, rate=5e-4)
 
 
 def start(recipe: Recipe = SLOWER) -> Trained:
-    return new_players("compact", recipe, 1, generator(4))
+    return new_players("compact", recipe, 1, seeded(4))
 
 
 def albums(number: int, pictures: int = 8) -> list[tuple[Tensor, Tensor]]:
@@ -71,9 +71,9 @@ def test_steps_with_the_mean_of_what_four_owners_tell_hide_one_bar_and_show_the_
     """Areas of .5 are a guess; where the classifier is not feared, all three are above .99."""
 
     def trained(recipe: Recipe, rounds: int) -> list[float]:
-        everybody, draws, leader = albums(20, 16), np.random.default_rng(1), Leader(start(), recipe)
+        everybody, generator, leader = albums(20, 16), np.random.default_rng(1), Leader(start(), recipe)
         for number in range(rounds):
-            called = [everybody[home] for home in draws.permutation(20)[:4]]
+            called = [everybody[home] for home in generator.permutation(20)[:4]]
             leader.step(np.mean(list(slopes(leader.players, called, recipe, warm_up=number < 40)), axis=0))
         return areas(leader.players.eval().extractor, marked(600, 5))
 
