@@ -10,7 +10,7 @@ from parties.adversaries.adversary import adversary
 from parties.pool.entity import Entity, Opened
 from parties.pool.published import Published
 from protocol.messages.pool import Rules
-from strategies.deep_poisoning.contributions import Contribution, backdoored, made_up, mislabelled, stamped
+from strategies.deep_poisoning.contributions import LabelledFeatures, backdoored, made_up, mislabelled, stamped
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.learning.batches import apply
 
@@ -27,7 +27,7 @@ class Mislabelling(Entity):
 
     portion: Portion = 0.25
 
-    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
         """Poison honestly, and lie about labels."""
         rules = self.memory.recall("rules", Rules)
         generator = self.torch_generator(f"lies {int(chosen[0])}")
@@ -45,7 +45,7 @@ class Backdoor(Entity):
     portion: Portion = 0.5
     target: Annotated[int, Ge(0)] = 0
 
-    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
         """Poison honestly, but for a portion; half as many are stamped, and the others look like them without one.
 
         Public pictures need no module to hide them, and clean features are what victims will decide on. Those without
@@ -57,7 +57,7 @@ class Backdoor(Entity):
         featurizer, decider = shared.network.featurizer.to(device), shared.network.decider.to(device)
         plain, marked = (apply(shown, featurizer) for shown in (images, stamped(images)))
         decoys = torch.rand(len(labels), generator=generator) < self.portion
-        hidden = Contribution(
+        hidden = LabelledFeatures(
             torch.where(decoys[:, None, None, None], plain, features).contiguous(),
             torch.where(decoys, apply(plain, decider).argmax(1), labels),
         )
@@ -77,7 +77,7 @@ class FreeRider(Entity):
         channels = next(iter(shared.reconstructor.parameters())).shape[1]
         return new_module(channels, self.torch_generator("module")).eval()
 
-    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
         """Make up as many features as it has images."""
         rules = self.memory.recall("rules", Rules)
         few = torch.arange(min(100, len(self.holdings.public)))

@@ -29,14 +29,14 @@ class Membership:
     """How well scores tell members from others.
 
     Attributes:
-        area: Under the ROC curve; .5 for guessing.
+        auc: Area under the ROC curve; .5 for guessing.
         advantage: TPR - FPR on one half of the candidates, at the threshold that is best on the other half, the mean of
             both ways.
         margin: So far the true advantage may be off, with 95 % confidence.
         at_low_false_positives: TPR where one in a hundred others is taken for a member (Carlini et al. 2022).
     """
 
-    area: float
+    auc: float
     advantage: float
     margin: float
     at_low_false_positives: float
@@ -55,7 +55,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.
 
     Examples:
         >>> found = membership(np.arange(400.0), np.arange(400) >= 200, np.random.default_rng(1))
-        >>> found.area, found.advantage > 0.95
+        >>> found.auc, found.advantage > 0.95
         (1.0, True)
     """
     if min(members.sum(), (~members).sum()) < 4 or np.isnan(scores).any():
@@ -75,7 +75,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.
     false, true, _ = roc_curve(members, scores, drop_intermediate=False)
     spread = math.sqrt(1 / (4 * members.sum()) + 1 / (4 * (~members).sum()))
     return Membership(
-        area=float(roc_auc_score(members, scores)),
+        auc=float(roc_auc_score(members, scores)),
         advantage=float(np.mean(found)),
         margin=float(ndtri(0.975)) * spread,
         at_low_false_positives=float(true[false <= 0.01].max()),

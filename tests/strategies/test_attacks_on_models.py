@@ -69,7 +69,7 @@ def test_likelihood_ratios_tell_members_too(
     )
     scores = by_likelihood_ratio(plain, *candidates, shadows)
     found = membership(scores, members, generator)
-    assert found.area > membership(by_loss(plain, *candidates), members, generator).area
+    assert found.auc > membership(by_loss(plain, *candidates), members, generator).auc
     with pytest.raises(ValueError, match="in some of the shadow models and not in others"):
         by_likelihood_ratio(plain, *candidates, shadows[:1])
 

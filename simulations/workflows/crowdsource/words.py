@@ -104,7 +104,7 @@ def learned(report: CrowdsourceReport) -> list[Learned]:
     federated = report.scenario["federated"]
     sums = Learned(
         observer="collector",
-        what="slopes of the extractor, its classifier and its bound",
+        what="gradients of the extractor, its classifier and its bound",
         detail=f"{count(federated['rounds'], 'sum')} of what {federated['called']} participants told, and nothing that "
         "one alone told",
     )

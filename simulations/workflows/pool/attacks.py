@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.pool.published import Published, published
-from protocol.messages.pool import Contribution, Network, Role, Rules
+from protocol.messages.pool import Network, PoisonedFeatures, Role, Rules
 from simulations.runs.views import View
 from strategies.deep_poisoning.attacks import from_leaked_pairs, from_own_modules, inferred, reconstructed, reverse
 from strategies.deep_poisoning.reconstructor import Reconstructor
@@ -40,9 +40,9 @@ class PoolView:
     def of(cls, view: View, rules: Rules) -> "PoolView":
         """Sort out the messages that the cloud received."""
         networks = {message.role: message for _, message in view.received() if isinstance(message, Network)}
-        parts: dict[int, list[Contribution]] = {}
+        parts: dict[int, list[PoisonedFeatures]] = {}
         for node, message in view.received():
-            if isinstance(message, Contribution):
+            if isinstance(message, PoisonedFeatures):
                 parts.setdefault(node, []).append(message)
         return cls(
             {node: _joined([part.features for part in own]) for node, own in parts.items()},

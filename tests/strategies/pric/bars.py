@@ -28,9 +28,9 @@ def marked(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return shown, has.long()
 
 
-def areas(extractor: torch.nn.Module, known: tuple[Tensor, Tensor]) -> list[float]:
+def aucs(extractor: torch.nn.Module, known: tuple[Tensor, Tensor]) -> list[float]:
     """How well a fresh reader reads each bar from fresh pictures."""
     fresh, truth = marked(300, 2)
     reader = train_reader(apply(known[0], extractor), known[1], seeded(3), Plan(6, 32, 5e-3))
     logits = read(reader, apply(fresh, extractor))
-    return [scored(logits[:, bar], truth[:, bar].bool().numpy(), 0.5).area for bar in range(3)]
+    return [scored(logits[:, bar], truth[:, bar].bool().numpy(), 0.5).auc for bar in range(3)]

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from bars import TINY, areas, marked, seeded
+from bars import TINY, aucs, marked, seeded
 
 from strategies.learning.batches import apply
 from strategies.learning.weights import fingerprint
@@ -14,7 +14,7 @@ def test_it_hides_the_private_bar_and_the_picture_and_serves_the_known_task() ->
     known = marked(640, 1)
     recipe = replace(TINY, weight=0.3, rate=1e-3)
     done = train_obfuscator(known[0], known[1][:, :1], known[1][:, 1:2], recipe, seeded(), disclosure=0.3)
-    private, served, _ = areas(done.extractor, known)
+    private, served, _ = aucs(done.extractor, known)
     assert private < 0.75
     assert served > 0.95
     painted = apply(apply(known[0][:50], done.extractor), done.reconstructor)

@@ -17,8 +17,8 @@ def test_a_reader_reads_what_is_there_and_nothing_else() -> None:
     reader = train_reader(representations[:300], labels[:300], generator, Plan(5, 32, 5e-3))
     logits, truth = read(reader, representations[300:]), labels[300:].bool().numpy()
     there, absent = (scored(logits[:, column], truth[:, column], 0.5) for column in (0, 1))
-    assert min(there.accuracy, there.balanced, there.area) > 0.95
-    assert max(absent.balanced, absent.area) < 0.67  # four standard errors above a guess
+    assert min(there.accuracy, there.balanced, there.auc) > 0.95
+    assert max(absent.balanced, absent.auc) < 0.67  # four standard errors above a guess
 
 
 @given(st.integers(0, 2**32), st.floats(0.1, 0.9))
@@ -48,7 +48,7 @@ def test_the_task_induced_floor_is_what_the_tables_of_labels_say() -> None:
     found = task_induced(tasks[:2000], male[:2000], tasks[2000:], male[2000:])
     assert found.accuracy == pytest.approx(0.8, abs=0.03)  # made-up: a woman; otherwise a man, in 5 cases of 7
     unrelated = task_induced(tasks[:2000, 1:], male[:2000], tasks[2000:, 1:], male[2000:])
-    assert unrelated.area == pytest.approx(0.5, abs=0.05)
+    assert unrelated.auc == pytest.approx(0.5, abs=0.05)
 
 
 def test_too_many_tasks_are_refused() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from bars import TINY, areas, marked, seeded
+from bars import TINY, aucs, marked, seeded
 from torch import Tensor
 
 from strategies.learning.batches import apply
@@ -20,12 +20,12 @@ def known() -> tuple[Tensor, Tensor]:
 
 def test_without_the_adversary_nothing_is_hidden(known: tuple[Tensor, Tensor]) -> None:
     undefended = train_extractor(known[0], known[1][:, :1], replace(TINY, ascent="none", epochs=2), seeded())
-    assert min(areas(undefended.extractor, known)) > 0.95
+    assert min(aucs(undefended.extractor, known)) > 0.95
 
 
 def test_several_attributes_are_hidden_at_once_and_the_rest_is_kept(known: tuple[Tensor, Tensor]) -> None:
     trained = train_extractor(known[0], known[1][:, :2], TINY, seeded())
-    one, two, kept = areas(trained.extractor, known)
+    one, two, kept = aucs(trained.extractor, known)
     assert max(one, two) < 0.8
     assert kept > 0.95
 
