@@ -64,7 +64,9 @@ def train_obfuscator(
     network, adversary = copy.deepcopy(network).to(device), copy.deepcopy(reconstructor).to(device)
     obfuscator, classifier = network.featurizer, network.decider
     parts: list[nn.Module] = [obfuscator, adversary, classifier]
-    optimisers = [torch.optim.Adam(part.requires_grad_(True).train().parameters(), plan.rate) for part in parts]
+    optimisers = [
+        torch.optim.Adam(part.requires_grad_(True).train().parameters(), plan.learning_rate) for part in parts
+    ]
     noise = torch.rand(images[torch.zeros(1, dtype=torch.int64)].shape, generator=generator).to(device)
     batch = min(plan.batch, len(labels))
 

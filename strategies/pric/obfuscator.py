@@ -82,7 +82,8 @@ def train_obfuscator(
         new_reconstructor(PUBLISHED, channels, SCALE, generator),
     )
     noise = torch.rand(one.shape, generator=generator).to(device)
-    rates = (recipe.rate, recipe.bound_rate, recipe.adversary_rate, recipe.adversary_rate)
+    extractor_rate, adversary_rate, bound_rate = recipe.learning_rates
+    rates = (extractor_rate, bound_rate, adversary_rate, adversary_rate)
     slow, serving, reading, painting = (
         torch.optim.AdamW(network.to(device).train().parameters(), rate, weight_decay=WEIGHT_DECAY)
         for network, rate in zip(players.networks(), rates, strict=True)

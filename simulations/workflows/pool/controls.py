@@ -15,7 +15,7 @@ from strategies.deep_poisoning.training import Penalty, train_decider, train_net
 from strategies.learning.batches import apply
 from strategies.learning.fit import Plan
 
-OBFUSCATION_RATE, OBFUSCATION_WEIGHT = 2e-3, 4.0
+OBFUSCATION_LEARNING_RATE, OBFUSCATION_WEIGHT = 2e-3, 4.0
 """DeepObfuscator's learning rate, and what hiding is worth to it beside accuracy."""
 
 
@@ -61,7 +61,7 @@ def obfuscated(
 ) -> Obfuscated:
     """Train DeepObfuscator from the published networks, on the images of who published them."""
     generator = torch.Generator().manual_seed(seed)
-    plan = Plan.lasting(steps, len(labels), rate=OBFUSCATION_RATE)
+    plan = Plan.lasting(steps, len(labels), learning_rate=OBFUSCATION_LEARNING_RATE)
     found = train_obfuscator(
         shared.network, shared.reconstructor, images, labels, generator, plan, weight=OBFUSCATION_WEIGHT, device=device
     )

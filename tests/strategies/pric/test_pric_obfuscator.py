@@ -12,7 +12,7 @@ from strategies.scores.image_quality import disclosure
 @pytest.mark.slow
 def test_it_hides_the_private_bar_and_the_picture_and_serves_the_known_task() -> None:
     known = marked(640, 1)
-    recipe = replace(TINY, weight=0.3, rate=1e-3)
+    recipe = replace(TINY, weight=0.3, learning_rate=1e-3)
     done = train_obfuscator(known[0], known[1][:, :1], known[1][:, 1:2], recipe, seeded(), disclosure=0.3)
     private, served, _ = aucs(done.extractor, known)
     assert private < 0.75
