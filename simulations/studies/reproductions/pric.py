@@ -24,8 +24,8 @@ from simulations.reports.model import versions
 from simulations.reports.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
 from simulations.runs.seeding import generator, torch_generator
 from simulations.runs.workshops import finished
-from simulations.workflows.crowdsource.attacks import guesses, induced, readings
 from simulations.workflows.crowdsource.report import Readings
+from simulations.workflows.crowdsource.scoring import guesses, induced, readings
 from simulations.workflows.crowdsource.world import PICTURES_OF_ONE, Portraits, portraits
 from strategies.learning.batches import Images
 from strategies.learning.fit import Plan
