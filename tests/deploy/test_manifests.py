@@ -26,7 +26,7 @@ MANIFESTS = [
 ]
 WORKLOADS = [manifest for manifest in MANIFESTS if manifest["kind"] == "StatefulSet"]
 PINNED = re.compile(r"[a-z0-9./-]+:[a-z0-9.-]+@sha256:[0-9a-f]{64}")
-OURS = "parley:0.1.0"
+OURS = "parley:0.2.0"
 
 
 def dockerfile() -> list[tuple[str, str]]:
