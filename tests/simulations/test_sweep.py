@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ def test_it_writes_a_report_of_its_own_kind_and_nothing_else(report: tuple[Sweep
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)", page)
     assert made.summary in page
     assert made.summary in list(tables(made))
+
+
+def test_the_page_is_accessible(report: tuple[SweepReport, Path], faults_of: Callable[..., list[str]]) -> None:
+    assert faults_of(report[1] / "report.html") == []
 
 
 def test_each_point_is_whole_purchases_in_different_worlds(report: tuple[SweepReport, Path]) -> None:

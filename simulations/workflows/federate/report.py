@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from simulations.reports.model import RunReport
-from simulations.reports.words import count
+from simulations.reports.words import count, percent, signed
 
 
 class Attack(BaseModel):
@@ -123,18 +123,23 @@ class FederateReport(RunReport):
 def tables(report: FederateReport) -> Iterator[RenderableType]:
     """Yield what is worth printing of a report."""
     title = f"federate, seed {report.seed}: {count(report.outcome.clients, 'client')}"
-    table = Table("method", "ε", "right", "gap", "member", "bound", "property", title=title, title_justify="left")
+    table = Table(
+        "method", "ε", "accuracy", "gap", "membership", "bound", "property", title=title, title_justify="left"
+    )
     for name, each in report.methods.items():
         table.add_row(
             name,
             "none" if each.promise is None else f"{each.promise.epsilon:.2f}",
-            f"{each.accuracy:.1%}",
+            percent(each.accuracy),
             f"{100 * each.gap:.0f}",
-            f"{each.worst.advantage:+.2f}",
-            "" if each.promise is None else f"{each.promise.bound:.2f}",
-            "unseen" if each.property_told is None else f"{each.property_told:.0%}",
+            signed(each.worst.advantage),
+            "" if each.promise is None else f"{each.promise.bound:.3f}",
+            "unseen" if each.property_told is None else percent(each.property_told),
         )
     yield table
-    yield "right: accuracy on fresh pictures; gap: points between groups; member: advantage of membership inference."
+    yield (
+        "accuracy: on fresh images; gap: points between groups; membership: advantage of the best membership inference "
+        "attack; bound: on that advantage, by ε; property: accuracy of property inference."
+    )
     yield report.summary
     yield from report.notes

@@ -19,15 +19,16 @@ from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
 from simulations.reports.model import Learned
-from simulations.reports.words import count
+from simulations.reports.words import count, percent, signed
 from simulations.runs.seeding import reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
 from simulations.workflows.federate.attacks import Inverted, invert, probe, received
-from simulations.workflows.federate.page import percent, write_federate_page
+from simulations.workflows.federate.page import write_federate_page
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise, tables
 from simulations.workflows.federate.scenario import FederateScenario
 from simulations.workflows.federate.scoring import federation_of, network_of, prepare, promise_of, score
+from simulations.workflows.federate.verdict import bound, most_accurate, private
 from simulations.workflows.federate.world import CLASSES, FederateWorld, build
 from strategies.attacks.gradient_inversion import invert_class
 from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
@@ -196,15 +197,18 @@ def _outcome(
 
 
 def _summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
-    learnt = f"{outcome.clients} clients with {outcome.pictures:,} pictures learnt together"
-    words = f"{learnt} by {count(len(results), 'method')}."
-    best = max(results.items(), key=lambda item: item[1].accuracy)
-    for name, each in dict([best, *((n, r) for n, r in results.items() if r.promise)][:2]).items():
-        promised = f" (no attack may get beyond {each.promise.bound:.2f})" if each.promise else ""
+    methods = count(len(results), "method")
+    words = f"{outcome.clients} clients with {outcome.pictures:,} images trained together by {methods}."
+    best, hidden = most_accurate(results), most_accurate(private(results))
+    for which, name in (("is the most accurate", best), ("is the most accurate with differential privacy", hidden)):
+        if name is None or (name == hidden == best and "privacy" not in which):
+            continue
+        each = results[name]
         words += (
-            f" By {name} they tell {scenario.task} right for {percent(each.accuracy)}, and who wants to know which"
-            f" pictures were trained on has an advantage of {each.worst.advantage:.2f}{promised}."
+            f" {name} {which}: {percent(each.accuracy)} ({scenario.task}; majority-class baseline"
+            f" {percent(outcome.majority)}), membership inference advantage {signed(each.worst.advantage)}"
         )
+        words += f"; {bound(each.promise)}." if each.promise else "."
     return words
 
 
@@ -213,20 +217,19 @@ def _learned(
 ) -> list[Learned]:
     found = [
         Learned(
-            observer="everybody",
-            what=f"who was trained on by {name}, with an advantage of {each.worst.advantage:+.2f}",
-            detail=f"So far it may be off: {each.worst.margin:.2f}.",
+            observer="anyone with the model",
+            what=f"membership in the training set ({name})",
+            detail=f"advantage {signed(each.worst.advantage)}, 95 % margin {each.worst.margin:.2f}",
         )
         for name, each in results.items()
     ]
     if outcome.inverted is not None:
         found.append(
             Learned(
-                observer="the cloud",
-                what=f"pictures of clients that take one step on one picture, to a mean SSIM of {outcome.inverted:.2f}",
-                detail=""
-                if outcome.inverted_private is None
-                else f"With DP-SGD at the client it is {outcome.inverted_private:.2f}.",
+                observer="cloud",
+                what="the image of a client that takes one step on one image (gradient inversion)",
+                detail=f"mean SSIM {outcome.inverted:.2f}"
+                + ("" if outcome.inverted_private is None else f"; {outcome.inverted_private:.2f} with DP-SGD"),
             )
         )
     return found
@@ -234,18 +237,18 @@ def _learned(
 
 def _notes(scenario: FederateScenario, world: FederateWorld) -> list[str]:
     notes = [
-        "Each method is played as if it were the only one: whoever took part in two of them would lose what both cost.",
-        "Noise comes from generators that follow from the seed, so that runs can be repeated: to protect real people it"
-        " takes an unpredictable one.",
+        "Each method runs on its own. A client that takes part in two of them adds up both epsilons.",
+        "Noise follows from the seed, so that runs can be repeated. To protect real people, noise must be "
+        "unpredictable.",
     ]
     if any(method.strategy == "dp-clients" for method in scenario.methods.values()):
         notes.append(
-            f"dp-clients hides a whole client among {len(world.clients)}: that takes noise as large as one clipped"
-            " update, which few clients cannot average away."
+            f"dp-clients adds noise in proportion to one whole clipped update; {len(world.clients)} clients are few to"
+            " average it away."
         )
     for name in sorted(set(world.cheats.values())):
         number = sum(cheat == name for cheat in world.cheats.values())
-        notes.append(f"{number} of {len(world.clients)} clients play {name}.")
+        notes.append(f"Adversary {name}: {number} of {len(world.clients)} clients.")
     return notes
 
 

@@ -51,14 +51,12 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
     if method.strategy == "dp-clients":
         rate, steps, unit = 1.0, training.rounds, "client"
     else:
-        unit = "person" if method.strategy == "dp-people" else "picture"
+        unit = "person" if method.strategy == "dp-people" else "image"
         rate, steps = training.rate, training.rounds * training.steps
     sigma = noise_for(method.epsilon, rate, steps, scenario.delta)
     epsilon = dp_sgd_epsilon(sigma, rate, steps, scenario.delta)
     person = (
-        epsilon
-        if unit != "picture"
-        else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
+        epsilon if unit != "image" else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
     )
     prv = prv_epsilon(sigma, rate, steps, scenario.delta)
     return Promise(

@@ -11,6 +11,7 @@ from rich.table import Table
 from parties.outsource.owner import Appraisal
 from parties.outsource.workflow import OutsourceRecord
 from simulations.reports.model import Flow, Learned, RunReport
+from simulations.reports.words import percent
 from simulations.workflows.outsource.attacks import ATTACKS
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scoring import AttackScore, Scoring, most_frequent, wilson
@@ -138,20 +139,20 @@ def tradeoffs(scenario: OutsourceScenario, outcome: OutsourceOutcome, compared: 
 def summary(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> str:
     """Say in one sentence what came of it."""
     text = (
-        f"The model names {outcome.accuracy:.1%} of clean test images right, trained on obfuscated ones alone, "
-        f"against {outcome.reference:.1%} when trained as long on clean ones"
+        f"Trained on obfuscated images alone, the model has an accuracy of {percent(outcome.accuracy)} on clean test "
+        f"images; trained as long on clean images, {percent(outcome.reference)}"
     )
     worst = worst_attack(attacks)
     if worst is not None and worst.after is not None and worst.chance is not None:
         text += (
-            f"; the worst attack on what the service saw names the class of {worst.after:.0%} of the images "
-            f"(guessing: {worst.chance:.0%})"
+            f". The best attack on what the service saw finds the class of the images with an accuracy of "
+            f"{percent(worst.after)} (majority-class baseline: {percent(worst.chance)})"
         )
     return text + "."
 
 
 def worst_attack(attacks: Mapping[str, AttackScore]) -> AttackScore | None:
-    """Return the attack that names most classes of images."""
+    """Return the attack that finds the class of most images."""
     named = [attacks[name] for name in attacks if name != "label" and attacks[name].after is not None]
     return max(named, key=lambda attack: attack.after or 0.0, default=None)
 
@@ -161,18 +162,19 @@ def learned(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> li
     lines = [
         Learned(
             observer="service",
-            what="obfuscated pictures and their labels",
-            detail=f"{outcome.pictures:,} pictures, {outcome.sent:,} bytes; never which images are in one, nor weights",
+            what="obfuscated images and their labels",
+            detail=f"{outcome.pictures:,} images, {outcome.sent:,} bytes; never what was mixed, nor the weights",
         )
     ]
     for attack in attacks.values():
         if attack.after is not None and attack.low is not None and attack.high is not None:
-            guessing = "" if attack.chance is None else f"; guessing: {attack.chance:.1%}"
+            baseline = "" if attack.chance is None else f"; majority-class baseline {percent(attack.chance)}"
             lines.append(
                 Learned(
                     observer="service",
                     what=f"{attack.title}, knowing {attack.knows}",
-                    detail=f"{attack.after:.1%} ({attack.low:.1%} to {attack.high:.1%}) {attack.measure}{guessing}",
+                    detail=f"{attack.measure}: {percent(attack.after)} ({percent(attack.low)} to "
+                    f"{percent(attack.high)}){baseline}",
                 )
             )
     return lines
@@ -199,7 +201,7 @@ def tables(report: OutsourceReport) -> Iterator[RenderableType]:
     table.add_column(justify="right")
     interval = f"{percent(outcome.low)} to {percent(outcome.high)}"
     for row in (
-        ("owners, of them refused", f"{outcome.owners + outcome.refused}, {outcome.refused}"),
+        ("owners, refused", f"{outcome.owners + outcome.refused}, {outcome.refused}"),
         ("images, mixtures per epoch", f"{outcome.images:,}, {outcome.mixtures:,}"),
         (
             "accuracy on clean images",
@@ -213,8 +215,8 @@ def tables(report: OutsourceReport) -> Iterator[RenderableType]:
     ):
         table.add_row(*row)
     yield table
-    attacks = Table("attack", "succeeds", "without", "chance", "dSSIM", title="What the service sees gives away",
-                    title_justify="left")  # fmt: skip
+    columns = ("attack", "accuracy", "as sent", "majority class", "dSSIM")
+    attacks = Table(*columns, title="Attacks on what the service sees", title_justify="left")
     for attack in report.attacks.values():
         attacks.add_row(*_row(attack))
     yield attacks
@@ -232,17 +234,8 @@ def _row(attack: AttackScore) -> tuple[str, ...]:
     interval = "" if attack.low is None else f" ({percent(attack.low)} to {percent(attack.high)})"
     before, after = attack.dissimilarity_before, attack.dissimilarity
     dissimilarity = "" if after is None else f"{after:.2f}" if before is None else f"{before:.2f} to {after:.2f}"
-    return attack.title, percent(attack.after) + interval, percent(attack.before), percent(attack.chance), dissimilarity
-
-
-def percent(share: float | None) -> str:
-    """Write a share, nothing where there is none.
-
-    Examples:
-        >>> percent(0.923), percent(None)
-        ('92.3 %', '')
-    """
-    return "" if share is None else f"{100 * share:.1f} %"
+    shares = (percent(attack.after) + interval, percent(attack.before), percent(attack.chance))
+    return attack.title, *shares, dissimilarity
 
 
 def setting_words(point: TradeOff) -> str:

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from simulations.reports.model import RunReport
-from simulations.reports.words import count
+from simulations.reports.words import count, percent
 
 
 class Loss(BaseModel):
@@ -62,8 +62,13 @@ class MethodResult(BaseModel):
 
     @property
     def worst(self) -> float:
-        """What the better of the two attacks recognises."""
+        """The re-identification rate of the better of the two attacks."""
         return max(self.recognised, self.recognised_restored)
+
+    @property
+    def accuracy(self) -> float:
+        """Of the classifier on the kind of images that it does better on."""
+        return max(self.useful, self.useful_alike)
 
 
 class PublishOutcome(BaseModel):
@@ -97,7 +102,7 @@ def tables(report: PublishReport) -> Iterator[RenderableType]:
     outcome = report.outcome
     title = f"publish, seed {report.seed}: {count(outcome.owners, 'owner')}"
     table = Table(
-        "method", "ε", "δ", "dSSIM", "restored", "who", "restored", "useful", "alike",
+        "method", "ε", "δ", "dSSIM", "restored", "re-identified", "restored", "accuracy", "published alike",
         title=title, title_justify="left",
     )  # fmt: skip
     for name, result in report.methods.items():
@@ -108,12 +113,13 @@ def tables(report: PublishReport) -> Iterator[RenderableType]:
             f"{once.delta:g}",
             f"{result.dssim:.2f}",
             f"{result.dssim_restored:.2f}",
-            f"{result.recognised:.1%}",
-            f"{result.recognised_restored:.1%}",
-            f"{result.useful:.1%}",
-            f"{result.useful_alike:.1%}",
+            percent(result.recognised),
+            percent(result.recognised_restored),
+            percent(result.useful),
+            percent(result.useful_alike),
         )
     yield table
-    yield f"Guessing recognises {outcome.chance:.1%}; naming always one class is right for {outcome.majority:.1%}."
+    chance, majority = percent(outcome.chance), percent(outcome.majority)
+    yield f"Re-identification by chance: {chance}; majority-class baseline of accuracy: {majority}."
     yield report.summary
     yield from report.notes

@@ -11,14 +11,15 @@ from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.publish import Gallery
 from simulations.reports.model import Learned
-from simulations.reports.words import count
+from simulations.reports.words import count, percent
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.workflows.publish.page import percent, write_publish_page
+from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport, tables
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.scoring import score
+from simulations.workflows.publish.verdict import least_recognised, most_recognised
 from simulations.workflows.publish.world import PublishWorld, build
 
 READER = FIRST_NODE_ID
@@ -71,29 +72,27 @@ def _outcome(scenario: PublishScenario, world: PublishWorld, results: Mapping[st
 
 
 def _summary(results: Mapping[str, MethodResult], outcome: PublishOutcome, scenario: PublishScenario) -> str:
-    best = max(results.items(), key=lambda item: item[1].worst)
-    least = min(results.items(), key=lambda item: item[1].worst)
-    words = (
-        f"{outcome.published:,} pictures of {outcome.owners} owners were published by {count(len(results), 'method')}."
-    )
-    for name, result in dict((best, least)).items():
-        right = percent(max(result.useful, result.useful_alike))
+    words = f"{outcome.owners} owners published {outcome.published:,} images by {count(len(results), 'method')}."
+    for name in dict.fromkeys((most_recognised(results), least_recognised(results))):
         words += (
-            f" Of those by {name}, an attacker names the owner of {percent(result.worst)}, and a classifier trained on"
-            f" them tells {scenario.task} right for {right}."
+            f" {name}: re-identification rate {percent(results[name].worst)}, accuracy ({scenario.task})"
+            f" {percent(results[name].accuracy)}."
         )
-    return words
+    return (
+        f"{words} Chance is {percent(outcome.chance)} for the one, the majority-class baseline"
+        f" {percent(outcome.majority)} for the other."
+    )
 
 
 def _learned(results: Mapping[str, MethodResult], outcome: PublishOutcome) -> list[Learned]:
     found = []
     for name, result in results.items():
-        restored = f"restoring moves dSSIM from {result.dssim:.2f} to {result.dssim_restored:.2f}"
         found.append(
             Learned(
-                observer="everybody",
-                what=f"who is in {percent(result.worst)} of the pictures published by {name}",
-                detail=f"Guessing: {percent(outcome.chance)}; {restored}.",
+                observer="anyone",
+                what=f"who is in images published by {name}",
+                detail=f"re-identification rate {percent(result.worst)} (chance: {percent(outcome.chance)}); restoring "
+                f"changes dSSIM from {result.dssim:.2f} to {result.dssim_restored:.2f}",
             )
         )
     return found
@@ -101,17 +100,16 @@ def _learned(results: Mapping[str, MethodResult], outcome: PublishOutcome) -> li
 
 def _notes(scenario: PublishScenario, world: PublishWorld) -> list[str]:
     notes = [
-        "Each method is played as if it were the only one: whoever published the same pictures by two of them would"
-        " lose what both of them cost."
+        "Each method runs on its own. An owner who publishes the same images by two of them adds up both epsilons."
     ]
     if scenario.asks > 1:
         notes.append(
-            f"The cloud asked {scenario.asks} times for each. Honest owners answer with the same noise, so that nothing"
-            " is learnt by asking again; the attacker puts all answers together."
+            f"The cloud asked {scenario.asks} times for each. Honest owners repeat the same noise, so that asking again"
+            " reveals nothing more; the attacker combines all answers."
         )
     for name in sorted(set(world.cheats.values())):
         number = sum(cheat == name for cheat in world.cheats.values())
-        notes.append(f"{number} of {len(world.owners)} owners play {name}.")
+        notes.append(f"Adversary {name}: {number} of {len(world.owners)} owners.")
     return notes
 
 

@@ -14,11 +14,11 @@ from parties.purchase.terms import COIN
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.purchase import Privacy
 from simulations.reports.model import one_line
-from simulations.reports.words import count, party_name
+from simulations.reports.words import count, party_name, percent, score
 from simulations.workflows.purchase.report.model import CheatAccount, Dispute, PartyAccount, PurchaseReport
 from simulations.workflows.purchase.report.money import cheat_account
 from simulations.workflows.purchase.report.phones import duration
-from simulations.workflows.purchase.report.sweep import SweepReport, percent
+from simulations.workflows.purchase.report.sweep import SweepReport, ranged
 from simulations.workflows.purchase.scoring import PurchaseOutcome, ScoredPurchase, damage_by_buyer, damage_by_sellers
 from strategies.features.featurizer import VECTOR_UNITS
 
@@ -53,24 +53,26 @@ def summary(outcome: PurchaseOutcome) -> str:
         offered = f"none of {count(outcome.bids, 'image')} on offer" if outcome.bids else "no image in any album"
         return f"Nothing was bought: {offered} matches the samples."
     if outcome.selected == 0:
-        return f"Nothing was bought: the budget of {coins(outcome.budget)} is too small for any image that matches."
+        return (
+            f"Nothing was bought: the budget of {coins(outcome.budget)} coins is too small for any image that matches."
+        )
     text = (
         f"The buyer bought {count(outcome.verified, 'image')} out of {outcome.candidates:,} that matched, for "
         f"{coins(outcome.paid_total + outcome.commission)} of its {coins(outcome.budget)} coins"
     )
     if outcome.precision is not None:
-        text += f"; {outcome.precision:.1%} of them show what was asked for"
+        text += f"; precision {percent(outcome.precision)}"
     if outcome.refunded_total:
-        text += f"; {coins(outcome.refunded_total)} came back"
+        text += f"; {coins(outcome.refunded_total)} refunded"
     if outcome.kept_for_nothing:
-        text += f"; it keeps {count(outcome.kept_for_nothing, 'image')} unpaid, because false complaints were believed"
+        text += f"; it keeps {count(outcome.kept_for_nothing, 'image')} unpaid, because false complaints were accepted"
     if outcome.upheld:
         text += f"; {count(outcome.upheld, 'complaint')} {'was' if outcome.upheld == 1 else 'were'} false"
     return text + "."
 
 
 def verification(scored: ScoredPurchase) -> str:
-    """Say in one sentence what a picture was compared with before it was paid for, and what would slip through."""
+    """Say what an image was compared with before it was paid for, and how often a wrong one would pass."""
     basic = scored.scenario.cloud.privacy is Privacy.BASIC
     calibration = scored.featurizer.calibration
     tolerance = calibration.vector_tolerance if basic else calibration.tolerance
@@ -78,10 +80,9 @@ def verification(scored: ScoredPurchase) -> str:
     unit = f"{tolerance / VECTOR_UNITS:.3g} in each number" if basic else f"{tolerance} lattice units"
     wrong = "not measured" if rate is None else f"{rate:.1e} of those measured" if rate else "none of those measured"
     return (
-        "Every delivered picture had to open the commitment to its pixels, to the last one; "
-        f"{scored.scenario.buyer.checked:.0%} were featurised again, and had to come within {unit} of the bid. "
-        f"Pairs of different pictures of one category that pass for each other by the feature alone: {wrong} (the "
-        "false-accept rate)."
+        "Every delivered image had to open the commitment to all its pixels; "
+        f"{percent(scored.scenario.buyer.checked, digits=0)} were featurised again, and had to be within {unit} of the "
+        f"bid. False-accept rate, pairs of different images of one category that pass by the feature alone: {wrong}."
     )
 
 
@@ -159,9 +160,9 @@ def tables(report: PurchaseReport | SweepReport) -> Iterator[RenderableType]:
 
 
 def _sweep(report: SweepReport) -> Iterator[RenderableType]:
-    table = Table("noise sellers", "what matched", "what was bought", "recall", title="precision under noise")
+    table = Table("noise sellers", "candidates", "bought", "recall", title="precision under noise")
     for point in report.points:
-        table.add_row(*(percent(value) for value in (point.noise, point.candidates, point.bought, point.recall)))
+        table.add_row(percent(point.noise, digits=0), *map(ranged, (point.candidates, point.bought, point.recall)))
     yield table
     yield report.summary
 
@@ -174,21 +175,21 @@ def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
     rows = [
         ("sellers called", str(outcome.sellers)),
         ("images offered", str(outcome.bids)),
-        ("matching the samples", str(outcome.candidates)),
+        ("candidates (matching the samples)", str(outcome.candidates)),
         ("selected", str(outcome.selected)),
         ("delivered", str(outcome.delivered)),
         ("verified and paid", str(outcome.verified)),
-        ("complaints, of them found false", f"{outcome.complaints}, {outcome.upheld}"),
-        ("kept without paying", str(outcome.kept_for_nothing)),
+        ("complaints, of them unfounded", f"{outcome.complaints}, {outcome.upheld}"),
+        ("kept without payment", str(outcome.kept_for_nothing)),
         ("paid to sellers", coins(outcome.paid_total)),
         ("commission", coins(outcome.commission)),
         ("refunded", coins(outcome.refunded_total)),
         ("penalties", coins(outcome.penalties)),
         ("budget", coins(outcome.budget)),
-        ("precision of what matched", _share(outcome.candidate_precision)),
-        ("precision of what was bought", _share(outcome.precision)),
-        ("mean matching degree", _number(outcome.quality.matching_degree)),
-        ("diversity (squares)", _number(outcome.quality.diversity)),
+        ("precision of candidates", percent(outcome.candidate_precision)),
+        ("precision of bought images", percent(outcome.precision)),
+        ("mean matching degree", score(outcome.quality.matching_degree, 2)),
+        ("diversity (squares)", score(outcome.quality.diversity, 2)),
         *_worth(report),
         ("messages", str(sum(flow.messages for flow in report.traffic))),
         ("bytes", f"{sum(flow.bytes for flow in report.traffic):,}"),
@@ -215,12 +216,6 @@ def _worth(report: PurchaseReport) -> list[tuple[str, str]]:
     worth = report.worth
     if worth is None:
         return []
-    return [("a CNN trained on it; on as many at random", f"{_share(worth.bought)}; {_share(worth.random)}")]
-
-
-def _share(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1%}"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
+    return [
+        ("accuracy of a CNN trained on them; on random candidates", f"{percent(worth.bought)}; {percent(worth.random)}")
+    ]
