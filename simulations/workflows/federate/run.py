@@ -198,17 +198,19 @@ def _outcome(
 
 def _summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
     methods = count(len(results), "method")
-    words = f"{outcome.clients} clients with {outcome.pictures:,} images trained together by {methods}."
-    best, hidden = most_accurate(results), most_accurate(private(results))
-    for which, name in (("is the most accurate", best), ("is the most accurate with differential privacy", hidden)):
-        if name is None or (name == hidden == best and "privacy" not in which):
-            continue
-        each = results[name]
-        words += (
-            f" {name} {which}: {percent(each.accuracy)} ({scenario.task}; majority-class baseline"
-            f" {percent(outcome.majority)}), membership inference advantage {signed(each.worst.advantage)}"
-        )
-        words += f"; {bound(each.promise)}." if each.promise else "."
+    words = (
+        f"{outcome.clients} clients with {outcome.pictures:,} images trained together by {methods}"
+        f" ({scenario.task}; majority-class baseline {percent(outcome.majority)})."
+    )
+    ranks = {
+        most_accurate(results): "the most accurate",
+        most_accurate(private(results)): "the most accurate with differential privacy",
+    }
+    for name, rank in ranks.items():
+        if name is not None:
+            advantage, promise = signed(results[name].worst.advantage), bound(results[name].promise)
+            words += f" {name} is {rank}: {percent(results[name].accuracy)}, membership inference advantage {advantage}"
+            words += f"; {promise}." if promise else "."
     return words
 
 

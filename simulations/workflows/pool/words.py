@@ -21,7 +21,9 @@ def summary(outcome: PoolOutcome) -> str:
         else "The protection is broken without any leaked pair"
     )
     gain = (
-        "" if outcome.small_gain is None else f" The smallest entity gains {points(outcome.small_gain)} from the pool."
+        ""
+        if outcome.small_gain is None
+        else f" Gain of the smallest entity from the pool: {points(outcome.small_gain)}."
     )
     return (
         f"Entities pooled {outcome.features:,} poisoned features: the published reconstructor's SSIM falls from "

@@ -78,10 +78,8 @@ def _summary(results: Mapping[str, MethodResult], outcome: PublishOutcome, scena
             f" {name}: re-identification rate {percent(results[name].worst)}, accuracy ({scenario.task})"
             f" {percent(results[name].accuracy)}."
         )
-    return (
-        f"{words} Chance is {percent(outcome.chance)} for the one, the majority-class baseline"
-        f" {percent(outcome.majority)} for the other."
-    )
+    chance, majority = percent(outcome.chance), percent(outcome.majority)
+    return f"{words} Baselines: re-identification by chance {chance}, accuracy of the majority class {majority}."
 
 
 def _learned(results: Mapping[str, MethodResult], outcome: PublishOutcome) -> list[Learned]:
