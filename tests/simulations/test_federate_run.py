@@ -14,7 +14,7 @@ from simulations.runs.runner import run
 from simulations.scenarios.files import load
 from simulations.workflows.federate.report import FederateReport
 from simulations.workflows.federate.scenario import PRIVATE, FederateScenario
-from simulations.workflows.federate.verdict import verdict
+from simulations.workflows.federate.words import verdict
 
 SMALL: dict[str, Any] = {
     "seed": 3,

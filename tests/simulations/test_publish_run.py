@@ -13,7 +13,7 @@ from simulations.runs.runner import run
 from simulations.scenarios.files import load
 from simulations.workflows.publish.report import PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
-from simulations.workflows.publish.verdict import verdict
+from simulations.workflows.publish.words import verdict
 
 SMALL: dict[str, Any] = {
     "seed": 3,

@@ -22,12 +22,13 @@ from simulations.reports.model import FailedStep
 from simulations.reports.sheets import THUMBNAIL, thumbnail
 from simulations.runs.session import Session
 from simulations.workflows.purchase.attacks import learned
-from simulations.workflows.purchase.report.compile import coins, findings
+from simulations.workflows.purchase.report.compile import findings
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.money import flow_chart, movements, sellers_by_cheat
 from simulations.workflows.purchase.report.page import write_purchase_page
 from simulations.workflows.purchase.report.sequence import sequence
 from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.words import coins
 
 SECTIONS = ("how", "messages", "plane", "pictures", "money", "disputes", "learned", "time", "words", "again")
 VOID = {"meta", "img", "br"}

@@ -13,10 +13,10 @@ from PIL import Image
 from protocol.errors import BadScenario
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
-from simulations.workflows.purchase.report.compile import tables
 from simulations.workflows.purchase.report.sweep import SweepReport
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.sweep import precision_and_recall
+from simulations.workflows.purchase.words import tables
 from simulations.workflows.purchase.world import build
 from strategies.features.featurizer import Featurizer
 

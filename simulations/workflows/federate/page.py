@@ -13,7 +13,7 @@ from simulations.reports.plot import BLUE, GREY, SERIES, STYLE, VERMILLION, Plot
 from simulations.reports.sheets import thumbnail
 from simulations.workflows.federate.attacks import Inverted
 from simulations.workflows.federate.report import FederateReport
-from simulations.workflows.federate.verdict import VACUOUS, bound, most_accurate, most_exposed, private, verdict
+from simulations.workflows.federate.words import VACUOUS, bound, most_accurate, most_exposed, private, verdict
 
 _LINES = ("-", "--", ":")
 

@@ -1,13 +1,8 @@
 """The report of federated learning: ``report.json``, and what is printed of it."""
 
-from collections.abc import Iterator
-
 from pydantic import BaseModel, ConfigDict
-from rich.console import RenderableType
-from rich.table import Table
 
 from simulations.reports.model import RunReport
-from simulations.reports.words import count, percent, signed
 
 
 class Attack(BaseModel):
@@ -118,28 +113,3 @@ class FederateReport(RunReport):
 
     outcome: FederateOutcome
     methods: dict[str, MethodResult]
-
-
-def tables(report: FederateReport) -> Iterator[RenderableType]:
-    """Yield what is worth printing of a report."""
-    title = f"federate, seed {report.seed}: {count(report.outcome.clients, 'client')}"
-    table = Table(
-        "method", "ε", "accuracy", "gap", "membership", "bound", "property", title=title, title_justify="left"
-    )
-    for name, each in report.methods.items():
-        table.add_row(
-            name,
-            "none" if each.promise is None else f"{each.promise.epsilon:.2f}",
-            percent(each.accuracy),
-            f"{100 * each.gap:.0f}",
-            signed(each.worst.advantage),
-            "" if each.promise is None else f"{each.promise.bound:.3f}",
-            "unseen" if each.property_told is None else percent(each.property_told),
-        )
-    yield table
-    yield (
-        "accuracy: on fresh images; gap: points between groups; membership: advantage of the best membership inference "
-        "attack; bound: on that advantage, by ε; property: accuracy of property inference."
-    )
-    yield report.summary
-    yield from report.notes

@@ -18,17 +18,15 @@ from parties.workflow import Failure, Progress
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
-from simulations.reports.model import Learned
-from simulations.reports.words import count, percent, signed
 from simulations.runs.seeding import reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
 from simulations.workflows.federate.attacks import Inverted, invert, probe, received
 from simulations.workflows.federate.page import write_federate_page
-from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise, tables
+from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
 from simulations.workflows.federate.scenario import FederateScenario
 from simulations.workflows.federate.scoring import federation_of, network_of, prepare, promise_of, score
-from simulations.workflows.federate.verdict import bound, most_accurate, private
+from simulations.workflows.federate.words import learned, notes, summary, tables
 from simulations.workflows.federate.world import CLASSES, FederateWorld, build
 from strategies.attacks.gradient_inversion import invert_class
 from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
@@ -83,9 +81,9 @@ def play(
             FederateReport,
             training.failures,
             schema_version=1,
-            summary=_summary(results, outcome, scenario),
-            learned=_learned(results, outcome, scenario),
-            notes=_notes(scenario, world),
+            summary=summary(results, outcome, scenario),
+            learned=learned(results, outcome, scenario),
+            notes=notes(scenario, world),
             outcome=outcome,
             methods=results,
         )
@@ -194,64 +192,6 @@ def _outcome(
         inverted_private=private,
         digest=hashlib.sha256("".join(each.digest for each in results.values()).encode()).hexdigest(),
     )
-
-
-def _summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
-    methods = count(len(results), "method")
-    words = (
-        f"{outcome.clients} clients with {outcome.pictures:,} images trained together by {methods}"
-        f" ({scenario.task}; majority-class baseline {percent(outcome.majority)})."
-    )
-    ranks = {
-        most_accurate(results): "the most accurate",
-        most_accurate(private(results)): "the most accurate with differential privacy",
-    }
-    for name, rank in ranks.items():
-        if name is not None:
-            advantage, promise = signed(results[name].worst.advantage), bound(results[name].promise)
-            words += f" {name} is {rank}: {percent(results[name].accuracy)}, membership inference advantage {advantage}"
-            words += f"; {promise}." if promise else "."
-    return words
-
-
-def _learned(
-    results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario
-) -> list[Learned]:
-    found = [
-        Learned(
-            observer="anyone with the model",
-            what=f"membership in the training set ({name})",
-            detail=f"advantage {signed(each.worst.advantage)}, 95 % margin {each.worst.margin:.2f}",
-        )
-        for name, each in results.items()
-    ]
-    if outcome.inverted is not None:
-        found.append(
-            Learned(
-                observer="cloud",
-                what="the image of a client that takes one step on one image (gradient inversion)",
-                detail=f"mean SSIM {outcome.inverted:.2f}"
-                + ("" if outcome.inverted_private is None else f"; {outcome.inverted_private:.2f} with DP-SGD"),
-            )
-        )
-    return found
-
-
-def _notes(scenario: FederateScenario, world: FederateWorld) -> list[str]:
-    notes = [
-        "Each method runs on its own. A client that takes part in two of them adds up both epsilons.",
-        "Noise follows from the seed, so that runs can be repeated. To protect real people, noise must be "
-        "unpredictable.",
-    ]
-    if any(method.strategy == "dp-clients" for method in scenario.methods.values()):
-        notes.append(
-            f"dp-clients adds noise in proportion to one whole clipped update; {len(world.clients)} clients are few to"
-            " average it away."
-        )
-    for name in sorted(set(world.cheats.values())):
-        number = sum(cheat == name for cheat in world.cheats.values())
-        notes.append(f"Adversary {name}: {number} of {len(world.clients)} clients.")
-    return notes
 
 
 SIMULATION = Simulation(play, FederateReport, tables)

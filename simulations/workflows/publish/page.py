@@ -12,7 +12,7 @@ from simulations.reports.plot import BLUE, GREY, STYLE, VERMILLION, Plot, label_
 from simulations.reports.sheets import thumbnail
 from simulations.workflows.publish.report import MethodResult, PublishReport
 from simulations.workflows.publish.scoring import Scored
-from simulations.workflows.publish.verdict import guaranteed, least_recognised, most_recognised, most_useful, verdict
+from simulations.workflows.publish.words import guaranteed, least_recognised, most_recognised, most_useful, verdict
 
 
 @dataclass(frozen=True)

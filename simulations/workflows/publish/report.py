@@ -1,13 +1,8 @@
 """The report of a publication: ``report.json``, and what is printed of it."""
 
-from collections.abc import Iterator
-
 from pydantic import BaseModel, ConfigDict
-from rich.console import RenderableType
-from rich.table import Table
 
 from simulations.reports.model import RunReport
-from simulations.reports.words import count, percent
 
 
 class Loss(BaseModel):
@@ -95,31 +90,3 @@ class PublishReport(RunReport):
 
     outcome: PublishOutcome
     methods: dict[str, MethodResult]
-
-
-def tables(report: PublishReport) -> Iterator[RenderableType]:
-    """Yield what is worth printing of a report."""
-    outcome = report.outcome
-    title = f"publish, seed {report.seed}: {count(outcome.owners, 'owner')}"
-    table = Table(
-        "method", "ε", "δ", "dSSIM", "restored", "re-identified", "restored", "accuracy", "published alike",
-        title=title, title_justify="left",
-    )  # fmt: skip
-    for name, result in report.methods.items():
-        once = result.of_an_owner[0]
-        table.add_row(
-            name,
-            "none" if once.epsilon is None else f"{once.epsilon:g}",
-            f"{once.delta:g}",
-            f"{result.dssim:.2f}",
-            f"{result.dssim_restored:.2f}",
-            percent(result.recognised),
-            percent(result.recognised_restored),
-            percent(result.useful),
-            percent(result.useful_alike),
-        )
-    yield table
-    chance, majority = percent(outcome.chance), percent(outcome.majority)
-    yield f"Re-identification by chance: {chance}; majority-class baseline of accuracy: {majority}."
-    yield report.summary
-    yield from report.notes

@@ -10,16 +10,14 @@ from parties.workflow import Progress
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.publish import Gallery
-from simulations.reports.model import Learned
-from simulations.reports.words import count, percent
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.workflows.publish.page import write_publish_page
-from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport, tables
+from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.scoring import score
-from simulations.workflows.publish.verdict import least_recognised, most_recognised
+from simulations.workflows.publish.words import learned, notes, summary, tables
 from simulations.workflows.publish.world import PublishWorld, build
 
 READER = FIRST_NODE_ID
@@ -50,9 +48,9 @@ def play(
             PublishReport,
             record.failures,
             schema_version=1,
-            summary=_summary(results, outcome, scenario),
-            learned=_learned(results, outcome),
-            notes=_notes(scenario, world),
+            summary=summary(results, outcome, scenario),
+            learned=learned(results, outcome),
+            notes=notes(scenario, world),
             outcome=outcome,
             methods=results,
         )
@@ -69,46 +67,6 @@ def _outcome(scenario: PublishScenario, world: PublishWorld, results: Mapping[st
         majority=max(positive, 1 - positive),
         digest=hashlib.sha256("".join(result.digest for result in results.values()).encode()).hexdigest(),
     )
-
-
-def _summary(results: Mapping[str, MethodResult], outcome: PublishOutcome, scenario: PublishScenario) -> str:
-    words = f"{outcome.owners} owners published {outcome.published:,} images by {count(len(results), 'method')}."
-    for name in dict.fromkeys((most_recognised(results), least_recognised(results))):
-        words += (
-            f" {name}: re-identification rate {percent(results[name].worst)}, accuracy ({scenario.task})"
-            f" {percent(results[name].accuracy)}."
-        )
-    chance, majority = percent(outcome.chance), percent(outcome.majority)
-    return f"{words} Baselines: re-identification by chance {chance}, accuracy of the majority class {majority}."
-
-
-def _learned(results: Mapping[str, MethodResult], outcome: PublishOutcome) -> list[Learned]:
-    found = []
-    for name, result in results.items():
-        found.append(
-            Learned(
-                observer="anyone",
-                what=f"who is in images published by {name}",
-                detail=f"re-identification rate {percent(result.worst)} (chance: {percent(outcome.chance)}); restoring "
-                f"changes dSSIM from {result.dssim:.2f} to {result.dssim_restored:.2f}",
-            )
-        )
-    return found
-
-
-def _notes(scenario: PublishScenario, world: PublishWorld) -> list[str]:
-    notes = [
-        "Each method runs on its own. An owner who publishes the same images by two of them adds up both epsilons."
-    ]
-    if scenario.asks > 1:
-        notes.append(
-            f"The cloud asked {scenario.asks} times for each. Honest owners repeat the same noise, so that asking again"
-            " reveals nothing more; the attacker combines all answers."
-        )
-    for name in sorted(set(world.cheats.values())):
-        number = sum(cheat == name for cheat in world.cheats.values())
-        notes.append(f"Adversary {name}: {number} of {len(world.owners)} owners.")
-    return notes
 
 
 SIMULATION = Simulation(play, PublishReport, tables)

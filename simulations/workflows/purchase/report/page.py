@@ -16,7 +16,6 @@ from simulations.reports.sheets import SHEET, Sheet, Shot, affordable, thumbnail
 from simulations.reports.words import count, party_name
 from simulations.workflows.purchase.attacks import invert_bids, known_to_attackers, sampled
 from simulations.workflows.purchase.phones import Phones
-from simulations.workflows.purchase.report.compile import coins
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.money import (
     flow_chart,
@@ -31,6 +30,7 @@ from simulations.workflows.purchase.report.phones import STEP_NAMES, duration, s
 from simulations.workflows.purchase.report.plots import close_up, feature_plane, payments
 from simulations.workflows.purchase.report.sequence import sequence
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade, delivered_picture, file_numbers, located
+from simulations.workflows.purchase.words import coins
 from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.features.featurizer import Calibration
 from strategies.features.matching import nearest_distance

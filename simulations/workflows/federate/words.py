@@ -1,9 +1,15 @@
 """What federated learning is worth and what it leaks, in a few sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from simulations.reports.words import listed, percent, score, signed
-from simulations.workflows.federate.report import FederateReport, MethodResult, Promise
+from rich.console import RenderableType
+from rich.table import Table
+
+from simulations.reports.model import Learned
+from simulations.reports.words import count, listed, percent, score, signed
+from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
+from simulations.workflows.federate.scenario import FederateScenario
+from simulations.workflows.federate.world import FederateWorld
 
 MARGIN = 0.03
 """Differences of accuracy up to this, on 1,000 fresh images, are not significant (95 %)."""
@@ -120,3 +126,87 @@ def _cloud(report: FederateReport) -> list[str]:
             f"{percent(methods[exposed].property_told)} of clients ({exposed}; chance: {percent(0.5)}).{unseen}"
         )
     return said
+
+
+def summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
+    """Say in a few sentences what came of it."""
+    methods = count(len(results), "method")
+    words = (
+        f"{outcome.clients} clients with {outcome.pictures:,} images trained together by {methods}"
+        f" ({scenario.task}; majority-class baseline {percent(outcome.majority)})."
+    )
+    ranks = {
+        most_accurate(results): "the most accurate",
+        most_accurate(private(results)): "the most accurate with differential privacy",
+    }
+    for name, rank in ranks.items():
+        if name is not None:
+            advantage, promise = signed(results[name].worst.advantage), bound(results[name].promise)
+            words += f" {name} is {rank}: {percent(results[name].accuracy)}, membership inference advantage {advantage}"
+            words += f"; {promise}." if promise else "."
+    return words
+
+
+def learned(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> list[Learned]:
+    """Say what each observer learned."""
+    found = [
+        Learned(
+            observer="anyone with the model",
+            what=f"membership in the training set ({name})",
+            detail=f"advantage {signed(each.worst.advantage)}, 95 % margin {each.worst.margin:.2f}",
+        )
+        for name, each in results.items()
+    ]
+    if outcome.inverted is not None:
+        found.append(
+            Learned(
+                observer="cloud",
+                what="the image of a client that takes one step on one image (gradient inversion)",
+                detail=f"mean SSIM {outcome.inverted:.2f}"
+                + ("" if outcome.inverted_private is None else f"; {outcome.inverted_private:.2f} with DP-SGD"),
+            )
+        )
+    return found
+
+
+def notes(scenario: FederateScenario, world: FederateWorld) -> list[str]:
+    """Say what a reader should know about how the world was built."""
+    notes = [
+        "Each method runs on its own. A client that takes part in two of them adds up both epsilons.",
+        "Noise follows from the seed, so that runs can be repeated. To protect real people, noise must be "
+        "unpredictable.",
+    ]
+    if any(method.strategy == "dp-clients" for method in scenario.methods.values()):
+        notes.append(
+            f"dp-clients adds noise in proportion to one whole clipped update; {len(world.clients)} clients are few to"
+            " average it away."
+        )
+    for name in sorted(set(world.cheats.values())):
+        number = sum(cheat == name for cheat in world.cheats.values())
+        notes.append(f"Adversary {name}: {number} of {len(world.clients)} clients.")
+    return notes
+
+
+def tables(report: FederateReport) -> Iterator[RenderableType]:
+    """Yield what is worth printing of a report."""
+    title = f"federate, seed {report.seed}: {count(report.outcome.clients, 'client')}"
+    table = Table(
+        "method", "ε", "accuracy", "gap", "membership", "bound", "property", title=title, title_justify="left"
+    )
+    for name, each in report.methods.items():
+        table.add_row(
+            name,
+            "none" if each.promise is None else f"{each.promise.epsilon:.2f}",
+            percent(each.accuracy),
+            f"{100 * each.gap:.0f}",
+            signed(each.worst.advantage),
+            "" if each.promise is None else f"{each.promise.bound:.3f}",
+            "unseen" if each.property_told is None else percent(each.property_told),
+        )
+    yield table
+    yield (
+        "accuracy: on fresh images; gap: points between groups; membership: advantage of the best membership inference "
+        "attack; bound: on that advantage, by ε; property: accuracy of property inference."
+    )
+    yield report.summary
+    yield from report.notes
