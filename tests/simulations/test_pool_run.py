@@ -20,7 +20,7 @@ from protocol.errors import BadScenario, ExpectationFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
-from protocol.messages.pool import Contribution, Network
+from protocol.messages.pool import Network, PoisonedFeatures
 from protocol.storage.vault import Vault
 from simulations.runs.grids import OpenGrid
 from simulations.runs.runner import run
@@ -32,8 +32,7 @@ from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.scoring import digest
 from simulations.workflows.pool.words import tables
 from simulations.workflows.pool.world import PoolWorld, build
-from strategies.deep_poisoning.contributions import Contribution as Features
-from strategies.deep_poisoning.contributions import agreeing, mislabelled
+from strategies.deep_poisoning.contributions import LabelledFeatures, agreeing, mislabelled
 from strategies.learning.batches import apply
 
 SMALL: dict[str, Any] = {
@@ -67,7 +66,7 @@ def test_the_folder_holds_the_report_and_the_messages(ran: tuple[PoolReport, Pat
     assert sorted(path.name for path in folder.iterdir()) == ["messages.jsonl", "report.html", "report.json"]
     assert PoolReport.model_validate_json((folder / "report.json").read_text()) == report
     kinds = [json.loads(line)["kind"] for line in (folder / "messages.jsonl").read_text().splitlines()]
-    assert kinds.count("Contribution") == 3 + 6
+    assert kinds.count("PoisonedFeatures") == 3 + 6
     page = (folder / "report.html").read_text()
     shown = page.count('alt="an original"')
     assert page.count('alt="from protected features"') == shown * len(report.attacks) > 0
@@ -206,23 +205,23 @@ def test_a_quarter_of_wrong_labels_hurts_and_the_defence_recovers_half(tmp_path:
             attacks={"attacked": 20},
         )
     )
-    received = View(SERVER_NODE_ID, Contribution, Network)
+    received = View(SERVER_NODE_ID, PoisonedFeatures, Network)
     _, states = pooled(world, Vault(str(tmp_path)), observe=received.observe)
     view = PoolView.of(received, world.rules)
     victim, featurizer = world.members[1].party, view.shared.network.featurizer
     victim.memory = Memory(states[1])
-    own = Features(apply(world.images(1), featurizer), world.labels(1))
-    honest = Features(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
+    own = LabelledFeatures(apply(world.images(1), featurizer), world.labels(1))
+    honest = LabelledFeatures(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
     wrong = mislabelled(honest, 10, 0.25, torch.Generator().manual_seed(1))
     kept = agreeing(view.shared.network.decider, *wrong)
     fresh = apply(world.held_back, featurizer)
 
-    def refined(pooled: Features) -> float:
+    def refined(pooled: LabelledFeatures) -> float:
         decider = victim.refined(view.shared, [own, pooled], torch.device("cpu"))
         return accuracy(decider, fresh, world.held_back_labels)
 
     clean, hurt, defended = (
-        refined(pooled) for pooled in (honest, wrong, Features(wrong.features[kept], wrong.labels[kept]))
+        refined(pooled) for pooled in (honest, wrong, LabelledFeatures(wrong.features[kept], wrong.labels[kept]))
     )
     assert hurt < clean - 0.04
     assert defended > (clean + hurt) / 2

@@ -177,7 +177,7 @@ class TestScoring:
             for number, asked in enumerate(key.questions, 1)
         }
         found = score_answers(key, [sheet(key, **answers)])
-        assert found["dSSIM"].area == 1.0
+        assert found["dSSIM"].auc == 1.0
         assert found["dSSIM"].t_acc.value >= 0.5
         assert set(found) == set(SCORES)
 

@@ -23,7 +23,7 @@ from simulations.data.scene import Split
 from simulations.reports.model import versions
 from simulations.reports.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
 from simulations.reports.words import percent
-from simulations.runs.seeding import generator, torch_generator
+from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.runs.workshops import finished
 from simulations.workflows.crowdsource.report import Readings
 from simulations.workflows.crowdsource.scoring import guesses, induced, readings
@@ -121,9 +121,9 @@ def people(scale: Scale, root: Path | None, seed: int, purpose: str) -> Portrait
     if scale.dataset == "celeba":
         split: Split = "public" if purpose == "train" else "traded"
         return portraits(published.read("celeba", root, split), count, scale.side, seed)
-    draws = generator(seed, "pric", purpose)
-    of_each = draws.integers(2**62, size=-(-count // PICTURES_OF_ONE))
-    persons = draws.permutation(np.repeat(of_each, PICTURES_OF_ONE)[:count])
+    generator = numpy_generator(seed, "pric", purpose)
+    of_each = generator.integers(2**62, size=-(-count // PICTURES_OF_ONE))
+    persons = generator.permutation(np.repeat(of_each, PICTURES_OF_ONE)[:count])
     drawn = faces.draw(persons, scale.side, torch_generator(seed, "pric", purpose), "public")
     return Portraits(drawn.images, drawn.attributes, drawn.persons, faces.ATTRIBUTES)
 
@@ -144,12 +144,14 @@ def experiment(
         device=device,
     )
     representations, fresh = (encode(trained.extractor, part.images) for part in (train, test))
-    draws = torch_generator(seed, "pric readers")
+    generator = torch_generator(seed, "pric readers")
     plan = Plan(epochs=8, batch=scale.batch, rate=5e-3)
 
     def readable(names: tuple[str, ...], strength: str) -> Readings:
         labels = train.columns(names)
-        reader = train_reader(representations, torch.from_numpy(labels), draws, plan, strength=strength, device=device)
+        reader = train_reader(
+            representations, torch.from_numpy(labels), generator, plan, strength=strength, device=device
+        )
         return readings(names, read(reader, fresh), test.columns(names), labels.mean(0))
 
     said = {FRESH: readable(tasks, "plain") | readable(private, "strong")}

@@ -10,7 +10,7 @@ class Attack(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    area: float
+    auc: float
     advantage: float
     margin: float
     at_low_false_positives: float

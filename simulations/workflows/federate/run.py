@@ -172,9 +172,9 @@ def _invert(
 def _imagined(scenario: FederateScenario, model: Weights) -> Tensor:
     """Return what a model takes for each class, in 0..1."""
     size = scenario.clients.size
-    draws = torch_generator(scenario.seed, "imagined")
+    generator = torch_generator(scenario.seed, "imagined")
     network = network_of(model)
-    return (torch.stack([invert_class(network, label, (3, size, size), draws) for label in range(CLASSES)]) + 1) / 2
+    return (torch.stack([invert_class(network, label, (3, size, size), generator) for label in range(CLASSES)]) + 1) / 2
 
 
 def _outcome(

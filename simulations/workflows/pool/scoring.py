@@ -16,7 +16,7 @@ from protocol.compute.workshop import Workshop
 from protocol.errors import RunFailed
 from protocol.flower import FIRST_NODE_ID
 from simulations.reports.words import count as count_of
-from simulations.runs.seeding import generator
+from simulations.runs.seeding import numpy_generator
 from simulations.runs.workshops import Trainings
 from simulations.workflows.pool import attacks as attackers
 from simulations.workflows.pool import controls
@@ -143,7 +143,7 @@ class Scoring:
         features = self.view.features.get(FIRST_NODE_ID + index)
         if features is None:
             raise RunFailed("the largest entity has nothing in the pool: there is nothing to attack")
-        order = torch.from_numpy(generator(self.scenario.seed, "attacked").permutation(len(features)))
+        order = torch.from_numpy(numpy_generator(self.scenario.seed, "attacked").permutation(len(features)))
         count = self.scenario.attacks.attacked
         return Target(
             self.world.images(index),
@@ -158,8 +158,8 @@ class Scoring:
         training, rules = self.scenario.training, self.world.rules
         if training.decider == "published":
             return self.view.shared.network.decider
-        draws = torch.Generator().manual_seed(self.trainings.seed("decider"))
-        return new_network(training.architecture, rules.classes, draws).decider
+        generator = torch.Generator().manual_seed(self.trainings.seed("decider"))
+        return new_network(training.architecture, rules.classes, generator).decider
 
     def _add_controls(self) -> None:
         world, habits, add, seed = self.world, self.scenario.training.habits(), self.trainings.add, self.trainings.seed

@@ -12,7 +12,7 @@ from protocol.messages.purchase import Bid, Bids, CallForBids, Privacy
 from simulations.data import digits, pets
 from simulations.reports.model import Learned
 from simulations.reports.words import count, percent
-from simulations.runs.seeding import generator, torch_generator
+from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.runs.views import View
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade, located
 from strategies.attacks.feature_inversion import Inverted, invert
@@ -137,7 +137,7 @@ def score_inversion(
     for index, trade in enumerate(traded):
         picture = prepare(trade.picture).astype(np.float64)
         errors[index] = ((picture - inverted.pictures[index]) ** 2).mean(), ((picture - mean) ** 2).mean()
-    draws = generator(0, "bootstrap").integers(0, len(traded), (1000, len(traded)))
+    draws = numpy_generator(0, "bootstrap").integers(0, len(traded), (1000, len(traded)))
     resampled = errors[draws].mean(axis=1)
     return InversionScore(
         len(traded),

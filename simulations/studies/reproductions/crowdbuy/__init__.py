@@ -36,7 +36,7 @@ from simulations.data.breeds import CATS
 from simulations.reports.model import versions
 from simulations.reports.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
 from simulations.reports.words import percent
-from simulations.runs.seeding import generator
+from simulations.runs.seeding import numpy_generator
 from simulations.runs.workshops import finished
 from simulations.studies.reproductions.crowdbuy.buying import (
     BOUGHT,
@@ -166,14 +166,14 @@ def reproduce(seeds: Sequence[int], workshop: Workshop, progress: Progress) -> R
 
 def _lesson(offered: Market, positions: Labels, seed: int, spread: str) -> tuple[object, ...]:
     """Return the arguments of `train_and_test`: the same tests, cats and weights for all mechanisms of a world."""
-    draws = generator(seed, "fig10 tests", spread)
-    paint = [int(number) for number in draws.integers(2**62, size=5)]
+    generator = numpy_generator(seed, "fig10 tests", spread)
+    paint = [int(number) for number in generator.integers(2**62, size=5)]
     tests = {
-        "known": Test(draws.choice(offered.known, TESTED, p=offered.shares), paint[0]),
-        "unknown": Test(draws.choice(offered.unknown, TESTED), paint[1]),
-        "cats": Test(draws.integers(len(CATS), size=TESTED), paint[2]),
+        "known": Test(generator.choice(offered.known, TESTED, p=offered.shares), paint[0]),
+        "unknown": Test(generator.choice(offered.unknown, TESTED), paint[1]),
+        "cats": Test(generator.integers(len(CATS), size=TESTED), paint[2]),
     }
-    others = Test(draws.integers(len(CATS), size=len(positions)), paint[3])
+    others = Test(generator.integers(len(CATS), size=len(positions)), paint[3])
     places = {int(breed): place for place, breed in enumerate(offered.known)}
     labels = np.array([places[int(breed)] for breed in offered.breeds[positions]], dtype=np.int64)
     return offered.pictures[positions], labels, others, tests, offered.known, paint[4]

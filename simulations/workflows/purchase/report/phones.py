@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from protocol.flower import FIRST_NODE_ID
-from protocol.grids import Exchange, Fate
+from protocol.grids import Fate, TimedExchange
 from simulations.reports.plot import (
     BLUE,
     GREEN,
@@ -232,7 +232,7 @@ def _fates(fates: NDArray[np.int64]) -> dict[str, int]:
     return {fate.name.lower(): int((fates == fate).sum()) for fate in Fate}
 
 
-def _steps(exchanges: Sequence[Exchange]) -> Iterator[TimedStep]:
+def _steps(exchanges: Sequence[TimedExchange]) -> Iterator[TimedStep]:
     """Put the exchanges of each step together."""
     for step in dict.fromkeys(exchange.step for exchange in exchanges):
         own = [exchange for exchange in exchanges if exchange.step == step]
@@ -249,10 +249,10 @@ def _steps(exchanges: Sequence[Exchange]) -> Iterator[TimedStep]:
         )
 
 
-def _stragglers(exchanges: Sequence[Exchange], phones: Phones, scored: ScoredPurchase) -> list[Straggler]:
+def _stragglers(exchanges: Sequence[TimedExchange], phones: Phones, scored: ScoredPurchase) -> list[Straggler]:
     """Name the phones whose answer to one question took longest, each once."""
     first = FIRST_NODE_ID + 1
-    slowest: dict[int, tuple[float, Exchange, int]] = {}
+    slowest: dict[int, tuple[float, TimedExchange, int]] = {}
     for exchange in exchanges:
         took = np.where(np.isfinite(exchange.arrived) & (exchange.nodes >= first), exchange.arrived, 0) - exchange.start
         for index in np.argsort(-took, kind="stable")[: 2 * STRAGGLERS].tolist():
@@ -295,7 +295,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def time_line(exchanges: Sequence[Exchange]) -> Plot:
+def time_line(exchanges: Sequence[TimedExchange]) -> Plot:
     """Draw when questions were asked, when answers came, and how long nobody knew that none would."""
     steps = list(dict.fromkeys(exchange.step for exchange in exchanges))
     with mpl.rc_context({**STYLE, "svg.hashsalt": "time line"}):
