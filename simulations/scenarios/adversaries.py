@@ -3,7 +3,8 @@
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -55,32 +56,53 @@ def cheats_among(
     return chosen
 
 
-def known_adversaries(path: Path | None = None) -> dict[str, Adversary]:
-    """Return the built-in adversaries and those that a Python file declares, by name.
+def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None) -> dict[str, Adversary]:
+    """Return the built-in adversaries and the user's own, by name.
 
-    The file is imported: it is code, and it runs.
+    Args:
+        own: A Python file that declares some, which is imported: it is code, and it runs. Or the declared classes and
+            functions themselves.
 
     Raises:
         BadInput: When there is no such file, it cannot be imported, declares none, or takes a built-in name.
     """
-    if path is None:
+    if own is None:
         return dict(ADVERSARIES)
+    if isinstance(own, (str, PathLike)):
+        path = Path(own)
+        given, where = _declared_in(path), str(path)
+    else:
+        given, where = _declared_among(own), "adversaries"
+    if taken := sorted(given.keys() & ADVERSARIES.keys()):
+        raise BadInput(f"{where}: {taken[0]!r} is the name of a built-in adversary; choose another name")
+    return ADVERSARIES | given
+
+
+def _declared_in(path: Path) -> dict[str, Adversary]:
+    """Import a file and return what it declares, without what it imports."""
     spec = importlib.util.spec_from_file_location(f"adversaries_of_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise BadInput(f"--adversaries: {path} is not a Python file; give one that declares adversaries")
+        raise BadInput(f"{path} is not a Python file; give one that declares adversaries")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise BadInput(f"--adversaries: {path}{_line(error, path)}: {type(error).__name__}: {error}") from error
+        raise BadInput(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
     found = declared(vars(module))
     own = {name: cheat for name, cheat in found.items() if ADVERSARIES.get(name) is not cheat}
     if not own:
-        raise BadInput(f"--adversaries: {path} declares none; put @adversary(...) on a class or a function in it")
-    if taken := sorted(own.keys() & ADVERSARIES.keys()):
-        raise BadInput(f"--adversaries: {path} declares {taken[0]!r}, which is the name of a built-in one")
-    return ADVERSARIES | own
+        raise BadInput(f"{path} declares no adversaries; put @adversary(...) on a class or a function in it")
+    return own
+
+
+def _declared_among(own: Iterable[object]) -> dict[str, Adversary]:
+    found: dict[str, Adversary] = {}
+    for each in own:
+        if not (cheat := declared({"": each})):
+            raise BadInput(f"adversaries: {each!r} declares none; put @adversary(...) on a class or a function")
+        found |= cheat
+    return found
 
 
 def _line(error: Exception, path: Path) -> str:

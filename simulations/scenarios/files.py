@@ -35,6 +35,16 @@ def scenario_class(name: str) -> type[Scenario]:
     return found
 
 
+def schema_of(workflow: str) -> dict[str, Any]:
+    """Return the JSON Schema of a workflow's scenarios."""
+    schema = scenario_class(workflow).model_json_schema()
+    for key in schema["properties"].values():
+        if (named := key.get("additionalProperties")) and "$ref" in named:
+            # An entry with a built-in name need not repeat its settings.
+            schema["$defs"][named["$ref"].rpartition("/")[2]].pop("required", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 PACKAGED = files("simulations") / "scenarios"
 DEFAULT = "purchase"
 """The workflow of a scenario that names none."""
