@@ -6,6 +6,7 @@ import typer
 
 from simulations.cli.names import BENCHMARKS
 
+
 def bench(
     name: Annotated[
         str,

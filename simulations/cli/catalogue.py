@@ -27,6 +27,10 @@ class Entry:
     details: tuple[str, ...] = ()
 
 
+Group = Callable[[], Iterator[Entry]]
+"""Imports what it lists."""
+
+
 def _plain(descriptions: Mapping[str, str]) -> Iterator[Entry]:
     return (Entry(name, description) for name, description in descriptions.items())
 
@@ -178,7 +182,7 @@ def _first_line(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").partition("\n")[0]
 
 
-GROUPS: Mapping[str, Callable[[], Iterator[Entry]]] = {
+GROUPS: Mapping[str, Group] = {
     "workflows": _workflows,
     "scenarios": _scenarios,
     "datasets": _datasets,
@@ -194,7 +198,7 @@ GROUPS: Mapping[str, Callable[[], Iterator[Entry]]] = {
     "reproductions": _reproductions,
     "benchmarks": _benchmarks,
 }
-"""What has a name, by group; each group imports what it lists."""
+"""What has a name, by group."""
 OF = {
     "phones": "purchase",
     "mechanisms": "purchase",
@@ -219,7 +223,7 @@ def list_names(
     ] = None,
 ) -> None:
     """List everything that has a name."""
-    groups = {**GROUPS, "adversaries": partial(_adversaries, adversaries)}
+    groups: Mapping[str, Group] = {**GROUPS, "adversaries": partial(_adversaries, adversaries)}
     for name in groups if group is None else [group]:
         rows = [(entry.name, [entry.description, *entry.details]) for entry in groups[name]()]
         if sys.stdout.isatty():

@@ -42,12 +42,14 @@ def status(
 def pool(
     kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
     classes: Annotated[str, typer.Option(help="Names of the classes, separated by commas.")],
-    side: Annotated[int, typer.Option(min=11, max=4096, help="Width and height that images are scaled to, pixels.")] = 48,
+    side: Annotated[int, typer.Option(min=11, max=4096, help="Width and height to scale images to, pixels.")] = 48,
     architecture: Annotated[str, typer.Option(help="The network: compact, resnet18, resnet50, resnet101 or vgg16.")] = (
         "compact"
     ),
-    entities: Annotated[int, typer.Option(min=2, max=10_000, help="The smallest number of attached entities to begin with.")] = 2,
-    patience: Annotated[float, typer.Option(min=1, max=30 * 86_400, help="Seconds that entities have for each step.")] = 3600,
+    entities: Annotated[int, typer.Option(min=2, max=10_000, help="How many entities have to be attached.")] = 2,
+    patience: Annotated[
+        float, typer.Option(min=1, max=30 * 86_400, help="Seconds that entities have for each step.")
+    ] = 3600,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Start a pool of poisoned features among the attached entities, and wait until it ends."""

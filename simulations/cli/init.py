@@ -7,6 +7,7 @@ import typer
 
 from simulations.cli.names import WORKFLOWS
 
+
 def init(
     path: Annotated[Path, typer.Argument(help="The .yaml file to write.")],
     workflow: Annotated[

@@ -47,7 +47,9 @@ def request(
     budget: Annotated[
         float, typer.Option(min=0, max=1e7, callback=_number, help="Coins to spend, commission included.")
     ],
-    out: Annotated[Path, typer.Option(help="The folder for images and receipt; run again, it goes on where it stopped.")],
+    out: Annotated[
+        Path, typer.Option(help="The folder for images and receipt; the same one goes on where it stopped.")
+    ],
     quality: Annotated[
         Literal["quantity", "matching", "diversity"], typer.Option(help="The quality to maximise.")
     ] = "diversity",

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from html import escape
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -101,10 +102,9 @@ def _in_lines() -> "Iterator[Progress]":
 @contextmanager
 def _in_notebook() -> "Iterator[Progress]":
     """Show a bar below a notebook's cell; it needs no widgets, and is gone in the end."""
-    from IPython.display import HTML, display
-
+    notebook = import_module("IPython.display")
     pace, last, drawn = Pace(), "", 0.0
-    handle = display(HTML("starting"), display_id=True)
+    handle = notebook.display(notebook.HTML("starting"), display_id=True)
 
     def draw(what: str, done: int, total: int) -> None:
         nonlocal last, drawn
@@ -112,9 +112,9 @@ def _in_notebook() -> "Iterator[Progress]":
         if what != last or time.monotonic() - drawn >= EVERY:
             last, drawn = what, time.monotonic()
             bar = f'<progress value="{done}" max="{total}"></progress>'
-            handle.update(HTML(f"{bar} {escape(what)} ({pace.elapsed}{left and f', {left}'})"))
+            handle.update(notebook.HTML(f"{bar} {escape(what)} ({pace.elapsed}{left and f', {left}'})"))
 
     try:
         yield draw
     finally:
-        handle.update(HTML(""))
+        handle.update(notebook.HTML(""))

@@ -94,7 +94,7 @@ def _tell(done: "Provisioned", out: Path) -> None:
     if len(done.made) > SHOWN:
         typer.echo(f"  ... and {len(done.made) - SHOWN} more like these")
     typer.echo(
-        f"\nA folder is all that it takes to be its party. Keep {out / 'authority'} to yourself: its key makes parties.\n"
+        f"\nA folder is all it takes to be its party. Keep {out / 'authority'} to yourself: its key makes parties.\n"
         "`parley doctor --kit FOLDER` says whether a machine is ready."
     )
 

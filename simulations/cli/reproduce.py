@@ -8,6 +8,7 @@ import typer
 
 from simulations.cli.names import REPRODUCTIONS
 
+
 def reproduce(
     name: Annotated[
         str,

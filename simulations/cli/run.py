@@ -22,7 +22,7 @@ def scenarios(incomplete: str) -> Iterator[str]:
 def run(
     scenario: Annotated[
         str,
-        typer.Argument(help="A scenario's name (see `parley list scenarios`) or a .yaml file.", autocompletion=scenarios),
+        typer.Argument(help="A name (see `parley list scenarios`) or a .yaml file.", autocompletion=scenarios),
     ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key, e.g. buyer.budget=20.")
@@ -30,7 +30,9 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same outcome.")] = None,
     grid: Annotated[
         str | None,
-        typer.Option(help="Where the parties run: local, ray or grpc.", autocompletion=lambda: ["local", "ray", "grpc"]),
+        typer.Option(
+            help="Where the parties run: local, ray or grpc.", autocompletion=lambda: ["local", "ray", "grpc"]
+        ),
     ] = None,
     workers: Annotated[int | None, typer.Option(help="How many processes share the work, for ray and grpc.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: its head node's host:port.")] = None,
@@ -41,27 +43,23 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of the table.")] = False,
 ) -> None:
     """Play a scenario and write its report."""
-    from simulations.scenarios.files import load
-
-    cheats = None
-    if adversaries is not None:
-        from simulations.scenarios.adversaries import known_adversaries
-
-        cheats = known_adversaries(adversaries)
-    options = {"seed": seed, "grid": grid, "workers": workers, "address": address}
-    given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    chosen = load(scenario, [*(settings or []), *given], cheats)
-
-    from parties.adversaries import ADVERSARIES
     from simulations.cli.progress import shown
     from simulations.cli.terminal import say, show
-    from simulations.runs.output import default_folder
-    from simulations.runs.runner import run
-    from simulations.runs.workflows import simulation
+    from simulations.scenarios.adversaries import known_adversaries
+    from simulations.scenarios.files import load
 
-    folder = out or default_folder(Path(scenario).stem, chosen.seed)
+    options = {"seed": seed, "grid": grid, "workers": workers, "address": address}
+    given = [f"{key}={value}" for key, value in options.items() if value is not None]
     with shown() as progress:
-        report = run(chosen, folder, progress, cheats or ADVERSARIES)
+        known = None if adversaries is None else known_adversaries(adversaries)
+        chosen = load(scenario, [*(settings or []), *given], known)
+
+        from simulations.runs.output import default_folder
+        from simulations.runs.runner import run
+        from simulations.runs.workflows import simulation
+
+        folder = out or default_folder(Path(scenario).stem, chosen.seed)
+        report = run(chosen, folder, progress, known)
     if json:
         typer.echo(report.model_dump_json(indent=2))
         return

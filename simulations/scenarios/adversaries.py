@@ -6,12 +6,15 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parties.adversaries import ADVERSARIES, Adversary, declared
 from protocol.errors import BadInput
 from simulations.scenarios.base import Mix
+
+if TYPE_CHECKING:
+    from parties.adversaries import Adversary
 
 
 def cheats_among(
@@ -56,7 +59,7 @@ def cheats_among(
     return chosen
 
 
-def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None) -> dict[str, Adversary]:
+def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None) -> "dict[str, Adversary]":
     """Return the built-in adversaries and the user's own, by name.
 
     Args:
@@ -66,23 +69,27 @@ def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None)
     Raises:
         BadInput: When there is no such file, it cannot be imported, declares none, or takes a built-in name.
     """
+    path = Path(own) if isinstance(own, (str, PathLike)) else None
+    if path is not None and not (path.is_file() and path.suffix == ".py"):
+        raise BadInput(f"{path} is not a Python file; give one that declares adversaries")
+
+    from parties.adversaries import ADVERSARIES
+
     if own is None:
         return dict(ADVERSARIES)
-    if isinstance(own, (str, PathLike)):
-        path = Path(own)
-        given, where = _declared_in(path), str(path)
-    else:
-        given, where = _declared_among(own), "adversaries"
+    given = _declared_among(own) if path is None else _declared_in(path)
     if taken := sorted(given.keys() & ADVERSARIES.keys()):
-        raise BadInput(f"{where}: {taken[0]!r} is the name of a built-in adversary; choose another name")
+        raise BadInput(f"{path or 'adversaries'}: {taken[0]!r} is the name of a built-in one; choose another name")
     return ADVERSARIES | given
 
 
-def _declared_in(path: Path) -> dict[str, Adversary]:
+def _declared_in(path: Path) -> "dict[str, Adversary]":
     """Import a file and return what it declares, without what it imports."""
+    from parties.adversaries import ADVERSARIES, declared
+
     spec = importlib.util.spec_from_file_location(f"adversaries_of_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise BadInput(f"{path} is not a Python file; give one that declares adversaries")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
     try:
@@ -96,11 +103,13 @@ def _declared_in(path: Path) -> dict[str, Adversary]:
     return own
 
 
-def _declared_among(own: Iterable[object]) -> dict[str, Adversary]:
+def _declared_among(own: object) -> "dict[str, Adversary]":
+    from parties.adversaries import declared
+
     found: dict[str, Adversary] = {}
-    for each in own:
+    for each in own if isinstance(own, Iterable) else [own]:
         if not (cheat := declared({"": each})):
-            raise BadInput(f"adversaries: {each!r} declares none; put @adversary(...) on a class or a function")
+            raise BadInput(f"{each!r} is not an adversary; put @adversary(...) on a class or a function")
         found |= cheat
     return found
 
