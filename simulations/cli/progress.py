@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 EVERY = 0.1
 """Seconds between two pictures of a notebook's bar, at least, while the step is the same."""
 
+SAID = 48
+"""Characters for what is going on, at most."""
+BESIDE = 36
+"""Characters that spinner, bar and times take."""
+
 
 def shown() -> "AbstractContextManager[Progress]":
     """Return what yields a function that is told what is going on, and how much of how much is done."""
@@ -69,15 +74,16 @@ def _duration(seconds: float) -> str:
 @contextmanager
 def _on_terminal() -> "Iterator[Progress]":
     """Show a bar that is gone in the end."""
-    pace = Pace()
+    pace, screen = Pace(), console(stderr=True)
+    said = Column(width=min(SAID, screen.width - BESIDE), no_wrap=True)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<44}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description}", markup=False, table_column=said),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}", markup=False),
     )
-    with Bars(*columns, console=console(stderr=True), transient=True) as bars:
+    with Bars(*columns, console=screen, transient=True) as bars:
         task = bars.add_task("starting", left="")
         yield lambda what, done, total: bars.update(
             task, description=what, completed=done, total=total, left=pace.left(done, total)
