@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import cloudpickle
@@ -17,7 +18,7 @@ from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 
 from parties.party import PartyApp
-from protocol.compute.ray_cluster import loose_modules
+from protocol.compute.ray_cluster import loose_modules, search_path
 from protocol.crypto.certificates import ROLES, Credentials, mint, mint_authority
 from protocol.encoding.records import pack, unpack
 from protocol.errors import GridUnavailable
@@ -56,10 +57,13 @@ class ProcessesGrid(GrpcGrid):
             nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + len(apps))
             members = list(zip(nodes, (_security(authority, urn) for urn in urns), apps, strict=True))
             ends = [1 + (len(members) - 1) * number // workers for number in range(workers + 1)]
-            for start, end in pairwise([0, *ends]):
-                if start < end:
-                    process = _Process(self.address, members[start:end])
-                    self._home |= {node_id: process for node_id, _, _ in members[start:end]}
+            shares = [members[start:end] for start, end in pairwise([0, *ends]) if start < end]
+            started: list[_Process] = []
+            for share in shares:
+                started.append(_Process())
+                self._home |= {node_id: started[-1] for node_id, _, _ in share}
+            for process, share in zip(started, shares, strict=True):
+                process.tell(self.address, share)
             self._await(set(nodes))
         except BaseException:
             self.close()
@@ -86,20 +90,32 @@ class ProcessesGrid(GrpcGrid):
 
 
 class _Process:
-    """One process with some parties; it ends when its pipe does, however this process dies."""
+    """One process for some parties; it ends when its pipe does, however this process dies.
 
-    def __init__(self, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        for module in loose_modules():
-            cloudpickle.register_pickle_by_value(module)
-        self._process = context.Process(target=_host, args=(theirs, address, cloudpickle.dumps(members)), daemon=True)
-        self._process.start()
-        theirs.close()
+    It is a program of its own, which imports nothing of the script that runs here: that may have no
+    ``if __name__ == "__main__":``, and would begin again.
+    """
+
+    def __init__(self) -> None:
+        self._pipe, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "deploy.processes", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": search_path(), "OMP_NUM_THREADS": "1"},  # threads: PyTorch's
+                process_group=0,  # an interrupt on the terminal is for this process, which stops that one
+            )
 
     @property
     def alive(self) -> bool:
-        return self._process.is_alive()
+        return self._process.poll() is None
+
+    def tell(self, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
+        """Say which parties it has; those that a script defines travel as they are."""
+        for module in loose_modules():
+            cloudpickle.register_pickle_by_value(module)
+        with suppress(OSError):  # it is gone, which `alive` says
+            self._pipe.send_bytes(cloudpickle.dumps((address, members)))
 
     def state(self, node_id: int) -> RecordDict:
         self._pipe.send(node_id)
@@ -107,9 +123,11 @@ class _Process:
 
     def stop(self) -> None:
         self._pipe.close()
-        self._process.join(10)
-        self._process.kill()
-        self._process.join()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _urn(app: ClientApp, number: int) -> str:
@@ -123,15 +141,18 @@ def _security(authority: Credentials, urn: str) -> Secure:
     return Secure(mint(authority, role, name, [HOST] if role == "cloud" else []), authority.certificate)
 
 
-def _host(pipe: Connection, address: str, pickled: bytes) -> None:
-    """Be some parties, until the pipe ends.
+def _host(pipe: Connection) -> None:
+    """Be the parties that come through a pipe, until it ends.
 
-    They are unpickled here: this program pickled them for the processes that it starts. What comes back is not.
+    They are unpickled here: the program that started this one pickled them. What goes back is not.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this stops it
     logging.disable(logging.ERROR)  # the report says what failed
-    os.environ["OMP_NUM_THREADS"] = "1"  # for PyTorch, which parties import if they need it
-    asyncio.run(_attend(pipe, address, cloudpickle.loads(pickled)))
+    try:
+        pickled = pipe.recv_bytes()
+    except EOFError:
+        return
+    address, members = cloudpickle.loads(pickled)
+    asyncio.run(_attend(pipe, address, members))
 
 
 async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
@@ -161,3 +182,7 @@ def _tell(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.Eve
     except (EOFError, OSError):
         asyncio.get_running_loop().remove_reader(pipe.fileno())
         ended.set()
+
+
+if __name__ == "__main__":
+    _host(Connection(int(sys.argv[1])))

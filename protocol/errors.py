@@ -69,7 +69,7 @@ class Unreachable(UserError):
     exit_code = 10
 
 
-class NeedsMending(UserError):
+class CheckFailed(UserError):
     """`parley doctor` found something that keeps a party from working."""
 
     exit_code = 11

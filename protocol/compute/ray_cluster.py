@@ -31,7 +31,7 @@ def loose_modules() -> Iterator[ModuleType]:
             yield module
 
 
-PACKAGES = ("strategies", "protocol", "parties", "deploy", "simulations")
+PACKAGES = ("strategies", "protocol", "parties", "deploy", "simulations", "parley")
 """What a cluster's machines are sent, so that they compute with this version of it."""
 PROBE_SECONDS = 5.0
 
@@ -48,7 +48,7 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
     stopped in the end, an interrupt included. Inside another `connect` of this process, the outer one is used.
 
     Args:
-        workers: CPUs that Ray may hand out; of no account where Ray runs already.
+        workers: CPUs that Ray may hand out; ignored when Ray is already running.
         address: ``host:port`` of a running cluster's head node (``ray start --head``), or ``auto`` for the one on this
             machine; None: what the environment variable ``RAY_ADDRESS`` says, if anything.
 
@@ -130,7 +130,7 @@ def _start(ray: Any, workers: int) -> None:
     In a process that has run other things for long, one of Ray's own may abort as it starts; it is tried once more.
     """
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = _search_path()
+    os.environ["PYTHONPATH"] = search_path()
     try:
         for attempt in (1, 2):
             try:
@@ -162,7 +162,7 @@ def _join(ray: Any, address: str) -> None:
             address=address,
             log_to_driver=False,
             logging_level="ERROR",
-            runtime_env={"py_modules": packages, "env_vars": {"PYTHONPATH": _search_path()}},
+            runtime_env={"py_modules": packages, "env_vars": {"PYTHONPATH": search_path()}},
         )
     except (OSError, RuntimeError) as error:
         raise RayUnavailable(f"the Ray cluster at {address} cannot be joined: {_first_line(error)}") from None
@@ -187,7 +187,8 @@ def _probe(address: str) -> None:
         ) from None
 
 
-def _search_path() -> str:
+def search_path() -> str:
+    """Return where this process finds modules, as ``PYTHONPATH`` for one that is to find the same."""
     return os.pathsep.join(dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path if Path(entry).is_dir()))
 
 

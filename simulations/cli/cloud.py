@@ -14,10 +14,10 @@ def cloud(
     kit: Annotated[Path, typer.Option(help="The cloud's folder, as `parley provision` wrote it.")],
     state: Annotated[Path | None, typer.Option(help="Where to keep state, if not in the kit.")] = None,
     ledger: Annotated[
-        str | None, typer.Option(envvar="PARLEY_LEDGER", help="The ledger's database by URL, before party.yaml's.")
+        str | None, typer.Option(envvar="PARLEY_LEDGER", help="The ledger's database, by URL; overrides party.yaml.")
     ] = None,
 ) -> None:
-    """Broker purchases, many at once, until stopped; takes up what was under way when it last stopped."""
+    """Run the cloud until it is stopped: many purchases at once, and those that it was stopped in."""
     from deploy.cloud import serve
     from deploy.kit import read_kit
     from deploy.party import log_to_stdout
@@ -28,9 +28,9 @@ def cloud(
 
 def status(
     kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
-    json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
-    """Show who is attached, the purchases and their steps, and the money in escrow."""
+    """Show which parties are attached, the purchases and their steps, and the money in escrow."""
     from deploy.kit import read_kit
     from deploy.party import ask_cloud
     from protocol.messages import service
@@ -41,16 +41,18 @@ def status(
 
 def pool(
     kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
-    classes: Annotated[str, typer.Option(help="What the classes are called, with commas between them.")],
-    side: Annotated[int, typer.Option(min=11, max=4096, help="Pixels that pictures are scaled to.")] = 48,
+    classes: Annotated[str, typer.Option(help="Names of the classes, separated by commas.")],
+    side: Annotated[int, typer.Option(min=11, max=4096, help="Width and height to scale images to, pixels.")] = 48,
     architecture: Annotated[str, typer.Option(help="The network: compact, resnet18, resnet50, resnet101 or vgg16.")] = (
         "compact"
     ),
-    entities: Annotated[int, typer.Option(min=2, max=10_000, help="How many have to be attached, at least.")] = 2,
-    patience: Annotated[float, typer.Option(min=1, max=30 * 86_400, help="Seconds that they have for a step.")] = 3600,
-    json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+    entities: Annotated[int, typer.Option(min=2, max=10_000, help="How many entities have to be attached.")] = 2,
+    patience: Annotated[
+        float, typer.Option(min=1, max=30 * 86_400, help="Seconds that entities have for each step.")
+    ] = 3600,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
-    """Have the cloud keep a pool of poisoned features among the entities that are attached, and wait for its end."""
+    """Start a pool of poisoned features among the attached entities, and wait until it ends."""
     from deploy.kit import read_kit
     from deploy.operator import keep_pool, rules_of
     from simulations.cli.progress import shown
@@ -62,11 +64,12 @@ def pool(
 
 
 def _show_pool(standing: "PoolStanding") -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from simulations.cli.terminal import show
+
     def share(value: float | None) -> str:
-        return "" if value is None else f"{value:.1%}"
+        return "" if value is None else f"{100 * value:.1f} %"
 
     table = Table("entity", "images", "pooled", "published decider", "on poisoned", "used", "its own decider", "",
                   title="Pool", title_justify="left")  # fmt: skip
@@ -75,7 +78,7 @@ def _show_pool(standing: "PoolStanding") -> None:
         used = "" if each.used is None else str(each.used)
         table.add_row(name, str(each.samples), str(each.pooled), share(each.clean), share(each.poisoned), used,
                       share(each.top1), each.note)  # fmt: skip
-    Console().print(table)
+    show([table])
 
 
 SHOWN = 12
@@ -83,15 +86,14 @@ SHOWN = 12
 
 
 def _show(status: "Status") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from parties.purchase.terms import COIN
+    from simulations.cli.terminal import show
 
     def coins(amount: int | None) -> str:
         return "" if amount is None else f"{amount / COIN:.2f}"
 
-    console = Console()
     parties = Table("party", "node", "", "coins", title="Parties", title_justify="left")
     for party in status.parties:
         name = party.urn.removeprefix("urn:parley:").replace(":", " ")
@@ -102,6 +104,5 @@ def _show(status: "Status") -> None:
         step = purchase.note or f"{purchase.step} of 12"
         buyer = purchase.buyer.rpartition(":")[2]
         purchases.add_row(purchase.name[:SHOWN], buyer, begun, purchase.state, step)
-    console.print(parties)
-    console.print(purchases)
-    console.print(f"In escrow: {coins(status.escrow)} coins. The cloud has earned {coins(status.earned)}.")
+    earned = f"In escrow: {coins(status.escrow)} coins. The cloud has earned {coins(status.earned)}."
+    show([parties, purchases, earned])

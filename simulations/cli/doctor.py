@@ -10,9 +10,9 @@ def doctor(
     kit: Annotated[Path, typer.Option(help="The party's folder, as `parley provision` wrote it.")],
     state: Annotated[Path | None, typer.Option(help="Where the party keeps its state, if not in its folder.")] = None,
 ) -> None:
-    """Look at clock, certificate, names, ports, versions and state folder; say what mends what is wrong."""
+    """Check clock, certificate, names, ports, versions and state folder, and say how to mend what is wrong."""
     from deploy.doctor import Verdict, check_machine
-    from protocol.errors import NeedsMending
+    from protocol.errors import CheckFailed
 
     findings = check_machine(kit, state)
     marks = {Verdict.FINE: "ok  ", Verdict.SOON: "soon", Verdict.BROKEN: "FAIL"}
@@ -22,4 +22,4 @@ def doctor(
             typer.echo(f"{'':<18}-> {finding.mend}")
     broken = [finding.subject for finding in findings if finding.verdict is Verdict.BROKEN]
     if broken:
-        raise NeedsMending(f"{kit} is not ready: mend {', '.join(broken)}")
+        raise CheckFailed(f"{kit} is not ready: mend {', '.join(broken)}")

@@ -6,33 +6,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from protocol.messages.purchase import Quality
-
 KitFolder = Annotated[Path, typer.Option("--kit", help="The party's folder, as `parley provision` wrote it.")]
-StateFolder = Annotated[Path | None, typer.Option("--state", help="Where to keep state, if not in the kit.")]
+StateFolder = Annotated[Path | None, typer.Option("--state", help="Where to keep state; default: the kit.")]
 Featurizer = Annotated[str, typer.Option(help="The cloud's public model: small or vgg16.")]
 Weights = Annotated[str | None, typer.Option(help="vgg16's weights: a .pth or .safetensors file.")]
 Calibration = Annotated[str | None, typer.Option(help="A folder that `parley calibrate` wrote; vgg16 needs one.")]
 
-buyer = typer.Typer(help="Buy pictures.", no_args_is_help=True)
+buyer = typer.Typer(help="Buy images.", no_args_is_help=True)
 
 
 def _number(value: float) -> float:
-    if math.isnan(value):  # which is within any range
+    if math.isnan(value):  # it is within any range
         raise typer.BadParameter(f"{value} is not a number.")
     return value
 
 
 def seller(
     kit: KitFolder,
-    album: Annotated[Path, typer.Option(help="The folder of pictures to offer; a prices.csv in it names prices.")],
-    price: Annotated[float | None, typer.Option(help="Coins for each picture that prices.csv does not name.")] = None,
+    album: Annotated[Path, typer.Option(help="The folder of images to offer; prices.csv in it names prices.")],
+    price: Annotated[float | None, typer.Option(help="Coins for each image that prices.csv does not name.")] = None,
     state: StateFolder = None,
     featurizer: Featurizer = "small",
     weights: Weights = None,
     calibration: Calibration = None,
 ) -> None:
-    """Offer the pictures of a folder, until stopped."""
+    """Offer the images of a folder until it is stopped."""
     from deploy.kit import read_kit
     from deploy.party import log_to_stdout
     from deploy.seller import sell
@@ -45,27 +43,32 @@ def seller(
 @buyer.command("request")
 def request(
     kit: KitFolder,
-    samples: Annotated[Path, typer.Option(help="A folder of pictures like those that are wanted.")],
+    samples: Annotated[Path, typer.Option(help="A folder of images like those to buy.")],
     budget: Annotated[
         float, typer.Option(min=0, max=1e7, callback=_number, help="Coins to spend, commission included.")
     ],
-    out: Annotated[Path, typer.Option(help="The folder for pictures and receipt; again: goes on where it stopped.")],
-    quality: Annotated[Quality, typer.Option(help="What to have most of.")] = Quality.DIVERSITY,
+    out: Annotated[
+        Path, typer.Option(help="The folder for images and receipt; the same one goes on where it stopped.")
+    ],
+    quality: Annotated[
+        Literal["quantity", "matching", "diversity"], typer.Option(help="The quality to maximise.")
+    ] = "diversity",
     checked: Annotated[
-        float, typer.Option(min=0, max=1, callback=_number, help="Share of pictures whose features are recomputed.")
+        float, typer.Option(min=0, max=1, callback=_number, help="Share of images whose features are recomputed.")
     ] = 1,
     state: StateFolder = None,
     featurizer: Featurizer = "small",
     weights: Weights = None,
     calibration: Calibration = None,
 ) -> None:
-    """Ask for pictures like the samples, pay, check what comes, and leave it in a folder with a receipt."""
+    """Buy images like the samples, verify them, and write them to a folder with a receipt."""
     from deploy.buyer import Wanted, buy
     from deploy.kit import read_kit
     from parties.featurizers import Model
+    from protocol.messages.purchase import Quality
     from simulations.cli.progress import shown
 
-    wanted = Wanted(samples, budget, quality, checked, Model(featurizer, weights, calibration))
+    wanted = Wanted(samples, budget, Quality(quality), checked, Model(featurizer, weights, calibration))
     with shown() as progress:
         receipt = buy(read_kit(kit, ["buyer"], state), wanted, out, progress)
     typer.echo(receipt.sentence(out))
@@ -73,21 +76,21 @@ def request(
 
 def entity(
     kit: KitFolder,
-    images: Annotated[Path, typer.Option(help="The folder of its pictures; sub-folders are classes.")],
+    images: Annotated[Path, typer.Option(help="The folder of its images; sub-folders are classes.")],
     public: Annotated[
-        Path | None, typer.Option(help="A folder of any pictures that are no secret; whoever pre-trains needs one.")
+        Path | None, typer.Option(help="A folder of public images; the entity that pre-trains needs one.")
     ] = None,
     held_back: Annotated[
-        float, typer.Option(min=0, max=0.9, callback=_number, help="Share of its pictures to judge its model by.")
+        float, typer.Option(min=0, max=0.9, callback=_number, help="Share of its images that its model is tested on.")
     ] = 0.2,
     defence: Annotated[
         Literal["none", "agreement"],
-        typer.Option(help="What it does about features with odd labels."),
+        typer.Option(help="agreement: leave out features whose label its own model contradicts."),
     ] = "agreement",
-    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Steps of each of its trainings.")] = 250,
+    steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Steps of each training.")] = 250,
     state: StateFolder = None,
 ) -> None:
-    """Pool poisoned features with other institutions, until stopped; refined models are left in its state folder."""
+    """Pool poisoned features with other entities until it is stopped; its models are written to its state folder."""
     from deploy.entity import join
     from deploy.kit import read_kit
     from deploy.party import log_to_stdout

@@ -19,14 +19,14 @@ app = typer.Typer(
 def make(
     context: typer.Context,
     cloud: Annotated[
-        str | None, typer.Option(metavar="HOST[:PORT]", help="Where parties reach the cloud; the port is 7443.")
+        str | None, typer.Option(metavar="HOST[:PORT]", help="Where parties reach the cloud; default port: 7443.")
     ] = None,
     sellers: Annotated[int, typer.Option(min=0, max=100_000, help="How many sellers.")] = 3,
     buyers: Annotated[int, typer.Option(min=0, max=10_000, help="How many buyers.")] = 1,
     entities: Annotated[int, typer.Option(min=0, max=10_000, help="How many entities.")] = 0,
     out: Out = Path("kit"),
 ) -> None:
-    """Make a kit, or what an existing one lacks; running it again changes nothing."""
+    """Make a kit, or what an existing kit lacks; running it again changes nothing."""
     if context.invoked_subcommand is not None:
         return
     if cloud is None:
@@ -44,13 +44,13 @@ def make(
 
 @app.command("add")
 def add(
-    name: Annotated[str, typer.Argument(help="The new party, like seller4.")],
+    name: Annotated[str, typer.Argument(help="The new party, such as seller4.")],
     role: Annotated[
-        str | None, typer.Option(help="seller, buyer, entity or operator, where the name does not tell.")
+        str | None, typer.Option(help="seller, buyer, entity or operator; default: as the name says.")
     ] = None,
     out: Out = Path("kit"),
 ) -> None:
-    """Make one more party; everybody else's certificate stays as it is."""
+    """Add a party; the certificates of the others stay as they are."""
     from deploy.provisioning import add as add_party
     from deploy.provisioning import role_of
 
@@ -62,30 +62,31 @@ def add(
 
 @app.command("revoke")
 def revoke(
-    name: Annotated[str, typer.Argument(help="Whose certificates are to be good no more, like seller2.")],
+    name: Annotated[str, typer.Argument(help="The party whose certificates are revoked, such as seller2.")],
     out: Out = Path("kit"),
 ) -> None:
-    """Lock a party out; `add` with the same name makes it a new certificate."""
+    """Revoke a party's certificates; `add` with the same name makes a new one."""
     from deploy.kit import REVOKED
     from deploy.provisioning import revoke as revoke_party
 
     revoked = revoke_party(out, name)
     if not revoked:
-        typer.echo(f"{name} had no good certificate any more; nothing was changed.")
+        typer.echo(f"{name} has no valid certificate; nothing was changed.")
         return
     typer.echo(f"Revoked {name}: {len(revoked)} certificate{'s' if len(revoked) > 1 else ''}.")
     typer.echo(
-        f"A cloud that runs from {out / 'cloud'} knows at once; elsewhere, copy {out / 'authority' / REVOKED} there."
+        f"A cloud that runs from {out / 'cloud'} refuses it from now on; if it runs from a copy, copy "
+        f"{out / 'authority' / REVOKED} there."
     )
 
 
 def _tell(done: "Provisioned", out: Path) -> None:
-    """Say what was made, and what to type next on each machine."""
+    """Print what was made, and what to type next on each machine."""
     if not done.made:
-        typer.echo(f"Nothing to do: {out} has all of it, {len(done.good)} good certificates.")
+        typer.echo(f"Nothing to do: {out} is complete, with {len(done.good)} valid certificates.")
         return
     folders = "1 folder" if len(done.made) == 1 else f"{len(done.made)} folders"
-    typer.echo(f"Made {folders} in {out}, for the cloud at {done.address}; good until {done.made[-1].until}.\n")
+    typer.echo(f"Made {folders} in {out}, for the cloud at {done.address}; valid until {done.made[-1].until}.\n")
     typer.echo("Move each folder to its party's machine, over a channel you trust, and type there:\n")
     width = max(len(issued.name) for issued in done.made) + 2
     for issued in done.made[:SHOWN]:
@@ -93,7 +94,7 @@ def _tell(done: "Provisioned", out: Path) -> None:
     if len(done.made) > SHOWN:
         typer.echo(f"  ... and {len(done.made) - SHOWN} more like these")
     typer.echo(
-        f"\nWhoever has a folder is that party. Keep {out / 'authority'} to yourself: its key makes parties.\n"
+        f"\nA folder is all it takes to be its party. Keep {out / 'authority'} to yourself: its key makes parties.\n"
         "`parley doctor --kit FOLDER` says whether a machine is ready."
     )
 

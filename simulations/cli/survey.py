@@ -12,15 +12,15 @@ app = typer.Typer(help="Ask people what they recognise, and find thresholds for 
 def make(
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")] = Path("survey"),
     dataset: Annotated[
-        str, typer.Option(help="pets, stl10, oxford_pets, or folder: your own, a sub-folder a class.")
+        str, typer.Option(help="pets, stl10, oxford_pets, or folder: your own, with a sub-folder for each class.")
     ] = "pets",
     root: Annotated[
         Path | None, typer.Option(help="Where published data sets are; with --dataset folder, the folder.")
     ] = None,
     classes: Annotated[int, typer.Option(min=3, max=100, help="How many classes to choose from.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other pictures.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 1,
 ) -> None:
-    """Write a survey of 49 pictures as one web page, and the key to its answers."""
+    """Write a survey of 49 images as one web page, and the key to its answers."""
     from simulations.studies.survey.make import make_survey
 
     key = make_survey(out, dataset, root, classes, seed)
@@ -38,8 +38,7 @@ def score(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with the curves, instead of the table.")] = False,
 ) -> None:
     """Turn answers into ROC curves, and thresholds t_acc and t_cut-off for every privacy score."""
-    from rich.console import Console
-
+    from simulations.cli.terminal import show
     from simulations.studies.survey.results import as_json, draw_curves, results_table
     from simulations.studies.survey.scoring import read_answers, read_key, score_answers
 
@@ -51,4 +50,4 @@ def score(
     if json:
         typer.echo(as_json(found))
     else:
-        Console().print(results_table(found, len(sheets)))
+        show([results_table(found, len(sheets))])

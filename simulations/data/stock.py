@@ -1,4 +1,4 @@
-"""Where albums' pictures come from: painted as many as wanted, or dealt from a finite pile, each once."""
+"""Where albums' pictures come from: painted in any number, or dealt from a finite pile, each once."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from rich.console import RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from simulations.flower.apps import Failure, FlowerRun
@@ -26,8 +25,8 @@ def tables(run: FlowerRun) -> Iterator[RenderableType]:
     for reason, failures in _alike(run).items():
         nodes = sorted({failure.partition for failure in failures})
         named = ", ".join(str(node) for node in nodes[:NAMED]) + (", ..." if len(nodes) > NAMED else "")
-        yield f"{count(len(failures), 'failure')} of {count(len(nodes), 'node')} ({named}): {escape(reason)}"
-    yield f"[bold]{count(run.messages, 'message')} in {run.seconds:.1f} s, seed {run.seed}[/bold]"
+        yield f"{count(len(failures), 'failure')} of {count(len(nodes), 'node')} ({named}): {reason}"
+    yield f"{count(run.messages, 'message')} in {run.seconds:.1f} s, seed {run.seed}"
 
 
 def tracebacks(run: FlowerRun) -> Iterator[str]:

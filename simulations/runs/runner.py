@@ -20,13 +20,16 @@ def run(
     scenario: Scenario,
     out: Path,
     progress: Progress = unwatched,
-    adversaries: Mapping[str, Adversary] = ADVERSARIES,
+    adversaries: Mapping[str, Adversary] | None = None,
     simulated: Simulation | None = None,
 ) -> BaseModel:
     """Play a scenario and write its folder: ``report.json``, ``report.html``, and whatever its workflow keeps.
 
     Everything is written to a hidden folder beside `out` first, which takes its name when it is complete. It is played
     as its workflow says, or as `simulated` does.
+
+    Args:
+        adversaries: Those that the scenario may name; None: the built-in ones.
 
     Raises:
         UserError: With one sentence; nothing is left behind.
@@ -37,7 +40,7 @@ def run(
         raise BadScenario(mistake)
     with whole_or_nothing(out) as folder, cluster(scenario), one_thread():
         try:
-            report = simulated.play(scenario, folder, progress, adversaries)
+            report = simulated.play(scenario, folder, progress, ADVERSARIES if adversaries is None else adversaries)
         except WorkflowFailed as failed:
             raise RunFailed(str(failed)) from None
     if missed := unmet(scenario.expect, report.model_dump(mode="json")):

@@ -3,14 +3,18 @@
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parties.adversaries import ADVERSARIES, Adversary, declared
 from protocol.errors import BadInput
 from simulations.scenarios.base import Mix
+
+if TYPE_CHECKING:
+    from parties.adversaries import Adversary
 
 
 def cheats_among(
@@ -55,32 +59,59 @@ def cheats_among(
     return chosen
 
 
-def known_adversaries(path: Path | None = None) -> dict[str, Adversary]:
-    """Return the built-in adversaries and those that a Python file declares, by name.
+def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None) -> "dict[str, Adversary]":
+    """Return the built-in adversaries and the user's own, by name.
 
-    The file is imported: it is code, and it runs.
+    Args:
+        own: A Python file that declares some, which is imported: it is code, and it runs. Or the declared classes and
+            functions themselves.
 
     Raises:
         BadInput: When there is no such file, it cannot be imported, declares none, or takes a built-in name.
     """
-    if path is None:
+    path = Path(own) if isinstance(own, (str, PathLike)) else None
+    if path is not None and not (path.is_file() and path.suffix == ".py"):
+        raise BadInput(f"{path} is not a Python file; give one that declares adversaries")
+
+    from parties.adversaries import ADVERSARIES
+
+    if own is None:
         return dict(ADVERSARIES)
+    given = _declared_among(own) if path is None else _declared_in(path)
+    if taken := sorted(given.keys() & ADVERSARIES.keys()):
+        raise BadInput(f"{path or 'adversaries'}: {taken[0]!r} is the name of a built-in adversary; choose another one")
+    return ADVERSARIES | given
+
+
+def _declared_in(path: Path) -> "dict[str, Adversary]":
+    """Import a file and return what it declares, without what it imports."""
+    from parties.adversaries import ADVERSARIES, declared
+
     spec = importlib.util.spec_from_file_location(f"adversaries_of_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise BadInput(f"--adversaries: {path} is not a Python file; give one that declares adversaries")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise BadInput(f"--adversaries: {path}{_line(error, path)}: {type(error).__name__}: {error}") from error
+        raise BadInput(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
     found = declared(vars(module))
     own = {name: cheat for name, cheat in found.items() if ADVERSARIES.get(name) is not cheat}
     if not own:
-        raise BadInput(f"--adversaries: {path} declares none; put @adversary(...) on a class or a function in it")
-    if taken := sorted(own.keys() & ADVERSARIES.keys()):
-        raise BadInput(f"--adversaries: {path} declares {taken[0]!r}, which is the name of a built-in one")
-    return ADVERSARIES | own
+        raise BadInput(f"{path} declares no adversaries; put @adversary(...) on a class or a function in it")
+    return own
+
+
+def _declared_among(own: object) -> "dict[str, Adversary]":
+    from parties.adversaries import declared
+
+    found: dict[str, Adversary] = {}
+    for each in own if isinstance(own, Iterable) else [own]:
+        if not (cheat := declared({"": each})):
+            raise BadInput(f"{each!r} is not an adversary; put @adversary(...) on a class or a function")
+        found |= cheat
+    return found
 
 
 def _line(error: Exception, path: Path) -> str:

@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
@@ -16,7 +17,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails
 
 from protocol.errors import nearest
 from protocol.settings import Section, Share
@@ -42,6 +44,12 @@ class Mix(BaseModel):
     @model_serializer(mode="wrap")
     def _shortest(self, write: SerializerFunctionWrapHandler) -> Any:
         return write(self) if self.drawn or self.settings else self.share
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe both forms."""
+        whole = handler(core)
+        return {"anyOf": [handler.resolve_ref_schema(whole)["properties"]["share"], whole]}
 
     @property
     def settings(self) -> dict[str, Any]:

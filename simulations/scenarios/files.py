@@ -1,19 +1,22 @@
 """Scenarios as files: read one, say what is wrong with it and where, write one to start from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from parties.adversaries import ADVERSARIES, Adversary
 from protocol.errors import BadScenario, nearest
 from protocol.settings import Section
 from simulations.scenarios.base import Misplaced, Scenario
+
+if TYPE_CHECKING:
+    from parties.adversaries import Adversary
 
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
@@ -32,6 +35,16 @@ def scenario_class(name: str) -> type[Scenario]:
     return found
 
 
+def schema_of(workflow: str) -> dict[str, Any]:
+    """Return the JSON Schema of a workflow's scenarios."""
+    schema = scenario_class(workflow).model_json_schema()
+    for key in schema["properties"].values():
+        if (named := key.get("additionalProperties")) and "$ref" in named:
+            # An entry with a built-in name need not repeat its settings.
+            schema["$defs"][named["$ref"].rpartition("/")[2]].pop("required", None)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
 PACKAGED = files("simulations") / "scenarios"
 DEFAULT = "purchase"
 """The workflow of a scenario that names none."""
@@ -39,55 +52,84 @@ DEFAULT = "purchase"
 
 def packaged() -> dict[str, str]:
     """Return the scenarios that come with Parley: name and description."""
-    names = sorted(entry.name.removesuffix(".yaml") for entry in PACKAGED.iterdir() if entry.name.endswith(".yaml"))
-    return {name: load(name).description for name in names}
+    return {name: yaml.safe_load(_packaged(name))["description"] for name in packaged_names()}
 
 
-def load(source: str, settings: Sequence[str] = (), adversaries: Mapping[str, Adversary] = ADVERSARIES) -> Scenario:
-    """Read a scenario by name or from a YAML file, and change some of its keys.
+def packaged_names() -> list[str]:
+    """Return the names of the scenarios that come with Parley."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in PACKAGED.iterdir() if entry.name.endswith(".yaml"))
+
+
+def _packaged(name: str) -> str:
+    return (PACKAGED / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load(
+    source: str | PathLike[str] | Scenario,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    adversaries: Mapping[str, "Adversary"] | None = None,
+) -> Scenario:
+    """Read a scenario, and change some of its keys.
+
+    Mistakes in names and files are found before PyTorch is imported, which takes seconds.
 
     Args:
-        source: A packaged scenario's name, or the path of a ``.yaml`` file.
-        settings: ``key.of.section=value`` each; the value is YAML.
-        adversaries: The ways to cheat that there are.
+        source: A packaged scenario's name, the path of a ``.yaml`` file, or a scenario.
+        settings: ``key.of.section=value`` each, with the value in YAML; or values by key.
+        adversaries: The adversaries that it may name; None: the built-in ones.
 
     Raises:
         BadScenario: With one sentence that names the key at fault, the line it is on, and the nearest right one.
     """
+    tree, text, where = _read(source)
+    given = settings if isinstance(settings, Mapping) else dict(_setting(each) for each in settings)
+    for key, value in given.items():
+        _assign(tree, key.split("."), value, key)
+    name = tree.get("workflow", DEFAULT)
+    if name not in WORKFLOWS:
+        line = _line(text, ["workflow"], given)
+        raise BadScenario(f"{where}{line}: workflow: there is no {name!r}; {nearest(str(name), WORKFLOWS)}")
+    kind = scenario_class(name)
+    try:
+        return kind.model_validate(tree, context={} if adversaries is None else {"adversaries": adversaries})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadScenario(f"{where}{_line(text, _path(first), given)}: {_sentence(first, kind)}") from None
+
+
+def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, str]:
+    """Return what a scenario holds, its text, and what it is called in a sentence."""
+    if isinstance(source, Scenario):
+        return source.model_dump(mode="json"), "", "the scenario"
+    if not isinstance(source, (str, PathLike)):
+        raise BadScenario(f"{source!r} is not a scenario: give a name, the path of a .yaml file, or a Scenario")
+    source = fspath(source)
     if source.endswith((".yaml", ".yml")):
         path = Path(source)
         if not path.is_file():
             raise BadScenario(f"there is no scenario file {source}; `parley init {source}` writes one to start from")
         text, where = path.read_text(encoding="utf-8", errors="replace"), source
+    elif source in (names := packaged_names()):
+        text, where = _packaged(source), f"scenario {source}"
     else:
-        entry = PACKAGED / f"{source}.yaml"
-        if not source.replace("-", "").isalnum() or not entry.is_file():
-            names = [item.name.removesuffix(".yaml") for item in PACKAGED.iterdir() if item.name.endswith(".yaml")]
-            raise BadScenario(f"there is no scenario {source!r}; {nearest(source, names)}, or give a .yaml file")
-        text, where = entry.read_text(encoding="utf-8"), f"scenario {source}"
+        raise BadScenario(f"there is no scenario {source!r}, and it is not a .yaml file; {nearest(source, names)}")
     tree = _parse(text, where)
     if not isinstance(tree, dict):
         raise BadScenario(f"{where}: a scenario is a mapping of keys to values")
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise BadScenario(f"--set {setting}: write it as key=value, for example seed=3")
-        _assign(tree, key.split("."), _parse(value, f"--set {setting}"), setting)
-    name = tree.get("workflow", DEFAULT)
-    if name not in WORKFLOWS:
-        line = _line(text, ["workflow"], settings)
-        raise BadScenario(f"{where}{line}: workflow: there is no {name!r}; {nearest(str(name), WORKFLOWS)}")
-    kind = scenario_class(name)
-    try:
-        return kind.model_validate(tree, context={"adversaries": adversaries})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadScenario(f"{where}{_line(text, _path(first), settings)}: {_sentence(first, kind)}") from None
+    return tree, text, where
 
 
-def _line(text: str, path: Sequence[str], settings: Sequence[str]) -> str:
+def _setting(text: str) -> tuple[str, Any]:
+    """Read one ``key=value``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise BadScenario(f"--set {text}: write it as key=value, for example seed=3")
+    return key, _parse(value, f"--set {text}")
+
+
+def _line(text: str, path: Sequence[str], settings: Collection[str]) -> str:
     """Say on which line of the file a key is; nothing where a setting put it there."""
-    given = [setting.partition("=")[0].split(".") for setting in settings]
+    given = [key.split(".") for key in settings]
     if any(list(path[: len(keys)]) == keys[: len(path)] for keys in given):
         return ""
     node, line = yaml.compose(text, Loader=yaml.SafeLoader), None
@@ -134,12 +176,12 @@ def _parse(text: str, where: str) -> Any:
         raise BadScenario(f"{where}{line}: this is not YAML ({getattr(error, 'problem', error)})") from None
 
 
-def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, setting: str) -> None:
+def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, key: str) -> None:
     *parents, leaf = path
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
-            raise BadScenario(f"--set {setting}: {parent} is a value, it has no keys below it")
+            raise BadScenario(f"there is no key {key}: {parent} is a value, it has no keys below it")
     tree[leaf] = value
 
 

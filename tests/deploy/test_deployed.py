@@ -19,11 +19,11 @@ from PIL import Image
 from deploy.provisioning import revoke
 from simulations.cli import main
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "deploy" / "README.md").read_text(encoding="utf-8")
 
 
 def readme(command: str) -> list[str]:
-    """A command of the README, as it stands there."""
+    """A command of the README of deploy/, as it stands there."""
     (line,) = (line for line in README.splitlines() if line.startswith(f"parley {command} "))
     return shlex.split(line)[1:]
 

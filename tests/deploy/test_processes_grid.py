@@ -1,9 +1,11 @@
 """`grid: grpc`: parties in processes beside this one, over mutual TLS, to the same outcome as in this one."""
 
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Play, small
@@ -16,7 +18,21 @@ from protocol.flower import FIRST_NODE_ID
 from protocol.storage.vault import Vault
 from simulations.runs.runner import run
 
+ROOT = Path(__file__).parents[2]
 CHEATS = {"swapped-delivery": 0.2, "feature-collision": 0.1, "dropping-out": 0.1}
+
+
+def children() -> set[int]:
+    """Processes that this one has started and that are there."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(number) for task in tasks for number in task.read_text().split()}
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    before = children()
+    yield
+    assert children() <= before
 
 
 def test_a_scenario_comes_to_the_same_outcome(tmp_path: Path, play_purchase: Play) -> None:
@@ -28,7 +44,6 @@ def test_a_scenario_comes_to_the_same_outcome(tmp_path: Path, play_purchase: Pla
     folders = (tmp_path / "bought", tmp_path / "grpc" / "bought")
     bought = [sorted(path.name for path in folder.rglob("*.png")) for folder in folders]
     assert bought[0] == bought[1] != []
-    assert multiprocessing.active_children() == []
 
 
 def test_parties_share_processes_keep_state_and_are_stopped(tmp_path: Path) -> None:
@@ -43,17 +58,47 @@ def test_parties_share_processes_keep_state_and_are_stopped(tmp_path: Path) -> N
         assert [grid.state(node_id)["count"]["n"] for node_id in nodes] == [1, 1, 2, 1]
         leave = grid.create_message(RecordDict(), "query.leave", nodes[0], "")
         assert list(grid.send_and_receive([leave], timeout=1.0)) == []
-    assert multiprocessing.active_children() == []
 
 
-def test_a_party_that_cannot_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = multiprocessing.get_context("spawn").Process.start
+class Stillborn(Counting):
+    """Ends the process that is to have it."""
 
-    def start_and_kill(process: multiprocessing.Process) -> None:
-        started(process)  # type: ignore[arg-type]
-        os.kill(process.pid or 0, signal.SIGKILL)
+    def __reduce__(self) -> tuple[Callable[[int], Any], tuple[int]]:
+        return os._exit, (1,)
 
-    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start_and_kill)
-    with pytest.raises(GridUnavailable, match="did not attach"):
-        ProcessesGrid([Counting()], Vault(str(tmp_path)), workers=1)
-    assert multiprocessing.active_children() == []
+
+def test_a_party_that_cannot_start_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GridUnavailable, match="1 of 2 parties did not attach"):
+        ProcessesGrid([Counting(), Stillborn()], Vault(str(tmp_path)), workers=1)
+
+
+UNGUARDED = """
+import sys
+from pathlib import Path
+
+from counting import Counting
+from deploy.processes import ProcessesGrid
+from flwr.app import RecordDict
+from protocol.storage.vault import Vault
+
+print("begun")
+
+class Mine(Counting):
+    pass
+
+with ProcessesGrid([Mine(), Mine()], Vault(sys.argv[1]), workers=1) as grid:
+    messages = [grid.create_message(RecordDict(), "query.count", node_id, "") for node_id in grid.get_node_ids()]
+    print(len({reply.content["here"]["process"] for reply in grid.send_and_receive(messages, timeout=60)}))
+"""
+
+
+def test_a_script_is_not_run_again_by_its_processes(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    paths = os.pathsep.join(str(path) for path in (ROOT, ROOT / "tests" / "simulations"))
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "vault"],
+        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["begun", "2"]

@@ -2,20 +2,30 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from durable import BUYER, WISH, Town
+from durable import BUYER, WISH, MortalApp, Town
 from flwr.app import Message
+from pooling import RULES, Prepared, member, play_pool
 
 from parties.broker import Broker
+from parties.pool.record import PoolRecord
+from parties.pool.workflow import Keeper, Pool
 from parties.purchase.buyer import Buyer
 from parties.purchase.record import PurchaseRecord
+from parties.store import PartyStore
+from parties.workflow import OnStep
 from protocol.errors import ProtocolError
+from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.journal import Journal, WorkflowState
+from protocol.journal import Journal, WorkflowRow, WorkflowState
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from simulations.workflows.pool.scoring import digest
 
 PATIENCE = 60
 
@@ -194,3 +204,37 @@ def test_accounts_are_opened_once(tmp_path: Path) -> None:
         before = few.outcome().balances["mint"]
         settle(broker, broker.open("purchase", BUYER, b"2"))
     assert few.outcome().balances["mint"] == before
+
+
+@pytest.mark.parametrize("step", ["enrol", "publish", "contribute", "draw", "refine"])
+def test_any_workflow_goes_on_from_the_journal(tmp_path: Path, step: str) -> None:
+    """A pool whose cloud stops while it waits comes to what one comes to that was never interrupted."""
+    entities = [member(Prepared, 24, 2), member(Prepared, 12, 3)]
+    expected = digest(play_pool(tmp_path / "whole", entities).record)
+    records: list[PoolRecord] = []
+    waiting = threading.Event()
+
+    def play(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
+        keeper = Keeper(RULES, Vault(str(tmp_path / "features")))
+        records.append(Pool(keeper, exchange, on_step).run())
+
+    def point(kind: str) -> None:
+        if kind == f"answer {step}":
+            waiting.set()
+
+    with ExitStack() as stack:
+        stores = [stack.enter_context(closing(PartyStore(tmp_path / f"{number}.db"))) for number in range(2)]
+        apps = [store.app(entity.client_app()) for store, entity in zip(stores, entities, strict=True)]
+        grid = Mute([MortalApp(app, point) for app in apps])
+        grid.step = step
+        ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path / 'cloud.db'}")))
+        journal = Journal(ledger.database, Vault(str(tmp_path / "vault")))
+        with Broker(journal, grid, {"pool": play}) as broker:
+            name = broker.open("pool", FIRST_NODE_ID, WISH)
+            assert waiting.wait(PATIENCE)
+        assert journal.workflow(name).state is WorkflowState.OPEN
+        grid.step = ""
+        with Broker(journal, grid, {"pool": play}) as broker:
+            row = broker.wait(name, PATIENCE)
+    assert (row.workflow, row.state, row.step) == ("pool", WorkflowState.ENDED, 7)
+    assert [digest(record) for record in records] == [expected]

@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, create_engine, inspect, select, text
 
-from protocol.journal import Journal
+from protocol.journal import Journal, WorkflowState
 from protocol.storage.database import Database, DatabaseVersion, Schema
 from protocol.storage.ledger import Ledger, Transfer
 from protocol.storage.tables import CLOUD
@@ -33,6 +34,7 @@ INSERT INTO accounts VALUES ('escrow', 0, 0), ('mint', 1, -100), ('buyer', 0, 10
 INSERT INTO entries VALUES (1, 1, 'mint', -100, 'deposit'), (2, 1, 'buyer', 100, 'deposit');
 """
 """What the first version of the ledger wrote."""
+DIGEST = "d" * 64
 
 
 @pytest.fixture
@@ -82,6 +84,23 @@ def test_an_old_database_becomes_the_one_that_is_made_now(old: str, tmp_path: Pa
     for url in (old, new):
         Ledger(url).close()
     assert shape(old) == shape(new)
+
+
+def test_purchases_of_the_second_version_are_workflows_of_the_third(old: str, path: Path, tmp_path: Path) -> None:
+    Database(old, replace(CLOUD, migrations=CLOUD.migrations[:1])).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(f"""
+            INSERT INTO purchases VALUES ('2-aa', 2, 'settled', 12, 1.0, ''), ('2-bb', 2, 'open', 4, 2.0, '');
+            INSERT INTO journal VALUES ('2-bb', 1, 0, 'now', NULL, x'322e30');
+            INSERT INTO blobs VALUES ('{DIGEST}', '2-bb');
+        """)
+    with closing(Ledger(old)) as ledger:
+        journal = Journal(ledger.database, Vault(str(tmp_path / "vault")))
+        rows = [(row.name, row.workflow, row.opener, str(row.state), row.step) for row in journal.workflows()]
+        assert rows == [("2-aa", "purchase", 2, "ended", 12), ("2-bb", "purchase", 2, "open", 4)]
+        assert journal.lines("2-bb", 1, "now")[0].content == b"2.0"
+        journal.end("2-bb", WorkflowState.FAILED)
+        assert journal.lines("2-bb", 1, "now") == {}
 
 
 def test_it_migrates_once(old: str, path: Path) -> None:

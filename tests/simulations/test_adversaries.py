@@ -53,10 +53,10 @@ def test_a_file_adds_to_the_built_in_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("x = 1\n", "declares none"),
+        ("x = 1\n", "declares no adversaries"),
         ("import parties\n\nraise ValueError('no')\n", "my_cheats.py, line 3: ValueError: no"),
         ("def f(:\n", "my_cheats.py, line 1: SyntaxError"),
-        (GOOD.replace('"black"', '"ring"'), "'ring', which is the name of a built-in one"),
+        (GOOD.replace('"black"', '"ring"'), "'ring' is the name of a built-in adversary"),
         (GOOD.replace('"black"', '"B!"'), "invalid adversary name 'B!'"),
         (GOOD.replace('role="seller", ', ""), "'late' has to be a class that extends Seller"),
         (GOOD.replace("'''Comes late.'''", ""), "'late' has no docstring"),

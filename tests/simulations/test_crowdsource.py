@@ -55,6 +55,9 @@ class TestRun:
         for said in (report.summary, *verdict(report)):
             assert said.partition("'")[0] in page
 
+    def test_the_page_is_accessible(self, played: Any, faults_of: Callable[..., list[str]]) -> None:
+        assert faults_of(played[1] / "report.html") == []
+
     def test_every_extractor_is_measured_the_undefended_one_first(self, played: Any) -> None:
         report, _ = played
         assert [setting.weight for setting in report.settings] == [None, 0.5, 4.0]
@@ -98,8 +101,8 @@ class TestRun:
         report = run(tiny(adversaries={"mislabelled": 0.5, "garbage-representations": 0.1}, collector={"curve": []}),
                      tmp_path / "out")  # fmt: skip
         assert isinstance(report, CrowdsourceReport)
-        assert "15 participants cheat by mislabelled." in report.notes
-        assert "3 participants cheat by garbage-representations." in report.notes
+        assert "Adversary mislabelled: 15 participants." in report.notes
+        assert "Adversary garbage-representations: 3 participants." in report.notes
         assert "<figure>" not in (tmp_path / "out" / "report.html").read_text()
 
     def test_nothing_is_left_of_a_round_that_failed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

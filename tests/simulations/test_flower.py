@@ -16,7 +16,7 @@ from simulations.flower.apps import FlowerRun, TallyGrid, on_grid, run
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "tests" / "flower_apps" / "digits"
-README = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+README = (ROOT / "simulations" / "README.md").read_text(encoding="utf-8").splitlines()
 COMMANDS = [shlex.split(line)[2:] for line in README if line.startswith("parley flower ")]
 HEAD = """
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict

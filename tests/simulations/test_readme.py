@@ -1,4 +1,4 @@
-"""Every `parley run` of the README, and of those of the workflows, as it stands there."""
+"""Every `parley run` of the READMEs, as it stands there."""
 
 import re
 import shlex
@@ -14,10 +14,10 @@ from simulations.scenarios.files import WORKFLOWS
 
 ROOT = Path(__file__).parents[2]
 README = "".join(
-    path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("simulations/*/README.md")))
+    path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("*/**/README.md")))
 )
 BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-LINES = [line.removeprefix(".venv/bin/") for block in BLOCKS for line in block.splitlines()]
+LINES = [line.rpartition(".venv/bin/")[2] for block in BLOCKS for line in block.splitlines()]
 RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
 COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
 LONG = ("purchase-noise", "sellers.count=1000", *(WORKFLOWS.keys() - {"purchase"}))
@@ -39,7 +39,7 @@ def workplace(tmp_path: Path, parley: Command) -> Path:
     """A folder with all that the README's commands need."""
     pictures(tmp_path / "photos", 12)
     pictures(tmp_path / "wanted", 3)
-    (cheats,) = (block for block in BLOCKS if "class Greedy" in block)
+    cheats = next(block for block in BLOCKS if "class Greedy" in block)
     (tmp_path / "my_cheats.py").write_text(cheats, encoding="utf-8")
     assert parley("init", "mine.yaml").returncode == 0
     return tmp_path

@@ -166,7 +166,7 @@ class TestFolders:
         few = self.folders(tmp_path / "photos", tmp_path / "wanted")
         few["sellers"] = {"count": 1, "album": {"folder": str(tmp_path / "photos"), "images": 2}}
         built = world(featurizer, **few)
-        assert built.notes == ["7 pictures are in nobody's album: raise sellers.count or sellers.album.images."]
+        assert built.notes == ["7 images are in no album: raise sellers.count or sellers.album.images."]
 
     def test_sub_folders_are_classes_when_both_sides_have_them(self, featurizer: Featurizer, tmp_path: Path) -> None:
         for name in ("cat", "dog"):

@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from simulations.runs.seeding import torch_generator
-from simulations.workflows.crowdsource.report import Attack, OtherLeaks, Reading, Readings, Setting
+from simulations.workflows.crowdsource.report import Attack, OtherLeaks, Readings, Setting
+from simulations.workflows.crowdsource.scoring import induced, readings
 from simulations.workflows.crowdsource.world import Portraits
 from strategies.deep_poisoning.attacks import reconstructed
 from strategies.learning.batches import Images
@@ -22,7 +23,7 @@ from strategies.learning.fit import Plan
 from strategies.pric.attacks import nearest, passport, presence, reverse, suspicion
 from strategies.pric.encoding import encode
 from strategies.pric.quantisation import quantise, restored
-from strategies.pric.reading import Read, majority, read, scored, task_induced, train_reader
+from strategies.pric.reading import read, train_reader
 from strategies.pric.training import Recipe, Trained, train_extractor
 from strategies.scores.image_quality import disclosure
 
@@ -204,36 +205,3 @@ def _recognise(device: torch.device, own: Tensor, received: Tensor, material: Ma
 def _firsts(material: Material) -> NDArray[np.int64]:
     """Return the place of each participant's first picture."""
     return np.sort(np.unique(material.held.persons, return_index=True)[1]).astype(np.int64)
-
-
-def readings(
-    names: Sequence[str], logits: NDArray[np.float64], truth: NDArray[np.bool_], frequencies: NDArray[np.float64]
-) -> Readings:
-    """Score what was read of several attributes."""
-    return {
-        name: _reading(scored(logits[:, column], truth[:, column], float(np.clip(frequencies[column], 0.01, 0.99))))
-        for column, name in enumerate(names)
-    }
-
-
-def induced(
-    names: Sequence[str],
-    known_tasks: NDArray[np.bool_],
-    known: NDArray[np.bool_],
-    tasks: NDArray[np.bool_],
-    truth: NDArray[np.bool_],
-) -> Readings:
-    """Score what the tasks tell of several private attributes."""
-    return {
-        name: _reading(task_induced(known_tasks, known[:, column], tasks, truth[:, column]))
-        for column, name in enumerate(names)
-    }
-
-
-def guesses(names: Sequence[str], truth: NDArray[np.bool_]) -> Readings:
-    """Score the guess without a look for several attributes."""
-    return {name: _reading(majority(truth[:, column])) for column, name in enumerate(names)}
-
-
-def _reading(found: Read) -> Reading:
-    return Reading(accuracy=found.accuracy, balanced=found.balanced, auc=found.auc)

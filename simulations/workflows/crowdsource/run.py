@@ -1,6 +1,5 @@
 """Plays a round of crowdsourcing and writes its folder."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from parties.crowdsource.workflow import Crowdsource, CrowdsourceRecord
 from parties.workflow import Failure, Progress, WorkflowFailed
 from protocol.compute.workshop import Handle, Workshop
 from protocol.crypto.signing import SigningKey
-from protocol.encoding.canonical import canonical
 from protocol.errors import RunFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
@@ -27,8 +25,6 @@ from simulations.runs.workshops import finished, open_workshop
 from simulations.workflows.crowdsource.attacks import (
     Material,
     Measured,
-    guesses,
-    induced,
     measured,
     trained,
     trained_and_measured,
@@ -36,12 +32,11 @@ from simulations.workflows.crowdsource.attacks import (
 from simulations.workflows.crowdsource.page import write_crowdsource_page
 from simulations.workflows.crowdsource.report import (
     SCHEMA_VERSION,
-    CrowdsourceOutcome,
     CrowdsourceReport,
-    Readings,
     Setting,
 )
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
+from simulations.workflows.crowdsource.scoring import guesses, induced, outcome_of
 from simulations.workflows.crowdsource.words import learned, notes, summary, tables
 from simulations.workflows.crowdsource.world import CrowdsourceWorld, Portraits, build
 from strategies.pric.federated import Leader
@@ -203,7 +198,7 @@ def _report(
         section.hide, material.public.columns(section.tasks), material.public.columns(section.hide),
         material.held.columns(section.tasks), truth,
     )  # fmt: skip
-    outcome = _outcome(scenario, record, settings[0], settings[chosen], floor, told)
+    outcome = outcome_of(scenario, record, settings[0], settings[chosen], floor, told)
     report = session.report(
         CrowdsourceReport,
         record.failures,
@@ -219,64 +214,6 @@ def _report(
         equipment=workshop.equipment,
     )
     return report.model_copy(update={"summary": summary(report), "learned": learned(report)})
-
-
-def _outcome(
-    scenario: CrowdsourceScenario,
-    record: CrowdsourceRecord,
-    undefended: Setting,
-    chosen: Setting,
-    floor: Readings,
-    told: Readings,
-) -> CrowdsourceOutcome:
-    sent = list(record.contributions.values())
-    pictures = sum(map(len, sent))
-    representations = record.representations()
-    low, high, fresh = mean(floor), mean(undefended.fresh), mean(chosen.fresh)
-    assert chosen.leaks is not None
-    return CrowdsourceOutcome(
-        participants=len(record.participants),
-        contributed=len(sent),
-        pictures=pictures,
-        labelled=sum(len(each.labels) for each in record.labels.values()),
-        bytes_sent=sum(
-            each.nbytes for part in sent for each in (part.values, part.codes, part.highest) if each is not None
-        ),
-        bytes_as_numbers=representations.nbytes,
-        bytes_as_pictures=pictures * 3 * scenario.side**2,
-        fresh=fresh,
-        in_loop=mean(chosen.in_loop),
-        undefended=high,
-        majority=low,
-        induced=mean(told),
-        way=(high - fresh) / (high - low) if high > low else 0.0,
-        utility=mean(chosen.tasks),
-        undefended_utility=mean(undefended.tasks),
-        worst_loss=max(undefended.tasks[name].accuracy - found.accuracy for name, found in chosen.tasks.items()),
-        ssim=chosen.leaks.ssim,
-        recognised=chosen.leaks.recognised,
-        membership=chosen.leaks.membership,
-        presence=chosen.leaks.presence,
-        digest=_digest(record, [undefended, chosen]),
-    )
-
-
-def mean(found: Readings) -> float:
-    """Return the mean accuracy over attributes."""
-    return float(np.mean([each.accuracy for each in found.values()]))
-
-
-def _digest(record: CrowdsourceRecord, settings: list[Setting]) -> str:
-    """Hash what must not depend on the grid: what every participant sent, and what was measured, to six digits."""
-    hashed = hashlib.sha256()
-    for part in (record.contributions, record.labels):
-        for node_id, message in part.items():
-            hashed.update(node_id.to_bytes(8) + canonical(message))
-    for setting in settings:
-        for found in (setting.tasks, setting.in_loop, setting.fresh):
-            for name, each in found.items():
-                hashed.update(f"{name} {each.accuracy:.6f} {each.balanced:.6f}".encode())
-    return hashed.hexdigest()
 
 
 SIMULATION = Simulation(play, CrowdsourceReport, tables)

@@ -51,13 +51,13 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
     if method.strategy == "dp-clients":
         sampling_rate, steps, unit = 1.0, training.rounds, "client"
     else:
-        unit = "person" if method.strategy == "dp-people" else "picture"
+        unit = "person" if method.strategy == "dp-people" else "image"
         sampling_rate, steps = training.sampling_rate, training.rounds * training.steps
     sigma = noise_for(method.epsilon, sampling_rate, steps, scenario.delta)
     epsilon = dp_sgd_epsilon(sigma, sampling_rate, steps, scenario.delta)
     person = (
         epsilon
-        if unit != "picture"
+        if unit != "image"
         else dp_sgd_epsilon(sigma, sampling_rate, steps, scenario.delta, scenario.clients.per_person)
     )
     prv = prv_epsilon(sigma, sampling_rate, steps, scenario.delta)

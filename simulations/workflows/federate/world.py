@@ -20,6 +20,8 @@ from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.federate.scenario import FederateScenario
 
 CLASSES = 2
+FRESH, STRANGERS = 10**7, 10**8
+"""The first numbers of people whom no client has images of."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
     has[generator.permutation(section.count)[: round(section.with_property * section.count)]] = True
     trained, others = (_of_clients(scenario, has, purpose, "traded") for purpose in ("trained", "others"))
     known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
-    strangers = _draw(np.arange(10**8, 10**8 + scenario.attacker.strangers), scenario, "strangers", "public")
-    fresh = _draw(np.arange(10**7, 10**7 + 1000), scenario, "fresh", "public")
+    strangers = _draw(STRANGERS + np.arange(scenario.attacker.strangers), scenario, "strangers", "public")
+    fresh = _draw(FRESH + np.arange(1000), scenario, "fresh", "public")
     generator = numpy_generator(scenario.seed, "cheats")
     cheats = cheats_among(generator.permutation(scenario.clients.count).tolist(), scenario.adversaries, generator)
     clients = []

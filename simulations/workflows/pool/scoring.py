@@ -1,4 +1,4 @@
-"""What came of a pool: trains what Table 5 compares with, lets attackers loose, and scores both against the truth."""
+"""What came of a pool: trains what Table 5 compares with, runs attacks, and scores both against the truth."""
 
 import hashlib
 from collections.abc import Sequence
@@ -246,7 +246,7 @@ class Scoring:
             features = apply(target.images[target.attacked], obfuscated.network.featurizer)
             knows = "nothing more; it is what the obfuscator was trained against"
             judge("DeepObfuscator's own adversary", "obfuscator", knows, obfuscated.adversary, None, features)
-            knows = "the obfuscator, as everybody in a pool would"
+            knows = "the obfuscator, as every entity in a pool would"
             judge("DeepObfuscator, reversed", "obfuscator", knows, reverser, None, features)
         return attacks, exhibits
 
@@ -278,7 +278,7 @@ class Scoring:
             right = (done["brightness"] == truth).double().mean().item()
             found.append(
                 Inference(
-                    what="whether a picture is bright",
+                    what="whether an image is bright",
                     knows="clean features of public images",
                     accuracy=right,
                     majority=max(share, 1 - share),

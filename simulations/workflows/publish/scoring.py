@@ -1,23 +1,21 @@
-"""What publications are worth, and what the public makes of them: attacks on what the reader received, scored."""
+"""What publications are worth, and what the public makes of them, scored against the truth."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.publish.workflow import Collection
 from protocol.messages.publish import Gallery
-from simulations.runs.seeding import torch_generator
+from simulations.workflows.publish.attacks import Attackers, rows
 from simulations.workflows.publish.report import Loss, MethodResult
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.world import PublishWorld
 from strategies.dp_images import Guarantee, Mechanism
-from strategies.dp_images.attacks import combined, recognised, recogniser, restorer
-from strategies.learning.classifier import classify, train_classifier
+from strategies.dp_images.attacks import recognised
+from strategies.learning.classifier import classify
 from strategies.privacy.accounting import optimal_composition
 from strategies.scores.privacy_scores import dssim
 
@@ -49,44 +47,26 @@ def score(
     """Attack what the reader has seen of one method, and compare with the truth.
 
     Args:
+        name: Of the method.
         scenario, world: The truth.
         collections: Whose pictures they are, one entry for each time that it was asked.
         seen: What the reader received, in the same order.
     """
-    mechanism = scenario.methods[name].build()
-    published = combined(
-        mechanism, [torch.from_numpy(np.array(each.pictures)).permute(0, 3, 1, 2).contiguous() for each in seen]
-    )
+    attackers = Attackers(scenario, name, world.known, world.strangers)
+    mechanism = attackers.mechanism
+    published = attackers.combine(seen)
+    restored = attackers.restore(published)
     owners = world.owner_of(collections[0].owners)
     originals = world.albums.pictures[owners * scenario.owners.pictures + collections[0].places]
-    generator = torch_generator(scenario.seed, "attack", name)
-    restore = restorer(mechanism, world.strangers.pictures)
-    restored = restore(published)
-
-    def treated(pictures: Tensor) -> Tensor:
-        """Publish as owners do; where it was asked often, every second picture as the careless do."""
-        once = mechanism.publish(pictures, generator)
-        if scenario.asks == 1:
-            return once
-        again = [mechanism.publish(pictures[::2], generator) for _ in range(scenario.asks - 1)]
-        mixed = once.clone()
-        mixed[::2] = combined(mechanism, [once[::2], *again])
-        return mixed
-
-    rates = []
-    for attack, pictures in ((treated, published), (lambda known: restore(treated(known)), restored)):
-        network = recogniser(
-            world.known.pictures, world.known.persons, scenario.owners.count, attack, generator,
-            epochs=scenario.attacker.epochs,
-        )  # fmt: skip
-        rates.append(recognised(network, pictures, owners))
-    learner = train_classifier(
-        _rows(published), np.array(seen[0].labels), 2, generator, epochs=scenario.attacker.epochs
-    )  # fmt: skip
+    rates = [
+        recognised(attackers.recogniser(restoring=restoring), pictures, owners)
+        for restoring, pictures in ((False, published), (True, restored))
+    ]
+    learner = attackers.learn(published, np.array(seen[0].labels))
     fresh = world.fresh
     useful = [
-        (classify(learner, _rows(pictures)) == fresh.labels).mean()
-        for pictures in (fresh.pictures, treated(fresh.pictures))
+        (classify(learner, rows(pictures)) == fresh.labels).mean()
+        for pictures in (fresh.pictures, attackers.publish_alike(fresh.pictures))
     ]
     first = np.lexsort((collections[0].places, owners))
     sample = first[np.unique(owners[first], return_index=True)[1][:SHOWN]]
@@ -142,10 +122,6 @@ def _loss(guarantee: Guarantee) -> Loss:
         delta=guarantee.delta,
         composed=None,
     )
-
-
-def _rows(pictures: Tensor) -> NDArray[np.uint8]:
-    return pictures.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _mean(values: Tensor) -> float:

@@ -21,6 +21,9 @@ from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.publish.scenario import PublishScenario
 
+FRESH = 10**6
+"""The first number of people whom nobody has images of."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -109,7 +112,7 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
         albums=albums,
         known=known,
         strangers=faces(np.arange(attacker.strangers), "strangers", "public"),
-        fresh=faces(10**6 + np.arange(800), "fresh", "public"),
+        fresh=faces(FRESH + np.arange(800), "fresh", "public"),
     )
 
 

@@ -100,7 +100,7 @@ def build(
     samples, wanted = _samples(scenario, supply, notes)
     sellers = list(_sellers(scenario, supply, wanted, featurizer, adversaries))
     if isinstance(supply, Pile) and supply.left and scenario.sellers.album.folder:
-        notes.append(f"{supply.left} pictures are in nobody's album: raise sellers.count or sellers.album.images.")
+        notes.append(f"{supply.left} images are in no album: raise sellers.count or sellers.album.images.")
     cheat = _buyers_cheat(scenario, adversaries)
     role = cast(type[Buyer], adversaries[cheat].cast(**scenario.adversaries[cheat].settings)) if cheat else Buyer
     buyer = role(

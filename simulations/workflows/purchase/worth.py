@@ -58,7 +58,7 @@ def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
     """
     wanted = sorted(scored.world.wanted or ())
     if len(wanted) < 2:
-        return "it takes two wanted classes of which it is known what shows them"
+        return "training needs two wanted classes with labels"
     matched = [trade for trade in scored.trades if trade.wanted and trade.offer.candidate]
     bought = [trade for trade in matched if trade.offer.paid]
     generator = numpy_generator(scored.scenario.seed, "worth")
@@ -66,7 +66,7 @@ def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
     others = [others[index] for index in generator.permutation(len(others))]
     tested, rest = others[: (len(others) + 1) // 2][:MOST_TESTED], others[(len(others) + 1) // 2 :]
     if min(len(bought), len(tested)) < FEWEST:
-        return f"{len(bought)} pictures to train on and {len(tested)} to test with are too few"
+        return f"{len(bought)} images to train on and {len(tested)} to test on are too few"
     pool = [*bought, *rest]
     random = [pool[index] for index in generator.permutation(len(pool))[: len(bought)]]
     test = _labelled(tested, scored, wanted)

@@ -109,7 +109,7 @@ def reproduce(
 
 def figures(report: TradeOffReport) -> list[Plot]:
     """Draw Fig. 5."""
-    drawn = tradeoff_plot(report.tradeoffs, report.reference, 0.5)
+    drawn = tradeoff_plot(report.tradeoffs, report.reference)
     return [replace(drawn, alt=f"Fig. 5: means over seeds, mixed within classes. {drawn.alt}")]
 
 

@@ -11,9 +11,9 @@ from protocol.flower import FIRST_NODE_ID
 from simulations.reports.model import Learned
 from simulations.reports.words import count
 from simulations.runs.seeding import numpy_generator
-from simulations.workflows.purchase.report.compile import coins
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import ScoredPurchase, quality_scores, true_points
+from simulations.workflows.purchase.words import coins
 from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.mechanisms.selection import Selection
 

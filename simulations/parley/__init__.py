@@ -1,0 +1,88 @@
+"""Run, deploy and attack multi-party protocols over private images, from Python.
+
+`run` plays a scenario and returns its report::
+
+    import parley
+
+    report = parley.run("purchase", seed=7, settings={"buyer.budget": 20})
+    report.outcome.precision
+    report.to_frame()
+
+Parties that cheat extend `Seller`, `Buyer`, `Entity`, `Participant`, `Publisher` or `Client`, and are declared with
+`adversary`. Every mistake that a user can mend is a `UserError` with one sentence. What is named here is imported when
+it is first used, so that ``import parley`` is quick.
+"""
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parties.adversaries import adversary
+    from parties.crowdsource.participant import Participant
+    from parties.federate.client import Client
+    from parties.party import step
+    from parties.pool.entity import Entity
+    from parties.publish.publisher import Publisher
+    from parties.purchase.buyer import Buyer
+    from parties.purchase.cloud import Cloud
+    from parties.purchase.seller import Seller
+    from protocol.errors import UserError
+    from simulations.scenarios.base import Scenario
+
+    from .report import Report
+    from .running import load, run
+
+    __version__: str
+
+__all__ = [
+    "Buyer",
+    "Client",
+    "Cloud",
+    "Entity",
+    "Participant",
+    "Publisher",
+    "Report",
+    "Scenario",
+    "Seller",
+    "UserError",
+    "adversary",
+    "load",
+    "run",
+    "step",
+]
+
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+
+_HOMES = {
+    "Buyer": "parties.purchase.buyer",
+    "Client": "parties.federate.client",
+    "Cloud": "parties.purchase.cloud",
+    "Entity": "parties.pool.entity",
+    "Participant": "parties.crowdsource.participant",
+    "Publisher": "parties.publish.publisher",
+    "Report": ".report",
+    "Scenario": "simulations.scenarios.base",
+    "Seller": "parties.purchase.seller",
+    "UserError": "protocol.errors",
+    "adversary": "parties.adversaries",
+    "load": ".running",
+    "run": ".running",
+    "step": "parties.party",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("parley")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'parley' has no attribute {name!r}")
+    found = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
