@@ -147,7 +147,7 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     cases: dict[str, tuple[tuple[nn.Module, ...], tuple[nn.Module, ...], nn.Module, Reconstructor]] = {
         # what is shared, what the privacy attacker can compute itself, who decides, who reconstructs
         "w/o protection": ((network.featurizer,), (network.featurizer,), network.decider, psi),
-        "DeepObfuscator": ((obfuscator,), (obfuscator,), obfuscated.network.decider, obfuscated.adversary),
+        "DeepObfuscator": ((obfuscator,), (obfuscator,), obfuscated.network.decider, obfuscated.reconstructor),
         "DPM": ((network.featurizer, module), (network.featurizer,), network.decider, psi),
     }
     found: Numbers = {}
