@@ -30,10 +30,11 @@ from simulations.workflows.outsource.attacks import (
     unmixing,
 )
 from simulations.workflows.outsource.scenario import OutsourceScenario
-from simulations.workflows.outsource.tradeoff import Labels, to_pictures, to_tensor
+from simulations.workflows.outsource.tradeoff import Labels
 from simulations.workflows.outsource.world import Labelled, OutsourceWorld
 from strategies.learning.classifier import classify
 from strategies.obfuscation.unmixing import detail
+from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import dssim
 
 Found = dict[str, Any]
@@ -111,7 +112,7 @@ def truth_of(owner: Owner, held: Labelled, epoch: int) -> Truth:
     # Of equal weights, the image that the published label is of counts as the one that contributes most.
     labelled = torch.from_numpy(held.tasks)[groups] == labels[:, None]
     ranked = (weights + 1e-4 * labelled).argsort(dim=1, descending=True, stable=True)
-    return Truth(groups.gather(1, ranked), to_tensor(held.pictures), held)
+    return Truth(groups.gather(1, ranked), to_tensor(held.pictures).contiguous(), held)
 
 
 def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: Truth) -> PublicKnowledge:
@@ -123,7 +124,7 @@ def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: 
         setting=assignment.obfuscation,
         intra_class=assignment.intra_class,
         repeat=assignment.repeat,
-        images=to_tensor(public.pictures),
+        images=to_tensor(public.pictures).contiguous(),
         classes=torch.from_numpy(public.classes),
         tasks=torch.from_numpy(public.tasks),
         task_of=torch.from_numpy(world.task_of),
