@@ -1,6 +1,5 @@
 """Scores of the attacks: the one place that compares what attackers make of the view with the truth."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import binomtest
 from torch import Tensor
 
 from parties.outsource.owner import Owner
@@ -288,22 +288,19 @@ class Scoring:
 
 def share(right: NDArray[np.bool_]) -> Found:
     """Return a share with its 95 % interval."""
-    mean = float(right.mean())
-    low, high = wilson(mean, len(right))
-    return {"scored": len(right), "after": mean, "low": low, "high": high}
+    low, high = interval(int(right.sum()), len(right))
+    return {"scored": len(right), "after": float(right.mean()), "low": low, "high": high}
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of so many (Wilson 1927).
+def interval(right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927).
 
     Examples:
-        >>> [round(end, 2) for end in wilson(0.8, 10)]
+        >>> [round(end, 2) for end in interval(8, 10)]
         [0.49, 0.94]
     """
-    z = 1.96
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    found = binomtest(right, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def most_frequent(answers: Labels) -> float:
