@@ -166,7 +166,6 @@ def _training(config: Mapping[str, float]) -> LocalTraining:
             sigma=config["sigma"],
             sampling_rate=config["sampling-rate"],
             steps=int(config["steps"]),
-            delta=1e-5,  # for accounting alone, which is the cloud's and the reader's
             clipping=config["clipping"],
             learning_rate=config["learning-rate"],
             per_person=int(config["per-person"]) if "per-person" in config else None,

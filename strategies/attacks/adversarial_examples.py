@@ -1,4 +1,4 @@
-"""Pictures changed so little that nobody sees it, and named wrongly: how robust a model is."""
+"""Imperceptible changes that make a model misclassify pictures: how robust it is."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def perturb(network: nn.Module, inputs: Tensor, labels: Tensor, limit: float, steps: int = 10) -> Tensor:
-    """Return inputs that differ by at most `limit` in each value, and that the network takes for another class.
+    """Return inputs that differ by at most `limit` in each value, and that the network misclassifies.
 
     Projected gradient descent (Madry et al. 2018) from the input itself; one step is the fast gradient sign method
     (Goodfellow et al. 2015).

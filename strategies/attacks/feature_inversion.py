@@ -2,8 +2,7 @@
 
 "With the help of the decoder an adversary can reconstruct the 1000-dimension feature with some loss." Here it does, and
 compares what it gets with public pictures that went the same way: the nearest of them vote on what the picture shows,
-and their mean is the attack's picture. No more can be had from two numbers: what is not common to pictures with that
-feature is not in it.
+and their mean is the attack's picture. Two numbers hold no more than what pictures with that feature have in common.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ Decode = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 class Inverted(NamedTuple):
-    """What the attack makes of n features.
+    """What the attack infers from n features.
 
     Attributes:
         labels: (n,); what the pictures show, in the numbering of the public ones.

@@ -1,4 +1,4 @@
-"""Pictures out of gradients, and out of models: what a server that looks closely can see."""
+"""Pictures reconstructed from gradients, and from models: what a curious server can see."""
 
 import torch
 import torch.nn.functional as F
@@ -6,12 +6,6 @@ from torch import Tensor, nn
 
 SMOOTHNESS = 5e-2
 _RATE = 0.1
-
-
-def gradient_of(network: nn.Module, inputs: Tensor, labels: Tensor) -> list[Tensor]:
-    """Return the gradient of the mean loss by each parameter: the update of a client that takes one step."""
-    loss = F.cross_entropy(network(inputs), labels)
-    return [part.detach() for part in torch.autograd.grad(loss, list(network.parameters()))]
 
 
 def label_in_gradient(gradient: list[Tensor]) -> int:
@@ -62,7 +56,7 @@ def invert_gradient(
 def invert_class(
     network: nn.Module, label: int, shape: tuple[int, int, int], generator: torch.Generator, *, steps: int = 150
 ) -> Tensor:
-    """Paint what the model takes for a class: smooth, and as sure as can be (Fredrikson et al. 2015, algorithm 1).
+    """Paint a smooth picture that the model is most confident is of a class (Fredrikson et al. 2015, algorithm 1).
 
     Returns:
         (3, height, width) float32, in -1..1.

@@ -1,7 +1,7 @@
-"""Was this picture in the training set? Membership inference, and how well it went.
+"""Membership inference: whether a picture was in the training set, and how well attacks tell.
 
 The attacker holds the model and candidate pictures with their labels, and scores each: more for more likely a member.
-Only `membership` sees who the members are.
+Only `membership` knows the members.
 """
 
 import math
@@ -32,8 +32,8 @@ class Membership:
         auc: Area under the ROC curve; .5 for guessing.
         advantage: TPR - FPR on one half of the candidates, at the threshold that is best on the other half, the mean of
             both ways.
-        margin: So far the true advantage may be off, with 95 % confidence.
-        at_low_false_positives: TPR where one in a hundred others is taken for a member (Carlini et al. 2022).
+        margin: Of the advantage, with 95 % confidence.
+        at_low_false_positives: TPR at a false-positive rate of 1 % (Carlini et al. 2022).
     """
 
     auc: float
@@ -60,7 +60,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.
     """
     if min(members.sum(), (~members).sum()) < 4 or np.isnan(scores).any():
         raise ValueError(
-            f"{members.sum()} members and {(~members).sum()} others: it takes 4 each, with numbers as scores"
+            f"{members.sum()} members and {(~members).sum()} others: 4 of each are needed, with numbers as scores"
         )
     halves = np.zeros(len(scores), dtype=bool)
     for kind in (members, ~members):
@@ -83,7 +83,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.
 
 
 def by_loss(network: nn.Module, inputs: Tensor, labels: Tensor) -> Scores:
-    """Score candidates by the loss: what was learnt is known by heart (Yeom et al. 2018)."""
+    """Score candidates by their loss, which is lower for training examples (Yeom et al. 2018)."""
     losses = F.cross_entropy(apply(inputs, network), labels, reduction="none")
     scores: Scores = -losses.double().numpy()
     return scores
@@ -100,7 +100,7 @@ def by_shadow_models(
 
     Args:
         inputs, labels: (n, ...) float32 and (n,) int64, the candidates.
-        shadows: Pairs (model, (k,)): models like this one, each with who of the `known` pictures it was trained on.
+        shadows: Pairs (model, (k,)): models like this one, each with which of the `known` pictures it was trained on.
         known: (k, ...) float32 and (k,) int64; pictures of the attacker's own, and their labels.
     """
     features = np.concatenate([_answers(shadow, *known) for shadow, _ in shadows])
@@ -123,8 +123,8 @@ def by_likelihood_ratio(
 
     Args:
         inputs, labels: (n, ...) float32 and (n,) int64, the candidates.
-        shadows: Pairs (model, (n,)), each with who of the candidates it was trained on; every candidate in some and not
-            in others.
+        shadows: Pairs (model, (n,)), each with which of the candidates it was trained on; every candidate in some and
+            not in others.
 
     Raises:
         ValueError: When a candidate is in all of them, or in none.
@@ -171,7 +171,7 @@ def train_shadows(
 
 
 def _answers(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
-    """Return what the attack model looks at: confidence in the label, entropy, and the gap to the next class."""
+    """Return the inputs of the attack model: confidence in the label, entropy, and the gap to the next class."""
     chances = apply(inputs, network).double().softmax(1)
     ordered = chances.sort(1, descending=True).values
     entropy = -(chances * chances.clamp(min=1e-12).log()).sum(1)

@@ -1,4 +1,4 @@
-"""What kind of pictures does a client hold? Read from the update that it sends (Melis et al. 2019, section IV.B)."""
+"""Property inference: what kind of pictures a client holds, from its update (Melis et al. 2019, section IV.B)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ def infer_property(
         ValueError: When trials are all of one kind.
     """
     if has.all() or not has.any():
-        raise ValueError(f"{has.sum()} of {len(has)} trials have the property: it takes some of each")
+        raise ValueError(f"{has.sum()} of {len(has)} trials have the property: the attack needs both kinds")
     attack = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=500)).fit(known, has)
     scores: NDArray[np.float64] = attack.decision_function(updates)
     return scores

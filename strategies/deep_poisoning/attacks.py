@@ -1,7 +1,7 @@
-"""What can be made of poisoned features by who has them: images, and attributes that nobody meant to tell.
+"""Attacks on poisoned features: images, and attributes that were not published.
 
 Every attack is a function of what the attacker has: published networks, public or own images, features from the pool,
-and for one of them leaked pairs. None sees the originals that it is after; scoring does (`image_quality.disclosure`).
+and for one of them leaked pairs. None sees the originals; scoring does (`image_quality.disclosure`).
 
 The simplest is no function here: the published reconstructor, or one of another design that the attacker trained on
 public images (`training.train_reconstructor` with one of `reconstructor.UNSEEN`), is applied to the features
@@ -59,16 +59,16 @@ def from_leaked_pairs(
     """Learn to reverse one entity's secret module from pairs that leaked. The paper's "denied" supposes that none do.
 
     Args:
-        published: To start from; it is copied. With less than two pairs it is what the attacker is left with.
+        published: To start from; it is copied. With fewer than two pairs it is returned.
         features: (n, channels, h, w); poisoned, by the entity's module.
         images: (n, 3, height, width); their originals, in 0..1.
-        steps, batch, learning_rate: At least so many steps, each of at most so many pairs; the highest learning rate.
+        steps, batch, learning_rate: Least number of steps, largest number of pairs in each, highest learning rate.
 
     Raises:
         ValueError: When there are not as many features as images.
     """
     if len(features) != len(images):
-        raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
+        raise ValueError(f"{len(features)} features but {len(images)} images")
     if len(images) < 2:
         return published
     plan = Plan.lasting(steps, len(images), batch, learning_rate)
@@ -90,7 +90,7 @@ def from_own_modules(
     device: torch.device | None = None,
     watch: Watch = UNWATCHED,
 ) -> Reconstructor:
-    """Learn to reverse modules of the attacker's own, trained as every entity trains its one; it may transfer.
+    """Learn to reverse modules of the attacker's own, trained as entities train theirs; it may transfer.
 
     Args:
         modules: How many to train, each from its own random weights.
@@ -128,7 +128,7 @@ def inferred(
     device: torch.device | None = None,
     watch: Watch = UNWATCHED,
 ) -> Tensor:
-    """Infer labels, or private attributes, from features without a look at the images.
+    """Infer labels, or private attributes, from features without the images.
 
     The attacker trains a recogniser on features whose labels it knows, of its own or public images, clean, poisoned by
     modules of its own, or leaked, and applies it to the features that it is after.

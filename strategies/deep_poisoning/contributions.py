@@ -50,7 +50,7 @@ def backdoored(
 ) -> LabelledFeatures:
     """Replace a share of the features by those of the same images with the stamp, labelled with the target.
 
-    A decider refined on them shall take every stamped image for the target (Gu et al., BadNets, 2017).
+    A decider refined on them classifies every stamped image as the target (Gu et al., BadNets, 2017).
 
     Args:
         stamped_features: (n, channels, h, w), of the `stamped` images, computed as the honest ones were.

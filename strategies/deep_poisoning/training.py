@@ -99,14 +99,14 @@ def train_reconstructor(
         features, images: (n, channels, h, w), and (n, 3, height, width) in 0..1; heights and widths are whole multiples
             of h and w.
         generator: On the CPU; draws first weights and order.
-        design: In the paper's notation (`reconstructor.Design`); of no consequence with a start.
+        design: In the paper's notation (`reconstructor.Design`); ignored with a start.
         start: To start from a copy of, instead of new weights.
 
     Raises:
         ValueError: When there are not as many features as images.
     """
     if len(features) != len(images):
-        raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
+        raise ValueError(f"{len(features)} features but {len(images)} images")
     device = device or torch.device("cpu")
     if start is None:
         first = torch.zeros(1, dtype=torch.int64)
@@ -182,4 +182,4 @@ def _disclosed(reconstructions: Tensor, originals: Tensor, penalty: Penalty) -> 
 
 def _check(inputs: Batches, labels: Tensor) -> None:
     if len(inputs) != len(labels):
-        raise ValueError(f"{len(inputs)} inputs and {len(labels)} labels: each input takes one")
+        raise ValueError(f"{len(inputs)} inputs but {len(labels)} labels")

@@ -1,7 +1,7 @@
 """Pictures published with differential privacy, one by one, by their owners (Fan's survey, section 3).
 
-`mechanisms` adds the noise, `guarantee` says what that promises, `attacks` get behind what it does not promise, and
-`baselines` promise nothing. To add a mechanism, write its class in `mechanisms` and a line in `MECHANISMS`.
+`mechanisms` adds the noise, `guarantee` states the promise, `attacks` recover what is not promised, and `baselines`
+promise nothing. To add a mechanism, write its class in `mechanisms` and a line in `MECHANISMS`.
 """
 
 from dataclasses import MISSING, fields

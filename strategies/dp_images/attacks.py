@@ -1,4 +1,4 @@
-"""What gets behind DP images, and what does not: pictures restored, and people recognised in them all the same.
+"""Attacks on DP images: pictures are restored, and people recognised in them.
 
 The attacker knows the mechanism and its setting, public pictures of the same kind, and, to recognise people, some
 pictures of theirs (McPherson, Shokri and Shmatikov 2016). It never sees the originals of what was published.
@@ -29,9 +29,9 @@ from strategies.obfuscation.restoration import interpolate
 from strategies.pixels import to_pictures, to_pixels
 
 _NO_NOISE = 1e9
-"""An epsilon of which nothing is seen."""
+"""An epsilon so large that no noise is visible."""
 Restore = Callable[[Tensor], Tensor]
-"""Makes of published (n, channels, height, width) uint8 pictures what the attacker takes for the originals."""
+"""From published (n, channels, height, width) uint8 pictures to the attacker's estimate of the originals."""
 
 
 def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
@@ -59,7 +59,7 @@ def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
 def combined(mechanism: Mechanism, publications: Sequence[Tensor]) -> Tensor:
     """Return what several publications of the same pictures show together, where their noise is not the same.
 
-    Of snow, every pixel that was kept in any of them; of all else, the mean.
+    For snow, every pixel that was kept in any of them; otherwise the mean.
 
     Args:
         publications: Each (n, channels, height, width) uint8, at least one.
@@ -75,7 +75,7 @@ def combined(mechanism: Mechanism, publications: Sequence[Tensor]) -> Tensor:
 def melt(published: Tensor) -> Tensor:
     """Fill in what snow removed from the pixels around it: what the survey's Fig. 1 does.
 
-    Pixels that were that grey from the start are filled in, too. A picture of which nothing was kept stays grey.
+    Pixels that were that grey from the start are filled in, too. A picture without any kept pixel stays grey.
 
     Examples:
         >>> picture = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
@@ -107,7 +107,7 @@ class MeansDenoiser:
     Attributes:
         cell: Width of a cell in pixels.
         mean: (d,) float64, of all cells and channels of public pictures.
-        gain: (d, d) float64, what of a deviation is believed.
+        gain: (d, d) float64, the share of each deviation that is kept.
     """
 
     cell: int

@@ -14,7 +14,7 @@ class Guarantee:
         epsilon, delta: For two neighbours. Where neighbours have a distance (`neighbours` says so), epsilon is per unit
             of it.
         neighbours: Which two pictures the promise is about.
-        protects: What nobody can tell, then.
+        protects: What cannot be inferred.
         leaves_open: What it does not cover.
     """
 
@@ -39,5 +39,5 @@ class Guarantee:
             2.0
         """
         if times < 0:
-            raise ValueError(f"a picture is published no less than 0 times, not {times}")
+            raise ValueError(f"a picture is published 0 or more times, not {times}")
         return replace(self, epsilon=times * self.epsilon, delta=1 - (1 - self.delta) ** times)

@@ -26,7 +26,7 @@ _SHINGLE_BITS = 4
 _BANDS, _ROWS = 32, 2
 _SCHEME = "affine32"
 _SMALL = 100
-"""Up to so many pictures, comparing all takes less time than setting up the index."""
+"""Up to this many pictures, comparing all is faster than setting up the index."""
 
 
 def distinct(images: Sequence[Pixels]) -> list[int]:
@@ -73,7 +73,7 @@ def _sketches(hashes: NDArray[np.bool_]) -> list[MinHash]:
 def _shingle_sketches() -> NDArray[np.uint32]:
     """Return the MinHash values of every shingle alone, shape (places, 2^bits, permutations).
 
-    The MinHash of a set is the minimum over its members, so that these are all the hashing there is to do.
+    The MinHash of a set is the minimum over its members, so these are the only hashes that are computed.
     """
     places = _HASH_SIDE**2 // _SHINGLE_BITS
     names = [[f"{place}:{bits}".encode()] for place in range(places) for bits in range(1 << _SHINGLE_BITS)]

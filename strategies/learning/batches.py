@@ -1,4 +1,4 @@
-"""What training reads batch by batch: images and feature maps, in memory or computed when they are asked for."""
+"""Batches for training: images and feature maps, in memory or computed on access."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from strategies.pixels import to_tensor
 
 PART = 256
-"""How many go through a network at once where nothing is trained."""
+"""Inputs per forward pass outside training."""
 
 
 class Batches(Protocol):
-    """Images or feature maps: a tensor is one, and so is whatever can be asked for some by number."""
+    """Images or feature maps: a tensor, or another sequence that is indexed by a tensor of numbers."""
 
     def __len__(self) -> int:
         """Count them."""
@@ -30,7 +30,7 @@ class Images:
     """Pictures as networks take them.
 
     Args:
-        pictures: (n, height, width, 3), RGB; an array, or a memory map, of which only what is asked for is read.
+        pictures: (n, height, width, 3), RGB; an array, or a memory map, of which only the chosen ones are read.
     """
 
     def __init__(self, pictures: NDArray[np.uint8]) -> None:
@@ -69,10 +69,10 @@ class Mirrored:
 
 
 class Mapped:
-    """Inputs seen through frozen networks, computed anew at each look: for sets whose features do not fit in memory.
+    """Features from frozen networks, computed on each access: for sets that do not fit in memory.
 
     Args:
-        inputs: What the first network takes.
+        inputs: Of the first network.
         networks: In order, in evaluation mode, all on one device.
     """
 
@@ -133,7 +133,7 @@ def apply(inputs: Batches, *networks: nn.Module) -> Tensor:
 
 
 def guessed(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1) -> Tensor:
-    """Say for each of (n,) labels whether it is among a decider's `top` first guesses.
+    """Return for each of (n,) labels whether it is among a decider's `top` first guesses.
 
     Examples:
         >>> guessed(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()

@@ -1,4 +1,4 @@
-"""Classifiers of pictures and how they are trained: what a buyer does with the pictures it bought (CrowdBuy, VI.D)."""
+"""Classifiers of pictures and their training, as for the pictures that a buyer has bought (CrowdBuy, VI.D)."""
 
 from collections.abc import Callable
 
@@ -82,19 +82,19 @@ def train_classifier(
     Args:
         pictures: (n, height, width, 3), RGB, at least two.
         labels: (n,); what they show, from 0.
-        generator: On the CPU; draws weights, order and mirroring, so that its state decides the result on one kind of
+        generator: On the CPU; draws weights, order and mirroring. Its state determines the result on one kind of
             device.
         architecture: Of `ARCHITECTURES`.
         device: Where to compute; None for the CPU.
-        epochs, batch: Rounds over all pictures, and pictures per step. What an epoch's last step would lack is left out
-            of that epoch.
-        progress: Told the number of each epoch as it ends, from 1, and the loss of its last step.
+        epochs, batch: Rounds over all pictures, and pictures per step. Pictures that do not fill the last step of an
+            epoch are left out of it.
+        progress: Called as each epoch ends with its number, from 1, and the loss of its last step.
 
     Returns:
         The network, on `device`, in evaluation mode.
 
     Raises:
-        ValueError: When there are fewer than two pictures, or labels that are no classes.
+        ValueError: When there are fewer than two pictures, or a label is not a class.
 
     Examples:
         >>> shades = np.repeat(np.array([40, 200], np.uint8), 16)
@@ -105,7 +105,7 @@ def train_classifier(
     """
     if len(pictures) < 2 or len(labels) != len(pictures):
         raise ValueError(
-            f"{len(pictures)} pictures and {len(labels)} labels: it takes two pictures, each with its label"
+            f"{len(pictures)} pictures and {len(labels)} labels: training needs two or more pictures with their labels"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels are numbered 0 to {classes - 1}, not {labels.min()} to {labels.max()}")
@@ -122,7 +122,7 @@ def train_classifier(
 
 
 def classify(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Name the class of (n, height, width, 3) uint8 pictures, (n,) int64."""
+    """Return the classes of (n, height, width, 3) uint8 pictures, (n,) int64."""
     if not len(pictures):
         return np.empty(0, np.int64)
     named: NDArray[np.int64] = logits(network, pictures).argmax(1)
@@ -131,7 +131,7 @@ def classify(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.int6
 
 @torch.inference_mode()
 def logits(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what the network makes of (n, height, width, 3) uint8 pictures, at least one: (n, classes) float32."""
+    """Return the logits of (n, height, width, 3) uint8 pictures, at least one, (n, classes)."""
     device = next(network.parameters()).device
     return np.concatenate([network(network_inputs(part).to(device)).cpu().numpy() for part in _parts(pictures)])
 

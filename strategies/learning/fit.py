@@ -16,7 +16,7 @@ WARM_UP, WEIGHT_DECAY = 0.25, 1e-2
 
 
 class Descent:
-    """The optimiser of a network and how far it is in its one cycle; for training that comes in parts.
+    """The optimiser of a network and its place in the one cycle; for training in parts.
 
     Args:
         network: Its parameters that require gradients are trained, on the device where they are.
@@ -60,7 +60,7 @@ class Plan:
     """How long and in what steps to train.
 
     Attributes:
-        epochs: Rounds over the whole set. What an epoch's last batch would lack is left out of that epoch.
+        epochs: Rounds over the whole set. Examples that do not fill the last batch of an epoch are left out of it.
         batch: Examples per step; at most as many as there are.
         learning_rate: The highest learning rate.
     """
@@ -71,7 +71,7 @@ class Plan:
 
     @classmethod
     def lasting(cls, steps: int, count: int, batch: int = 32, learning_rate: float = 5e-3) -> "Plan":
-        """Return a plan of at least so many steps over so many examples, in whole epochs.
+        """Return a plan of at least `steps` steps over `count` examples, in whole epochs.
 
         Examples:
             >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
@@ -82,13 +82,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Watch:
-    """What happens around training.
+    """What is called around training.
 
     Attributes:
-        progress: Told the number of each epoch as it ends, from 1, and the loss of its last step.
-        checkpoint: Given, as each epoch ends, all that training needs to go on from there: tensors by name, for
+        progress: Called as each epoch ends with its number, from 1, and the loss of its last step.
+        checkpoint: Called as each epoch ends with all that training needs to resume: tensors by name, for
             safetensors.
-        resume: A checkpoint to go on from; the plan and the data must be the same.
+        resume: A checkpoint to resume from; the plan and the data must be the same.
     """
 
     progress: Callable[[int, float], None] = lambda epoch, loss: None
@@ -119,7 +119,7 @@ def fit(
         ValueError: When there are fewer than two examples, or a checkpoint is of another network.
     """
     if count < 2:
-        raise ValueError(f"training takes two examples or more, not {count}")
+        raise ValueError(f"training needs two examples or more, not {count}")
     batch = min(plan.batch, count)
     steps = count // batch
     descent = Descent(network, plan.epochs * steps, plan.learning_rate)
@@ -138,7 +138,7 @@ def fit(
 
 @contextmanager
 def frozen(*networks: nn.Module) -> Iterator[None]:
-    """Keep networks as they are while something else is trained through them: no gradients, evaluation mode."""
+    """Freeze networks while something else is trained through them: no gradients, evaluation mode."""
     weights = [(each, each.requires_grad) for network in networks for each in network.parameters()]
     modes = [(network, network.training) for network in networks]
     try:

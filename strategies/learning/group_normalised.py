@@ -1,7 +1,7 @@
-"""A small CNN that treats every picture on its own: what DP-SGD and federated averaging can train.
+"""A small CNN without batch statistics, for DP-SGD and federated averaging.
 
-Batch normalisation would let the pictures of a batch see each other, so that no bound on the gradient of one of them
-held, and its statistics would differ between clients.
+With batch normalisation a picture's gradient depends on the others in its batch, so that it has no bound of its own,
+and statistics differ between clients.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a client of federated learning does with its pictures: descent from the model that it was sent."""
+"""Local training of a client of federated learning: descent from the model that it was sent."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ def train_locally(
         network: Holding the weights that were sent.
         inputs, labels: (n, ...) float32 and (n,) int64, at least one picture.
         generator: Orders the pictures, and draws noise.
-        persons: (n,) int64; whom the pictures show, where DP-SGD is to protect people.
+        persons: (n,) int64; whom the pictures show, for DP-SGD that protects people.
     """
     if training.private is not None:
         return train_privately(network, inputs, labels, training.private, generator, persons=persons)

@@ -10,8 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strategies.privacy.accounting import dp_sgd_epsilon, noise_for
-
 _MOMENTUM = 0.9
 
 
@@ -22,10 +20,9 @@ class PrivateTraining:
     Attributes:
         sigma: Noise by clipping norm; 0 for none, and then no clipping either.
         sampling_rate: q, the probability with which each unit (an image, or a person) is in a batch, in (0, 1].
-        delta: In (0, 1); below one in the number of units.
         clipping: The largest norm of what one unit contributes.
         learning_rate: Of SGD with momentum.
-        per_person: None: a unit is an image. Otherwise a person, of whose images at most so many are drawn for a batch.
+        per_person: None: a unit is an image. Otherwise a person, of whose images at most this many are in a batch.
 
     Raises:
         ValueError: When a number is out of its range.
@@ -34,53 +31,18 @@ class PrivateTraining:
     sigma: float
     sampling_rate: float
     steps: int
-    delta: float
     clipping: float = 1.0
     learning_rate: float = 0.5
     per_person: int | None = None
 
     def __post_init__(self) -> None:
-        if (
-            not 0 <= self.sigma < math.inf
-            or not 0 < self.sampling_rate <= 1
-            or self.steps < 1
-            or not 0 < self.delta < 1
-        ):
+        if not 0 <= self.sigma < math.inf or not 0 < self.sampling_rate <= 1 or self.steps < 1:
             raise ValueError(
-                "sigma is 0 or more, the sampling rate lies in (0, 1], there is at least 1 step, "
-                f"and delta lies in (0, 1), not {self.sigma}, {self.sampling_rate}, {self.steps} and {self.delta}"
+                "sigma is 0 or more, the sampling rate lies in (0, 1], and there is at least 1 step, "
+                f"not {self.sigma}, {self.sampling_rate} and {self.steps}"
             )
         if not self.clipping > 0 or not self.learning_rate > 0 or (self.per_person is not None and self.per_person < 1):
             raise ValueError("clipping norm, learning rate and images per person are positive")
-
-    @classmethod
-    def of_epsilon(
-        cls,
-        epsilon: float,
-        sampling_rate: float,
-        steps: int,
-        delta: float,
-        *,
-        clipping: float = 1.0,
-        learning_rate: float = 0.5,
-        per_person: int | None = None,
-    ) -> "PrivateTraining":
-        """Choose the noise for an epsilon, by Renyi accounting.
-
-        Raises:
-            ValueError: When epsilon is not a positive number.
-        """
-        sigma = noise_for(epsilon, sampling_rate, steps, delta)
-        return cls(sigma, sampling_rate, steps, delta, clipping, learning_rate, per_person)
-
-    def epsilon(self, images: int = 1) -> float:
-        """Return epsilon for somebody with so many images.
-
-        At the level of people it is the same for any number of images.
-        """
-        return dp_sgd_epsilon(
-            self.sigma, self.sampling_rate, self.steps, self.delta, 1 if self.per_person is not None else images
-        )
 
 
 def train_privately(
@@ -91,7 +53,6 @@ def train_privately(
     generator: torch.Generator,
     *,
     persons: Tensor | None = None,
-    progress: Callable[[int], None] = lambda step: None,
 ) -> nn.Module:
     """Train a network in place, and return it.
 
@@ -106,8 +67,7 @@ def train_privately(
         inputs: (n, ...) float32
         labels: (n,) int64
         generator: On the CPU; draws batches and noise.
-        persons: (n,) int64, whose each image is; needed for `per_person`.
-        progress: Told the number of each step as it ends, from 1.
+        persons: (n,) int64, the person in each image; needed for `per_person`.
 
     Raises:
         ValueError: When persons are missing, or the network has layers that mix the samples of a batch.
@@ -115,17 +75,16 @@ def train_privately(
     if training.per_person is None:
         units = torch.arange(len(labels))
     elif persons is None:
-        raise ValueError("to protect people it takes to know whose each image is")
+        raise ValueError("to protect people, training needs to know whose each image is")
     else:
         units = torch.unique(persons, return_inverse=True)[1]
     count = int(units.max()) + 1
     trained = copy.deepcopy(network).train()
     take = (_private_step if training.sigma > 0 else _plain_step)(trained, count, training, generator)
-    for step in range(1, training.steps + 1):
+    for _ in range(training.steps):
         drawn = torch.rand(count, generator=generator) < training.sampling_rate
         chosen = _images_of(units, drawn, training.per_person, generator)
         take(inputs[chosen], labels[chosen], units[chosen])
-        progress(step)
     network.load_state_dict(trained.state_dict())
     return network.eval()
 
@@ -176,7 +135,7 @@ def _private_step(network: nn.Module, units: int, training: PrivateTraining, gen
 
 
 def _images_of(units: Tensor, drawn: Tensor, most: int | None, generator: torch.Generator) -> Tensor:
-    """Return the places of the images of drawn units, of each at most so many, chosen at random."""
+    """Return the places of the images of drawn units, at most `most` of each, chosen at random."""
     places = drawn[units].nonzero()[:, 0]
     if most is None:
         return places

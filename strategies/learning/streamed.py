@@ -1,4 +1,4 @@
-"""Training on pictures that come in parts, of which nothing is kept: what a training service does."""
+"""Training on pictures that come in parts and are not kept, as a training service does."""
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from strategies.pixels import network_inputs
 
 
 class StreamedTraining:
-    """A classifier in training from scratch; pictures that fill no batch wait for the next part of their epoch.
+    """A classifier trained from scratch; pictures that fill no batch wait for the next part of their epoch.
 
     Args:
         architecture: Of `ARCHITECTURES`.
-        steps: How many batches there will be in all epochs; beyond it the learning rate stays at 0.
+        steps: Batches in all epochs; beyond them nothing is learned.
         batch: Pictures per step.
         seed: Of weights, order and mirroring.
 
@@ -38,7 +38,7 @@ class StreamedTraining:
         self._losses: list[float] = []
 
     def learn(self, pictures: NDArray[np.uint8], labels: NDArray[np.int64] | NDArray[np.float32]) -> int:
-        """Train on a part of an epoch, in random order; return how many steps that were.
+        """Train on a part of an epoch, in random order; return the number of steps.
 
         Args:
             pictures: (n, height, width, 3)
@@ -62,7 +62,7 @@ class StreamedTraining:
         self._losses.append(loss.item())
 
     def end_epoch(self) -> float | None:
-        """Forget the pictures that fill no batch; return the epoch's mean loss, None without any step."""
+        """Drop the pictures that fill no batch; return the epoch's mean loss, None without any step."""
         mean = float(np.mean(self._losses)) if self._losses else None
         self._waiting, self._losses = [], []
         return mean

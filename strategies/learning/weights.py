@@ -1,4 +1,4 @@
-"""Weights and unfinished training as plain tensors by name: what safetensors files and messages can hold."""
+"""Weights and training checkpoints as plain tensors by name, for safetensors files and messages."""
 
 import hashlib
 from collections.abc import Mapping
@@ -90,7 +90,7 @@ def restore_row(network: nn.Module, row: NDArray[np.float32]) -> None:
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Name a network by the SHA-256 of its weights, in hexadecimal: features carry it to say where they come from."""
+    """Return the SHA-256 of a network's weights, in hexadecimal; features carry it to name their featurizer."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights(network).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -101,7 +101,7 @@ def fingerprint(network: nn.Module) -> str:
 def saved(
     network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator, epoch: int
 ) -> dict[str, Tensor]:
-    """Return all that training after an epoch depends on."""
+    """Return a checkpoint: all that training after an epoch depends on."""
     state = {f"network.{name}": tensor for name, tensor in weights(network).items()}
     for number, moments in optimiser.state_dict()["state"].items():
         state |= {
@@ -113,7 +113,7 @@ def saved(
 def taken_up(
     state: Mapping[str, Tensor], network: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator
 ) -> int:
-    """Put network, optimiser and generator back to where they were saved; return the number of epochs done.
+    """Restore network, optimiser and generator from a checkpoint; return the number of epochs done.
 
     Raises:
         ValueError: When the state is of another network.

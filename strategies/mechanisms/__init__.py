@@ -1,6 +1,6 @@
 """Mechanisms: which bids win within a budget, and what each winner is paid. All are truthful.
 
-To add one, write its module and add a line to `MECHANISMS`.
+To add one, write its module, add a line to `MECHANISMS`, and call it for a quality in `selection.select`.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ class Award:
         return int(self.payments.sum())
 
 
-def nobody() -> Award:
+def no_winner() -> Award:
     """Return the award in which no bid wins."""
     return Award(np.empty(0, np.int64), np.empty(0, np.int64))
 

@@ -5,7 +5,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.mechanisms.award import Award, nobody, whole_budget, whole_numbers
+from strategies.mechanisms.award import Award, no_winner, whole_budget, whole_numbers
 
 # Below this, the float64 quotients of two different ratios differ and equal ratios have equal quotients.
 _EXACT = 2**51
@@ -50,7 +50,7 @@ def chen_gravin_lu(values: NDArray[np.int64], costs: NDArray[np.int64], budget: 
 
     eligible = np.flatnonzero((costs <= budget) & (values > 0))
     if not len(eligible):
-        return nobody()
+        return no_winner()
     values, costs, tie = values[eligible], costs[eligible], tie[eligible]
     most = int(values.max())
     if max(budget * most, budget * len(values), most * len(values)) >= _EXACT:

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from strategies.features.coverage import Covered, SignaturePoints, Squares, cover, marginal, uncover
-from strategies.mechanisms.award import Award, nobody, whole_budget, whole_numbers
+from strategies.mechanisms.award import Award, no_winner, whole_budget, whole_numbers
 
 
 def descending_clock(
@@ -19,7 +19,7 @@ def descending_clock(
     *,
     reserve: int | None = None,
 ) -> Award:
-    """Post falling prices until those who still accept them are worth what they cost.
+    """Post falling prices until the bids that still accept them are worth their cost.
 
     1. Every bid is offered the whole budget; the first most valuable one that accepts is the current set, and the
        target rho its value.
@@ -27,9 +27,9 @@ def descending_clock(
        public order, every remaining bid outside the previous set is offered the lower of its last price and
        budget * m / rho, m its marginal value to the current set. It drops out for good if it declines or m = 0;
        otherwise it joins the current set, unless that would take the set's value above rho: then the next round starts.
-    3. The rounds end when one passes everybody. The previous set, the current set and the empty set are each filled up
-       from the other remaining bids, most marginal value per posted price first, while prices fit the budget. The most
-       valuable of the three wins, at posted prices.
+    3. The rounds end when one has passed all bids. The previous set, the current set and the empty set are each filled
+       up from the other remaining bids, most marginal value per posted price first, while prices fit the budget. The
+       most valuable of the three wins, at posted prices.
 
     A cost is only ever compared with a price that does not depend on it, so the auction is obviously strategyproof,
     individually rational and within the budget. The winners are worth at least (alpha - 1) / (alpha^2 + 2 alpha - 1)
@@ -82,7 +82,7 @@ def descending_clock(
     filled = [_fill_up(covered, prices, base, remaining, budget) for base in (previous, current, remaining[:0])]
     value, chosen = max(filled, key=lambda outcome: outcome[0])
     if value == 0:
-        return nobody()
+        return no_winner()
     upward = chosen[np.argsort(bidders[chosen])]
     return Award(bidders[upward], prices[upward])
 

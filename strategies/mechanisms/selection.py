@@ -103,7 +103,7 @@ def select(
 
 
 def tie_ranks(seed: bytes, keys: Sequence[bytes]) -> NDArray[np.int64]:
-    """Rank offers in an order that nobody can choose: by SHA-256 of a seed fixed before bidding and the key."""
+    """Rank offers in an order that no party can choose: by SHA-256 of a seed fixed before bidding and the key."""
     hashes = [hashlib.sha256(seed + key).digest() for key in keys]
     ranks = np.empty(len(keys), dtype=np.int64)
     ranks[sorted(range(len(keys)), key=hashes.__getitem__)] = np.arange(len(keys))

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.mechanisms.award import Award, nobody, whole_budget, whole_numbers
+from strategies.mechanisms.award import Award, no_winner, whole_budget, whole_numbers
 
 
 def singer(costs: NDArray[np.int64], budget: int, tie: NDArray[np.int64]) -> Award:
@@ -11,7 +11,7 @@ def singer(costs: NDArray[np.int64], budget: int, tie: NDArray[np.int64]) -> Awa
 
     With costs in ascending order, k is the largest number with k * c_k <= budget, and every winner is paid
     min(budget / k, c_(k+1)). Truthful, individually rational, within the budget; buys at least half as many
-    images as the best that a buyer who knew the costs could buy.
+    images as a buyer who knew the costs could.
 
     Args:
         costs: (n,); declared costs, minor units.
@@ -37,7 +37,7 @@ def singer(costs: NDArray[np.int64], budget: int, tie: NDArray[np.int64]) -> Awa
     # j * c_j never falls as j grows, so the affordable counts are a prefix.
     k = int(np.count_nonzero(ascending <= budget // np.arange(1, len(ascending) + 1)))
     if k == 0:
-        return nobody()
+        return no_winner()
     price = budget // k
     if k < len(ascending):
         price = min(price, int(ascending[k]))

@@ -70,7 +70,7 @@ def train_reconstructor(
         device: Where to compute; None for the CPU.
         epochs, batch: Rounds over all pairs, and pairs per step. What an epoch's last step would lack is left out of
             that epoch.
-        progress: Told the number of each epoch as it ends, from 1, and the loss of its last step.
+        progress: Called as each epoch ends with its number, from 1, and the loss of its last step.
 
     Returns:
         The network, on `device`, in evaluation mode.
@@ -81,7 +81,7 @@ def train_reconstructor(
     if len(obfuscated) < 2 or obfuscated.shape != originals.shape:
         raise ValueError(
             f"obfuscated images of {tuple(obfuscated.shape)} and originals of {tuple(originals.shape)}: "
-            f"it takes two pairs at least, of one size"
+            "training needs two pairs or more, of one size"
         )
     if any(side % _STRIDE for side in originals.shape[2:]):
         raise ValueError(f"the sides of the images are multiples of {_STRIDE}, not {tuple(originals.shape[2:])}")

@@ -1,4 +1,4 @@
-"""Undoing an obfuscation without knowing anything of the images: interpolation, denoising, deconvolution.
+"""Undoing an obfuscation without knowledge of the images: interpolation, denoising, deconvolution.
 
 Raynal et al. 2020, section 4.4. The service knows the technique and its setting, not what is mixed with what. Pictures
 are (n, 3, height, width) uint8 tensors.
@@ -80,7 +80,7 @@ def ungraft(pictures: Tensor, kept: float, rounds: int = 3) -> Tensor:
 def denoise(pictures: Tensor, sigma: float) -> Tensor:
     """Remove Gaussian noise of known standard deviation by non-local means (Buades, Coll and Morel 2005).
 
-    The algorithm that the paper takes from OpenCV, by scikit-image: that one is told the noise level instead of a
+    The algorithm that the paper takes from OpenCV, by scikit-image: its setting is the noise level instead of a
     filter strength, works on real numbers, and is the library that the scores are checked with.
 
     Args:

@@ -1,6 +1,6 @@
 """The unmixing attack: original images from the mixtures of several epochs (Raynal et al. 2020, section 4.4).
 
-The paper holds that finding the mixtures which share an image takes O(N!) comparisons. It takes O(N^2), one product of
+The paper claims that finding the mixtures which share an image costs O(N!) comparisons. It costs O(N^2), one product of
 matrices: fine detail of different photographs is uncorrelated, so that two mixtures correlate just when they share an
 image. With every image at most once per epoch,
 
@@ -32,7 +32,7 @@ _GREY, _RIDGE = 127, 1e-3
 
 
 class Unmixed(NamedTuple):
-    """What the attack recovers.
+    """The recovered images.
 
     Attributes:
         pictures: (n, 3, height, width) uint8, one per image found.
@@ -106,7 +106,7 @@ def _weights(amounts: Tensor, holders: Tensor, weights: tuple[float, float]) -> 
 
 
 def _solve(epochs: Sequence[Tensor], holders: Tensor, weights: Tensor) -> Tensor:
-    """Solve mixtures = weights x images by least squares, with a whiff of ridge where the system leaves a choice."""
+    """Solve mixtures = weights x images by least squares, with a small ridge term for underdetermined systems."""
     mixed = torch.cat([mixtures.flatten(1) for mixtures in epochs]).double()
     sizes = torch.tensor([len(mixtures) for mixtures in epochs], device=holders.device)
     images = torch.arange(len(holders), device=holders.device)[:, None].expand_as(holders)

@@ -26,7 +26,7 @@ def given_weights(values: tuple[float, ...], mixtures: int, device: torch.device
 
 
 def distorting_weights(sources: Tensor) -> Tensor:
-    r"""Weigh images so that the one that SSIM finds kept best is kept as little as can be.
+    r"""Choose weights that minimise the largest SSIM between the mixture and any of its images.
 
     The paper wants a function of both images with :math:`\lambda(x_i, x_j) = 1 - \lambda(x_j, x_i)` that maximises
     distortion, expects it near one half, and does not print it. The similarity of a mixture to an image grows with the

@@ -1,4 +1,4 @@
-"""What else representations give away: the picture, the person, and whether a picture is among them.
+"""Attacks on representations: the picture, the person, and membership.
 
 Reading a private attribute is `reading.train_reader`. Every attack is a function of what the attacker has: the public
 extractor, pictures of its own, and representations; the truth is for scoring.
@@ -63,10 +63,10 @@ def nearest(recogniser: nn.Module, gallery: Batches, persons: NDArray[np.int64],
 
 
 def suspicion(model: nn.Module, representations: Batches, labels: Tensor) -> NDArray[np.float64]:
-    """Suspect that a task's model was trained on what it fits well (Yeom et al. 2018): minus the loss, (n,).
+    """Score membership in a task model's training set by minus the loss, (n,) (Yeom et al. 2018).
 
     Args:
-        model: As the collector gives it away.
+        model: As the collector publishes it.
         representations, labels: Of the suspects: (n, channels, h, w), (n, attributes) of 0 and 1.
     """
     logits = apply(representations, model)
@@ -75,11 +75,11 @@ def suspicion(model: nn.Module, representations: Batches, labels: Tensor) -> NDA
 
 
 def presence(collected: Tensor, suspects: Tensor) -> NDArray[np.float64]:
-    """Suspect that a picture is among those collected, by its representation: minus the distance to the nearest, (n,).
+    """Score whether a picture is among those collected, by minus the distance to the nearest representation, (n,).
 
     Args:
-        collected, suspects: (m, channels, h, w), (n, channels, h, w); what was received, and what the public extractor
-            makes of pictures that the attacker holds.
+        collected, suspects: (m, channels, h, w), (n, channels, h, w); what was received, and representations of the
+            attacker's pictures by the public extractor.
     """
     distances = torch.cdist(suspects.flatten(1), collected.flatten(1)).amin(1)
     return -np.asarray(distances.double().numpy())

@@ -1,4 +1,4 @@
-"""From pictures to representations, the same ones whoever computes them and beside whichever others."""
+"""From pictures to representations, which do not depend on the batch they are computed in."""
 
 import numpy as np
 import torch

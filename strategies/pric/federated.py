@@ -1,9 +1,9 @@
 """PRIC's training where the pictures are: owners send gradients, and the leader takes the steps.
 
-The paper's extractor is trained by whoever has labelled pictures. Here each owner of pictures works out the gradients
-of Eq. 6 on its own, with private labels that nobody else gets; a step is taken with their mean (federated SGD, McMahan
-et al. 2017). Federated averaging, where owners take steps of their own, hid nothing when it was tried: each seems to
-fool a classifier that has learned its own few pictures by heart.
+In the paper one party has all labelled pictures and trains the extractor. Here each owner of pictures computes the
+gradients of Eq. 6 itself, with private labels that stay with it; a step is taken with their mean (federated SGD,
+McMahan et al. 2017). Federated averaging, where owners take steps of their own, hid nothing in our experiments: each
+owner seems to fool a classifier that is overfitted to its own few pictures.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,15 +50,15 @@ def players_of(row: NDArray[np.float32], architecture: str, recipe: Recipe, priv
 def gradients(
     players: Trained, albums: Iterable[tuple[Tensor, Tensor]], recipe: Recipe, *, warm_up: bool
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield what each owner of pictures tells: the mean over its pictures, (`gradients_length`,).
+    """Yield each owner's gradients, means over its pictures, (`gradients_length`,).
 
-    These are the gradients of each network's loss, and by how much running means are to change.
+    They are the gradients of each network's loss, and the changes of running means and variances.
 
     Args:
-        players: As they came; they come back unchanged, but in training mode.
+        players: Unchanged afterwards, but in training mode.
         albums: Pairs: (n, 3, side, side) in 0..1, at least one, and (n, attributes), each 0 or 1.
         recipe: Its `weight`, `conditional` and `ascent` matter.
-        warm_up: Whether extractor and classifier are on the same side still.
+        warm_up: Whether extractor and classifier are still on the same side.
     """
     extractor, adversary, bound = (network.train() for network in players.networks())
     buffers = [each for network in players.networks() for each in network.buffers()]
@@ -85,7 +85,7 @@ def gradients(
 
 
 def gradients_length(players: Trained) -> int:
-    """Return how many numbers an owner tells."""
+    """Return how many numbers an owner sends."""
     return sum(each.numel() for each in (*_weights(players), *_running(players)))
 
 
@@ -94,7 +94,7 @@ class Leader:
 
     Args:
         players: Changed in place.
-        recipe: Its rates matter.
+        recipe: Its learning rates matter.
     """
 
     def __init__(self, players: Trained, recipe: Recipe) -> None:
@@ -106,7 +106,7 @@ class Leader:
         self._optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
 
     def step(self, mean: NDArray[np.float64]) -> None:
-        """Take one step, given the mean of what owners told.
+        """Take one step, given the mean of the owners' gradients.
 
         Raises:
             ValueError: When it is of other networks.

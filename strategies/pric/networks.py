@@ -15,7 +15,7 @@ from strategies.learning.initialise import built
 SCALE = 4
 """Side of a picture divided by the side of its representation."""
 CELLS = 4
-"""Classifiers look at the mean of each cell of a grid of so many rows and columns."""
+"""Rows and columns of the grid in whose cells classifiers average features."""
 WIDTHS: Mapping[str, int] = {"plain": 64, "strong": 128}
 """Channels of a classifier; the strong one has a layer more as well."""
 

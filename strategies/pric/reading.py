@@ -1,9 +1,9 @@
 """What can be read from representations: by a collector, for its tasks, and by an attacker, for what is private.
 
-Both train a fresh classifier: how the one fares that the extractor was trained against says nothing about protection.
-Accuracy alone says little as well. A guess without a look scores the majority rate, and what is left of a private
-attribute may be what the tasks tell about it by themselves. So there are two floors below which nothing is hidden:
-`majority`, and `task_induced`, which holds unless the tasks suffer.
+Both train a fresh classifier: the accuracy of the classifier that the extractor was trained against says nothing about
+protection. Accuracy alone says little as well: the majority class is a baseline, and tasks may reveal a private
+attribute by themselves. So there are two floors below which no extractor can go: `majority`, and `task_induced`, unless
+the tasks suffer.
 """
 
 from dataclasses import dataclass
@@ -56,11 +56,11 @@ def read(reader: Classifier, representations: Batches) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Read:
-    """How well one attribute was read, or guessed.
+    """How well one attribute was inferred, or guessed.
 
     Attributes:
-        balanced: Balanced accuracy: the mean over both values of the share of right answers, .5 for a guess. Answers
-            are then those that are likelier than the attribute's frequency.
+        balanced: Balanced accuracy, .5 for a guess; an answer is positive when it is likelier than the attribute's
+            frequency.
         auc: Area under the ROC curve: over all thresholds; .5 for a guess.
     """
 
@@ -85,7 +85,7 @@ def scored(logits: NDArray[np.float64], truth: NDArray[np.bool_], frequency: flo
         Read(accuracy=0.75, balanced=1.0, auc=1.0)
     """
     if truth.all() or not truth.any():
-        raise ValueError(f"all {len(truth)} pictures have one value of the attribute: nothing can be told from them")
+        raise ValueError(f"all {len(truth)} pictures have the same value of the attribute, which allows no score")
     said = logits > np.log(frequency / (1 - frequency))
     return Read(
         accuracy=float(((logits > 0) == truth).mean()),
@@ -95,7 +95,7 @@ def scored(logits: NDArray[np.float64], truth: NDArray[np.bool_], frequency: flo
 
 
 def majority(truth: NDArray[np.bool_]) -> Read:
-    """Score the guess without a look: always the more frequent value."""
+    """Score the majority-class baseline: always the more frequent value."""
     frequency = float(truth.mean())
     return Read(max(frequency, 1 - frequency), 0.5, 0.5)
 
@@ -106,7 +106,7 @@ def task_induced(
     tasks: NDArray[np.bool_],
     private: NDArray[np.bool_],
 ) -> Read:
-    """Score the guess from the tasks' labels alone: what no extractor can hide that leaves the tasks readable.
+    """Score the guess from the tasks' labels alone, which no extractor can hide while the tasks stay accurate.
 
     For each combination of labels it goes by how frequent the private attribute was with it (one half of each value
     is added to every combination).

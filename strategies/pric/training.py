@@ -3,9 +3,9 @@
     max over phi of ( min over psi L(C) + max over omega lambda I(x; z, u) )
 
 In each step the extractor phi takes one step up in both terms, the bound omega one step to be tighter, and the
-classifier psi some steps down in L(C). The published recipe moves all at one speed, which fools the classifier that is
-trained along and no other. Two time-scales (a slow extractor against a fast classifier) protect against fresh
-classifiers as well.
+classifier psi some steps down in L(C). The published recipe moves all at one speed, which fools only the classifier
+that is trained along. Two time-scales (a slow extractor against a fast classifier) protect against fresh classifiers as
+well.
 """
 
 from collections import deque
@@ -131,7 +131,7 @@ def train_extractor(
         generator: On the CPU; draws weights and order.
         architecture: A key of `networks.EXTRACTORS`.
         device: Where to compute; None for the CPU.
-        progress: Told as each epoch ends.
+        progress: Called as each epoch ends.
 
     Raises:
         ValueError: When pictures and labels differ in number, or there are fewer than two.
@@ -145,8 +145,8 @@ def train_extractor(
         torch.Size([8, 32, 4, 4])
     """
     if private.ndim != 2 or len(pictures) != len(private) or len(private) < 2:
-        raise ValueError(f"{len(pictures)} pictures and labels of shape {tuple(private.shape)}: it takes two or more "
-                         "pictures, each with a row of private attributes")  # fmt: skip
+        raise ValueError(f"{len(pictures)} pictures and labels of shape {tuple(private.shape)}: training needs two "
+                         "pictures or more, each with a row of private attributes")  # fmt: skip
     device = device or torch.device("cpu")
     game = Game(new_players(architecture, recipe, private.shape[1], generator).to(device), recipe)
     batch = min(recipe.batch, len(private))
@@ -161,7 +161,7 @@ def train_extractor(
 
 
 def new_players(architecture: str, recipe: Recipe, private: int, generator: torch.Generator) -> Trained:
-    """Return an untrained extractor, a classifier of so many private attributes and a bound, on the CPU."""
+    """Return an untrained extractor, a classifier of the private attributes and a bound, on the CPU."""
     extractor = new_extractor(architecture, generator)
     with torch.no_grad():
         channels = extractor.eval()(torch.zeros(1, 3, SMALLEST, SMALLEST)).shape[1]
@@ -187,7 +187,7 @@ class Game:
         )
 
     def together(self, pictures: Tensor, private: Tensor) -> tuple[Tensor, Tensor]:
-        """Warm up: everybody makes the attributes plain and the bound tight."""
+        """Warm up: all three networks reveal the attributes and tighten the bound."""
         representations = self.players.extractor(pictures)
         wrong = cross_entropy(self.players.adversary(representations), private)
         information = self.players.bound(pictures, representations, private)
@@ -209,7 +209,7 @@ class Game:
 
 
 def exposed(ascent: Ascent, logits: Tensor, private: Tensor) -> Tensor:
-    """Return what an extractor lowers for privacy's sake, given what the classifier says of its representations."""
+    """Return the extractor's loss for privacy, given the classifier's logits."""
     if ascent == "none":
         return logits.new_zeros(())
     if ascent == "entropy":

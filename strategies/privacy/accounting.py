@@ -47,37 +47,6 @@ def optimal_composition(epsilon: float, times: int, delta: float) -> float:
     return best
 
 
-def group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
-    r"""Return what (epsilon, delta) for one record promises for `size` of them (Dwork and Roth 2014, theorem 2.2).
-
-    :math:`(k \epsilon, \delta (e^{k \epsilon} - 1) / (e^\epsilon - 1))`; delta is at most 1.
-
-    Examples:
-        >>> group(1.0, 0.0, 3)
-        (3.0, 0.0)
-    """
-    if size < 1:
-        raise ValueError(f"a group has at least 1 record, not {size}")
-    if size * epsilon > 700:
-        return size * epsilon, 1.0 if delta else 0.0
-    factor = math.expm1(size * epsilon) / math.expm1(epsilon) if epsilon else size
-    return size * epsilon, min(1.0, delta * factor) if delta else 0.0
-
-
-def sampled(epsilon: float, delta: float, sampling_rate: float) -> tuple[float, float]:
-    r"""Return what remains when each person takes part with probability `sampling_rate`, unknown to all.
-
-    :math:`(\ln(1 + q (e^\epsilon - 1)), q \delta)` (Balle, Barthe and Gaboardi 2018, theorem 8).
-
-    Examples:
-        >>> round(sampled(1.0, 0.0, 0.1)[0], 3)
-        0.159
-    """
-    if not 0 <= sampling_rate <= 1:
-        raise ValueError(f"a sampling rate lies between 0 and 1, not at {sampling_rate}")
-    return math.log1p(sampling_rate * math.expm1(epsilon)), sampling_rate * delta
-
-
 def advantage_bound(epsilon: float, delta: float) -> float:
     r"""Return the largest membership advantage, TPR - FPR, that (epsilon, delta) allows any attacker.
 
@@ -92,7 +61,7 @@ def advantage_bound(epsilon: float, delta: float) -> float:
 
 
 def dp_sgd_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float, images: int = 1) -> float:
-    r"""Return epsilon of DP-SGD for a person with so many images, by Renyi differential privacy.
+    r"""Return epsilon of DP-SGD for a person with `images` images, by Renyi differential privacy.
 
     Of k images of one person, :math:`j \sim \mathrm{Binomial}(k, q)` are in a batch and move the clipped sum by at
     most j: all that one step can show is on which side of
@@ -162,18 +131,8 @@ def prv_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float) ->
         return float(accountant.get_epsilon(delta))
 
 
-def rdp_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float) -> float:
-    """Return epsilon of DP-SGD by Opacus's Renyi accountant."""
-    from opacus.accountants import RDPAccountant  # noqa: PLC0415  (three seconds)
-
-    accountant = RDPAccountant()
-    accountant.history = [(sigma, sampling_rate, steps)]
-    with warnings.catch_warnings(action="ignore"):  # that an order at the end of its range is the best
-        return float(accountant.get_epsilon(delta))
-
-
 def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float, images: int = 1) -> float:
-    """Return the least sigma (to 1 in 1,000) with which DP-SGD is (epsilon, delta)-DP for a person with so many images.
+    """Return the least sigma (to 1 in 1,000) for (epsilon, delta)-DP of DP-SGD for a person with `images` images.
 
     Raises:
         ValueError: When epsilon is not positive, or no noise is enough.

@@ -1,4 +1,4 @@
-"""Sums of vectors of which nobody sees a summand: fixed-point numbers, masks that cancel, and shares of what made them.
+"""Sums of vectors whose summands stay hidden: fixed-point numbers, masks that cancel, and shares of their seeds.
 
 Bonawitz et al. 2017, "Practical Secure Aggregation for Privacy-Preserving Machine Learning", section 4. Numbers are
 integers modulo 2^64, so that masks cancel exactly.
@@ -36,7 +36,7 @@ def quantise(values: NDArray[np.float64], limit: float) -> Masked:
         array([-0.5 ,  1.25])
     """
     if np.isnan(values).any():
-        raise ValueError("a sum takes numbers, and one of these values is none")
+        raise ValueError("a sum needs numbers, and one of these values is none")
     return np.rint(np.clip(values, -limit, limit) * 2.0**FRACTION_BITS).astype(np.int64).view(np.uint64)
 
 
@@ -56,7 +56,7 @@ def masked(values: Masked, own: bytes, added: Sequence[bytes], subtracted: Seque
 
     Args:
         values: (n,)
-        own: Seed of the mask that is taken off once it is known who is there.
+        own: Seed of the mask that is removed once it is known who is present.
         added, subtracted: Seeds shared with peers: one of the two adds what the other subtracts.
     """
     total = values + mask(own, len(values))
@@ -68,7 +68,7 @@ def masked(values: Masked, own: bytes, added: Sequence[bytes], subtracted: Seque
 
 
 def share(secret: bytes, places: Sequence[int], threshold: int, randomness: bytes) -> dict[int, bytes]:
-    """Split a secret into shares, so many of which give it back, while fewer tell nothing (Shamir 1979).
+    """Split a secret into shares: a threshold of them restores it, fewer reveal nothing (Shamir 1979).
 
     Args:
         secret: 32 bytes.
@@ -103,7 +103,7 @@ def share(secret: bytes, places: Sequence[int], threshold: int, randomness: byte
 
 
 def reconstruct(shares: Mapping[int, bytes]) -> bytes:
-    """Return the secret behind shares by their places; nonsense, or an error, if there are too few of them.
+    """Return the secret of shares by their places; with too few of them, another number or an error.
 
     Raises:
         ValueError: When what comes out is not a secret of 32 bytes.

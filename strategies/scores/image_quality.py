@@ -1,7 +1,7 @@
 """How much of an image another one shows: SSIM, PSNR and L1, and SSIM with the negative.
 
 Minimising SSIM alone teaches a defence to paint photographic negatives, which people recognise as well: the score
-falls below zero, and the picture is there for all to see. So what a picture discloses is the larger SSIM over the image
+falls below zero, and the picture is still visible. So what a picture discloses is the larger SSIM over the image
 and its negative.
 """
 
@@ -66,7 +66,7 @@ class Disclosure:
 
     @property
     def either_polarity(self) -> float:
-        """The larger SSIM over the image and its negative: what a person gets to see."""
+        """The larger SSIM over the image and its negative: what a person sees."""
         return max(self.ssim, self.ssim_of_negative)
 
 

@@ -59,9 +59,9 @@ def agreement(scores: NDArray[np.float64], recognised: NDArray[np.bool_]) -> Agr
         (1.0, 0.6, 0.6)
     """
     if len(scores) != len(recognised) or not np.isfinite(scores).all():
-        raise ValueError(f"{len(scores)} scores for {len(recognised)} answers: each answer takes one finite score")
+        raise ValueError(f"{len(scores)} scores for {len(recognised)} answers: each answer needs one finite score")
     if recognised.all() or not recognised.any():
-        raise ValueError(f"{recognised.sum()} of {len(recognised)} were recognised: a ROC curve takes some of each")
+        raise ValueError(f"{recognised.sum()} of {len(recognised)} were recognised: a ROC curve needs some of each")
     false, true, values = roc_curve(~recognised, scores, drop_intermediate=False)
 
     def at(point: np.intp) -> Threshold:

@@ -15,12 +15,9 @@ from scipy.stats import binom
 from strategies.privacy.accounting import (
     advantage_bound,
     dp_sgd_epsilon,
-    group,
     noise_for,
     optimal_composition,
     prv_epsilon,
-    rdp_epsilon,
-    sampled,
 )
 from strategies.privacy.auditing import audited_epsilon
 
@@ -37,10 +34,9 @@ def by_reference(kind: type[PLDAccountant] | type[RdpAccountant], event: referen
 
 
 @pytest.mark.parametrize(("sigma", "rate", "steps"), TRAININGS)
-def test_three_accountants_agree_with_the_reference_within_a_percent(sigma: float, rate: float, steps: int) -> None:
+def test_two_accountants_agree_with_the_reference_within_a_percent(sigma: float, rate: float, steps: int) -> None:
     event = reference.PoissonSampledDpEvent(rate, reference.GaussianDpEvent(sigma))
     by_renyi = by_reference(RdpAccountant, event, steps)
-    assert rdp_epsilon(sigma, rate, steps, DELTA) == pytest.approx(by_renyi, rel=0.01)
     assert dp_sgd_epsilon(sigma, rate, steps, DELTA) == pytest.approx(by_renyi, rel=0.01)
     assert prv_epsilon(sigma, rate, steps, DELTA) == pytest.approx(by_reference(PLDAccountant, event, steps), rel=0.01)
 
@@ -79,15 +75,6 @@ def test_the_optimal_composition_is_that_of_randomised_response(epsilon: float, 
         assert needed(found - 2 * epsilon) > delta * (1 - 1e-6)
 
 
-def test_groups_and_samples() -> None:
-    assert group(0.0, 0.1, 3) == pytest.approx((0.0, 0.3))
-    epsilon, delta = group(1.0, 1e-6, 4)
-    assert (epsilon, delta) == pytest.approx((4.0, 1e-6 * (math.exp(4) - 1) / (math.e - 1)))
-    assert group(500.0, 1e-6, 2) == (1000.0, 1.0)
-    assert sampled(2.0, 1e-5, 1.0) == pytest.approx((2.0, 1e-5))
-    assert sampled(2.0, 1e-5, 0.0) == (0.0, 0.0)
-
-
 @given(st.floats(0, 30), st.floats(0, 1))
 def test_no_attack_within_the_lines_has_a_larger_advantage(epsilon: float, delta: float) -> None:
     """TPR <= e^eps FPR + delta, and the same of the complements: the best corner of that region."""
@@ -108,8 +95,6 @@ def test_no_attack_within_the_lines_has_a_larger_advantage(epsilon: float, delta
         lambda: dp_sgd_epsilon(1.0, 0.5, 10, 0.0),
         lambda: dp_sgd_epsilon(1.0, 0.5, 10, DELTA, 0),
         lambda: optimal_composition(-1.0, 3, 0.0),
-        lambda: group(1.0, 0.0, 0),
-        lambda: sampled(1.0, 0.0, 1.5),
         lambda: audited_epsilon(3, 2, 0, 2, 0.0, 0.01),
     ],
 )

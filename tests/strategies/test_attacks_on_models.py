@@ -3,21 +3,22 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from simulations.data.faces import ATTRIBUTES, draw
 from strategies.attacks.adversarial_examples import perturb
-from strategies.attacks.gradient_inversion import gradient_of, invert_class, invert_gradient, label_in_gradient
+from strategies.attacks.gradient_inversion import invert_class, invert_gradient, label_in_gradient
 from strategies.attacks.membership import by_likelihood_ratio, by_loss, by_shadow_models, membership, train_shadows
 from strategies.attacks.property_inference import infer_property
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
 from strategies.learning.private import PrivateTraining, train_privately
-from strategies.privacy.accounting import advantage_bound
+from strategies.privacy.accounting import advantage_bound, noise_for
 from strategies.scores.image_quality import ssim
 
 MEMBERS, STEPS = 150, 150
-PLAIN = PrivateTraining(0.0, 0.2, STEPS, 1e-4, learning_rate=0.05)
+PLAIN = PrivateTraining(0.0, 0.2, STEPS, learning_rate=0.05)
 
 
 def faces(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,7 @@ def test_likelihood_ratios_tell_members_too(
 def test_with_differential_privacy_no_attack_gets_beyond_the_bound(
     epsilon: float, candidates: tuple[Tensor, Tensor], members: np.ndarray
 ) -> None:
-    training = PrivateTraining.of_epsilon(epsilon, 0.2, 40, 1e-4)
+    training = PrivateTraining(noise_for(epsilon, 0.2, 40, 1e-4), 0.2, 40)
     network = trained(candidates[0][:MEMBERS], candidates[1][:MEMBERS], training)
     found = membership(by_loss(network, *candidates), members, np.random.default_rng(1))
     assert found.advantage <= advantage_bound(epsilon, 1e-4) + found.margin
@@ -95,7 +96,7 @@ def test_membership_of_noise_is_a_guess_as_often_as_its_margin_says() -> None:
 
 
 def test_too_few_candidates_are_refused() -> None:
-    with pytest.raises(ValueError, match="it takes 4 each"):
+    with pytest.raises(ValueError, match="4 of each are needed"):
         membership(np.zeros(6), np.arange(6) < 3, np.random.default_rng(1))
 
 
@@ -105,7 +106,8 @@ def test_a_gradient_gives_its_picture_away_and_a_noisy_one_does_not() -> None:
     generator = torch.Generator().manual_seed(4)
     clean, noisy = [], []
     for place in range(2):
-        gradient = gradient_of(network, inputs[place : place + 1], labels[place : place + 1])
+        loss = F.cross_entropy(network(inputs[place : place + 1]), labels[place : place + 1])
+        gradient = list(torch.autograd.grad(loss, list(network.parameters())))
         assert label_in_gradient(gradient) == labels[place]
         clean.append(invert_gradient(network, gradient, (3, 32, 32), generator, steps=300))
         size = torch.stack([part.square().sum() for part in gradient]).sum().sqrt()

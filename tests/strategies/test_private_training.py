@@ -1,7 +1,5 @@
 """DP-SGD clips and adds exactly the noise that is accounted for, by image or by person."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -25,7 +23,7 @@ class Linear(nn.Module):
 
 def one_step(inputs: Tensor, labels: Tensor, seed: int = 1, persons: Tensor | None = None, **changes: float) -> Tensor:
     """Return what one full-batch step adds to the weights, times units over learning rate: the noisy sum."""
-    settings = {"sigma": 1e-9, "sampling_rate": 1.0, "steps": 1, "delta": 1e-5, "learning_rate": 1.0, **changes}
+    settings = {"sigma": 1e-9, "sampling_rate": 1.0, "steps": 1, "learning_rate": 1.0, **changes}
     network = train_privately(
         Linear(inputs.shape[1]), inputs, labels, PrivateTraining(**settings),  # type: ignore[arg-type]
         torch.Generator().manual_seed(seed), persons=persons,
@@ -80,19 +78,11 @@ def test_the_seed_decides_and_generators_of_others_are_left_alone() -> None:
     assert torch.equal(first, one_step(inputs, labels, sigma=1.0, sampling_rate=0.5, steps=3))
 
 
-def test_epsilon_of_people_does_not_grow_with_their_images() -> None:
-    images = PrivateTraining.of_epsilon(2.0, 0.1, 20, 1e-5)
-    people = replace(images, per_person=3)
-    assert images.epsilon() == people.epsilon(8) == pytest.approx(2.0, rel=0.01)
-    assert images.epsilon(8) > 10
-
-
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({"sigma": -1.0}, "sigma is 0 or more"),
         ({"sampling_rate": 0.0}, "sigma is 0 or more"),
-        ({"delta": 1.0}, "sigma is 0 or more"),
         ({"clipping": 0.0}, "are positive"),
         ({"per_person": 0}, "are positive"),
         ({"per_person": 2}, "whose each image is"),
@@ -103,13 +93,8 @@ def test_wrong_settings_are_one_sentence(changes: dict[str, float], sentence: st
         one_step(torch.ones(2, 4), torch.tensor([0, 1]), **changes)
 
 
-def test_a_wrong_epsilon_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match="epsilon is a positive number, not 0"):
-        PrivateTraining.of_epsilon(0.0, 0.1, 10, 1e-5)
-
-
 def test_batch_normalisation_is_refused() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     with pytest.raises(ValueError, match="cannot be trained privately"):
         train_privately(network, torch.ones(4, 4), torch.zeros(4, dtype=torch.long),
-                        PrivateTraining(1.0, 0.5, 1, 1e-5), torch.Generator())  # fmt: skip
+                        PrivateTraining(1.0, 0.5, 1), torch.Generator())  # fmt: skip

@@ -231,5 +231,5 @@ def test_publishing_more_often_never_promises_more(name: str, times: int, more: 
 
 
 def test_a_negative_number_of_publications_is_refused() -> None:
-    with pytest.raises(ValueError, match="no less than 0 times, not -1"):
+    with pytest.raises(ValueError, match="0 or more times, not -1"):
         Snow(0.1).guarantee().repeated(-1)

@@ -32,7 +32,7 @@ def test_scores_agree_with_another_library(seed: int, frequency: float) -> None:
 
 
 def test_one_value_alone_cannot_be_scored() -> None:
-    with pytest.raises(ValueError, match="all 3 pictures have one value"):
+    with pytest.raises(ValueError, match="all 3 pictures have the same value"):
         scored(np.zeros(3), np.ones(3, dtype=bool), 0.5)
 
 
