@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the text is one sentence that says what, where and how.
+    """A mistake that the user can correct; the text is one sentence that says what, where and how.
 
     Attributes:
         exit_code: What the command line exits with. 0 is success, 1 a fault of Parley's own, 2 a wrong command line,
@@ -40,7 +40,7 @@ class OutputExists(UserError):
 
 
 class ExpectationFailed(UserError):
-    """The run went well and did not end as its scenario says it should."""
+    """The run completed, and an expectation of its scenario was not met."""
 
     exit_code = 7
 
@@ -76,7 +76,7 @@ class CheckFailed(UserError):
 
 
 class Stopped(UserError):
-    """The user interrupted something that can go on later."""
+    """The user interrupted something that can be resumed."""
 
     exit_code = 130
 

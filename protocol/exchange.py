@@ -18,13 +18,13 @@ Expected = type[R] | tuple[type[R], ...]
 """The message that an answer has to be, or several of which it has to be one."""
 
 GRACE = 5.0
-"""Seconds after a deadline in which what was there before it is still taken in.
+"""Seconds after a deadline in which what arrived before it is still accepted.
 
-Nobody is asked to deliver who would have less than that until its deadline.
+A party with less time than that until its deadline is not asked to deliver.
 """
 LATE = "the answer came after the deadline"
 SILENT = "no answer"
-"""Why there is no answer from a party that was not heard of at all."""
+"""Why there is no answer from a silent party."""
 
 
 class Failed(str):
@@ -64,15 +64,15 @@ def ask(
 
 
 class Exchange:
-    """What a workflow asks its parties, what it hears, and when: everything that it cannot work out by itself.
+    """A workflow's questions to its parties, their answers, and the time: all that it cannot compute itself.
 
-    A workflow that learns of the world through its exchange alone can be played again from what the
-    exchange has written down (see `protocol.journal.JournaledExchange`); this one forgets.
+    A workflow that gets its input through its exchange alone can be replayed from a journal
+    (see `protocol.journal.JournaledExchange`); this exchange keeps none.
 
     Args:
         clock: Unix time.
-        conversation: A name that nothing else has, where parties are to keep what they remember apart and across a
-            restart of theirs (see `parties.store`): messages name it and their number.
+        conversation: A unique name, for parties that keep their memory of conversations apart and across restarts (see
+            `parties.store`): messages name it and their number.
     """
 
     def __init__(self, grid: Grid, clock: Callable[[], float] = time.time, conversation: str = "") -> None:
@@ -90,7 +90,7 @@ class Exchange:
         return sorted(self.grid.get_node_ids())
 
     def read(self, kind: str, reading: Callable[[], int]) -> int:
-        """Return a number that may be another one when it is read again, such as a balance."""
+        """Return a number that may change between readings, such as a balance."""
         return reading()
 
     def ask(

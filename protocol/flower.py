@@ -4,8 +4,8 @@
    ready-made metadata instead, and `task_identity` sets it for foreign apps that build their own.
 2. A message's id has no public setter; Flower's own grids write it the way `with_id` does.
 3. `Run.create_empty`, for the run that a `Grid` has to name.
-4. A message is put together from its three parts as `Message` itself does it, but without asking what kind of
-   message it is to be: that takes eight times as long as all the rest.
+4. A message is put together from its three parts as `Message` itself does it, but without checking its kind,
+   which takes eight times as long as the rest.
 5. Records are filled at once with values that are known to be of the right types, where they would check each.
 """
 

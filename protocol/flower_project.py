@@ -24,7 +24,7 @@ from protocol.errors import ProtocolError
 
 App = TypeVar("App", ServerApp, ClientApp)
 _OVERRIDES = re.compile(r"\s*(\S+?=('[^']*'|\"[^\"]*\"|\S+)\s*)+")
-"""What Flower reads as overrides; it drops the rest without a word."""
+"""What Flower reads as overrides; it silently drops the rest."""
 
 
 class UnusableApp(ProtocolError):

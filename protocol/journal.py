@@ -1,9 +1,9 @@
-"""The journal: what a workflow was told, so that it can be played again from the start after a crash.
+"""The journal: the input of workflows, from which they are replayed after a crash.
 
-A workflow is a function of its secret, of the answers it gets and of the readings it takes (the
-clock, a balance). These are written down as they come in. A killed cloud plays its unfinished
-workflows again: what is on record is not asked again, only the rest is, and whatever a workflow does
-to the world it does under a key (the ledger) or under a hash (the vault), once however often it is done.
+A workflow is a function of its secret, of the answers it gets and of its readings (the clock, a
+balance). These are recorded as they come in. After a crash the cloud replays its unfinished workflows:
+what is on record is not asked again. Effects have a key (in the ledger) or a hash (in the vault), and
+happen once however often they are repeated.
 """
 
 import json
@@ -37,19 +37,19 @@ _LARGE, _HASH = 65_536, 32
 _COUNT, _GAP = struct.Struct(">I"), struct.Struct(">Q32s")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _READING = 0
-"""The node under which readings are written down; parties have higher numbers."""
+"""The node under which readings are recorded; parties have higher numbers."""
 
 
 class JournalMismatch(ProtocolError):
-    """The journal tells of another workflow than the one that is played from it."""
+    """The journal is of another workflow than the one that is replayed."""
 
 
 class Interrupted(Exception):
-    """The program is stopping; the workflow goes on from here when it starts again."""
+    """The program is stopping; the workflow resumes here after a restart."""
 
 
 class WorkflowState(StrEnum):
-    """Where a workflow stands; it leaves `OPEN` once, for good."""
+    """The state of a workflow; it leaves `OPEN` once, for good."""
 
     OPEN = "open"
     ENDED = "ended"
@@ -103,7 +103,7 @@ class Journal:
         self._database = database
 
     def begin(self, name: str, workflow: str, opener: int, now: float) -> bool:
-        """Open a workflow; False when one of this name was begun before, whatever became of it."""
+        """Open a workflow; False when one of this name was begun before."""
         with self._database.transaction() as connection:
             if connection.execute(select(workflows.c.name).where(workflows.c.name == name)).first() is not None:
                 return False
@@ -118,21 +118,21 @@ class Journal:
         return [_workflow(row) for row in rows]
 
     def workflow(self, name: str) -> WorkflowRow:
-        """Return one workflow; KeyError when it was never begun."""
+        """Return one workflow; KeyError when there is none of this name."""
         rows = self._database.read(select(workflows).where(workflows.c.name == name))
         if not rows:
-            raise KeyError(f"no workflow {name} was ever begun")
+            raise KeyError(f"there is no workflow {name}")
         return _workflow(rows[0])
 
     def reach(self, name: str, step: int) -> None:
-        """Note that a workflow has come to a step; played again, it does not go back."""
+        """Note a workflow's step; replays do not go back."""
         with self._database.transaction() as connection:
             connection.execute(
                 update(workflows).where(workflows.c.name == name, workflows.c.step < step).values(step=step)
             )
 
     def end(self, name: str, state: WorkflowState, note: str = "") -> None:
-        """Close a workflow that is open, and forget its entries."""
+        """Close an open workflow, and delete its entries."""
         with self._database.transaction() as connection:
             open_one = (workflows.c.name == name) & (workflows.c.state == WorkflowState.OPEN)
             connection.execute(update(workflows).where(open_one).values(state=state, note=note))
@@ -140,7 +140,7 @@ class Journal:
         self._drop_blobs(name)
 
     def tidy(self, before: float) -> int:
-        """Remove blobs that belong to no open workflow and are older than `before` (Unix seconds); how many went."""
+        """Remove blobs of no open workflow that are older than `before` (Unix seconds); return how many."""
         ended = select(blobs.c.workflow).distinct().join(workflows).where(workflows.c.state != WorkflowState.OPEN)
         for row in self._database.read(ended):
             self._drop_blobs(row.workflow)
@@ -164,7 +164,7 @@ class Journal:
         return {row.node: Entry(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
 
     def write(self, name: str, number: int, kind: str, entries: Mapping[int, Entry]) -> dict[int, Entry]:
-        """Write down answers to a question, or a reading; they are committed when this returns.
+        """Record answers to a question, or a reading; they are committed when this returns.
 
         An answer that brings a blob of another workflow is no answer: no two honest ones are the same,
         and a blob goes when the workflow that it belongs to ends.
@@ -200,7 +200,7 @@ class Journal:
         return entry
 
     def _drop_blobs(self, name: str) -> None:
-        """Delete files before rows, and both before anybody else can claim them."""
+        """Delete files before rows, both before another workflow can claim them."""
         with self._database.transaction() as connection:
             for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.workflow == name)).all():
                 self.vault.delete(digest)
@@ -213,7 +213,7 @@ def _workflow(row: Row[Any]) -> WorkflowRow:
 
 
 class JournaledExchange(Exchange):
-    """An exchange that writes down what it hears as it comes in, and tells it again after a crash.
+    """An exchange that records answers as they come in, and replays them after a crash.
 
     Questions and readings are numbered as the workflow comes to them. Asking takes these steps:
 
@@ -226,7 +226,7 @@ class JournaledExchange(Exchange):
 
     Args:
         grid, clock: See `Exchange`. The grid is asked by `push_messages` and `pull_messages`.
-        journal: Where it is written down.
+        journal: Where answers are recorded.
         name: The workflow's name.
         stopping: Set when the program stops.
     """
@@ -246,18 +246,18 @@ class JournaledExchange(Exchange):
         self._number = 0
 
     def now(self) -> float:
-        """Return the time, Unix seconds; as it was when it was first asked for."""
+        """Return the time, Unix seconds, as first read."""
         return float(self._once("now", lambda: repr(self.clock())))
 
     def node_ids(self) -> list[int]:
-        """Return who was attached when it was first asked for, ascending."""
+        """Return who was attached at the first reading, ascending."""
         ids: list[int] = json.loads(
             self._once("node ids", lambda: json.dumps(super(JournaledExchange, self).node_ids()))
         )
         return ids
 
     def read(self, kind: str, reading: Callable[[], int]) -> int:
-        """Return a number as it was when it was first read."""
+        """Return a number as first read."""
         return int(self._once(kind, lambda: str(reading())))
 
     def each(

@@ -32,7 +32,7 @@ def loose_modules() -> Iterator[ModuleType]:
 
 
 PACKAGES = ("strategies", "protocol", "parties", "deploy", "simulations", "parley")
-"""What a cluster's machines are sent, so that they compute with this version of it."""
+"""Packages that are sent to a cluster, so that it computes with this version of them."""
 PROBE_SECONDS = 5.0
 
 
@@ -89,7 +89,7 @@ def connect(workers: int, address: str | None = None) -> Iterator[ModuleType]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold back what would end this process: Ray interrupted in its start leaves a thread that crashes at the end."""
+    """Delay signals while Ray starts: interrupted there, it leaves a thread that crashes at the end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -107,7 +107,7 @@ def _uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """End by ``SystemExit(143)`` when told to terminate: of any other `SystemExit` Ray, as it waits, makes a 1."""
+    """Exit with 143 on SIGTERM: Ray, as it waits, turns any other `SystemExit` into a 1."""
     told: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
@@ -127,7 +127,7 @@ def _terminable() -> Iterator[None]:
 def _start(ray: Any, workers: int) -> None:
     """Start Ray on this machine; its workers import what this process imports.
 
-    In a process that has run other things for long, one of Ray's own may abort as it starts; it is tried once more.
+    In a long-running process one of Ray's own may abort as it starts; it is tried once more.
     """
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = search_path()
@@ -142,7 +142,7 @@ def _start(ray: Any, workers: int) -> None:
                     logging_level="ERROR",
                 )
                 return
-            except Exception as error:  # Ray raises just that where it waited in vain
+            except Exception as error:  # Ray raises a plain Exception after waiting
                 ray.shutdown()
                 if attempt == 2:
                     raise RayUnavailable(f"Ray does not start on this machine: {_first_line(error)}") from None
@@ -169,7 +169,7 @@ def _join(ray: Any, address: str) -> None:
 
 
 def _probe(address: str) -> None:
-    """Fail at once where nobody listens: Ray itself would try for two minutes."""
+    """Fail at once when no cluster listens there: Ray itself would try for two minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")

@@ -1,4 +1,4 @@
-"""Where heavy work is done: training and refinement, in this process or side by side on Ray, on GPUs if there are any.
+"""Heavy work, such as training: in this process or in parallel on Ray, on GPUs if there are any.
 
 A job is a function that takes a device first and returns what can be pickled. It draws randomness only from seeds or
 generators among its arguments. Then the same jobs give the same results in every workshop, to the last bit on one kind
@@ -22,7 +22,7 @@ from protocol.compute.ray_cluster import connect
 T = TypeVar("T")
 
 RETRIES = 1
-"""How often a job whose worker died is begun again."""
+"""How often a job whose worker died is restarted."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Done(Generic[T]):
 
 @dataclass(frozen=True)
 class Handle(Generic[T]):
-    """A job that was handed in; `ticket` is the workshop's own."""
+    """A submitted job; `ticket` is the workshop's own."""
 
     ticket: Any
 
 
 class Placed(ABC):
-    """An object that stays where heavy work is done, from job to job."""
+    """An object that stays in the workshop from job to job."""
 
     @abstractmethod
     def call(self, method: str, *arguments: Any) -> Any:
@@ -76,7 +76,7 @@ def _quiet(index: int, done: Done[Any]) -> None:
 
 
 class Workshop(ABC):
-    """Takes jobs and returns what became of them; a context manager.
+    """Runs jobs and returns their results; a context manager.
 
     Examples:
         >>> with LocalWorkshop() as workshop:
@@ -95,7 +95,7 @@ class Workshop(ABC):
 
         Args:
             handles: Each may be gathered once.
-            on_done: Told the index of a handle, and its end, as they come.
+            on_done: Called with the index of a handle, and its end, as jobs end.
         """
 
     @abstractmethod
@@ -105,11 +105,11 @@ class Workshop(ABC):
     @property
     @abstractmethod
     def equipment(self) -> str:
-        """What the jobs run on, and whether there is a GPU among it."""
+        """What the jobs run on, with or without a GPU."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what the workshop holds."""
+        """Release what the workshop holds."""
 
     def __enter__(self) -> Self:
         """Return the workshop, ready."""
@@ -145,7 +145,7 @@ class LocalWorkshop(Workshop):
 
     @property
     def equipment(self) -> str:
-        """Say whether this process has a GPU."""
+        """This process, with or without a GPU."""
         there = "one GPU" if torch.cuda.is_available() else "no GPU, on the CPU"
         return f"in this process, one after the other: {there}"
 
@@ -156,7 +156,7 @@ class LocalWorkshop(Workshop):
 class RayWorkshop(Workshop):
     """Jobs run side by side in Ray's workers: one GPU each where the cluster has any, else one CPU each.
 
-    A job whose worker dies is begun again once. Jobs wait for CPUs that others hold in the same cluster, so an actor
+    A job whose worker dies is restarted once. Jobs wait for CPUs that others hold in the same cluster, so an actor
     that stays must not claim all of them.
 
     Args:
@@ -201,7 +201,7 @@ class RayWorkshop(Workshop):
 
     @property
     def equipment(self) -> str:
-        """Count the cluster's GPUs, or say that there is none."""
+        """The cluster's GPUs, or its CPUs."""
         if self._gpus:
             return f"side by side on Ray, one GPU each: {self._gpus} in the cluster"
         return f"side by side on Ray, one CPU each: {self._cpus} in the cluster, and no GPU"

@@ -5,7 +5,7 @@ party in a URI, ``urn:parley:<role>:<name>``, among its subject alternative name
 names the hosts at which it is reached. Keys are ECDSA on P-256, which every TLS stack accepts.
 
 The cloud's certificate is good for a TLS server only, and all others for a client only, so that no
-party can pass for the cloud.
+party can impersonate the cloud.
 """
 
 import ipaddress
@@ -34,7 +34,7 @@ ROLES = ("cloud", "buyer", "seller", "entity", "operator")
 AUTHORITY_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=730)
 SKEW = timedelta(hours=1)
-"""How far a certificate is dated back, for machines whose clocks are behind."""
+"""How far certificates are backdated, for machines whose clocks are behind."""
 
 _NAME = re.compile(r"[a-z0-9-]{1,63}")
 _URN = re.compile(r"urn:parley:([a-z]+):([a-z0-9-]{1,63})")
@@ -119,7 +119,7 @@ def mint(
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:parley:{role}:{name}")]
     names += [_host(host) for host in dict.fromkeys(hosts)]
     if (role == "cloud") != (len(names) > 1):
-        raise CertificateError("the cloud's certificate names its hosts, and nobody else's names any")
+        raise CertificateError("the cloud's certificate names its hosts, and no other certificate names any")
     usage = ExtendedKeyUsageOID.SERVER_AUTH if role == "cloud" else ExtendedKeyUsageOID.CLIENT_AUTH
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = _load(authority.certificate)
@@ -146,7 +146,7 @@ def check_name(role: str, name: str) -> None:
 def peer_identity(pem: bytes) -> Identity:
     """Return who a certificate speaks for.
 
-    It has to be one that TLS has accepted: the signature is not checked here, nor the time.
+    Neither signature nor time is checked here: TLS has to have accepted the certificate.
 
     Raises:
         CertificateError: When it is no certificate, or does not name exactly one role and party.
@@ -197,10 +197,10 @@ def check_key(credentials: Credentials) -> None:
 
 
 class Revocations:
-    """Serial numbers of certificates that are good no more, from a file that is read again when it changes.
+    """Serial numbers of revoked certificates, from a file that is read again when it changes.
 
     The file holds one number per line, in hexadecimal, and comments after ``#``. It has to be there,
-    and readable: a certificate is refused rather than let in for want of a list.
+    and readable: without a list every certificate is refused.
 
     Examples:
         >>> from tempfile import TemporaryDirectory
@@ -237,7 +237,7 @@ class Revocations:
         return self._serials
 
     def add(self, serials: Mapping[int, str]) -> None:
-        """Revoke certificates, each with a word on whose it was; starts the file if there is none."""
+        """Revoke certificates, each with its owner as a comment; creates the file if there is none."""
         before = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
         known = self._parse(before)
         lines = [f"{serial:x}  # {whose}\n" for serial, whose in serials.items() if serial not in known]
@@ -298,7 +298,7 @@ def _names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        raise CertificateError("the certificate names nobody: it has no subject alternative names") from None
+        raise CertificateError("the certificate names no party: it has no subject alternative names") from None
 
 
 def _load(pem: bytes) -> x509.Certificate:

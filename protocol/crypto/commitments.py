@@ -1,7 +1,7 @@
 """Commitments to an image and to its feature: made with the bid, opened to the buyer in the sealed box.
 
 A commitment is SHA-256 over length-prefixed fields that begin with a label of its own. It is *binding*
-because the encoding is injective and SHA-256 resists collisions, and *hiding* because each one takes a
+because the encoding is injective and SHA-256 resists collisions, and *hiding* because each one has a
 fresh random salt of 128 bits. Without the salt a plain hash of a lattice point is found by trying all
 2^32 of them, in seconds.
 """
@@ -66,7 +66,7 @@ def commit_feature(salt: bytes, feature: tuple[int, ...], model_id: str) -> byte
 
 
 def canonical_rgb(image: Pixels) -> memoryview:
-    """Lay an image out as flat RGB bytes, row by row; copies only what is not laid out so already.
+    """Lay an image out as flat RGB bytes, row by row; copies only when needed.
 
     Raises:
         ValueError: When it is not a (H, W, 3) uint8 array of 1 to 25,000,000 pixels.

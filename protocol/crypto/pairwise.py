@@ -1,4 +1,4 @@
-"""What two clients of a sum share: the seed of a mask, and a channel that the cloud carries and cannot read."""
+"""Secrets between two clients of a sum: the seed of a mask, and messages that the cloud passes on unread."""
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes

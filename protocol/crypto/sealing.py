@@ -60,7 +60,7 @@ class SealBroken(ProtocolError):
 
 
 class BadDeliveryKey(ProtocolError, ValueError):
-    """What was given as a delivery key is none."""
+    """These bytes are not a delivery key."""
 
 
 class UnknownSuite(ProtocolError):
@@ -184,8 +184,8 @@ def delivery_public_key(private_key: bytes, suite: str) -> bytes:
 def check_delivery_key(public_key: bytes, suite: str) -> None:
     """Make sure that images can be sealed to a public key.
 
-    The cloud asks before it passes an order on, lest a buyer order to a key that no seller can seal to and
-    have the seller blamed.
+    The cloud asks before it passes an order on, so that a seller is not blamed
+    for a key that it cannot seal to.
 
     Raises:
         UnknownSuite: When no suite has this name.
@@ -271,12 +271,12 @@ def open_sealed(blob: bytes, private_key: bytes, context: bytes, suite: str, dim
     try:
         plaintext = AESGCM(body_key).decrypt(_NONCE, body, context + expected_commitment)
     except InvalidTag:
-        raise SealBroken("the sealed image was changed on its way, or never was one") from None
+        raise SealBroken("the sealed image was changed, or is not one") from None
     return _unpacked(plaintext, dimensions)
 
 
 def sealed_length(pixels: int, suite: str, dimensions: int = 2) -> int:
-    """Bytes of the blob that an image of so many pixels, with a feature of so many numbers, is sealed in."""
+    """Bytes of the sealed blob of an image of `pixels` pixels, with a feature of `dimensions` numbers."""
     return _suite(suite).wrap_bytes + _KEY_BYTES + _padme(_header(dimensions).size + 3 * pixels) + _TAG_BYTES
 
 

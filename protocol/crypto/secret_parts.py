@@ -18,10 +18,10 @@ class SecretPartBroken(ProtocolError):
 
 
 def seal(key: bytes, part: NDArray[np.int16]) -> bytes:
-    """Encrypt a part; its length tells how much of the picture is secret.
+    """Encrypt a part; its length reveals how much of the picture is secret.
 
-    The nonce is a keyed hash of what is encrypted, so that the same part gives the same bytes again, and no nonce comes
-    twice for different ones.
+    The nonce is a keyed hash of what is encrypted, so that the same part gives the same bytes, and different parts
+    never share a nonce.
 
     Args:
         key: 32 bytes.

@@ -1,4 +1,4 @@
-"""Ed25519 signatures with separated domains, and whatever a party derives from its one secret.
+"""Ed25519 signatures with separated domains, and the keys and salts that a party derives from its secret.
 
 A party keeps a single secret of 32 bytes. Keys and salts follow from it by name, so that a step that
 is run again after a crash gives the same answer, and nothing else has to be stored.
@@ -70,7 +70,7 @@ class SigningKey:
         return cls(derive(secret, "signing key", label))
 
     def sign(self, domain: str, message: bytes) -> bytes:
-        """Sign a message as what it is; a signature made in one domain is worth nothing in another."""
+        """Sign a message as what it is; a signature made in one domain is not valid in another."""
         return self._private.sign(_statement(domain, message))
 
 

@@ -1,7 +1,7 @@
-"""Who is right when a buyer complains (CrowdBuy, step 11, made sound).
+"""Arbitration when a buyer complains (CrowdBuy, step 11, made sound).
 
 The paper lets the buyer send the image and the cloud compare hashes. Here the buyer reveals the
-one-time private key instead, and the arbiter looks for itself: it opens the very blob that the
+one-time private key instead, and the arbiter opens the blob that the
 seller signed for, so that neither side can present another image.
 """
 
@@ -45,7 +45,7 @@ class Deal:
 
 
 class Fault(StrEnum):
-    """Whose fault a complaint turned out to be."""
+    """Who is at fault."""
 
     SELLER = "seller"
     BUYER = "buyer"
@@ -53,7 +53,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The arbiter's word on one complaint."""
+    """The arbiter's decision on one complaint."""
 
     fault: Fault
     reason: str
@@ -92,9 +92,9 @@ def arbitrate(deal: Deal, blob: bytes, private_key: bytes, featurize: Featurize)
 
 
 def find_fault(deal: Deal, opening: Opening, recomputed: NDArray[np.int64] | None) -> str | None:
-    """Say what is wrong with an opened image, None when it is as its bid promised.
+    """Return what is wrong with an opened image, None when it is as its bid promised.
 
-    The buyer and the arbiter both judge by this. Committed features are compared with what the bid
+    Both the buyer and the arbiter use this. Committed features are compared with what the bid
     published exactly, and with recomputed ones within the tolerance (floats differ across devices).
 
     Args:

@@ -1,9 +1,9 @@
-"""Proof that a cloud passed on an order which is not the buyer's.
+"""Proof that a cloud passed on an order that the buyer did not sign.
 
 Each bid names the key of the buyer that it is for, and the cloud signs every order that it passes on. A
-cloud that takes in only bids for the buyer at hand, and passes on only orders that this buyer signed,
-leaves nothing behind that could be held against it; one that puts an order of its own before a seller has
-signed the evidence. A seller can make up an order, but not the cloud's signature under it.
+cloud that accepts only bids for the current buyer, and passes on only orders that this buyer signed,
+cannot be accused; one that makes up an order signs the evidence against itself. A seller can make up an
+order, but not the cloud's signature under it.
 """
 
 from protocol.crypto.signing import SigningKey, verify
@@ -29,10 +29,10 @@ def is_buyers(order: SignedOrder, bid: Bid) -> bool:
 
 
 def convicts(refusal: Refusal, cloud: bytes) -> bool:
-    """Whether a refusal proves, to anybody, that the cloud passed on an order which the buyer did not sign.
+    """Whether a refusal proves that the cloud passed on an order that the buyer did not sign.
 
     Args:
-        refusal: The bid and what its seller was asked.
+        refusal: The bid and the order that its seller got.
         cloud: The cloud's public key, 32 bytes.
     """
     bid, order = refusal.bid, refusal.asked.order

@@ -1,8 +1,8 @@
-"""Any Flower records to bytes and back, for wires and databases, without pickle and without believing a header.
+"""Any Flower records to bytes and back, for wires and databases, without pickle and without trusting headers.
 
 What is written is laid out in `protocol/wire/parley.proto` at ``Records``: a structure, then all bytes and
-array data. Reading compares every length with what is there before it copies anything, and lets through just
-the arrays that NumPy can read without allocating more than they bring.
+array data. Reading compares every length with what is there before it copies anything, and accepts only
+arrays that NumPy can read without allocating more than they bring.
 """
 
 import struct

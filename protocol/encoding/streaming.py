@@ -18,7 +18,7 @@ _DIGEST, _LENGTH = "/digest", "/length"
 
 
 def streams(grid: Grid) -> bool:
-    """Whether this grid keeps blobs out of messages; it says so in an attribute ``streams``."""
+    """Whether this grid keeps blobs out of messages; by its attribute ``streams``."""
     return bool(getattr(grid, "streams", False))
 
 

@@ -1,4 +1,4 @@
-"""What the grids that carry messages themselves have in common."""
+"""The base of grids that carry messages themselves."""
 
 from abc import abstractmethod
 from typing import Self
@@ -13,8 +13,8 @@ APP_FAILED = 2
 UNKNOWN_NODE = 3
 TOO_LATE = 4
 UNREADABLE = 5
-"""Codes of the errors with which a grid answers for a party: it raised; there is no such party; it took too long; its
-answer could not be read."""
+"""Codes of the errors with which a grid answers for a party: it raised; it does not exist; it was too slow; its answer
+could not be read."""
 
 
 class MessageMaker(Grid):
@@ -35,7 +35,7 @@ class MessageMaker(Grid):
 
 
 class CarryingGrid(MessageMaker):
-    """A grid with a run of its own, whose messages it makes, and something to let go of in the end."""
+    """A grid with a run of its own, whose messages it makes, and resources to release."""
 
     def __init__(self, run_id: int) -> None:
         self._run = new_run(run_id)
@@ -48,7 +48,7 @@ class CarryingGrid(MessageMaker):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what the grid holds."""
+        """Release what the grid holds."""
 
     def set_run(self, run: Run) -> None:
         """Set the run that messages belong to."""

@@ -10,7 +10,7 @@ from protocol.encoding.streaming import streams
 
 
 class ForwardingGrid(Grid):
-    """Hands everything on to another grid; override what should differ."""
+    """Forwards everything to another grid; override what should differ."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid

@@ -34,7 +34,7 @@ class LocalGrid(CarryingGrid):
         self._ids = count(1)
 
     def close(self) -> None:
-        """Let go of what the grid holds; there is nothing here."""
+        """Release nothing."""
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes, ascending."""

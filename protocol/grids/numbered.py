@@ -1,4 +1,4 @@
-"""A grid of Flower's own runtimes, with nodes numbered as on ours."""
+"""A grid of Flower's own runtimes, with nodes numbered as on Parley's."""
 
 import time
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from protocol.grids.forwarding import ForwardingGrid
 
 ROLL = "query.partition"
 STATE = "query.state"
-"""The message types under which a node tells its partition, and what it keeps between messages."""
+"""The message types by which a node reports its partition, and what it keeps between messages."""
 POLL = 0.05
 """Seconds between two looks for replies."""
 
@@ -37,7 +37,7 @@ class NumberedGrid(MessageMaker, ForwardingGrid):
 
     Flower's runtimes give nodes random ids, let them join one by one and do not order replies. So this grid
 
-    1. waits for one node, which tells how many there will be, and then for all of them;
+    1. waits for one node, which reports how many there will be, and then for all of them;
     2. asks each for its partition, and from then on translates ids;
     3. hands out replies in the order of numbers.
 
@@ -46,7 +46,7 @@ class NumberedGrid(MessageMaker, ForwardingGrid):
         patience: Seconds to wait for all nodes.
 
     Raises:
-        ProtocolError: When nodes are missing after that time, or one does not tell its partition.
+        ProtocolError: When nodes are missing after that time, or one does not report its partition.
     """
 
     def __init__(self, grid: Grid, patience: float = 600.0) -> None:
@@ -67,7 +67,7 @@ class NumberedGrid(MessageMaker, ForwardingGrid):
         return sorted(self._ids)
 
     def state(self, node_id: int) -> RecordDict:
-        """Return what a node keeps between messages, as it tells by `tell_state`; nothing if it does not tell."""
+        """Return what a node keeps between messages, by `tell_state`; nothing if it does not report it."""
         (reply,) = self.send_and_receive([self.create_message(RecordDict(), STATE, node_id, "")])
         return reply.content if reply.has_content() else RecordDict()
 

@@ -1,4 +1,4 @@
-"""A grid that is watched: who told whom what kind of message, and what it held."""
+"""A grid with observers of its messages."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Envelope:
 
 
 class ObservedGrid(ForwardingGrid):
-    """Any grid, with each message shown to observers as it is sent and as its reply comes in.
+    """Any grid, with each message shown to an observer as it is sent and as its reply comes in.
 
     Args:
         observe: Called with each `Envelope`, questions and answers alike, in a deterministic order where the grid's own

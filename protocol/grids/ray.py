@@ -1,4 +1,4 @@
-"""Parties by the thousands: a few Ray actors that hold many each."""
+"""Thousands of parties: a few Ray actors that hold many each."""
 
 import itertools
 import time
@@ -20,7 +20,7 @@ from protocol.grids.host import NodeHost
 
 MAX_BATCH = 256
 MAX_BATCH_BYTES = 16_000_000
-"""A call of a worker carries at most so many messages, and so many bytes unless one message alone has more."""
+"""Most messages, and most bytes, in one call of a worker; a single message may be larger."""
 WINDOW = 2
 """Calls that a worker has at once: one that it works on, one that waits for it."""
 
@@ -83,13 +83,13 @@ class RayGrid(CarryingGrid):
 
     1. messages are ordered by node id and cut into batches, each for one worker, which holds the nodes of
        a contiguous range;
-    2. a worker gets its next batch when it has fewer than `WINDOW`, so that nothing piles up in it;
+    2. a worker gets its next batch when it has fewer than `WINDOW`;
     3. it lets its nodes answer as `LocalGrid` does, and returns the answers beside what the nodes keep in
        their `Context.state`, which stays in Ray's object store;
     4. answers are there for `pull_messages` as they come;
     5. when a worker dies, another takes its place with what the nodes had kept after their last answers,
-       and gets the batches again that were not answered: no party notices anything twice. A message of
-       which two workers have died is answered with an `Error`.
+       and gets the unanswered batches again: no party sees a message twice. A message that two workers
+       have died of is answered with an `Error`.
 
     Nodes, ids, order and replies are those of a `LocalGrid`, whatever the number of workers. It moves
     pickles between the processes of one user; peers that do not trust each other belong on separate
@@ -202,7 +202,7 @@ class RayGrid(CarryingGrid):
         return self.pull_messages(ids)
 
     def _answer(self, message: Message, answer: RecordDict | Error) -> None:
-        """Take in an answer, unless nobody waits for it any more."""
+        """Accept an answer, unless its question was given up."""
         reply_id = self._reply_ids.pop(message.metadata.message_id, None)
         if reply_id is not None:
             self._replies[message.metadata.message_id] = with_id(reply(message, answer), reply_id)
@@ -237,7 +237,7 @@ class RayGrid(CarryingGrid):
             worker.sent.append(batch)
 
     def _collect(self, timeout: float | None) -> bool:
-        """Take in what workers have answered, waiting for the first; returns whether there was anything."""
+        """Accept what workers have answered, waiting for the first; returns whether there was anything."""
         heads = {worker.sent[0].answers: worker for worker in self._workers if worker.sent}
         if not heads:
             return False
@@ -247,7 +247,7 @@ class RayGrid(CarryingGrid):
         return bool(ready)
 
     def _receive(self, worker: _Worker) -> None:
-        """Take in the answers to a worker's first batch, or put another in its place if it has died."""
+        """Accept the answers to a worker's first batch, or replace the worker if it has died."""
         batch = worker.sent[0]
         try:
             answers: Sequence[RecordDict | Error] = self._ray.get(batch.answers)
@@ -263,7 +263,7 @@ class RayGrid(CarryingGrid):
         self._feed(worker)
 
     def _replace(self, worker: _Worker) -> None:
-        """Start a worker anew and send again what was not answered; of what killed two, ever smaller parts."""
+        """Restart a worker and send again what was not answered; a batch that killed two is halved."""
         guilty, *others = worker.sent
         worker.sent.clear()
         self._ray.kill(worker.actor)

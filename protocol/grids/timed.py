@@ -1,4 +1,4 @@
-"""Any grid in virtual time: nodes that take their time, and links that lose, repeat and delay messages."""
+"""Any grid in virtual time: nodes with speeds, and links that lose, repeat and delay messages."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from protocol.grids.forwarding import ForwardingGrid
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Work = Callable[[int, Message, Message], float]
-"""Seconds that the reference device takes over a step: the node's place, the question, the answer."""
+"""Seconds that the reference device needs for a step: the node's place, the question, the answer."""
 
 _DRAWS = range(7)
 _NO_QUESTION, _NO_ANSWER, _THERE, _QUESTION_TWICE, _ANSWER_TWICE, _QUESTION_DELAY, _ANSWER_DELAY = _DRAWS
 
 
 class VirtualClock:
-    """Virtual seconds; they pass when somebody waits, never by themselves."""
+    """Virtual seconds; they pass only while a grid waits."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -35,7 +35,7 @@ class VirtualClock:
 
 @dataclass(frozen=True)
 class Nodes:
-    """What the nodes of a grid and their links are like: arrays of shape (n,), in the order of node ids.
+    """The nodes of a grid and their links: arrays of shape (n,), in the order of node ids.
 
     Attributes:
         speed: How many times as fast as the reference device.
@@ -72,7 +72,7 @@ class Nodes:
 
 
 class Fate(IntEnum):
-    """What became of a question."""
+    """The outcome of a question."""
 
     ANSWERED = 0
     LATE = 1
@@ -87,10 +87,10 @@ class TimedExchange:
 
     Attributes:
         step: What was asked for (``bid`` of ``query.bid``).
-        start, end: When the questions were sent, and when nobody waited for answers any more.
+        start, end: When the questions were sent, and when waiting for answers ended.
         nodes: (m,); whom they went to, node ids.
-        arrived: (m,), when each answer came, infinite where none ever did.
-        fates: (m,); what became of each, `Fate`.
+        arrived: (m,), when each answer came, infinite for none.
+        fates: (m,); the `Fate` of each.
     """
 
     step: str
@@ -120,7 +120,7 @@ class _Flight:
 
 
 class TimedGrid(ForwardingGrid):
-    """Any grid, in the virtual time that its nodes and links would take. Nobody sleeps.
+    """Any grid, in the virtual time that its nodes and links would take; nothing sleeps.
 
     A question and its answer take these steps:
 
@@ -128,7 +128,7 @@ class TimedGrid(ForwardingGrid):
     2. the node begins when it is free, and works for the declared seconds divided by its speed; a question that
        arrives twice is worked on twice, and the second answer is ignored;
     3. the answer travels (latency, delay, its bytes over the uplink), unless it is lost;
-    4. who waits hears the answers in the order of their arrival until the timeout, and moves the clock to then, or to
+    4. the sender gets the answers in the order of their arrival until the timeout, and the clock moves to then, or to
        the last answer if all have come. Where no timeout was named, a message that will never come is given up.
 
     All chances are drawn from the seed, the node and the number of the message to it, so that they depend on no grid,
@@ -139,13 +139,13 @@ class TimedGrid(ForwardingGrid):
         work: The declared cost of a step.
         seed: For all chances, 0 to 2^64 - 1.
         give_up: Seconds after which a message that will never come is given up where no timeout was named.
-        clock: Moved by this grid; to be read by whoever sets deadlines.
+        clock: Moved by this grid; deadlines are set by it.
 
     Attributes:
         busy: (n + 1,) float64, seconds that each node has worked; the last entry is for nodes that the grid does not
             have.
         received, sent: (n + 1,) float64, bytes that each node has received and sent.
-        exchanges: All that was said, in order.
+        exchanges: All exchanges, in order.
 
     Raises:
         ValueError: When there is not one entry per node.
@@ -172,7 +172,7 @@ class TimedGrid(ForwardingGrid):
         self.exchanges: list[TimedExchange] = []
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send messages now; what comes of them is heard with `pull_messages`."""
+        """Send messages now; `pull_messages` has the replies."""
         ids = []
         for batch in _one_each(messages):
             flight = self._travel(batch)

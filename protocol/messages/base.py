@@ -1,4 +1,4 @@
-"""What every message has in common: frozen, strict, bounded, versioned."""
+"""The base of all messages: frozen, strict, bounded, versioned."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -27,7 +27,7 @@ class ArrayOf:
         self.max_bytes = max_bytes
 
     def admits(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-        """Whether an array of this dtype and shape is welcome; needs only its header."""
+        """Whether an array of this dtype and shape is allowed; needs only its header."""
         size = dtype.itemsize
         for extent in shape:
             size *= extent
@@ -70,7 +70,7 @@ class ProtocolMessage(BaseModel):
     """A message, or a part of one.
 
     Validation is strict (no coercion, no unknown field, no NaN or infinity) and runs again on
-    whatever arrives from a peer. `version` is checked on decoding: raise it with any change of
+    what arrives from a peer. `version` is checked on decoding: raise it with any change of
     fields.
     """
 
@@ -82,7 +82,7 @@ class ProtocolMessage(BaseModel):
 
     @classmethod
     def kind(cls) -> str:
-        """The name by which the message goes on the wire."""
+        """The message's name on the wire."""
         return cls.__name__
 
 
@@ -108,11 +108,11 @@ class Hello(ProtocolMessage):
 
 
 class Introduction(ProtocolMessage):
-    """A party says its role and the key that its word is checked with."""
+    """A party's role, and the key that verifies its signatures."""
 
     role: Name
     identity: PublicKey
 
 
 class Acknowledgement(ProtocolMessage):
-    """Heard."""
+    """Acknowledges a message."""

@@ -1,6 +1,6 @@
-"""The words of crowdsourcing representations (PRIC, section 1 and Fig. 1), in the order they are said.
+"""The messages of crowdsourcing representations (PRIC, section 1 and Fig. 1), in order.
 
-Parties only ever reply, so each exchange is a question by the collector and an answer:
+Parties only reply, so each exchange is a question by the collector and an answer:
 
 ====  ============  ====================  =================
 step  asked         the collector says    they answer
@@ -13,7 +13,7 @@ step  asked         the collector says    they answer
 Where participants train the extractor, they answer a `SignedTrainingPlan` with an `Acknowledgement` before step 2, and
 some of them take part in sums (`protocol.messages.secure_sum`, with `GradientRequest`), as often as there are rounds.
 
-Pictures never cross the wire, nor does a label of what the extractor is to hide.
+Pictures are never sent, nor labels of what the extractor is to hide.
 """
 
 from typing import Annotated, Literal
@@ -94,7 +94,7 @@ class SignedPublication(ProtocolMessage):
 class Contribution(ProtocolMessage):
     """Step 2: the representations of an album, as numbers or as codes with what the highest code of each stands for.
 
-    `publication` is the digest of the extractor's publication. `unreadable` counts pictures that would not open.
+    `publication` is the digest of the extractor's publication. `unreadable` counts pictures that could not be opened.
     """
 
     publication: Digest
@@ -108,7 +108,7 @@ class Contribution(ProtocolMessage):
         if (self.values is None) == (self.codes is None) or (self.codes is None) != (self.highest is None):
             raise ValueError("representations are sent as values, or as codes with the highest of each")
         if self.codes is not None and self.highest is not None and len(self.codes) != len(self.highest):
-            raise ValueError(f"{len(self.codes)} codes and {len(self.highest)} highest values are no pairs")
+            raise ValueError(f"{len(self.codes)} codes but {len(self.highest)} highest values")
         numbers = self.highest if self.values is None else self.values
         if numbers is not None and not (np.isfinite(numbers).all() and (numbers >= 0).all()):
             raise ValueError("representations are finite and not negative")
@@ -121,7 +121,7 @@ class Contribution(ProtocolMessage):
 
 
 class TaskCall(ProtocolMessage):
-    """Step 3: tasks that the collector has chosen since, as attributes that a label is wanted of."""
+    """Step 3: tasks that the collector has chosen since, as attributes to label."""
 
     publication: Digest
     tasks: Annotated[tuple[Name, ...], Len(1, 100)]

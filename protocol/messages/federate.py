@@ -1,4 +1,4 @@
-"""The words of federated learning, beside Flower's own `train` and those of sums (`protocol.messages.secure_sum`)."""
+"""The messages of federated learning, beside Flower's `train` and those of sums (`protocol.messages.secure_sum`)."""
 
 from typing import Annotated
 
@@ -16,6 +16,6 @@ class Setting(ProtocolMessage):
 
 
 class TrainCall(AddCall):
-    """Train from this model and send the update; here is how."""
+    """Train from this model, with these settings, and send the update."""
 
     settings: Annotated[tuple[Setting, ...], MaxLen(50)]

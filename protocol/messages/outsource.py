@@ -1,6 +1,6 @@
-r"""The words of outsourced training (Raynal et al. 2020, section 5.1), in the order they are said.
+r"""The messages of outsourced training (Raynal et al. 2020, section 5.1), in order.
 
-Parties only ever reply, so the service asks for what an owner sends:
+Parties only reply, so the service asks for what an owner sends:
 
 ========  ==================  ==================
 asked     the service says    the owner answers
@@ -11,7 +11,7 @@ publish   `NextPart`          `Part`
 receive   `TrainedModel`      `Acknowledgement`
 ========  ==================  ==================
 
-What never crosses: which images are in a mixture, with what weights, and any image as it is.
+Never sent: which images are in a mixture, their weights, and any original image.
 """
 
 from typing import Annotated
@@ -24,7 +24,7 @@ from pydantic import model_validator
 from protocol.messages.base import ArrayOf, ProtocolMessage
 
 PART_BYTES = 16_000_000
-"""What the pictures of a part take at most, unless one picture alone takes more."""
+"""Most bytes of the pictures of a part; a single picture may be larger."""
 MAX_MODEL_BYTES = 200_000_000
 
 _MAX_PICTURES = 4096 * 4096 * 3
@@ -34,7 +34,7 @@ Name = Annotated[str, MaxLen(200)]
 
 
 class Enquiry(ProtocolMessage):
-    """The service asks what it is to train, and on how much."""
+    """The service asks what to train, and on how much."""
 
 
 class Enrolment(ProtocolMessage):
@@ -44,7 +44,7 @@ class Enrolment(ProtocolMessage):
         classes: What labels stand for.
         side: Width and height of every picture.
         epochs, batch: How often the set is published afresh, and pictures per step of training.
-        mixtures, part: Pictures in an epoch, and in each of its parts but the last, which has what is left.
+        mixtures, part: Pictures in an epoch, and in each of its parts; the last part has the rest.
     """
 
     classes: Annotated[tuple[Name, ...], Len(2, 10_000)]
@@ -110,7 +110,7 @@ class Part(ProtocolMessage):
 
 
 class TrainedModel(ProtocolMessage):
-    """The network that came of it, as a safetensors file."""
+    """The trained network, as a safetensors file."""
 
     architecture: Name
     weights: Annotated[bytes, Len(1, MAX_MODEL_BYTES)]

@@ -1,6 +1,6 @@
-"""The words of a pool (Deep Poisoning, section 3), in the order they are said.
+"""The messages of a pool (Deep Poisoning, section 3), in order.
 
-Parties only ever reply, so each exchange is a question by the cloud, which keeps the pool, and an answer by an entity:
+Parties only reply, so each exchange is a question by the cloud, which keeps the pool, and an answer by an entity:
 
 ==========  ===========  ===================  ==================
 step        asked        the cloud says       the entity answers
@@ -51,7 +51,7 @@ class Role(StrEnum):
 
 
 class Rules(ProtocolMessage):
-    """What all entities of a pool have to have in common.
+    """The settings that all entities of a pool share.
 
     `architecture` names the network (`strategies.deep_poisoning.split.ARCHITECTURES`) and so where it is split,
     `reconstructor` the design of the published one; images are `side` pixels wide and high. Labels are places among the
@@ -71,7 +71,7 @@ class Rules(ProtocolMessage):
 
 
 class Enrolment(ProtocolMessage):
-    """An entity takes part, and says how many images it trains on: the one with most pre-trains."""
+    """An entity takes part with this many images; the one with most pre-trains."""
 
     samples: Count
 
@@ -105,10 +105,10 @@ class PoisoningCall(ProtocolMessage):
 
 
 class Poisoned(ProtocolMessage):
-    """The entity is ready to contribute so many parts.
+    """The entity is ready to contribute `parts` parts.
 
     `clean` and `poisoned` are the published decider's accuracy on clean and on poisoned features of images that the
-    entity has held back; without any, there is none.
+    entity has held back, if any.
     """
 
     parts: Annotated[int, Ge(0), Le(MAX_PARTS)]
@@ -145,10 +145,10 @@ class RefinementCall(ProtocolMessage):
 
 
 class Refined(ProtocolMessage):
-    """How an entity's refined decider does.
+    """How accurate an entity's refined decider is.
 
     `used` of the pool's features were used, and `doubted` left out by the entity's own defence; `top1` and `top5` are
-    accuracies on clean images that it has held back; without any, there are none.
+    accuracies on clean images that it has held back, if any.
     """
 
     used: Count

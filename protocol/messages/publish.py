@@ -1,4 +1,4 @@
-r"""The words of a publication: owners publish pictures to everybody, by way of the cloud.
+r"""The messages of a publication: owners publish pictures to everybody, by way of the cloud.
 
 ====  ==========  ==================================  =============================
 step  asked       the cloud says                      the party answers
@@ -8,7 +8,7 @@ step  asked       the cloud says                      the party answers
 2     readers     `Gallery`                           `Acknowledgement`
 ====  ==========  ==================================  =============================
 
-The cloud is not trusted with a picture, and does not have to be: what leaves an owner is what everybody may see.
+The cloud need not be trusted with pictures: what leaves an owner is public.
 """
 
 from typing import Annotated
@@ -27,7 +27,7 @@ Labels = Annotated[NDArray[np.int64], ArrayOf("int64", (None,), MAX_BYTES)]
 
 
 class Setting(ProtocolMessage):
-    """A number of a mechanism: its name and value; `whole` for those that count something."""
+    """A number of a mechanism: its name and value; `whole` for integers."""
 
     name: Name
     value: float
@@ -35,7 +35,7 @@ class Setting(ProtocolMessage):
 
 
 class CallForPictures(ProtocolMessage):
-    """Publish pictures by this mechanism, at most so many of yours.
+    """Publish pictures by this mechanism, at most `most` of yours.
 
     Attributes:
         method: What this publication is called.
@@ -66,11 +66,11 @@ class _Labelled(ProtocolMessage):
 
 
 class Publication(_Labelled):
-    """An owner's answer: pictures that everybody may see, what they show, and parts sealed for friends, if any."""
+    """An owner's answer: public pictures, their labels, and parts sealed for friends, if any."""
 
 
 class Gallery(_Labelled):
-    """All that was published by one method, in an order that tells nothing; `ask`: how many times it was before."""
+    """All that was published by one method, in random order; `ask`: how many times it was published before."""
 
     method: Name
     ask: Annotated[int, Ge(0)]

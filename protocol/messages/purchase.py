@@ -1,6 +1,6 @@
-r"""The words of a purchase (CrowdBuy, sections III to V), in the order they are said.
+r"""The messages of a purchase (CrowdBuy, sections III to V), in order.
 
-Parties only ever reply, so each exchange is a question by the cloud and an answer:
+Parties only reply, so each exchange is a question by the cloud and an answer:
 
 ====  ==========  ==================================  =============================
 step  asked       the cloud says                      the party answers
@@ -117,7 +117,7 @@ class SignedRequest(ProtocolMessage):
 
 
 class CallForBids(ProtocolMessage):
-    """Step 2: what all sellers hear; never the budget, never who the buyer is.
+    """Step 2: the call to all sellers, without the budget and the buyer's identity.
 
     `buyer` is Pk, under which orders will come, and `cloud` the key under which they are passed on.
     `salt` keys the MinHash permutation of this request.
@@ -138,8 +138,8 @@ class CallForBids(ProtocolMessage):
 class Bid(ProtocolMessage):
     """Step 4: one image on offer. Exactly one of `feature` and `signature_points` is given.
 
-    `pseudonym` is a key made for this bid alone, so that a buyer can neither tell the seller nor
-    which images come from the same one. `buyer` is Pk: the bid is for orders under that key.
+    `pseudonym` is a key made for this bid alone, so that a buyer can link it neither to the seller nor
+    to other images of the same seller. `buyer` is Pk: the bid is for orders under that key.
     """
 
     request_id: Digest
@@ -156,7 +156,7 @@ class Bid(ProtocolMessage):
     @model_validator(mode="after")
     def _one_level(self) -> "Bid":
         if (self.feature is None) == (self.signature_points is None):
-            raise ValueError("a bid gives its feature or (level 2) its signature, not both and not neither")
+            raise ValueError("a bid gives either its feature or (level 2) its signature")
         return self
 
 
@@ -168,7 +168,7 @@ class SignedBid(ProtocolMessage):
 
 
 class Bids(ProtocolMessage):
-    """Step 4: all that one seller offers, and how many of its pictures would not open."""
+    """Step 4: all that one seller offers, and how many of its pictures could not be opened."""
 
     bids: Annotated[tuple[SignedBid, ...], MaxLen(MAX_ITEMS)]
     unreadable: Annotated[int, Ge(0)]
@@ -256,7 +256,7 @@ class DeliveryOrder(ProtocolMessage):
 
 
 class Receipt(ProtocolMessage):
-    """What a seller says it delivered, and is held to: the order's hash, the blob's hash and length."""
+    """What a seller commits to have delivered: the order's hash, the blob's hash and length."""
 
     order: Digest
     blob: Digest
@@ -300,16 +300,16 @@ class Parcel(ProtocolMessage):
 
 
 class VerificationCall(ProtocolMessage):
-    """Step 10: everything there is has been delivered; now check it."""
+    """Step 10: delivery is over; verify the images."""
 
     request_id: Digest
     undelivered: Annotated[tuple[Digest, ...], MaxLen(MAX_ITEMS)]
 
 
 class Complaint(ProtocolMessage):
-    """Step 11: an image is not as its bid said. The one-time key lets the arbiter look for itself.
+    """Step 11: an image is not what its bid promised. The one-time key lets the arbiter open it.
 
-    `image` is what the buyer says it got, which the paper's arbitration goes by; the sound one wants none.
+    `image` is what the buyer claims to have received; only the paper's arbitration uses it.
     """
 
     bid: Digest
@@ -334,7 +334,7 @@ class SignedConfirmation(ProtocolMessage):
 
 
 class StatementLine(ProtocolMessage):
-    """What became of one image: `delivered`, `refunded`, ... and the money that moved for this party."""
+    """The outcome of one image: `delivered`, `refunded`, ... and the money that moved for this party."""
 
     bid: Digest
     outcome: Name

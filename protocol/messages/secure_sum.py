@@ -1,6 +1,6 @@
-r"""The words of a sum of which the cloud sees no summand.
+r"""The messages of a sum whose summands the cloud does not see.
 
-Bonawitz et al. 2017, figure 4, for clients and a cloud that follow the protocol and would like to know more:
+Bonawitz et al. 2017, figure 4, for clients and a cloud that follow the protocol and are curious:
 
 ====  ==================  ==================  ==================================================================
 step  the cloud says      the client answers  what for
@@ -8,10 +8,10 @@ step  the cloud says      the client answers  what for
 keys  `KeyCall`           `RoundKeys`         keys of this round
 deal  `Roster`            `DealtShares`       shares of the seeds of its masks, sealed to each peer
 add   `AddCall`           `MaskedValues`      its update behind masks
-show  `ShowCall`          `ShownShares`       shares of the own masks of who is there, and of the keys of who is not
+show  `ShowCall`          `ShownShares`       shares of the masks of those present, and of the keys of those absent
 ====  ==================  ==================  ==================================================================
 
-A cloud that hands out keys of its own instead of the clients' breaks this: it is as trusted as that.
+The cloud is trusted to pass on the clients' keys: with keys of its own it could read summands.
 """
 
 from typing import Annotated
@@ -56,7 +56,7 @@ class Peer(ProtocolMessage):
 
 
 class Roster(ProtocolMessage):
-    """All clients of a sum, which one you are, and how many it takes to take masks off."""
+    """All clients of a sum, which one you are, and how many are needed to remove masks."""
 
     round: Round
     you: Place
@@ -79,10 +79,10 @@ class DealtShares(ProtocolMessage):
 
 
 class AddCall(ProtocolMessage):
-    """Look at this model and send what you make of it, masked, with masks that are shared with those who have dealt.
+    """Compute on this model and send the result, masked, with masks shared with those who have dealt.
 
-    A workflow adds what else there is to know. All are asked the same, so that parties of one process can look at the
-    model together.
+    A workflow's subclass adds what else is needed. All get the same message, so that parties of one process can
+    compute together.
     """
 
     round: Round

@@ -1,4 +1,4 @@
-"""What parties ask of a running cloud on their own account, beside the workflows that it drives.
+"""Requests of parties to a running cloud, beside the workflows that it drives.
 
 ===============  ==================  =====================  ================================
 method           asked by            the party says         the cloud answers
@@ -37,13 +37,13 @@ class Health(ProtocolMessage):
 
 
 class BeginPurchase(ProtocolMessage):
-    """Begin a purchase for me that I call this; asked again, say how it stands."""
+    """Begin a purchase of this name for me; asked again, return its state."""
 
     wish: Wish
 
 
 class PurchaseStanding(ProtocolMessage):
-    """How a purchase stands: ``open``, ``ended`` or ``failed``; the step it has come to; why it failed."""
+    """The state of a purchase: ``open``, ``ended`` or ``failed``; its step; why it failed."""
 
     name: Text
     buyer: Text
@@ -54,7 +54,7 @@ class PurchaseStanding(ProtocolMessage):
 
 
 class AskStatus(ProtocolMessage):
-    """An operator asks how things stand."""
+    """An operator asks for the state of everything."""
 
 
 class PartyStanding(ProtocolMessage):
@@ -67,7 +67,7 @@ class PartyStanding(ProtocolMessage):
 
 
 class Status(ProtocolMessage):
-    """Everybody, all purchases, and the money in escrow and earned by the cloud, minor units."""
+    """All parties, all purchases, and the money in escrow and earned by the cloud, minor units."""
 
     time: float
     release: Text
@@ -78,9 +78,9 @@ class Status(ProtocolMessage):
 
 
 class BeginPool(ProtocolMessage):
-    """Keep a pool by these rules among the entities that are attached; asked again, say how it stands.
+    """Begin a pool with these rules among the attached entities; asked again, return its state.
 
-    Entities have `patience` seconds for each step; of fewer than `entities` it is not begun.
+    Entities have `patience` seconds for each step; with fewer than `entities` it is not begun.
     """
 
     rules: Rules
@@ -89,10 +89,10 @@ class BeginPool(ProtocolMessage):
 
 
 class EntityStanding(ProtocolMessage):
-    """An entity of a pool: how many images it trains on, and what came of it so far.
+    """An entity of a pool: how many images it trains on, and its results so far.
 
-    `clean` and `poisoned` are the published decider's accuracy on its features; `top1` is that of its refined one, on
-    the images it has held back. It has put `pooled` features into the pool, and refined its decider on `used` of
+    `clean` and `poisoned` are the published decider's accuracy on its features; `top1` is its refined decider's, on the
+    images it has held back. It has put `pooled` features into the pool, and refined its decider on `used` features of
     others. `note` says what went wrong.
     """
 
@@ -107,7 +107,7 @@ class EntityStanding(ProtocolMessage):
 
 
 class PoolStanding(ProtocolMessage):
-    """How a pool stands: ``open``, ``closed`` or ``failed``; the step it has come to; why it failed."""
+    """The state of a pool: ``open``, ``closed`` or ``failed``; its step; why it failed."""
 
     state: Text
     step: Annotated[int, Ge(0)]

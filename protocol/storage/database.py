@@ -125,7 +125,7 @@ class Database:
             return list(connection.execute(query))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._engine.dispose()
 
     @contextmanager

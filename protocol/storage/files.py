@@ -1,4 +1,4 @@
-"""Files that only their owner may read, whole or not there at all."""
+"""Private files, written atomically."""
 
 import os
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 _AT_ONCE = 16
-"""Files that are waited for together: a disk takes little longer over them than over one."""
+"""Files that are synchronised together, which takes little longer than for one."""
 
 
 def make_lasting(files: Iterable[Path]) -> None:
@@ -37,7 +37,7 @@ def private_folder(folder: Path) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file with mode 0600 in one stroke: a reader, or a crash, finds the old content or the new."""
+    """Write a file with mode 0600 atomically: a reader, or a crash, finds the old content or the new."""
     partial = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

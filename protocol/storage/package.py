@@ -40,7 +40,7 @@ def packaged_file(name: str) -> Path:
 
 
 def _same_code(folder: Path, other: Path) -> bool:
-    """Whether the modules beside a file are those that know what to do with it."""
+    """Whether the modules beside a file are the same."""
     return all(
         (other / module.name).is_file() and (other / module.name).read_bytes() == module.read_bytes()
         for module in folder.glob("*.py")

@@ -1,4 +1,4 @@
-"""The vault: sealed images kept by the hash of their bytes until nobody can dispute them any more."""
+"""The vault: sealed images, stored by the hash of their bytes until disputes are over."""
 
 import os
 import re
@@ -33,7 +33,7 @@ class BlobDamaged(ProtocolError):
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a blob is found again: its SHA-256 in hexadecimal, and its length in bytes."""
+    """A stored blob: its SHA-256 in hexadecimal, and its length in bytes."""
 
     digest: str
     length: int
@@ -47,7 +47,7 @@ class Vault:
 
     Args:
         url: A folder, or any URL that fsspec knows: ``file:///var/vault``, ``memory://vault``, ``s3://bucket/vault``.
-        lasting: Whether to wait, in a local folder, until a blob has reached the disk. A run that would start over
+        lasting: Whether to wait, in a local folder, until a blob has reached the disk. A run that starts over
             after a power cut need not.
 
     Examples:
@@ -65,14 +65,14 @@ class Vault:
         self._files.makedirs(self._root, exist_ok=True)
 
     def sweep(self, keep: Collection[str], before: float) -> int:
-        """Remove what is of no use any more; call it when nothing older than `before` is being put.
+        """Remove what is not needed any more; call it when nothing older than `before` is being put.
 
         Args:
             keep: Blobs that stay.
-            before: Unix seconds: other blobs, and what puts that were cut off have left behind, go if they are older.
+            before: Unix seconds: other blobs, and leftovers of interrupted puts, are removed if they are older.
 
         Returns:
-            How many files went.
+            How many files were removed.
         """
         self._files.invalidate_cache()
         removed = 0
@@ -115,7 +115,7 @@ class Vault:
         return stored
 
     def get(self, digest: str) -> Iterator[bytes]:
-        """Read a blob in chunks, comparing its hash on the way: what was yielded counts only if it ends well.
+        """Read a blob in chunks, checking its hash at the end: what was yielded is valid only if no error follows.
 
         Raises:
             BlobMissing: At the first chunk, when the vault does not hold it.

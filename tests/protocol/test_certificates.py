@@ -82,7 +82,7 @@ def test_what_is_no_certificate_of_ours_is_refused() -> None:
     for junk in (b"", b"junk", SELLER.key):
         with pytest.raises(CertificateError, match="certificate in PEM form"):
             peer_identity(junk)
-    with pytest.raises(CertificateError, match="names nobody"):
+    with pytest.raises(CertificateError, match="names no party"):
         peer_identity(AUTHORITY.certificate)
 
 

@@ -137,7 +137,7 @@ class TestRefusals:
         for name in list(fields):
             if name.startswith("signature_points"):
                 del fields[name]
-        with pytest.raises(UnreadableMessage, match="a bid gives its feature or"):
+        with pytest.raises(UnreadableMessage, match="a bid gives either its feature or"):
             decode(records, Bid)
 
     def test_a_list_that_claims_more_than_it_brings(self) -> None:

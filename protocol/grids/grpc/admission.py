@@ -1,4 +1,4 @@
-"""Who may call: the certificate, on every call and as long as a call lasts."""
+"""Who may call: certificates are checked on every call, and for as long as it lasts."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Admission:
 
     Args:
         secure: Whether peers show certificates.
-        revoked: Serial numbers that are good no more; `Revocations` reads them from a file.
+        revoked: Serial numbers of revoked certificates; `Revocations` reads them from a file.
     """
 
     def __init__(self, *, secure: bool, revoked: Container[int] | Revocations = frozenset()) -> None:
@@ -75,7 +75,7 @@ class Admission:
         return peer
 
     def check(self, peer: Peer) -> None:
-        """Raise `Refused` when a peer that was admitted is so no longer: its certificate expired or was revoked."""
+        """Raise `Refused` when the certificate of an admitted peer has expired or was revoked."""
         if not self._secure:
             return
         try:

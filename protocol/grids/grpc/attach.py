@@ -44,9 +44,9 @@ from protocol.wire import parley_pb2 as wire
 log = logging.getLogger(__name__)
 
 REMEMBERED = 64
-"""Answers that are kept, to be given again when the cloud did not get them."""
+"""Answers that are kept, to be sent again when the cloud did not get them."""
 MAX_REASON = 2_000
-"""Characters of the text of an exception that the cloud is told."""
+"""Characters of an exception's text that are sent to the cloud."""
 
 _FINAL = {
     grpc.StatusCode.UNAUTHENTICATED,
@@ -56,15 +56,15 @@ _FINAL = {
     grpc.StatusCode.UNIMPLEMENTED,
     grpc.StatusCode.ABORTED,
 }
-"""Refusals that trying again does not mend."""
+"""Refusals that are final."""
 
 
 class AttachRefused(ProtocolError):
-    """The cloud does not want this party; its text says why."""
+    """The cloud refuses this party; the text says why."""
 
 
 class CloudUnreachable(ProtocolError):
-    """The cloud could not be reached for as long as one was ready to try."""
+    """The cloud could not be reached in time."""
 
 
 @dataclass(frozen=True)
@@ -96,20 +96,19 @@ class Attachment:
     """A party that is attached to the cloud.
 
     The app is any Flower app; it answers one message after the other, exactly as in the other grids: with its own
-    `Context`, whose state stays as it was when the app raises. Then the cloud hears the last line of the
+    `Context`, whose state stays as it was when the app raises. Then the cloud gets the last line of the
     traceback, and the rest stays in this party's log.
 
-    Answers are remembered by the message's id. So when the stream breaks after the work was done, the cloud asks
-    again on the next one and gets the same answer, without the work being done, or noticed, twice.
+    Answers are remembered by the message's id: when the stream breaks after the work was done, the cloud asks
+    again on the next one and gets the same answer.
 
     Args:
         address: The cloud's, ``host:port``.
         security: Who this party is.
-        state: What the party kept from an earlier life.
-        keep: Called with the state after each message that went well, before the answer leaves: who wants it to outlive
-            the process writes it down there. What it raises ends the attachment, unanswered.
-        executor: The threads in which the app answers. Many parties of one process had better share a single one: they
-            are slower side by side, where each waits for the interpreter.
+        state: What the party kept before a restart.
+        keep: Called with the state after each message that went well, before the answer leaves, to store it. What it
+            raises ends the attachment, unanswered.
+        executor: The threads in which the app answers. Many parties of one process are faster with a single one.
     """
 
     def __init__(
@@ -141,8 +140,8 @@ class Attachment:
 
         Raises:
             CertificateError: When this party's own certificate is not good.
-            AttachRefused: When the cloud does not want it.
-            CloudUnreachable: When there was no contact for as long as the backoff's patience.
+            AttachRefused: When the cloud refuses it.
+            CloudUnreachable: When there was no contact within the backoff's patience.
         """
         if isinstance(self._security, Secure):
             check_own(self._security)
@@ -173,7 +172,7 @@ class Attachment:
             await asyncio.sleep(wait)
 
     async def _attend(self, cloud: aio.Channel) -> None:
-        """Be attached once, until the stream breaks."""
+        """Stay attached until the stream breaks."""
         stream = cloud.stream_stream(ATTACH)(metadata=introduction(self._security))
         while (frame := await stream.read()) is not aio.EOF:
             said = parse(wire.FromCloud, frame)
@@ -190,7 +189,7 @@ class Attachment:
                 raise UnreadableMessage("it asked before it said welcome")
 
     def _enter(self, welcome: wire.Welcome) -> None:
-        """Be the node that the cloud says, with the state there is."""
+        """Become the node that the cloud assigns, with the present state."""
         seen = welcome.SerializeToString()
         if self._host is not None and self._host[0] == seen:
             return
@@ -222,7 +221,7 @@ class Attachment:
         return self._answers[question.id]
 
     async def _work(self, cloud: aio.Channel, host: NodeHost, question: wire.Question) -> wire.Answer:
-        """Let the app answer, and move what is large; if the stream breaks at that, the work is not done again."""
+        """Let the app answer, and move large blobs; if the stream breaks meanwhile, the work is not repeated."""
         if self._worked is None or self._worked[0] != question.id:
             message = with_content(_metadata(question, self._node_id), await self._content(cloud, question))
             loop = asyncio.get_running_loop()
@@ -281,7 +280,7 @@ class Attachment:
             if size > len(blob):
                 break
         if reference(chunks) != blob:
-            raise UnreadableMessage("a blob is not the one that was spoken of")
+            raise UnreadableMessage("a blob is not the one that was announced")
         return b"".join(chunks)
 
 
@@ -296,7 +295,7 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
     Raises:
         AttachRefused: When the cloud does not answer that, or not to this party.
         CloudUnreachable: When it cannot be reached, or does not answer in time.
-        UnreadableMessage: When its answer is none.
+        UnreadableMessage: When its answer cannot be read.
     """
     request = wire.Request(method=method, content=b"".join(write_content(content))).SerializeToString()
     try:
@@ -312,10 +311,10 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
 
 
 def _trouble(error: Any) -> str:
-    """Say what went wrong with a call; of a connection that failed, its last cause."""
+    """Return what went wrong with a call; for a failed connection, its last cause."""
     details = str(error.details())
     if "CERTIFICATE_VERIFY_FAILED" in details:
-        return f"{error.code().name}: whoever is there has no certificate of this party's authority"
+        return f"{error.code().name}: the server there has no certificate of this party's authority"
     if error.code() is grpc.StatusCode.UNAVAILABLE and ("last error" in details or "DNS" in details):
         details = details.rpartition(": ")[2]
     return f"{error.code().name}: {details}"

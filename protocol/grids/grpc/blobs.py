@@ -1,4 +1,4 @@
-"""Blobs beside messages: what leaves a message for the vault, and what of it is kept for how long.
+"""Blobs beside messages: what goes to the vault instead of a message, and how long it stays.
 
 Content larger than `MAX_INLINE` is itself a blob. Before that, in a message of this protocol, each large
 `bytes` in a field called ``blob`` leaves it, so that the cloud never holds a large sealed image: in the
@@ -21,7 +21,7 @@ MAX_FRAMES = 16 << 20
 
 
 def reference(pieces: Iterable[bytes]) -> BlobReference:
-    """Return how a blob of these pieces is referred to."""
+    """Return the reference to a blob of these pieces."""
     state, length = sha256(), 0
     for piece in pieces:
         state.update(piece)
@@ -30,16 +30,16 @@ def reference(pieces: Iterable[bytes]) -> BlobReference:
 
 
 def is_small(pieces: Iterable[bytes], copies: int = 1) -> bool:
-    """Whether packed content may go in the frame itself, or in those to so many parties."""
+    """Whether packed content may go in the frame itself, or in `copies` frames."""
     size = sum(map(len, pieces))
     return size <= MAX_INLINE and size * copies <= MAX_FRAMES
 
 
 class Storage:
-    """The vault, and which of its blobs are here for the sake of messages under way.
+    """The vault, with a count of the blobs that belong to messages under way.
 
-    Only those are deleted when the last of these messages is through: a blob that was there before, or
-    that a workflow keeps from a reply, is none of this class's business.
+    Only those are deleted, after the last of these messages: a blob that was there before, or
+    that a workflow keeps from a reply, stays.
 
     Args:
         vault: The cloud's.
@@ -51,7 +51,7 @@ class Storage:
         self._uses: Counter[bytes] = Counter()
 
     def put(self, blob: BlobReference, pieces: Iterable[bytes]) -> None:
-        """Store a blob until it has been let go as often as it was put.
+        """Store a blob until it has been released as often as it was put.
 
         Raises:
             BlobTooLarge, BlobDamaged: When these pieces are not this blob; then nothing of them is left.

@@ -44,8 +44,8 @@ class GrpcGrid(CarryingGrid):
        content that is large in all the frames together, so that a thousand copies are not in memory at once;
     4. the party answers; what is large it has put into the vault. A field called ``blob`` stays there: the
        message that arrives has a `BlobReference` in its place;
-    5. whoever is silent when the time is up, or has been away for longer than `absence`, is not among the replies,
-       and its question is withdrawn.
+    5. a party that is silent when the time is up, or has been away for longer than `absence`, is not among the
+       replies, and its question is withdrawn.
 
     Every public method may be called from any thread; many exchanges may be under way at once.
 
@@ -53,10 +53,10 @@ class GrpcGrid(CarryingGrid):
         address: Where to listen, ``host:port``; port 0 picks a free one.
         security: The cloud's certificate; insecure clouds listen on the loopback interface alone.
         roster: Which node each party is.
-        vault: Where blobs go: the cloud's own, when a workflow is to find what parties delivered.
+        vault: Where blobs go; for workflows that read deliveries, the cloud's own.
         run_config: The run's configuration, which every app sees.
         revoked: Serial numbers of revoked certificates (`Revocations`).
-        calls: What parties may ask of the cloud on their own account.
+        calls: What parties may request of the cloud.
         absence: Seconds for which a party that is not attached is still waited for.
         pace: How slowly blobs may move.
 

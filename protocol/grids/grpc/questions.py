@@ -1,4 +1,4 @@
-"""What the cloud has asked and not heard the answer to: the part of the grid that knows no network."""
+"""Open questions of the cloud: the part of the grid that knows no network."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
 
 UNREAD = 3_600.0
-"""Seconds for which an answer is kept after its question's time to live: whoever waited for it may be slow to pull."""
+"""Seconds for which an answer is kept after its question's time to live, for slow pulls."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Stream(Protocol):
     """An attached party's stream, as far as questions go."""
 
     def send(self, question: Question) -> None:
-        """Send a question some time soon; never blocks."""
+        """Send a question soon; never blocks."""
 
     def replace(self) -> None:
         """End the stream: the party has attached again."""
@@ -81,7 +81,7 @@ class Questions:
 
     Args:
         absence: Seconds for which a party that is not attached is still waited for.
-        closed: Told of each question that was answered or withdrawn, to let go of its blobs; called without the lock.
+        closed: Called with each question that was answered or withdrawn, to release its blobs; without the lock.
     """
 
     def __init__(self, absence: float, closed: Callable[[Question], None]) -> None:
@@ -156,7 +156,7 @@ class Questions:
             return wanted - self._streams.keys()
 
     def wait_answered(self, question_ids: Iterable[str], timeout: float | None) -> None:
-        """Wait until nobody is left who may still answer: all have, are absent, or the time is up."""
+        """Wait until all have answered or are absent, or the time is up."""
         end = inf if timeout is None else monotonic() + timeout
         with self._changed:
             waiting = set(question_ids) & self._open.keys()
@@ -176,14 +176,14 @@ class Questions:
             return [self._answers.pop(each) for each in question_ids if each in self._answers]
 
     def withdraw(self, question_ids: Iterable[str]) -> None:
-        """Close questions that nobody waits for any more."""
+        """Close questions that were given up."""
         with self._changed:
             closed = [self._close(each) for each in question_ids]
         for question in filter(None, closed):
             self._closed(question)
 
     def expire(self) -> None:
-        """Close questions when their time to live is over, and forget answers that nobody has pulled long after it."""
+        """Close questions when their time to live is over, and drop answers that are still unread long after it."""
         now = time()
         with self._changed:
             late = [each for each, question in self._open.items() if _expired(question, now)]
@@ -194,7 +194,7 @@ class Questions:
             self._closed(question)
 
     def _close(self, question_id: str) -> Question | None:
-        """Take a question from the open ones, and wake whoever waited for just this one more."""
+        """Close a question, and wake the threads for which it was the last."""
         question = self._open.pop(question_id, None)
         if question is not None:
             for waiting in self._waits:

@@ -12,12 +12,12 @@ from protocol.storage.files import write_private
 class Roster:
     """Parties in the order of their enrolment, which gives them their node ids for good.
 
-    A roster with a path is open: who attaches with a good certificate is enrolled, and remembered over
-    restarts. One without is closed: it is the parties that it was made with.
+    A roster with a path is open: parties that attach with a good certificate are enrolled, and remembered
+    over restarts. One without is closed: its parties are those given.
 
     Args:
-        members: URNs (``urn:parley:<role>:<name>``), in order; the first one is node `FIRST_NODE_ID`. Name the buyer
-            before the sellers, as simulations do, and outcomes compare.
+        members: URNs (``urn:parley:<role>:<name>``), in order; the first one is node `FIRST_NODE_ID`. With the buyer
+            before the sellers, as in simulations, outcomes compare.
         path: A JSON file with the members so far, which come first.
 
     Examples:

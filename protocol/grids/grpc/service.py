@@ -31,14 +31,14 @@ TRANSFERS = 32
 MAX_STORED = 2 * MAX_MESSAGE_BYTES
 """Bytes that a party may put for one answer."""
 MAX_REASON = 2_000
-"""Characters of a party's own words on why it failed."""
+"""Characters of a party's reason for its failure."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How slowly a blob may move before its call is ended: a peer that dawdles holds up the others.
+    """How slowly a blob may move before its call is ended, as slow peers hold up the others.
 
     Attributes:
         patience: Seconds that any transfer has.
@@ -55,8 +55,8 @@ class Call:
 
     Attributes:
         roles: Who may.
-        answer: Takes who asks and what; runs in a thread of its own. A `ProtocolError` is the asker's fault, and its
-            text is told.
+        answer: Takes who asks and what; runs in a thread of its own. A `ProtocolError` is the asker's fault; it gets
+            the text.
     """
 
     roles: frozenset[str]
@@ -72,7 +72,7 @@ class AttachedStream:
         self.replaced = asyncio.Event()
 
     def send(self, question: Question) -> None:
-        """Send a question some time soon."""
+        """Send a question soon."""
         self._loop.call_soon_threadsafe(self.questions.put_nowait, question)
 
     def replace(self) -> None:
@@ -114,7 +114,7 @@ class Service:
         self._threads = ThreadPoolExecutor(TRANSFERS, thread_name_prefix="blobs")
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """Return what a server is given; frames are read here and not by gRPC, so that garbage has its status."""
+        """Return the gRPC handler; frames are read here and not by gRPC, so that unreadable ones have a status."""
         methods = {
             "Attach": grpc.stream_stream_rpc_method_handler(self._guarded(PARTIES, self._attach)),
             "Put": grpc.stream_unary_rpc_method_handler(self._guarded(PARTIES, self._put)),
@@ -124,13 +124,13 @@ class Service:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _guarded(
         self, roles: frozenset[str], method: Callable[[Peer, Any, Any], Awaitable[T]]
     ) -> Callable[[Any, Any], Coroutine[Any, Any, T]]:
-        """Admit the caller first; whatever is refused is logged once, and has its status."""
+        """Admit the caller first; each refusal is logged once, and has its status."""
 
         async def call(request: Any, context: Any) -> T:
             caller = context.peer()

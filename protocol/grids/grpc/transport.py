@@ -1,4 +1,4 @@
-"""What both ends of the wire agree on: version, methods, limits, keep-alive, and who they are."""
+"""Shared by both ends of the wire: version, methods, limits, keep-alive, and identities."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ _CLOUD = [
 
 
 class InsecureAddress(ProtocolError):
-    """Without TLS nobody may listen or call beyond this machine."""
+    """Without TLS, listening and calling beyond this machine is refused."""
 
 
 class BadAddress(ProtocolError):
@@ -58,7 +58,7 @@ class Secure:
     """Mutual TLS.
 
     Attributes:
-        credentials: One's own certificate and key.
+        credentials: This end's certificate and key.
         authority: The certificate authority (PEM) that has to have signed the other end's certificate.
     """
 
@@ -67,16 +67,16 @@ class Secure:
 
     @property
     def urn(self) -> str:
-        """Who one is."""
+        """The party's URN."""
         return self.credentials.identity.urn
 
 
 @dataclass(frozen=True)
 class Insecure:
-    """No TLS, for tests and demonstrations within one machine; everybody is believed who they say they are.
+    """No TLS, for tests and demonstrations within one machine; identities are not checked.
 
     Attributes:
-        urn: Who one says one is, ``urn:parley:<role>:<name>``.
+        urn: The claimed identity, ``urn:parley:<role>:<name>``.
     """
 
     urn: str = "urn:parley:cloud:cloud"

@@ -59,7 +59,7 @@ class Ledger:
                 free.
 
         Returns:
-            The effect's response: fresh the first time, as stored ever after.
+            The effect's response; on retries the stored one.
 
         Raises:
             IdempotencyConflict: When the key was answered before, for another request.
@@ -103,7 +103,7 @@ class Ledger:
             yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.database.close()
 
     def _rows(self, table: Table) -> Iterator[Row[Any]]:

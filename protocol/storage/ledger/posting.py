@@ -98,7 +98,7 @@ class Posting:
         """Open accounts with nothing in them; those open already stay as they are.
 
         Args:
-            overdraft: Whether they may fall below zero: the mint, and nobody else.
+            overdraft: Whether they may fall below zero, as only the mint may.
 
         Returns:
             The accounts that were not open before.

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class EscrowState(StrEnum):
-    """Where held money stands; it leaves `PENDING` once, for good."""
+    """The state of held money; it leaves `PENDING` once, for good."""
 
     PENDING = "pending"
     POSTED = "posted"
@@ -24,7 +24,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class EscrowRow:
-    """Money that a payer set aside, and what became of it."""
+    """Money that a payer set aside, and its state."""
 
     escrow_id: str
     payer: str
