@@ -101,7 +101,7 @@ class TestFrame:
         assert set(parties["seed"]) == {7}
         phones = report.to_frame("phones.models").set_index("name")
         assert phones.loc["paper", "spent.seconds.median"] == report.phones.models["paper"].spent.seconds.median
-        with pytest.raises(KeyError, match="no part party; did you mean parties?"):
+        with pytest.raises(KeyError, match=r"no part party; did you mean parties\?"):
             report.to_frame("party")
 
     def test_a_sweep(self) -> None:
@@ -178,7 +178,7 @@ def test_a_mistake_is_a_user_error_with_a_sentence(
 
 def test_an_expectation_that_fails_says_where_the_report_is() -> None:
     settings = {**SMALL, "expect": {"outcome.bids": "< 0"}}
-    with pytest.raises(parley.UserError, match="expected outcome.bids < 0") as raised:
+    with pytest.raises(parley.UserError, match=r"expected outcome\.bids < 0") as raised:
         parley.run("purchase", settings=settings, progress=False)
     path = str(raised.value).rpartition("The report is ")[2].removesuffix(".")
     assert Path(path).is_file()
