@@ -51,13 +51,13 @@ class Pictures:
     public: FolderImages | None
     held_back: float
 
-    def holdings(self, rules: Rules, draws: np.random.Generator) -> Holdings:
+    def holdings(self, rules: Rules, generator: np.random.Generator) -> Holdings:
         """Open them for a pool; of each class the same share is held back."""
         numbers = {name: number for number, name in enumerate(rules.names)}
         labels = np.array([numbers[name or ""] for name in self.own.labels], dtype=np.int64)
         apart = np.zeros(len(labels), dtype=bool)
         for number in np.unique(labels):
-            places = draws.permutation(np.flatnonzero(labels == number))
+            places = generator.permutation(np.flatnonzero(labels == number))
             apart[places[: round(self.held_back * len(places))]] = True
 
         def part(chosen: NDArray[np.bool_]) -> tuple[Album, NDArray[np.int64]]:

@@ -84,13 +84,13 @@ class ObfuscatedAlbum:
         mixed = self._obfuscation.images
         if len(self) < mixed:
             raise ValueError(f"{self._obfuscation.technique} mixes {mixed} pictures, and the album has {len(self)}")
-        draws = secret_generator(derive(self._secret, "obfuscated album", str(index)))
-        others = [place for place in torch.randperm(len(self), generator=draws).tolist() if place != index]
+        generator = secret_generator(derive(self._secret, "obfuscated album", str(index)))
+        others = [place for place in torch.randperm(len(self), generator=generator).tolist() if place != index]
         size = picture.shape[0], picture.shape[1]
         images = [picture, *(resized(self._album[place], *size) for place in others[: mixed - 1])]
         sources = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)[None]
         labels = torch.zeros(1, mixed, dtype=torch.int64)
-        shown = obfuscate(self._obfuscation, sources, labels, 1, draws).pictures[0]
+        shown = obfuscate(self._obfuscation, sources, labels, 1, generator).pictures[0]
         return shown.permute(1, 2, 0).contiguous().numpy()
 
 

@@ -70,7 +70,7 @@ class WorkflowRow:
 
 
 @dataclass(frozen=True)
-class Line:
+class Entry:
     """What one party answered to one question, packed, or why it did not; or a reading.
 
     `blobs` are the vault's names of values that were too large to be packed.
@@ -82,7 +82,7 @@ class Line:
 
 
 class Journal:
-    """All workflows that a cloud has begun, and the lines of those that are open.
+    """All workflows that a cloud has begun, and the entries of those that are open.
 
     Args:
         database: The cloud's, with its ledger.
@@ -132,7 +132,7 @@ class Journal:
             )
 
     def end(self, name: str, state: WorkflowState, note: str = "") -> None:
-        """Close a workflow that is open, and forget its lines."""
+        """Close a workflow that is open, and forget its entries."""
         with self._database.transaction() as connection:
             open_one = (workflows.c.name == name) & (workflows.c.state == WorkflowState.OPEN)
             connection.execute(update(workflows).where(open_one).values(state=state, note=note))
@@ -146,7 +146,7 @@ class Journal:
             self._drop_blobs(row.workflow)
         return self.vault.sweep({row.digest for row in self._database.read(select(blobs.c.digest))}, before)
 
-    def lines(self, name: str, number: int, kind: str) -> dict[int, Line]:
+    def entries(self, name: str, number: int, kind: str) -> dict[int, Entry]:
         """Return what is on record of one question or reading, by node.
 
         Raises:
@@ -161,9 +161,9 @@ class Journal:
                     f"entry {number} of {name} is {row.kind!r} in the journal, and the workflow now wants "
                     f"{kind!r}: finish open workflows with the program that began them"
                 )
-        return {row.node: Line(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
+        return {row.node: Entry(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
 
-    def write(self, name: str, number: int, kind: str, lines: Mapping[int, Line]) -> dict[int, Line]:
+    def write(self, name: str, number: int, kind: str, entries: Mapping[int, Entry]) -> dict[int, Entry]:
         """Write down answers to a question, or a reading; they are committed when this returns.
 
         An answer that brings a blob of another workflow is no answer: no two honest ones are the same,
@@ -173,31 +173,31 @@ class Journal:
             What was written.
         """
         with self._database.transaction() as connection:
-            written = {node: self._claimed(connection, name, line) for node, line in lines.items()}
+            written = {node: self._claimed(connection, name, entry) for node, entry in entries.items()}
             rows = [
                 {
                     "workflow": name,
                     "number": number,
                     "node": node,
                     "kind": kind,
-                    "failure": line.failure,
-                    "content": line.content,
+                    "failure": entry.failure,
+                    "content": entry.content,
                 }
-                for node, line in written.items()
+                for node, entry in written.items()
             ]
             connection.execute(insert(journal), rows)
         return written
 
-    def _claimed(self, connection: Connection, name: str, line: Line) -> Line:
-        for digest in line.blobs:
+    def _claimed(self, connection: Connection, name: str, entry: Entry) -> Entry:
+        for digest in entry.blobs:
             owner = connection.scalar(select(blobs.c.workflow).where(blobs.c.digest == digest))
             if owner not in (None, name):
-                return Line("it brings a blob that belongs to another workflow", None)
+                return Entry("it brings a blob that belongs to another workflow", None)
             if digest not in self.vault:
-                return Line("it brings a blob that is not there any more", None)
+                return Entry("it brings a blob that is not there any more", None)
             if owner is None:
                 connection.execute(insert(blobs), [{"digest": digest, "workflow": name}])
-        return line
+        return entry
 
     def _drop_blobs(self, name: str) -> None:
         """Delete files before rows, and both before anybody else can claim them."""
@@ -272,24 +272,24 @@ class JournaledExchange(Exchange):
         """Ask parties, those whose answers are not on record; see `Exchange.each`."""
         number = self._next()
         kind = f"query.{step}"
-        lines = self._journal.lines(self._name, number, kind)
-        unheard = {node_id: question for node_id, question in questions.items() if node_id not in lines}
+        entries = self._journal.entries(self._name, number, kind)
+        unheard = {node_id: question for node_id, question in questions.items() if node_id not in entries}
         if unheard:
             timeout = self._left(deadline, until)
             ttl = None if timeout is None else timeout + GRACE
             messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}", ttl)
             for arrived in self._hear(messages, timeout, deadline, absence):
-                lines |= self._journal.write(self._name, number, kind, arrived)
+                entries |= self._journal.write(self._name, number, kind, arrived)
         for node_id in sorted(questions):
-            yield node_id, self._reply(lines[node_id], answer)
+            yield node_id, self._reply(entries[node_id], answer)
 
     def close(self, vault: Vault, kept: Iterable[str]) -> None:
         """The workflow has ended and will not be played again; the journal knows which blobs were its own."""
         self._journal.end(self._name, WorkflowState.ENDED)
 
-    def _reply(self, line: Line, answer: Expected[R]) -> R | Failed:
-        content = None if line.content is None else self._unpacked(line.content)
-        return read_reply(content, line.failure, answer)
+    def _reply(self, entry: Entry, answer: Expected[R]) -> R | Failed:
+        content = None if entry.content is None else self._unpacked(entry.content)
+        return read_reply(content, entry.failure, answer)
 
     def _next(self) -> int:
         if self._stopping.is_set():
@@ -299,15 +299,15 @@ class JournaledExchange(Exchange):
 
     def _once(self, kind: str, reading: Callable[[], str]) -> str:
         number = self._next()
-        lines = self._journal.lines(self._name, number, kind)
-        if not lines:
-            lines = {_READING: Line(None, reading().encode())}
-            self._journal.write(self._name, number, kind, lines)
-        return (lines[_READING].content or b"").decode()
+        entries = self._journal.entries(self._name, number, kind)
+        if not entries:
+            entries = {_READING: Entry(None, reading().encode())}
+            self._journal.write(self._name, number, kind, entries)
+        return (entries[_READING].content or b"").decode()
 
     def _hear(
         self, messages: list[Message], timeout: float | None, deadline: float | None, absence: float
-    ) -> Iterator[dict[int, Line]]:
+    ) -> Iterator[dict[int, Entry]]:
         """Send messages and yield answers as they come in, then the silence of the others."""
         begun = time.monotonic()
         end = math.inf if timeout is None else begun + timeout
@@ -320,12 +320,12 @@ class JournaledExchange(Exchange):
             for reply in self.grid.pull_messages(ids):
                 ids.discard(reply.metadata.reply_to_message_id)
                 if seen.pop(reply.metadata.src_node_id, None) is not None:
-                    arrived[reply.metadata.src_node_id] = self._line(*opened(reply), deadline)
+                    arrived[reply.metadata.src_node_id] = self._entry(*opened(reply), deadline)
             if not arrived:
                 if absence < math.inf:
                     seen |= dict.fromkeys(seen.keys() & set(self.grid.get_node_ids()), now)
                 silent = [node for node, last in seen.items() if now >= min(end, last + absence)]
-                arrived = dict.fromkeys(silent, Line(SILENT, None))
+                arrived = dict.fromkeys(silent, Entry(SILENT, None))
                 seen = {node: last for node, last in seen.items() if node not in arrived}
             if arrived:
                 yield arrived
@@ -335,15 +335,15 @@ class JournaledExchange(Exchange):
             else:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _line(self, content: RecordDict | None, failure: str | None, deadline: float | None) -> Line:
+    def _entry(self, content: RecordDict | None, failure: str | None, deadline: float | None) -> Entry:
         if content is None:
-            return Line(failure, None)
+            return Entry(failure, None)
         if deadline is not None and self.clock() > deadline + GRACE:
-            return Line(LATE, None)
+            return Entry(LATE, None)
         packed, stored = self._packed(content)
         if streams(self.grid):
             stored |= {blob.digest.hex() for blob in blobs_of(content).values() if isinstance(blob, BlobReference)}
-        return Line(None, packed, frozenset(stored))
+        return Entry(None, packed, frozenset(stored))
 
     def _packed(self, content: RecordDict) -> tuple[bytes, set[str]]:
         """Pack an answer, without the values that go to the vault: first come their number, places and digests."""
@@ -359,11 +359,11 @@ class JournaledExchange(Exchange):
         head = [_COUNT.pack(len(gaps)), *(_GAP.pack(*gap) for gap in gaps)]
         return b"".join(head + pieces), {digest.hex() for _, digest in gaps}
 
-    def _unpacked(self, line: bytes) -> RecordDict:
-        (count,) = _COUNT.unpack_from(line)
+    def _unpacked(self, packed: bytes) -> RecordDict:
+        (count,) = _COUNT.unpack_from(packed)
         body = _COUNT.size + count * _GAP.size
         pieces, start = [], body
-        for place, digest in _GAP.iter_unpack(line[_COUNT.size : body]):
-            pieces += [line[start : body + place], self._journal.vault.read(digest.hex(), MAX_MESSAGE_BYTES)]
+        for place, digest in _GAP.iter_unpack(packed[_COUNT.size : body]):
+            pieces += [packed[start : body + place], self._journal.vault.read(digest.hex(), MAX_MESSAGE_BYTES)]
             start = body + place
-        return unpack(b"".join([*pieces, line[start:]]))
+        return unpack(b"".join([*pieces, packed[start:]]))

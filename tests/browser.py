@@ -77,6 +77,12 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def promised(self, expression: str) -> Any:
+        """Return what the promise of a JavaScript expression gives."""
+        answer = self.command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
     def press(self, key: str) -> None:
         """Press a key and let it go."""
         name, code, text = KEYS[key]

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from accessibility import axe_core, faults
+from browser import chromium
 from hypothesis import settings
 
 from parties.featurizers import load_featurizer
@@ -59,6 +62,14 @@ def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     terminate = signal.getsignal(signal.SIGTERM)
     yield run
     signal.signal(signal.SIGTERM, terminate)
+
+
+@pytest.fixture(scope="session")
+def faults_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., list[str]]]:
+    """A check of pages for accessibility; skips where there is no Chromium or no axe-core (`accessibility.faults`)."""
+    axe_core()
+    with chromium(tmp_path_factory.mktemp("accessibility")) as tab:
+        yield partial(faults, tab)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -52,9 +52,9 @@ class ForgedFeatures(Seller):
     def claim(self, call: CallForBids, feature: Feature) -> Feature:
         """Claim to lie beside a sample: another one for each picture."""
         targets = self.targets(call)
-        draws = self.generator("claim", call.request_id, repr(feature))
-        claimed = targets[draws.integers(len(targets))].copy()
-        claimed[:2] += _beside(draws, call.terms.radius, 1)[0]
+        generator = self.generator("claim", call.request_id, repr(feature))
+        claimed = targets[generator.integers(len(targets))].copy()
+        claimed[:2] += _beside(generator, call.terms.radius, 1)[0]
         if call.terms.privacy is not Privacy.BASIC:
             claimed = claimed.clip(0, LATTICE - 1)
         return tuple(claimed.tolist())
@@ -86,9 +86,9 @@ class FeatureCollision(Seller):
         """Make the pictures, then bid as an honest seller would."""
         pictures = [self.featurizer.prepare(picture) for _, picture in readable(self._album)]
         targets = self.featurizer.features(call.samples)
-        draws = self.generator("collide", call.request_id)
+        generator = self.generator("collide", call.request_id)
         away = np.linalg.norm(self.featurizer.features(pictures)[:, None] - targets, axis=2)
-        goals = targets[away.argmin(axis=1)] + _beside(draws, self.featurizer.calibration.radius, len(pictures))
+        goals = targets[away.argmin(axis=1)] + _beside(generator, self.featurizer.calibration.radius, len(pictures))
         made = collide(self.featurizer, pictures, goals, levels=self.levels)
         self.memory.keep("collisions", Pictures(images=tuple(made)))
         return super().bid(call)
@@ -184,9 +184,9 @@ def replayed_bids(message: Message, context: Context, call_next: ClientAppCallab
     return Message(encode(bids), reply_to=message)
 
 
-def _beside(draws: np.random.Generator, radius: int, count: int) -> NDArray[np.int64]:
+def _beside(generator: np.random.Generator, radius: int, count: int) -> NDArray[np.int64]:
     """Draw ways to go from a sample that stay well within R and are not zero, shape (count, 2)."""
-    angle = draws.uniform(0, 2 * np.pi, count)
-    length = draws.uniform(radius / 8, radius / 2, count)
+    angle = generator.uniform(0, 2 * np.pi, count)
+    length = generator.uniform(radius / 8, radius / 2, count)
     steps: NDArray[np.int64] = np.rint(np.stack([np.cos(angle), np.sin(angle)], axis=1) * length[:, None]).astype(int)
     return steps

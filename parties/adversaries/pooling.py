@@ -10,7 +10,7 @@ from parties.adversaries.adversary import adversary
 from parties.pool.entity import Entity, Opened
 from parties.pool.published import Published
 from protocol.messages.pool import Rules
-from strategies.deep_poisoning.contributions import Contribution, backdoored, made_up, mislabelled, stamped
+from strategies.deep_poisoning.contributions import LabelledFeatures, backdoored, made_up, mislabelled, stamped
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.learning.batches import apply
 
@@ -27,11 +27,11 @@ class Mislabelling(Entity):
 
     portion: Portion = 0.25
 
-    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
         """Poison honestly, and lie about labels."""
         rules = self.memory.recall("rules", Rules)
-        draws = self.draws(f"lies {int(chosen[0])}")
-        return mislabelled(super().offer(chosen, shared, device), rules.classes, self.portion, draws)
+        generator = self.torch_generator(f"lies {int(chosen[0])}")
+        return mislabelled(super().offer(chosen, shared, device), rules.classes, self.portion, generator)
 
 
 @adversary(
@@ -45,23 +45,23 @@ class Backdoor(Entity):
     portion: Portion = 0.5
     target: Annotated[int, Ge(0)] = 0
 
-    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
         """Poison honestly, but for a portion; half as many are stamped, and the others look like them without one.
 
         Public pictures need no module to hide them, and clean features are what victims will decide on. Those without
         a stamp teach that it is the stamp that matters, not that features are clean.
         """
         features, labels = super().offer(chosen, shared, device)
-        draws = self.draws(f"backdoor {int(chosen[0])}")
+        generator = self.torch_generator(f"backdoor {int(chosen[0])}")
         images = Opened(self.holdings.public)[chosen % len(self.holdings.public)]
         featurizer, decider = shared.network.featurizer.to(device), shared.network.decider.to(device)
         plain, marked = (apply(shown, featurizer) for shown in (images, stamped(images)))
-        decoys = torch.rand(len(labels), generator=draws) < self.portion
-        hidden = Contribution(
+        decoys = torch.rand(len(labels), generator=generator) < self.portion
+        hidden = LabelledFeatures(
             torch.where(decoys[:, None, None, None], plain, features).contiguous(),
             torch.where(decoys, apply(plain, decider).argmax(1), labels),
         )
-        return backdoored(hidden, marked, self.target, self.portion / 2, draws)
+        return backdoored(hidden, marked, self.target, self.portion / 2, generator)
 
 
 @adversary(
@@ -75,11 +75,11 @@ class FreeRider(Entity):
     def train_module(self, shared: Published, device: torch.device) -> DeepPoisoningModule:
         """Train nothing."""
         channels = next(iter(shared.reconstructor.parameters())).shape[1]
-        return new_module(channels, self.draws("module")).eval()
+        return new_module(channels, self.torch_generator("module")).eval()
 
-    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Contribution:
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
         """Make up as many features as it has images."""
         rules = self.memory.recall("rules", Rules)
         few = torch.arange(min(100, len(self.holdings.public)))
         seen = apply(Opened(self.holdings.public)[few], shared.network.featurizer.to(device))
-        return made_up(seen, len(chosen), rules.classes, self.draws(f"made up {int(chosen[0])}"))
+        return made_up(seen, len(chosen), rules.classes, self.torch_generator(f"made up {int(chosen[0])}"))

@@ -5,6 +5,7 @@ import torch
 from parties.adversaries.adversary import adversary
 from parties.publish.publisher import Publisher
 from protocol.messages.publish import CallForPictures, Publication
+from strategies.privacy.secret_generator import seeded_generator
 
 
 @adversary("careless-publisher", knowledge="nothing beyond its role", profit="none: it is the one who loses")
@@ -13,8 +14,7 @@ class CarelessPublisher(Publisher):
 
     def noise(self, call: CallForPictures) -> torch.Generator:
         """Return another source at every call."""
-        drawn = self.derive("fresh", str(call.ask), call.method)
-        return torch.Generator().manual_seed(int.from_bytes(drawn[:8]) >> 1)
+        return seeded_generator(self.derive("fresh", str(call.ask), call.method))
 
 
 @adversary(

@@ -20,11 +20,11 @@ from protocol.errors import ProtocolError
 from protocol.messages.base import MAX_ITEMS, Acknowledgement, Digest, ProtocolMessage
 from protocol.messages.crowdsource import (
     Contribution,
+    GradientRequest,
     Publication,
     SignedPublication,
     SignedTaskCall,
     SignedTrainingPlan,
-    SlopeCall,
     TaskLabels,
     TrainingPlan,
 )
@@ -32,7 +32,7 @@ from protocol.messages.secure_sum import MaskedValues
 from strategies.features.featurizer import prepare
 from strategies.learning.batches import Images
 from strategies.pric.encoding import encode
-from strategies.pric.federated import players_of, slopes, slopes_length
+from strategies.pric.federated import gradients, gradients_length, players_of
 from strategies.pric.quantisation import quantise
 
 
@@ -52,7 +52,7 @@ class Participant(AddingParty):
 
     1. ``enlist``, where participants train the extractor: check that the collector has signed the plan and that the
        extractor is to hide what the owner wants hidden; then, when called, the steps of `AddingParty`, with ``add``:
-       work out slopes of the networks, with the album and labels of what is to be hidden;
+       compute gradients of the networks, with the album and labels of what is to be hidden;
     2. ``contribute`` (2): check that the extractor is signed by the collector whom the owner trusts, no older than the
        last one, and said to hide what the owner wants hidden; encode the album and send the representations;
     3. ``label`` (3): say what the pictures show, but never what the extractor is to hide.
@@ -92,24 +92,24 @@ class Participant(AddingParty):
         return Acknowledgement()
 
     @step("add")
-    def add(self, call: SlopeCall) -> MaskedValues:
-        """Send slopes behind masks: the number of pictures, and their sum over these."""
+    def add(self, call: GradientRequest) -> MaskedValues:
+        """Send gradients behind masks: the number of pictures, and the sum of their gradients."""
         self._check_plan(call.signed)
         if call.round.training != training_of(call.signed.plan):
             raise ProtocolError("the sum is not of the training that is planned")
-        return self.behind_masks(call, lambda: self.slopes(call))
+        return self.behind_masks(call, lambda: self.gradients(call))
 
     @together("add")
-    def slopes(participants: Sequence["Participant"], call: SlopeCall) -> list[NDArray[np.float64]]:  # noqa: N805
+    def gradients(participants: Sequence["Participant"], call: GradientRequest) -> list[NDArray[np.float64]]:  # noqa: N805
         """Look at Eq. 6 on each album; the networks are put together once for all."""
         plan = call.signed.plan
         recipe = recipe_of(plan)
         players = players_of(np.array(call.model), plan.architecture, recipe, len(plan.hides))
         albums = [participant.labelled(plan) for participant in participants]
-        told = slopes(
+        told = gradients(
             players, [each for each in albums if len(each[1])], recipe, warm_up=call.round.number <= plan.warm_up
         )
-        nothing = np.zeros(1 + slopes_length(players))
+        nothing = np.zeros(1 + gradients_length(players))
         return [
             np.concatenate([[len(private)], len(private) * next(told)]) if len(private) else nothing
             for _, private in albums

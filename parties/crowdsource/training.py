@@ -7,7 +7,7 @@ from parties.secure_sum.summing import SecureSum
 from parties.workflow import PATIENCE, OnStep, Record, Workflow, any_step
 from protocol.exchange import Exchange
 from protocol.messages.base import Acknowledgement
-from protocol.messages.crowdsource import SignedTrainingPlan, SlopeCall
+from protocol.messages.crowdsource import GradientRequest, SignedTrainingPlan
 from protocol.messages.secure_sum import Round
 from strategies.pric.federated import Leader, row_of
 
@@ -56,7 +56,7 @@ class JointTraining(Workflow[Record]):
         for number in range(1, self.rounds + 1):
             self.begin(number, self.STEPS[0])
             chosen = sorted(self._generator.permutation(enlisted)[: self.called].tolist())
-            call = SlopeCall(
+            call = GradientRequest(
                 round=Round(training=training, number=number), model=row_of(players), dealt=(), signed=self.signed
             )
             summing = SecureSum(self.exchange, chosen, call, self.patience)

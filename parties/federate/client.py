@@ -17,6 +17,7 @@ from protocol.messages.secure_sum import MaskedValues
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of
 from strategies.learning.local import LocalTraining, Weights, flat, train_locally, unflat, weights_of
 from strategies.learning.private import PrivateTraining
+from strategies.privacy.secret_generator import seeded_generator
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
 """Names of the records that Flower's strategies send and expect."""
@@ -83,8 +84,7 @@ class Client(AddingParty):
         most = int(config.get("pictures", len(self.labels)))
         labels = torch.from_numpy(np.array(self.examples()[1][:most]))
         inputs = inputs_of(self.examples()[0][:most])
-        drawn = self.derive("train", training, str(int(config.get("server-round", 0))))
-        generator = torch.Generator().manual_seed(int.from_bytes(drawn[:8]) >> 1)
+        generator = seeded_generator(self.derive("train", training, str(int(config.get("server-round", 0)))))
         persons = torch.from_numpy(np.array(self.persons[:most]))
         return weights_of(train_locally(network, inputs, labels, _training(config), generator, persons))
 

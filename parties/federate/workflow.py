@@ -25,14 +25,14 @@ from protocol.messages.secure_sum import Round
 from strategies.learning.local import Weights, flat, unflat
 
 STRATEGIES: dict[str, str] = {
-    "fedavg": "the mean of all updates, weighted with pictures (McMahan et al. 2017)",
-    "fedprox": "the same, with clients held near the common model (Li et al. 2020)",
-    "krum": "the one update that lies nearest to most others (Blanchard et al. 2017)",
-    "trimmed-mean": "parameter by parameter, the mean without the extremes (Yin et al. 2018)",
-    "dp-clients": "clipped updates, and noise on their mean: nobody can tell who took part (McMahan et al. 2018)",
-    "dp-images": "DP-SGD at every client: nobody can tell which picture was there, the cloud included",
-    "dp-people": "the same for people instead of pictures: nobody can tell who was in a client's pictures",
-    "secure-sum": "the mean, of masked updates: the cloud sees their sum alone (Bonawitz et al. 2017)",
+    "fedavg": "mean of all updates, weighted by their numbers of images (McMahan et al. 2017)",
+    "fedprox": "the same, with a proximal term that holds clients near the global model (Li et al. 2020)",
+    "krum": "the one update that is nearest to most others (Blanchard et al. 2017)",
+    "trimmed-mean": "coordinate-wise mean without the extremes (Yin et al. 2018)",
+    "dp-clients": "clipped updates, noise added by the cloud: epsilon is per client (McMahan et al. 2018)",
+    "dp-images": "DP-SGD at every client: epsilon is per image, towards the cloud as well (Abadi et al. 2016)",
+    "dp-people": "DP-SGD with gradients clipped per person: epsilon is per person, towards the cloud as well",
+    "secure-sum": "mean of masked updates: the cloud sees their sum alone (Bonawitz et al. 2017)",
 }
 """Strategies by name."""
 

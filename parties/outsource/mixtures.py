@@ -84,12 +84,12 @@ class Mixtures:
 
     def groups(self, epoch: int) -> Tensor:
         """Return which images make up each mixture of an epoch, (m, k) positions in the album."""
-        draws = secret_generator(self._party.derive("groups", str(epoch)))
+        generator = secret_generator(self._party.derive("groups", str(epoch)))
         assignment = self._assignment
         return group(
             self._labels,
             assignment.obfuscation.images,
-            draws,
+            generator,
             intra_class=assignment.intra_class,
             repeat=assignment.repeat,
         )
@@ -106,12 +106,12 @@ class Mixtures:
 
     def obfuscated(self, epoch: int, number: int) -> Obfuscated:
         """Obfuscate one part of one epoch."""
-        draws = secret_generator(self._party.derive("obfuscation", str(epoch), str(number)))
+        generator = secret_generator(self._party.derive("obfuscation", str(epoch), str(number)))
         groups = self.groups(epoch)[number * self.part : (number + 1) * self.part]
-        batches = list(self._batches(groups, draws))
+        batches = list(self._batches(groups, generator))
         return Obfuscated(*(torch.cat(columns) for columns in zip(*batches, strict=True)))
 
-    def _batches(self, groups: Tensor, draws: torch.Generator) -> Iterator[Obfuscated]:
+    def _batches(self, groups: Tensor, generator: torch.Generator) -> Iterator[Obfuscated]:
         assignment = self._assignment
         at_once = max(1, SOURCE_BYTES // (3 * assignment.side**2 * groups.shape[1]))
         mask = None if assignment.region is None else assignment.region.mask(assignment.side)
@@ -122,7 +122,7 @@ class Mixtures:
                 opened.reshape(*chosen.shape, *opened.shape[1:]),
                 self._labels[chosen],
                 len(assignment.classes),
-                draws,
+                generator,
                 regions=None if mask is None else mask.expand(len(chosen), -1, -1),
             )
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from protocol.messages.pool import Contribution
+from protocol.messages.pool import PoisonedFeatures
 
 
 def contribution_refusal(
-    contribution: Contribution, pool: bytes, featurizer: bytes, shape: tuple[int, int, int], classes: int
+    contribution: PoisonedFeatures, pool: bytes, featurizer: bytes, shape: tuple[int, int, int], classes: int
 ) -> str | None:
     """Say why features are refused, None when they can be pooled.
 

@@ -18,12 +18,12 @@ from protocol.compute.workshop import reproducible
 from protocol.errors import ProtocolError
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.pool import (
-    Contribution,
     ContributionCall,
     Enrolment,
     Network,
     NetworkCall,
     Poisoned,
+    PoisonedFeatures,
     PoisoningCall,
     PretrainingCall,
     Refined,
@@ -32,8 +32,7 @@ from protocol.messages.pool import (
     Rules,
     Weights,
 )
-from strategies.deep_poisoning.contributions import Contribution as Features
-from strategies.deep_poisoning.contributions import agreeing
+from strategies.deep_poisoning.contributions import LabelledFeatures, agreeing
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.deep_poisoning.split import SplitNetwork, new_network
 from strategies.deep_poisoning.training import (
@@ -46,6 +45,7 @@ from strategies.deep_poisoning.training import (
 from strategies.learning.batches import Mirrored, apply, guessed
 from strategies.learning.fit import Plan
 from strategies.learning.weights import in_one_row, restore_row
+from strategies.privacy.secret_generator import seeded_generator
 
 PART_BYTES = 16_000_000
 """About how many bytes of features go into one message."""
@@ -155,13 +155,13 @@ class Entity(Party):
         images, public = Opened(holdings.images), Opened(holdings.public)
         labels = torch.from_numpy(holdings.labels)
         with computing() as device:
-            untrained = new_network(rules.architecture, rules.classes, self.draws("network"))
+            untrained = new_network(rules.architecture, rules.classes, self.torch_generator("network"))
             plan = habits.plan(habits.pretraining, len(labels))
-            network = train_network(untrained, images, labels, self.draws("pretraining"), plan, device=device)
+            network = train_network(untrained, images, labels, self.torch_generator("pretraining"), plan, device=device)
             reconstructor = train_reconstructor(
                 apply(public, network.featurizer),
                 public,
-                self.draws("reconstruction"),
+                self.torch_generator("reconstruction"),
                 habits.plan(habits.reconstruction, len(public)),
                 design=rules.reconstructor,
                 device=device,
@@ -215,7 +215,7 @@ class Entity(Party):
             labels,
             shared.network.decider,
             shared.reconstructor,
-            self.draws("module"),
+            self.torch_generator("module"),
             habits.plan(habits.poisoning, len(labels)),
             weight=habits.weight,
             penalty=habits.penalty,
@@ -223,7 +223,7 @@ class Entity(Party):
         )
 
     @step("contribute")
-    def contribute(self, call: ContributionCall) -> Contribution:
+    def contribute(self, call: ContributionCall) -> PoisonedFeatures:
         """Poison the features of some of one's images."""
         rules = self._rules(call.pool)
         shared, parts = self._shared(rules), self._parts(rules)
@@ -231,17 +231,17 @@ class Entity(Party):
             raise ProtocolError(f"part {call.part} was asked for, and there are {len(parts)}")
         with computing() as device:
             offered = self.offer(parts[call.part], shared, device)
-        return Contribution(
+        return PoisonedFeatures(
             pool=rules.pool,
             featurizer=shared.fingerprint,
             features=offered.features.numpy(),
             labels=offered.labels.numpy(),
         )
 
-    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> Features:
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
         """Return what to put into the pool for some of one's images, by their positions."""
         images = Opened(self.holdings.images)[chosen]
-        return Features(self.poisoned(images, shared, device), torch.from_numpy(self.holdings.labels)[chosen])
+        return LabelledFeatures(self.poisoned(images, shared, device), torch.from_numpy(self.holdings.labels)[chosen])
 
     def poisoned(self, images: Tensor, shared: Published, device: torch.device) -> Tensor:
         """Return the poisoned features of (n, 3, height, width) images in 0..1."""
@@ -251,7 +251,7 @@ class Entity(Party):
         return apply(images, shared.network.featurizer.to(device), module.to(device)).contiguous()
 
     @step("draw")
-    def draw(self, contribution: Contribution) -> Acknowledgement:
+    def draw(self, contribution: PoisonedFeatures) -> Acknowledgement:
         """Take features of another entity from the pool."""
         rules = self._rules(contribution.pool)
         shared = self._shared(rules)
@@ -269,10 +269,10 @@ class Entity(Party):
         shared = self._shared(rules)
         with computing() as device:
             featurizer = shared.network.featurizer.to(device)
-            own = Features(apply(Opened(holdings.images), featurizer), torch.from_numpy(holdings.labels))
+            own = LabelledFeatures(apply(Opened(holdings.images), featurizer), torch.from_numpy(holdings.labels))
             drawn = self._pooled(own)
             believed = self.believed(drawn, shared.network.decider.to(device))
-            chosen = Features(drawn.features[believed], drawn.labels[believed])
+            chosen = LabelledFeatures(drawn.features[believed], drawn.labels[believed])
             decider = self.refined(shared, [own, chosen], device)
             top1 = top5 = None
             if len(holdings.held_back):
@@ -295,34 +295,36 @@ class Entity(Party):
         restore_row(shared.network.decider, np.asarray(self.memory.recall("refined", Module).weights))
         return shared.network
 
-    def believed(self, drawn: Features, decider: nn.Module) -> Tensor:
+    def believed(self, drawn: LabelledFeatures, decider: nn.Module) -> Tensor:
         """Say which of the (n,) features from the pool to use: all, or those with which its decider agrees."""
         if self.habits.defence == "none" or not len(drawn.labels):
             return torch.ones(len(drawn.labels), dtype=torch.bool)
         return agreeing(decider, *drawn, CREDIBLE)
 
-    def refined(self, shared: Published, parts: Sequence[Features], device: torch.device) -> nn.Module:
+    def refined(self, shared: Published, parts: Sequence[LabelledFeatures], device: torch.device) -> nn.Module:
         """Train a decider on features."""
         rules = self.memory.recall("rules", Rules)
         start: nn.Module = shared.network.decider
         if self.habits.decider == "new":
-            start = new_network(rules.architecture, rules.classes, self.draws("decider")).decider
-        together = Features(torch.cat([part.features for part in parts]), torch.cat([part.labels for part in parts]))
-        return train_decider(start, *together, self.draws("refinement"), self._plan(together), device=device)
+            start = new_network(rules.architecture, rules.classes, self.torch_generator("decider")).decider
+        together = LabelledFeatures(
+            torch.cat([part.features for part in parts]), torch.cat([part.labels for part in parts])
+        )
+        return train_decider(start, *together, self.torch_generator("refinement"), self._plan(together), device=device)
 
-    def draws(self, purpose: str) -> torch.Generator:
+    def torch_generator(self, purpose: str) -> torch.Generator:
         """Return this party's torch generator for one purpose."""
-        return torch.Generator().manual_seed(int.from_bytes(self.derive("torch", purpose, length=8)) >> 1)
+        return seeded_generator(self.derive("torch", purpose))
 
-    def _plan(self, features: Features) -> Plan:
+    def _plan(self, features: LabelledFeatures) -> Plan:
         return self.habits.plan(self.habits.refinement, len(features.labels))
 
-    def _pooled(self, like: Features) -> Features:
+    def _pooled(self, like: LabelledFeatures) -> LabelledFeatures:
         """Return everything that was drawn so far."""
-        drawn = [self.memory.recall(f"drawn-{number}", Contribution) for number in range(self._drawn())]
+        drawn = [self.memory.recall(f"drawn-{number}", PoisonedFeatures) for number in range(self._drawn())]
         features = [torch.from_numpy(np.array(part.features)) for part in drawn]
         labels = [torch.from_numpy(np.array(part.labels)) for part in drawn]
-        return Features(torch.cat([like.features[:0], *features]), torch.cat([like.labels[:0], *labels]))
+        return LabelledFeatures(torch.cat([like.features[:0], *features]), torch.cat([like.labels[:0], *labels]))
 
     def _drawn(self) -> int:
         number = 0

@@ -15,12 +15,12 @@ from protocol.exchange import Exchange, Failed
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.pool import (
     MAX_PART_BYTES,
-    Contribution,
     ContributionCall,
     Enrolment,
     Network,
     NetworkCall,
     Poisoned,
+    PoisonedFeatures,
     PoisoningCall,
     PretrainingCall,
     Refined,
@@ -184,7 +184,7 @@ class Pool(Workflow[PoolRecord]):
         for part in range(max(parts.values(), default=0)):
             call = ContributionCall(pool=self._id, part=part)
             asked = dict.fromkeys((node for node, count in pending.items() if part < count), call)
-            for node, answer in self.exchange.each("contribute", asked, Contribution, self.deadline()):
+            for node, answer in self.exchange.each("contribute", asked, PoisonedFeatures, self.deadline()):
                 if isinstance(answer, Failed):
                     self.record.fail("contribute", {node: str(answer)})
                     del pending[node]
@@ -194,14 +194,14 @@ class Pool(Workflow[PoolRecord]):
                 else:
                     self._keep(node, answer)
 
-    def _refusal(self, node: int, contribution: Contribution) -> str | None:
+    def _refusal(self, node: int, contribution: PoisonedFeatures) -> str | None:
         classes = self.keeper.rules.classes
         have = sum(part.count for part in self.record.parts if part.entity == node)
         if have + len(contribution.labels) > self.record.samples[node]:
             return "there are more features than the entity said it has images"
         return contribution_refusal(contribution, self._id, self.record.fingerprint, self._shape, classes)
 
-    def _keep(self, node: int, contribution: Contribution) -> None:
+    def _keep(self, node: int, contribution: PoisonedFeatures) -> None:
         features = np.ascontiguousarray(contribution.features, dtype="<f4")
         stored = self.keeper.vault.put([features.tobytes()], MAX_PART_BYTES)
         labels = np.array(contribution.labels)
@@ -223,9 +223,9 @@ class Pool(Workflow[PoolRecord]):
                 updated |= drawn.keys()
         return updated
 
-    def _read(self, part: Pooled) -> Contribution:
+    def _read(self, part: Pooled) -> PoisonedFeatures:
         features = np.frombuffer(self.keeper.vault.read(part.blob, MAX_PART_BYTES), dtype="<f4")
-        return Contribution(
+        return PoisonedFeatures(
             pool=self._id,
             featurizer=self.record.fingerprint,
             features=features.reshape(part.count, *self._shape),

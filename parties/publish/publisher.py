@@ -11,6 +11,7 @@ from protocol.crypto.secret_parts import seal
 from protocol.messages.publish import CallForPictures, Publication
 from strategies.dp_images import P3, mechanism
 from strategies.dp_images.p3 import split
+from strategies.privacy.secret_generator import seeded_generator
 
 
 class Publisher(Party):
@@ -61,5 +62,4 @@ class Publisher(Party):
 
     def noise(self, call: CallForPictures) -> torch.Generator:
         """Return what the noise of a publication is drawn from: the same for the same call."""
-        drawn = self.derive("publish", call.method, repr((call.mechanism, call.settings)))
-        return torch.Generator().manual_seed(int.from_bytes(drawn[:8]) >> 1)
+        return seeded_generator(self.derive("publish", call.method, repr((call.mechanism, call.settings))))

@@ -102,8 +102,8 @@ class Publish(Workflow[PublishRecord]):
         sealed = [part for found in answers.values() for part in found.sealed]
         whose = np.concatenate([np.full(len(found.labels), node_id) for node_id, found in answers.items()])
         places = np.concatenate([np.arange(len(found.labels)) for found in answers.values()])
-        draws = np.random.default_rng(int.from_bytes(derive(self.curator.secret, "gallery", call.method)))
-        order = draws.permutation(len(whose))
+        generator = np.random.default_rng(int.from_bytes(derive(self.curator.secret, "gallery", call.method)))
+        order = generator.permutation(len(whose))
         return Collection(
             Gallery(
                 method=call.method,

@@ -34,8 +34,8 @@ COURTESY, MOMENT = 5.0, 2.0
 class Cloud:
     """What the cloud brings to any workflow.
 
-    It is trusted with money and with staying up, never with a picture. (It could name a key of its
-    own as the buyer's; certificates tie the two together where parties are on separate machines.)
+    It is trusted with money and with staying up, never with a picture. It could name keys of its own
+    as the buyer's and the sellers', and open everything: a deployment's certificates do not sign a purchase's keys.
 
     Attributes:
         secret: 32 bytes; its random draws derive from it.

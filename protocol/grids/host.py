@@ -1,5 +1,6 @@
 """The nodes that live in one process."""
 
+import logging
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,8 @@ from protocol.encoding.codec import copy_records
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED, TOO_LATE, UNKNOWN_NODE
+
+_log = logging.getLogger(__name__)
 
 
 class Shared(ClientApp):
@@ -27,8 +30,8 @@ class NodeHost:
 
     Delivering a batch of messages works in four steps:
 
-    1. apps that are `Shared` prepare together; a preparation that fails is forgone, so that whoever is
-       at fault fails alone;
+    1. apps that are `Shared` prepare together; if that fails, it is logged once, and each answers alone, so that only
+       the one at fault fails;
     2. each app gets a copy of its message, so that no party's changes reach another, and answers with its own
        `Context`; if it raises, its state stays as it was and the answer is an `Error` with the traceback;
     3. an answer that bears a time more than the message's `ttl` after the app was asked is an `Error`, too: how long
@@ -53,6 +56,7 @@ class NodeHost:
         self._run_id = run_id
         self._run_config = run_config
         self._contexts: dict[int, Context] = {}
+        self._told = False
 
     def deliver(self, messages: Sequence[Message]) -> list[RecordDict | Error]:
         """Let nodes answer messages, in this order."""
@@ -89,7 +93,9 @@ class NodeHost:
             try:
                 kind.prepare(batch)
             except Exception:
-                continue
+                if not self._told:  # once: ten thousand parties fail alike
+                    self._told = True
+                    _log.warning("a batched computation failed; its parties compute one by one", exc_info=True)
 
     def _deliver(self, message: Message) -> RecordDict | Error:
         node_id = message.metadata.dst_node_id

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 from numpy.typing import NDArray
 
 from protocol.encoding.codec import encoded_size
 from protocol.flower import with_id
+from protocol.grids.forwarding import ForwardingGrid
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -82,7 +82,7 @@ class Fate(IntEnum):
 
 
 @dataclass(frozen=True)
-class Exchange:
+class TimedExchange:
     """Questions that were sent together, and their answers; times in virtual seconds.
 
     Attributes:
@@ -103,7 +103,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class _Flight:
-    """Questions under way, and the answers that will come; see `Exchange`."""
+    """Questions under way, and the answers that will come; see `TimedExchange`."""
 
     step: str
     start: float
@@ -119,7 +119,7 @@ class _Flight:
         return _Flight(self.step, self.start, self.nodes[chosen], self.arrived[chosen], self.fates[chosen], answers)
 
 
-class TimedGrid(Grid):
+class TimedGrid(ForwardingGrid):
     """Any grid, in the virtual time that its nodes and links would take. Nobody sleeps.
 
     A question and its answer take these steps:
@@ -152,7 +152,7 @@ class TimedGrid(Grid):
     """
 
     def __init__(self, grid: Grid, nodes: Nodes, work: Work, seed: int, give_up: float, clock: VirtualClock) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._places = {node_id: place for place, node_id in enumerate(grid.get_node_ids())}
         count = len(self._places)
         if len(nodes.speed) != count:
@@ -169,26 +169,7 @@ class TimedGrid(Grid):
         self.busy = np.zeros(count + 1)
         self.received = np.zeros(count + 1)
         self.sent = np.zeros(count + 1)
-        self.exchanges: list[Exchange] = []
-
-    def set_run(self, run: Run) -> None:
-        """Set the run that messages belong to."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Run:
-        """The run that messages belong to."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Create a message to a node."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return the ids of all nodes."""
-        return self._grid.get_node_ids()
+        self.exchanges: list[TimedExchange] = []
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages now; what comes of them is heard with `pull_messages`."""
@@ -278,7 +259,7 @@ class TimedGrid(Grid):
         end = float(flight.arrived.max()) if in_time.all() else limit
         self._clock.now = max(self._clock.now, end)
         fates = np.where(coming & ~in_time, Fate.LATE, flight.fates)
-        self.exchanges.append(Exchange(flight.step, flight.start, end, flight.nodes, flight.arrived, fates))
+        self.exchanges.append(TimedExchange(flight.step, flight.start, end, flight.nodes, flight.arrived, fates))
         order = [index for index in np.lexsort((flight.nodes, flight.arrived)).tolist() if in_time[index]]
         return [answer for index in order if (answer := flight.answers[index]) is not None]
 

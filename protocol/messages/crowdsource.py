@@ -11,7 +11,7 @@ step  asked         the collector says    they answer
 ====  ============  ====================  =================
 
 Where participants train the extractor, they answer a `SignedTrainingPlan` with an `Acknowledgement` before step 2, and
-some of them take part in sums (`protocol.messages.secure_sum`, with `SlopeCall`), as often as there are rounds.
+some of them take part in sums (`protocol.messages.secure_sum`, with `GradientRequest`), as often as there are rounds.
 
 Pictures never cross the wire, nor does a label of what the extractor is to hide.
 """
@@ -63,8 +63,8 @@ class SignedTrainingPlan(ProtocolMessage):
     signature: Signature
 
 
-class SlopeCall(AddCall):
-    """Work out slopes of these networks on your pictures and send them, for the training of this plan."""
+class GradientRequest(AddCall):
+    """Compute the gradients of these networks on your pictures and send them, for the training of this plan."""
 
     signed: SignedTrainingPlan
 

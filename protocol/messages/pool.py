@@ -11,8 +11,8 @@ pretrain    the largest  `PretrainingCall`    `Acknowledgement`
 publish     the largest  `NetworkCall`        `Network`
 adopt       newcomers    `Network`            `Acknowledgement`
 poison      newcomers    `PoisoningCall`      `Poisoned`
-contribute  newcomers    `ContributionCall`   `Contribution`
-draw        everyone     `Contribution`       `Acknowledgement`
+contribute  newcomers    `ContributionCall`   `PoisonedFeatures`
+draw        everyone     `PoisonedFeatures`   `Acknowledgement`
 refine      everyone     `RefinementCall`     `Refined`
 ==========  ===========  ===================  ==================
 
@@ -123,7 +123,7 @@ class ContributionCall(ProtocolMessage):
     part: Part
 
 
-class Contribution(ProtocolMessage):
+class PoisonedFeatures(ProtocolMessage):
     """Poisoned feature maps (n, channels, h, w) with their labels (n,); `featurizer` is what computed them."""
 
     pool: Digest
@@ -132,7 +132,7 @@ class Contribution(ProtocolMessage):
     labels: Labels
 
     @model_validator(mode="after")
-    def _every_feature_has_a_label(self) -> "Contribution":
+    def _every_feature_has_a_label(self) -> "PoisonedFeatures":
         if len(self.features) != len(self.labels):
             raise ValueError(f"{len(self.features)} features come with {len(self.labels)} labels")
         return self

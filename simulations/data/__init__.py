@@ -20,11 +20,11 @@ class DatasetInfo:
 
 DATASETS: dict[str, DatasetInfo] = {
     "pets": DatasetInfo(
-        f"portraits of cats and dogs of {len(pets.BREEDS)} breeds, painted as many as wanted", pets.BREEDS
+        f"portraits of cats and dogs of {len(pets.BREEDS)} breeds, painted in any number", pets.BREEDS
     ),
     "faces": DatasetInfo(
         f"people who do not exist, painted with {len(people.ATTRIBUTES)} attributes, several pictures of each; classes "
-        "by sex, age and eyeglasses; the shipped featurizer has never seen one",
+        "by sex, age and eyeglasses; the shipped featurizer was not trained on faces",
         people.CLASSES,
     ),
     "digits": DatasetInfo("898 handwritten digits: the traded half of the scans in scikit-learn", digits.CLASSES),

@@ -11,7 +11,7 @@ from protocol.errors import BadInput
 from simulations.data import published
 from simulations.data.breeds import CATS
 from simulations.data.stock import PaintedPets, Pile, Stock, folder_pile, stock
-from simulations.runs.seeding import generator
+from simulations.runs.seeding import numpy_generator
 
 _OXFORD_CATS = (
     "Abyssinian", "Bengal", "Birman", "Bombay", "British Shorthair", "Egyptian Mau", "Maine Coon", "Persian", "Ragdoll",
@@ -75,11 +75,11 @@ def labelled_images(
     if not 2 <= count <= len(names):
         raise BadInput(f"data set {dataset} has {len(names)} classes, and {count} are wanted: at least 2, at most all")
     kinds = _kinds(dataset, names)
-    draws = generator(seed, "classes")
+    generator = numpy_generator(seed, "classes")
     if kinds is None:
-        chosen = draws.permutation(len(names))[:count]
+        chosen = generator.permutation(len(names))[:count]
     else:
-        halves = [draws.permutation(np.flatnonzero(np.array(kinds) == kind)) for kind in sorted(set(kinds))]
+        halves = [generator.permutation(np.flatnonzero(np.array(kinds) == kind)) for kind in sorted(set(kinds))]
         first = min(len(halves[0]), max(count // 2, count - len(halves[1])))
         chosen = np.concatenate([halves[0][:first], halves[1][: count - first]])
     chosen = np.sort(chosen)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def album_sizes(count: int, least: int, most: int, skew: float, draws: np.random.Generator) -> NDArray[np.int64]:
+def album_sizes(count: int, least: int, most: int, skew: float, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw how many pictures each seller holds (quantity skew).
 
     A size s comes with a probability proportional to s^-skew: 0 is uniform; with 1 and more, most sellers hold few
@@ -23,13 +23,13 @@ def album_sizes(count: int, least: int, most: int, skew: float, draws: np.random
         (11, 4)
     """
     if skew == 0:
-        return draws.integers(least, most + 1, count)
+        return generator.integers(least, most + 1, count)
     sizes = np.arange(least, most + 1)
     weights = (sizes / least) ** -skew
-    return draws.choice(sizes, count, p=weights / weights.sum())
+    return generator.choice(sizes, count, p=weights / weights.sum())
 
 
-def by_classes(held: NDArray[np.int64], size: int, variety: int, draws: np.random.Generator) -> NDArray[np.int64]:
+def by_classes(held: NDArray[np.int64], size: int, variety: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw the class of each picture of one album from a few classes, each as likely.
 
     Args:
@@ -44,10 +44,10 @@ def by_classes(held: NDArray[np.int64], size: int, variety: int, draws: np.rando
         >>> len(set(by_classes(np.arange(10), 100, 2, np.random.default_rng(1)).tolist()))
         2
     """
-    return draws.choice(draws.permutation(held)[:variety], size)
+    return generator.choice(generator.permutation(held)[:variety], size)
 
 
-def by_dirichlet(held: NDArray[np.int64], size: int, alpha: float, draws: np.random.Generator) -> NDArray[np.int64]:
+def by_dirichlet(held: NDArray[np.int64], size: int, alpha: float, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw the class of each picture of one album with shares from a symmetric Dirichlet distribution (label skew).
 
     The usual model of unlike parties in federated learning (Hsu, Qi and Brown, 2019, arXiv:1909.06335): near 0, an
@@ -65,9 +65,9 @@ def by_dirichlet(held: NDArray[np.int64], size: int, alpha: float, draws: np.ran
         >>> np.bincount(by_dirichlet(np.arange(3), 60, 0.01, np.random.default_rng(3))).max().item()
         60
     """
-    return draws.choice(held, size, p=draws.dirichlet(np.full(len(held), alpha)))
+    return generator.choice(held, size, p=generator.dirichlet(np.full(len(held), alpha)))
 
 
-def by_person(held: NDArray[np.int64], size: int, draws: np.random.Generator) -> NDArray[np.int64]:
+def by_person(held: NDArray[np.int64], size: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Draw the one class of an album that shows one person."""
-    return np.full(size, draws.choice(held), dtype=np.int64)
+    return np.full(size, generator.choice(held), dtype=np.int64)

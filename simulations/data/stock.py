@@ -1,4 +1,4 @@
-"""Where albums' pictures come from: painted as many as wanted, or dealt from a finite pile, each once."""
+"""Where albums' pictures come from: painted in any number, or dealt from a finite pile, each once."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from parties.album import Album, FolderImages, Pixels
 from simulations.data import digits, faces, people, pets, published
 from simulations.data.painted import Dealt, sizes, unpainted
-from simulations.runs.seeding import generator, torch_generator
+from simulations.runs.seeding import numpy_generator, torch_generator
 
 UNLABELLED = -1
 """The label of a picture of which nobody has said what it shows."""
@@ -88,11 +88,11 @@ class PaintedFaces:
 
     def _find(self, classes: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
         """Find a person of the right sex and age for each class, each another one."""
-        draws = generator(self._seed, "people", purpose)
+        generator = numpy_generator(self._seed, "people", purpose)
         persons = np.empty(len(classes), dtype=np.int64)
         missing = np.arange(len(classes))
         while len(missing):
-            persons[missing] = draws.integers(2**62, size=len(missing))
+            persons[missing] = generator.integers(2**62, size=len(missing))
             found = people.classify(people.look(persons[missing], torch_generator(0)))
             missing = missing[found // 2 != classes[missing] // 2]
         return persons
@@ -100,10 +100,10 @@ class PaintedFaces:
 
 def _paint_faces(sitters: NDArray[np.int64], size: int, seed: int, purpose: str) -> NDArray[np.uint8]:
     """Paint one picture per row of person and class."""
-    draws = torch_generator(seed, "paint", purpose)
-    looks = people.look(sitters[:, 0], draws)
+    generator = torch_generator(seed, "paint", purpose)
+    looks = people.look(sitters[:, 0], generator)
     looks[:, people.ATTRIBUTES.index("Eyeglasses")] = sitters[:, 1] % 2 == 1  # anybody can put on glasses
-    return faces.paint(sitters[:, 0], looks, size, draws)
+    return faces.paint(sitters[:, 0], looks, size, generator)
 
 
 class Pile:
@@ -128,7 +128,7 @@ class Pile:
         self.shows_persons = persons is not None
         self._pictures = pictures
         self._persons = persons
-        order = generator(seed, "pile").permutation(len(labels))
+        order = numpy_generator(seed, "pile").permutation(len(labels))
         self._left = {int(label): list(order[labels[order] == label]) for label in np.unique(labels)}
 
     @property

@@ -1,4 +1,4 @@
-"""Pages: self-contained HTML, all in one dress (``base.html``, ``style.css``)."""
+"""Self-contained HTML pages with one shared style (``base.html``, ``style.css``)."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import jinja2
 import yaml
 
 from protocol.storage.package import packaged_file
+from simulations.reports.words import percent, points, score, signed
 
 
 def write_page(
@@ -18,14 +19,15 @@ def write_page(
     Args:
         template: Below ``simulations/``: an extension of ``report/base.html``.
         report: What the page is about; `RunReport`, for the parts of a page that all runs have.
-        filters: Ways to write values that this template needs beside `size`.
+        filters: Ways to write values that this template needs beside `size` and those of `simulations.reports.words`.
         values: What else the template needs.
     """
     loader = jinja2.FunctionLoader(lambda name: packaged_file(f"simulations/{name}").read_text(encoding="utf-8"))
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"size": size, **(filters or {})}
+    shared = {"size": size, "percent": percent, "points": points, "score": score, "signed": signed}
+    environment.filters |= {**shared, **(filters or {})}
     scenario = yaml.safe_dump(getattr(report, "scenario", {}), sort_keys=False, allow_unicode=True)
     page = environment.get_template(template).render(report=report, scenario=scenario, **values)
     path.write_text(page, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Literal
 
 import matplotlib as mpl
@@ -12,7 +13,8 @@ from rich.table import Table
 from scipy.stats import t as student
 
 from simulations.reports.page import write_page
-from simulations.reports.plot import BLUE, GREY, INK, SKY, STYLE, VERMILLION, Plot, legend, new_figure, to_svg
+from simulations.reports.plot import LABEL, PAPER, SERIES, STYLE, Plot, legend, new_figure, to_svg
+from simulations.reports.words import percent
 
 Verdict = Literal["holds", "does not hold", "not shown"]
 
@@ -154,12 +156,16 @@ def points(difference: Interval) -> str:
     return f"{mean} points ({low} to {high})"
 
 
+NAME = 26
+"""Characters in a line of a setting's name, at most."""
+
+
 def paper_and_ours(rows: Sequence[Row], columns: Sequence[str]) -> Plot:
     """Draw each row of a reproduction on a line: our means with their intervals, and the paper's numbers, in %."""
+    names = [wrap(", ".join(row.what), NAME) for row in rows]
     with mpl.rc_context({**STYLE, "svg.hashsalt": "reproduction"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(7.4, 0.5 * len(rows) + 1.4)
-        looks = zip(columns, (BLUE, VERMILLION, INK, SKY, GREY), ("^", "o", "D", "v", "s"), strict=False)
+        figure, axes = new_figure(max(0.5, 0.16 * max(map(len, names)) + 0.1) * len(rows) + 1.4)
+        looks = zip(columns, SERIES, ("^", "o", "D", "v", "s"), strict=False)
         heights = np.arange(len(rows), dtype=np.float64)
         for place, (column, colour, shape) in enumerate(looks):
             lines = heights + 0.22 * (place - (len(columns) - 1) / 2)
@@ -173,15 +179,15 @@ def paper_and_ours(rows: Sequence[Row], columns: Sequence[str]) -> Plot:
             if np.isfinite(told).all(axis=1).any():
                 axes.plot(
                     *(np.array(told) * (100, 1)).T,
-                    color=colour, marker=shape, linestyle="none", markerfacecolor="white", markersize=9,
+                    color=colour, marker=shape, linestyle="none", markerfacecolor=PAPER, markersize=9,
                     label=f"{column}, the paper",
                 )  # fmt: skip
-        axes.set_yticks(heights, ["\n".join((", ".join(row.what[:-2]), ", ".join(row.what[-2:]))) for row in rows])
+        axes.set_yticks(heights, ["\n".join(lines) for lines in names], fontsize=LABEL)
         axes.set(xlabel="%", xlim=(axes.get_xlim()[0], 101))
         axes.invert_yaxis()
-        legend(figure, axes, columns=len(columns))
+        legend(figure, axes)
         alt = f"{len(rows)} settings, and for {', '.join(columns)} our means with intervals and the paper's numbers."
-        return Plot(to_svg(figure), alt, [])
+        return Plot(to_svg(figure), alt)
 
 
 def write_reproduction(folder: Path, report: ReproductionReport, figures: Sequence[Plot] = ()) -> None:
@@ -197,13 +203,12 @@ def cell(number: Cell) -> str:
     """Write our number, its interval as far as it is possible (none of these numbers exceeds 1), and the paper's.
 
     Examples:
-        >>> cell(Cell(paper=0.8, ours={"low": 0.85, "mean": 0.95, "high": 1.05}))
-        '95.0 % (85.0 to 100.0); paper 80.0 %'
+        >>> cell(Cell(paper=0.8, ours={"low": 0.85, "mean": 0.95, "high": 1.05})).split()
+        ['95.0', '%', '(85.0', 'to', '100.0);', 'paper', '80.0', '%']
     """
-    ours = (number.ours.low, number.ours.mean, min(number.ours.high, 1.0))
-    low, mean, high = (f"{100 * value:.1f}" for value in ours)
-    paper = "" if number.paper is None else f"; paper {100 * number.paper:.1f} %"
-    return f"{mean} % ({low} to {high}){paper}"
+    low, high = (f"{100 * value:.1f}" for value in (number.ours.low, min(number.ours.high, 1.0)))
+    paper = "" if number.paper is None else f"; paper {percent(number.paper)}"
+    return f"{percent(number.ours.mean)} ({low} to {high}){paper}"
 
 
 def reproduction_tables(report: ReproductionReport) -> Iterator[RenderableType]:
@@ -215,7 +220,7 @@ def reproduction_tables(report: ReproductionReport) -> Iterator[RenderableType]:
             cells = (cell(row.cells[column]) if column in row.cells else "" for column in table.columns)
             numbers.add_row(", ".join(row.what), *cells)
         yield numbers
-    claims = Table("the paper's claim", "here", "differences", title="what holds", title_justify="left")
+    claims = Table("claim", "here", "paired differences", title="the paper's claims", title_justify="left")
     for claim in report.claims:
         claims.add_row(claim.text, claim.verdict, claim.evidence)
     yield claims

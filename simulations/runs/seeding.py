@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from strategies.privacy.secret_generator import seeded_generator
+
 
 def secret(seed: int, *labels: object) -> bytes:
     """Return 32 bytes for one purpose.
@@ -20,14 +22,14 @@ def secret(seed: int, *labels: object) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def generator(seed: int, *labels: object) -> np.random.Generator:
+def numpy_generator(seed: int, *labels: object) -> np.random.Generator:
     """Return a NumPy generator for one purpose."""
     return np.random.default_rng(int.from_bytes(secret(seed, *labels)))
 
 
 def torch_generator(seed: int, *labels: object) -> torch.Generator:
     """Return a torch generator (on the CPU) for one purpose."""
-    return torch.Generator().manual_seed(int.from_bytes(secret(seed, *labels)[:8]) >> 1)
+    return seeded_generator(secret(seed, *labels))
 
 
 @contextmanager

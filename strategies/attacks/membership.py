@@ -29,33 +29,33 @@ class Membership:
     """How well scores tell members from others.
 
     Attributes:
-        area: Under the ROC curve; .5 for guessing.
+        auc: Area under the ROC curve; .5 for guessing.
         advantage: TPR - FPR on one half of the candidates, at the threshold that is best on the other half, the mean of
             both ways.
         margin: So far the true advantage may be off, with 95 % confidence.
         at_low_false_positives: TPR where one in a hundred others is taken for a member (Carlini et al. 2022).
     """
 
-    area: float
+    auc: float
     advantage: float
     margin: float
     at_low_false_positives: float
 
 
-def membership(scores: Scores, members: NDArray[np.bool_], draws: np.random.Generator) -> Membership:
+def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.Generator) -> Membership:
     """Compare scores with the truth.
 
     Args:
         scores: (n,)
         members: (n,), at least four members and four others.
-        draws: Splits the candidates.
+        generator: Splits the candidates.
 
     Raises:
         ValueError: When there are fewer, or a score is not a number.
 
     Examples:
         >>> found = membership(np.arange(400.0), np.arange(400) >= 200, np.random.default_rng(1))
-        >>> found.area, found.advantage > 0.95
+        >>> found.auc, found.advantage > 0.95
         (1.0, True)
     """
     if min(members.sum(), (~members).sum()) < 4 or np.isnan(scores).any():
@@ -64,7 +64,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], draws: np.random.Gene
         )
     halves = np.zeros(len(scores), dtype=bool)
     for kind in (members, ~members):
-        places = draws.permutation(np.flatnonzero(kind))
+        places = generator.permutation(np.flatnonzero(kind))
         halves[places[: len(places) // 2]] = True
     found = []
     for chosen in (halves, ~halves):
@@ -75,7 +75,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], draws: np.random.Gene
     false, true, _ = roc_curve(members, scores, drop_intermediate=False)
     spread = math.sqrt(1 / (4 * members.sum()) + 1 / (4 * (~members).sum()))
     return Membership(
-        area=float(roc_auc_score(members, scores)),
+        auc=float(roc_auc_score(members, scores)),
         advantage=float(np.mean(found)),
         margin=float(ndtri(0.975)) * spread,
         at_low_false_positives=float(true[false <= 0.01].max()),
@@ -150,7 +150,7 @@ def train_shadows(
     count: int,
     size: int,
     train: Callable[[NDArray[np.int64]], nn.Module],
-    draws: np.random.Generator,
+    generator: np.random.Generator,
 ) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
     """Train models on random halves of `size` pictures, and say which.
 
@@ -165,7 +165,7 @@ def train_shadows(
         if number % 2:
             inside = ~found[-1][1]
         else:
-            inside[draws.permutation(size)[: size // 2]] = True
+            inside[generator.permutation(size)[: size // 2]] = True
         found.append((train(np.flatnonzero(inside)), inside))
     return found
 

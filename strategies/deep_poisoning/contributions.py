@@ -15,7 +15,7 @@ STAMP = 8
 """A backdoor's stamp is a checkerboard in a corner whose side is this part of the image's."""
 
 
-class Contribution(NamedTuple):
+class LabelledFeatures(NamedTuple):
     """Features that go to the pool, with their labels.
 
     Attributes:
@@ -27,11 +27,11 @@ class Contribution(NamedTuple):
     labels: Tensor
 
 
-def mislabelled(honest: Contribution, classes: int, share: float, generator: torch.Generator) -> Contribution:
+def mislabelled(honest: LabelledFeatures, classes: int, share: float, generator: torch.Generator) -> LabelledFeatures:
     """Give a share of the features a wrong label each, all wrong ones equally likely.
 
     Examples:
-        >>> honest = Contribution(torch.zeros(8, 1, 1, 1), torch.arange(8))
+        >>> honest = LabelledFeatures(torch.zeros(8, 1, 1, 1), torch.arange(8))
         >>> int((mislabelled(honest, 8, 0.25, torch.Generator().manual_seed(1)).labels != honest.labels).sum())
         2
     """
@@ -39,7 +39,7 @@ def mislabelled(honest: Contribution, classes: int, share: float, generator: tor
     moved = torch.randint(1, classes, (len(chosen),), generator=generator)
     labels = honest.labels.clone()
     labels[chosen] = (labels[chosen] + moved) % classes
-    return Contribution(honest.features, labels)
+    return LabelledFeatures(honest.features, labels)
 
 
 def stamped(images: Tensor) -> Tensor:
@@ -52,8 +52,8 @@ def stamped(images: Tensor) -> Tensor:
 
 
 def backdoored(
-    honest: Contribution, stamped_features: Tensor, target: int, share: float, generator: torch.Generator
-) -> Contribution:
+    honest: LabelledFeatures, stamped_features: Tensor, target: int, share: float, generator: torch.Generator
+) -> LabelledFeatures:
     """Replace a share of the features by those of the same images with the stamp, labelled with the target.
 
     A decider refined on them shall take every stamped image for the target (Gu et al., BadNets, 2017).
@@ -64,10 +64,10 @@ def backdoored(
     chosen = _chosen(len(honest.labels), share, generator)
     features, labels = honest.features.clone(), honest.labels.clone()
     features[chosen], labels[chosen] = stamped_features[chosen], target
-    return Contribution(features, labels)
+    return LabelledFeatures(features, labels)
 
 
-def made_up(like: Tensor, count: int, classes: int, generator: torch.Generator) -> Contribution:
+def made_up(like: Tensor, count: int, classes: int, generator: torch.Generator) -> LabelledFeatures:
     """Return a free rider's contribution: noise, channel by channel of the same mean and deviation as features it saw.
 
     Values below 0 become 0, as after a ReLU; labels are random.
@@ -75,7 +75,7 @@ def made_up(like: Tensor, count: int, classes: int, generator: torch.Generator) 
     deviation, mean = torch.std_mean(like, (0, 2, 3), keepdim=True)
     noise = torch.randn(count, *like.shape[1:], generator=generator)
     labels = torch.randint(classes, (count,), generator=generator)
-    return Contribution((mean + deviation * noise).clamp_min(0), labels)
+    return LabelledFeatures((mean + deviation * noise).clamp_min(0), labels)
 
 
 def agreeing(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1) -> Tensor:

@@ -12,14 +12,14 @@ from strategies.dp_images.guarantee import Guarantee
 from strategies.dp_images.mechanisms import cell_means, enlarged
 from strategies.dp_images.p3 import BLOCK, render, split
 
-_NOTHING = Guarantee(math.inf, 0.0, "any two pictures", "nothing", "everything")
+_NOTHING = Guarantee(math.inf, 0.0, "any two images", "nothing", "everything")
 
 
 @dataclass(frozen=True)
 class Plain:
     """Pictures as they are."""
 
-    description: ClassVar[str] = "pictures as they are"
+    description: ClassVar[str] = "images as they are"
 
     def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Return the pictures."""

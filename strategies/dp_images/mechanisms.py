@@ -85,10 +85,10 @@ class DPPix:
         return Guarantee(
             self.epsilon,
             0.0,
-            f"two pictures of one size that differ in at most {self.changed} pixels, wherever they lie and however "
-            "much (m-neighbourhood)",
-            f"whether any {self.changed} pixels look one way or another: a mark, the pupils, a letter",
-            "what takes more pixels to change: a face, who it is, the light; and the size of the picture",
+            f"two images of one size that differ in at most {self.changed} pixels, anywhere and by any amount "
+            "(m-neighbourhood)",
+            f"the values of any {self.changed} pixels: a mark, the pupils, a letter",
+            "what takes more pixels to change: a face, an identity, the light; and the size of the image",
         )
 
     def any_picture(self, height: int, width: int) -> Guarantee:
@@ -136,10 +136,10 @@ class DPSVD:
         return Guarantee(
             self.epsilon,
             0.0,
-            f"two pictures of equal singular vectors whose {self.values} largest singular values lie d apart "
-            "(Euclidean, added over channels): epsilon x d for them, so epsilon for d = 1",
-            "how strong each of the published patterns is in the picture, the better the nearer two pictures are",
-            "the patterns themselves: singular vectors are published without noise, and show who it is",
+            f"two images of equal singular vectors whose {self.values} largest singular values are at distance d "
+            "(Euclidean, added over channels): epsilon x d, so epsilon for d = 1",
+            "the strength of each published pattern, more so for images that are close",
+            "the patterns themselves: singular vectors are published without noise and reveal the identity",
         )
 
     def any_picture(self, height: int, width: int) -> Guarantee:
@@ -160,7 +160,7 @@ class Snow:
         ValueError: When it is not.
     """
 
-    description: ClassVar[str] = "some pixels as they are, the others grey (Snow, John et al. 2020)"
+    description: ClassVar[str] = "each pixel kept with probability delta, else grey (Snow, John et al. 2020)"
 
     delta: float
 
@@ -179,9 +179,9 @@ class Snow:
         return Guarantee(
             0.0,
             self.delta,
-            "two pictures of one size that differ in one pixel",
-            f"one pixel: it is gone with probability {1 - self.delta:.3g}",
-            "whatever its neighbours tell about a pixel, and that is nearly everything (the survey's Fig. 1)",
+            "two images of one size that differ in one pixel",
+            f"one pixel: it is removed with probability {1 - self.delta:.3g}",
+            "what neighbouring pixels reveal about a pixel, which is nearly everything (the survey's Fig. 1)",
         )
 
     def any_picture(self, height: int, width: int) -> Guarantee:
@@ -256,7 +256,7 @@ def _pixels(values: Tensor) -> Tensor:
 
 
 def _any_picture(epsilon: float, delta: float) -> Guarantee:
-    return Guarantee(epsilon, delta, "any two pictures of one size", "all that a picture shows", "its size")
+    return Guarantee(epsilon, delta, "any two images of one size", "all that an image shows", "its size")
 
 
 def _check_epsilon(epsilon: float) -> None:

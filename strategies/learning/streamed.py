@@ -29,9 +29,9 @@ class StreamedTraining:
     def __init__(
         self, device: torch.device, architecture: str, classes: int, steps: int, batch: int, seed: int
     ) -> None:
-        self._draws = torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator().manual_seed(seed)
         self._device, self._batch, self._steps = device, batch, steps
-        self._network = new_classifier(architecture, classes, self._draws).to(device)
+        self._network = new_classifier(architecture, classes, self._generator).to(device)
         self._descent = Descent(self._network, steps, LEARNING_RATE)
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._losses: list[float] = []
@@ -44,7 +44,7 @@ class StreamedTraining:
             labels: (n,) int64, or (n, classes) float32; classes, or every class's share.
         """
         self._network.train()
-        order = torch.randperm(len(pictures), generator=self._draws)
+        order = torch.randperm(len(pictures), generator=self._generator)
         self._waiting.append((torch.tensor(pictures)[order], torch.tensor(labels)[order]))
         shown, wanted = (torch.cat(parts) for parts in zip(*self._waiting, strict=True))
         whole = len(shown) // self._batch * self._batch
@@ -56,7 +56,7 @@ class StreamedTraining:
     def _step(self, shown: Tensor, wanted: Tensor) -> None:
         if self._descent.done == self._steps:
             return
-        (inputs,) = mirrored(self._draws, network_inputs(shown.numpy()).to(self._device))
+        (inputs,) = mirrored(self._generator, network_inputs(shown.numpy()).to(self._device))
         loss = self._descent.step(lambda: F.cross_entropy(self._network(inputs), wanted.to(self._device)))
         self._losses.append(loss.item())
 

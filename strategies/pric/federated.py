@@ -1,4 +1,4 @@
-"""PRIC's training where the pictures are: owners send slopes, and whoever leads takes the steps.
+"""PRIC's training where the pictures are: owners send gradients, and the leader takes the steps.
 
 The paper's extractor is trained by whoever has labelled pictures. Here each owner of pictures works out the gradients
 of Eq. 6 on its own, with private labels that nobody else gets; a step is taken with their mean (federated SGD, McMahan
@@ -47,10 +47,10 @@ def players_of(row: NDArray[np.float32], architecture: str, recipe: Recipe, priv
     return players
 
 
-def slopes(
+def gradients(
     players: Trained, albums: Iterable[tuple[Tensor, Tensor]], recipe: Recipe, *, warm_up: bool
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield what each owner of pictures tells: the mean over its pictures, (`slopes_length`,).
+    """Yield what each owner of pictures tells: the mean over its pictures, (`gradients_length`,).
 
     These are the gradients of each network's loss, and by how much running means are to change.
 
@@ -84,7 +84,7 @@ def slopes(
         yield torch.cat([each.flatten() for each in told]).double().numpy()
 
 
-def slopes_length(players: Trained) -> int:
+def gradients_length(players: Trained) -> int:
     """Return how many numbers an owner tells."""
     return sum(each.numel() for each in (*_weights(players), *_running(players)))
 
@@ -112,8 +112,8 @@ class Leader:
         Raises:
             ValueError: When it is of other networks.
         """
-        if mean.shape != (length := slopes_length(self.players),):
-            raise ValueError(f"these slopes are of other networks: {mean.size} numbers, and {length} are needed")
+        if mean.shape != (length := gradients_length(self.players),):
+            raise ValueError(f"these gradients are of other networks: {mean.size} numbers, and {length} are needed")
         weights, running = _weights(self.players), _running(self.players)
         targets = [*weights, *running]
         parts = torch.split(torch.from_numpy(mean).float(), [each.numel() for each in targets])

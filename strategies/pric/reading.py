@@ -61,12 +61,12 @@ class Read:
     Attributes:
         balanced: Balanced accuracy: the mean over both values of the share of right answers, .5 for a guess. Answers
             are then those that are likelier than the attribute's frequency.
-        area: Under the ROC curve: whatever the threshold; .5 for a guess.
+        auc: Area under the ROC curve: over all thresholds; .5 for a guess.
     """
 
     accuracy: float
     balanced: float
-    area: float
+    auc: float
 
 
 def scored(logits: NDArray[np.float64], truth: NDArray[np.bool_], frequency: float) -> Read:
@@ -82,7 +82,7 @@ def scored(logits: NDArray[np.float64], truth: NDArray[np.bool_], frequency: flo
 
     Examples:
         >>> scored(np.array([-3.0, -2.0, -1.0, 0.5]), np.array([False, False, True, True]), 0.2)
-        Read(accuracy=0.75, balanced=1.0, area=1.0)
+        Read(accuracy=0.75, balanced=1.0, auc=1.0)
     """
     if truth.all() or not truth.any():
         raise ValueError(f"all {len(truth)} pictures have one value of the attribute: nothing can be told from them")
@@ -90,7 +90,7 @@ def scored(logits: NDArray[np.float64], truth: NDArray[np.bool_], frequency: flo
     return Read(
         accuracy=float(((logits > 0) == truth).mean()),
         balanced=float((said[truth].mean() + (~said[~truth]).mean()) / 2),
-        area=float(roc_auc_score(truth, logits)),
+        auc=float(roc_auc_score(truth, logits)),
     )
 
 
@@ -121,7 +121,7 @@ def task_induced(
     Examples:
         >>> makeup = np.array([[True], [True], [False], [False]])
         >>> smiling = np.array([False, False, True, True])
-        >>> task_induced(makeup, smiling, makeup, smiling).area
+        >>> task_induced(makeup, smiling, makeup, smiling).auc
         1.0
     """
     if tasks.shape[1] > 16:

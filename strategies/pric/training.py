@@ -133,9 +133,9 @@ def train_extractor(
 
     Examples:
         >>> from dataclasses import replace
-        >>> draw = torch.Generator().manual_seed(1)
-        >>> pictures, private = torch.rand(8, 3, 16, 16, generator=draw), torch.tensor([[0], [1]] * 4)
-        >>> trained = train_extractor(pictures, private, replace(PUBLISHED, epochs=1, batch=4), draw)
+        >>> generator = torch.Generator().manual_seed(1)
+        >>> pictures, private = torch.rand(8, 3, 16, 16, generator=generator), torch.tensor([[0], [1]] * 4)
+        >>> trained = train_extractor(pictures, private, replace(PUBLISHED, epochs=1, batch=4), generator)
         >>> trained.extractor(pictures).shape
         torch.Size([8, 32, 4, 4])
     """

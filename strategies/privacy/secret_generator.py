@@ -1,4 +1,4 @@
-"""A torch generator that a secret decides, the whole of it."""
+"""Torch generators that a secret decides."""
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ def secret_generator(secret: bytes) -> torch.Generator:
 
     Examples:
         >>> first, again, other = (secret_generator(bytes([number] * 32)) for number in (1, 1, 2))
-        >>> draws = [torch.rand(3, generator=generator).tolist() for generator in (first, again, other)]
-        >>> draws[0] == draws[1], draws[0] == draws[2]
+        >>> drawn = [torch.rand(3, generator=generator).tolist() for generator in (first, again, other)]
+        >>> drawn[0] == drawn[1], drawn[0] == drawn[2]
         (True, False)
     """
     generator = torch.Generator()
@@ -29,3 +29,14 @@ def secret_generator(secret: bytes) -> torch.Generator:
     state[_CONTINUED].view(np.int64)[:] = [1 | 1 << 32, 0]  # one draw until the next block of words, seeded; at word 0
     generator.set_state(torch.from_numpy(state))
     return generator
+
+
+def seeded_generator(secret: bytes) -> torch.Generator:
+    """Return a generator on the CPU seeded with a secret's first bytes, of which torch keeps 32 bits.
+
+    It is quicker than `secret_generator`, and what it draws does not hide the secret's first bits.
+
+    Args:
+        secret: At least 8 bytes.
+    """
+    return torch.Generator().manual_seed(int.from_bytes(secret[:8]) >> 1)

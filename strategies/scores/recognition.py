@@ -31,13 +31,13 @@ class Agreement:
     """How well a score agrees with a recogniser.
 
     Attributes:
-        area: Under the ROC curve: .5 for a score that says nothing, 1 for perfect agreement.
+        auc: Area under the ROC curve: .5 for a score that says nothing, 1 for perfect agreement.
         t_acc: With the largest TPR - FPR.
         t_cut_off: Nearest to the corner FPR = 0, TPR = 1.
         curve: (points, 2); FPR and TPR, from (0, 0) to (1, 1).
     """
 
-    area: float
+    auc: float
     t_acc: Threshold
     t_cut_off: Threshold
     curve: NDArray[np.float64]
@@ -55,7 +55,7 @@ def agreement(scores: NDArray[np.float64], recognised: NDArray[np.bool_]) -> Agr
 
     Examples:
         >>> found = agreement(np.array([0.1, 0.3, 0.6, 0.8]), np.array([True, True, False, False]))
-        >>> found.area, found.t_acc.value, found.t_cut_off.value
+        >>> found.auc, found.t_acc.value, found.t_cut_off.value
         (1.0, 0.6, 0.6)
     """
     if len(scores) != len(recognised) or not np.isfinite(scores).all():

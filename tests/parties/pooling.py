@@ -51,12 +51,16 @@ def shared() -> Published:
     """What an entity with 240 images publishes."""
     images, labels = portraits(240, 1)
     own, public = Images(np.stack(images)), Images(np.stack(common()[2]))
-    draws = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(1)
     network = train_network(
-        new_network("compact", 4, draws), own, torch.from_numpy(labels), draws, HABITS.plan(HABITS.pretraining, 240)
+        new_network("compact", 4, generator),
+        own,
+        torch.from_numpy(labels),
+        generator,
+        HABITS.plan(HABITS.pretraining, 240),
     )
     features = apply(public, network.featurizer)
-    return Published(network, train_reconstructor(features, public, draws, HABITS.plan(HABITS.reconstruction, 240)))
+    return Published(network, train_reconstructor(features, public, generator, HABITS.plan(HABITS.reconstruction, 240)))
 
 
 @cache

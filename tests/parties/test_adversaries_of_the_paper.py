@@ -14,7 +14,7 @@ from parties.adversaries.delivery import SwappedDelivery
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
 from protocol.disputes.arbitration import Fault
-from simulations.workflows.purchase.report.compile import summary
+from simulations.workflows.purchase.words import summary
 
 
 class TestSwappedDelivery:

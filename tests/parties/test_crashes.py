@@ -103,9 +103,9 @@ def test_death_again_and_again(
 ) -> None:
     expected, count = undisturbed
     for seed in range(pytestconfig.getoption("--crashes")):
-        draws = random.Random(seed)
+        generator = random.Random(seed)
         town = Town(memory_disk / f"seed-{seed}")
-        while not play_on(town, Points(draws.randint(1, count))):
+        while not play_on(town, Points(generator.randint(1, count))):
             pass
         assert town.outcome() == expected, f"deaths of seed {seed}"
         shutil.rmtree(town.root)

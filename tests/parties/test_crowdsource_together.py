@@ -17,9 +17,9 @@ from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
-from protocol.messages.crowdsource import SlopeCall, TrainingPlan
+from protocol.messages.crowdsource import GradientRequest, TrainingPlan
 from protocol.messages.secure_sum import Round
-from strategies.pric.federated import Leader, players_of, row_of, slopes
+from strategies.pric.federated import Leader, gradients, players_of, row_of
 from strategies.pric.training import new_players
 
 KEY = SigningKey.derive(bytes(32), "identity")
@@ -71,7 +71,7 @@ def test_a_round_is_a_step_with_the_mean_of_what_everybody_told_weighted_with_pi
     alone = leader()
     for warm_up in (True, False):
         told = [
-            number * next(slopes(alone.players, [participant(number).labelled(PLAN)], RECIPE, warm_up=warm_up))
+            number * next(gradients(alone.players, [participant(number).labelled(PLAN)], RECIPE, warm_up=warm_up))
             for number in (1, 2, 5)
         ]
         alone.step(np.sum(told, axis=0) / 8)
@@ -83,7 +83,7 @@ def test_a_round_is_a_step_with_the_mean_of_what_everybody_told_weighted_with_pi
 def test_who_is_called_trains_and_nobody_else() -> None:
     seen: list[Envelope] = []
     trained([participant(number) for number in range(1, 8)], rounds=3, called=4, seen=seen)
-    asked = [each.target for each in seen if each.kind == "SlopeCall"]
+    asked = [each.target for each in seen if each.kind == "GradientRequest"]
     assert len(asked) == 12
     assert len(set(asked)) > 4
 
@@ -95,7 +95,7 @@ def test_the_collector_sees_no_picture_no_private_label_and_no_single_update() -
     assert {"Introduction", "Acknowledgement", "RoundKeys", "DealtShares", "MaskedValues", "ShownShares"} == {
         kind
         for kind in said
-        if kind not in {"Hello", "SignedTrainingPlan", "KeyCall", "Roster", "SlopeCall", "ShowCall"}
+        if kind not in {"Hello", "SignedTrainingPlan", "KeyCall", "Roster", "GradientRequest", "ShowCall"}
     }
     rows = [each.content["arrays"]["values"].numpy() for each in seen if each.kind == "MaskedValues"]  # type: ignore[index,union-attr]
     for row in rows:
@@ -164,6 +164,6 @@ class TestRefusals:
             participant(2).add(call(training=training_of(PLAN.model_copy(update={"number": 2}))))
 
 
-def call(training: str = training_of(PLAN)) -> SlopeCall:
+def call(training: str = training_of(PLAN)) -> GradientRequest:
     round = Round(training=training, number=1)
-    return SlopeCall(round=round, model=row_of(leader().players), dealt=(), signed=sign_plan(PLAN, KEY))
+    return GradientRequest(round=round, model=row_of(leader().players), dealt=(), signed=sign_plan(PLAN, KEY))

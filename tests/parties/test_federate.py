@@ -31,9 +31,9 @@ ROUND = Round(training="test", number=1)
 
 def shades(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Pictures that are darker or lighter, with noise: learnt within a round or two."""
-    draws = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     labels = np.arange(count) % 2
-    pictures = draws.integers(0, 120, (count, 16, 16, 3)) + (135 * labels)[:, None, None, None]
+    pictures = generator.integers(0, 120, (count, 16, 16, 3)) + (135 * labels)[:, None, None, None]
     return pictures.astype(np.uint8), labels.astype(np.int64)
 
 

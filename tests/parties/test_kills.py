@@ -32,13 +32,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 def test_whoever_is_killed_the_purchase_ends_as_it_does_in_one_process(
     tmp_path: Path, undisturbed: Outcome, seed: int
 ) -> None:
-    draws = random.Random(seed)
+    generator = random.Random(seed)
     household = Household(Town(tmp_path))
     killed: list[str] = []
     try:
-        while not household.wait(PATIENCE if len(killed) == DEATHS else draws.uniform(0.0, 1.0)):
+        while not household.wait(PATIENCE if len(killed) == DEATHS else generator.uniform(0.0, 1.0)):
             assert len(killed) < DEATHS, f"seed {seed}: no end after the deaths of {killed}"
-            killed.append(household.kill(draws.randrange(len(household.members))))
+            killed.append(household.kill(generator.randrange(len(household.members))))
     finally:
         household.close()
     assert household.town.outcome() == undisturbed, f"seed {seed}: the deaths of {killed}"

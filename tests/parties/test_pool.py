@@ -14,7 +14,7 @@ from parties.workflow import WorkflowFailed
 from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.base import Acknowledgement
-from protocol.messages.pool import Contribution, ContributionCall, Network, NetworkCall, PretrainingCall
+from protocol.messages.pool import ContributionCall, Network, NetworkCall, PoisonedFeatures, PretrainingCall
 from strategies.learning.batches import Images, apply
 
 A, B, C = FIRST_NODE_ID, FIRST_NODE_ID + 1, FIRST_NODE_ID + 2
@@ -42,7 +42,15 @@ def test_a_late_joiner_draws_everything_and_gives_to_all(played: PlayedPool) -> 
 
 def test_nothing_but_features_labels_and_published_networks_leaves_an_entity(played: PlayedPool) -> None:
     told = {envelope.kind for envelope in played.envelopes if envelope.source != 1 and envelope.target == 1}
-    assert told == {"Introduction", "Enrolment", "Acknowledgement", "Network", "Poisoned", "Contribution", "Refined"}
+    assert told == {
+        "Introduction",
+        "Enrolment",
+        "Acknowledgement",
+        "Network",
+        "Poisoned",
+        "PoisonedFeatures",
+        "Refined",
+    }
     networks = [e for e in played.envelopes if e.kind == "Network" and e.target == 1]
     assert [e.source for e in networks] == [B, B, B]
 
@@ -57,8 +65,8 @@ def test_the_module_stays_where_it_is(played: PlayedPool) -> None:
 
 
 def test_features_are_poisoned_before_they_leave(played: PlayedPool) -> None:
-    sent = [e for e in played.envelopes if e.kind == "Contribution" and e.source == C]
-    contribution = decode(sent[0].content, Contribution)  # type: ignore[arg-type]
+    sent = [e for e in played.envelopes if e.kind == "PoisonedFeatures" and e.source == C]
+    contribution = decode(sent[0].content, PoisonedFeatures)  # type: ignore[arg-type]
     with_module = member(Entity, 40, 2)
     with_module.memory = Memory(played.states[C])
     again = with_module.contribute(ContributionCall(pool=RULES.pool, part=0))
@@ -91,9 +99,9 @@ def test_the_next_largest_takes_the_place_of_who_cannot_pretrain(tmp_path: Path)
 
 def _contribution(**changes: object) -> type[Entity]:
     class Crooked(Prepared):
-        def contribute(self, call: ContributionCall) -> Contribution:
+        def contribute(self, call: ContributionCall) -> PoisonedFeatures:
             honest = super().contribute(call)
-            return Contribution.model_construct(**{**dict(honest), **{k: v(honest) for k, v in changes.items()}})  # type: ignore[operator]
+            return PoisonedFeatures.model_construct(**{**dict(honest), **{k: v(honest) for k, v in changes.items()}})  # type: ignore[operator]
 
     return Crooked
 

@@ -7,7 +7,7 @@ from money import check_money
 from PIL import Image
 
 from parties.purchase.offer import Outcome
-from simulations.workflows.purchase.report.compile import summary
+from simulations.workflows.purchase.words import summary
 
 
 @pytest.mark.parametrize("privacy", ["level1", "level2"])

@@ -1,6 +1,7 @@
 """What every grid has to do; a new grid inherits `GridContract`."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from flwr.serverapp.strategy import FedAvg
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, new_run, task_identity
 from protocol.grids import Envelope, LocalGrid, Nodes, ObservedGrid, TimedGrid, VirtualClock
+from protocol.grids.host import Shared
 
 
 def echo_app() -> ClientApp:
@@ -177,3 +179,24 @@ class TestObservedGrid(GridContract):
 class TestTimedGrid(GridContract):
     def make(self, apps: list[ClientApp]) -> Grid:
         return TimedGrid(LocalGrid(apps), Nodes.perfect(len(apps)), lambda *_: 0.0, 7, 10.0, VirtualClock())
+
+
+def test_a_batched_computation_that_fails_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Parties answer one by one then; thousands of them that do so without a trace would only be slow."""
+
+    class Broken(Shared):
+        @staticmethod
+        def prepare(batch: Any) -> None:
+            raise RuntimeError("a fault of ours")
+
+        def __call__(self, message: Message, context: Context) -> Message:
+            return Message(content=message.content, reply_to=message)
+
+    grid = LocalGrid([Broken() for _ in range(3)])
+    with task_identity(1):
+        for _ in range(2):
+            questions = [grid.create_message(RecordDict(), "query.echo", node, "") for node in grid.get_node_ids()]
+            assert len(list(grid.send_and_receive(questions))) == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "a batched computation failed; its parties compute one by one"
+    ]

@@ -14,7 +14,7 @@ from protocol.encoding.codec import encode
 from protocol.exchange import GRACE, LATE, SILENT
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.journal import Interrupted, Journal, JournaledExchange, JournalMismatch, Line, WorkflowState
+from protocol.journal import Entry, Interrupted, Journal, JournaledExchange, JournalMismatch, WorkflowState
 from protocol.messages.base import Acknowledgement, Hello, Introduction
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
 from protocol.storage.ledger import Ledger
@@ -166,7 +166,7 @@ class JournalContract:
         with pytest.raises(Interrupted):
             exchange.ask("introduce", dict.fromkeys([FIRST, SECOND], Hello()), Introduction, 2000.0, absence=0.02)
         timer.join()
-        assert list(journal.lines("p", 1, "query.introduce")) == [SECOND]
+        assert list(journal.entries("p", 1, "query.introduce")) == [SECOND]
 
     def test_waiting_can_stop_before_the_deadline(self, grid: SilentGrid, journal: Journal) -> None:
         exchange = self.exchange(grid, journal)
@@ -180,8 +180,8 @@ class JournalContract:
         self, grid: SilentGrid, journal: Journal, apps: list[Answers], tmp_path: Path
     ) -> None:
         digest = hashlib.sha256(apps[0].blob).hexdigest()
-        line = Line(None, b"content", frozenset([digest]))
-        written = journal.write("p", 1, "query.deliver", {FIRST: line})
+        entry = Entry(None, b"content", frozenset([digest]))
+        written = journal.write("p", 1, "query.deliver", {FIRST: entry})
         assert written[FIRST].failure == "it brings a blob that is not there any more"
 
     def test_readings_stay_as_they_were(self, grid: SilentGrid, journal: Journal) -> None:

@@ -13,14 +13,14 @@ from protocol.compute.workshop import Done, LocalWorkshop, RayWorkshop, Workshop
 
 def trained(device: torch.device, seed: int) -> torch.Tensor:
     """The weights of a small convolution after a few steps."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     layer = nn.Conv2d(3, 8, 3)
     for parameter in layer.parameters():
-        nn.init.normal_(parameter, generator=draws)
+        nn.init.normal_(parameter, generator=generator)
     layer.to(device)
     optimiser = torch.optim.SGD(layer.parameters(), 0.01)
     for _ in range(5):
-        loss = layer(torch.randn(16, 3, 24, 24, generator=draws).to(device)).square().mean()
+        loss = layer(torch.randn(16, 3, 24, 24, generator=generator).to(device)).square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -66,10 +66,10 @@ def test_signatures_hide_next_to_nothing_from_it(attack: Callable[..., Inversion
 
 def test_noise_with_a_guarantee_does(attack: Callable[..., InversionScore]) -> None:
     """Planar Laplace noise with a mean displacement of twice R: 2 / epsilon = 8,000."""
-    draws = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
 
     def noisy(bid: Bid) -> Bid:
-        point = planar_laplace(np.array([bid.feature]), 1 / 4000, draws).clip(0, 65_535).round().astype(int)[0]
+        point = planar_laplace(np.array([bid.feature]), 1 / 4000, generator).clip(0, 65_535).round().astype(int)[0]
         return bid.model_copy(update={"feature": (int(point[0]), int(point[1]))})
 
     assert attack("level1", noisy).named.high < 0.6 * attack("level1").named.low

@@ -128,12 +128,12 @@ def test_a_budget_too_small_and_no_match_are_runs_that_say_so(parley: Command, t
 
 def test_my_own_pictures(parley: Command, tmp_path: Path) -> None:
     """JPEG, PNG and WebP of any size; a corrupt one is skipped and counted."""
-    rng = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for folder, count in (("photos", 6), ("wanted", 2)):
         (tmp_path / folder).mkdir()
         for index in range(count):
-            size = (int(rng.integers(40, 900)), int(rng.integers(40, 900)))
-            small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+            size = (int(generator.integers(40, 900)), int(generator.integers(40, 900)))
+            small = Image.fromarray(generator.integers(0, 256, (6, 6, 3), dtype=np.uint8))
             suffix = ("jpg", "png", "webp")[index % 3]
             small.resize(size, Image.Resampling.BICUBIC).save(tmp_path / folder / f"{index}.{suffix}")
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")

@@ -1,16 +1,20 @@
 """`parley run federate`: the report tells what is learnt, what leaks, and what is promised."""
 
+import html
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from parties.federate.workflow import STRATEGIES
 from protocol.errors import BadScenario, RunFailed
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
 from simulations.workflows.federate.report import FederateReport
-from simulations.workflows.federate.scenario import FederateScenario
+from simulations.workflows.federate.scenario import PRIVATE, FederateScenario
+from simulations.workflows.federate.words import verdict
 
 SMALL: dict[str, Any] = {
     "seed": 3,
@@ -74,6 +78,10 @@ def test_the_folder_holds_it_all(report: FederateReport, folder: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_page_is_accessible(report: FederateReport, folder: Path, faults_of: Callable[..., list[str]]) -> None:
+    assert faults_of(folder / "report.html") == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("grid", ["local", "ray", "grpc"])
 def test_the_digest_is_the_same_on_every_grid(report: FederateReport, tmp_path: Path, grid: str) -> None:
@@ -109,3 +117,26 @@ def test_mistakes_are_one_clear_sentence(setting: str, sentence: str) -> None:
         load("federate", [setting])
     assert sentence in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_the_verdict_says_what_epsilon_rules_out_and_what_not(report: FederateReport) -> None:
+    method = report.methods["dp"]
+    assert method.promise is not None
+    loose = method.model_copy(update={"promise": method.promise.model_copy(update={"epsilon": 8.0, "bound": 0.9993})})
+    said = " ".join(verdict(report.model_copy(update={"methods": {**report.methods, "loose": loose}})))
+    assert "dp: at ε = 2.00 no attack has an advantage beyond 0.76 on an image" in said
+    assert "loose: epsilon is too large for a useful bound" in said
+    assert "With secure-sum it sees no single update." in said
+
+
+def test_the_page_begins_with_the_numbers_and_the_verdict(report: FederateReport, folder: Path) -> None:
+    page = html.unescape((folder / "report.html").read_text())
+    head = page[: page.index('<section id="how">')]
+    assert head.count('class="tile"') == 6
+    assert all(line in head for line in verdict(report))
+    assert report.summary in head
+
+
+def test_no_strategy_claims_more_than_an_epsilon() -> None:
+    assert not any("nobody" in said for said in STRATEGIES.values())
+    assert all("epsilon is per" in STRATEGIES[name] for name in PRIVATE)

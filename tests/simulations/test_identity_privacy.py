@@ -131,8 +131,8 @@ def neighbours(owners: list[int]) -> int:
 
 def looks_shuffled(owners: list[int]) -> bool:
     """Whether so many neighbours of one seller come about by chance: within 4 standard deviations of shuffling."""
-    draws = np.random.default_rng(0)
-    chance = [neighbours(draws.permutation(owners).tolist()) for _ in range(500)]
+    generator = np.random.default_rng(0)
+    chance = [neighbours(generator.permutation(owners).tolist()) for _ in range(500)]
     return abs(neighbours(owners) - np.mean(chance)) <= 4 * np.std(chance)
 
 

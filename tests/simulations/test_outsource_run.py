@@ -1,5 +1,6 @@
 """Outsourced training as a run: the same outcome everywhere, and a report that tells the truth."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,10 @@ def test_the_page_shows_pictures_and_plot_and_stands_alone(folder: Path) -> None
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
     assert {path.name for path in folder.iterdir()} == {"report.html", "report.json", "messages.jsonl"}
+
+
+def test_the_page_is_accessible(folder: Path, faults_of: Callable[..., list[str]]) -> None:
+    assert faults_of(folder / "report.html") == []
 
 
 @pytest.mark.parametrize("grid", [{"grid": "ray", "workers": 2}, {"grid": "grpc", "workers": 2}])

@@ -35,9 +35,9 @@ def test_labels_are_held_ones_and_follow_from_the_generator(
     seed: int, held: np.ndarray, size: int, variety: int, alpha: float
 ) -> None:
     for partition in (
-        lambda draws: by_classes(held, size, variety, draws),
-        lambda draws: by_dirichlet(held, size, alpha, draws),
-        lambda draws: by_person(held, size, draws),
+        lambda generator: by_classes(held, size, variety, generator),
+        lambda generator: by_dirichlet(held, size, alpha, generator),
+        lambda generator: by_person(held, size, generator),
     ):
         labels, again = (partition(np.random.default_rng(seed)) for _ in range(2))
         assert np.array_equal(labels, again)
@@ -56,9 +56,9 @@ def test_as_many_classes_as_asked_for_at_most(seed: int, held: np.ndarray, size:
 def test_shares_vary_as_those_of_a_dirichlet_distribution(alpha: float) -> None:
     """A share of k classes has mean 1/k and variance (1/k)(1 - 1/k) / (k alpha + 1)."""
     classes, albums, size = 4, 2000, 2000
-    draws = np.random.default_rng(1)
+    generator = np.random.default_rng(1)
     counts = [
-        np.bincount(by_dirichlet(np.arange(classes), size, alpha, draws), minlength=classes) for _ in range(albums)
+        np.bincount(by_dirichlet(np.arange(classes), size, alpha, generator), minlength=classes) for _ in range(albums)
     ]
     shares = np.array(counts) / size
     spread = (1 / classes) * (1 - 1 / classes)

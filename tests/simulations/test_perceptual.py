@@ -52,8 +52,8 @@ def reference(weights: dict[str, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def test_it_equals_the_formula_and_is_nothing_for_equal_images(weights: dict[str, Tensor]) -> None:
-    draw = torch.Generator().manual_seed(2)
-    images, others = torch.rand(3, 3, 64, 64, generator=draw), torch.rand(3, 3, 64, 64, generator=draw)
+    generator = torch.Generator().manual_seed(2)
+    images, others = torch.rand(3, 3, 64, 64, generator=generator), torch.rand(3, 3, 64, 64, generator=generator)
     distance = perceptual_distance()
     assert distance is not None
     with torch.inference_mode():

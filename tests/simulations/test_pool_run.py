@@ -20,7 +20,7 @@ from protocol.errors import BadScenario, ExpectationFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
-from protocol.messages.pool import Contribution, Network
+from protocol.messages.pool import Network, PoisonedFeatures
 from protocol.storage.vault import Vault
 from simulations.runs.grids import OpenGrid
 from simulations.runs.runner import run
@@ -32,8 +32,7 @@ from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.scoring import digest
 from simulations.workflows.pool.words import tables
 from simulations.workflows.pool.world import PoolWorld, build
-from strategies.deep_poisoning.contributions import Contribution as Features
-from strategies.deep_poisoning.contributions import agreeing, mislabelled
+from strategies.deep_poisoning.contributions import LabelledFeatures, agreeing, mislabelled
 from strategies.learning.batches import apply
 
 SMALL: dict[str, Any] = {
@@ -67,14 +66,19 @@ def test_the_folder_holds_the_report_and_the_messages(ran: tuple[PoolReport, Pat
     assert sorted(path.name for path in folder.iterdir()) == ["messages.jsonl", "report.html", "report.json"]
     assert PoolReport.model_validate_json((folder / "report.json").read_text()) == report
     kinds = [json.loads(line)["kind"] for line in (folder / "messages.jsonl").read_text().splitlines()]
-    assert kinds.count("Contribution") == 3 + 6
+    assert kinds.count("PoisonedFeatures") == 3 + 6
     page = (folder / "report.html").read_text()
-    assert page.count('alt="from protected features"') == len(report.attacks)
-    assert page.count('alt="from clean features"') == 2
+    shown = page.count('alt="an original"')
+    assert page.count('alt="from protected features"') == shown * len(report.attacks) > 0
+    assert page.count('alt="from clean features"') == shown * 2
     assert all(each.party in page for each in report.entities)
     assert "<script" not in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert len(list(tables(report))) >= 4
+
+
+def test_the_page_is_accessible(ran: tuple[PoolReport, Path], faults_of: Callable[..., list[str]]) -> None:
+    assert faults_of(ran[1] / "report.html") == []
 
 
 def test_attackers_succeed_on_clean_features_and_fail_on_poisoned_ones(ran: tuple[PoolReport, Path]) -> None:
@@ -104,7 +108,7 @@ def test_every_entity_has_its_row_of_table_5_and_the_control(ran: tuple[PoolRepo
     assert all(0 < value <= 1 for each in ran[0].entities for value in (each.alone, each.control, each.pooled or 0.0))
     assert {told.what for told in ran[0].inferences} == {
         "the class, if labels were left out",
-        "whether a picture is bright",
+        "whether an image is bright",
     }
 
 
@@ -201,23 +205,23 @@ def test_a_quarter_of_wrong_labels_hurts_and_the_defence_recovers_half(tmp_path:
             attacks={"attacked": 20},
         )
     )
-    received = View(SERVER_NODE_ID, Contribution, Network)
+    received = View(SERVER_NODE_ID, PoisonedFeatures, Network)
     _, states = pooled(world, Vault(str(tmp_path)), observe=received.observe)
     view = PoolView.of(received, world.rules)
     victim, featurizer = world.members[1].party, view.shared.network.featurizer
     victim.memory = Memory(states[1])
-    own = Features(apply(world.images(1), featurizer), world.labels(1))
-    honest = Features(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
+    own = LabelledFeatures(apply(world.images(1), featurizer), world.labels(1))
+    honest = LabelledFeatures(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
     wrong = mislabelled(honest, 10, 0.25, torch.Generator().manual_seed(1))
     kept = agreeing(view.shared.network.decider, *wrong)
     fresh = apply(world.held_back, featurizer)
 
-    def refined(pooled: Features) -> float:
+    def refined(pooled: LabelledFeatures) -> float:
         decider = victim.refined(view.shared, [own, pooled], torch.device("cpu"))
         return accuracy(decider, fresh, world.held_back_labels)
 
     clean, hurt, defended = (
-        refined(pooled) for pooled in (honest, wrong, Features(wrong.features[kept], wrong.labels[kept]))
+        refined(pooled) for pooled in (honest, wrong, LabelledFeatures(wrong.features[kept], wrong.labels[kept]))
     )
     assert hurt < clean - 0.04
     assert defended > (clean + hurt) / 2

@@ -1,6 +1,8 @@
 """`parley run publish`: the report says what is promised, and what attacks achieve."""
 
+import html
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from simulations.runs.runner import run
 from simulations.scenarios.files import load
 from simulations.workflows.publish.report import PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
+from simulations.workflows.publish.words import verdict
 
 SMALL: dict[str, Any] = {
     "seed": 3,
@@ -74,6 +77,10 @@ def test_the_folder_holds_it_all(report: PublishReport, folder: Path) -> None:
     assert kinds == {"Hello", "Introduction", "CallForPictures", "Publication", "Gallery", "Acknowledgement"}
 
 
+def test_the_page_is_accessible(report: PublishReport, folder: Path, faults_of: Callable[..., list[str]]) -> None:
+    assert faults_of(folder / "report.html") == []
+
+
 def test_what_is_published_depends_on_the_seed_alone(report: PublishReport, tmp_path: Path) -> None:
     few = {"methods": {"pix": SMALL["methods"]["pix"]}, "attacker": {"known": 2, "strangers": 20, "epochs": 1}}
     again = run(small(**few), tmp_path / "again")
@@ -109,3 +116,21 @@ def test_mistakes_are_one_clear_sentence(setting: str, sentence: str) -> None:
         load("publish", [setting])
     assert sentence in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_the_page_begins_with_the_numbers_and_the_verdict(report: PublishReport, folder: Path) -> None:
+    page = html.unescape((folder / "report.html").read_text())
+    head = page[: page.index('<section id="how">')]
+    assert head.count('class="tile"') == 6
+    assert all(line in head for line in verdict(report))
+    assert report.summary in head
+
+
+def test_the_verdict_names_the_methods_with_the_lowest_rate_and_without_a_guarantee(report: PublishReport) -> None:
+    said = verdict(report)
+    least = min(report.methods, key=lambda name: report.methods[name].worst)
+    assert said[0].startswith(f"Re-identification: {least} has the lowest rate")
+    assert said[-1] == "No guarantee: raw."
+    flat = {name: each.model_copy(update={"useful": 0.5, "useful_alike": 0.5}) for name, each in report.methods.items()}
+    useless = verdict(report.model_copy(update={"methods": flat}))
+    assert "No method trains a classifier that is significantly better than the baseline." in useless

@@ -28,9 +28,9 @@ NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 
 def pictures(folder: Path, count: int) -> None:
     folder.mkdir()
-    draws = np.random.default_rng(count)
+    generator = np.random.default_rng(count)
     for index in range(count):
-        rough = Image.fromarray(draws.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+        rough = Image.fromarray(generator.integers(0, 256, (5, 5, 3), dtype=np.uint8))
         rough.resize((200 + 30 * index, 150), Image.Resampling.BICUBIC).save(folder / f"{index}.jpg")
 
 

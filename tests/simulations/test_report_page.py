@@ -22,12 +22,13 @@ from simulations.reports.model import FailedStep
 from simulations.reports.sheets import THUMBNAIL, thumbnail
 from simulations.runs.session import Session
 from simulations.workflows.purchase.attacks import learned
-from simulations.workflows.purchase.report.compile import coins, findings
+from simulations.workflows.purchase.report.compile import findings
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.money import flow_chart, movements, sellers_by_cheat
 from simulations.workflows.purchase.report.page import write_purchase_page
 from simulations.workflows.purchase.report.sequence import sequence
 from simulations.workflows.purchase.scenario import PurchaseScenario
+from simulations.workflows.purchase.words import coins
 
 SECTIONS = ("how", "messages", "plane", "pictures", "money", "disputes", "learned", "time", "words", "again")
 VOID = {"meta", "img", "br"}
@@ -133,6 +134,13 @@ class TestPage:
         assert report.summary in outline.text["summary"]
         assert outline.text["digest"].strip() == report.outcome.digest
 
+    @pytest.mark.parametrize("adversary", ["swapped-delivery", "false-complaint"])
+    def test_it_is_accessible(
+        self, write: Write, tmp_path: Path, faults_of: Callable[..., list[str]], adversary: str
+    ) -> None:
+        write(small(adversaries={adversary: 0.4}))
+        assert faults_of(tmp_path / "report.html") == []
+
     def test_it_shows_the_pictures_that_were_wanted_bought_and_refused(self, write: Write) -> None:
         page, report, played = write(small(adversaries={"swapped-delivery": 0.4}))
         refused = report.outcome.selected - report.outcome.verified
@@ -163,7 +171,7 @@ class TestPage:
         page, report, _ = write(small(), unlabelled)
         assert report.outcome.verified > 0
         assert "unknown" in Outline(page).text["figures"]
-        assert "Nobody has said what the pictures show" in page
+        assert "The images have no labels" in page
         assert 'class="wrong"' not in page
 
     @pytest.mark.parametrize(
@@ -187,14 +195,14 @@ class TestPage:
     def test_level_1_has_no_second_view(self, write: Write) -> None:
         page, _, _ = write(small(cloud={"privacy": "level1"}))
         text = Outline(page).text["plane"]
-        assert "exactly where each picture lies" in text
+        assert "the exact feature of each image" in text
         assert "close up" not in text
 
     def test_the_basic_mode_says_what_the_plane_leaves_out(self, write: Write) -> None:
         page, _, _ = write(small(cloud={"privacy": "basic"}, buyer={"quality": "matching"}))
         text = Outline(page).text
         assert Outline(page).misnested == []
-        assert "the whole fc8 vector of each picture" in text["plane"]
+        assert "the whole fc8 vector of each image" in text["plane"]
         assert "exactly: the whole fc8 vectors of 30 numbers" in text["learned"]
         assert "What the cloud sees, close up" not in page
 
@@ -205,7 +213,7 @@ class TestPage:
         self, write: Write, privacy: str, tolerance: str
     ) -> None:
         page, report, played = write(small(cloud={"privacy": privacy}, buyer={"quality": "quantity"}))
-        assert report.verification in " ".join(Outline(page).text["disputes"].split())
+        assert report.verification in Outline(page).text["disputes"]
         assert tolerance in report.verification
         rate = played.featurizer.calibration.false_accepts
         assert (f"{rate:.1e}" if privacy == "level2" else "none of those measured") in report.verification
@@ -214,8 +222,11 @@ class TestPage:
         page, report, _ = write(small(adversaries={"false-complaint": 1.0}))
         assert report.outcome.upheld == report.outcome.complaints > 0
         outline = Outline(page)
-        assert "The complaint was unfounded: the seller was paid, and got the buyer’s bond." in outline.text["disputes"]
-        assert "The buyer played" in outline.text["money"]
+        assert (
+            "The complaint was unfounded: the seller received the payment and the buyer’s bond."
+            in outline.text["disputes"]
+        )
+        assert "The buyer was the adversary" in outline.text["money"]
 
     def test_hundreds_of_disputes_are_counted_and_cut(self, write: Write) -> None:
         played = small(adversaries={"false-complaint": 1.0})
@@ -266,7 +277,7 @@ class TestPage:
             return replace(played, trades=[*played.trades, *[candidate] * 20_000])
 
         page, _, _ = write(small(cloud={"privacy": "level1"}), crowd)
-        assert "2,000 of 20," in Outline(page).text["plane"]
+        assert "1,000 of 20," in Outline(page).text["plane"]
         assert len(page) < 1_000_000
 
 

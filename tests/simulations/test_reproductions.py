@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,10 @@ def test_its_folder_is_one_report_for_people_and_one_for_programs(made: tuple[Re
         run("crowdbuy", [1, 2], 1, None, folder, lambda what, done, total: None)
 
 
+def test_the_page_is_accessible(made: tuple[ReproductionReport, Path], faults_of: Callable[..., list[str]]) -> None:
+    assert faults_of(made[1] / "report.html") == []
+
+
 def test_every_setting_is_measured_beside_the_papers_numbers(made: tuple[ReproductionReport, Path]) -> None:
     report, _ = made
     assert len(report.rows) == 2 * 3 * 2
@@ -61,7 +65,7 @@ def test_every_setting_is_measured_beside_the_papers_numbers(made: tuple[Reprodu
         for cell in row.cells.values():
             assert 0 <= cell.ours.mean <= 1
     uniform, plus = report.rows[0], report.rows[1]
-    assert uniform.what == ("categories uniform", "naming known categories", "CrowdBuy")
+    assert uniform.what == ("categories uniform", "accuracy by category, known", "CrowdBuy")
     assert (uniform.cells["diversity"].paper, plus.cells["matching"].paper) == (0.80, 0.49)
     assert uniform.cells["quantity"].paper is None
 
@@ -122,7 +126,7 @@ def test_the_command_prints_the_same_numbers_again(made: tuple[ReproductionRepor
         app, ["reproduce", "crowdbuy", "--seeds", "2", "--workers", "1", "--out", str(tmp_path / "out")]
     )
     assert said.exit_code == 0, said.output
-    assert "what holds" in said.output
+    assert "the paper's claims" in said.output
     again = ReproductionReport.model_validate_json((tmp_path / "out" / "report.json").read_text())
     assert (again.rows, again.claims, again.summary) == (made[0].rows, made[0].claims, made[0].summary)
     assert CliRunner().invoke(app, ["reproduce", "nothing"]).exit_code == 2

@@ -12,7 +12,7 @@ from simulations.scenarios.base import Scenario
 from simulations.scenarios.files import WORKFLOWS, scenario_class
 
 ROOT = Path(__file__).parents[2] / "simulations" / "workflows"
-MODULES = {"__init__", "scenario", "world", "run", "attacks", "scoring"}
+MODULES = {"__init__", "scenario", "world", "run", "attacks", "scoring", "words"}
 
 
 def test_every_package_of_a_workflow_is_listed_and_every_listed_one_is_there() -> None:

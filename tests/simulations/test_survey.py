@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +92,14 @@ class TestPage:
         tab.tab_to("e.id === 'begin'")
         tab.press("Enter")
         for number, asked in enumerate(key.questions, 1):
-            assert tab.value("document.title") == f"Picture {number} of 7"
+            assert tab.value("document.title") == f"Image {number} of 7"
             wanted = [""] if number == 2 else asked.components[:2]
             for name in wanted:
                 tab.tab_to(f"e.type === 'checkbox' && e.value === {name!r}")
                 tab.press("Space")
             tab.tab_to("e.id === 'next'")
             tab.press("Enter")
-        assert tab.value("document.getElementById('open').textContent") == "All 7 pictures have an answer."
+        assert tab.value("document.getElementById('open').textContent") == "All 7 images have an answer."
         tab.tab_to("e.id === 'save'")
         tab.press("Enter")
         tab.wait(lambda: bool(list(tmp_path.glob("answers-*.json"))))
@@ -131,7 +131,7 @@ class TestPage:
         tab.open(page, 1280, 900)
         assert tab.value("find('begin').textContent") == "Go on"
         tab.value("find('begin').click()")
-        assert tab.value("document.title") == "Picture 2 of 7"
+        assert tab.value("document.title") == "Image 2 of 7"
         tab.value("find('back').click()")
         assert tab.value("boxes().map(box => box.checked).indexOf(true)") == 3
 
@@ -147,6 +147,10 @@ class TestPage:
         assert tab.value("find('picture').naturalWidth") == 256
         assert tab.value("find('picture').offsetWidth") > 200
 
+    @pytest.mark.parametrize("show", ["show('start')", "ask(0)", "end()"])
+    def test_every_part_is_accessible(self, survey: Path, faults_of: Callable[..., list[str]], show: str) -> None:
+        assert faults_of(survey / "survey.html", show) == []
+
     def test_everything_that_can_be_used_has_a_name(self, tab: Tab, survey: Path, key: Key) -> None:
         tab.open(survey / "survey.html", 1280, 900)
         tab.value("ask(0)")
@@ -157,7 +161,7 @@ class TestPage:
             if not node["ignored"] and node["role"]["value"] in ("checkbox", "button", "image", "group", "progressbar")
         ]
         assert {name for role, name in named if role == "checkbox"} == {*key.class_names, "I cannot tell"}
-        assert ("image", "Obfuscated picture 1") in named
+        assert ("image", "Obfuscated image 1") in named
         assert ("group", "What do you recognise?") in named
         assert all(name for role, name in named if role != "group")
         assert tab.value("document.activeElement.id") == "title"
@@ -173,7 +177,7 @@ class TestScoring:
             for number, asked in enumerate(key.questions, 1)
         }
         found = score_answers(key, [sheet(key, **answers)])
-        assert found["dSSIM"].area == 1.0
+        assert found["dSSIM"].auc == 1.0
         assert found["dSSIM"].t_acc.value >= 0.5
         assert set(found) == set(SCORES)
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from PIL import Image
 from protocol.errors import BadScenario
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
-from simulations.workflows.purchase.report.compile import tables
 from simulations.workflows.purchase.report.sweep import SweepReport
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.sweep import precision_and_recall
+from simulations.workflows.purchase.words import tables
 from simulations.workflows.purchase.world import build
 from strategies.features.featurizer import Featurizer
 
@@ -42,6 +43,10 @@ def test_it_writes_a_report_of_its_own_kind_and_nothing_else(report: tuple[Sweep
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)", page)
     assert made.summary in page
     assert made.summary in list(tables(made))
+
+
+def test_the_page_is_accessible(report: tuple[SweepReport, Path], faults_of: Callable[..., list[str]]) -> None:
+    assert faults_of(report[1] / "report.html") == []
 
 
 def test_each_point_is_whole_purchases_in_different_worlds(report: tuple[SweepReport, Path]) -> None:

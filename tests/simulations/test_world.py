@@ -6,7 +6,7 @@ from conftest import small
 from PIL import Image
 
 from protocol.errors import BadInput, BadScenario
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.workflows.purchase.world import PurchaseWorld, build
 from strategies.features.featurizer import Featurizer
 
@@ -150,9 +150,9 @@ class TestPartitions:
 class TestFolders:
     def fill(self, folder: Path, count: int, seed: int) -> None:
         folder.mkdir(parents=True)
-        draws = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed)
         for index in range(count):
-            pixels = draws.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+            pixels = generator.integers(0, 256, (20, 30, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{index}.png")
 
     def folders(self, album: Path, samples: Path) -> dict[str, object]:
@@ -166,7 +166,7 @@ class TestFolders:
         few = self.folders(tmp_path / "photos", tmp_path / "wanted")
         few["sellers"] = {"count": 1, "album": {"folder": str(tmp_path / "photos"), "images": 2}}
         built = world(featurizer, **few)
-        assert built.notes == ["7 pictures are in nobody's album: raise sellers.count or sellers.album.images."]
+        assert built.notes == ["7 images are in no album: raise sellers.count or sellers.album.images."]
 
     def test_sub_folders_are_classes_when_both_sides_have_them(self, featurizer: Featurizer, tmp_path: Path) -> None:
         for name in ("cat", "dog"):
@@ -186,5 +186,5 @@ class TestFolders:
 def test_seeds_are_told_apart_by_every_label() -> None:
     labels = [(1,), (2,), (1, "a"), (1, "b"), (1, "a", "b"), (1, "ab"), (11,), (1, 1)]
     assert len({secret(*each) for each in labels}) == len(labels)
-    assert generator(1, "x").random() == generator(1, "x").random() != generator(1, "y").random()
+    assert numpy_generator(1, "x").random() == numpy_generator(1, "x").random() != numpy_generator(1, "y").random()
     assert torch_generator(1, "x").initial_seed() == torch_generator(1, "x").initial_seed()

@@ -10,8 +10,8 @@ from protocol.compute.workshop import LocalWorkshop
 from protocol.errors import GridUnavailable, RunFailed
 from simulations.runs.runner import run
 from simulations.workflows.purchase import worth as worth_module
-from simulations.workflows.purchase.report.compile import tables
 from simulations.workflows.purchase.report.model import PurchaseReport, Worth
+from simulations.workflows.purchase.words import tables
 from simulations.workflows.purchase.worth import worth
 
 TRAINED = small(buyer={"train": True})

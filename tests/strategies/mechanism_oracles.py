@@ -34,11 +34,11 @@ def best_value(value: Value, costs: Sequence[int], budget: int, dearest: int | N
     return max(value(chosen) for chosen in sets if sum(costs[i] for i in chosen) <= budget)
 
 
-def small_costs(rng: np.random.Generator) -> tuple[list[int], int]:
+def small_costs(generator: np.random.Generator) -> tuple[list[int], int]:
     """Draw up to six costs and a budget, with free bids, equal bids and bids above the budget among them."""
-    budget = int(rng.integers(0, 13))
-    dearest = rng.choice([2, 6, budget + 2])
-    return rng.integers(0, dearest + 1, rng.integers(0, 7)).tolist(), budget
+    budget = int(generator.integers(0, 13))
+    dearest = generator.choice([2, 6, budget + 2])
+    return generator.integers(0, dearest + 1, generator.integers(0, 7)).tolist(), budget
 
 
 def singer_by_definition(costs: Sequence[int], budget: int, tie: Sequence[int]) -> Payments:
@@ -97,11 +97,11 @@ def chen_gravin_lu_by_definition(
     return payments
 
 
-def skewed_values(rng: np.random.Generator, bids: int) -> list[int]:
+def skewed_values(generator: np.random.Generator, bids: int) -> list[int]:
     """Draw values so that one bid is often worth about as much as all others: there the gate binds."""
-    values = rng.integers(0, rng.choice([2, 3, 6, 20]) + 1, bids)
-    if bids and rng.random() < 0.4:
-        values[rng.integers(bids)] = max(1, values.sum() // 4)
+    values = generator.integers(0, generator.choice([2, 3, 6, 20]) + 1, bids)
+    if bids and generator.random() < 0.4:
+        values[generator.integers(bids)] = max(1, values.sum() // 4)
     return values.tolist()
 
 

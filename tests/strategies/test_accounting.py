@@ -125,10 +125,10 @@ def test_no_noise_and_no_steps() -> None:
 
 def test_an_audit_says_too_much_as_rarely_as_promised() -> None:
     """Randomised response of epsilon 1, audited 2,000 times with an error of 5 %: at most 5 % above 1 (+ 4.5 sigma)."""
-    draws = np.random.default_rng(1)
+    generator = np.random.default_rng(1)
     share = math.e / (1 + math.e)
     found = [
-        audited_epsilon(draws.binomial(300, share), 300, draws.binomial(300, 1 - share), 300, 0.0, 0.05)
+        audited_epsilon(generator.binomial(300, share), 300, generator.binomial(300, 1 - share), 300, 0.0, 0.05)
         for _ in range(2000)
     ]
     assert np.mean(np.array(found) > 1) < 0.05 + 4.5 * math.sqrt(0.05 * 0.95 / 2000)

@@ -63,13 +63,13 @@ def test_without_differential_privacy_members_are_told(
 def test_likelihood_ratios_tell_members_too(
     plain: GroupNormalisedClassifier, candidates: tuple[Tensor, Tensor], members: np.ndarray
 ) -> None:
-    draws = np.random.default_rng(3)
+    generator = np.random.default_rng(3)
     shadows = train_shadows(
-        16, 2 * MEMBERS, lambda chosen: trained(candidates[0][chosen], candidates[1][chosen], PLAIN, 9), draws
+        16, 2 * MEMBERS, lambda chosen: trained(candidates[0][chosen], candidates[1][chosen], PLAIN, 9), generator
     )
     scores = by_likelihood_ratio(plain, *candidates, shadows)
-    found = membership(scores, members, draws)
-    assert found.area > membership(by_loss(plain, *candidates), members, draws).area
+    found = membership(scores, members, generator)
+    assert found.auc > membership(by_loss(plain, *candidates), members, generator).auc
     with pytest.raises(ValueError, match="in some of the shadow models and not in others"):
         by_likelihood_ratio(plain, *candidates, shadows[:1])
 
@@ -86,9 +86,9 @@ def test_with_differential_privacy_no_attack_gets_beyond_the_bound(
 
 
 def test_membership_of_noise_is_a_guess_as_often_as_its_margin_says() -> None:
-    draws = np.random.default_rng(4)
+    generator = np.random.default_rng(4)
     members = np.arange(200) < 100
-    found = [membership(draws.normal(size=200), members, draws) for _ in range(200)]
+    found = [membership(generator.normal(size=200), members, generator) for _ in range(200)]
     outside = np.mean([abs(each.advantage) > each.margin for each in found])
     assert outside < 0.05 + 4.5 * np.sqrt(0.05 * 0.95 / 200)
 
@@ -136,12 +136,12 @@ def test_little_changes_turn_answers_over(plain: GroupNormalisedClassifier) -> N
 
 
 def test_a_property_is_read_from_updates_that_depend_on_it() -> None:
-    draws = np.random.default_rng(5)
-    direction = draws.normal(size=300)
+    generator = np.random.default_rng(5)
+    direction = generator.normal(size=300)
     has, truth = np.arange(60) % 2 == 0, np.arange(40) % 2 == 0
 
     def updates(whose: np.ndarray, strength: float) -> np.ndarray:
-        rows = draws.normal(size=(len(whose), 300)) + strength * np.outer(np.where(whose, 1, -1), direction)
+        rows = generator.normal(size=(len(whose), 300)) + strength * np.outer(np.where(whose, 1, -1), direction)
         return rows.astype(np.float32)
 
     told = infer_property(updates(truth, 0.3), updates(has, 0.3), has) > 0

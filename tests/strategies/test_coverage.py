@@ -77,8 +77,8 @@ class TestSignaturePoints:
     @given(st.data())
     @settings(max_examples=100, deadline=None)
     def test_value_is_monotone_and_submodular(self, data: st.DataObject) -> None:
-        rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-        check_monotone_and_submodular(SignaturePoints(rng.integers(0, 4, (rng.integers(1, 8), 4, 2))), data)
+        generator = np.random.default_rng(data.draw(st.integers(0, 1000)))
+        check_monotone_and_submodular(SignaturePoints(generator.integers(0, 4, (generator.integers(1, 8), 4, 2))), data)
 
     @pytest.mark.parametrize("shape", [(3, 2), (3, 4, 3)])
     def test_bad_shapes_are_refused(self, shape: tuple[int, ...]) -> None:

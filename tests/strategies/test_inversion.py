@@ -13,11 +13,11 @@ def decode(points: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def public() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    draws = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     return (
-        draws.integers(0, 1000, (200, 2)),
-        draws.integers(0, 6, 200),
-        draws.integers(0, 256, (200, 4, 5, 3), dtype=np.uint8),
+        generator.integers(0, 1000, (200, 2)),
+        generator.integers(0, 6, 200),
+        generator.integers(0, 256, (200, 4, 5, 3), dtype=np.uint8),
     )
 
 

@@ -39,9 +39,9 @@ def mean_of_equal_signatures(feature: np.ndarray, salts: list[bytes], reach: int
 class TestLocalise:
     @pytest.mark.parametrize(("reach", "size"), [(6, 3), (9, 1), (75, 4)])
     def test_is_the_mean_of_all_features_with_the_signature(self, reach: int, size: int) -> None:
-        rng = np.random.default_rng(reach)
+        generator = np.random.default_rng(reach)
         corners = np.array([[0, 0], [LATTICE - 1, 3], [5, LATTICE - 2]])
-        some = np.concatenate([rng.integers(0, LATTICE, (4, 2)), corners])
+        some = np.concatenate([generator.integers(0, LATTICE, (4, 2)), corners])
         guesses = localise(signature_table(b"salt", reach, size).sign(some), b"salt", reach)
         expected = [mean_of_equal_signatures(feature, [b"salt"], reach, size) for feature in some]
         assert np.allclose(guesses, expected, rtol=0, atol=1e-6)

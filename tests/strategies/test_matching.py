@@ -45,9 +45,9 @@ def test_a_point_off_the_lattice_is_unmatched() -> None:
 
 @given(st.integers(0, 2**31), st.integers(3, 40))
 def test_vectors_match_by_the_same_distance(seed: int, dimensions: int) -> None:
-    draws = np.random.default_rng(seed)
-    vectors = draws.integers(-(2**31), 2**31, (7, dimensions))
-    targets = np.concatenate([vectors[:1], draws.integers(-(2**31), 2**31, (2, dimensions))])
+    generator = np.random.default_rng(seed)
+    vectors = generator.integers(-(2**31), 2**31, (7, dimensions))
+    targets = np.concatenate([vectors[:1], generator.integers(-(2**31), 2**31, (2, dimensions))])
     expected = cdist(vectors, targets).min(axis=1)
     assert np.allclose(nearest_distance(vectors, targets), expected)
     radius = float(np.median(expected)) + 1

@@ -51,7 +51,7 @@ class MechanismContract(ABC):
     """Bids above this one are out by rule."""
 
     @abstractmethod
-    def market(self, rng: np.random.Generator, bids: int, budget: int) -> Market:
+    def market(self, generator: np.random.Generator, bids: int, budget: int) -> Market:
         """Draw the public side of a market."""
 
     @abstractmethod
@@ -59,10 +59,10 @@ class MechanismContract(ABC):
         """Whether the value won keeps the mechanism's promise, given the best possible value."""
 
     def small_markets(self) -> Iterator[tuple[Market, list[int], int]]:
-        rng = np.random.default_rng(20)
+        generator = np.random.default_rng(20)
         for _ in range(self.small_market_count):
-            costs, budget = small_costs(rng)
-            yield self.market(rng, len(costs), budget), costs, budget
+            costs, budget = small_costs(generator)
+            yield self.market(generator, len(costs), budget), costs, budget
 
     def test_no_lie_ever_pays(self) -> None:
         for market, costs, budget in self.small_markets():
@@ -82,24 +82,24 @@ class MechanismContract(ABC):
             assert self.guaranteed(market.value(award.winners.tolist()), best), (costs, budget)
 
     def test_equals_its_definition_in_larger_markets(self) -> None:
-        rng = np.random.default_rng(30)
+        generator = np.random.default_rng(30)
         for _ in range(40):
-            budget = int(rng.integers(0, 400))
-            market, costs = self.market(rng, 30, budget), rng.integers(0, 60, 30).tolist()
+            budget = int(generator.integers(0, 400))
+            market, costs = self.market(generator, 30, budget), generator.integers(0, 60, 30).tolist()
             assert as_payments(market.award(costs)) == market.by_definition(costs), (costs, budget)
 
     @pytest.mark.parametrize("bids", [200, 2000])
     @pytest.mark.parametrize("price", [3, 300])
     def test_no_lie_near_the_boundary_pays_in_large_markets(self, bids: int, price: int) -> None:
-        rng = np.random.default_rng(bids + price)
+        generator = np.random.default_rng(bids + price)
         budget = price * bids // 5
-        costs = rng.integers(0, 2 * price + 1, bids).tolist()
-        market = self.market(rng, bids, budget)
+        costs = generator.integers(0, 2 * price + 1, bids).tolist()
+        market = self.market(generator, bids, budget)
         award = market.award(costs)
         payments = as_payments(award)
         assert award.total <= budget
         assert all(payment >= costs[bid] for bid, payment in payments.items())
-        for bidder in rng.choice(bids, 12, replace=False).tolist():
+        for bidder in generator.choice(bids, 12, replace=False).tolist():
             around = [payments.get(bidder, costs[bidder]), costs[bidder]]
             lies = {0, budget, *(max(0, bid + step) for bid in around for step in (-1, 1))}
             assert profitable_lie(lambda bids: as_payments(market.award(bids)), costs, lies, [bidder]) is None
@@ -116,8 +116,8 @@ class MechanismContract(ABC):
         assert np.all(np.diff(award.winners) > 0)
 
     def test_same_bids_same_award(self) -> None:
-        rng = np.random.default_rng(5)
-        market, costs = self.market(rng, 200, 500), rng.integers(0, 20, 200)
+        generator = np.random.default_rng(5)
+        market, costs = self.market(generator, 200, 500), generator.integers(0, 20, 200)
         before = costs.copy()
         first, second = market.award(costs), market.award(costs)
         assert as_payments(first) == as_payments(second)
@@ -139,8 +139,8 @@ class MechanismContract(ABC):
 
 
 class TestSinger(MechanismContract):
-    def market(self, rng: np.random.Generator, bids: int, budget: int) -> Market:
-        tie = rng.permutation(bids)
+    def market(self, generator: np.random.Generator, bids: int, budget: int) -> Market:
+        tie = generator.permutation(bids)
         return Market(
             award=lambda costs: singer(np.array(costs), budget, tie),
             by_definition=lambda costs: singer_by_definition(costs, budget, tie),
@@ -159,8 +159,8 @@ class TestSinger(MechanismContract):
 
 
 class TestChenGravinLu(MechanismContract):
-    def market(self, rng: np.random.Generator, bids: int, budget: int) -> Market:
-        values, tie = skewed_values(rng, bids), rng.permutation(bids)
+    def market(self, generator: np.random.Generator, bids: int, budget: int) -> Market:
+        values, tie = skewed_values(generator, bids), generator.permutation(bids)
         return Market(
             award=lambda costs: chen_gravin_lu(np.array(values, int), np.array(costs), budget, tie),
             by_definition=lambda costs: chen_gravin_lu_by_definition(values, costs, budget, tie),
@@ -172,11 +172,11 @@ class TestChenGravinLu(MechanismContract):
         return short <= 0 or short**2 <= 2 * won**2
 
     def test_lies_pay_without_the_last_gate(self) -> None:
-        rng = np.random.default_rng(20)
+        generator = np.random.default_rng(20)
         lies = 0
         for _ in range(SMALL_MARKETS):
-            costs, budget = small_costs(rng)
-            values, tie = skewed_values(rng, len(costs)), rng.permutation(len(costs))
+            costs, budget = small_costs(generator)
+            values, tie = skewed_values(generator, len(costs)), generator.permutation(len(costs))
 
             def ungated(bids: Sequence[int], values=values, budget=budget, tie=tie) -> Payments:
                 return chen_gravin_lu_by_definition(values, bids, budget, tie, last_gate=False)
@@ -185,9 +185,9 @@ class TestChenGravinLu(MechanismContract):
         assert lies > 0
 
     def test_many_winners_near_the_gate(self) -> None:
-        rng = np.random.default_rng(3)
-        values = np.append(rng.integers(1, 21, 40), 150)
-        costs, tie = np.append(rng.integers(0, 30, 40), 30), rng.permutation(41)
+        generator = np.random.default_rng(3)
+        values = np.append(generator.integers(1, 21, 40), 150)
+        costs, tie = np.append(generator.integers(0, 30, 40), 30), generator.permutation(41)
         gated = 0
         for budget in range(300, 500, 4):
             expected = chen_gravin_lu_by_definition(values.tolist(), costs.tolist(), budget, tie)
@@ -213,12 +213,12 @@ class ClockContract(MechanismContract):
     reserve: int | None = None
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator, bids: int) -> tuple[Squares | SignaturePoints, list[set]]:
+    def draw(self, generator: np.random.Generator, bids: int) -> tuple[Squares | SignaturePoints, list[set]]:
         """Draw what every bid covers, twice: as a coverage and as sets."""
 
-    def market(self, rng: np.random.Generator, bids: int, budget: int) -> Market:
-        coverage, sets = self.draw(rng, bids)
-        order = rng.permutation(bids)
+    def market(self, generator: np.random.Generator, bids: int, budget: int) -> Market:
+        coverage, sets = self.draw(generator, bids)
+        order = generator.permutation(bids)
         ceiling = budget if self.reserve is None else min(budget, self.reserve)
 
         def value(chosen: Collection[int]) -> int:
@@ -237,9 +237,9 @@ class ClockContract(MechanismContract):
 
 
 class SquaresContract(ClockContract):
-    def draw(self, rng: np.random.Generator, bids: int) -> tuple[Squares, list[set]]:
-        reach = int(rng.integers(1, 4))
-        centres = rng.integers(reach, 2 * reach + 3 + int(3 * bids**0.5), (bids, 2))
+    def draw(self, generator: np.random.Generator, bids: int) -> tuple[Squares, list[set]]:
+        reach = int(generator.integers(1, 4))
+        centres = generator.integers(reach, 2 * reach + 3 + int(3 * bids**0.5), (bids, 2))
         sets = [
             set(itertools.product(range(x - reach, x + reach), range(y - reach, y + reach)))
             for x, y in centres.tolist()
@@ -280,8 +280,8 @@ class TestDescendingClockWithReserve(SquaresContract):
 class TestDescendingClockOnSignatures(ClockContract):
     small_market_count = 500
 
-    def draw(self, rng: np.random.Generator, bids: int) -> tuple[SignaturePoints, list[set]]:
-        signatures = rng.integers(0, 3 + bids // 20, (bids, 4, 2))
+    def draw(self, generator: np.random.Generator, bids: int) -> tuple[SignaturePoints, list[set]]:
+        signatures = generator.integers(0, 3 + bids // 20, (bids, 4, 2))
         return SignaturePoints(signatures), [set(map(tuple, signature)) for signature in signatures.tolist()]
 
 
@@ -305,11 +305,11 @@ class TestTheRuleAsThePaperStatesIt:
         assert literal_payments(additive(2, 5), [costs[0], Fraction(67, 4)], 30)[1] - costs[1] == Fraction(83, 4)
 
     def test_the_search_finds_lies(self) -> None:
-        rng = np.random.default_rng(20)
+        generator = np.random.default_rng(20)
         lies = 0
         for _ in range(SMALL_MARKETS // 5):
-            costs, budget = small_costs(rng)
-            value = additive(*skewed_values(rng, len(costs)))
+            costs, budget = small_costs(generator)
+            value = additive(*skewed_values(generator, len(costs)))
             bids = [Fraction(cost + 1) for cost in costs]
             asks = [Fraction(ask) for ask in range(1, budget + 2)]
             found = profitable_lie(

@@ -34,7 +34,7 @@ def test_both_thresholds_are_the_best_there_are(drawn: tuple[np.ndarray, np.ndar
     corner = found.t_cut_off.false_positives**2 + (1 - found.t_cut_off.true_positives) ** 2
     assert corner == pytest.approx(min(corners))
     pairs = scores[~recognised][:, None] - scores[recognised]
-    assert found.area == pytest.approx(((pairs > 0) + (pairs == 0) / 2).mean())
+    assert found.auc == pytest.approx(((pairs > 0) + (pairs == 0) / 2).mean())
     assert found.curve[0].tolist() == [0, 0]
     assert found.curve[-1].tolist() == [1, 1]
 

@@ -11,10 +11,10 @@ from strategies.privacy.secure_sum import mask, masked, quantise, reconstruct, r
 
 @given(st.integers(1, 9), st.integers(0, 2**32))
 def test_masks_cancel_exactly(clients: int, seed: int) -> None:
-    draws = np.random.default_rng(seed)
-    values = [quantise(draws.normal(size=50) * 1000, 1e6) for _ in range(clients)]
-    pairs = {(i, j): draws.bytes(32) for i in range(clients) for j in range(i)}
-    own = [draws.bytes(32) for _ in range(clients)]
+    generator = np.random.default_rng(seed)
+    values = [quantise(generator.normal(size=50) * 1000, 1e6) for _ in range(clients)]
+    pairs = {(i, j): generator.bytes(32) for i in range(clients) for j in range(i)}
+    own = [generator.bytes(32) for _ in range(clients)]
     hidden = [
         masked(values[i], own[i], [pairs[j, i] for j in range(i + 1, clients)], [pairs[i, j] for j in range(i)])
         for i in range(clients)

@@ -63,7 +63,7 @@ class Question:
         return bytes(wire.FromCloud(question=question).SerializeToString())
 
 
-class Line(Protocol):
+class Stream(Protocol):
     """An attached party's stream, as far as questions go."""
 
     def send(self, question: Question) -> None:
@@ -74,7 +74,7 @@ class Line(Protocol):
 
 
 class Questions:
-    """Open questions and the lines they go along; any thread may call any method.
+    """Open questions and the streams they go along; any thread may call any method.
 
     A question stays open until it is answered or withdrawn. A party that attaches again is asked all
     that is open again; a second answer finds nothing open and is dropped. So an answer counts once.
@@ -90,18 +90,18 @@ class Questions:
         self._changed = threading.Condition()
         self._open: dict[str, Question] = {}
         self._answers: dict[str, tuple[Question, wire.Answer]] = {}
-        self._lines: dict[int, Line] = {}
+        self._streams: dict[int, Stream] = {}
         self._left: dict[int, float] = {}
         self._waits: list[set[str]] = []
         self._since = monotonic()
 
     def ask(self, questions: Iterable[Question]) -> None:
-        """Open questions, and send them along the lines that are there."""
+        """Open questions, and send them along the streams that are there."""
         with self._changed:
             for question in questions:
                 self._open[question.id] = question
-                if line := self._lines.get(question.node_id):
-                    line.send(question)
+                if stream := self._streams.get(question.node_id):
+                    stream.send(question)
 
     def find(self, node_id: int, question_id: str) -> Question | None:
         """Return an open question to a party."""
@@ -115,45 +115,45 @@ class Questions:
             if self._close(question.id) is not None:
                 self._answers[question.id] = (question, answer)
 
-    def attach(self, node_id: int, line: Line) -> None:
-        """Let a party have its open questions, and those to come, along this line and no other."""
+    def attach(self, node_id: int, stream: Stream) -> None:
+        """Let a party have its open questions, and those to come, along this stream and no other."""
         with self._changed:
-            before = self._lines.get(node_id)
-            self._lines[node_id] = line
+            before = self._streams.get(node_id)
+            self._streams[node_id] = stream
             self._left.pop(node_id, None)
             for question in self._open.values():
                 if question.node_id == node_id:
-                    line.send(question)
+                    stream.send(question)
             self._changed.notify_all()
         if before is not None:
             before.replace()
 
-    def detach(self, node_id: int, line: Line) -> None:
-        """Note that a line is broken; nothing changes when the party has another by now."""
+    def detach(self, node_id: int, stream: Stream) -> None:
+        """Note that a stream is broken; nothing changes when the party has another by now."""
         with self._changed:
-            if self._lines.get(node_id) is line:
-                del self._lines[node_id]
+            if self._streams.get(node_id) is stream:
+                del self._streams[node_id]
                 self._left[node_id] = monotonic()
                 self._changed.notify_all()
 
     def attached(self) -> list[int]:
         """Return the parties that are attached."""
         with self._changed:
-            return sorted(self._lines)
+            return sorted(self._streams)
 
     def present(self) -> list[int]:
         """Return the parties that are attached or have been within the time of absence."""
         now = monotonic()
         with self._changed:
             recent = {node_id for node_id, left in self._left.items() if now < left + self._absence}
-            return sorted(recent | self._lines.keys())
+            return sorted(recent | self._streams.keys())
 
     def wait_attached(self, node_ids: Iterable[int], timeout: float) -> set[int]:
         """Wait until these parties are attached; returns those that are not by then."""
         wanted = set(node_ids)
         with self._changed:
-            self._changed.wait_for(lambda: wanted <= self._lines.keys(), timeout)
-            return wanted - self._lines.keys()
+            self._changed.wait_for(lambda: wanted <= self._streams.keys(), timeout)
+            return wanted - self._streams.keys()
 
     def wait_answered(self, question_ids: Iterable[str], timeout: float | None) -> None:
         """Wait until nobody is left who may still answer: all have, are absent, or the time is up."""
@@ -205,7 +205,7 @@ class Questions:
 
     def _awaited_until(self, question: Question) -> float:
         """When (monotonic) to give up on the party: it is attached (never), left, or has not come yet."""
-        if question.node_id in self._lines:
+        if question.node_id in self._streams:
             return inf
         return self._left.get(question.node_id, self._since) + self._absence
 

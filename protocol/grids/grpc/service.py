@@ -63,8 +63,8 @@ class Call:
     answer: Callable[[Identity, RecordDict], RecordDict]
 
 
-class Line:
-    """One attached stream (see `questions.Line`)."""
+class AttachedStream:
+    """One attached stream (see `questions.Stream`)."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -162,12 +162,12 @@ class Service:
         if node_id is None:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{peer.identity.urn} is not enrolled with this cloud")
         await context.send_initial_metadata(())  # or a refusal could not overtake a frame that waits
-        line = Line()
-        self._questions.attach(node_id, line)
+        stream = AttachedStream()
+        self._questions.attach(node_id, stream)
         log.info("%s attached as node %d", peer.identity.urn, node_id)
-        replaced = asyncio.create_task(line.replaced.wait())
+        replaced = asyncio.create_task(stream.replaced.wait())
         tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._speak(peer, node_id, line, context)),
+            asyncio.create_task(self._speak(peer, node_id, stream, context)),
             asyncio.create_task(self._hear(peer, node_id, context)),
             replaced,
         ]
@@ -178,17 +178,17 @@ class Service:
             for task in done:
                 task.result()
         finally:
-            self._questions.detach(node_id, line)
+            self._questions.detach(node_id, stream)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             log.info("%s detached", peer.identity.urn)
 
-    async def _speak(self, peer: Peer, node_id: int, line: Line, context: Any) -> None:
+    async def _speak(self, peer: Peer, node_id: int, stream: AttachedStream, context: Any) -> None:
         """Ask one question after the other; the next frame is made when the peer has taken the last."""
         await context.write(self._welcome(node_id))
         while True:
-            question = await line.questions.get()
+            question = await stream.questions.get()
             self._admission.check(peer)
             if self._questions.find(node_id, question.id) is question:
                 await context.write(question.frame())

@@ -22,7 +22,8 @@ from simulations.data import faces, published
 from simulations.data.scene import Split
 from simulations.reports.model import versions
 from simulations.reports.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
-from simulations.runs.seeding import generator, torch_generator
+from simulations.reports.words import percent
+from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.runs.workshops import finished
 from simulations.workflows.crowdsource.report import Readings
 from simulations.workflows.crowdsource.scoring import guesses, induced, readings
@@ -82,7 +83,7 @@ SETTINGS: dict[tuple[str, float | None], Recipe] = {
     (OURS, 10.0): Recipe(weight=10.0),
 }
 """Recipes, each with its lambda."""
-FRESH, ALONG, FLOORS = "fresh classifier", "classifier trained along", ("guess", "from the tasks' labels")
+FRESH, ALONG, FLOORS = "fresh attacker", "adversary in training", ("majority class", "task labels alone")
 COLUMNS = ("accuracy", "balanced accuracy")
 PAPER: dict[tuple[str, str, str], float] = {
     ("Fig. 3", "baseline", "Young"): 0.8303,
@@ -120,9 +121,9 @@ def people(scale: Scale, root: Path | None, seed: int, purpose: str) -> Portrait
     if scale.dataset == "celeba":
         split: Split = "public" if purpose == "train" else "traded"
         return portraits(published.read("celeba", root, split), count, scale.side, seed)
-    draws = generator(seed, "pric", purpose)
-    of_each = draws.integers(2**62, size=-(-count // PICTURES_OF_ONE))
-    persons = draws.permutation(np.repeat(of_each, PICTURES_OF_ONE)[:count])
+    generator = numpy_generator(seed, "pric", purpose)
+    of_each = generator.integers(2**62, size=-(-count // PICTURES_OF_ONE))
+    persons = generator.permutation(np.repeat(of_each, PICTURES_OF_ONE)[:count])
     drawn = faces.draw(persons, scale.side, torch_generator(seed, "pric", purpose), "public")
     return Portraits(drawn.images, drawn.attributes, drawn.persons, faces.ATTRIBUTES)
 
@@ -143,12 +144,14 @@ def experiment(
         device=device,
     )
     representations, fresh = (encode(trained.extractor, part.images) for part in (train, test))
-    draws = torch_generator(seed, "pric readers")
+    generator = torch_generator(seed, "pric readers")
     plan = Plan(epochs=8, batch=scale.batch, rate=5e-3)
 
     def readable(names: tuple[str, ...], strength: str) -> Readings:
         labels = train.columns(names)
-        reader = train_reader(representations, torch.from_numpy(labels), draws, plan, strength=strength, device=device)
+        reader = train_reader(
+            representations, torch.from_numpy(labels), generator, plan, strength=strength, device=device
+        )
         return readings(names, read(reader, fresh), test.columns(names), labels.mean(0))
 
     said = {FRESH: readable(tasks, "plain") | readable(private, "strong")}
@@ -246,7 +249,7 @@ def _claims(found: Found) -> list[Claim]:
                     },
                 ),
                 judge(
-                    f"{who}: a larger lambda serves tasks better, and hides less.",
+                    f"{who}: a larger lambda gives more utility and less privacy.",
                     {
                         f"{name}, {high:g} - {low:g}": (
                             accuracy(figure, most, name) - accuracy(figure, least, name)
@@ -255,8 +258,8 @@ def _claims(found: Found) -> list[Claim]:
                     },
                 ),
                 judge(
-                    f"{who} (not the paper's): a fresh classifier reads more than the one that was trained along.",
-                    {"fresh - along": (hidden - accuracy(figure, least, private, ALONG)).tolist()},
+                    f"{who} (not in the paper): a fresh attacker is more accurate than the adversary in training.",
+                    {"fresh - in training": (hidden - accuracy(figure, least, private, ALONG)).tolist()},
                 ),
             ]
     return claims
@@ -264,31 +267,31 @@ def _claims(found: Found) -> list[Claim]:
 
 def _summary(found: Found) -> str:
     def shown(figure: str, setting: str) -> str:
-        return f"{np.mean([value for value, _ in found[figure, setting, FIGURES[figure].private, FRESH]]):.1%}"
+        return percent(float(np.mean([value for value, _ in found[figure, setting, FIGURES[figure].private, FRESH]])))
 
     said = [
-        f"{about.private.lower()} is read in {shown(figure, setting_name(PAPERS, 0.1))} by the published recipe and in "
-        f"{shown(figure, setting_name(OURS, 1.0))} by two time-scales ({shown(figure, BASELINE)} undefended)"
+        f"{about.private.lower()} {shown(figure, setting_name(PAPERS, 0.1))} as published and "
+        f"{shown(figure, setting_name(OURS, 1.0))} with two time-scales ({shown(figure, BASELINE)} undefended)"
         for figure, about in FIGURES.items()
     ]
-    return f"By a fresh classifier, at the lambda that hides most, {'; '.join(said)}."
+    return f"Accuracy of a fresh attacker at the lambda that hides most: {'; '.join(said)}."
 
 
 def _settings(scale: Scale) -> list[str]:
-    pictures = "painted faces" if scale.dataset == "faces" else "CelebA's training pictures"
+    pictures = "painted faces" if scale.dataset == "faces" else "CelebA's training images"
     return [
         f"Extractors ({scale.architecture}) are trained on {scale.trained:,} {pictures} of {scale.side} pixels, one "
         f"epoch of warm-up and {scale.epochs} of the game, batch {scale.batch}; classifiers are trained on "
         f"representations of the same and tested on {scale.tested:,} of other people. The paper: CelebA, 160,000 and "
         "40,000, batch 128.",
-        "The baseline is trained alike but without the adversary: it only keeps what it can of the picture.",
-        "As published: Eq. 4 on the whole picture, all networks move at one speed, lambda 0.1 and 10. Two time-scales: "
+        "The baseline is trained alike but without the adversary: it keeps what it can of the image.",
+        "As published: Eq. 4 on the whole image, all networks move at one speed, lambda 0.1 and 10. Two time-scales: "
         "a decoder's bound, a slow extractor against a fast classifier with four steps for its one; its lambda weighs "
-        "another bound, and is 1 or 10: at 0.3 fresh attackers read more again, not less.",
+        "another bound, and is 1 or 10: at 0.3 a fresh attacker becomes more accurate again.",
         "The paper does not say how its classifier for the private attribute was trained after the extractor; ours is "
         "fresh, and larger than the one that the extractor was trained against.",
-        "The paper's baselines for gray hair and smiling in Fig. 3 are reckoned from the losses that its text gives; "
+        "The paper's baselines for gray hair and smiling in Fig. 3 are computed from the losses that its text gives; "
         "for the tasks of Fig. 4 it gives losses alone.",
-        "Four fifths of CelebA's faces count as young, and hardly one in twenty-five as gray-haired: several of the "
-        "paper's numbers are at or below what a guess without a look gets there.",
+        "Four fifths of CelebA's faces count as young, and about one in twenty-five as gray-haired: several of the "
+        "paper's numbers are at or below the majority-class baseline.",
     ]

@@ -11,7 +11,7 @@ from torch import Tensor
 from parties.album import square
 from protocol.errors import BadInput
 from simulations.data.labelled import LabelledImages
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from strategies.obfuscation import Obfuscation, obfuscate
 from strategies.scores.privacy_scores import SCORES
 
@@ -72,13 +72,13 @@ class Key(BaseModel):
 
 def draw_settings(seed: int, each: int = EACH) -> list[Obfuscation]:
     """Draw the obfuscation of every question: all techniques equally often, in random order."""
-    draws = generator(seed, "survey settings")
+    generator = numpy_generator(seed, "survey settings")
     settings = []
     for technique, (weights, strengths) in PARAMETERS.items():
         for _ in range(each):
-            share, strength = weights[draws.integers(len(weights))], strengths[draws.integers(len(strengths))]
+            share, strength = weights[generator.integers(len(weights))], strengths[generator.integers(len(strengths))]
             settings.append(Obfuscation(technique, share, strength))
-    return [settings[index] for index in draws.permutation(len(settings))]
+    return [settings[index] for index in generator.permutation(len(settings))]
 
 
 def make_questions(
@@ -95,8 +95,8 @@ def make_questions(
     if len(images.class_names) < 3:
         raise BadInput(f"a survey takes three classes or more, and data set {dataset} gives {len(images.class_names)}")
     settings = draw_settings(seed, each)
-    draws = generator(seed, "survey classes")
-    classes = [draws.permutation(len(images.class_names))[: setting.images] for setting in settings]
+    class_generator = numpy_generator(seed, "survey classes")
+    classes = [class_generator.permutation(len(images.class_names))[: setting.images] for setting in settings]
     album, labels = images.choose(np.concatenate(classes), "survey")
     if len(album) < sum(map(len, classes)):
         raise BadInput(f"data set {dataset} has too few images for {len(settings)} questions of different images")
@@ -105,9 +105,9 @@ def make_questions(
     parts = torch.split(originals.permute(0, 3, 1, 2), sizes)
     named = torch.split(torch.from_numpy(labels), sizes)
     pictures, asked = [], []
-    randomness = torch_generator(seed, "survey obfuscation")
+    generator = torch_generator(seed, "survey obfuscation")
     for setting, sources, shown in zip(settings, parts, named, strict=True):
-        batch = obfuscate(setting, sources[None], shown[None], len(images.class_names), randomness)
+        batch = obfuscate(setting, sources[None], shown[None], len(images.class_names), generator)
         pictures.append(batch.pictures[0])
         asked.append(_asked(setting, batch.weights[0], sources, batch.pictures, shown, images.class_names))
     key = Key(

@@ -16,7 +16,7 @@ def results_table(found: Mapping[str, Agreement], people: int) -> Table:
     table = Table("score", "AUC", "t_acc (FPR, TPR)", "t_cut-off (FPR, TPR)", title=f"Recognised by {who}",
                   title_justify="left")  # fmt: skip
     for name, each in found.items():
-        table.add_row(name, f"{each.area:.2f}", said(each.t_acc), said(each.t_cut_off))
+        table.add_row(name, f"{each.auc:.2f}", said(each.t_acc), said(each.t_cut_off))
     return table
 
 
@@ -42,7 +42,7 @@ def draw_curves(found: Mapping[str, Agreement], path: Path) -> None:
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="recognised, yet called private (FPR)", ylabel="not recognised (TPR)")
     for name, each in found.items():
-        axes.plot(*each.curve.T, label=f"{name}, AUC {each.area:.2f}")
+        axes.plot(*each.curve.T, label=f"{name}, AUC {each.auc:.2f}")
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
     axes.set_aspect("equal")
     axes.legend(loc="lower right")

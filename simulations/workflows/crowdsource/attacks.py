@@ -126,15 +126,15 @@ def measured(
     """
     done.extractor.to(device)
     own, test = (encode(done.extractor, part.images) for part in (material.public, material.test))
-    draws = torch_generator(material.seed, "readers")
-    model = train_reader(received, torch.from_numpy(material.labels), draws, READING, device=device)
+    generator = torch_generator(material.seed, "readers")
+    model = train_reader(received, torch.from_numpy(material.labels), generator, READING, device=device)
     said = read(model, test)
     known = material.public.columns(material.hide)
     truth = material.held.columns(material.hide)
 
     def attack(representations: Tensor, labels: NDArray[np.bool_], victims: slice = slice(None)) -> Readings:
         reader = train_reader(
-            representations, torch.from_numpy(labels), draws, READING, strength="strong", device=device
+            representations, torch.from_numpy(labels), generator, READING, strength="strong", device=device
         )
         return readings(material.hide, read(reader, received[victims]), truth[victims], labels.mean(0))
 

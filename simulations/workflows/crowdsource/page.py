@@ -2,19 +2,35 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.lines import Line2D
 
 from simulations.reports.page import write_page
-from simulations.reports.plot import BLUE, GREY, INK, SKY, STYLE, VERMILLION, YELLOW, Plot, legend, new_figure, to_svg
+from simulations.reports.plot import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    OCHRE,
+    PAPER,
+    PURPLE,
+    STYLE,
+    VERMILLION,
+    Plot,
+    label_ends,
+    new_figure,
+    to_svg,
+)
 from simulations.reports.sheets import thumbnail
 from simulations.workflows.crowdsource.attacks import Material, Measured
 from simulations.workflows.crowdsource.report import CrowdsourceReport, Setting
 from simulations.workflows.crowdsource.words import setting_name, verdict
 from simulations.workflows.crowdsource.world import CrowdsourceWorld
 
-COLOURS = (BLUE, SKY, "#009E73", YELLOW, "#CC79A7")
+COLOURS = (BLUE, GREEN, PURPLE, OCHRE)
 
 
 def write_crowdsource_page(
@@ -38,7 +54,6 @@ def write_crowdsource_page(
         "workflows/crowdsource/page.html",
         report,
         {
-            "percent": lambda value: f"{100 * value:.1f}",
             "setting": setting_name,
             "words": lambda name: name.replace("_", " "),
         },
@@ -54,7 +69,7 @@ def write_crowdsource_page(
 
 def curve(report: CrowdsourceReport, measure: str) -> Plot:
     """Draw tasks and private attributes over lambda, with the floors and what is undefended: Figs. 3 and 4."""
-    settings = lambdas(report)
+    settings, open_ = lambdas(report), report.settings[:1]
     weights = [setting.weight or 0.0 for setting in settings]
     title = {"accuracy": "accuracy, %", "balanced": "balanced accuracy, %"}[measure]
 
@@ -62,34 +77,34 @@ def curve(report: CrowdsourceReport, measure: str) -> Plot:
         return [100 * float(getattr(getattr(setting, part)[name], measure)) for setting in of]
 
     with mpl.rc_context({**STYLE, "svg.hashsalt": "crowdsource"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(5.4, 4.4)
-        for (name, _), colour in zip(settings[0].tasks.items(), COLOURS * 4, strict=False):
-            axes.plot(weights, values("tasks", name, settings), color=colour, marker="o", label=f"task: {_plain(name)}")
-            axes.axhline(values("tasks", name, report.settings[:1])[0], color=colour, linestyle=":", linewidth=1)
-        for (name, _), shape in zip(settings[0].fresh.items(), "Ds^v" * 2, strict=False):
-            axes.plot(
-                weights, values("fresh", name, settings), color=VERMILLION, marker=shape, linewidth=2.2,
-                label=f"hidden: {_plain(name)}, fresh attacker",
+        figure, axes = new_figure(4.6)
+        ends: dict[str, Line2D] = {}
+
+        def line(label: str, heights: Sequence[float], colour: str, style: str = "-", **looks: Any) -> None:
+            """Draw a line; one height is the same for every lambda."""
+            everywhere = heights if len(heights) > 1 else [heights[0]] * len(weights)
+            ends[label] = axes.plot(weights, everywhere, color=colour, linestyle=style, **looks)[0]
+
+        for name, colour in zip(settings[0].tasks, COLOURS * 4, strict=False):
+            line(f"task {_plain(name)}", values("tasks", name, settings), colour, marker="o")
+            axes.axhline(values("tasks", name, open_)[0], color=colour, linestyle=":", linewidth=1.3)
+        for name, shape in zip(settings[0].fresh, "Ds^v" * 2, strict=False):
+            of = f"{_plain(name)}: " if len(settings[0].fresh) > 1 else ""
+            line(f"{of}fresh attacker", values("fresh", name, settings), VERMILLION, marker=shape, linewidth=2.2)
+            line(
+                f"{of}adversary in training", values("in_loop", name, settings), VERMILLION, "--", linewidth=1,
+                marker=shape, markerfacecolor=PAPER,
             )  # fmt: skip
-            axes.plot(
-                weights, values("in_loop", name, settings), color=VERMILLION, marker=shape, linestyle="--",
-                markerfacecolor="white", linewidth=1, label=f"{_plain(name)}, the one trained along",
-            )  # fmt: skip
-            lines = (
-                (values("fresh", name, report.settings[:1])[0], ":", VERMILLION, f"{_plain(name)}, undefended"),
-                (100 * getattr(report.induced[name], measure), "-.", INK, f"{_plain(name)}, from the tasks alone"),
-                (100 * getattr(report.majority[name], measure), "-", GREY, f"{_plain(name)}, a guess"),
-            )
-            for height, style, colour, label in lines:
-                axes.axhline(height, color=colour, linestyle=style, linewidth=1.2, label=label)
+            line(f"{of}undefended", values("fresh", name, open_), VERMILLION, ":")
+            line(f"{of}task labels alone", [100 * getattr(report.induced[name], measure)], INK, "-.", linewidth=1.2)
+            line(f"{of}majority class", [100 * getattr(report.majority[name], measure)], GREY, linewidth=1.2)
         axes.set_xscale("log")
         axes.set_xticks(weights, [f"{weight:g}" for weight in weights])
         axes.minorticks_off()
-        axes.set(xlabel="lambda: more keeps more", ylabel=title)
-        legend(figure, axes)
-        alt = f"{title.partition(',')[0]} over {len(weights)} values of lambda, of tasks and of what is hidden."
-        return Plot(to_svg(figure), alt)
+        axes.set(xlabel="λ (more utility, less privacy)", ylabel=title, xlim=(weights[0], weights[-1]))
+        label_ends(axes, list(ends.values()), list(ends))
+        alt = f"{title.partition(',')[0]} over {len(weights)} values of lambda, of tasks and of attribute inference."
+        return Plot(to_svg(figure), alt.capitalize())
 
 
 def lambdas(report: CrowdsourceReport) -> list[Setting]:

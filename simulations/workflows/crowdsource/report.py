@@ -12,14 +12,14 @@ class Reading(BaseModel):
     """How well an attribute was read, or guessed: shares of right answers, and the area under the ROC curve.
 
     Attributes:
-        accuracy, balanced, area: See `strategies.pric.reading.Read`.
+        accuracy, balanced, auc: See `strategies.pric.reading.Read`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     accuracy: float
     balanced: float
-    area: float
+    auc: float
 
 
 Readings = dict[str, Reading]

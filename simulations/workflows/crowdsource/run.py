@@ -18,7 +18,7 @@ from protocol.errors import RunFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.crowdsource import SignedTrainingPlan, TrainingPlan
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
@@ -95,16 +95,16 @@ def trained_by_participants(
     """
     section, federated = scenario.collector, scenario.federated
     signed = plan_of(scenario, SigningKey.derive(key, "identity"))
-    draws = torch_generator(scenario.seed, "extractor")
+    generator = torch_generator(scenario.seed, "extractor")
     recipe = replace(recipe_of(signed.plan), rate=federated.rate, adversary_rate=federated.adversary_rate)
-    leader = Leader(new_players(section.extractor, recipe, len(section.hide), draws), recipe)
+    leader = Leader(new_players(section.extractor, recipe, len(section.hide), generator), recipe)
     training = JointTraining(
         signed,
         leader,
         exchange,
         federated.rounds,
         federated.called,
-        generator(scenario.seed, "called"),
+        numpy_generator(scenario.seed, "called"),
         lambda number, name: progress(name, number - 1, federated.rounds),
     )
     try:

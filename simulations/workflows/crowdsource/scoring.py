@@ -43,7 +43,7 @@ def guesses(names: Sequence[str], truth: NDArray[np.bool_]) -> Readings:
 
 
 def _reading(found: Read) -> Reading:
-    return Reading(accuracy=found.accuracy, balanced=found.balanced, area=found.area)
+    return Reading(accuracy=found.accuracy, balanced=found.balanced, auc=found.auc)
 
 
 def outcome_of(

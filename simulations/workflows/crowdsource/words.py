@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from simulations.reports.model import Learned
-from simulations.reports.words import count
+from simulations.reports.words import count, listed, percent
 from simulations.workflows.crowdsource.report import CrowdsourceReport, Readings, Setting
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from simulations.workflows.crowdsource.world import CrowdsourceWorld
@@ -21,10 +21,10 @@ def summary(report: CrowdsourceReport) -> str:
     outcome, section = report.outcome, report.scenario["collector"]
     hidden, tasks = _listed(section["hide"]), _listed(section["tasks"])
     return (
-        f"{count(outcome.contributed, 'participant')} sent {count(outcome.pictures, 'representation')}. From these a "
-        f"fresh attacker reads {hidden} right in {outcome.fresh:.1%}; where nothing is defended in "
-        f"{outcome.undefended:.1%}, and a guess is right in {outcome.majority:.1%}. Models for {tasks} are right in "
-        f"{outcome.utility:.1%} on average, undefended in {outcome.undefended_utility:.1%}."
+        f"{count(outcome.contributed, 'participant')} sent {count(outcome.pictures, 'representation')}. A fresh "
+        f"attacker infers {hidden} from them with an accuracy of {percent(outcome.fresh)} (undefended: "
+        f"{percent(outcome.undefended)}, majority-class baseline: {percent(outcome.majority)}). The mean accuracy on "
+        f"the tasks ({tasks}) is {percent(outcome.utility)} (undefended: {percent(outcome.undefended_utility)})."
     )
 
 
@@ -33,46 +33,44 @@ def verdict(report: CrowdsourceReport) -> list[str]:
     outcome = report.outcome
     undefended, chosen = report.settings[0], report.settings[report.chosen]
     said = []
-    if outcome.way >= HALF:
-        said.append(
-            f"It hides something: the fresh attacker fell {min(outcome.way, 1):.0%} of the way from the undefended "
-            f"extractor to the majority rate."
-        )
-    else:
-        said.append(
-            f"It does not hold against a stronger attacker: of the way from the undefended extractor to the majority "
-            f"rate the fresh attacker fell {f'{outcome.way:.0%} only' if outcome.way >= 0.005 else 'nothing'}."
-        )
+    closed = percent(min(max(outcome.way, 0.0), 1.0))
+    said.append(
+        f"Protection is partial: {closed} of the gap between the undefended extractor and the majority-class baseline "
+        "is closed against a fresh attacker."
+        if outcome.way >= HALF
+        else f"Protection is weak: only {closed} of the gap between the undefended extractor and the majority-class "
+        "baseline is closed against a fresh attacker."
+    )
     gap = outcome.fresh - outcome.in_loop
     if gap > NOTICEABLE:
         said.append(
-            f"Whoever judges by the classifier that the extractor was trained against ({outcome.in_loop:.1%}) "
-            f"overrates the protection by {100 * gap:.1f} points: a fresh one reads {outcome.fresh:.1%}."
+            f"The adversary that the extractor was trained against overstates the protection by {100 * gap:.1f} "
+            f"points: it reaches {percent(outcome.in_loop)}, a fresh attacker {percent(outcome.fresh)}."
         )
     strongest = max(chosen.attacks, key=lambda each: _mean(each.private), default=None)
     if strongest is not None and _mean(strongest.private) > outcome.fresh + NOTICEABLE:
-        told = "participants who told of themselves" if strongest.source == "leaked" else "pictures of the collector's"
+        whose = "participants who disclosed theirs" if strongest.source == "leaked" else "the collector"
         said.append(
-            f"An attacker who learned from {strongest.pictures:,} {told} reads more still, "
-            f"{_mean(strongest.private):.1%}."
+            f"An attacker trained on {strongest.pictures:,} labelled images of {whose} reaches "
+            f"{percent(_mean(strongest.private))}."
         )
     if outcome.induced > outcome.majority + NOTICEABLE:
         said.append(
-            f"The tasks alone, known without fault, tell {outcome.induced:.1%}: no extractor that serves them hides "
-            f"more."
+            f"The true labels of the tasks alone predict the attribute with {percent(outcome.induced)}. No extractor "
+            "that serves the tasks fully can hide more."
         )
     for name, found in chosen.tasks.items():
         loss = undefended.tasks[name].accuracy - found.accuracy
         if loss > NOTICEABLE:
             said.append(
-                f"{_listed([name]).capitalize()} costs {100 * loss:.1f} points: {found.accuracy:.1%} instead of "
-                f"{undefended.tasks[name].accuracy:.1%}."
+                f"Accuracy on {_listed([name])} falls by {100 * loss:.1f} points, from "
+                f"{percent(undefended.tasks[name].accuracy)} to {percent(found.accuracy)}."
             )
     if (central := _central(report)) is not None:
         said.append(
-            f"Trained by participants, who showed nobody a picture for it, it lets a fresh attacker read "
-            f"{outcome.fresh:.1%}, and tasks are right in {outcome.utility:.1%}; trained by the collector with the "
-            f"same lambda, {_mean(central.fresh):.1%} and {_mean(central.tasks):.1%}."
+            "Trained by participants, on images that stay with them: a fresh attacker reaches "
+            f"{percent(outcome.fresh)} and the tasks {percent(outcome.utility)}; trained by the collector with the "
+            f"same lambda, {percent(_mean(central.fresh))} and {percent(_mean(central.tasks))}."
         )
     return said
 
@@ -93,10 +91,11 @@ def learned(report: CrowdsourceReport) -> list[Learned]:
     private = [
         Learned(
             observer="collector",
-            what=name,
-            detail=f"right in {found.accuracy:.1%} (balanced {found.balanced:.1%}) by a fresh attacker; "
-            f"{undefended.fresh[name].accuracy:.1%} undefended, {report.majority[name].accuracy:.1%} by a guess, "
-            f"{report.induced[name].accuracy:.1%} from the tasks' labels alone",
+            what=_listed([name]),
+            detail=f"accuracy {percent(found.accuracy)} (balanced {percent(found.balanced)}) by a fresh attacker; "
+            f"{percent(undefended.fresh[name].accuracy)} undefended, majority-class baseline "
+            f"{percent(report.majority[name].accuracy)}, {percent(report.induced[name].accuracy)} from the tasks' "
+            "labels alone",
         )
         for name, found in chosen.fresh.items()
     ]
@@ -104,40 +103,41 @@ def learned(report: CrowdsourceReport) -> list[Learned]:
     federated = report.scenario["federated"]
     sums = Learned(
         observer="collector",
-        what="slopes of the extractor, its classifier and its bound",
-        detail=f"{count(federated['rounds'], 'sum')} of what {federated['called']} participants told, and nothing that "
-        "one alone told",
+        what="gradients of the extractor, its adversary and its bound",
+        detail=f"{count(federated['rounds'], 'sum')} over {federated['called']} participants each, no single gradient",
     )
     return [
         *private,
         *([sums] if chosen.together else []),
         Learned(
-            observer="collector", what="labels of the tasks", detail=f"of {count(outcome.labelled, 'picture')}, as told"
+            observer="collector", what="labels of the tasks", detail=f"of {count(outcome.labelled, 'image')}, as given"
         ),
         Learned(
             observer="collector",
-            what="what the pictures look like",
-            detail=f"reconstructions of SSIM {leaks.ssim:.2f}; {undefended.leaks.ssim:.2f} undefended",
+            what="what the images look like",
+            detail=f"reconstructions with SSIM {leaks.ssim:.2f}; {undefended.leaks.ssim:.2f} undefended",
         ),
         Learned(
             observer="collector",
             what="which representations are of one person",
-            detail=f"from one picture of each of {leaks.owners:,} owners, {leaks.recognised:.1%} of others are put to "
-            f"the right owner; by a guess {1 / leaks.owners:.1%}, undefended {undefended.leaks.recognised:.1%}",
+            detail=f"re-identification rate {percent(leaks.recognised)} among {leaks.owners:,} owners, from one known "
+            f"image of each; chance {percent(1 / leaks.owners)}, undefended {percent(undefended.leaks.recognised)}",
         ),
         Learned(
             observer="collector",
-            what="whether a picture that it holds was sent",
-            detail=f"area under the ROC curve {leaks.presence:.3f}: the extractor is public, and the same picture "
-            "gives the same representation",
+            what="whether an image that it holds was sent",
+            detail=f"AUC {leaks.presence:.3f} (chance: 0.5): the extractor is public, and the same image gives the "
+            "same representation",
         ),
         Learned(
-            observer="whoever gets the tasks' model",
-            what="whether a picture was trained on",
-            detail=f"area under the ROC curve {leaks.membership:.3f}; .5 is a guess",
+            observer="anyone with the tasks' model",
+            what="membership in the training set",
+            detail=f"AUC {leaks.membership:.3f} (chance: 0.5)",
         ),
         Learned(
-            observer="participants", what="of other participants", detail="nothing: only the extractor and the tasks"
+            observer="participants",
+            what="other participants' images",
+            detail="nothing: they get the extractor and tasks",
         ),
     ]
 
@@ -146,40 +146,39 @@ def notes(scenario: CrowdsourceScenario, world: CrowdsourceWorld) -> list[str]:
     """Say what to know about the world."""
     federated = scenario.federated
     said = [
-        "Nothing shows participants that the extractor hides what it is said to hide: they check who signed it, no "
-        "more. A collector who publishes an extractor that was trained to hide nothing reads as much as from the "
-        "undefended one.",
-        f"The collector's own {scenario.collector.pictures:,} pictures are of other people than the participants, and "
-        "so are those that its models are tested on.",
+        "Participants verify the signature on the extractor, not what it hides. A dishonest collector can publish one "
+        "that hides nothing.",
+        f"The collector's own {scenario.collector.pictures:,} images, and those that its models are tested on, show "
+        "other people than the participants.",
     ]
     if federated.rounds:
         said.append(
             f"Participants trained the extractor, {federated.called} of them in each of "
-            f"{count(federated.rounds, 'round')}. The collector's own pictures are for attackers alone, and for "
-            "the extractors that it is compared with. It learned sums of gradients, as long as it hands on the "
-            "participants' keys and not keys of its own. What such a sum shows of the pictures was not measured."
+            f"{count(federated.rounds, 'round')}. The collector's own images serve attackers and the extractors that "
+            "this one is compared with. It learned sums of gradients, provided that it passes on the participants' "
+            "keys and not keys of its own. What such a sum reveals about the images was not measured."
         )
     cheats = {name: sum(cheat == name for cheat in world.cheats.values()) for name in scenario.adversaries}
-    return said + [f"{count(number, 'participant')} cheat by {name}." for name, number in cheats.items()]
+    return said + [f"Adversary {name}: {count(number, 'participant')}." for name, number in cheats.items()]
 
 
 def tables(report: CrowdsourceReport) -> Iterator[RenderableType]:
     """Yield what is worth printing of a report."""
     outcome = report.outcome
     names = (*report.scenario["collector"]["tasks"], *report.scenario["collector"]["hide"])
-    table = Table("lambda", *names, title=f"crowdsource, seed {report.seed}: accuracy on fresh people; what is hidden, "
-                  "by a fresh attacker", title_justify="left")  # fmt: skip
+    table = Table("lambda", *names, title=f"crowdsource, seed {report.seed}: accuracy on other people; of what is "
+                  "hidden, by a fresh attacker", title_justify="left")  # fmt: skip
     for setting in report.settings:
         found = {**setting.tasks, **setting.fresh}
-        table.add_row(setting_name(setting), *(f"{found[name].accuracy:.1%}" for name in names))
-    floors = [f"{report.majority[name].accuracy:.1%}" for name in report.majority]
-    table.add_row("majority", *("" for _ in report.scenario["collector"]["tasks"]), *floors)
+        table.add_row(setting_name(setting), *(percent(found[name].accuracy) for name in names))
+    floors = [percent(report.majority[name].accuracy) for name in report.majority]
+    table.add_row("majority class", *("" for _ in report.scenario["collector"]["tasks"]), *floors)
     yield table
     yield report.summary
     yield from verdict(report)
     yield (
-        f"Sent: {outcome.bytes_sent:,} bytes of representations; as numbers {outcome.bytes_as_numbers:,}, the "
-        f"pictures themselves {outcome.bytes_as_pictures:,}. Digest {outcome.digest[:16]}, "
+        f"Sent: {outcome.bytes_sent:,} bytes of representations; in single precision {outcome.bytes_as_numbers:,}, the "
+        f"images themselves {outcome.bytes_as_pictures:,}. Digest {outcome.digest[:16]}, "
         f"{report.timings['total']:.1f} seconds."
     )
     yield from report.notes
@@ -197,6 +196,5 @@ def _mean(found: Readings) -> float:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Write names in a row: "a", "a and b", "a, b and c"."""
-    words = [name.replace("_", " ").lower() for name in names]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    """Write attributes in a row, in plain words."""
+    return listed([name.replace("_", " ").lower() for name in names])

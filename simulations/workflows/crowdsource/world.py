@@ -16,7 +16,7 @@ from protocol.errors import BadInput
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data import faces, published
 from simulations.data.scene import Split
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from strategies.features.featurizer import prepare
@@ -94,8 +94,8 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
         public, held, test = _painted(scenario)
     else:
         public, held, test = _photographed(scenario)
-    draws = generator(scenario.seed, "cheats")
-    cheats = cheats_among(draws.permutation(count)[::-1].tolist(), scenario.adversaries, draws)
+    generator = numpy_generator(scenario.seed, "cheats")
+    cheats = cheats_among(generator.permutation(count)[::-1].tolist(), scenario.adversaries, generator)
     roles = {name: adversaries[name].cast(**mix.settings) for name, mix in scenario.adversaries.items()}
     participants = []
     for number in range(count):
@@ -116,10 +116,10 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
 
 def _painted(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, Portraits]:
     def paint(purpose: str, people: int, of_each: int, count: int, split: Split) -> Portraits:
-        draws = generator(scenario.seed, "people", purpose)
-        numbers = np.repeat(draws.integers(2**62, size=people), of_each)[:count]
+        generator = numpy_generator(scenario.seed, "people", purpose)
+        numbers = np.repeat(generator.integers(2**62, size=people), of_each)[:count]
         if split == "public":
-            draws.shuffle(numbers)
+            generator.shuffle(numbers)
         drawn = faces.draw(numbers, scenario.side, torch_generator(scenario.seed, "paint", purpose), split)
         return Portraits(drawn.images, drawn.attributes, drawn.persons, faces.ATTRIBUTES)
 
@@ -137,7 +137,7 @@ def _photographed(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, 
     traded = published.read("celeba", root, "traded")
     assert traded.persons is not None
     persons, counts = np.unique(traded.persons, return_counts=True)
-    owners = generator(scenario.seed, "owners").permutation(persons[counts >= album])[: part.count]
+    owners = numpy_generator(scenario.seed, "owners").permutation(persons[counts >= album])[: part.count]
     if len(owners) < part.count:
         raise BadInput(
             f"participants.count: CelebA has {len(owners)} people with {album} pictures or more among those traded, "
@@ -145,7 +145,7 @@ def _photographed(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, 
         )
     of_each = [np.flatnonzero(traded.persons == owner)[:album] for owner in owners]
     others = np.flatnonzero(~np.isin(traded.persons, owners))
-    tested = generator(scenario.seed, "tested").permutation(others)[: scenario.tested]
+    tested = numpy_generator(scenario.seed, "tested").permutation(others)[: scenario.tested]
     if len(tested) < scenario.tested:
         raise BadInput(f"tested: CelebA has {len(tested)} pictures of people who are no participants; ask for fewer")
     return (
@@ -157,7 +157,7 @@ def _photographed(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, 
 
 def portraits(photographs: published.Photographs, count: int, side: int, seed: int) -> Portraits:
     """Open some photographs, drawn at random, or all where there are no more."""
-    numbers = generator(seed, "photographs").permutation(len(photographs.pictures))[:count]
+    numbers = numpy_generator(seed, "photographs").permutation(len(photographs.pictures))[:count]
     return _opened(photographs, np.sort(numbers), side)
 
 

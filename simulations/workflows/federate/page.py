@@ -9,18 +9,18 @@ import numpy as np
 from torch import Tensor
 
 from simulations.reports.page import write_page
-from simulations.reports.plot import BLUE, GREY, INK, SKY, STYLE, VERMILLION, YELLOW, Plot, legend, new_figure, to_svg
+from simulations.reports.plot import BLUE, GREY, SERIES, STYLE, VERMILLION, Plot, label_ends, legend, new_figure, to_svg
 from simulations.reports.sheets import thumbnail
 from simulations.workflows.federate.attacks import Inverted
 from simulations.workflows.federate.report import FederateReport
+from simulations.workflows.federate.words import VACUOUS, bound, most_accurate, most_exposed, private, verdict
 
-_COLOURS = (BLUE, VERMILLION, SKY, INK, YELLOW, GREY)
 _LINES = ("-", "--", ":")
 
 
 @dataclass(frozen=True)
 class Imagined:
-    """What a model takes for the two classes, as data URIs."""
+    """The images that a model assigns to the two classes with most confidence, as data URIs."""
 
     method: str
     shots: list[str]
@@ -36,14 +36,20 @@ def write_federate_page(
 
     Args:
         inverted: What the cloud made of single steps, without and with DP-SGD.
-        imagined: Pairs (method, (2, 3, height, width)): what models take for the classes, in 0..1.
+        imagined: Pairs (method, (2, 3, height, width)): images that models assign to the classes with most confidence,
+            in 0..1.
     """
     write_page(
         path,
         "workflows/federate/page.html",
         report,
-        {"percent": percent},
+        {"bound": bound},
         outcome=report.outcome,
+        verdict=verdict(report),
+        best=most_accurate(report.methods),
+        private=most_accurate(private(report.methods)),
+        exposed=most_exposed(report.methods),
+        likelihood=any(each.by_likelihood for each in report.methods.values()),
         curves=_curves(report),
         members=_members(report),
         originals=_shots(inverted[0].originals) if inverted[0] else [],
@@ -53,16 +59,6 @@ def write_federate_page(
     )
 
 
-def percent(share: float) -> str:
-    """Write a share.
-
-    Examples:
-        >>> percent(0.1234).split()
-        ['12.3', '%']
-    """
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
 def _shots(pictures: Tensor) -> list[str]:
     pixels = (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
     return [thumbnail(picture) for picture in pixels]
@@ -70,41 +66,50 @@ def _shots(pictures: Tensor) -> list[str]:
 
 def _curves(report: FederateReport) -> Plot:
     """Draw accuracy by round."""
+    methods, majority = report.methods, 100 * report.outcome.majority
     with mpl.rc_context({**STYLE, "svg.hashsalt": "federate-curves"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(7.4, 4.4)
-        for number, (name, each) in enumerate(report.methods.items()):
+        figure, axes = new_figure(max(4.0, 0.3 * len(methods) + 1))
+        lines = [
             axes.plot(
                 100 * np.array(each.curve),
-                color=_COLOURS[number % len(_COLOURS)],
-                linestyle=_LINES[number // len(_COLOURS) % len(_LINES)],
-                label=name,
-            )
-        axes.axhline(100 * report.outcome.majority, color=GREY, linewidth=0.8, linestyle=(0, (1, 3)))
-        axes.set(xlabel="round", ylabel=f"{report.scenario['task']} told right, %")
-        legend(figure, axes, columns=4)
-        return Plot(to_svg(figure), f"Accuracy of {len(report.methods)} methods by round.")
+                color=SERIES[number % len(SERIES)],
+                linestyle=_LINES[number // len(SERIES) % len(_LINES)],
+            )[0]
+            for number, each in enumerate(methods.values())
+        ]
+        rounds = max(len(each.curve) for each in methods.values()) - 1
+        lines += axes.plot([0, rounds], [majority, majority], color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+        axes.set(xlabel="round", ylabel=f"accuracy ({report.scenario['task']}), %", xlim=(0, rounds))
+        label_ends(axes, lines, [*methods, "majority class"])
+        said = ", ".join(f"{name} {100 * each.accuracy:.1f} %" for name, each in methods.items())
+        return Plot(to_svg(figure), f"Accuracy by round, in the end: {said}; majority class {majority:.1f} %.")
 
 
 def _members(report: FederateReport) -> Plot:
-    """Draw what the best membership attack achieves, beside what is promised."""
+    """Draw the advantage of the best membership inference attack, and the bounds on it that rule something out."""
+    methods = report.methods
     with mpl.rc_context({**STYLE, "svg.hashsalt": "federate-members"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(7.4, 0.42 * len(report.methods) + 1.5)
-        heights = np.arange(len(report.methods), dtype=np.float64)
-        attacks = [each.worst for each in report.methods.values()]
+        figure, axes = new_figure(0.36 * len(methods) + 1.3)
+        heights = np.arange(len(methods), dtype=np.float64)
+        attacks = [each.worst for each in methods.values()]
         axes.errorbar(
             [attack.advantage for attack in attacks], heights, xerr=[attack.margin for attack in attacks],
-            color=VERMILLION, marker="o", linestyle="none", capsize=2, label="measured, 95 %",
+            color=VERMILLION, marker="o", linestyle="none", capsize=3, label="measured, with 95 % interval",
         )  # fmt: skip
         bounds = [
-            (each.promise.bound, y) for each, y in zip(report.methods.values(), heights, strict=True) if each.promise
+            (each.promise.bound, y)
+            for each, y in zip(methods.values(), heights, strict=True)
+            if each.promise and each.promise.bound < VACUOUS
         ]
         if bounds:
-            axes.plot(*np.array(bounds).T, color=BLUE, marker="|", markersize=16, linestyle="none", label="promised")
+            axes.plot(
+                *np.array(bounds).T, color=BLUE, marker="|", markersize=16, markeredgewidth=2, linestyle="none",
+                label="bound by ε",
+            )  # fmt: skip
         axes.axvline(0, color=GREY, linewidth=0.8)
-        axes.set_yticks(heights, list(report.methods))
-        axes.set(xlabel="advantage: 0 for guessing, 1 for certainty", xlim=(-0.15, 1.02))
+        axes.set_yticks(heights, list(methods))
+        axes.set(xlabel="advantage (0: chance, 1: certainty)")
         axes.invert_yaxis()
         legend(figure, axes)
-        return Plot(to_svg(figure), "Advantage of membership inference by method, with what is promised.")
+        said = ", ".join(f"{name} {each.worst.advantage:+.2f}" for name, each in methods.items())
+        return Plot(to_svg(figure), f"Advantage of the best membership inference attack: {said}.")

@@ -1,13 +1,8 @@
 """The report of federated learning: ``report.json``, and what is printed of it."""
 
-from collections.abc import Iterator
-
 from pydantic import BaseModel, ConfigDict
-from rich.console import RenderableType
-from rich.table import Table
 
 from simulations.reports.model import RunReport
-from simulations.reports.words import count
 
 
 class Attack(BaseModel):
@@ -15,7 +10,7 @@ class Attack(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    area: float
+    auc: float
     advantage: float
     margin: float
     at_low_false_positives: float
@@ -118,23 +113,3 @@ class FederateReport(RunReport):
 
     outcome: FederateOutcome
     methods: dict[str, MethodResult]
-
-
-def tables(report: FederateReport) -> Iterator[RenderableType]:
-    """Yield what is worth printing of a report."""
-    title = f"federate, seed {report.seed}: {count(report.outcome.clients, 'client')}"
-    table = Table("method", "ε", "right", "gap", "member", "bound", "property", title=title, title_justify="left")
-    for name, each in report.methods.items():
-        table.add_row(
-            name,
-            "none" if each.promise is None else f"{each.promise.epsilon:.2f}",
-            f"{each.accuracy:.1%}",
-            f"{100 * each.gap:.0f}",
-            f"{each.worst.advantage:+.2f}",
-            "" if each.promise is None else f"{each.promise.bound:.2f}",
-            "unseen" if each.property_told is None else f"{each.property_told:.0%}",
-        )
-    yield table
-    yield "right: accuracy on fresh pictures; gap: points between groups; member: advantage of membership inference."
-    yield report.summary
-    yield from report.notes

@@ -18,16 +18,15 @@ from parties.workflow import Failure, Progress
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
-from simulations.reports.model import Learned
-from simulations.reports.words import count
 from simulations.runs.seeding import reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
 from simulations.workflows.federate.attacks import Inverted, invert, probe, received
-from simulations.workflows.federate.page import percent, write_federate_page
-from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise, tables
+from simulations.workflows.federate.page import write_federate_page
+from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
 from simulations.workflows.federate.scenario import FederateScenario
 from simulations.workflows.federate.scoring import federation_of, network_of, prepare, promise_of, score
+from simulations.workflows.federate.words import learned, notes, summary, tables
 from simulations.workflows.federate.world import CLASSES, FederateWorld, build
 from strategies.attacks.gradient_inversion import invert_class
 from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
@@ -82,9 +81,9 @@ def play(
             FederateReport,
             training.failures,
             schema_version=1,
-            summary=_summary(results, outcome, scenario),
-            learned=_learned(results, outcome, scenario),
-            notes=_notes(scenario, world),
+            summary=summary(results, outcome, scenario),
+            learned=learned(results, outcome, scenario),
+            notes=notes(scenario, world),
             outcome=outcome,
             methods=results,
         )
@@ -173,9 +172,9 @@ def _invert(
 def _imagined(scenario: FederateScenario, model: Weights) -> Tensor:
     """Return what a model takes for each class, in 0..1."""
     size = scenario.clients.size
-    draws = torch_generator(scenario.seed, "imagined")
+    generator = torch_generator(scenario.seed, "imagined")
     network = network_of(model)
-    return (torch.stack([invert_class(network, label, (3, size, size), draws) for label in range(CLASSES)]) + 1) / 2
+    return (torch.stack([invert_class(network, label, (3, size, size), generator) for label in range(CLASSES)]) + 1) / 2
 
 
 def _outcome(
@@ -193,60 +192,6 @@ def _outcome(
         inverted_private=private,
         digest=hashlib.sha256("".join(each.digest for each in results.values()).encode()).hexdigest(),
     )
-
-
-def _summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
-    learnt = f"{outcome.clients} clients with {outcome.pictures:,} pictures learnt together"
-    words = f"{learnt} by {count(len(results), 'method')}."
-    best = max(results.items(), key=lambda item: item[1].accuracy)
-    for name, each in dict([best, *((n, r) for n, r in results.items() if r.promise)][:2]).items():
-        promised = f" (no attack may get beyond {each.promise.bound:.2f})" if each.promise else ""
-        words += (
-            f" By {name} they tell {scenario.task} right for {percent(each.accuracy)}, and who wants to know which"
-            f" pictures were trained on has an advantage of {each.worst.advantage:.2f}{promised}."
-        )
-    return words
-
-
-def _learned(
-    results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario
-) -> list[Learned]:
-    found = [
-        Learned(
-            observer="everybody",
-            what=f"who was trained on by {name}, with an advantage of {each.worst.advantage:+.2f}",
-            detail=f"So far it may be off: {each.worst.margin:.2f}.",
-        )
-        for name, each in results.items()
-    ]
-    if outcome.inverted is not None:
-        found.append(
-            Learned(
-                observer="the cloud",
-                what=f"pictures of clients that take one step on one picture, to a mean SSIM of {outcome.inverted:.2f}",
-                detail=""
-                if outcome.inverted_private is None
-                else f"With DP-SGD at the client it is {outcome.inverted_private:.2f}.",
-            )
-        )
-    return found
-
-
-def _notes(scenario: FederateScenario, world: FederateWorld) -> list[str]:
-    notes = [
-        "Each method is played as if it were the only one: whoever took part in two of them would lose what both cost.",
-        "Noise comes from generators that follow from the seed, so that runs can be repeated: to protect real people it"
-        " takes an unpredictable one.",
-    ]
-    if any(method.strategy == "dp-clients" for method in scenario.methods.values()):
-        notes.append(
-            f"dp-clients hides a whole client among {len(world.clients)}: that takes noise as large as one clipped"
-            " update, which few clients cannot average away."
-        )
-    for name in sorted(set(world.cheats.values())):
-        number = sum(cheat == name for cheat in world.cheats.values())
-        notes.append(f"{number} of {len(world.clients)} clients play {name}.")
-    return notes
 
 
 SIMULATION = Simulation(play, FederateReport, tables)

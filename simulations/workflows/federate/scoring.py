@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from parties.federate.workflow import STRATEGIES, Federation
 from protocol.errors import BadScenario
 from simulations.data.people import ATTRIBUTES
-from simulations.runs.seeding import generator, torch_generator
+from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.workflows.federate.report import Attack, MethodResult, Promise, Robustness
 from simulations.workflows.federate.scenario import FederateScenario
 from simulations.workflows.federate.world import CLASSES, FederateWorld, Labelled
@@ -51,14 +51,12 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
     if method.strategy == "dp-clients":
         rate, steps, unit = 1.0, training.rounds, "client"
     else:
-        unit = "person" if method.strategy == "dp-people" else "picture"
+        unit = "person" if method.strategy == "dp-people" else "image"
         rate, steps = training.rate, training.rounds * training.steps
     sigma = noise_for(method.epsilon, rate, steps, scenario.delta)
     epsilon = dp_sgd_epsilon(sigma, rate, steps, scenario.delta)
     person = (
-        epsilon
-        if unit != "picture"
-        else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
+        epsilon if unit != "image" else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
     )
     prv = prv_epsilon(sigma, rate, steps, scenario.delta)
     return Promise(
@@ -138,14 +136,14 @@ def prepare(scenario: FederateScenario, world: FederateWorld, start: Weights) ->
     alone = LocalTraining(training.rounds * training.epochs, training.batch, training.learning_rate)
     candidates = inputs_of(np.concatenate([world.trained.pictures, world.others.pictures]))
     labels = torch.from_numpy(np.concatenate([world.trained.labels, world.others.labels]))
-    draws = torch_generator(scenario.seed, "shadows")
+    generator = torch_generator(scenario.seed, "shadows")
 
     def shadows(count: int, inputs: Tensor, truth: Tensor) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
         def train(chosen: NDArray[np.int64]) -> nn.Module:
-            network = GroupNormalisedClassifier(CLASSES, draws)
-            return train_locally(network, inputs[chosen], truth[chosen], alone, draws)
+            network = GroupNormalisedClassifier(CLASSES, generator)
+            return train_locally(network, inputs[chosen], truth[chosen], alone, generator)
 
-        return train_shadows(count, len(truth), train, generator(scenario.seed, "halves"))
+        return train_shadows(count, len(truth), train, numpy_generator(scenario.seed, "halves"))
 
     known = world.known
     return Attackers(
@@ -209,12 +207,12 @@ def score(
 
 
 def _attack(scores: Scores, attackers: Attackers, scenario: FederateScenario) -> Attack:
-    return Attack(**vars(membership(scores, attackers.members, generator(scenario.seed, "membership"))))
+    return Attack(**vars(membership(scores, attackers.members, numpy_generator(scenario.seed, "membership"))))
 
 
 def _trials(scenario: FederateScenario, world: FederateWorld, start: Weights) -> Trials:
     """Train on strangers with the property and without it, as a client does in the first round."""
-    draws, lots = torch_generator(scenario.seed, "trials"), generator(scenario.seed, "trials")
+    generator, choice_generator = torch_generator(scenario.seed, "trials"), numpy_generator(scenario.seed, "trials")
     training = scenario.training
     once = LocalTraining(training.epochs, training.batch, training.learning_rate)
     known, size = world.strangers, scenario.clients.pictures
@@ -226,10 +224,13 @@ def _trials(scenario: FederateScenario, world: FederateWorld, start: Weights) ->
     updates = []
     has = np.arange(scenario.attacker.trials) % 2 == 0
     for mostly in has:
-        wanted = lots.random(size) < (scenario.clients.mostly if mostly else 1 - scenario.clients.mostly)
-        chosen = np.where(wanted, lots.choice(np.flatnonzero(column), size), lots.choice(np.flatnonzero(~column), size))
+        wanted = choice_generator.random(size) < (scenario.clients.mostly if mostly else 1 - scenario.clients.mostly)
+        with_it, without = (choice_generator.choice(np.flatnonzero(kind), size) for kind in (column, ~column))
+        chosen = np.where(wanted, with_it, without)
         network = network_of(start)
-        train_locally(network, inputs_of(known.pictures[chosen]), torch.from_numpy(known.labels[chosen]), once, draws)
+        train_locally(
+            network, inputs_of(known.pictures[chosen]), torch.from_numpy(known.labels[chosen]), once, generator
+        )
         updates.append((flat(weights_of(network)) - flat(start)).numpy())
     return Trials(np.stack(updates), has)
 

@@ -15,11 +15,13 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.faces import draw
 from simulations.data.people import ATTRIBUTES, FIXED, look
 from simulations.data.scene import Split
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.federate.scenario import FederateScenario
 
 CLASSES = 2
+FRESH, STRANGERS = 10**7, 10**8
+"""The first numbers of people whom no client has images of."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,15 @@ class FederateWorld:
 def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> FederateWorld:
     """Build the world of a scenario."""
     section = scenario.clients
-    draws = generator(scenario.seed, "clients")
+    generator = numpy_generator(scenario.seed, "clients")
     has = np.zeros(section.count, dtype=bool)
-    has[draws.permutation(section.count)[: round(section.with_property * section.count)]] = True
+    has[generator.permutation(section.count)[: round(section.with_property * section.count)]] = True
     trained, others = (_of_clients(scenario, has, purpose, "traded") for purpose in ("trained", "others"))
     known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
-    strangers = _draw(np.arange(10**8, 10**8 + scenario.attacker.strangers), scenario, "strangers", "public")
-    fresh = _draw(np.arange(10**7, 10**7 + 1000), scenario, "fresh", "public")
-    draws = generator(scenario.seed, "cheats")
-    cheats = cheats_among(draws.permutation(scenario.clients.count).tolist(), scenario.adversaries, draws)
+    strangers = _draw(STRANGERS + np.arange(scenario.attacker.strangers), scenario, "strangers", "public")
+    fresh = _draw(FRESH + np.arange(1000), scenario, "fresh", "public")
+    generator = numpy_generator(scenario.seed, "cheats")
+    cheats = cheats_among(generator.permutation(scenario.clients.count).tolist(), scenario.adversaries, generator)
     clients = []
     for number in range(section.count):
         own = trained.part(slice(number * section.pictures, (number + 1) * section.pictures))
@@ -108,22 +110,24 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
 def _of_clients(scenario: FederateScenario, has: NDArray[np.bool_], purpose: str, split: Split) -> Labelled:
     """Draw pictures as clients hold them, one client after the other."""
     section = scenario.clients
-    draws = generator(scenario.seed, "people", purpose)
+    generator = numpy_generator(scenario.seed, "people", purpose)
     people = -(-section.pictures // section.per_person)
     persons = []
     for mostly in has:
-        wanted = draws.random(people) < (section.mostly if mostly else 1 - section.mostly)
-        persons.append(_find(wanted, scenario.property, draws, split).repeat(section.per_person)[: section.pictures])
+        wanted = generator.random(people) < (section.mostly if mostly else 1 - section.mostly)
+        persons.append(
+            _find(wanted, scenario.property, generator, split).repeat(section.per_person)[: section.pictures]
+        )
     return _draw(np.concatenate(persons), scenario, purpose, split)
 
 
-def _find(wanted: NDArray[np.bool_], attribute: str, draws: np.random.Generator, split: Split) -> NDArray[np.int64]:
+def _find(wanted: NDArray[np.bool_], attribute: str, generator: np.random.Generator, split: Split) -> NDArray[np.int64]:
     """Find a person with the attribute, or without it, for each entry."""
     column = FIXED.index(attribute)
     persons = np.empty(len(wanted), dtype=np.int64)
     missing = np.arange(len(wanted))
     while len(missing):
-        persons[missing] = draws.integers(2**62, size=len(missing))
+        persons[missing] = generator.integers(2**62, size=len(missing))
         has = look(persons[missing], torch.Generator(), split)[:, column]
         missing = missing[has != wanted[missing]]
     return persons

@@ -170,7 +170,7 @@ def reconstruction(pictures: Tensor, view: ServiceView, public: PublicKnowledge)
     shown = view.epochs[-1][public.known]
     batch = min(16, pairs)
     network = train_reconstructor(
-        shown, public.originals, _draws(public, 1), epochs=max(1, UNET_STEPS // (pairs // batch)), batch=batch
+        shown, public.originals, _generator(public, 1), epochs=max(1, UNET_STEPS // (pairs // batch)), batch=batch
     )
     return reconstruct(network, pictures)
 
@@ -199,24 +199,26 @@ def learn_to_recognise(public: PublicKnowledge, epochs: int = CNN_EPOCHS) -> Rec
     """Train the attacker's networks, all on the same images (McPherson et al. 2016)."""
     if len(public.images) < 50:
         raise DoesNotApply(f"it learns from public images, and there are {len(public.images)}")
-    draws = _draws(public, 2)
+    generator = _generator(public, 2)
     count = len(public.task_of)
-    clean = train_classifier(to_pictures(public.images), public.classes.numpy(), count, draws, epochs=epochs * REPEATS)
-    pictures, shown, hidden = _lessons(public, draws)
+    clean = train_classifier(
+        to_pictures(public.images), public.classes.numpy(), count, generator, epochs=epochs * REPEATS
+    )
+    pictures, shown, hidden = _lessons(public, generator)
     return Recogniser(
         clean,
-        train_classifier(pictures, shown, count, draws, epochs=epochs),
-        None if hidden is None else train_classifier(pictures, hidden, count, draws, epochs=epochs),
+        train_classifier(pictures, shown, count, generator, epochs=epochs),
+        None if hidden is None else train_classifier(pictures, hidden, count, generator, epochs=epochs),
     )
 
 
-def _lessons(public: PublicKnowledge, draws: torch.Generator) -> tuple[np.ndarray, Labels, Labels | None]:
+def _lessons(public: PublicKnowledge, generator: torch.Generator) -> tuple[np.ndarray, Labels, Labels | None]:
     """Obfuscate the public images as owners do, and note the class of the dominant image and of one other."""
     pictures, shown, hidden = [], [], []
     for _ in range(REPEATS):
-        groups = group(public.tasks, public.setting.images, draws, intra_class=public.intra_class, repeat=True)
+        groups = group(public.tasks, public.setting.images, generator, intra_class=public.intra_class, repeat=True)
         for some in torch.split(groups, 512):
-            batch = obfuscate(public.setting, public.images[some], public.tasks[some], 2, draws)
+            batch = obfuscate(public.setting, public.images[some], public.tasks[some], 2, generator)
             pictures.append(to_pictures(batch.pictures))
             ranked = batch.weights.argsort(1, descending=True)
             classes = public.classes[some].gather(1, ranked)
@@ -255,5 +257,5 @@ def _strength(setting: Obfuscation) -> float:
     return setting.info.usual if setting.strength is None else setting.strength
 
 
-def _draws(public: PublicKnowledge, purpose: int) -> torch.Generator:
+def _generator(public: PublicKnowledge, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(public.seed + purpose)

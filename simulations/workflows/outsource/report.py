@@ -1,16 +1,14 @@
 """What the report of outsourced training says: the schema of its ``report.json``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from rich.console import RenderableType
-from rich.table import Table
 
 from parties.outsource.owner import Appraisal
 from parties.outsource.workflow import OutsourceRecord
-from simulations.reports.model import Flow, Learned, RunReport
+from simulations.reports.model import Flow, RunReport
 from simulations.workflows.outsource.attacks import ATTACKS
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scoring import AttackScore, Scoring, most_frequent, wilson
@@ -135,49 +133,6 @@ def tradeoffs(scenario: OutsourceScenario, outcome: OutsourceOutcome, compared: 
     return [own, *(_tradeoff(*pair) for pair in zip(scenario.compared, compared, strict=True))]
 
 
-def summary(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> str:
-    """Say in one sentence what came of it."""
-    text = (
-        f"The model names {outcome.accuracy:.1%} of clean test images right, trained on obfuscated ones alone, "
-        f"against {outcome.reference:.1%} when trained as long on clean ones"
-    )
-    worst = worst_attack(attacks)
-    if worst is not None and worst.after is not None and worst.chance is not None:
-        text += (
-            f"; the worst attack on what the service saw names the class of {worst.after:.0%} of the images "
-            f"(guessing: {worst.chance:.0%})"
-        )
-    return text + "."
-
-
-def worst_attack(attacks: Mapping[str, AttackScore]) -> AttackScore | None:
-    """Return the attack that names most classes of images."""
-    named = [attacks[name] for name in attacks if name != "label" and attacks[name].after is not None]
-    return max(named, key=lambda attack: attack.after or 0.0, default=None)
-
-
-def learned(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> list[Learned]:
-    """Say what each party learned."""
-    lines = [
-        Learned(
-            observer="service",
-            what="obfuscated pictures and their labels",
-            detail=f"{outcome.pictures:,} pictures, {outcome.sent:,} bytes; never which images are in one, nor weights",
-        )
-    ]
-    for attack in attacks.values():
-        if attack.after is not None and attack.low is not None and attack.high is not None:
-            guessing = "" if attack.chance is None else f"; guessing: {attack.chance:.1%}"
-            lines.append(
-                Learned(
-                    observer="service",
-                    what=f"{attack.title}, knowing {attack.knows}",
-                    detail=f"{attack.after:.1%} ({attack.low:.1%} to {attack.high:.1%}) {attack.measure}{guessing}",
-                )
-            )
-    return lines
-
-
 def _tradeoff(setting: Obfuscation, point: Point, own: bool = False) -> TradeOff:
     weights = setting.weights or setting.info.weights
     usual = setting.info.usual if setting.info.strength else None
@@ -189,70 +144,3 @@ def _tradeoff(setting: Obfuscation, point: Point, own: bool = False) -> TradeOff
         privacy=point.privacy,
         own=own,
     )
-
-
-def tables(report: OutsourceReport) -> Iterator[RenderableType]:
-    """Yield what is worth printing of a report."""
-    outcome = report.outcome
-    table = Table(title=f"outsource, seed {report.seed}", show_header=False, title_justify="left")
-    table.add_column(style="cyan")
-    table.add_column(justify="right")
-    interval = f"{percent(outcome.low)} to {percent(outcome.high)}"
-    for row in (
-        ("owners, of them refused", f"{outcome.owners + outcome.refused}, {outcome.refused}"),
-        ("images, mixtures per epoch", f"{outcome.images:,}, {outcome.mixtures:,}"),
-        (
-            "accuracy on clean images",
-            f"{percent(outcome.accuracy)} ({interval})",
-        ),
-        ("trained on clean images instead", percent(outcome.reference)),
-        *((f"privacy: {name}", f"{value:.3g}") for name, value in outcome.privacy.items()),
-        ("bytes sent", f"{outcome.sent:,}"),
-        ("seconds", f"{report.timings['total']:.1f}"),
-        ("digest", outcome.digest[:16]),
-    ):
-        table.add_row(*row)
-    yield table
-    attacks = Table("attack", "succeeds", "without", "chance", "dSSIM", title="What the service sees gives away",
-                    title_justify="left")  # fmt: skip
-    for attack in report.attacks.values():
-        attacks.add_row(*_row(attack))
-    yield attacks
-    plot = Table("setting", "privacy (dSSIM)", "accuracy", title="Privacy and utility", title_justify="left")
-    for point in report.tradeoffs:
-        plot.add_row(setting_words(point), f"{point.privacy:.2f}", percent(point.accuracy))
-    yield plot
-    yield report.summary
-    yield from report.notes
-
-
-def _row(attack: AttackScore) -> tuple[str, ...]:
-    if attack.fails is not None:
-        return attack.title, f"does not apply: {attack.fails}", "", "", ""
-    interval = "" if attack.low is None else f" ({percent(attack.low)} to {percent(attack.high)})"
-    before, after = attack.dissimilarity_before, attack.dissimilarity
-    dissimilarity = "" if after is None else f"{after:.2f}" if before is None else f"{before:.2f} to {after:.2f}"
-    return attack.title, percent(attack.after) + interval, percent(attack.before), percent(attack.chance), dissimilarity
-
-
-def percent(share: float | None) -> str:
-    """Write a share, nothing where there is none.
-
-    Examples:
-        >>> percent(0.923), percent(None)
-        ('92.3 %', '')
-    """
-    return "" if share is None else f"{100 * share:.1f} %"
-
-
-def setting_words(point: TradeOff) -> str:
-    """Write a setting on one line.
-
-    Examples:
-        >>> setting_words(TradeOff(technique="noise-mix", weights=(0.75, 0.25), strength=20, accuracy=1, privacy=0))
-        'noise-mix 0.75/0.25, 20'
-    """
-    weights = point.weights if isinstance(point.weights, str) else "/".join(f"{weight:g}" for weight in point.weights)
-    strength = "" if point.strength is None else f", {point.strength:g}"
-    own = " (this run)" if point.own else ""
-    return f"{point.technique} {weights}{strength}{own}"

@@ -24,17 +24,11 @@ from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
 from simulations.workflows.outsource.attacks import service_view
 from simulations.workflows.outsource.page import write_outsource_page
-from simulations.workflows.outsource.report import (
-    OutsourceReport,
-    learned,
-    outcome_of,
-    summary,
-    tables,
-    tradeoffs,
-)
+from simulations.workflows.outsource.report import OutsourceReport, outcome_of, tradeoffs
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scoring import Scoring, public_knowledge, truth_of
 from simulations.workflows.outsource.tradeoff import Lesson, Point, train_and_test
+from simulations.workflows.outsource.words import learned, summary, tables
 from simulations.workflows.outsource.world import OutsourceWorld, build
 
 

@@ -168,9 +168,9 @@ class Scoring:
         shown = self.places[:SHOWN]
         groups = self.truth.groups[shown]
         for role in range(min(2, groups.shape[1])):
-            name = "the image that contributes most" if role == 0 else "mixed with"
+            name = "dominant image" if role == 0 else "mixed with"
             self.done.grid[name] = self.truth.images[groups[:, role]]
-        self.done.grid["what the service sees"] = self.pictures[:SHOWN]
+        self.done.grid["sent to the service"] = self.pictures[:SHOWN]
         self._try("unmixing", self._unmix)
         for name, restore in RESTORERS.items():
             self._try(name, partial(self._restored, name, partial(restore, self.pictures, self.public)))
@@ -210,7 +210,7 @@ class Scoring:
         named = self._right(restored, self.truth.held.classes[chosen.numpy()])
         self.done.grid["unmixing"] = found[best[self.truth.groups[self.places[:SHOWN], 0]]]
         return {
-            "measure": "of the owner's images, the class is named by a CNN in what unmixing makes of them",
+            "measure": "accuracy of a CNN on the class of the owner's images, as recovered by unmixing",
             **named,
             "before": self._recognised_before(),
             **self._likeness(dssim(images[chosen], restored)),
@@ -221,7 +221,7 @@ class Scoring:
         restored = attack()
         self.done.grid[name] = restored[:SHOWN]
         return {
-            "measure": "of restored pictures, the class of the dominant image is named by a CNN for clean ones",
+            "measure": "accuracy of a CNN for clean images on the class of the dominant image, after restoration",
             **self._right(restored, self.truth.shows(0)[self.places.numpy()]),
             "before": self._recognised_before(),
             **self._likeness(self._nearest(restored)),
@@ -232,7 +232,7 @@ class Scoring:
         answers = self.truth.shows(0)[self.places.numpy()]
         named = name_shown(self.pictures, self._learned())
         return {
-            "measure": "of mixtures, the class of the dominant image is named from the picture alone",
+            "measure": "accuracy on the class of the dominant image, from the mixture alone",
             **share(named == answers),
             "chance": most_frequent(answers),
             "before": self._recognised_before(),
@@ -244,7 +244,7 @@ class Scoring:
         answers = self.public.task_of.numpy()[self.truth.shows(1)[self.places.numpy()]]
         named = name_hidden_task(self.pictures, self.labels, self._learned(), self.public)
         return {
-            "measure": "of mixtures, the label of the image that is not named is told",
+            "measure": "accuracy on the label of the image that is not labelled",
             **share(named == answers),
             "chance": most_frequent(answers),
         }
@@ -254,7 +254,7 @@ class Scoring:
         named = name_class(self.pictures, self.labels, self._learned(), self.public)
         kinds = self.public.task_of.numpy()[answers]
         return {
-            "measure": "of mixtures, the class of the dominant image is named with the help of its label",
+            "measure": "accuracy on the class of the dominant image, given its label",
             **share(named == answers),
             "chance": float(np.mean([most_frequent(answers[kinds == kind]) for kind in kinds])),
         }

@@ -62,20 +62,20 @@ class Point:
 
 def train_and_test(device: torch.device, lesson: Lesson, setting: Obfuscation | None, seed: int) -> Point:
     """Train with a setting, None: on clean images; a workshop's job."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     images, labels = to_tensor(lesson.pictures), torch.from_numpy(lesson.labels)
     chosen = setting or Obfuscation("mix", (1.0,))
-    count = len(group(labels, chosen.images, draws, intra_class=lesson.intra_class, repeat=lesson.repeat))
+    count = len(group(labels, chosen.images, generator, intra_class=lesson.intra_class, repeat=lesson.repeat))
     count = min(count, lesson.per_epoch or count)
     training = StreamedTraining(
         device, lesson.architecture, lesson.classes, count // lesson.batch * lesson.epochs, lesson.batch, seed
     )
     privacy = 0.0
     for epoch in range(lesson.epochs):
-        groups = group(labels, chosen.images, draws, intra_class=lesson.intra_class, repeat=lesson.repeat)[:count]
+        groups = group(labels, chosen.images, generator, intra_class=lesson.intra_class, repeat=lesson.repeat)[:count]
         if epoch == 0 and setting is not None:
-            privacy = _privacy(images, groups[:SCORED], setting, draws)
-        for pictures, targets in obfuscated_parts(images, labels, groups, chosen, lesson.classes, draws):
+            privacy = _privacy(images, groups[:SCORED], setting, generator)
+        for pictures, targets in obfuscated_parts(images, labels, groups, chosen, lesson.classes, generator):
             training.learn(pictures, targets)
         training.end_epoch()
     named = classify(training.network, lesson.tests)
@@ -83,16 +83,16 @@ def train_and_test(device: torch.device, lesson: Lesson, setting: Obfuscation | 
 
 
 def obfuscated_parts(
-    images: Tensor, labels: Tensor, groups: Tensor, setting: Obfuscation, classes: int, draws: torch.Generator
+    images: Tensor, labels: Tensor, groups: Tensor, setting: Obfuscation, classes: int, generator: torch.Generator
 ) -> Iterator[tuple[Pictures, Labels]]:
     """Yield obfuscated pictures, (m, side, side, 3), and what is published of their labels."""
     for some in torch.split(groups, PART):
-        batch = obfuscate(setting, images[some], labels[some], classes, draws)
+        batch = obfuscate(setting, images[some], labels[some], classes, generator)
         yield batch.pictures.permute(0, 2, 3, 1).contiguous().numpy(), batch.labels.numpy()
 
 
-def _privacy(images: Tensor, groups: Tensor, setting: Obfuscation, draws: torch.Generator) -> float:
-    batch = obfuscate(setting, images[groups], torch.zeros_like(groups), 1, draws)
+def _privacy(images: Tensor, groups: Tensor, setting: Obfuscation, generator: torch.Generator) -> float:
+    batch = obfuscate(setting, images[groups], torch.zeros_like(groups), 1, generator)
     most = groups.gather(1, batch.weights.argmax(1)[:, None])[:, 0]
     return float(dssim(images[most], batch.pictures).mean())
 

@@ -12,7 +12,7 @@ from parties.outsource.owner import Owner
 from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.labelled import LabelledImages, labelled_images
-from simulations.runs.seeding import generator, secret
+from simulations.runs.seeding import numpy_generator, secret
 from simulations.workflows.outsource.scenario import OutsourceScenario
 
 Labels = NDArray[np.int64]
@@ -87,7 +87,7 @@ def build(scenario: OutsourceScenario) -> OutsourceWorld:
         if min(wanted["tests"], wanted["training"] // scenario.owners) < 2:
             raise BadScenario(f"images: there are {images.available}, too few to train and to test")
     tests, training, public = (_labelled(images, count, what, task_of, section.side) for what, count in wanted.items())
-    order = generator(scenario.seed, "owners").permutation(len(training.pictures))
+    order = numpy_generator(scenario.seed, "owners").permutation(len(training.pictures))
     held = [_chosen(training, order[number :: scenario.owners]) for number in range(scenario.owners)]
     assignment = scenario.assignment(task_names)
     owners = [

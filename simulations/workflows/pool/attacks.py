@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.pool.published import Published, published
-from protocol.messages.pool import Contribution, Network, Role, Rules
+from protocol.messages.pool import Network, PoisonedFeatures, Role, Rules
 from simulations.runs.views import View
 from strategies.deep_poisoning.attacks import from_leaked_pairs, from_own_modules, inferred, reconstructed, reverse
 from strategies.deep_poisoning.reconstructor import Reconstructor
@@ -40,9 +40,9 @@ class PoolView:
     def of(cls, view: View, rules: Rules) -> "PoolView":
         """Sort out the messages that the cloud received."""
         networks = {message.role: message for _, message in view.received() if isinstance(message, Network)}
-        parts: dict[int, list[Contribution]] = {}
+        parts: dict[int, list[PoisonedFeatures]] = {}
         for node, message in view.received():
-            if isinstance(message, Contribution):
+            if isinstance(message, PoisonedFeatures):
                 parts.setdefault(node, []).append(message)
         return cls(
             {node: _joined([part.features for part in own]) for node, own in parts.items()},
@@ -84,25 +84,25 @@ class Pairs:
 
 def unseen(device: torch.device, design: str, public: Public, steps: int, seed: int) -> Reconstructor:
     """Train a reconstructor of another design on public images."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     plan = Plan.lasting(steps, len(public.images))
-    return train_reconstructor(public.clean, public.images, draws, plan, design=design, device=device).cpu()
+    return train_reconstructor(public.clean, public.images, generator, plan, design=design, device=device).cpu()
 
 
 def leaked(device: torch.device, pairs: Pairs, public: Public, steps: int, seed: int) -> Reconstructor:
     """Fine-tune the published reconstructor on pairs that leaked."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     start = public.shared.reconstructor
-    return from_leaked_pairs(start, pairs.features, pairs.images, draws, steps=steps, device=device).cpu()
+    return from_leaked_pairs(start, pairs.features, pairs.images, generator, steps=steps, device=device).cpu()
 
 
 def own_modules(device: torch.device, modules: int, public: Public, steps: int, seed: int) -> Reconstructor:
     """Train modules of one's own on public images, labelled by the published decider, and a reconstructor of theirs."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     plan = Plan.lasting(steps, len(public.images))
     shared = public.shared
     return from_own_modules(
-        modules, public.clean, public.images, public.guessed, shared.network.decider, shared.reconstructor, draws,
+        modules, public.clean, public.images, public.guessed, shared.network.decider, shared.reconstructor, generator,
         plan, Plan.lasting(steps, modules * len(public.images)), penalty="either", device=device,
     ).cpu()  # fmt: skip
 
@@ -111,9 +111,9 @@ def reversed_obfuscator(
     device: torch.device, obfuscator: torch.nn.Module, public: Public, steps: int, seed: int
 ) -> Reconstructor:
     """Learn to reverse an obfuscator that every entity of a pool would have to hold."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     plan = Plan.lasting(steps, len(public.images))
-    return reverse(obfuscator, public.images, draws, plan, device=device).cpu()
+    return reverse(obfuscator, public.images, generator, plan, device=device).cpu()
 
 
 def attribute(
@@ -129,10 +129,10 @@ def attribute(
     Returns:
         (n,) bool
     """
-    draws = torch.Generator().manual_seed(seed)
-    recogniser = new_network(architecture, 1, draws).decider
+    generator = torch.Generator().manual_seed(seed)
+    recogniser = new_network(architecture, 1, generator).decider
     plan = Plan.lasting(steps, len(known))
-    return inferred(recogniser, public.clean, known[:, None], features, draws, plan, device=device)[:, 0]
+    return inferred(recogniser, public.clean, known[:, None], features, generator, plan, device=device)[:, 0]
 
 
 def shown(reconstructor: Reconstructor, features: Tensor) -> Tensor:

@@ -24,9 +24,11 @@ def end_to_end(
     fresh: Tensor, fresh_labels: Tensor,
 ) -> float:  # fmt: skip
     """Train a whole network on an entity's own images; return its accuracy on fresh ones: rows 1 to 4."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     plan = habits.plan(habits.pretraining, len(labels))
-    network = train_network(new_network(architecture, classes, draws), images, labels, draws, plan, device=device)
+    network = train_network(
+        new_network(architecture, classes, generator), images, labels, generator, plan, device=device
+    )
     return accuracy(network.decider, apply(fresh, network.featurizer), fresh_labels)
 
 
@@ -35,9 +37,9 @@ def decider(
     fresh_features: Tensor, fresh_labels: Tensor,
 ) -> float:  # fmt: skip
     """Train a decider on features of the shared featurizer; return its accuracy on fresh clean ones."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     plan = habits.plan(habits.refinement, len(labels))
-    trained = train_decider(start, features, labels, draws, plan, device=device)
+    trained = train_decider(start, features, labels, generator, plan, device=device)
     return accuracy(trained, fresh_features, fresh_labels)
 
 
@@ -46,10 +48,10 @@ def module(
     shared: Published, habits: Habits, seed: int,
 ) -> DeepPoisoningModule:  # fmt: skip
     """Train a module with another loss than the entities': what it would have left to see."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     plan = habits.plan(habits.poisoning, len(labels))
     return train_poisoning(
-        features, images, labels, shared.network.decider, shared.reconstructor, draws, plan,
+        features, images, labels, shared.network.decider, shared.reconstructor, generator, plan,
         weight=weight, penalty=penalty, device=device,
     ).cpu()  # fmt: skip
 
@@ -58,10 +60,10 @@ def obfuscated(
     device: torch.device, shared: Published, images: Tensor, labels: Tensor, steps: int, seed: int
 ) -> Obfuscated:
     """Train DeepObfuscator from the published networks, on the images of who published them."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     plan = Plan.lasting(steps, len(labels), rate=OBFUSCATION_RATE)
     found = train_obfuscator(
-        shared.network, shared.reconstructor, images, labels, draws, plan, weight=OBFUSCATION_WEIGHT, device=device
+        shared.network, shared.reconstructor, images, labels, generator, plan, weight=OBFUSCATION_WEIGHT, device=device
     )
     network: SplitNetwork = found.network.cpu()
     return Obfuscated(network, found.adversary.cpu())

@@ -1,4 +1,4 @@
-"""What came of a pool: trains what Table 5 compares with, lets attackers loose, and scores both against the truth."""
+"""What came of a pool: trains what Table 5 compares with, runs attacks, and scores both against the truth."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from protocol.compute.workshop import Workshop
 from protocol.errors import RunFailed
 from protocol.flower import FIRST_NODE_ID
 from simulations.reports.words import count as count_of
-from simulations.runs.seeding import generator
+from simulations.runs.seeding import numpy_generator
 from simulations.runs.workshops import Trainings
 from simulations.workflows.pool import attacks as attackers
 from simulations.workflows.pool import controls
@@ -143,7 +143,7 @@ class Scoring:
         features = self.view.features.get(FIRST_NODE_ID + index)
         if features is None:
             raise RunFailed("the largest entity has nothing in the pool: there is nothing to attack")
-        order = torch.from_numpy(generator(self.scenario.seed, "attacked").permutation(len(features)))
+        order = torch.from_numpy(numpy_generator(self.scenario.seed, "attacked").permutation(len(features)))
         count = self.scenario.attacks.attacked
         return Target(
             self.world.images(index),
@@ -158,8 +158,8 @@ class Scoring:
         training, rules = self.scenario.training, self.world.rules
         if training.decider == "published":
             return self.view.shared.network.decider
-        draws = torch.Generator().manual_seed(self.trainings.seed("decider"))
-        return new_network(training.architecture, rules.classes, draws).decider
+        generator = torch.Generator().manual_seed(self.trainings.seed("decider"))
+        return new_network(training.architecture, rules.classes, generator).decider
 
     def _add_controls(self) -> None:
         world, habits, add, seed = self.world, self.scenario.training.habits(), self.trainings.add, self.trainings.seed
@@ -246,7 +246,7 @@ class Scoring:
             features = apply(target.images[target.attacked], obfuscated.network.featurizer)
             knows = "nothing more; it is what the obfuscator was trained against"
             judge("DeepObfuscator's own adversary", "obfuscator", knows, obfuscated.adversary, None, features)
-            knows = "the obfuscator, as everybody in a pool would"
+            knows = "the obfuscator, as every entity in a pool would"
             judge("DeepObfuscator, reversed", "obfuscator", knows, reverser, None, features)
         return attacks, exhibits
 
@@ -278,7 +278,7 @@ class Scoring:
             right = (done["brightness"] == truth).double().mean().item()
             found.append(
                 Inference(
-                    what="whether a picture is bright",
+                    what="whether an image is bright",
                     knows="clean features of public images",
                     accuracy=right,
                     majority=max(share, 1 - share),

@@ -19,7 +19,7 @@ from protocol.messages.pool import Rules
 from simulations.data import faces, people, pets
 from simulations.data.partition import by_dirichlet
 from simulations.data.stock import PaintedFaces, PaintedPets
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.pool.scenario import PoolScenario
 from strategies.deep_poisoning.reconstructor import PUBLISHED
@@ -96,16 +96,16 @@ def build(
     section, seed = scenario.entities, scenario.seed
     stock = (PaintedPets if scenario.dataset == "pets" else PaintedFaces)(seed, painted, section.side)
     numbers = _classes(scenario)
-    draws = generator(seed, "entities")
-    wanted = [_labels(section.classes, count, section.alpha, draws) for count in section.images]
+    generator = numpy_generator(seed, "entities")
+    wanted = [_labels(section.classes, count, section.alpha, generator) for count in section.images]
     wanted.append(np.resize(np.arange(section.classes), section.held_back))
     albums = [album for album, _ in stock.deal([numbers[labels] for labels in wanted], one_person=False)]
     public: Album = list(_public(scenario))
     held_back = albums.pop()
-    images, draws = scenario.entities.images, generator(scenario.seed, "cheats")
+    images, generator = scenario.entities.images, numpy_generator(scenario.seed, "cheats")
     others = [index for index in range(len(images)) if index != int(np.argmax(images))]  # the largest pre-trains
-    order = draws.permutation(others).tolist()
-    cheats = cheats_among(order, scenario.adversaries, draws, of=len(images), least=1)
+    order = generator.permutation(others).tolist()
+    cheats = cheats_among(order, scenario.adversaries, generator, of=len(images), least=1)
     members = []
     for index, album in enumerate(albums):
         cheat = cheats.get(index)
@@ -139,18 +139,18 @@ def _classes(scenario: PoolScenario) -> Labels:
     return np.arange(scenario.entities.classes, dtype=np.int64) * step
 
 
-def _labels(classes: int, count: int, alpha: float | None, draws: np.random.Generator) -> Labels:
+def _labels(classes: int, count: int, alpha: float | None, generator: np.random.Generator) -> Labels:
     """Draw the class of each image of an entity."""
     if alpha is None:
-        return draws.permutation(np.resize(np.arange(classes, dtype=np.int64), count))
-    return by_dirichlet(np.arange(classes, dtype=np.int64), count, alpha, draws)
+        return generator.permutation(np.resize(np.arange(classes, dtype=np.int64), count))
+    return by_dirichlet(np.arange(classes, dtype=np.int64), count, alpha, generator)
 
 
 def _public(scenario: PoolScenario) -> NDArray[np.uint8]:
     """Paint public images: other breeds, or other people, before other backgrounds."""
     count, side = scenario.entities.public, scenario.entities.side
-    paint = torch_generator(scenario.seed, "public")
+    generator = torch_generator(scenario.seed, "public")
     if scenario.dataset == "pets":
-        return pets.draw(np.resize(np.arange(1, len(pets.BREEDS), 2), count), side, paint, "public")
-    persons = generator(scenario.seed, "public people").integers(2**62, size=count)
-    return faces.paint(persons, people.look(persons, paint, "public"), side, paint, "public")
+        return pets.draw(np.resize(np.arange(1, len(pets.BREEDS), 2), count), side, generator, "public")
+    persons = numpy_generator(scenario.seed, "public people").integers(2**62, size=count)
+    return faces.paint(persons, people.look(persons, generator, "public"), side, generator, "public")

@@ -8,15 +8,16 @@ import matplotlib as mpl
 from torch import Tensor
 
 from simulations.reports.page import write_page
-from simulations.reports.plot import BLUE, GREY, INK, STYLE, VERMILLION, Plot, legend, new_figure, to_svg
+from simulations.reports.plot import BLUE, GREY, STYLE, VERMILLION, Plot, label_marks, legend, new_figure, to_svg
 from simulations.reports.sheets import thumbnail
 from simulations.workflows.publish.report import MethodResult, PublishReport
 from simulations.workflows.publish.scoring import Scored
+from simulations.workflows.publish.words import guaranteed, least_recognised, most_recognised, most_useful, verdict
 
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures of one method.
+    """Images of one method.
 
     Attributes:
         published, restored: Data URIs.
@@ -35,22 +36,17 @@ def write_publish_page(path: Path, report: PublishReport, scored: Mapping[str, S
         path,
         "workflows/publish/page.html",
         report,
-        {"percent": percent, "loss": loss},
+        {"loss": loss},
         outcome=report.outcome,
+        verdict=verdict(report),
+        most=most_recognised(report.methods),
+        least=least_recognised(report.methods),
+        useful=most_useful(report.methods),
+        guaranteed=guaranteed(report.methods),
         rows=rows,
         originals=_shots(next(iter(scored.values())).originals),
         trade=_trade(report),
     )
-
-
-def percent(share: float) -> str:
-    """Write a share.
-
-    Examples:
-        >>> percent(0.1234).split()
-        ['12.3', '%']
-    """
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def loss(number: float | None) -> str:
@@ -70,34 +66,21 @@ def _shots(pictures: Tensor) -> list[str]:
 
 
 def _trade(report: PublishReport) -> Plot:
-    """Draw what pictures teach against whom they give away."""
-    outcome = report.outcome
+    """Draw accuracy against the re-identification rate."""
+    outcome, promised = report.outcome, guaranteed(report.methods)
+    places = {name: (100 * each.worst, 100 * each.accuracy) for name, each in report.methods.items()}
     with mpl.rc_context({**STYLE, "svg.hashsalt": "publish"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(7.4, 4.6)
-        axes.axvline(100 * outcome.chance, color=GREY, linestyle=":", label="guessing whose picture it is")
-        axes.axhline(100 * outcome.majority, color=GREY, linestyle="--", label="naming always one class")
-        for promises, colour, shape, label in (
-            (True, BLUE, "o", "with a promise"), (False, VERMILLION, "s", "promises nothing"),
+        figure, axes = new_figure(4.4)
+        axes.axvline(100 * outcome.chance, color=GREY, linestyle=":", label="re-identification by chance")
+        axes.axhline(100 * outcome.majority, color=GREY, linestyle="--", label="majority-class baseline")
+        for has, colour, shape, label in (
+            (True, BLUE, "o", "with a DP guarantee"), (False, VERMILLION, "s", "without a guarantee"),
         ):  # fmt: skip
-            some = {
-                name: each
-                for name, each in report.methods.items()
-                if (each.of_an_owner[0].epsilon is not None) == promises
-            }
+            some = [place for name, place in places.items() if (name in promised) == has]
             if some:
-                axes.plot(
-                    [100 * each.worst for each in some.values()],
-                    [100 * max(each.useful, each.useful_alike) for each in some.values()],
-                    color=colour, marker=shape, linestyle="none", label=label,
-                )  # fmt: skip
-            for name, each in some.items():
-                axes.annotate(
-                    name, (100 * each.worst, 100 * max(each.useful, each.useful_alike)),
-                    xytext=(5, 4), textcoords="offset points", fontsize=8, color=INK,
-                )  # fmt: skip
-        axes.set(xlabel="pictures whose owner is recognised, %", ylabel=f"{report.scenario['task']} told right, %")
-        axes.set(xlim=(0, 103))
+                axes.plot(*zip(*some, strict=True), color=colour, marker=shape, linestyle="none", label=label)
+        axes.set(xlabel="re-identification rate, %", ylabel=f"accuracy ({report.scenario['task']}), %", xlim=(0, 103))
         legend(figure, axes)
-        alt = f"{len(report.methods)} methods: accuracy of a classifier against the share of pictures recognised."
-        return Plot(to_svg(figure), alt)
+        label_marks(axes, places)
+        said = ", ".join(f"{name} {x:.1f} % and {y:.1f} %" for name, (x, y) in places.items())
+        return Plot(to_svg(figure), f"Re-identification rate and accuracy: {said}.")

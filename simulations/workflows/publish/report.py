@@ -1,13 +1,8 @@
 """The report of a publication: ``report.json``, and what is printed of it."""
 
-from collections.abc import Iterator
-
 from pydantic import BaseModel, ConfigDict
-from rich.console import RenderableType
-from rich.table import Table
 
 from simulations.reports.model import RunReport
-from simulations.reports.words import count
 
 
 class Loss(BaseModel):
@@ -62,8 +57,13 @@ class MethodResult(BaseModel):
 
     @property
     def worst(self) -> float:
-        """What the better of the two attacks recognises."""
+        """The re-identification rate of the better of the two attacks."""
         return max(self.recognised, self.recognised_restored)
+
+    @property
+    def accuracy(self) -> float:
+        """Of the classifier on the kind of images that it does better on."""
+        return max(self.useful, self.useful_alike)
 
 
 class PublishOutcome(BaseModel):
@@ -90,30 +90,3 @@ class PublishReport(RunReport):
 
     outcome: PublishOutcome
     methods: dict[str, MethodResult]
-
-
-def tables(report: PublishReport) -> Iterator[RenderableType]:
-    """Yield what is worth printing of a report."""
-    outcome = report.outcome
-    title = f"publish, seed {report.seed}: {count(outcome.owners, 'owner')}"
-    table = Table(
-        "method", "ε", "δ", "dSSIM", "restored", "who", "restored", "useful", "alike",
-        title=title, title_justify="left",
-    )  # fmt: skip
-    for name, result in report.methods.items():
-        once = result.of_an_owner[0]
-        table.add_row(
-            name,
-            "none" if once.epsilon is None else f"{once.epsilon:g}",
-            f"{once.delta:g}",
-            f"{result.dssim:.2f}",
-            f"{result.dssim_restored:.2f}",
-            f"{result.recognised:.1%}",
-            f"{result.recognised_restored:.1%}",
-            f"{result.useful:.1%}",
-            f"{result.useful_alike:.1%}",
-        )
-    yield table
-    yield f"Guessing recognises {outcome.chance:.1%}; naming always one class is right for {outcome.majority:.1%}."
-    yield report.summary
-    yield from report.notes

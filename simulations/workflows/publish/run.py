@@ -10,15 +10,14 @@ from parties.workflow import Progress
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.publish import Gallery
-from simulations.reports.model import Learned
-from simulations.reports.words import count
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.workflows.publish.page import percent, write_publish_page
-from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport, tables
+from simulations.workflows.publish.page import write_publish_page
+from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.scoring import score
+from simulations.workflows.publish.words import learned, notes, summary, tables
 from simulations.workflows.publish.world import PublishWorld, build
 
 READER = FIRST_NODE_ID
@@ -49,9 +48,9 @@ def play(
             PublishReport,
             record.failures,
             schema_version=1,
-            summary=_summary(results, outcome, scenario),
-            learned=_learned(results, outcome),
-            notes=_notes(scenario, world),
+            summary=summary(results, outcome, scenario),
+            learned=learned(results, outcome),
+            notes=notes(scenario, world),
             outcome=outcome,
             methods=results,
         )
@@ -68,51 +67,6 @@ def _outcome(scenario: PublishScenario, world: PublishWorld, results: Mapping[st
         majority=max(positive, 1 - positive),
         digest=hashlib.sha256("".join(result.digest for result in results.values()).encode()).hexdigest(),
     )
-
-
-def _summary(results: Mapping[str, MethodResult], outcome: PublishOutcome, scenario: PublishScenario) -> str:
-    best = max(results.items(), key=lambda item: item[1].worst)
-    least = min(results.items(), key=lambda item: item[1].worst)
-    words = (
-        f"{outcome.published:,} pictures of {outcome.owners} owners were published by {count(len(results), 'method')}."
-    )
-    for name, result in dict((best, least)).items():
-        right = percent(max(result.useful, result.useful_alike))
-        words += (
-            f" Of those by {name}, an attacker names the owner of {percent(result.worst)}, and a classifier trained on"
-            f" them tells {scenario.task} right for {right}."
-        )
-    return words
-
-
-def _learned(results: Mapping[str, MethodResult], outcome: PublishOutcome) -> list[Learned]:
-    found = []
-    for name, result in results.items():
-        restored = f"restoring moves dSSIM from {result.dssim:.2f} to {result.dssim_restored:.2f}"
-        found.append(
-            Learned(
-                observer="everybody",
-                what=f"who is in {percent(result.worst)} of the pictures published by {name}",
-                detail=f"Guessing: {percent(outcome.chance)}; {restored}.",
-            )
-        )
-    return found
-
-
-def _notes(scenario: PublishScenario, world: PublishWorld) -> list[str]:
-    notes = [
-        "Each method is played as if it were the only one: whoever published the same pictures by two of them would"
-        " lose what both of them cost."
-    ]
-    if scenario.asks > 1:
-        notes.append(
-            f"The cloud asked {scenario.asks} times for each. Honest owners answer with the same noise, so that nothing"
-            " is learnt by asking again; the attacker puts all answers together."
-        )
-    for name in sorted(set(world.cheats.values())):
-        number = sum(cheat == name for cheat in world.cheats.values())
-        notes.append(f"{number} of {len(world.owners)} owners play {name}.")
-    return notes
 
 
 SIMULATION = Simulation(play, PublishReport, tables)

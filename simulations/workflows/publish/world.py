@@ -17,9 +17,12 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.faces import Faces, draw
 from simulations.data.people import ATTRIBUTES
 from simulations.data.scene import Split
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.publish.scenario import PublishScenario
+
+FRESH = 10**6
+"""The first number of people whom nobody has images of."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class PublishWorld:
 def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> PublishWorld:
     """Build the world of a scenario."""
     section, attacker = scenario.owners, scenario.attacker
-    people = generator(scenario.seed, "people").choice(2**40, section.count, replace=False)
+    people = numpy_generator(scenario.seed, "people").choice(2**40, section.count, replace=False)
 
     def faces(persons: NDArray[np.int64], purpose: str, split: Split = "traded") -> Labelled:
         drawn = draw(persons, section.size, torch_generator(scenario.seed, "paint", purpose), split)
@@ -89,8 +92,8 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
     albums = Labelled(albums.pictures, owners.repeat(section.pictures), albums.labels)
     known = faces(people.repeat(attacker.known), "known")
     known = Labelled(known.pictures, owners.repeat(attacker.known), known.labels)
-    draws = generator(scenario.seed, "cheats")
-    cheats = cheats_among(draws.permutation(scenario.owners.count).tolist(), scenario.adversaries, draws)
+    generator = numpy_generator(scenario.seed, "cheats")
+    cheats = cheats_among(generator.permutation(scenario.owners.count).tolist(), scenario.adversaries, generator)
     parties = []
     for number in range(section.count):
         own = albums.persons == number
@@ -109,7 +112,7 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
         albums=albums,
         known=known,
         strangers=faces(np.arange(attacker.strangers), "strangers", "public"),
-        fresh=faces(10**6 + np.arange(800), "fresh", "public"),
+        fresh=faces(FRESH + np.arange(800), "fresh", "public"),
     )
 
 

@@ -11,8 +11,8 @@ from parties.purchase.record import PurchaseRecord
 from protocol.messages.purchase import Bid, Bids, CallForBids, Privacy
 from simulations.data import digits, pets
 from simulations.reports.model import Learned
-from simulations.reports.words import count
-from simulations.runs.seeding import generator, torch_generator
+from simulations.reports.words import count, percent
+from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.runs.views import View
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade, located
 from strategies.attacks.feature_inversion import Inverted, invert
@@ -99,7 +99,7 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{round(100 * self.value)} % (95 % confidence: {round(100 * self.low)} to {round(100 * self.high)})"
+        return f"{percent(self.value)} (95 % interval: {100 * self.low:.1f} to {100 * self.high:.1f})"
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def score_inversion(
     for index, trade in enumerate(traded):
         picture = prepare(trade.picture).astype(np.float64)
         errors[index] = ((picture - inverted.pictures[index]) ** 2).mean(), ((picture - mean) ** 2).mean()
-    draws = generator(0, "bootstrap").integers(0, len(traded), (1000, len(traded)))
+    draws = numpy_generator(0, "bootstrap").integers(0, len(traded), (1000, len(traded)))
     resampled = errors[draws].mean(axis=1)
     return InversionScore(
         len(traded),
@@ -162,16 +162,14 @@ def learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
         ),
         Learned(observer="sellers", what="the buyer's budget, quality and name", detail="nothing"),
         Learned(observer="sellers", what="other sellers' bids", detail="nothing"),
-        Learned(
-            observer="buyer", what="pictures", detail=f"the {opened} that were delivered, {bought} of them paid for"
-        ),
+        Learned(observer="buyer", what="images", detail=f"the {opened} that were delivered, {bought} of them paid for"),
         Learned(
             observer="buyer",
             what="sellers' names",
-            detail="none: each image came under a key of its own, so not even which ones share a seller",
+            detail="none, nor which images share a seller: each has its own key",
         ),
-        Learned(observer="buyer", what="prices", detail=f"of {count(len(record.winners), 'image')} that won"),
-        Learned(observer="cloud", what="pictures", detail=f"{disputed} (only those in dispute), and the samples"),
+        Learned(observer="buyer", what="prices", detail=f"of {count(len(record.winners), 'selected image')}"),
+        Learned(observer="cloud", what="images", detail=f"{disputed} (only those in dispute), and the samples"),
         Learned(
             observer="cloud", what="prices, and who offers them", detail=f"of {count(len(record.offers), 'offer')}"
         ),
@@ -198,10 +196,10 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
         observer="cloud",
         what=what,
         detail=(
-            f"{len(traded):,} by their signatures: the localisation attack places them to within "
-            f"{np.median(errors):.0f} lattice units (median{_of(checked, traded)}; 95 % within "
-            f"{np.quantile(errors, 0.95):.0f}), "
-            f"{np.median(errors) / radius:.1%} of R. Level 2 blurs features, it does not hide them."
+            f"{len(traded):,} by their signatures: the localisation attack has a median error of "
+            f"{np.median(errors):.0f} lattice units{_of(checked, traded)}, "
+            f"{percent(float(np.median(errors)) / radius)} of R (95 % within {np.quantile(errors, 0.95):.0f}). Level 2 "
+            "blurs features, it does not hide them."
         ),
     )
 
@@ -213,7 +211,7 @@ def _seen(view: View, traded: Sequence[Trade]) -> list[Bid]:
 
 
 def _of(checked: Sequence[Trade], traded: Sequence[Trade]) -> str:
-    return "" if len(checked) == len(traded) else f" of {len(checked):,} that were checked"
+    return "" if len(checked) == len(traded) else f" on the {len(checked):,} that were checked"
 
 
 def _inversion(scored: ScoredPurchase, view: View) -> Iterator[Learned]:
@@ -227,10 +225,10 @@ def _inversion(scored: ScoredPurchase, view: View) -> Iterator[Learned]:
     found = score_inversion(inverted, public, traded, names)
     yield Learned(
         observer="cloud",
-        what="what pictures on offer show",
+        what="classes of images on offer",
         detail=(
-            f"the inversion attack (public decoder, public pictures) names the right class of {found.named} of "
-            f"{found.offers:,}; the most frequent class would be right for {100 * found.guessed:.0f} %. Its pictures "
+            f"the inversion attack (public decoder, public images) has an accuracy of {found.named} on "
+            f"{count(found.offers, 'image')}; majority-class baseline {percent(found.guessed)}. Its reconstructions "
             f"explain {found.likeness} of the pixels' variance."
         ),
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from parties.purchase.cloud import Cloud
 from protocol.grids import Nodes, TimedGrid, VirtualClock
 from protocol.messages.purchase import Privacy
-from simulations.runs.seeding import generator, secret
+from simulations.runs.seeding import numpy_generator, secret
 from simulations.workflows.purchase.phone_models import PHONES, PhoneModel
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.world import PurchaseWorld
@@ -44,7 +44,7 @@ class Phones:
 
     def __init__(self, scenario: PurchaseScenario, world: PurchaseWorld) -> None:
         self.clock = VirtualClock()
-        self.names = deal(scenario.phones.mix, len(world.sellers), generator(scenario.seed, "phones"))
+        self.names = deal(scenario.phones.mix, len(world.sellers), numpy_generator(scenario.seed, "phones"))
         self._section = scenario.phones
         self._seed = int.from_bytes(secret(scenario.seed, "links")[:8])
         self._albums = [len(held.party.album) for held in world.sellers]
@@ -107,7 +107,7 @@ class Phones:
         return MESSAGE
 
 
-def deal(mix: Mapping[str, float], count: int, draws: np.random.Generator) -> list[str]:
+def deal(mix: Mapping[str, float], count: int, generator: np.random.Generator) -> list[str]:
     """Deal out phone models in these shares, as exactly as whole phones allow.
 
     Examples:
@@ -117,7 +117,7 @@ def deal(mix: Mapping[str, float], count: int, draws: np.random.Generator) -> li
     edges = np.rint(np.cumsum([0.0, *mix.values()]) * count).astype(int)
     edges[-1] = count
     dealt = np.repeat(list(mix), np.diff(edges))
-    return [str(name) for name in draws.permutation(dealt)]
+    return [str(name) for name in generator.permutation(dealt)]
 
 
 def _count(message: Message, field: str) -> int:

@@ -24,7 +24,7 @@ from simulations.workflows.purchase.attacks import learned
 from simulations.workflows.purchase.collusion.schemes import Schemes
 from simulations.workflows.purchase.phones import Phones
 from simulations.workflows.purchase.play import make_cloud, remember
-from simulations.workflows.purchase.report.compile import findings, tables
+from simulations.workflows.purchase.report.compile import findings
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.page import write_purchase_page
 from simulations.workflows.purchase.report.phones import phones_account
@@ -32,6 +32,7 @@ from simulations.workflows.purchase.report.sweep import SweepReport
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import score
 from simulations.workflows.purchase.sweep import run_sweep
+from simulations.workflows.purchase.words import tables
 from simulations.workflows.purchase.world import build
 from simulations.workflows.purchase.worth import with_worth
 

@@ -18,17 +18,11 @@ from protocol.flower import FIRST_NODE_ID
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 from simulations.reports.model import versions
+from simulations.reports.words import percent
 from simulations.runs.grids import grid_opener
 from simulations.workflows.purchase.phones import Phones
 from simulations.workflows.purchase.play import make_cloud, play
-from simulations.workflows.purchase.report.sweep import (
-    RadiusPoint,
-    Range,
-    SweepPoint,
-    SweepReport,
-    percent,
-    write_sweep_page,
-)
+from simulations.workflows.purchase.report.sweep import RadiusPoint, Range, SweepPoint, SweepReport, write_sweep_page
 from simulations.workflows.purchase.scenario import PurchaseScenario, SweepSection
 from simulations.workflows.purchase.scoring import PurchaseOutcome, is_wanted, score
 from simulations.workflows.purchase.world import PurchaseWorld, build
@@ -68,7 +62,7 @@ def run_sweep(
         outcomes = []
         for world_number in range(sweep.seeds):
             done = number * sweep.seeds + world_number
-            what = f"{share:.0%} noise sellers, world {world_number + 1} of {sweep.seeds}"
+            what = f"{percent(share, digits=0)} noise sellers, world {world_number + 1} of {sweep.seeds}"
             progress(what, done, len(sweep.noise) * sweep.seeds)
             sellers = scenario.sellers.model_copy(update={"noise": share})
             chosen = scenario.model_copy(update={"sellers": sellers, "seed": scenario.seed + world_number})
@@ -116,8 +110,8 @@ def summary(points: Sequence[SweepPoint]) -> str:
     known = [(point.noise, point.candidates) for point in points if point.candidates is not None]
     if not known:
         return "Nothing matched at any share of noise sellers."
-    said = ", ".join(f"{percent(precision.median)} at {percent(noise)}" for noise, precision in known)
-    return f"The share of what matched that shows what was asked for, by how many sellers hold none of it: {said}."
+    said = ", ".join(f"{percent(precision.median)} at {percent(noise, digits=0)}" for noise, precision in known)
+    return f"Precision of candidates by share of noise sellers: {said}."
 
 
 def _purchase(

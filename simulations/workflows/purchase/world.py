@@ -20,7 +20,7 @@ from protocol.errors import BadInput, BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.partition import album_sizes, by_classes, by_dirichlet, by_person
 from simulations.data.stock import UNLABELLED, Pile, Stock, folder_pile, stock
-from simulations.runs.seeding import generator, secret
+from simulations.runs.seeding import numpy_generator, secret
 from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.purchase.scenario import AlbumSection, PriceSection, PurchaseScenario
 from strategies.features.featurizer import Featurizer
@@ -100,7 +100,7 @@ def build(
     samples, wanted = _samples(scenario, supply, notes)
     sellers = list(_sellers(scenario, supply, wanted, featurizer, adversaries))
     if isinstance(supply, Pile) and supply.left and scenario.sellers.album.folder:
-        notes.append(f"{supply.left} pictures are in nobody's album: raise sellers.count or sellers.album.images.")
+        notes.append(f"{supply.left} images are in no album: raise sellers.count or sellers.album.images.")
     cheat = _buyers_cheat(scenario, adversaries)
     role = cast(type[Buyer], adversaries[cheat].cast(**scenario.adversaries[cheat].settings)) if cheat else Buyer
     buyer = role(
@@ -149,8 +149,8 @@ def _samples(scenario: PurchaseScenario, supply: Stock, notes: list[str]) -> tup
     names = source.class_names
     if wish.classes > len(names):
         raise BadScenario(f"buyer.samples.classes: {wish.classes} classes are wanted and there are {len(names)}")
-    draws = generator(scenario.seed, "wish")
-    wanted = draws.permutation(len(names))[: wish.classes]
+    generator = numpy_generator(scenario.seed, "wish")
+    wanted = generator.permutation(len(names))[: wish.classes]
     album, _ = source.take(np.resize(wanted, wish.count).astype(np.int64), "samples")
     return [album[index] for index in range(len(album))], frozenset(names[index] for index in wanted)
 
@@ -163,22 +163,22 @@ def _sellers(
     adversaries: Mapping[str, Adversary],
 ) -> Iterator[Held]:
     section = scenario.sellers
-    draws = generator(scenario.seed, "sellers")
+    generator = numpy_generator(scenario.seed, "sellers")
     one_person = section.album.partition == "person"
     if one_person and not supply.shows_persons:
         raise BadScenario(
             "sellers.album.partition: person needs pictures of known persons: set dataset to faces or celeba"
         )
-    sizes = album_sizes(section.count, *section.album.range, section.album.skew, draws)
-    noise = _share(section.noise, section.count, draws)
+    sizes = album_sizes(section.count, *section.album.range, section.album.skew, generator)
+    noise = _share(section.noise, section.count, generator)
     mixes = {name: mix for name, mix in scenario.adversaries.items() if adversaries[name].role == "seller"}
-    order = draws.permutation(scenario.sellers.count).tolist()
-    cheats = cheats_among(order, mixes, generator(scenario.seed, "cheats"))
+    order = generator.permutation(scenario.sellers.count).tolist()
+    cheats = cheats_among(order, mixes, numpy_generator(scenario.seed, "cheats"))
     roles = _roles(scenario, adversaries)
     boards = {name: Blackboard() for name in roles}
     sources: dict[int, NDArray[np.int64]] = {}
     classes = [
-        _classes(supply, wanted, int(size), section.album, bool(noisy), draws)
+        _classes(supply, wanted, int(size), section.album, bool(noisy), generator)
         for size, noisy in zip(sizes, noise, strict=True)
     ]
     for index, (pictures, labels) in enumerate(supply.deal(classes, one_person)):
@@ -187,7 +187,7 @@ def _sellers(
         album = _shown(pictures, section.album, secret(scenario.seed, "seller", index))
         cheat = cheats.get(index)
         role = roles[cheat] if cheat else Seller
-        costs = _prices(section.price, len(album), generator(scenario.seed, "prices", index))
+        costs = _prices(section.price, len(album), numpy_generator(scenario.seed, "prices", index))
         party = role(secret(scenario.seed, "seller", index), album, costs, featurizer)
         sources[id(album)] = labels
         if cheat and isinstance(party, Colluder):
@@ -200,10 +200,10 @@ def _shown(album: Album, section: AlbumSection, own: bytes) -> Album:
     return album if section.obfuscation is None else ObfuscatedAlbum(album, Obfuscation(section.obfuscation), own)
 
 
-def _share(share: float, count: int, draws: np.random.Generator) -> NDArray[np.bool_]:
+def _share(share: float, count: int, generator: np.random.Generator) -> NDArray[np.bool_]:
     """Choose a share of all sellers, rounded to whole ones."""
     chosen = np.zeros(count, dtype=bool)
-    chosen[draws.permutation(count)[: round(share * count)]] = True
+    chosen[generator.permutation(count)[: round(share * count)]] = True
     return chosen
 
 
@@ -218,9 +218,9 @@ def _roles(scenario: PurchaseScenario, adversaries: Mapping[str, Adversary]) -> 
 
 def _buyers_cheat(scenario: PurchaseScenario, adversaries: Mapping[str, Adversary]) -> str | None:
     """Choose the first cheat of a buyer that has a share; a drawn one has to come up."""
-    lots = generator(scenario.seed, "buyer's cheat")
+    generator = numpy_generator(scenario.seed, "buyer's cheat")
     for name, mix in scenario.adversaries.items():
-        if adversaries[name].role == "buyer" and mix.share and (not mix.drawn or lots.random() < mix.share):
+        if adversaries[name].role == "buyer" and mix.share and (not mix.drawn or generator.random() < mix.share):
             return name
     return None
 
@@ -238,7 +238,7 @@ def _classes(
     size: int,
     section: AlbumSection,
     noisy: bool,
-    draws: np.random.Generator,
+    generator: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Draw the class of each picture of one album: wanted ones, or, of a noise seller, others (section VI.C)."""
     names = supply.class_names
@@ -248,20 +248,20 @@ def _classes(
     other = [index for index in range(len(names)) if index not in asked]
     held = np.array((other if noisy else asked) or list(range(len(names))), dtype=np.int64)
     if section.partition == "dirichlet":
-        return by_dirichlet(held, size, section.alpha, draws)
+        return by_dirichlet(held, size, section.alpha, generator)
     if section.partition == "person":
-        return by_person(held, size, draws)
-    return by_classes(held, size, section.classes, draws)
+        return by_person(held, size, generator)
+    return by_classes(held, size, section.classes, generator)
 
 
-def _prices(section: PriceSection, count: int, draws: np.random.Generator) -> list[int]:
+def _prices(section: PriceSection, count: int, generator: np.random.Generator) -> list[int]:
     """Draw true costs in minor units, truncated below at the floor."""
     spread = section.variance**0.5
     if section.model == "identical":
         prices = np.full(count, section.mean)
     elif section.model == "uniform":
-        prices = draws.uniform(section.mean - 3**0.5 * spread, section.mean + 3**0.5 * spread, count)
+        prices = generator.uniform(section.mean - 3**0.5 * spread, section.mean + 3**0.5 * spread, count)
     else:
-        prices = draws.normal(section.mean, spread, count)
+        prices = generator.normal(section.mean, spread, count)
     minor = np.rint(np.maximum(prices, section.floor) * COIN).astype(np.int64)
     return [max(1, int(price)) for price in minor]

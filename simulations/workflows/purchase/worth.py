@@ -10,7 +10,7 @@ from parties.album import Pixels
 from protocol.compute.ray_cluster import RayUnavailable
 from protocol.compute.workshop import Workshop
 from protocol.errors import GridUnavailable
-from simulations.runs.seeding import generator
+from simulations.runs.seeding import numpy_generator
 from simulations.runs.workshops import finished, open_workshop
 from simulations.workflows.purchase.report.model import PurchaseReport, Worth
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade
@@ -58,19 +58,19 @@ def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
     """
     wanted = sorted(scored.world.wanted or ())
     if len(wanted) < 2:
-        return "it takes two wanted classes of which it is known what shows them"
+        return "training needs two wanted classes with labels"
     matched = [trade for trade in scored.trades if trade.wanted and trade.offer.candidate]
     bought = [trade for trade in matched if trade.offer.paid]
-    draws = generator(scored.scenario.seed, "worth")
+    generator = numpy_generator(scored.scenario.seed, "worth")
     others = [trade for trade in matched if not trade.offer.won and trade.held.adversary is None]
-    others = [others[index] for index in draws.permutation(len(others))]
+    others = [others[index] for index in generator.permutation(len(others))]
     tested, rest = others[: (len(others) + 1) // 2][:MOST_TESTED], others[(len(others) + 1) // 2 :]
     if min(len(bought), len(tested)) < FEWEST:
-        return f"{len(bought)} pictures to train on and {len(tested)} to test with are too few"
+        return f"{len(bought)} images to train on and {len(tested)} to test on are too few"
     pool = [*bought, *rest]
-    random = [pool[index] for index in draws.permutation(len(pool))[: len(bought)]]
+    random = [pool[index] for index in generator.permutation(len(pool))[: len(bought)]]
     test = _labelled(tested, scored, wanted)
-    seeds = draws.integers(2**62, size=REPEATS).tolist()
+    seeds = generator.integers(2**62, size=REPEATS).tolist()
     handles = [
         workshop.submit(train_and_test, *_labelled(trades, scored, wanted), *test, len(wanted), seed)
         for trades in (bought, random)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from strategies.deep_poisoning.contributions import Contribution, backdoored, made_up, mislabelled, stamped
+from strategies.deep_poisoning.contributions import LabelledFeatures, backdoored, made_up, mislabelled, stamped
 
 
 def generator(seed: int = 1) -> torch.Generator:
@@ -9,11 +9,11 @@ def generator(seed: int = 1) -> torch.Generator:
 
 
 @pytest.fixture
-def honest() -> Contribution:
-    return Contribution(torch.rand(400, 4, 3, 3, generator=generator()), torch.arange(400) % 5)
+def honest() -> LabelledFeatures:
+    return LabelledFeatures(torch.rand(400, 4, 3, 3, generator=generator()), torch.arange(400) % 5)
 
 
-def test_a_share_of_labels_is_wrong_and_every_wrong_one_comes_up(honest: Contribution) -> None:
+def test_a_share_of_labels_is_wrong_and_every_wrong_one_comes_up(honest: LabelledFeatures) -> None:
     crooked = mislabelled(honest, 5, 0.25, generator())
     wrong = crooked.labels != honest.labels
     assert int(wrong.sum()) == 100
@@ -22,7 +22,7 @@ def test_a_share_of_labels_is_wrong_and_every_wrong_one_comes_up(honest: Contrib
     assert torch.equal(honest.labels, torch.arange(400) % 5)
 
 
-def test_a_backdoor_replaces_a_share(honest: Contribution) -> None:
+def test_a_backdoor_replaces_a_share(honest: LabelledFeatures) -> None:
     marked = torch.full_like(honest.features, 7)
     crooked = backdoored(honest, marked, 3, 0.1, generator())
     replaced = (crooked.features == 7).flatten(1).all(1)
@@ -39,7 +39,7 @@ def test_the_stamp_is_small_and_in_its_corner() -> None:
     assert bool(changed[:, -8:, -8:].all())
 
 
-def test_made_up_features_look_like_those_seen(honest: Contribution) -> None:
+def test_made_up_features_look_like_those_seen(honest: LabelledFeatures) -> None:
     seen = honest.features * torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None] + 2
     noise = made_up(seen, 500, 5, generator())
     assert noise.features.shape == (500, 4, 3, 3)

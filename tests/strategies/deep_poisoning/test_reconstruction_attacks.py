@@ -11,7 +11,7 @@ from strategies.deep_poisoning.attacks import (
     reconstructed,
     reverse,
 )
-from strategies.deep_poisoning.contributions import Contribution, agreeing, made_up, mislabelled
+from strategies.deep_poisoning.contributions import LabelledFeatures, agreeing, made_up, mislabelled
 from strategies.deep_poisoning.obfuscator import train_obfuscator
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import new_network
@@ -84,7 +84,7 @@ def test_an_obfuscator_defends_against_its_adversary_and_is_reversed(world: Worl
 
 
 def test_agreement_refuses_wrong_labels_and_free_riders(world: World) -> None:
-    honest = Contribution(world.fresh_poisoned, world.fresh_labels)
+    honest = LabelledFeatures(world.fresh_poisoned, world.fresh_labels)
     decider = world.network.decider
     crooked = mislabelled(honest, 4, 0.25, generator())
     wrong = crooked.labels != honest.labels

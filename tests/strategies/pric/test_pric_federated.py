@@ -1,22 +1,22 @@
-"""PRIC's training in pieces: networks as rows, slopes of albums, and what steps with their mean learn."""
+"""PRIC's training in pieces: networks as rows, gradients of albums, and what steps with their mean learn."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from bars import TINY, areas, generator, marked
+from bars import TINY, aucs, marked, seeded
 from torch import Tensor
 
 from strategies.learning.weights import fingerprint
-from strategies.pric.federated import Leader, players_of, row_of, slopes, slopes_length
+from strategies.pric.federated import Leader, gradients, gradients_length, players_of, row_of
 from strategies.pric.training import Game, Recipe, Trained, new_players
 
 SLOWER = replace(TINY, rate=5e-4)
 
 
 def start(recipe: Recipe = SLOWER) -> Trained:
-    return new_players("compact", recipe, 1, generator(4))
+    return new_players("compact", recipe, 1, seeded(4))
 
 
 def albums(number: int, pictures: int = 8) -> list[tuple[Tensor, Tensor]]:
@@ -37,13 +37,13 @@ def test_a_row_gives_the_networks_back_and_another_length_is_refused() -> None:
         Leader(start(), SLOWER).step(np.zeros(3))
 
 
-def test_slopes_depend_on_the_album_alone_and_leave_the_networks_as_they_came() -> None:
+def test_gradients_depend_on_the_album_alone_and_leave_the_networks_as_they_came() -> None:
     players = start()
-    together = list(slopes(players, albums(3), SLOWER, warm_up=False))
+    together = list(gradients(players, albums(3), SLOWER, warm_up=False))
     assert np.array_equal(row_of(players), row_of(start()))
     for album, told in zip(albums(3), together, strict=True):
-        assert told.shape == (slopes_length(players),)
-        assert np.array_equal(next(slopes(start(), [album], SLOWER, warm_up=False)), told)
+        assert told.shape == (gradients_length(players),)
+        assert np.array_equal(next(gradients(start(), [album], SLOWER, warm_up=False)), told)
 
 
 def test_one_owner_alone_is_a_warm_up_step_of_the_usual_training() -> None:
@@ -51,7 +51,7 @@ def test_one_owner_alone_is_a_warm_up_step_of_the_usual_training() -> None:
     leader, album = Leader(start(), SLOWER), albums(1)[0]
     usual = Game(start(), SLOWER)
     for _ in range(2):
-        leader.step(next(slopes(leader.players, [album], SLOWER, warm_up=True)))
+        leader.step(next(gradients(leader.players, [album], SLOWER, warm_up=True)))
         usual.together(album[0], album[1].float())
     for led, alone in zip(leader.players.networks(), usual.players.networks(), strict=True):
         for name, value in alone.state_dict().items():
@@ -63,19 +63,19 @@ def test_one_owner_alone_is_a_warm_up_step_of_the_usual_training() -> None:
 def test_an_album_of_one_picture_is_enough(pictures: int) -> None:
     leader = Leader(start(), SLOWER)
     for warm_up in (True, False):
-        leader.step(next(slopes(leader.players, albums(1, pictures), SLOWER, warm_up=warm_up)))
+        leader.step(next(gradients(leader.players, albums(1, pictures), SLOWER, warm_up=warm_up)))
     assert np.isfinite(row_of(leader.players)).all()
 
 
 def test_steps_with_the_mean_of_what_four_owners_tell_hide_one_bar_and_show_the_others() -> None:
-    """Areas of .5 are a guess; where the classifier is not feared, all three are above .99."""
+    """AUCs of .5 are a guess; where the classifier is not feared, all three are above .99."""
 
     def trained(recipe: Recipe, rounds: int) -> list[float]:
-        everybody, draws, leader = albums(20, 16), np.random.default_rng(1), Leader(start(), recipe)
+        everybody, generator, leader = albums(20, 16), np.random.default_rng(1), Leader(start(), recipe)
         for number in range(rounds):
-            called = [everybody[home] for home in draws.permutation(20)[:4]]
-            leader.step(np.mean(list(slopes(leader.players, called, recipe, warm_up=number < 40)), axis=0))
-        return areas(leader.players.eval().extractor, marked(600, 5))
+            called = [everybody[home] for home in generator.permutation(20)[:4]]
+            leader.step(np.mean(list(gradients(leader.players, called, recipe, warm_up=number < 40)), axis=0))
+        return aucs(leader.players.eval().extractor, marked(600, 5))
 
     hidden, *shown = trained(SLOWER, 400)
     assert hidden < 0.75

@@ -4,18 +4,15 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from bars import seeded
 from torch import Tensor
 
 from strategies.pric.information import BOUNDS, Bound, new_bound
 
 
-def generator(seed: int = 1) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def pictures(count: int = 32, seed: int = 1) -> Tensor:
     """Flat pictures, each of one random gray."""
-    gray = torch.rand(count, 1, 1, 1, generator=generator(seed))
+    gray = torch.rand(count, 1, 1, 1, generator=seeded(seed))
     return gray.expand(-1, 3, 16, 16).contiguous()
 
 
@@ -29,18 +26,18 @@ def telling(seed: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def silent(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    return pictures(seed=seed), torch.rand(32, 3, 4, 4, generator=generator(seed + 1000)), torch.zeros(32, 1)
+    return pictures(seed=seed), torch.rand(32, 3, 4, 4, generator=seeded(seed + 1000)), torch.zeros(32, 1)
 
 
 def black_or_white(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Only the private attribute tells which."""
-    private = (torch.rand(32, 1, generator=generator(seed)) < 0.5).float()
+    private = (torch.rand(32, 1, generator=seeded(seed)) < 0.5).float()
     return private[:, :, None, None].expand(-1, 3, 16, 16).contiguous(), torch.zeros(32, 3, 4, 4), private
 
 
 def tightened(name: str, draw: Draw, conditional: bool = True) -> float:
     """The bound on fresh pictures, after it was trained."""
-    bound = new_bound(name, 3, 1, generator(), conditional=conditional)
+    bound = new_bound(name, 3, 1, seeded(), conditional=conditional)
     optimiser = torch.optim.Adam(bound.parameters(), 3e-3)
     for step in range(80):
         optimiser.zero_grad()
@@ -58,7 +55,7 @@ class TestBound:
         assert tightened(name, black_or_white) > tightened(name, black_or_white, conditional=False) + 0.1
 
     def test_gradients_reach_the_representation(self, name: str) -> None:
-        bound = new_bound(name, 3, 2, generator())
+        bound = new_bound(name, 3, 2, seeded())
         told = torch.rand(8, 3, 4, 4, requires_grad=True)
         bound(pictures(8), told, torch.ones(8, 2)).backward()
         assert told.grad is not None
@@ -67,10 +64,10 @@ class TestBound:
 
 @pytest.mark.parametrize("name", ["global", "local"])
 def test_equation_4_is_reckoned_as_it_is_printed(name: str) -> None:
-    bound = new_bound(name, 3, 1, generator())
+    bound = new_bound(name, 3, 1, seeded())
     shown, told, private = (
         pictures(5),
-        torch.rand(5, 3, 4, 4, generator=generator(3)),
+        torch.rand(5, 3, 4, 4, generator=seeded(3)),
         torch.tensor([[0], [1]] * 2 + [[0]]),
     )
 
@@ -88,7 +85,7 @@ def test_equation_4_is_reckoned_as_it_is_printed(name: str) -> None:
 
 
 def test_a_discriminator_that_knows_nothing_is_at_the_lowest_useful_value() -> None:
-    bound: Bound = new_bound("global", 3, 1, generator())
+    bound: Bound = new_bound("global", 3, 1, seeded())
     with torch.no_grad():
         for weights in bound.parameters():
             weights.zero_()
@@ -97,4 +94,4 @@ def test_a_discriminator_that_knows_nothing_is_at_the_lowest_useful_value() -> N
 
 def test_an_unknown_bound_is_named() -> None:
     with pytest.raises(ValueError, match="no bound 'mine'; these are: global, local, decoder"):
-        new_bound("mine", 3, 1, generator())
+        new_bound("mine", 3, 1, seeded())

@@ -10,21 +10,21 @@ from strategies.pric.reading import majority, read, scored, task_induced, train_
 
 
 def test_a_reader_reads_what_is_there_and_nothing_else() -> None:
-    draw = torch.Generator().manual_seed(1)
-    labels = (torch.rand(400, 2, generator=draw) < 0.5).long()
-    representations = torch.rand(400, 4, 8, 8, generator=draw)
+    generator = torch.Generator().manual_seed(1)
+    labels = (torch.rand(400, 2, generator=generator) < 0.5).long()
+    representations = torch.rand(400, 4, 8, 8, generator=generator)
     representations[:, 0] += labels[:, 0, None, None] * 0.5
-    reader = train_reader(representations[:300], labels[:300], draw, Plan(5, 32, 5e-3))
+    reader = train_reader(representations[:300], labels[:300], generator, Plan(5, 32, 5e-3))
     logits, truth = read(reader, representations[300:]), labels[300:].bool().numpy()
     there, absent = (scored(logits[:, column], truth[:, column], 0.5) for column in (0, 1))
-    assert min(there.accuracy, there.balanced, there.area) > 0.95
-    assert max(absent.balanced, absent.area) < 0.67  # four standard errors above a guess
+    assert min(there.accuracy, there.balanced, there.auc) > 0.95
+    assert max(absent.balanced, absent.auc) < 0.67  # four standard errors above a guess
 
 
 @given(st.integers(0, 2**32), st.floats(0.1, 0.9))
 def test_scores_agree_with_another_library(seed: int, frequency: float) -> None:
-    draws = np.random.default_rng(seed)
-    truth, logits = np.arange(50) % 3 == 0, draws.normal(size=50)
+    generator = np.random.default_rng(seed)
+    truth, logits = np.arange(50) % 3 == 0, generator.normal(size=50)
     found = scored(logits, truth, frequency)
     said = logits > np.log(frequency / (1 - frequency))
     assert found.accuracy == pytest.approx(accuracy_score(truth, logits > 0))
@@ -41,14 +41,14 @@ def test_the_majority_floor() -> None:
 
 
 def test_the_task_induced_floor_is_what_the_tables_of_labels_say() -> None:
-    draws = np.random.default_rng(1)
-    male = draws.random(4000) < 0.5
-    makeup, smiling = ~male & (draws.random(4000) < 0.6), draws.random(4000) < 0.5
+    generator = np.random.default_rng(1)
+    male = generator.random(4000) < 0.5
+    makeup, smiling = ~male & (generator.random(4000) < 0.6), generator.random(4000) < 0.5
     tasks = np.stack([makeup, smiling], 1)
     found = task_induced(tasks[:2000], male[:2000], tasks[2000:], male[2000:])
     assert found.accuracy == pytest.approx(0.8, abs=0.03)  # made-up: a woman; otherwise a man, in 5 cases of 7
     unrelated = task_induced(tasks[:2000, 1:], male[:2000], tasks[2000:, 1:], male[2000:])
-    assert unrelated.area == pytest.approx(0.5, abs=0.05)
+    assert unrelated.auc == pytest.approx(0.5, abs=0.05)
 
 
 def test_too_many_tasks_are_refused() -> None:

@@ -35,7 +35,8 @@ from protocol.compute.workshop import Workshop
 from simulations.data.breeds import CATS
 from simulations.reports.model import versions
 from simulations.reports.reproduction import Cell, Claim, Interval, ReproductionReport, Row, judge
-from simulations.runs.seeding import generator
+from simulations.reports.words import percent
+from simulations.runs.seeding import numpy_generator
 from simulations.runs.workshops import finished
 from simulations.studies.reproductions.crowdbuy.buying import (
     BOUGHT,
@@ -54,9 +55,9 @@ QUALITIES = ("quantity", "matching", "diversity")
 SYSTEMS = {"level1": "CrowdBuy", "level2": "CrowdBuy++"}
 SPREADS = ("uniform", "normal")
 MEASURES = {
-    "naming": "naming known categories",
-    "known": "recognising dogs of known categories",
-    "unknown": "recognising dogs of unknown categories",
+    "naming": "accuracy by category, known",
+    "known": "dogs or cats, known categories",
+    "unknown": "dogs or cats, unknown categories",
 }
 
 TESTED = 500
@@ -131,7 +132,7 @@ def reproduce(seeds: Sequence[int], workshop: Workshop, progress: Progress) -> R
     featurizer = load_featurizer("small")
     settings, jobs = [], []
     for number, (seed, spread) in enumerate(product(seeds, SPREADS)):
-        progress("selecting pictures", number, len(seeds) * len(SPREADS))
+        progress("selecting images", number, len(seeds) * len(SPREADS))
         offered = market(seed, spread, featurizer)
         bought = {
             (system, quality): buy(offered, system, quality, featurizer.calibration, seed)
@@ -149,7 +150,7 @@ def reproduce(seeds: Sequence[int], workshop: Workshop, progress: Progress) -> R
     claims = _claims(accuracies)
     return ReproductionReport(
         name="crowdbuy",
-        title="CrowdBuy, Fig. 10: whose pictures train the best CNN",
+        title="CrowdBuy, Fig. 10: which mechanism buys the best training images",
         summary=_summary(accuracies, claims[0]),
         settings=_settings(),
         columns=list(QUALITIES),
@@ -165,14 +166,14 @@ def reproduce(seeds: Sequence[int], workshop: Workshop, progress: Progress) -> R
 
 def _lesson(offered: Market, positions: Labels, seed: int, spread: str) -> tuple[object, ...]:
     """Return the arguments of `train_and_test`: the same tests, cats and weights for all mechanisms of a world."""
-    draws = generator(seed, "fig10 tests", spread)
-    paint = [int(number) for number in draws.integers(2**62, size=5)]
+    generator = numpy_generator(seed, "fig10 tests", spread)
+    paint = [int(number) for number in generator.integers(2**62, size=5)]
     tests = {
-        "known": Test(draws.choice(offered.known, TESTED, p=offered.shares), paint[0]),
-        "unknown": Test(draws.choice(offered.unknown, TESTED), paint[1]),
-        "cats": Test(draws.integers(len(CATS), size=TESTED), paint[2]),
+        "known": Test(generator.choice(offered.known, TESTED, p=offered.shares), paint[0]),
+        "unknown": Test(generator.choice(offered.unknown, TESTED), paint[1]),
+        "cats": Test(generator.integers(len(CATS), size=TESTED), paint[2]),
     }
-    others = Test(draws.integers(len(CATS), size=len(positions)), paint[3])
+    others = Test(generator.integers(len(CATS), size=len(positions)), paint[3])
     places = {int(breed): place for place, breed in enumerate(offered.known)}
     labels = np.array([places[int(breed)] for breed in offered.breeds[positions]], dtype=np.int64)
     return offered.pictures[positions], labels, others, tests, offered.known, paint[4]
@@ -227,7 +228,7 @@ def _claims(accuracies: Accuracies) -> list[Claim]:
             lead("diversity", ["normal"], "naming", "quantity", "matching"),
         ),
         judge(
-            "Categories normal: all three mechanisms train CNNs that name more than 90 %.",
+            "Categories normal: all three mechanisms train CNNs with an accuracy above 90 %.",
             {f"{quality} - 90 %": (by_seed("normal", "naming", quality) - 0.9).tolist() for quality in QUALITIES},
         ),
         judge(
@@ -235,7 +236,7 @@ def _claims(accuracies: Accuracies) -> list[Claim]:
             lead("diversity", SPREADS, "unknown", "quantity", "matching"),
         ),
         judge(
-            "From known to unknown categories, diversity loses least.",
+            "From known to unknown categories, diversity loses least accuracy.",
             {
                 f"{other}'s loss - diversity's": (loss(other) - loss("diversity")).tolist()
                 for other in ("quantity", "matching")
@@ -249,29 +250,29 @@ def _summary(accuracies: Accuracies, claim: Claim) -> str:
         quality: np.mean([accuracies["uniform", "naming", system, quality] for system in SYSTEMS])
         for quality in QUALITIES
     }
-    said = ", ".join(f"{mean:.1%} bought for {quality}" for quality, mean in means.items())
+    said = ", ".join(f"{percent(float(mean))} bought for {quality}" for quality, mean in means.items())
     plain = {
         "holds": "The paper's claim that diversity trains the best model holds here",
         "does not hold": "The paper's claim that diversity trains the best model does not hold here",
-        "not shown": "That diversity trains the best model, as the paper claims, is not shown here",
+        "not shown": "The paper's claim that diversity trains the best model is not shown here",
     }[claim.verdict]
-    return f"{plain}: trained on as many pictures, a CNN names the known category of {said}."
+    return f"{plain}. Accuracy on known categories of a CNN trained on equally many images: {said}."
 
 
 def _settings() -> list[str]:
     return [
         f"{KNOWN} of the ten painted breeds of dogs are known and the others unknown; the buyer shows {SAMPLES} "
-        f"samples. {OFFERED} pictures are on offer at one price, and each mechanism buys {BOUGHT} of them. The paper: "
+        f"samples. {OFFERED} images are on offer at one price, and each mechanism buys {BOUGHT} of them. The paper: "
         "10 categories of photographs of dogs, 13,000 on offer, 5,000 bought.",
         "The categories on offer are equally frequent (uniform), or those in the middle of the list are the most "
         "frequent (normal).",
         "The mechanisms select as the cloud does, from features (CrowdBuy) or signatures (CrowdBuy++). Matching and "
-        "diversity pay more than the price asked, and so buy fewer pictures for the same money; here each gets the "
+        "diversity pay more than the price asked, and so buy fewer images for the same money; here each gets the "
         "least budget that buys as many.",
-        f"A CNN of four convolutions is trained from scratch on the bought pictures and as many cats, {EPOCHS} epochs, "
-        f"and tested on {TESTED} fresh pictures of each kind. Labels are the truth.",
-        "Naming: the share of dogs of known categories whose category is named; chance is "
-        f"{1 / (KNOWN + 1):.0%}. Recognising: the mean of the shares of dogs, and of cats, that are told to be what "
-        "they are; chance is 50 %. The paper does not say what its CNN tells apart, nor what the test on unknown "
-        "categories counts as right; its numbers for these are beside our recognising, and for normal categories.",
+        f"A CNN of four convolutions is trained from scratch on the bought images and as many cats, {EPOCHS} epochs, "
+        f"and tested on {TESTED} fresh images of each kind. Labels are the truth.",
+        "Accuracy by category: on dogs of known categories; chance is "
+        f"{percent(1 / (KNOWN + 1))}. Dogs or cats: balanced accuracy; chance is {percent(0.5)}. The paper does not "
+        "say which classes its CNN has, nor how the test on unknown categories is scored; its numbers for these are "
+        "beside our dogs or cats, and for normal categories.",
     ]

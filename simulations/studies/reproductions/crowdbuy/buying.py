@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from simulations.data import pets
 from simulations.data.breeds import CATS
-from simulations.runs.seeding import generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from strategies.features.featurizer import Calibration, Featurizer
 from strategies.features.signatures import on_lattice, signature_table
 from strategies.mechanisms.selection import Offers, select
@@ -62,13 +62,13 @@ class Test:
 
 def market(seed: int, spread: str, featurizer: Featurizer) -> Market:
     """Draw the breeds that are known, the samples and the pictures on offer."""
-    draws, paint = generator(seed, "fig10", spread), torch_generator(seed, "fig10", spread)
-    dogs = generator(seed, "fig10", "dogs").permutation(np.arange(len(CATS), len(pets.BREEDS)))
+    generator, paint_generator = numpy_generator(seed, "fig10", spread), torch_generator(seed, "fig10", spread)
+    dogs = numpy_generator(seed, "fig10", "dogs").permutation(np.arange(len(CATS), len(pets.BREEDS)))
     known, unknown = dogs[:KNOWN], dogs[KNOWN:]
     shares = category_shares(spread, KNOWN)
-    breeds = draws.choice(known, OFFERED, p=shares)
-    pictures = pets.draw(breeds, 64, paint)
-    samples = pets.draw(np.resize(known, SAMPLES), 64, paint)
+    breeds = generator.choice(known, OFFERED, p=shares)
+    pictures = pets.draw(breeds, 64, paint_generator)
+    samples = pets.draw(np.resize(known, SAMPLES), 64, paint_generator)
     features, targets = featurizer.features(pictures), featurizer.features(samples)
     matchable = on_lattice(features)
     return Market(
@@ -98,7 +98,7 @@ def buy(offered: Market, privacy: str, quality: str, calibration: Calibration, s
     """Return the positions of the pictures that the least sufficient budget buys; too few where no budget suffices."""
     exact = privacy == "level1"
     table = signature_table(secret(seed, "fig10 salt"), calibration.reach, calibration.signature_size)
-    ranks = generator(seed, "fig10 ties").permutation(len(offered.breeds))
+    ranks = numpy_generator(seed, "fig10 ties").permutation(len(offered.breeds))
     offers = Offers(
         offered.features if exact else None,
         None if exact else table.sign(offered.features).astype(np.int64),

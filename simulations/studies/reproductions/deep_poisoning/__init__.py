@@ -14,6 +14,7 @@ from parties.workflow import Progress
 from protocol.compute.workshop import Workshop
 from simulations.reports.model import versions
 from simulations.reports.reproduction import Cell, Claim, Interval, NumberTable, ReproductionReport, Row, judge
+from simulations.reports.words import percent
 from simulations.runs.workshops import finished
 from simulations.studies.reproductions.deep_poisoning.data import check
 from simulations.studies.reproductions.deep_poisoning.paper import PAPER
@@ -145,7 +146,7 @@ def _claims(found: Found, scale: Scale) -> list[Claim]:
               against("Table 4", "utility mAP", "DeepObfuscator", "DPM")),
         judge("Table 4: the module hides more from its reconstructor (SSIM).",
               less("Table 4", "SSIM", "w/o protection", "DeepObfuscator", "DPM")),
-        judge("Table 4: DeepObfuscator can be reversed by who shares it (SSIM).", {
+        judge("Table 4: DeepObfuscator can be reversed by anyone who holds it (SSIM).", {
             "reversed - own adversary": _differences(
                 found["Table 4", "DeepObfuscator", "SSIM, sharing"], found["Table 4", "DeepObfuscator", "SSIM"])}),
         judge("Table 5: two clean sets beat one, end to end.", five("6, f(S1) + f(S2)", "1, raw images S1")),
@@ -178,12 +179,12 @@ def _summary(found: Found, claims: Sequence[Claim]) -> str:
 
     held = sum(claim.verdict == "holds" for claim in claims)
     return (
-        f"{held} of {len(claims)} claims hold here: poisoning takes top-1 from {mean('Table 3', 'w/o', 'top-1'):.1%} "
-        f"to {mean('Table 3', 'DPM', 'top-1'):.1%} and the reconstructor's SSIM from "
-        f"{mean('Table 3', 'w/o', 'SSIM'):.2f} to {mean('Table 3', 'DPM', 'SSIM'):.3f}; the small entity has "
-        f"{mean('Table 5', '4, raw images S4', 'top-1'):.1%} end to end, "
-        f"{mean('Table 5', 'control, f(S4) alone', 'top-1'):.1%} on the shared featurizer without a pool, and "
-        f"{mean('Table 5', '12, P1 f(S1) + P2 f(S2) + P3 f(S3) + f(S4)', 'top-1'):.1%} with it."
+        f"{held} of {len(claims)} claims hold here: poisoning takes top-1 from "
+        f"{percent(mean('Table 3', 'w/o', 'top-1'))} to {percent(mean('Table 3', 'DPM', 'top-1'))} and the "
+        f"reconstructor's SSIM from {mean('Table 3', 'w/o', 'SSIM'):.2f} to {mean('Table 3', 'DPM', 'SSIM'):.3f}; the "
+        f"small entity has {percent(mean('Table 5', '4, raw images S4', 'top-1'))} end to end, "
+        f"{percent(mean('Table 5', 'control, f(S4) alone', 'top-1'))} on the shared featurizer without a pool, and "
+        f"{percent(mean('Table 5', '12, P1 f(S1) + P2 f(S2) + P3 f(S3) + f(S4)', 'top-1'))} with it."
     )
 
 
@@ -198,9 +199,9 @@ def _settings(scale: Scale) -> list[str]:
         f"A module minimises the class loss and {scale.weight:g} times the "
         + {"either": "larger absolute SSIM over the image and its negative", "absolute": "absolute SSIM",
            "signed": "SSIM"}[scale.penalty]
-        + "; the paper's loss is the signed SSIM once, which teaches modules to paint negatives.",
-        f"Three entities have {scale.share:.0%} of the task's images each, the fourth a tenth of that; deciders of "
-        "rows 6 to 12 start from new weights, unless they are called fine-tuned.",
+        + "; the paper's loss is the signed SSIM once, which teaches modules to produce negatives.",
+        f"Three entities have {percent(scale.share, digits=0)} of the task's images each, the fourth a tenth of that; "
+        "deciders of rows 6 to 12 start from new weights, unless they are called fine-tuned.",
         "SSIM and L1 are in hundredths here, as accuracies are. Table 4, sharing: what an attacker reconstructs that "
         "holds what entities share; with a module the paper calls it “denied”, as the module is secret.",
         "All images are fresh ones, which neither network nor module has seen.",

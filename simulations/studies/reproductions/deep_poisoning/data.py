@@ -15,7 +15,7 @@ from torch import Tensor
 from parties.album import Album, Pixels, readable
 from simulations.data import faces, people, pets, published
 from simulations.data.scene import Split
-from simulations.runs.seeding import generator, torch_generator
+from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.studies.reproductions.deep_poisoning.scale import Scale
 from strategies.learning.batches import Images
 
@@ -55,15 +55,15 @@ def classes(scale: Scale, root: Path | None, seed: int) -> Task:
     """Return S with its classes, and Q of other classes."""
     if scale.dataset == "imagenet":
         return _imagenet(scale, root, seed)
-    draws, paint = generator(seed, "deep poisoning"), torch_generator(seed, "deep poisoning")
-    labels, fresh = (draws.permutation(np.resize(np.arange(10), count)) for count in (scale.images, scale.fresh))
+    generator, paint_generator = numpy_generator(seed, "deep poisoning"), torch_generator(seed, "deep poisoning")
+    labels, fresh = (generator.permutation(np.resize(np.arange(10), count)) for count in (scale.images, scale.fresh))
     other = np.resize(np.arange(10), scale.public)
     return Task(
-        Images(pets.draw(2 * labels, scale.side, paint)),
+        Images(pets.draw(2 * labels, scale.side, paint_generator)),
         torch.from_numpy(labels),
-        Images(pets.draw(2 * fresh, scale.side, paint)),
+        Images(pets.draw(2 * fresh, scale.side, paint_generator)),
         torch.from_numpy(fresh),
-        Images(pets.draw(2 * other + 1, scale.side, paint, "public")),
+        Images(pets.draw(2 * other + 1, scale.side, paint_generator, "public")),
     )
 
 
@@ -71,19 +71,22 @@ def attributes(scale: Scale, root: Path | None, seed: int) -> Task:
     """Return images of people with their attributes, and public ones of other people (section 4.2.3)."""
     if scale.dataset == "imagenet":
         return _celeba(scale, root)
-    draws, paint = generator(seed, "attributes"), torch_generator(seed, "attributes")
+    generator, paint_generator = numpy_generator(seed, "attributes"), torch_generator(seed, "attributes")
     sets = [
-        faces.draw(draws.integers(2**62, size=count), scale.side, paint) for count in (scale.portraits, scale.fresh)
+        faces.draw(generator.integers(2**62, size=count), scale.side, paint_generator)
+        for count in (scale.portraits, scale.fresh)
     ]
-    persons = draws.integers(2**62, size=scale.public)
-    public = faces.paint(persons, people.look(persons, paint, "public"), scale.side, paint, "public")
+    persons = generator.integers(2**62, size=scale.public)
+    public = faces.paint(
+        persons, people.look(persons, paint_generator, "public"), scale.side, paint_generator, "public"
+    )
     (images, known), (fresh, fresh_known) = ((each.images, torch.from_numpy(each.attributes)) for each in sets)
     return Task(Images(images), known, Images(fresh), fresh_known, Images(public))
 
 
 def _imagenet(scale: Scale, root: Path | None, seed: int) -> Task:
     train, test = (published.read("imagenet", root, split) for split in SPLITS)
-    order = generator(seed, "imagenet").permutation(len(train.class_names))
+    order = numpy_generator(seed, "imagenet").permutation(len(train.class_names))
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
     half = len(order) // 2

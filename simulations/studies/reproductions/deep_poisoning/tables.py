@@ -34,12 +34,12 @@ class Perturbed(nn.Module):
 
     def __init__(self, kind: str, seed: int) -> None:
         super().__init__()
-        self._kind, self._draws = kind, torch.Generator().manual_seed(seed)
+        self._kind, self._generator = kind, torch.Generator().manual_seed(seed)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (n, channels, h, w) to the same shape."""
         if self._kind == "GN":
-            return gaussian_noise(features, self._draws)
+            return gaussian_noise(features, self._generator)
         return gaussian_filter(features) if self._kind == "GF" else mean_filter(features)
 
 
@@ -53,13 +53,13 @@ class Bench:
 
     def __init__(self, scale: Scale, device: torch.device, seed: int) -> None:
         self.scale, self.device = scale, device
-        self.draws = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)
 
     def network(self, architecture: str, outputs: int, images: Batches, labels: Tensor) -> SplitNetwork:
         """Pre-train a network."""
-        untrained = new_network(architecture, outputs, self.draws)
+        untrained = new_network(architecture, outputs, self.generator)
         plan = self.scale.plan(self.scale.pretraining, len(labels))
-        return train_network(untrained, images, labels, self.draws, plan, device=self.device)
+        return train_network(untrained, images, labels, self.generator, plan, device=self.device)
 
     def features(self, images: Batches, *networks: nn.Module) -> Batches:
         """Return the features of images: kept, or computed anew at each look."""
@@ -68,7 +68,7 @@ class Bench:
     def reconstructor(self, featurizer: nn.Module, public: Batches) -> Reconstructor:
         """Train a reconstructor on public images."""
         plan = self.scale.plan(self.scale.reconstruction, len(public))
-        return train_reconstructor(self.features(public, featurizer), public, self.draws, plan, device=self.device)
+        return train_reconstructor(self.features(public, featurizer), public, self.generator, plan, device=self.device)
 
     def module(
         self, network: SplitNetwork, psi: Reconstructor, images: Batches, labels: Tensor, *before: nn.Module
@@ -76,7 +76,7 @@ class Bench:
         """Train a module, behind a perturbation where there is one."""
         scale = self.scale
         return train_poisoning(
-            self.features(images, network.featurizer, *before), images, labels, network.decider, psi, self.draws,
+            self.features(images, network.featurizer, *before), images, labels, network.decider, psi, self.generator,
             scale.plan(scale.poisoning, len(labels)), weight=scale.weight, penalty=scale.penalty, device=self.device,
         )  # fmt: skip
 
@@ -136,12 +136,12 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     psi = bench.reconstructor(network.featurizer, task.public)
     plan = Plan.lasting(scale.obfuscation, len(useful), scale.batch, scale.rate * OBFUSCATION_RATE)
     obfuscated = train_obfuscator(
-        network, psi, task.images, useful, bench.draws, plan, weight=OBFUSCATION_WEIGHT, device=device
+        network, psi, task.images, useful, bench.generator, plan, weight=OBFUSCATION_WEIGHT, device=device
     )
     module = bench.module(network, psi, task.images, useful)
     obfuscator = obfuscated.network.featurizer
     reverser = reverse(
-        obfuscator, task.public, bench.draws, scale.plan(scale.reconstruction, len(task.public)), device=device
+        obfuscator, task.public, bench.generator, scale.plan(scale.reconstruction, len(task.public)), device=device
     )
     originals = _some(task.fresh)
     cases: dict[str, tuple[tuple[nn.Module, ...], tuple[nn.Module, ...], nn.Module, Reconstructor]] = {
@@ -153,8 +153,8 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     found: Numbers = {}
     for name, (shared, attacker, decider, judge) in cases.items():
         recogniser = train_decider(
-            new_network(scale.attributes, private.shape[1], bench.draws).decider,
-            bench.features(task.images, *attacker), private, bench.draws,
+            new_network(scale.attributes, private.shape[1], bench.generator).decider,
+            bench.features(task.images, *attacker), private, bench.generator,
             scale.plan(scale.refinement, len(private)), device=device,
         )  # fmt: skip
         shown = disclosure(apply(originals, *shared, judge), originals)
@@ -199,10 +199,10 @@ def sharing(device: torch.device, scale: Scale, root: Path | None, seed: int) ->
     def refine(row: str, parts: list[Batches], owners: list[int], start: nn.Module) -> None:
         labels = torch.cat([own[owner][1] for owner in owners])
         plan = scale.plan(scale.refinement, len(labels))
-        judge(row, featurizer, train_decider(start, Joined(parts), labels, bench.draws, plan, device=device))
+        judge(row, featurizer, train_decider(start, Joined(parts), labels, bench.generator, plan, device=device))
 
     (c1, c2, c3, c4), (p1, p2, p3) = clean, poisoned
-    new = new_network(scale.sharing, count, bench.draws).decider
+    new = new_network(scale.sharing, count, bench.generator).decider
     for number, part in enumerate(clean, 1):
         refine(f"control, f(S{number}) alone", [part], [number - 1], new)
     refine("6, f(S1) + f(S2)", [c1, c2], [0, 1], new)

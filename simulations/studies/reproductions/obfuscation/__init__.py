@@ -109,7 +109,7 @@ def reproduce(
 
 def figures(report: TradeOffReport) -> list[Plot]:
     """Draw Fig. 5."""
-    drawn = tradeoff_plot(report.tradeoffs, report.reference, 0.5)
+    drawn = tradeoff_plot(report.tradeoffs, report.reference)
     return [replace(drawn, alt=f"Fig. 5: means over seeds, mixed within classes. {drawn.alt}")]
 
 
@@ -161,7 +161,7 @@ def _numbers(keys: Sequence[tuple[object, ...]], results: Sequence[Any]) -> Numb
                 found["attack", name].append(result)
             case ("recognition", _):
                 for (who, score), each in result.items():
-                    found["AUC", who, score].append(each.area)
+                    found["AUC", who, score].append(each.auc)
                     found["t_acc", who, score].append(each.t_acc.value)
                     found["t_cut-off", who, score].append(each.t_cut_off.value)
             case _:

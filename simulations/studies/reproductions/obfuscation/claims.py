@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from simulations.reports.reproduction import Claim, judge
+from simulations.reports.words import percent
 from simulations.studies.reproductions.obfuscation.paper import RECOGNISERS, TRADEOFF
 from simulations.studies.reproductions.obfuscation.scale import Scale
 from simulations.studies.reproductions.obfuscation.tables import (
@@ -60,7 +61,8 @@ def claims(found: Numbers) -> list[Claim]:
             differences({"5 points - loss": values(ACCURACY, noise) - values(ACCURACY, None) + 0.05}),
         ),
         judge(
-            "Noise and mixing is the best trade-off (Fig. 5): more accurate than blur and pixels, and more private.",
+            "Noise and mixing is the best trade-off (Fig. 5): more accurate than blur and pixelization, and more "
+            "private.",
             differences(best(INTRA) | best(PRIVACY_INTRA)),
         ),
         judge("Mixing within classes trains better.", differences({"mean over Table 7": gains})),
@@ -84,7 +86,7 @@ def claims(found: Numbers) -> list[Claim]:
             differences({".01 - fall": 0.01 - values("before", denoised) + values("after", denoised)}),
         ),
         judge(
-            "The CNN attack reads pixelized images almost as clean ones (within 10 points).",
+            "The CNN attack is almost as accurate on pixelized images as on clean ones (within 10 points).",
             differences({"10 points - loss": values("attack", "pixelize") - values("attack", "none") + 0.1}),
         ),
         judge(
@@ -95,7 +97,7 @@ def claims(found: Numbers) -> list[Claim]:
             }),
         ),
         judge(
-            "Not in the paper: so it does at lambda .75, where the model is best.",
+            "Not in the paper: it also does at lambda .75, where the model is best.",
             differences({"half - it": values("attack", "none") / 2 - values("attack", "noise-mix at lambda .75")}),
         ),
     ]  # fmt: skip
@@ -111,10 +113,10 @@ def summary(found: Numbers, judged: Sequence[Claim]) -> str:
     noise = ("noise-mix", 0.75, 20)
     return (
         f"{held} of {len(judged)} claims hold here. Noise and mixing at lambda .75 trains a model of "
-        f"{mean(ACCURACY, noise):.1%} against {mean(ACCURACY, None):.1%} on clean images, at a dSSIM of "
-        f"{mean(PRIVACY, noise):.2f}; but McPherson's CNN still names the class in "
-        f"{mean('attack', 'noise-mix at lambda .75'):.0%} of such pictures, against "
-        f"{mean('attack', 'noise-mix'):.0%} at lambda .5 and {mean('attack', 'none'):.0%} of clean ones."
+        f"{percent(mean(ACCURACY, noise))} against {percent(mean(ACCURACY, None))} on clean images, at a dSSIM of "
+        f"{mean(PRIVACY, noise):.2f}; but McPherson's CNN still has an accuracy of "
+        f"{percent(mean('attack', 'noise-mix at lambda .75'))} on the class of such images, against "
+        f"{percent(mean('attack', 'noise-mix'))} at lambda .5 and {percent(mean('attack', 'none'))} on clean ones."
     )
 
 
@@ -129,14 +131,14 @@ def settings(scale: Scale, dataset: str) -> list[str]:
         f"Table 7 and Fig. 5: {scale.architecture}, {scale.epochs} epochs, batches of {scale.batch}, AdamW in one "
         "cycle of learning rates; each image is used once in each role per epoch, as the paper trains, though it asks "
         "for once at most. The task is to tell the two kinds apart, where there are kinds.",
-        f"Tables 2 to 5: {scale.surveys} surveys of 49 pictures per seed. No people and no vision service were asked: "
+        f"Tables 2 to 5: {scale.surveys} surveys of 49 images per seed. No people and no vision service were asked: "
         "a CNN that learned from clean images stands for the service, and one that learned from obfuscated ones for "
         "people, who see through mixtures better. An image counts as recognised if its class is among the first two of "
         "ten guesses. MSE is in units of 255 squared; FID of single images does not exist, and is the distance of the "
         "clean CNN's features here.",
-        "Table 6: the compact CNN learns from public images that are obfuscated alike, and names which of ten classes "
-        "fresh obfuscated pictures are published under. At lambda .5 the published label is of one of two images that "
-        "contribute alike, so that no attack can be right much more often than half of the time.",
+        "Table 6: the compact CNN learns from public images that are obfuscated alike, and predicts which of ten "
+        "classes fresh obfuscated images are published under. At lambda .5 the published label is of one of two images "
+        "that contribute equally, so that no attack can be much more accurate than 50 %.",
         "Section 4.4: Wiener deconvolution with the known kernel; the paper uses a local noise filter under that name. "
         "Non-local means at strength 3, as OpenCV recommends, and at the strength of the noise.",
         "Shares are in %, scores in hundredths.",

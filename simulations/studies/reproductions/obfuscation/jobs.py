@@ -47,17 +47,17 @@ def recognition(
     device: torch.device, scale: Scale, public: Set, fresh: Set, seed: int
 ) -> dict[tuple[str, str], Agreement]:
     """Tables 2 to 5: surveys of fresh images, answered by two recognisers that learned from public ones."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     count = int(public.classes.max()) + 1
     epochs = scale.attack_epochs
-    clean = train_classifier(public.pictures, public.classes, count, draws, device=device, epochs=epochs)
+    clean = train_classifier(public.pictures, public.classes, count, generator, device=device, epochs=epochs)
     settings = [at_size(each, scale) for each in draw_settings(seed)]
-    learned = _mixtures(public, settings, draws, each=max(1, 6 * len(public.classes) // len(settings) // 2))
+    learned = _mixtures(public, settings, generator, each=max(1, 6 * len(public.classes) // len(settings) // 2))
     adapted = train_classifier(
-        to_pictures(learned.pictures), learned.classes[:, 0], count, draws, device=device, epochs=epochs
+        to_pictures(learned.pictures), learned.classes[:, 0], count, generator, device=device, epochs=epochs
     )
     asked = [at_size(each, scale) for number in range(scale.surveys) for each in draw_settings(1000 * seed + number)]
-    survey = _mixtures(fresh, asked, draws, each=1)
+    survey = _mixtures(fresh, asked, generator, each=1)
     pairs = torch.from_numpy(survey.owner)
     originals, shown = survey.sources, survey.pictures[pairs]
     scores = {name: score(originals, shown).numpy() for name, score in SCORES.items()}
@@ -89,13 +89,13 @@ def at_size(setting: Obfuscation, scale: Scale) -> Obfuscation:
     return Obfuscation(setting.technique, setting.weights, scale.scaled(setting.technique, setting.strength))
 
 
-def _mixtures(images: Set, settings: Sequence[Obfuscation], draws: torch.Generator, each: int) -> _Survey:
+def _mixtures(images: Set, settings: Sequence[Obfuscation], generator: torch.Generator, each: int) -> _Survey:
     """Obfuscate images of different classes, `each` mixtures per setting."""
     every, labels = to_tensor(images.pictures), torch.from_numpy(images.classes)
     pictures, classes, owner, sources, shown = [], [], [], [], []
     for number, setting in enumerate(settings):
-        groups = _unlike(labels, setting.images, each, draws)
-        batch = obfuscate(setting, every[groups], labels[groups], int(labels.max()) + 1, draws)
+        groups = _unlike(labels, setting.images, each, generator)
+        batch = obfuscate(setting, every[groups], labels[groups], int(labels.max()) + 1, generator)
         ranked = batch.weights.argsort(dim=1, descending=True)[:, :2]
         pictures.append(batch.pictures)
         classes.append(labels[groups].gather(1, ranked))
@@ -108,13 +108,13 @@ def _mixtures(images: Set, settings: Sequence[Obfuscation], draws: torch.Generat
     )  # fmt: skip
 
 
-def _unlike(labels: Tensor, images: int, count: int, draws: torch.Generator) -> Tensor:
+def _unlike(labels: Tensor, images: int, count: int, generator: torch.Generator) -> Tensor:
     """Draw groups of images of different classes, (count, images)."""
     groups = []
     for _ in range(count):
-        classes = torch.randperm(int(labels.max()) + 1, generator=draws)[:images]
+        classes = torch.randperm(int(labels.max()) + 1, generator=generator)[:images]
         members = [torch.nonzero(labels == name)[:, 0] for name in classes]
-        groups.append(torch.stack([each[torch.randint(len(each), (), generator=draws)] for each in members]))
+        groups.append(torch.stack([each[torch.randint(len(each), (), generator=generator)] for each in members]))
     return torch.stack(groups)
 
 
@@ -129,23 +129,23 @@ def attack(
     device: torch.device, scale: Scale, public: Set, fresh: Set, setting: Obfuscation | None, seed: int
 ) -> float:
     """Table 6: McPherson's CNN learns from images that are obfuscated alike; None: from clean ones."""
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     count = int(public.classes.max()) + 1
     chosen = setting or Obfuscation("mix", (1.0,))
-    parts = [_dominant(public, chosen, draws) for _ in range(2)]
+    parts = [_dominant(public, chosen, generator) for _ in range(2)]
     pictures, classes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    network = train_classifier(pictures, classes, count, draws, device=device, epochs=scale.attack_epochs // 2)
-    shown, answers = _dominant(fresh, chosen, draws)
+    network = train_classifier(pictures, classes, count, generator, device=device, epochs=scale.attack_epochs // 2)
+    shown, answers = _dominant(fresh, chosen, generator)
     return float((logits(network, shown).argmax(1) == answers).mean())
 
 
-def _dominant(images: Set, setting: Obfuscation, draws: torch.Generator) -> tuple[Pictures, Labels]:
+def _dominant(images: Set, setting: Obfuscation, generator: torch.Generator) -> tuple[Pictures, Labels]:
     """Obfuscate every image, mixed with others at random, and say what the one shows whose label is published."""
     labels = torch.from_numpy(images.classes)
-    groups = group(labels, setting.images, draws, repeat=True)
+    groups = group(labels, setting.images, generator, repeat=True)
     batches = [
         obfuscate(setting, to_tensor(images.pictures[some.numpy()].reshape(-1, *images.pictures.shape[1:])).reshape(
-            *some.shape, 3, *images.pictures.shape[1:3]), labels[some], int(labels.max()) + 1, draws)
+            *some.shape, 3, *images.pictures.shape[1:3]), labels[some], int(labels.max()) + 1, generator)
         for some in torch.split(groups, 256)
     ]  # fmt: skip
     pictures = torch.cat([batch.pictures for batch in batches])
@@ -155,13 +155,13 @@ def _dominant(images: Set, setting: Obfuscation, draws: torch.Generator) -> tupl
 def restoration(device: torch.device, scale: Scale, fresh: Set, seed: int) -> dict[str, tuple[float, float]]:
     """Section 4.4: mean dSSIM before and after deblurring, and after two strengths of denoising."""
     images = to_tensor(fresh.pictures[: 2 * SCORED])
-    draws = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     blur, noise = scale.setting("blur-mix", 0.75, 45), scale.setting("noise-mix", 0.75, 20)
-    groups = group(torch.zeros(len(images), dtype=torch.int64), 2, draws)[:SCORED]
+    groups = group(torch.zeros(len(images), dtype=torch.int64), 2, generator)[:SCORED]
     originals = images[groups[:, 0]]
     labels = torch.zeros_like(groups)
-    blurred = obfuscate(blur, images[groups], labels, 1, draws).pictures
-    noisy = obfuscate(noise, images[groups], labels, 1, draws).pictures
+    blurred = obfuscate(blur, images[groups], labels, 1, generator).pictures
+    noisy = obfuscate(noise, images[groups], labels, 1, generator).pictures
     kernel, sigma = int(blur.strength or 0), float((noise.strength or 0) * np.hypot(0.75, 0.25))
     pairs = {
         "Wiener deconvolution of blur and mixing": (blurred, deconvolve(blurred, kernel)),

@@ -75,7 +75,7 @@ def agreement_tables(found: Numbers, photos: str) -> list[NumberTable]:
 def attack_table(found: Numbers) -> NumberTable:
     """Table 6."""
     rows = [Row(what=(name,), cells={"accuracy": _cell(found["attack", name], ATTACK.get(name))}) for name in ATTACKED]
-    return NumberTable(title="Table 6: McPherson's CNN names one of ten classes", columns=["accuracy"], rows=rows)
+    return NumberTable(title="Table 6: accuracy of McPherson's CNN, ten classes", columns=["accuracy"], rows=rows)
 
 
 def restoration_table(found: Numbers) -> NumberTable:
@@ -93,7 +93,7 @@ def restoration_table(found: Numbers) -> NumberTable:
         for name in names
     ]
     return NumberTable(
-        title="Section 4.4: what restoring attacks win back", columns=["dSSIM before", "dSSIM after"], rows=rows
+        title="Section 4.4: dSSIM before and after restoration", columns=["dSSIM before", "dSSIM after"], rows=rows
     )
 
 

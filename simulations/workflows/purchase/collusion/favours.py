@@ -10,10 +10,10 @@ from parties.purchase.auction import Auction, by_the_rules
 from protocol.flower import FIRST_NODE_ID
 from simulations.reports.model import Learned
 from simulations.reports.words import count
-from simulations.runs.seeding import generator
-from simulations.workflows.purchase.report.compile import coins
+from simulations.runs.seeding import numpy_generator
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import ScoredPurchase, quality_scores, true_points
+from simulations.workflows.purchase.words import coins
 from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.mechanisms.selection import Selection
 
@@ -23,7 +23,7 @@ OBSERVER = "cloud and its friends together"
 def friends(scenario: PurchaseScenario, world: PurchaseWorld) -> frozenset[int]:
     """Choose the sellers whom the cloud favours, by node id: the share that the scenario sets, to whole ones."""
     number = len(world.sellers)
-    chosen = generator(scenario.seed, "friends").permutation(number)[: round(scenario.cloud.friends * number)]
+    chosen = numpy_generator(scenario.seed, "friends").permutation(number)[: round(scenario.cloud.friends * number)]
     return frozenset(FIRST_NODE_ID + 1 + int(index) for index in chosen)
 
 

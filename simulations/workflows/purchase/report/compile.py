@@ -1,26 +1,18 @@
 """From a finished purchase to its report."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
-
-from rich.console import RenderableType
-from rich.table import Table
 
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import CLOUD, account
-from parties.purchase.terms import COIN
 from protocol.flower import FIRST_NODE_ID
-from protocol.messages.purchase import Privacy
 from simulations.reports.model import one_line
-from simulations.reports.words import count, party_name
-from simulations.workflows.purchase.report.model import CheatAccount, Dispute, PartyAccount, PurchaseReport
+from simulations.reports.words import party_name
+from simulations.workflows.purchase.report.model import CheatAccount, Dispute, PartyAccount
 from simulations.workflows.purchase.report.money import cheat_account
-from simulations.workflows.purchase.report.phones import duration
-from simulations.workflows.purchase.report.sweep import SweepReport, percent
-from simulations.workflows.purchase.scoring import PurchaseOutcome, ScoredPurchase, damage_by_buyer, damage_by_sellers
-from strategies.features.featurizer import VECTOR_UNITS
+from simulations.workflows.purchase.scoring import ScoredPurchase, damage_by_buyer, damage_by_sellers
+from simulations.workflows.purchase.words import summary, verification
 
 
 def findings(scored: ScoredPurchase) -> dict[str, Any]:
@@ -35,54 +27,6 @@ def findings(scored: ScoredPurchase) -> dict[str, Any]:
         "verification": verification(scored),
         "notes": scored.world.notes,
     }
-
-
-def coins(amount: int) -> str:
-    """Write an amount of minor units in coins.
-
-    Examples:
-        >>> coins(-1205)
-        '-12.05'
-    """
-    return f"{'-' if amount < 0 else ''}{abs(amount) // COIN}.{abs(amount) % COIN:02d}"
-
-
-def summary(outcome: PurchaseOutcome) -> str:
-    """Say in one sentence what happened."""
-    if outcome.candidates == 0:
-        offered = f"none of {count(outcome.bids, 'image')} on offer" if outcome.bids else "no image in any album"
-        return f"Nothing was bought: {offered} matches the samples."
-    if outcome.selected == 0:
-        return f"Nothing was bought: the budget of {coins(outcome.budget)} is too small for any image that matches."
-    text = (
-        f"The buyer bought {count(outcome.verified, 'image')} out of {outcome.candidates:,} that matched, for "
-        f"{coins(outcome.paid_total + outcome.commission)} of its {coins(outcome.budget)} coins"
-    )
-    if outcome.precision is not None:
-        text += f"; {outcome.precision:.1%} of them show what was asked for"
-    if outcome.refunded_total:
-        text += f"; {coins(outcome.refunded_total)} came back"
-    if outcome.kept_for_nothing:
-        text += f"; it keeps {count(outcome.kept_for_nothing, 'image')} unpaid, because false complaints were believed"
-    if outcome.upheld:
-        text += f"; {count(outcome.upheld, 'complaint')} {'was' if outcome.upheld == 1 else 'were'} false"
-    return text + "."
-
-
-def verification(scored: ScoredPurchase) -> str:
-    """Say in one sentence what a picture was compared with before it was paid for, and what would slip through."""
-    basic = scored.scenario.cloud.privacy is Privacy.BASIC
-    calibration = scored.featurizer.calibration
-    tolerance = calibration.vector_tolerance if basic else calibration.tolerance
-    rate = calibration.vector_false_accepts if basic else calibration.false_accepts
-    unit = f"{tolerance / VECTOR_UNITS:.3g} in each number" if basic else f"{tolerance} lattice units"
-    wrong = "not measured" if rate is None else f"{rate:.1e} of those measured" if rate else "none of those measured"
-    return (
-        "Every delivered picture had to open the commitment to its pixels, to the last one; "
-        f"{scored.scenario.buyer.checked:.0%} were featurised again, and had to come within {unit} of the bid. "
-        f"Pairs of different pictures of one category that pass for each other by the feature alone: {wrong} (the "
-        "false-accept rate)."
-    )
 
 
 def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:
@@ -151,76 +95,3 @@ def _disputes(record: PurchaseRecord) -> list[Dispute]:
         for offer in record.winners
         if offer.complaint is not None and offer.verdict is not None
     ]
-
-
-def tables(report: PurchaseReport | SweepReport) -> Iterator[RenderableType]:
-    """Yield what is worth printing of a report."""
-    yield from _sweep(report) if isinstance(report, SweepReport) else _purchase(report)
-
-
-def _sweep(report: SweepReport) -> Iterator[RenderableType]:
-    table = Table("noise sellers", "what matched", "what was bought", "recall", title="precision under noise")
-    for point in report.points:
-        table.add_row(*(percent(value) for value in (point.noise, point.candidates, point.bought, point.recall)))
-    yield table
-    yield report.summary
-
-
-def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
-    outcome = report.outcome
-    table = Table(title=f"{report.scenario['workflow']}, seed {report.seed}", show_header=False, title_justify="left")
-    table.add_column(style="cyan")
-    table.add_column(justify="right")
-    rows = [
-        ("sellers called", str(outcome.sellers)),
-        ("images offered", str(outcome.bids)),
-        ("matching the samples", str(outcome.candidates)),
-        ("selected", str(outcome.selected)),
-        ("delivered", str(outcome.delivered)),
-        ("verified and paid", str(outcome.verified)),
-        ("complaints, of them found false", f"{outcome.complaints}, {outcome.upheld}"),
-        ("kept without paying", str(outcome.kept_for_nothing)),
-        ("paid to sellers", coins(outcome.paid_total)),
-        ("commission", coins(outcome.commission)),
-        ("refunded", coins(outcome.refunded_total)),
-        ("penalties", coins(outcome.penalties)),
-        ("budget", coins(outcome.budget)),
-        ("precision of what matched", _share(outcome.candidate_precision)),
-        ("precision of what was bought", _share(outcome.precision)),
-        ("mean matching degree", _number(outcome.quality.matching_degree)),
-        ("diversity (squares)", _number(outcome.quality.diversity)),
-        *_worth(report),
-        ("messages", str(sum(flow.messages for flow in report.traffic))),
-        ("bytes", f"{sum(flow.bytes for flow in report.traffic):,}"),
-        ("seconds", f"{report.timings['total']:.1f}"),
-        ("digest", outcome.digest[:16]),
-    ]
-    for row in rows:
-        table.add_row(*row)
-    yield table
-    yield report.summary
-    if report.phones is not None:
-        spent = report.phones.spent
-        missed = report.phones.asked - report.phones.answered
-        yield (
-            f"On these phones it takes {duration(report.phones.seconds)}. The median phone spends "
-            f"{duration(spent.seconds.median)}, {spent.bytes.median / 1000:.0f} kB and {spent.joules.median:.0f} J. "
-            f"{missed:,} of {report.phones.asked:,} questions to phones were not answered in time."
-        )
-    yield from report.notes
-
-
-def _worth(report: PurchaseReport) -> list[tuple[str, str]]:
-    """Return the accuracy of CNNs, where any were trained."""
-    worth = report.worth
-    if worth is None:
-        return []
-    return [("a CNN trained on it; on as many at random", f"{_share(worth.bought)}; {_share(worth.random)}")]
-
-
-def _share(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1%}"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"

@@ -29,9 +29,9 @@ def movements(report: PurchaseReport, record: PurchaseRecord) -> list[Movement]:
     escrow = sum(offer.payment + offer.commission for offer in ordered)
     moved = [
         Movement("buyer", "escrow", "payments and commission, before delivery", len(ordered), escrow),
-        Movement("escrow", "sellers", "payments for pictures that were good", outcome.verified, outcome.paid_total),
+        Movement("escrow", "sellers", "payments for images as promised", outcome.verified, outcome.paid_total),
         Movement("escrow", "cloud", "commission on them", outcome.verified, outcome.commission),
-        Movement("escrow", "buyer", "refunds for pictures that were not", len(back), outcome.refunded_total),
+        Movement("escrow", "buyer", "refunds for other images", len(back), outcome.refunded_total),
         Movement("sellers", "buyer", "stakes lost with them", len(forfeited), lost_stakes(record)),
         Movement("buyer", "sellers", "bonds lost on unfounded complaints", outcome.upheld, lost_bonds(report, record)),
     ]

@@ -10,14 +10,12 @@ import numpy as np
 from parties.purchase.offer import Offer, Outcome
 from parties.purchase.record import PurchaseRecord
 from protocol.messages.purchase import Privacy
-from simulations.reports.model import Learned
 from simulations.reports.page import write_page
 from simulations.reports.plot import Plot
 from simulations.reports.sheets import SHEET, Sheet, Shot, affordable, thumbnail
-from simulations.reports.words import party_name
+from simulations.reports.words import count, party_name
 from simulations.workflows.purchase.attacks import invert_bids, known_to_attackers, sampled
 from simulations.workflows.purchase.phones import Phones
-from simulations.workflows.purchase.report.compile import coins
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.money import (
     flow_chart,
@@ -32,6 +30,7 @@ from simulations.workflows.purchase.report.phones import STEP_NAMES, duration, s
 from simulations.workflows.purchase.report.plots import close_up, feature_plane, payments
 from simulations.workflows.purchase.report.sequence import sequence
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade, delivered_picture, file_numbers, located
+from simulations.workflows.purchase.words import coins
 from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.features.featurizer import Calibration
 from strategies.features.matching import nearest_distance
@@ -115,6 +114,8 @@ def _caption(world: PurchaseWorld, trade: Trade) -> str:
 
 ROWS = 200
 """Rows of a long table that is folded away."""
+REFUSALS = 8
+"""Reasons for refusing bids that are listed."""
 
 
 def write_purchase_page(
@@ -123,7 +124,7 @@ def write_purchase_page(
     """Write the page of a finished purchase.
 
     Args:
-        report: What is said in numbers.
+        report: The numbers.
         scored: Offers, pictures and the truth about them. What was delivered is read from the buyer's store.
         phones: What the purchase was played on, where the report has a word on that.
     """
@@ -140,7 +141,7 @@ def write_purchase_page(
         buyer=next(party for party in report.parties if party.party == "buyer"),
         calibration=featurizer.calibration,
         steps=sequence(report),
-        refusals=_counted(why for _, why in record.rejected),
+        remarks=_remarks(report, record),
         plane=feature_plane(mapped, scored.targets, featurizer.calibration),
         unmapped=len(traded) - len(mapped),
         view=_cloud_view(record, mapped, featurizer.calibration),
@@ -160,7 +161,6 @@ def write_purchase_page(
         top=top_sellers(report, 8),
         cheats=sellers_by_cheat(report, world),
         disputes=_dispute_groups(report),
-        learned=_by_observer(report.learned),
         inverted=inverted_sheet(scored),
         time_line=time_line(phones.grid.exchanges) if phones and phones.names else None,
         spending=spending(usage(phones), phones.names) if phones and phones.names else None,
@@ -206,9 +206,11 @@ def _cloud_view(record: PurchaseRecord, traded: Sequence[Trade], calibration: Ca
     )
 
 
-def _counted(texts: Iterable[str]) -> list[tuple[str, int]]:
-    """Count equal texts, the most frequent first."""
-    return Counter(texts).most_common()
+def _remarks(report: PurchaseReport, record: PurchaseRecord) -> list[str]:
+    """Say what was skipped and which bids were refused, the most frequent reasons first."""
+    unreadable, refused = report.outcome.unreadable, Counter(why for _, why in record.rejected)
+    skipped = [f"{count(unreadable, 'image')} in sellers' albums could not be opened."] if unreadable else []
+    return skipped + [f"{count(number, 'bid')} refused: {why}" for why, number in refused.most_common(REFUSALS)]
 
 
 @dataclass(frozen=True)
@@ -229,11 +231,4 @@ def _dispute_groups(report: PurchaseReport) -> list[DisputeGroup]:
         key = (dispute.complaint, dispute.fault, dispute.reason)
         counts[key] += 1
         payment[key] += dispute.payment
-    return [DisputeGroup(*key, count, payment[key]) for key, count in counts.most_common()]
-
-
-def _by_observer(learned: Sequence[Learned]) -> dict[str, list[Learned]]:
-    groups: dict[str, list[Learned]] = {}
-    for line in learned:
-        groups.setdefault(line.observer, []).append(line)
-    return groups
+    return [DisputeGroup(*key, number, payment[key]) for key, number in counts.most_common()]

@@ -16,8 +16,22 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from protocol.flower import FIRST_NODE_ID
-from protocol.grids import Exchange, Fate
-from simulations.reports.plot import BLUE, GREY, INK, SKY, STYLE, VERMILLION, YELLOW, Plot, new_figure, to_svg
+from protocol.grids import Fate, TimedExchange
+from simulations.reports.plot import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    OCHRE,
+    PAPER,
+    PURPLE,
+    STYLE,
+    VERMILLION,
+    WIDE,
+    Plot,
+    new_figure,
+    to_svg,
+)
 from simulations.reports.words import count
 from simulations.workflows.purchase.phone_models import PHONES
 from simulations.workflows.purchase.phones import Phones
@@ -218,7 +232,7 @@ def _fates(fates: NDArray[np.int64]) -> dict[str, int]:
     return {fate.name.lower(): int((fates == fate).sum()) for fate in Fate}
 
 
-def _steps(exchanges: Sequence[Exchange]) -> Iterator[TimedStep]:
+def _steps(exchanges: Sequence[TimedExchange]) -> Iterator[TimedStep]:
     """Put the exchanges of each step together."""
     for step in dict.fromkeys(exchange.step for exchange in exchanges):
         own = [exchange for exchange in exchanges if exchange.step == step]
@@ -235,10 +249,10 @@ def _steps(exchanges: Sequence[Exchange]) -> Iterator[TimedStep]:
         )
 
 
-def _stragglers(exchanges: Sequence[Exchange], phones: Phones, scored: ScoredPurchase) -> list[Straggler]:
+def _stragglers(exchanges: Sequence[TimedExchange], phones: Phones, scored: ScoredPurchase) -> list[Straggler]:
     """Name the phones whose answer to one question took longest, each once."""
     first = FIRST_NODE_ID + 1
-    slowest: dict[int, tuple[float, Exchange, int]] = {}
+    slowest: dict[int, tuple[float, TimedExchange, int]] = {}
     for exchange in exchanges:
         took = np.where(np.isfinite(exchange.arrived) & (exchange.nodes >= first), exchange.arrived, 0) - exchange.start
         for index in np.argsort(-took, kind="stable")[: 2 * STRAGGLERS].tolist():
@@ -261,8 +275,8 @@ def _stragglers(exchanges: Sequence[Exchange], phones: Phones, scored: ScoredPur
 
 LATE_MARKS = 200
 """Late answers drawn, at most."""
-_LOOKS = ((BLUE, ""), (VERMILLION, "///"), (SKY, "..."), (YELLOW, "xxx"), ("#009E73", "\\\\\\"), (GREY, "++"))
-"""Colours of Okabe and Ito, and hatches for those who see none."""
+_LOOKS = ((BLUE, ""), (VERMILLION, "///"), (GREEN, "..."), (OCHRE, "xxx"), (PURPLE, "\\\\\\"), (GREY, "++"))
+"""Colours, and hatches for those who see none."""
 _OUTLINE: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.4}
 
 
@@ -281,12 +295,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def time_line(exchanges: Sequence[Exchange]) -> Plot:
+def time_line(exchanges: Sequence[TimedExchange]) -> Plot:
     """Draw when questions were asked, when answers came, and how long nobody knew that none would."""
     steps = list(dict.fromkeys(exchange.step for exchange in exchanges))
     with mpl.rc_context({**STYLE, "svg.hashsalt": "time line"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(8.4, 0.32 * len(steps) + 1.5)
+        figure, axes = new_figure(0.32 * len(steps) + 1.5, WIDE)
         end = max(exchange.end for exchange in exchanges)
         late: list[tuple[float, int]] = []
         waited = False
@@ -298,10 +311,10 @@ def time_line(exchanges: Sequence[Exchange]) -> Plot:
             if exchange.end > last:
                 waited = True
                 axes.barh(
-                    row, exchange.end - last, 0.62, last, color="white", edgecolor=GREY, hatch="////", linewidth=0.8
+                    row, exchange.end - last, 0.62, last, color=PAPER, edgecolor=GREY, hatch="////", linewidth=0.8
                 )
             if last - exchange.start > 0.03 * end:
-                axes.plot([float(np.median(answered))] * 2, [row - 0.31, row + 0.31], color=YELLOW, linewidth=2)
+                axes.plot([float(np.median(answered))] * 2, [row - 0.31, row + 0.31], color=PAPER, linewidth=2)
             late += [(float(when), row) for when in exchange.arrived[exchange.fates == Fate.LATE]]
         drawn = [mark for mark in late if mark[0] <= 1.15 * end][:LATE_MARKS]
         if drawn:
@@ -314,19 +327,21 @@ def time_line(exchanges: Sequence[Exchange]) -> Plot:
         axes.grid(visible=False, axis="y")
         looks = [
             (True, Patch(color=BLUE, label="until the last answer in time")),
-            (True, Patch(color=YELLOW, label="half of the answers are there")),
+            (True, Patch(facecolor=PAPER, edgecolor=BLUE, label="half of the answers received")),
             (
                 waited,
-                Patch(facecolor="white", edgecolor=GREY, hatch="////", label="waiting for answers that do not come"),
+                Patch(facecolor=PAPER, edgecolor=GREY, hatch="////", label="waiting for missing answers"),
             ),
             (
                 bool(drawn),
-                Line2D([], [], color=VERMILLION, marker="x", linestyle="", label="an answer that came too late"),
+                Line2D([], [], color=VERMILLION, marker="x", linestyle="", label="an answer after the deadline"),
             ),
         ]
         figure.legend(handles=[look for shown, look in looks if shown], loc="outside lower left", ncols=2)
         thinned = [] if len(drawn) == len(late) else [f"{len(drawn):,} of {len(late):,} late answers"]
-        return Plot(to_svg(figure), f"Time line of {len(steps)} steps over {duration(end)} of virtual time.", thinned)
+        return Plot(
+            to_svg(figure), f"Time line of {len(steps)} steps over {duration(end)} of virtual time.", thinned, wide=True
+        )
 
 
 def _ticks(end: float) -> list[float]:
@@ -343,8 +358,8 @@ def spending(used: Usage, names: Sequence[str]) -> Plot:
     drawn, kinds = used.of(worked), np.array(names)[worked]
     models = {model: look for model, look in zip(PHONES, itertools.cycle(_LOOKS), strict=False) if model in kinds}
     with mpl.rc_context({**STYLE, "svg.hashsalt": "spending"}):
-        figure = Figure(figsize=(8.4, 3.3), layout="constrained")
-        panels = {"seconds at work and on the air": drawn.seconds, "kB": drawn.bytes / 1000, "joules": drawn.joules}
+        figure = Figure(figsize=(WIDE, 3.3), layout="constrained")
+        panels = {"seconds of computing and radio": drawn.seconds, "kB": drawn.bytes / 1000, "joules": drawn.joules}
         for place, (label, values) in enumerate(panels.items(), 1):
             axes = figure.add_subplot(1, 3, place)
             _histogram(axes, [(values[kinds == model], *look) for model, look in models.items()])
@@ -356,8 +371,8 @@ def spending(used: Usage, names: Sequence[str]) -> Plot:
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=6)
         alt = f"Histograms of what {count(len(kinds), 'phone')} spend in seconds, bytes and joules."
-        idle = f"{len(kinds):,} of {len(names):,} phones; the others did next to nothing"
-        return Plot(to_svg(figure), alt, [] if worked.all() else [idle])
+        idle = f"{len(kinds):,} of {len(names):,} phones; the others were idle"
+        return Plot(to_svg(figure), alt, [] if worked.all() else [idle], wide=True)
 
 
 def _histogram(axes: Axes, groups: Sequence[tuple[Floats, str, str]]) -> None:

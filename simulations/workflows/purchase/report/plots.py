@@ -13,16 +13,31 @@ from matplotlib.patches import Circle, Patch
 from numpy.typing import NDArray
 
 from parties.purchase.terms import COIN
-from simulations.reports.plot import BLUE, GREY, INK, SKY, STYLE, VERMILLION, YELLOW, Plot, legend, new_figure, to_svg
+from simulations.reports.plot import (
+    BLUE,
+    COVERED,
+    GREEN,
+    GREY,
+    INK,
+    NARROW,
+    NEAR,
+    PAPER,
+    STYLE,
+    VERMILLION,
+    WIDE,
+    YELLOW,
+    Plot,
+    legend,
+    new_figure,
+    to_svg,
+)
 from simulations.workflows.purchase.scoring import Trade
 from strategies.features.featurizer import Calibration
 
 Points = NDArray[np.float64]
 
-NEAR, COVERED = "#e9eff5", "#f5c66f"
-
 CRISP = 1000
-"""More marks of one kind than this are painted as pixels, to keep the page small."""
+"""More squares than this are painted as pixels, to keep the page small."""
 CLOSE = 6
 """Pictures in a close-up."""
 HALVES = np.array([-0.5, 0.5])
@@ -61,15 +76,15 @@ KINDS = (
     Kind(
         "matches, not chosen",
         lambda trade: trade.offer.candidate and not trade.offer.won,
-        2000,
-        Mark("o", SKY, 9),
+        1000,
+        Mark("o", GREEN, 9),
     ),
-    Kind("bought", lambda trade: trade.offer.paid, 1500, Mark("^", BLUE, 22, 0.4, "white")),
+    Kind("bought", lambda trade: trade.offer.paid, 1000, Mark("^", BLUE, 22, 0.4, PAPER)),
     Kind(
         "chosen, not paid for",
         lambda trade: trade.offer.won and not trade.offer.paid,
         500,
-        Mark("X", VERMILLION, 38, 0.5, "white"),
+        Mark("X", VERMILLION, 38, 0.5, PAPER),
     ),
 )
 
@@ -89,10 +104,10 @@ def feature_plane(traded: Sequence[Trade], targets: NDArray[np.int64], calibrati
         if bought:
             areas.append(Patch(color=COVERED, label=f"covered: squares of side 2d = {2 * reach}"))
         points = np.concatenate([targets, _features(traded)])
-        _window(figure, axes, points, radius, width=8.4)
+        _window(figure, axes, points, radius, width=WIDE)
         legend(figure, axes, areas, columns=3)
-        alt = f"Scatter plot of {len(traded)} pictures on offer in the feature plane around {len(targets)} samples."
-        return Plot(to_svg(figure), alt, thinned)
+        alt = f"Scatter plot of {len(traded)} images on offer in the feature plane around {len(targets)} samples."
+        return Plot(to_svg(figure), alt, thinned, wide=True)
 
 
 def close_up(traded: Sequence[Trade], signatures: NDArray[np.int64], seen: Points, calibration: Calibration) -> Plot:
@@ -112,18 +127,18 @@ def close_up(traded: Sequence[Trade], signatures: NDArray[np.int64], seen: Point
         squares = PolyCollection(
             list(_corners(true[chosen], reach)), facecolors="none", edgecolors=GREY, linewidths=0.9
         )
-        squares.set_label("its square of side 2d, where the signature comes from")
+        squares.set_label("its square of side 2d, source of the signature")
         axes.add_collection(squares)
         for start, end in zip(true[chosen], seen[chosen], strict=True):
             axes.plot([start[0], end[0]], [start[1], end[1]], color=INK, linewidth=0.8)
         points = signatures[chosen].reshape(-1, 2)
-        _scatter(axes, points, Mark("+", VERMILLION, 48, 1.2), "signature: all the cloud is told")
-        diamond = Mark("D", "white", 34, 1.3, VERMILLION)
-        _scatter(axes, seen[chosen], diamond, "where the cloud takes it to be (the signature’s middle)")
-        _scatter(axes, true[chosen], Mark("^", BLUE, 40), "where the picture is")
-        _window(figure, axes, true[chosen], 1.2 * reach, width=5.4)
+        _scatter(axes, points, Mark("+", VERMILLION, 48, 1.2), "signature: all that the cloud receives")
+        diamond = Mark("D", PAPER, 34, 1.3, VERMILLION)
+        _scatter(axes, seen[chosen], diamond, "the cloud’s estimate: mean of the signature")
+        _scatter(axes, true[chosen], Mark("^", BLUE, 40), "true feature of the image")
+        _window(figure, axes, true[chosen], 1.2 * reach, width=NARROW)
         legend(figure, axes, columns=1)
-        alt = f"Close-up of {len(chosen)} pictures: true features, and what their signatures tell the cloud."
+        alt = f"Close-up of {len(chosen)} images: true features, and what their signatures reveal to the cloud."
         return Plot(to_svg(figure), alt, [])
 
 
@@ -131,16 +146,15 @@ def payments(traded: Sequence[Trade]) -> Plot:
     """Draw what each winner is paid over what it asked; at least one has won."""
     winners = [trade for trade in traded if trade.offer.won]
     with mpl.rc_context({**STYLE, "svg.hashsalt": "payments"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(5.4, 4.4)
+        figure, axes = new_figure(4.4)
         thinned = _marks(axes, winners, _prices)
         prices = _prices(winners)
         top = 1.06 * prices.max()
-        axes.plot([0, top], [0, top], color=INK, linewidth=1, linestyle="--", label="paid just what was asked")
+        axes.plot([0, top], [0, top], color=INK, linewidth=1, linestyle="--", label="payment equals price")
         axes.set(xlim=(0, 1.06 * prices[:, 0].max()), ylim=(0, top))
         axes.set(xlabel="price asked (coins)", ylabel="payment (coins)")
         legend(figure, axes)
-        alt = f"Scatter plot of payment over price asked for {len(winners)} pictures that were chosen."
+        alt = f"Scatter plot of payment over price asked for {len(winners)} images that were chosen."
         return Plot(to_svg(figure), alt, thinned)
 
 
@@ -186,7 +200,6 @@ def _scatter(axes: Axes, points: NDArray[np.number[Any]], mark: Mark, label: str
         edgecolors=mark.edge,
         label=label,
         zorder=3,
-        rasterized=len(points) > CRISP,
     )
 
 

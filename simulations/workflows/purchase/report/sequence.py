@@ -7,23 +7,24 @@ from dataclasses import dataclass, field
 from parties.purchase.workflow import Purchase
 from protocol.messages.purchase import Privacy
 from simulations.reports.model import Flow
+from simulations.reports.words import count
 from simulations.workflows.purchase.report.model import PurchaseReport
 
 BUYER, CLOUD, SELLERS = "buyer", "cloud", "seller"
 
 _EXPLANATIONS = (
-    "The buyer says what it wants: sample pictures, a budget, a quality, and the key that its word is checked with.",
-    "The cloud shows the samples to all sellers, but neither the budget nor who is asking.",
-    "Each phone turns the samples and its own pictures into points (features) and keeps the pictures near a sample.",
-    "For each such picture the phone makes an offer: a price, a locked stake, and promises that it can be held to.",
-    "The cloud decides which offers match, and picks those that serve the buyer best within the budget.",
-    "Winners hear what they will be paid; the others are out and get their stakes back.",
-    "The buyer checks the bill and puts the money into escrow, with a fresh key for each picture.",
-    "The money is safe: winners are told to deliver.",
-    "Each picture is encrypted to its key and signed for; the cloud passes on what it cannot open.",
-    "The buyer opens every picture and compares it with what was promised.",
-    "The buyer accepts, or complains and reveals the key of that one picture, so that the cloud can look for itself.",
-    "Escrow is paid out or refunded, cheats lose their stake or bond, and everybody gets a statement.",
+    "The buyer sends sample images, a budget, a quality, and the key that verifies its signatures.",
+    "The cloud sends the samples to all sellers, without the budget and without the buyer's name.",
+    "Each phone computes features of the samples and of its own images, and keeps the images near a sample.",
+    "For each such image the phone makes an offer: a price, a locked stake, and commitments.",
+    "The cloud decides which offers match, and selects those that serve the buyer best within the budget.",
+    "Winners learn their payments; the others get their stakes back.",
+    "The buyer checks the invoice and pays into escrow, with a fresh key for each image.",
+    "The money is in escrow: the cloud asks winners to deliver.",
+    "Each image is encrypted to its key and signed; the cloud passes on what it cannot open.",
+    "The buyer decrypts every image and compares it with its commitment.",
+    "The buyer accepts, or complains and reveals the key of that one image, so that the cloud can check.",
+    "Escrow is paid out or refunded, cheats lose their stake or bond, and each party gets a statement.",
 )
 
 _SAID = {
@@ -32,15 +33,15 @@ _SAID = {
     "Invitation": (1, "my terms; what do you want?"),
     "SignedRequest": (1, "samples, budget, quality, key"),
     "CallForBids": (2, "samples and terms"),
-    "Bids": (4, "signatures, promises, prices, stakes"),
+    "Bids": (4, "signatures, commitments, prices, stakes"),
     "SelectionNotice": (6, "you won, or you did not"),
     "SelectionResult": (6, "how many won, and the total"),
-    "Invoice": (7, "the bill, with all winning offers"),
+    "Invoice": (7, "invoice with all winning offers"),
     "SignedPayment": (7, "pay into escrow; orders with keys"),
     "DeliveryOrder": (8, "deliver, sealed to this key"),
-    "Delivery": (9, "sealed picture, signed receipt"),
-    "Parcel": (9, "sealed pictures, receipts"),
-    "VerificationCall": (10, "all has arrived; please check"),
+    "Delivery": (9, "sealed image, signed receipt"),
+    "Parcel": (9, "sealed images, receipts"),
+    "VerificationCall": (10, "all delivered; please verify"),
     "SignedConfirmation": (11, "accepted, or complaints"),
     "Statement": (12, "your statement"),
 }
@@ -121,10 +122,10 @@ def sequence(report: PurchaseReport) -> list[Step]:
 
 def _said(flow: Flow, report: PurchaseReport) -> tuple[int, str]:
     if flow.kind == "Bids" and report.scenario["cloud"]["privacy"] != Privacy.LEVEL2:
-        return 4, "features, promises, prices, stakes"
+        return 4, "features, commitments, prices, stakes"
     if flow.kind in _SAID:
         return _SAID[flow.kind]
-    says = {"Acknowledgement": "heard", "Error": "failed"}.get(flow.kind, flow.kind)
+    says = {"Acknowledgement": "acknowledged", "Error": "failed"}.get(flow.kind, flow.kind)
     return _ANSWERED.get(flow.step, len(Purchase.STEPS)), says
 
 
@@ -153,16 +154,11 @@ def _place(rows: list[Row], arrow: Arrow) -> None:
 def _deeds(report: PurchaseReport) -> Iterator[tuple[int, str, str]]:
     """Yield what parties do by themselves: step, party, deed."""
     outcome = report.outcome
-    yield 3, SELLERS, f"albums searched, {_pictures(outcome.bids + outcome.rejected)} offered"
+    yield 3, SELLERS, f"albums searched, {count(outcome.bids + outcome.rejected, 'image')} offered"
     yield 5, CLOUD, f"{outcome.candidates:,} match, {outcome.selected:,} win"
     if outcome.delivered:
-        yield 10, BUYER, f"{_pictures(outcome.delivered)} opened and checked"
+        yield 10, BUYER, f"{count(outcome.delivered, 'image')} opened and checked"
     if outcome.complaints:
-        heard = "complaint" if outcome.complaints == 1 else "complaints"
-        yield 11, CLOUD, f"{outcome.complaints:,} {heard} heard, {outcome.upheld:,} unfounded"
+        yield 11, CLOUD, f"{count(outcome.complaints, 'complaint')}, {outcome.upheld:,} unfounded"
     if outcome.selected:
-        yield 12, CLOUD, f"{_pictures(outcome.verified)} paid for"
-
-
-def _pictures(count: int) -> str:
-    return f"{count:,} {'picture' if count == 1 else 'pictures'}"
+        yield 12, CLOUD, f"{count(outcome.verified, 'image')} paid for"

@@ -8,7 +8,18 @@ import matplotlib as mpl
 from pydantic import BaseModel, ConfigDict
 
 from simulations.reports.page import write_page
-from simulations.reports.plot import BLUE, INK, STYLE, VERMILLION, Plot, legend, new_figure, to_svg
+from simulations.reports.plot import (
+    BLUE,
+    INK,
+    STYLE,
+    VERMILLION,
+    Plot,
+    label_ends,
+    legend,
+    new_figure,
+    to_svg,
+)
+from simulations.reports.words import percent
 
 
 class Range(BaseModel):
@@ -88,8 +99,6 @@ class SweepReport(BaseModel):
 PAPER = {0.1: 0.99, 0.3: 0.95, 0.5: 0.90}
 """Precision of candidates by share of noise that the paper reports (section VI.C; the last is a lower bound)."""
 
-_PERCENT = "\N{NO-BREAK SPACE}%"
-
 
 def write_sweep_page(path: Path, report: SweepReport) -> None:
     """Write the page of a finished sweep."""
@@ -97,63 +106,65 @@ def write_sweep_page(path: Path, report: SweepReport) -> None:
         path,
         "workflows/purchase/report/sweep.html",
         report,
-        {"percent": percent},
+        {"ranged": ranged},
         paper=PAPER,
         noise=precision_over_noise(report.points, PAPER),
         radius=precision_over_radius(report.curve, report.radius) if report.curve else None,
     )
 
 
-def percent(value: Range | float | None) -> str:
-    """Write a share, and the range it lies in.
+def ranged(value: Range | None) -> str:
+    """Write the median of a share, and the range that it lies in.
 
     Examples:
-        >>> percent(Range(low=0.9, median=0.95, high=0.97)).split()
+        >>> ranged(Range(low=0.9, median=0.95, high=0.97)).split()
         ['95.0', '%', '(90.0', 'to', '97.0)']
     """
     if value is None:
         return "none"
-    if isinstance(value, Range):
-        return f"{100 * value.median:.1f}{_PERCENT} ({100 * value.low:.1f} to {100 * value.high:.1f})"
-    return f"{100 * value:.0f}{_PERCENT}"
+    return f"{percent(value.median)} ({100 * value.low:.1f} to {100 * value.high:.1f})"
 
 
 def precision_over_noise(points: Sequence[SweepPoint], paper: Mapping[float, float]) -> Plot:
     """Draw precision against the share of noise sellers: ours with its range, beside the paper's (Fig. 6)."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": "noise"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(7.4, 4.2)
-        for label, colour, shape, shift, ranges in (
-            ("what matched", BLUE, "o", -0.4, [(point.noise, point.candidates) for point in points]),
-            ("what was bought", VERMILLION, "^", 0.4, [(point.noise, point.bought) for point in points]),
+        figure, axes = new_figure(4.2)
+        lines = []
+        for colour, shape, shift, ranges in (
+            (BLUE, "o", -0.4, [(point.noise, point.candidates) for point in points]),
+            (VERMILLION, "^", 0.4, [(point.noise, point.bought) for point in points]),
         ):
             known = [(100 * noise + shift, each) for noise, each in ranges if each is not None]
             middle = [100 * each.median for _, each in known]
             below = [100 * (each.median - each.low) for _, each in known]
             above = [100 * (each.high - each.median) for _, each in known]
             places = [place for place, _ in known]
-            axes.errorbar(places, middle, (below, above), color=colour, marker=shape, capsize=3, label=label)
-        axes.plot(
-            [100 * noise for noise in paper],
-            [100 * precision for precision in paper.values()],
-            color=INK, marker="s", linestyle="--", linewidth=1, label="the paper, ImageNet dogs (at 50 %: above 90 %)",
-        )  # fmt: skip
-        axes.set(xlabel="noise sellers (%)", ylabel="precision (%)", ylim=(min(60, axes.get_ylim()[0]), 100.5))
-        legend(figure, axes)
+            line, *_ = axes.errorbar(places, middle, (below, above), color=colour, marker=shape, capsize=3)
+            lines.append(line)
+        theirs = [(100 * noise, 100 * precision) for noise, precision in paper.items()]
+        lines += axes.plot(*zip(*theirs, strict=True), color=INK, marker="s", linestyle="--", linewidth=1)
+        axes.set(xlabel="noise sellers, %", ylabel="precision, %", ylim=(min(60, axes.get_ylim()[0]), 100.5))
+        drawn = [
+            (line, label)
+            for line, label in zip(lines, ("candidates", "bought", "the paper"), strict=True)
+            if len(line.get_xydata())
+        ]
+        label_ends(axes, [line for line, _ in drawn], [label for _, label in drawn])
         alt = f"Precision against the share of noise sellers, at {len(points)} shares, beside the paper's three."
-        return Plot(to_svg(figure), alt, [])
+        return Plot(to_svg(figure), alt)
 
 
 def precision_over_radius(curve: Sequence[RadiusPoint], radius: int) -> Plot:
     """Draw precision and recall against the matching radius; R itself is marked."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": "radius"}):
-        figure, axes = new_figure()
-        figure.set_size_inches(7.4, 3.8)
+        figure, axes = new_figure(3.6)
         radii = [point.radius for point in curve]
-        axes.plot(radii, [100 * point.precision for point in curve], color=BLUE, label="precision")
-        axes.plot(radii, [100 * point.recall for point in curve], color=VERMILLION, linestyle="-.", label="recall")
+        lines = [
+            *axes.plot(radii, [100 * point.precision for point in curve], color=BLUE),
+            *axes.plot(radii, [100 * point.recall for point in curve], color=VERMILLION, linestyle="-."),
+        ]
         axes.axvline(radius, color=INK, linestyle="--", linewidth=1, label=f"R = {radius}")
         axes.set(xlabel="matching radius (lattice units)", ylabel="%", xlim=(0, max(radii)), ylim=(0, 102))
-        legend(figure, axes, columns=3)
-        alt = "Precision and recall against the matching radius."
-        return Plot(to_svg(figure), alt, [])
+        label_ends(axes, lines, ["precision", "recall"])
+        legend(figure, axes)
+        return Plot(to_svg(figure), "Precision and recall against the matching radius.")
