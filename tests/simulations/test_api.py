@@ -153,6 +153,7 @@ class TestScenario:
         ({"settings": {"seed": 1, "seed.x": 1}}, "there is no key seed.x: seed is a value"),
         ({"settings": {"buyer.budget": "much"}}, "buyer.budget: input should be a valid number"),
         ({"settings": {"workflow": "purchse"}}, "workflow: there is no 'purchse'; did you mean purchase?"),
+        ({"settings": ["seed=3"]}, "settings are values by key, such as {"),
         ({"seed": "x"}, "seed: input should be a valid integer"),
         ({"grid": "cloud"}, "grid: input should be 'local', 'ray' or 'grpc', not 'cloud'"),
         ({"workers": 2}, "workers is for grid ray or grpc, and grid is local"),
