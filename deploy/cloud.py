@@ -176,7 +176,7 @@ class Desk:
         begun = any(row.opener == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
         under_way = sum(row.state is WorkflowState.OPEN for row in rows)
         if not begun and under_way >= self._most:
-            raise ProtocolError(f"{under_way} purchases are under way, as many as this cloud plays; ask again later")
+            raise ProtocolError(f"{under_way} purchases are under way, the most that this cloud takes; ask again later")
         return self._standing(broker.journal.workflow(broker.open(service.PURCHASE, node_id, asked.wish)))
 
     def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:

@@ -119,7 +119,7 @@ def mint(
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(f"urn:parley:{role}:{name}")]
     names += [_host(host) for host in dict.fromkeys(hosts)]
     if (role == "cloud") != (len(names) > 1):
-        raise CertificateError("the cloud's certificate names its hosts, and nobody else's names any")
+        raise CertificateError("the cloud's certificate names its hosts, and no other certificate names any")
     usage = ExtendedKeyUsageOID.SERVER_AUTH if role == "cloud" else ExtendedKeyUsageOID.CLIENT_AUTH
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = _load(authority.certificate)
@@ -177,7 +177,7 @@ def check_time(pem: bytes, now: datetime | None = None) -> None:
     first, last = good_from_until(pem)
     now = now or datetime.now(UTC)
     if now < first:
-        raise CertificateError(f"the certificate is good from {first:%Y-%m-%d %H:%M} UTC on, and it is {now:%H:%M}")
+        raise CertificateError(f"the certificate is valid from {first:%Y-%m-%d %H:%M} UTC on, and it is {now:%H:%M}")
     if now > last:
         raise CertificateError(f"the certificate expired on {last:%Y-%m-%d %H:%M} UTC")
 
@@ -298,7 +298,7 @@ def _names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
     try:
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
-        raise CertificateError("the certificate names nobody: it has no subject alternative names") from None
+        raise CertificateError("the certificate names no party: it has no subject alternative names") from None
 
 
 def _load(pem: bytes) -> x509.Certificate:

@@ -315,7 +315,7 @@ def _trouble(error: Any) -> str:
     """Say what went wrong with a call; of a connection that failed, its last cause."""
     details = str(error.details())
     if "CERTIFICATE_VERIFY_FAILED" in details:
-        return f"{error.code().name}: whoever is there has no certificate of this party's authority"
+        return f"{error.code().name}: the server there has no certificate of this party's authority"
     if error.code() is grpc.StatusCode.UNAVAILABLE and ("last error" in details or "DNS" in details):
         details = details.rpartition(": ")[2]
     return f"{error.code().name}: {details}"
