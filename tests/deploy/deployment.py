@@ -5,6 +5,7 @@ import signal
 import socket
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -62,6 +63,7 @@ class Deployment:
                 paint(folder / "images" / f"entity{number}" / breed, few, 10 * number + few[0], 32)
         paint(folder / "public", [1, 3, 5, 7] * 10, 99, 32)
         self.processes: dict[str, Parley] = {}
+        self.starts = Counter[str]()
 
     def close(self) -> None:
         for process in self.processes.values():
@@ -87,6 +89,7 @@ class Deployment:
 
     def start(self, name: str, words: Sequence[str] = ()) -> None:
         """Start a process, a service of compose by default; its output goes to a file."""
+        self.starts[name] += 1
         command = list(words or self.service(name))
         self.processes[name] = Parley(command, self.folder, self.folder / f"{name}.log", self.space(name))
 
@@ -124,16 +127,16 @@ class Deployment:
         """Wait until the cloud has said, since it was last started, that these parties are attached."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            attached: set[str] = set()
+            attached, starts = set[str](), 0
             for line in self.events("cloud"):
                 words = line["event"].split()
                 if line["event"] == "listening":
-                    attached = set()
+                    attached, starts = set(), starts + 1
                 elif words[-1:] == ["detached"]:
                     attached.discard(words[0].rpartition(":")[2])
                 elif words[1:2] == ["attached"]:
                     attached.add(words[0].rpartition(":")[2])
-            if names <= attached:
+            if names <= attached and starts == self.starts["cloud"]:
                 return
             for name, process in self.processes.items():
                 assert process.poll() is None, f"{name} ended: {self.log(name)}"
