@@ -19,9 +19,7 @@ class DatasetInfo:
 
 
 DATASETS: dict[str, DatasetInfo] = {
-    "pets": DatasetInfo(
-        f"portraits of cats and dogs of {len(pets.BREEDS)} breeds, painted in any number", pets.BREEDS
-    ),
+    "pets": DatasetInfo(f"portraits of cats and dogs of {len(pets.BREEDS)} breeds, painted in any number", pets.BREEDS),
     "faces": DatasetInfo(
         f"people who do not exist, painted with {len(people.ATTRIBUTES)} attributes, several pictures of each; classes "
         "by sex, age and eyeglasses; the shipped featurizer was not trained on faces",
