@@ -95,6 +95,8 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     except BadAddress as error:
         raise BadKit(f"{error}; `parley doctor` looks for the reason") from None
     stack.enter_context(grid)
+    features = kit.state / POOL
+    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
     log("listening", address=grid.address, release=version("parley"))
     _gather(grid)
     journal = Journal(cloud.ledger.database, cloud.vault)

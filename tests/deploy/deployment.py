@@ -5,7 +5,6 @@ import signal
 import socket
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -63,7 +62,8 @@ class Deployment:
                 paint(folder / "images" / f"entity{number}" / breed, few, 10 * number + few[0], 32)
         paint(folder / "public", [1, 3, 5, 7] * 10, 99, 32)
         self.processes: dict[str, Parley] = {}
-        self.starts = Counter[str]()
+        self.before = 0
+        """What the cloud had said when it was last started."""
 
     def close(self) -> None:
         for process in self.processes.values():
@@ -89,8 +89,9 @@ class Deployment:
 
     def start(self, name: str, words: Sequence[str] = ()) -> None:
         """Start a process, a service of compose by default; its output goes to a file."""
-        self.starts[name] += 1
         command = list(words or self.service(name))
+        if name == "cloud":
+            self.before = len(self.events(name))
         self.processes[name] = Parley(command, self.folder, self.folder / f"{name}.log", self.space(name))
 
     def wait(self, name: str) -> int:
@@ -117,7 +118,7 @@ class Deployment:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             with closing(sqlite3.connect(self.kit / "cloud" / "state" / "cloud.sqlite")) as journal:
-                rows = journal.execute("SELECT step FROM workflows ORDER BY begun_at DESC LIMIT 1").fetchall()
+                rows = journal.execute("SELECT step FROM purchases ORDER BY begun_at DESC LIMIT 1").fetchall()
             if rows and rows[0][0] >= step:
                 return
             time.sleep(0.01)
@@ -127,16 +128,14 @@ class Deployment:
         """Wait until the cloud has said, since it was last started, that these parties are attached."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            attached, starts = set[str](), 0
-            for line in self.events("cloud"):
+            attached: set[str] = set()
+            for line in self.events("cloud")[self.before :]:
                 words = line["event"].split()
-                if line["event"] == "listening":
-                    attached, starts = set(), starts + 1
-                elif words[-1:] == ["detached"]:
+                if words[-1:] == ["detached"]:
                     attached.discard(words[0].rpartition(":")[2])
                 elif words[1:2] == ["attached"]:
                     attached.add(words[0].rpartition(":")[2])
-            if names <= attached and starts == self.starts["cloud"]:
+            if names <= attached:
                 return
             for name, process in self.processes.items():
                 assert process.poll() is None, f"{name} ended: {self.log(name)}"

@@ -114,6 +114,6 @@ def test_a_cloud_that_is_killed_ends_the_pool_and_leaves_none_of_it(running: Dep
     assert "Traceback" not in running.log("operator")
     running.start("cloud")
     running.wait_attached({"entity1", "entity2"})
+    assert list(features.rglob("*")) == []
     code, _ = ask(running, "operator", POOL)
     assert code == 0, running.log("operator") + running.log("cloud")
-    assert not [path for path in features.rglob("*") if path.is_file()]
