@@ -75,6 +75,8 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     """Open the books, listen, and take up purchases; the stack closes all of it in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
+    features = kit.state / POOL
+    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
     ledger = stack.enter_context(
         closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite"))
     )

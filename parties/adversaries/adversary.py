@@ -104,7 +104,7 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
 
     def declare(target: Declared) -> Declared:
         if not _NAME.fullmatch(name):
-            raise TypeError(f"{name!r} is no name for an adversary; use small letters, digits and hyphens")
+            raise TypeError(f"invalid adversary name {name!r}: use lower-case letters, digits and hyphens")
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")

@@ -27,7 +27,7 @@ SETTINGS = (
     "learning-rate",
     "proximal-mu",
     "sigma",
-    "rate",
+    "sampling-rate",
     "steps",
     "clipping",
     "per-person",
@@ -163,7 +163,7 @@ def _training(config: Mapping[str, float]) -> LocalTraining:
     if config.get("sigma", 0) > 0:
         private = PrivateTraining(
             sigma=config["sigma"],
-            rate=config["rate"],
+            sampling_rate=config["sampling-rate"],
             steps=int(config["steps"]),
             delta=1e-5,  # for accounting alone, which is the cloud's and the reader's
             clipping=config["clipping"],

@@ -47,8 +47,8 @@ class Federation:
     Attributes:
         training: What it is called; clients draw by it.
         strategy: A key of `STRATEGIES`.
-        settings: What clients are told: epochs, batch, learning-rate; for dp-images sigma, rate, steps and clipping,
-            and for dp-people per-person, too.
+        settings: What clients are told: epochs, batch, learning-rate; for dp-images sigma, sampling-rate, steps and
+            clipping, and for dp-people per-person, too.
         model: To begin with.
         mu, malicious, beta: Of fedprox, krum and trimmed-mean: pull; how many clients may be malicious; share that is
             cut off at both ends.

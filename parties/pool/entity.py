@@ -78,7 +78,7 @@ class Habits:
     Attributes:
         pretraining, reconstruction, poisoning, refinement: Steps of training, of one batch each: of the network, the
             reconstructor, its module, and its decider.
-        batch, rate: Examples per step, and the highest learning rate.
+        batch, learning_rate: Examples per step, and the highest learning rate.
         weight, penalty: Lambda, and what L_SSIM is, in training its module (`train_poisoning`).
         decider: What refinement starts from.
         defence: Whether features from the pool are left out whose labels its decider, before refinement, finds not
@@ -91,7 +91,7 @@ class Habits:
     poisoning: int = 200
     refinement: int = 250
     batch: int = 32
-    rate: float = 5e-3
+    learning_rate: float = 5e-3
     weight: float = 2.0
     penalty: Penalty = "either"
     decider: Literal["new", "published"] = "new"
@@ -99,7 +99,7 @@ class Habits:
 
     def plan(self, steps: int, count: int) -> Plan:
         """Return a plan of so many steps over so many examples."""
-        return Plan.lasting(steps, count, self.batch, self.rate)
+        return Plan.lasting(steps, count, self.batch, self.learning_rate)
 
 
 class Module(ProtocolMessage):

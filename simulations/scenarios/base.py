@@ -1,5 +1,6 @@
 """What every scenario can set; each workflow adds its own sections (``simulations/<workflow>/scenario.py``)."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -101,6 +102,11 @@ class Scenario(Section):
         {}, description='what has to come out, {key of the report: condition}, like {outcome.precision: ">= 0.9"}'
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_read(cls, given: Any) -> Any:
+        return _renamed(cls, given) if isinstance(given, dict) else given
+
     @model_validator(mode="after")
     def _workers_are_rays(self) -> "Scenario":
         for key, grids in (("workers", ("ray", "grpc")), ("address", ("ray",))):
@@ -153,3 +159,20 @@ def _below(parents: tuple[str, ...], error: ErrorDetails, keys: Sequence[str]) -
     if error["type"] == "extra_forbidden":
         return path, f"there is no key {key}; {nearest(path[-1], keys)}"
     return path, f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
+
+
+def _renamed(kind: type[Section], given: Mapping[str, Any], parents: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return settings with keys by their present names; warn of each that has an old one."""
+    read = dict(given)
+    for old, new in kind.RENAMED.items():
+        if old in read:
+            before, now = (".".join((*parents, name)) for name in (old, new))
+            if new in read:
+                raise Misplaced((*parents, old), f"{before} is now {now}: leave {before} out")
+            warnings.warn(f"{before} is now {now}; the old name is read until 0.3", FutureWarning, stacklevel=2)
+            read[new] = read.pop(old)
+    for name, info in kind.model_fields.items():
+        section = info.annotation
+        if isinstance(section, type) and issubclass(section, Section) and isinstance(read.get(name), dict):
+            read[name] = _renamed(section, read[name], (*parents, name))
+    return read

@@ -52,7 +52,7 @@ def from_leaked_pairs(
     *,
     steps: int = 300,
     batch: int = 64,
-    rate: float = 1e-3,
+    learning_rate: float = 1e-3,
     device: torch.device | None = None,
     watch: Watch = UNWATCHED,
 ) -> Reconstructor:
@@ -62,7 +62,7 @@ def from_leaked_pairs(
         published: To start from; it is copied. With less than two pairs it is what the attacker is left with.
         features: (n, channels, h, w); poisoned, by the entity's module.
         images: (n, 3, height, width); their originals, in 0..1.
-        steps, batch, rate: At least so many steps, each of at most so many pairs; the highest learning rate.
+        steps, batch, learning_rate: At least so many steps, each of at most so many pairs; the highest learning rate.
 
     Raises:
         ValueError: When there are not as many features as images.
@@ -71,7 +71,7 @@ def from_leaked_pairs(
         raise ValueError(f"{len(features)} features and {len(images)} images are no pairs")
     if len(images) < 2:
         return published
-    plan = Plan.lasting(steps, len(images), batch, rate)
+    plan = Plan.lasting(steps, len(images), batch, learning_rate)
     return train_reconstructor(features, images, generator, plan, start=published, device=device, watch=watch)
 
 

@@ -20,21 +20,21 @@ class Descent:
 
     Args:
         network: Its parameters that require gradients are trained, on the device where they are.
-        rate: The highest learning rate.
+        learning_rate: The highest learning rate.
     """
 
-    def __init__(self, network: nn.Module, steps: int, rate: float) -> None:
+    def __init__(self, network: nn.Module, steps: int, learning_rate: float) -> None:
         trained = [weights for weights in network.parameters() if weights.requires_grad]
         self.optimiser = AdamW(trained, weight_decay=WEIGHT_DECAY)
         self.done = 0
         self._device = trained[0].device
-        self._steps, self._rate = steps, rate
+        self._steps, self._learning_rate = steps, learning_rate
 
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
         """Take one step down the gradient of a loss, and return the loss."""
         self.done += 1
         for group in self.optimiser.param_groups:
-            group["lr"] = self._rate * one_cycle(self.done / (self._steps + 1))
+            group["lr"] = self._learning_rate * one_cycle(self.done / (self._steps + 1))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             value = loss()
         self.optimiser.zero_grad()
@@ -62,22 +62,22 @@ class Plan:
     Attributes:
         epochs: Rounds over the whole set. What an epoch's last batch would lack is left out of that epoch.
         batch: Examples per step; at most as many as there are.
-        rate: The highest learning rate.
+        learning_rate: The highest learning rate.
     """
 
     epochs: int
     batch: int = 32
-    rate: float = 5e-3
+    learning_rate: float = 5e-3
 
     @classmethod
-    def lasting(cls, steps: int, count: int, batch: int = 32, rate: float = 5e-3) -> "Plan":
+    def lasting(cls, steps: int, count: int, batch: int = 32, learning_rate: float = 5e-3) -> "Plan":
         """Return a plan of at least so many steps over so many examples, in whole epochs.
 
         Examples:
             >>> Plan.lasting(190, 500).epochs, Plan.lasting(190, 50).epochs
             (13, 190)
         """
-        return cls(-(-steps // max(1, count // min(batch, max(1, count)))), batch, rate)
+        return cls(-(-steps // max(1, count // min(batch, max(1, count)))), batch, learning_rate)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def fit(
         raise ValueError(f"training takes two examples or more, not {count}")
     batch = min(plan.batch, count)
     steps = count // batch
-    descent = Descent(network, plan.epochs * steps, plan.rate)
+    descent = Descent(network, plan.epochs * steps, plan.learning_rate)
     done = 0 if watch.resume is None else taken_up(watch.resume, network, descent.optimiser, generator)
     descent.done = done * steps
     for epoch in range(done, plan.epochs):

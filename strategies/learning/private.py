@@ -21,7 +21,7 @@ class PrivateTraining:
 
     Attributes:
         sigma: Noise by clipping norm; 0 for none, and then no clipping either.
-        rate: q, the probability with which each unit (an image, or a person) is in a batch, in (0, 1].
+        sampling_rate: q, the probability with which each unit (an image, or a person) is in a batch, in (0, 1].
         delta: In (0, 1); below one in the number of units.
         clipping: The largest norm of what one unit contributes.
         learning_rate: Of SGD with momentum.
@@ -32,7 +32,7 @@ class PrivateTraining:
     """
 
     sigma: float
-    rate: float
+    sampling_rate: float
     steps: int
     delta: float
     clipping: float = 1.0
@@ -40,10 +40,15 @@ class PrivateTraining:
     per_person: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sigma < math.inf or not 0 < self.rate <= 1 or self.steps < 1 or not 0 < self.delta < 1:
+        if (
+            not 0 <= self.sigma < math.inf
+            or not 0 < self.sampling_rate <= 1
+            or self.steps < 1
+            or not 0 < self.delta < 1
+        ):
             raise ValueError(
-                "sigma is 0 or more, the rate lies in (0, 1], there is at least 1 step and delta lies in (0, 1), not "
-                f"{self.sigma}, {self.rate}, {self.steps} and {self.delta}"
+                "sigma is 0 or more, the sampling rate lies in (0, 1], there is at least 1 step, "
+                f"and delta lies in (0, 1), not {self.sigma}, {self.sampling_rate}, {self.steps} and {self.delta}"
             )
         if not self.clipping > 0 or not self.learning_rate > 0 or (self.per_person is not None and self.per_person < 1):
             raise ValueError("clipping norm, learning rate and images per person are positive")
@@ -52,7 +57,7 @@ class PrivateTraining:
     def of_epsilon(
         cls,
         epsilon: float,
-        rate: float,
+        sampling_rate: float,
         steps: int,
         delta: float,
         *,
@@ -65,8 +70,8 @@ class PrivateTraining:
         Raises:
             ValueError: When epsilon is not a positive number.
         """
-        sigma = noise_for(epsilon, rate, steps, delta)
-        return cls(sigma, rate, steps, delta, clipping, learning_rate, per_person)
+        sigma = noise_for(epsilon, sampling_rate, steps, delta)
+        return cls(sigma, sampling_rate, steps, delta, clipping, learning_rate, per_person)
 
     def epsilon(self, images: int = 1) -> float:
         """Return epsilon for somebody with so many images.
@@ -74,7 +79,7 @@ class PrivateTraining:
         At the level of people it is the same for any number of images.
         """
         return dp_sgd_epsilon(
-            self.sigma, self.rate, self.steps, self.delta, 1 if self.per_person is not None else images
+            self.sigma, self.sampling_rate, self.steps, self.delta, 1 if self.per_person is not None else images
         )
 
 
@@ -117,7 +122,7 @@ def train_privately(
     trained = copy.deepcopy(network).train()
     take = (_private_step if training.sigma > 0 else _plain_step)(trained, count, training, generator)
     for step in range(1, training.steps + 1):
-        drawn = torch.rand(count, generator=generator) < training.rate
+        drawn = torch.rand(count, generator=generator) < training.sampling_rate
         chosen = _images_of(units, drawn, training.per_person, generator)
         take(inputs[chosen], labels[chosen], units[chosen])
         progress(step)
@@ -153,7 +158,7 @@ def _private_step(network: nn.Module, units: int, training: PrivateTraining, gen
         torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=_MOMENTUM),
         noise_multiplier=training.sigma,
         max_grad_norm=training.clipping,
-        expected_batch_size=max(1, round(training.rate * units)),
+        expected_batch_size=max(1, round(training.sampling_rate * units)),
         generator=generator,
     )
 

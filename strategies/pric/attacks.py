@@ -18,7 +18,7 @@ from strategies.pric.networks import Classifier, new_classifier
 
 __all__ = ["nearest", "passport", "presence", "reverse", "suspicion"]
 
-RECOGNITION = Plan(epochs=12, batch=64, rate=5e-3)
+RECOGNITION = Plan(epochs=12, batch=64, learning_rate=5e-3)
 
 
 def passport(

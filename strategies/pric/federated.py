@@ -99,10 +99,9 @@ class Leader:
 
     def __init__(self, players: Trained, recipe: Recipe) -> None:
         self.players = players
-        rates = (recipe.rate, recipe.adversary_rate, recipe.bound_rate)
         groups = [
             {"params": list(network.parameters()), "lr": rate}
-            for network, rate in zip(players.networks(), rates, strict=True)
+            for network, rate in zip(players.networks(), recipe.learning_rates, strict=True)
         ]
         self._optimiser = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
 

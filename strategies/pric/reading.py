@@ -19,7 +19,7 @@ from strategies.learning.batches import Batches, apply
 from strategies.learning.fit import Plan
 from strategies.pric.networks import Classifier, new_classifier
 
-READING = Plan(epochs=10, batch=64, rate=5e-3)
+READING = Plan(epochs=10, batch=64, learning_rate=5e-3)
 
 
 def train_reader(

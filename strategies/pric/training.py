@@ -39,7 +39,7 @@ class Recipe:
             lower its cross entropy with the opposite, or with even odds, which both have a limit; or nothing, the
             baseline.
         adversary_steps: Steps of the classifier for each of the extractor, on the latest batches.
-        rate, adversary_rate, bound_rate: Learning rates (Adam) of extractor, classifier and bound.
+        learning_rate, adversary_learning_rate, bound_learning_rate: Of Adam, for extractor, classifier and bound.
         warm_up, epochs: Rounds over the whole set: first all three together, extractor and classifier on the same side,
             as the follow-up does; then in turns.
         batch: Pictures per step.
@@ -50,15 +50,20 @@ class Recipe:
     conditional: bool = True
     ascent: Ascent = "entropy"
     adversary_steps: int = 4
-    rate: float = 3e-4
-    adversary_rate: float = 2e-3
-    bound_rate: float = 1e-3
+    learning_rate: float = 3e-4
+    adversary_learning_rate: float = 2e-3
+    bound_learning_rate: float = 1e-3
     warm_up: int = 1
     epochs: int = 8
     batch: int = 64
 
+    @property
+    def learning_rates(self) -> tuple[float, float, float]:
+        """Those of extractor, classifier and bound."""
+        return self.learning_rate, self.adversary_learning_rate, self.bound_learning_rate
 
-PUBLISHED = Recipe(bound="global", adversary_steps=1, rate=1e-3, adversary_rate=1e-3)
+
+PUBLISHED = Recipe(bound="global", adversary_steps=1, learning_rate=1e-3, adversary_learning_rate=1e-3)
 """As the paper and its follow-up have it, but for the learning rate, which is higher for small networks."""
 
 
@@ -176,7 +181,7 @@ class Game:
     def __init__(self, players: Trained, recipe: Recipe) -> None:
         self.players, self._recipe = players, recipe
         self._latest: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(recipe.adversary_steps, 1))
-        rated = zip(players.networks(), (recipe.rate, recipe.adversary_rate, recipe.bound_rate), strict=True)
+        rated = zip(players.networks(), recipe.learning_rates, strict=True)
         self._extractor, self._adversary, self._bound = (
             torch.optim.AdamW(network.train().parameters(), rate, weight_decay=WEIGHT_DECAY) for network, rate in rated
         )

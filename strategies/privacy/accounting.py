@@ -64,8 +64,8 @@ def group(epsilon: float, delta: float, size: int) -> tuple[float, float]:
     return size * epsilon, min(1.0, delta * factor) if delta else 0.0
 
 
-def sampled(epsilon: float, delta: float, rate: float) -> tuple[float, float]:
-    r"""Return what remains when each person takes part with probability `rate`, unknown to all.
+def sampled(epsilon: float, delta: float, sampling_rate: float) -> tuple[float, float]:
+    r"""Return what remains when each person takes part with probability `sampling_rate`, unknown to all.
 
     :math:`(\ln(1 + q (e^\epsilon - 1)), q \delta)` (Balle, Barthe and Gaboardi 2018, theorem 8).
 
@@ -73,9 +73,9 @@ def sampled(epsilon: float, delta: float, rate: float) -> tuple[float, float]:
         >>> round(sampled(1.0, 0.0, 0.1)[0], 3)
         0.159
     """
-    if not 0 <= rate <= 1:
-        raise ValueError(f"a sampling rate lies between 0 and 1, not at {rate}")
-    return math.log1p(rate * math.expm1(epsilon)), rate * delta
+    if not 0 <= sampling_rate <= 1:
+        raise ValueError(f"a sampling rate lies between 0 and 1, not at {sampling_rate}")
+    return math.log1p(sampling_rate * math.expm1(epsilon)), sampling_rate * delta
 
 
 def advantage_bound(epsilon: float, delta: float) -> float:
@@ -91,7 +91,7 @@ def advantage_bound(epsilon: float, delta: float) -> float:
     return math.tanh(epsilon / 2) + 2 * delta / (math.exp(min(epsilon, 700.0)) + 1)
 
 
-def dp_sgd_epsilon(sigma: float, rate: float, steps: int, delta: float, images: int = 1) -> float:
+def dp_sgd_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float, images: int = 1) -> float:
     r"""Return epsilon of DP-SGD for a person with so many images, by Renyi differential privacy.
 
     Of k images of one person, :math:`j \sim \mathrm{Binomial}(k, q)` are in a batch and move the clipped sum by at
@@ -105,7 +105,7 @@ def dp_sgd_epsilon(sigma: float, rate: float, steps: int, delta: float, images: 
 
     Args:
         sigma: Noise by clipping norm; 0 for no noise.
-        rate: q, the probability that an image is in a batch.
+        sampling_rate: q, the probability that an image is in a batch.
         delta: Between 0 and 1.
         images: k, the images of one person.
 
@@ -116,23 +116,23 @@ def dp_sgd_epsilon(sigma: float, rate: float, steps: int, delta: float, images: 
         >>> round(dp_sgd_epsilon(1.1, 0.01, 1000, 1e-5), 2), round(dp_sgd_epsilon(1.1, 0.01, 1000, 1e-5, images=8), 1)
         (1.71, 18.7)
     """
-    if not sigma >= 0 or not 0 <= rate <= 1 or steps < 0 or not 0 < delta < 1 or images < 1:
+    if not sigma >= 0 or not 0 <= sampling_rate <= 1 or steps < 0 or not 0 < delta < 1 or images < 1:
         raise ValueError(
-            "sigma and steps are 0 or more, the rate lies between 0 and 1, delta strictly between them, and a person "
-            f"has an image: not {sigma}, {steps}, {rate}, {delta} and {images}"
+            "sigma and steps are 0 or more, the sampling rate lies between 0 and 1, delta strictly between them, "
+            f"and a person has an image: not {sigma}, {steps}, {sampling_rate}, {delta} and {images}"
         )
-    if rate == 0 or steps == 0:
+    if sampling_rate == 0 or steps == 0:
         return 0.0
     if sigma == 0:
         return math.inf
-    divergences = steps * np.array([_divergence(order, sigma, rate, images) for order in ORDERS])
+    divergences = steps * np.array([_divergence(order, sigma, sampling_rate, images) for order in ORDERS])
     return _converted(divergences, delta)
 
 
-def _divergence(order: float, sigma: float, rate: float, images: int) -> float:
+def _divergence(order: float, sigma: float, sampling_rate: float, images: int) -> float:
     """Return the larger Renyi divergence between noise alone and noise with a person's images (natural logarithm)."""
     shifts = np.arange(images + 1)
-    chances = binom.logpmf(shifts, images, rate)
+    chances = binom.logpmf(shifts, images, sampling_rate)
     # Of both integrands the mass lies within `order` shifts of the outermost means; the step is fine enough that the
     # trapezoidal rule, which converges geometrically for Gaussians, is exact in double precision.
     reach = order * images + 12 * sigma
@@ -149,7 +149,7 @@ def _converted(divergences: NDArray[np.float64], delta: float) -> float:
     return max(0.0, float(np.min(epsilons)))
 
 
-def prv_epsilon(sigma: float, rate: float, steps: int, delta: float) -> float:
+def prv_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Return epsilon of DP-SGD by Opacus's accountant of privacy loss random variables (Gopi, Lee and Wutschitz 2021).
 
     It is an upper bound, up to .01 over the truth: less than Renyi accounting tells.
@@ -157,22 +157,22 @@ def prv_epsilon(sigma: float, rate: float, steps: int, delta: float) -> float:
     from opacus.accountants import PRVAccountant  # noqa: PLC0415  (three seconds)
 
     accountant = PRVAccountant()
-    accountant.history = [(sigma, rate, steps)]
+    accountant.history = [(sigma, sampling_rate, steps)]
     with warnings.catch_warnings(action="ignore"):  # of orders and logarithms that are left out afterwards
         return float(accountant.get_epsilon(delta))
 
 
-def rdp_epsilon(sigma: float, rate: float, steps: int, delta: float) -> float:
+def rdp_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Return epsilon of DP-SGD by Opacus's Renyi accountant."""
     from opacus.accountants import RDPAccountant  # noqa: PLC0415  (three seconds)
 
     accountant = RDPAccountant()
-    accountant.history = [(sigma, rate, steps)]
+    accountant.history = [(sigma, sampling_rate, steps)]
     with warnings.catch_warnings(action="ignore"):  # that an order at the end of its range is the best
         return float(accountant.get_epsilon(delta))
 
 
-def noise_for(epsilon: float, rate: float, steps: int, delta: float, images: int = 1) -> float:
+def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float, images: int = 1) -> float:
     """Return the least sigma (to 1 in 1,000) with which DP-SGD is (epsilon, delta)-DP for a person with so many images.
 
     Raises:
@@ -187,7 +187,7 @@ def noise_for(epsilon: float, rate: float, steps: int, delta: float, images: int
     least = most = 1.0
 
     def excess(sigma: float) -> float:
-        return dp_sgd_epsilon(sigma, rate, steps, delta, images) - epsilon
+        return dp_sgd_epsilon(sigma, sampling_rate, steps, delta, images) - epsilon
 
     while excess(most) > 0:
         least, most = most, 2 * most

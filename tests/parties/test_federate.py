@@ -84,7 +84,7 @@ def test_every_strategy_learns_and_the_seed_decides(strategy: str) -> None:
 def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
     for strategy, own in (
         ("dp-clients", {"sigma": 0.01, "clipping": 5.0}),
-        ("dp-images", {"settings": SETTINGS | {"sigma": 0.1, "rate": 1.0, "steps": 3.0, "clipping": 1.0}}),
+        ("dp-images", {"settings": SETTINGS | {"sigma": 0.1, "sampling-rate": 1.0, "steps": 3.0, "clipping": 1.0}}),
     ):
         model, _ = learnt(clients(), strategy, **own)
         assert right(model) > 0.8
@@ -96,7 +96,7 @@ def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
 def test_a_person_moves_a_model_no_further_than_one_clipped_gradient_however_many_pictures_it_is_in() -> None:
     """With hardly any noise, where all pictures are of one person: the learning rate times the clipping norm."""
     pictures, labels = shades(20, 1)
-    told = SETTINGS | {"learning-rate": 0.5, "sigma": 1e-6, "rate": 1.0, "steps": 1.0, "clipping": 0.01}
+    told = SETTINGS | {"learning-rate": 0.5, "sigma": 1e-6, "sampling-rate": 1.0, "steps": 1.0, "clipping": 0.01}
     moved = {}
     for name, persons, more in (
         ("one person", np.zeros(20, np.int64), {"per-person": 20.0}),

@@ -57,7 +57,7 @@ def test_a_file_adds_to_the_built_in_ones(tmp_path: Path) -> None:
         ("import parties\n\nraise ValueError('no')\n", "my_cheats.py, line 3: ValueError: no"),
         ("def f(:\n", "my_cheats.py, line 1: SyntaxError"),
         (GOOD.replace('"black"', '"ring"'), "'ring' is the name of a built-in adversary"),
-        (GOOD.replace('"black"', '"B!"'), "'B!' is no name for an adversary"),
+        (GOOD.replace('"black"', '"B!"'), "invalid adversary name 'B!'"),
         (GOOD.replace('role="seller", ', ""), "'late' has to be a class that extends Seller"),
         (GOOD.replace("'''Comes late.'''", ""), "'late' has no docstring"),
     ],

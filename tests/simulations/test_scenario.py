@@ -1,3 +1,5 @@
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,40 @@ def test_the_commented_scenario_is_the_default_one_and_explains_every_key() -> N
     for line in commented().splitlines():
         if line.strip() and not line.strip().startswith("#") and not line.rstrip().endswith(":"):
             assert "  # " in line, line
+
+
+RENAMED = [
+    ("federate", "training.private_rate", "training.dp_learning_rate"),
+    ("federate", "training.rate", "training.sampling_rate"),
+    ("crowdsource", "federated.rate", "federated.learning_rate"),
+    ("crowdsource", "federated.adversary_rate", "federated.adversary_learning_rate"),
+    ("pool", "training.rate", "training.learning_rate"),
+]
+
+
+def value(workflow: str, key: str, text: str, settings: Sequence[str] = ()) -> object:
+    """What a scenario file sets a key of a section to."""
+    section, name = key.split(".")
+    Path("mine.yaml").write_text(f"workflow: {workflow}\n{text}")
+    return load("mine.yaml", settings).model_dump()[section][name]
+
+
+@pytest.mark.parametrize(("workflow", "old", "new"), RENAMED)
+def test_a_key_of_the_last_release_is_read_with_a_warning(
+    workflow: str, old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    section, name = old.split(".")
+    with pytest.warns(FutureWarning, match=f"^{old} is now {new}; the old name is read until 0.3$"):
+        assert value(workflow, new, f"{section}: {{{name}: 0.125}}\n") == 0.125
+    with pytest.warns(FutureWarning, match=f"^{old} is now {new}"):
+        assert value(workflow, new, "", [f"{old}=0.25"]) == 0.25
+    with pytest.raises(BadScenario, match=f"{new}: input should be greater than 0, not -1"), pytest.warns():
+        value(workflow, new, "", [f"{old}=-1"])
+    with pytest.raises(BadScenario, match=rf"mine.yaml, line 2: {old} is now {new}: leave {old} out"):
+        value(workflow, new, f"{section}: {{{name}: 0.125}}\n", [f"{new}=0.25"])
+
+
+def test_packaged_scenarios_have_no_key_of_the_last_release() -> None:
+    with warnings.catch_warnings(action="error"):
+        assert packaged()

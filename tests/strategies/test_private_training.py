@@ -25,7 +25,7 @@ class Linear(nn.Module):
 
 def one_step(inputs: Tensor, labels: Tensor, seed: int = 1, persons: Tensor | None = None, **changes: float) -> Tensor:
     """Return what one full-batch step adds to the weights, times units over learning rate: the noisy sum."""
-    settings = {"sigma": 1e-9, "rate": 1.0, "steps": 1, "delta": 1e-5, "learning_rate": 1.0, **changes}
+    settings = {"sigma": 1e-9, "sampling_rate": 1.0, "steps": 1, "delta": 1e-5, "learning_rate": 1.0, **changes}
     network = train_privately(
         Linear(inputs.shape[1]), inputs, labels, PrivateTraining(**settings),  # type: ignore[arg-type]
         torch.Generator().manual_seed(seed), persons=persons,
@@ -67,7 +67,7 @@ def test_noise_has_the_standard_deviation_that_is_accounted_for() -> None:
 
 
 def test_an_empty_batch_still_gets_noise() -> None:
-    summed = one_step(torch.ones(3, 500), torch.zeros(3, dtype=torch.long), sigma=1.0, rate=1e-9)
+    summed = one_step(torch.ones(3, 500), torch.zeros(3, dtype=torch.long), sigma=1.0, sampling_rate=1e-9)
     assert summed.std() > 0.5
 
 
@@ -75,9 +75,9 @@ def test_the_seed_decides_and_generators_of_others_are_left_alone() -> None:
     inputs, labels = torch.randn(20, 4, generator=torch.Generator().manual_seed(1)), torch.arange(20) % 2
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first = one_step(inputs, labels, sigma=1.0, rate=0.5, steps=3)
+    first = one_step(inputs, labels, sigma=1.0, sampling_rate=0.5, steps=3)
     assert torch.equal(before, torch.get_rng_state())
-    assert torch.equal(first, one_step(inputs, labels, sigma=1.0, rate=0.5, steps=3))
+    assert torch.equal(first, one_step(inputs, labels, sigma=1.0, sampling_rate=0.5, steps=3))
 
 
 def test_epsilon_of_people_does_not_grow_with_their_images() -> None:
@@ -91,7 +91,7 @@ def test_epsilon_of_people_does_not_grow_with_their_images() -> None:
     ("changes", "sentence"),
     [
         ({"sigma": -1.0}, "sigma is 0 or more"),
-        ({"rate": 0.0}, "sigma is 0 or more"),
+        ({"sampling_rate": 0.0}, "sigma is 0 or more"),
         ({"delta": 1.0}, "sigma is 0 or more"),
         ({"clipping": 0.0}, "are positive"),
         ({"per_person": 0}, "are positive"),

@@ -145,7 +145,7 @@ def experiment(
     )
     representations, fresh = (encode(trained.extractor, part.images) for part in (train, test))
     generator = torch_generator(seed, "pric readers")
-    plan = Plan(epochs=8, batch=scale.batch, rate=5e-3)
+    plan = Plan(epochs=8, batch=scale.batch, learning_rate=5e-3)
 
     def readable(names: tuple[str, ...], strength: str) -> Readings:
         labels = train.columns(names)

@@ -27,9 +27,9 @@ from strategies.pric.reading import read, train_reader
 from strategies.pric.training import Recipe, Trained, train_extractor
 from strategies.scores.image_quality import disclosure
 
-READING = Plan(epochs=8, batch=64, rate=5e-3)
-RECONSTRUCTION = Plan(epochs=4, batch=32, rate=5e-3)
-RECOGNITION = Plan(epochs=8, batch=64, rate=5e-3)
+READING = Plan(epochs=8, batch=64, learning_rate=5e-3)
+RECONSTRUCTION = Plan(epochs=4, batch=32, learning_rate=5e-3)
+RECOGNITION = Plan(epochs=8, batch=64, learning_rate=5e-3)
 SHOWN = 10
 """Reconstructions on the report's sheet."""
 

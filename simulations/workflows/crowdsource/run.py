@@ -96,7 +96,11 @@ def trained_by_participants(
     section, federated = scenario.collector, scenario.federated
     signed = plan_of(scenario, SigningKey.derive(key, "identity"))
     generator = torch_generator(scenario.seed, "extractor")
-    recipe = replace(recipe_of(signed.plan), rate=federated.rate, adversary_rate=federated.adversary_rate)
+    recipe = replace(
+        recipe_of(signed.plan),
+        learning_rate=federated.learning_rate,
+        adversary_learning_rate=federated.adversary_learning_rate,
+    )
     leader = Leader(new_players(section.extractor, recipe, len(section.hide), generator), recipe)
     training = JointTraining(
         signed,

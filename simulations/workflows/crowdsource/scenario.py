@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -75,13 +75,17 @@ class CollectorSection(Section):
 class FederatedSection(Section):
     """Training the extractor where the pictures are; the collector learns sums of gradients and sees no picture."""
 
+    RENAMED: ClassVar = {"rate": "learning_rate", "adversary_rate": "adversary_learning_rate"}
+
     rounds: Annotated[int, Ge(0), Le(100_000)] = Field(
         0, description="how often participants train; 0: the collector trains on its own pictures"
     )
     called: Annotated[int, Ge(3), Le(1000)] = Field(8, description="participants who train in each round")
     warm_up: Annotated[int, Ge(0), Le(100_000)] = Field(40, description="rounds of warm-up among them")
-    rate: Annotated[float, Gt(0), Le(1)] = Field(2e-4, description="the extractor's learning rate")
-    adversary_rate: Annotated[float, Gt(0), Le(1)] = Field(6e-3, description="the classifier's, which is to be ahead")
+    learning_rate: Annotated[float, Gt(0), Le(1)] = Field(2e-4, description="the extractor's learning rate")
+    adversary_learning_rate: Annotated[float, Gt(0), Le(1)] = Field(
+        6e-3, description="the classifier's learning rate, which has to be higher"
+    )
 
 
 class ParticipantsSection(Section):

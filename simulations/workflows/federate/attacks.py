@@ -17,7 +17,7 @@ from strategies.attacks.gradient_inversion import invert_gradient
 from strategies.learning.local import Weights
 from strategies.scores.image_quality import ssim
 
-RATE = 0.1
+LEARNING_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,13 @@ def probe(
     grid: Grid, run_id: int, node_ids: Sequence[int], model: Weights, settings: Mapping[str, float]
 ) -> list[Weights]:
     """Ask clients to train on one picture once, and return what they make of the model; who fails is left out."""
-    once: dict[str, str | float] = {"training": "probe", "epochs": 1, "batch": 1, "learning-rate": RATE, "pictures": 1}
+    once: dict[str, str | float] = {
+        "training": "probe",
+        "epochs": 1,
+        "batch": 1,
+        "learning-rate": LEARNING_RATE,
+        "pictures": 1,
+    }
     content = RecordDict(
         {
             ARRAYS: ArrayRecord({name: Array(value.numpy()) for name, value in model.items()}),
@@ -70,7 +76,7 @@ def invert(
     names = [name for name, _ in network.named_parameters()]
     found = []
     for answer in answers:
-        gradient = [(start[name] - answer[name]) / RATE for name in names]
+        gradient = [(start[name] - answer[name]) / LEARNING_RATE for name in names]
         found.append(invert_gradient(network, gradient, tuple(originals.shape[1:]), generator, steps=steps))  # type: ignore[arg-type]
     pictures, truth = (torch.stack(found) + 1) / 2, (originals + 1) / 2
     return Inverted(truth, pictures, ssim(pictures, truth).mean().item())

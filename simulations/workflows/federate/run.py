@@ -141,7 +141,7 @@ class Training:
         )
         if private is None:
             return plain, []
-        noise = {"sigma": private.sigma, "rate": 1.0, "steps": 1, "clipping": 1.0}
+        noise = {"sigma": private.sigma, "sampling-rate": 1.0, "steps": 1, "clipping": 1.0}
         return plain, probe(grid, RUN_ID, nodes, self._start, noise)
 
     def _watch(self, number: int, model: Weights) -> None:

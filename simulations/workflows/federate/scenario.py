@@ -1,7 +1,7 @@
 """What the scenario of federated learning can set."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 from pydantic import Field, field_validator, model_validator
@@ -61,19 +61,23 @@ class ClientsSection(Section):
 class TrainingSection(Section):
     """How the model is trained."""
 
+    RENAMED: ClassVar = {"private_rate": "dp_learning_rate", "rate": "sampling_rate"}
+
     rounds: Annotated[int, Ge(1), Le(1000)] = Field(15, description="how often the model goes out and comes back")
     epochs: Annotated[int, Ge(1), Le(100)] = Field(
         3, description="rounds over its pictures that a client makes in each"
     )
     batch: Annotated[int, Ge(1), Le(1000)] = Field(20, description="pictures per step")
-    learning_rate: Annotated[float, Gt(0), Le(10)] = Field(0.2, description="of descent")
-    private_rate: Annotated[float, Gt(0), Le(100)] = Field(
-        4.0, description="dp-images, dp-people: the learning rate instead"
+    learning_rate: Annotated[float, Gt(0), Le(10)] = Field(0.2, description="SGD learning rate")
+    dp_learning_rate: Annotated[float, Gt(0), Le(100)] = Field(
+        4.0, description="dp-images, dp-people: SGD learning rate"
     )
-    rate: Annotated[float, Gt(0), Le(1)] = Field(
-        1.0, description="the same: share of its pictures, or people, in a step"
+    sampling_rate: Annotated[float, Gt(0), Le(1)] = Field(
+        1.0, description="dp-images, dp-people: share of a client's images, or people, sampled for each step"
     )
-    steps: Annotated[int, Ge(1), Le(1000)] = Field(1, description="the same: steps of a client in a round")
+    steps: Annotated[int, Ge(1), Le(1000)] = Field(
+        1, description="dp-images, dp-people: steps of a client in each round"
+    )
 
 
 class AttackerSection(Section):
@@ -113,7 +117,7 @@ class FederateScenario(Scenario):
     dataset: Literal["faces"] = Field("faces", description="the pictures: of persons, with attributes")
     methods: Annotated[dict[str, MethodSection], Len(1, 30)] = Field(
         default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
-        description="how they learn, by names of your own; of the usual names one need not repeat settings",
+        description="methods by name; the built-in names need no settings",
     )
     task: Literal[PASSING] = Field("Smiling", description="the attribute that the model is to tell")  # type: ignore[valid-type]
     property: Literal[FIXED] = Field("Pale_Skin", description="what an attacker wants to know of clients' people")  # type: ignore[valid-type]
@@ -129,7 +133,7 @@ class FederateScenario(Scenario):
             return methods
         for name in methods:
             if not isinstance(name, str) or not _METHOD.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for a method; use small letters, digits and hyphens")
+                raise ValueError(f"invalid method name {name!r}: use lower-case letters, digits and hyphens")
         return {
             name: {**USUAL.get(name, {}), **given} if isinstance(given, dict) else given
             for name, given in methods.items()

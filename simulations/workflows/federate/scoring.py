@@ -49,16 +49,18 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
     if method.epsilon is None:
         return None
     if method.strategy == "dp-clients":
-        rate, steps, unit = 1.0, training.rounds, "client"
+        sampling_rate, steps, unit = 1.0, training.rounds, "client"
     else:
         unit = "person" if method.strategy == "dp-people" else "image"
-        rate, steps = training.rate, training.rounds * training.steps
-    sigma = noise_for(method.epsilon, rate, steps, scenario.delta)
-    epsilon = dp_sgd_epsilon(sigma, rate, steps, scenario.delta)
+        sampling_rate, steps = training.sampling_rate, training.rounds * training.steps
+    sigma = noise_for(method.epsilon, sampling_rate, steps, scenario.delta)
+    epsilon = dp_sgd_epsilon(sigma, sampling_rate, steps, scenario.delta)
     person = (
-        epsilon if unit != "image" else dp_sgd_epsilon(sigma, rate, steps, scenario.delta, scenario.clients.per_person)
+        epsilon
+        if unit != "image"
+        else dp_sgd_epsilon(sigma, sampling_rate, steps, scenario.delta, scenario.clients.per_person)
     )
-    prv = prv_epsilon(sigma, rate, steps, scenario.delta)
+    prv = prv_epsilon(sigma, sampling_rate, steps, scenario.delta)
     return Promise(
         unit=unit,
         sigma=sigma,
@@ -82,8 +84,13 @@ def federation_of(
     }
     sigma = promise.sigma if promise else 0.0
     if method.strategy in ("dp-images", "dp-people"):
-        settings |= {"learning-rate": training.private_rate}
-        settings |= {"sigma": sigma, "rate": training.rate, "steps": training.steps, "clipping": method.clipping}
+        settings |= {
+            "learning-rate": training.dp_learning_rate,
+            "sigma": sigma,
+            "sampling-rate": training.sampling_rate,
+            "steps": training.steps,
+            "clipping": method.clipping,
+        }
     if method.strategy == "dp-people":
         settings |= {"per-person": scenario.clients.per_person}
     return Federation(

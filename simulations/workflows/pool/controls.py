@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from parties.pool.entity import Habits, accuracy
 from parties.pool.published import Published
 from strategies.deep_poisoning.module import DeepPoisoningModule
-from strategies.deep_poisoning.obfuscator import Obfuscated, train_obfuscator
-from strategies.deep_poisoning.split import SplitNetwork, new_network
+from strategies.deep_poisoning.obfuscator import DeepObfuscator, train_obfuscator
+from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import Penalty, train_decider, train_network, train_poisoning
 from strategies.learning.batches import apply
 from strategies.learning.fit import Plan
 
-OBFUSCATION_RATE, OBFUSCATION_WEIGHT = 2e-3, 4.0
+OBFUSCATION_LEARNING_RATE, OBFUSCATION_WEIGHT = 2e-3, 4.0
 """DeepObfuscator's learning rate, and what hiding is worth to it beside accuracy."""
 
 
@@ -58,12 +58,11 @@ def module(
 
 def obfuscated(
     device: torch.device, shared: Published, images: Tensor, labels: Tensor, steps: int, seed: int
-) -> Obfuscated:
+) -> DeepObfuscator:
     """Train DeepObfuscator from the published networks, on the images of who published them."""
     generator = torch.Generator().manual_seed(seed)
-    plan = Plan.lasting(steps, len(labels), rate=OBFUSCATION_RATE)
+    plan = Plan.lasting(steps, len(labels), learning_rate=OBFUSCATION_LEARNING_RATE)
     found = train_obfuscator(
         shared.network, shared.reconstructor, images, labels, generator, plan, weight=OBFUSCATION_WEIGHT, device=device
     )
-    network: SplitNetwork = found.network.cpu()
-    return Obfuscated(network, found.adversary.cpu())
+    return DeepObfuscator(found.network.cpu(), found.reconstructor.cpu())

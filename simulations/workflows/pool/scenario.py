@@ -1,6 +1,6 @@
 """What the scenario of a pool can set."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, field_validator, model_validator
@@ -39,13 +39,15 @@ class EntitiesSection(Section):
 class TrainingSection(Section):
     """How entities train; steps are of one batch each."""
 
+    RENAMED: ClassVar = {"rate": "learning_rate"}
+
     architecture: str = Field("compact", description=f"the network: {', '.join(ARCHITECTURES)}")
     pretraining: Steps = Field(Habits.pretraining, description="steps of the network that is published")
     reconstruction: Steps = Field(Habits.reconstruction, description="steps of the published reconstructor")
     poisoning: Steps = Field(Habits.poisoning, description="steps of each entity's private module")
     refinement: Steps = Field(Habits.refinement, description="steps of a decider")
     batch: Annotated[int, Ge(2), Le(4096)] = Field(Habits.batch, description="images per step")
-    rate: Annotated[float, Gt(0), Le(1)] = Field(Habits.rate, description="highest learning rate")
+    learning_rate: Annotated[float, Gt(0), Le(1)] = Field(Habits.learning_rate, description="highest learning rate")
     weight: Annotated[float, Ge(0), Le(1000)] = Field(
         Habits.weight, description="lambda: what hiding images is worth beside accuracy; the paper's is 1"
     )

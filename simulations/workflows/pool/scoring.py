@@ -26,7 +26,7 @@ from simulations.workflows.pool.report import Attack, EntityAccount, Inference, 
 from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.world import PoolWorld
 from strategies.deep_poisoning.module import DeepPoisoningModule
-from strategies.deep_poisoning.obfuscator import Obfuscated
+from strategies.deep_poisoning.obfuscator import DeepObfuscator
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor
 from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import Penalty
@@ -245,7 +245,7 @@ class Scoring:
             obfuscated, reverser = done["DeepObfuscator"]
             features = apply(target.images[target.attacked], obfuscated.network.featurizer)
             knows = "nothing more; it is what the obfuscator was trained against"
-            judge("DeepObfuscator's own adversary", "obfuscator", knows, obfuscated.adversary, None, features)
+            judge("DeepObfuscator's own adversary", "obfuscator", knows, obfuscated.reconstructor, None, features)
             knows = "the obfuscator, as every entity in a pool would"
             judge("DeepObfuscator, reversed", "obfuscator", knows, reverser, None, features)
         return attacks, exhibits
@@ -363,7 +363,7 @@ def digest(record: PoolRecord) -> str:
 
 def _obfuscate_and_reverse(
     device: torch.device, shared: Any, images: Tensor, labels: Tensor, public: Public, steps: int, seed: int
-) -> tuple[Obfuscated, Reconstructor]:
+) -> tuple[DeepObfuscator, Reconstructor]:
     """Train the competitor and the attacker on it: a workshop's job."""
     found = controls.obfuscated(device, shared, images, labels, steps, seed)
     return found, attackers.reversed_obfuscator(device, found.network.featurizer, public, steps, seed + 1)

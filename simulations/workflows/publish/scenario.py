@@ -104,7 +104,7 @@ class PublishScenario(Scenario):
     dataset: Literal["faces"] = Field("faces", description="the pictures: of persons, with attributes")
     methods: Annotated[dict[str, MethodSection], Len(1, 30)] = Field(
         default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
-        description="how pictures are published, by names of your own; of the usual names one need not repeat settings",
+        description="methods by name; the built-in names need no settings",
     )
     task: Literal[PASSING] = Field(  # type: ignore[valid-type]
         "Smiling", description="the attribute that the published pictures are to teach: their labels"
@@ -121,7 +121,7 @@ class PublishScenario(Scenario):
             return methods
         for name in methods:
             if not isinstance(name, str) or not _METHOD.fullmatch(name):
-                raise ValueError(f"{name!r} is no name for a method; use small letters, digits and hyphens")
+                raise ValueError(f"invalid method name {name!r}: use lower-case letters, digits and hyphens")
         return {
             name: {**USUAL.get(name, {}), **given} if isinstance(given, dict) else given
             for name, given in methods.items()

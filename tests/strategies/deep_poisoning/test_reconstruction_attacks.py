@@ -77,7 +77,7 @@ def test_an_obfuscator_defends_against_its_adversary_and_is_reversed(world: Worl
     )
     obfuscator = obfuscated.network.featurizer
     features = obfuscator(world.fresh).detach()
-    own = shown(world, obfuscated.adversary, features)
+    own = shown(world, obfuscated.reconstructor, features)
     reversed_ = shown(world, reverse(obfuscator, world.public, generator(), Plan(3, 32, 5e-3)), features)
     assert own.ssim < shown(world, world.reconstructor, world.fresh_features).ssim - 0.1
     assert reversed_.ssim > own.ssim + 0.05

@@ -8,7 +8,7 @@ from strategies.learning.fit import Plan
 from strategies.pric.reading import read, scored, train_reader
 from strategies.pric.training import Recipe
 
-TINY = Recipe(weight=0.1, ascent="flipped", rate=2e-3, adversary_rate=5e-3, epochs=10, batch=32)
+TINY = Recipe(weight=0.1, ascent="flipped", learning_rate=2e-3, adversary_learning_rate=5e-3, epochs=10, batch=32)
 
 
 def seeded(seed: int = 1) -> torch.Generator:

@@ -12,7 +12,7 @@ from strategies.learning.weights import fingerprint
 from strategies.pric.federated import Leader, gradients, gradients_length, players_of, row_of
 from strategies.pric.training import Game, Recipe, Trained, new_players
 
-SLOWER = replace(TINY, rate=5e-4)
+SLOWER = replace(TINY, learning_rate=5e-4)
 
 
 def start(recipe: Recipe = SLOWER) -> Trained:

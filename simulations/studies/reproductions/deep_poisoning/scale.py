@@ -20,7 +20,7 @@ class Scale:
         images, fresh, public, portraits: Painted: how many of S, to judge by, of Q, and of faces.
         share: What part of S each of the three large entities has; the fourth has a tenth of it.
         pretraining, reconstruction, poisoning, refinement, obfuscation: Steps of training.
-        batch, rate: Images per step, and the highest learning rate.
+        batch, learning_rate: Images per step, and the highest learning rate.
         kept: Features are computed once and kept in memory; else anew at each look.
         weight, penalty: Of the module's loss; the paper's are 1 and "signed".
     """
@@ -42,14 +42,14 @@ class Scale:
     refinement: int
     obfuscation: int
     batch: int = 32
-    rate: float = 5e-3
+    learning_rate: float = 5e-3
     kept: bool = True
     weight: float = 2.0
     penalty: Penalty = "either"
 
     def plan(self, steps: int, count: int) -> Plan:
         """Return a plan of so many steps over so many images."""
-        return Plan.lasting(steps, count, self.batch, self.rate)
+        return Plan.lasting(steps, count, self.batch, self.learning_rate)
 
 
 HERE = Scale(
@@ -107,7 +107,7 @@ PAPER = Scale(
     refinement=100_000,
     obfuscation=50_000,
     batch=128,
-    rate=1e-3,
+    learning_rate=1e-3,
     kept=False,
 )
 """Steps are about 90, 10, 10 and 20 epochs over the paper's 640,560 images; it does not say how long it trained."""

@@ -134,7 +134,7 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     useful, private = task.labels[:, :half].long(), task.labels[:, half:].long()
     network = bench.network(scale.attributes, half, task.images, useful)
     psi = bench.reconstructor(network.featurizer, task.public)
-    plan = Plan.lasting(scale.obfuscation, len(useful), scale.batch, scale.rate * OBFUSCATION_RATE)
+    plan = Plan.lasting(scale.obfuscation, len(useful), scale.batch, scale.learning_rate * OBFUSCATION_RATE)
     obfuscated = train_obfuscator(
         network, psi, task.images, useful, bench.generator, plan, weight=OBFUSCATION_WEIGHT, device=device
     )
@@ -147,7 +147,7 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     cases: dict[str, tuple[tuple[nn.Module, ...], tuple[nn.Module, ...], nn.Module, Reconstructor]] = {
         # what is shared, what the privacy attacker can compute itself, who decides, who reconstructs
         "w/o protection": ((network.featurizer,), (network.featurizer,), network.decider, psi),
-        "DeepObfuscator": ((obfuscator,), (obfuscator,), obfuscated.network.decider, obfuscated.adversary),
+        "DeepObfuscator": ((obfuscator,), (obfuscator,), obfuscated.network.decider, obfuscated.reconstructor),
         "DPM": ((network.featurizer, module), (network.featurizer,), network.decider, psi),
     }
     found: Numbers = {}
