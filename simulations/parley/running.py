@@ -110,7 +110,6 @@ def run(
 
 def _plain(settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return settings as a scenario file holds them: paths as text, numbers of NumPy as Python's."""
-
     if settings is not None and not isinstance(settings, Mapping):
         raise BadScenario(f'settings are values by key, such as {{"buyer.budget": 20}}, not {settings!r}')
 
