@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from protocol.crypto.signing import derive
 from protocol.errors import BadInput
 from strategies.obfuscation import Obfuscation, obfuscate
+from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.secret_generator import secret_generator
 
 Pixels = NDArray[np.uint8]
@@ -88,10 +89,10 @@ class ObfuscatedAlbum:
         others = [place for place in torch.randperm(len(self), generator=generator).tolist() if place != index]
         size = picture.shape[0], picture.shape[1]
         images = [picture, *(resized(self._album[place], *size) for place in others[: mixed - 1])]
-        sources = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)[None]
+        sources = to_tensor(images)[None]
         labels = torch.zeros(1, mixed, dtype=torch.int64)
-        shown = obfuscate(self._obfuscation, sources, labels, 1, generator).pictures[0]
-        return shown.permute(1, 2, 0).contiguous().numpy()
+        shown: Pixels = to_pictures(obfuscate(self._obfuscation, sources, labels, 1, generator).pictures)[0]
+        return shown
 
 
 def square(picture: Pixels, side: int) -> Pixels:

@@ -9,7 +9,7 @@ from parties.adversaries.adversary import adversary
 from parties.federate.client import Client
 from protocol.messages.federate import TrainCall
 from protocol.messages.secure_sum import MaskedValues
-from strategies.learning.local import Weights
+from strategies.learning.weights import Weights
 
 
 @adversary("label-flipping-client", knowledge="nothing beyond its role", profit="none; the model learns the opposite")

@@ -14,9 +14,10 @@ from parties.secure_sum.adding import AddingParty
 from protocol.encoding.codec import read_array
 from protocol.messages.federate import TrainCall
 from protocol.messages.secure_sum import MaskedValues
-from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of
-from strategies.learning.local import LocalTraining, Weights, flat, train_locally, unflat, weights_of
+from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
+from strategies.learning.local import LocalTraining, train_locally
 from strategies.learning.private import PrivateTraining
+from strategies.learning.weights import Weights, from_row, to_row, weights
 from strategies.privacy.secret_generator import seeded_generator
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
@@ -86,7 +87,7 @@ class Client(AddingParty):
         inputs = inputs_of(self.examples()[0][:most])
         generator = seeded_generator(self.derive("train", training, str(int(config.get("server-round", 0)))))
         persons = torch.from_numpy(np.array(self.persons[:most]))
-        return weights_of(train_locally(network, inputs, labels, _training(config), generator, persons))
+        return weights(train_locally(network, inputs, labels, _training(config), generator, persons))
 
     def examples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the pictures and labels that it trains on."""
@@ -94,7 +95,7 @@ class Client(AddingParty):
 
     def network(self) -> GroupNormalisedClassifier:
         """Return a network of the architecture that all agreed on."""
-        return GroupNormalisedClassifier(self.classes, torch.Generator())
+        return new_group_normalised(self.classes, torch.Generator())
 
     @step("add")
     def add(self, call: TrainCall) -> MaskedValues:
@@ -103,11 +104,11 @@ class Client(AddingParty):
 
     def summand(self, call: TrainCall) -> NDArray[np.float64]:
         """Train, and return the number of pictures and then the update times that number."""
-        like = weights_of(self.network())
-        model = unflat(torch.from_numpy(np.array(call.model)), like)
+        like = weights(self.network())
+        model = from_row(torch.from_numpy(np.array(call.model)), like)
         config = {each.name: each.value for each in call.settings}
         learnt = self.learn(model, config, call.round.training)
-        update = (flat(learnt) - flat(model)).double().numpy()
+        update = (to_row(learnt) - to_row(model)).double().numpy()
         weight = len(self.examples()[1])
         return np.concatenate([[weight], weight * update])
 
@@ -125,7 +126,7 @@ class ClientPartyApp(PartyApp):
         @self.train(mods=[*party.mods, *mods])
         def train(message: Message, context: Context) -> Message:
             party.memory = Memory(context.state)
-            like = weights_of(party.network())
+            like = weights(party.network())
             model = _read_model(message.content, like)
             config = message.content[CONFIG]
             if not isinstance(config, ConfigRecord):

@@ -22,7 +22,7 @@ from protocol.encoding.codec import read_array
 from protocol.exchange import Exchange
 from protocol.messages.federate import Setting, TrainCall
 from protocol.messages.secure_sum import Round
-from strategies.learning.local import Weights, flat, unflat
+from strategies.learning.weights import Weights, from_row, to_row
 
 STRATEGIES: dict[str, str] = {
     "fedavg": "mean of all updates, weighted by their numbers of images (McMahan et al. 2017)",
@@ -161,7 +161,7 @@ class Federate(Workflow[FederateRecord]):
             told = {**federation.settings, "server-round": float(number)}
             call = TrainCall(
                 round=Round(training=federation.training, number=number),
-                model=flat(model).numpy(),
+                model=to_row(model).numpy(),
                 settings=tuple(Setting(name=name, value=float(value)) for name, value in told.items()),
                 dealt=(),
             )
@@ -172,7 +172,7 @@ class Federate(Workflow[FederateRecord]):
                 self.record.failures += summing.record.failures
             pictures, *_ = summed.total
             mean = torch.from_numpy(np.asarray(summed.total[1:] / max(1.0, pictures)))
-            model = unflat((flat(model).double() + mean).float(), model)
+            model = from_row((to_row(model).double() + mean).float(), model)
             self._watch(number, model)
         return model
 

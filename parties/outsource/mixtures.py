@@ -12,6 +12,7 @@ from parties.album import Album, square
 from parties.party import Party
 from protocol.messages.outsource import PART_BYTES
 from strategies.obfuscation import Obfuscated, Obfuscation, group, obfuscate
+from strategies.pixels import to_tensor
 from strategies.privacy.secret_generator import secret_generator
 
 SOURCE_BYTES = 16_000_000
@@ -116,7 +117,7 @@ class Mixtures:
         at_once = max(1, SOURCE_BYTES // (3 * assignment.side**2 * groups.shape[1]))
         mask = None if assignment.region is None else assignment.region.mask(assignment.side)
         for chosen in torch.split(groups, at_once):
-            opened = torch.from_numpy(self.opened(chosen.flatten().tolist())).permute(0, 3, 1, 2)
+            opened = to_tensor(self.opened(chosen.flatten().tolist()))
             yield obfuscate(
                 assignment.obfuscation,
                 opened.reshape(*chosen.shape, *opened.shape[1:]),

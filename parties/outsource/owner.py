@@ -15,6 +15,7 @@ from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
 from strategies.learning.classifier import classify, new_classifier
 from strategies.learning.weights import restore
+from strategies.pixels import to_pictures
 
 TESTED_AT_ONCE = 64
 """Images."""
@@ -89,7 +90,7 @@ class Owner(Party):
         if asked.epoch >= self.assignment.epochs or asked.number * self.mixtures.part >= self.mixtures.count:
             raise ProtocolError(f"there is no part {asked.number} of epoch {asked.epoch}")
         batch = self.mixtures.obfuscated(asked.epoch, asked.number)
-        pictures = batch.pictures.permute(0, 2, 3, 1).contiguous().numpy()
+        pictures = to_pictures(batch.pictures)
         if batch.labels.is_floating_point():
             return Part(pictures=pictures, shares=batch.labels.numpy())
         return Part(pictures=pictures, labels=batch.labels.numpy())

@@ -32,7 +32,7 @@ from protocol.messages.pool import (
     Rules,
     Weights,
 )
-from strategies.deep_poisoning.contributions import LabelledFeatures, agreeing
+from strategies.deep_poisoning.contributions import LabelledFeatures
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.deep_poisoning.split import SplitNetwork, new_network
 from strategies.deep_poisoning.training import (
@@ -42,9 +42,10 @@ from strategies.deep_poisoning.training import (
     train_poisoning,
     train_reconstructor,
 )
-from strategies.learning.batches import Mirrored, apply, guessed
+from strategies.learning.batches import Mirrored, accuracy, apply, guessed
 from strategies.learning.fit import Plan
 from strategies.learning.weights import in_one_row, restore_row
+from strategies.pixels import to_tensor
 from strategies.privacy.secret_generator import seeded_generator
 
 PART_BYTES = 16_000_000
@@ -299,7 +300,7 @@ class Entity(Party):
         """Say which of the (n,) features from the pool to use: all, or those with which its decider agrees."""
         if self.habits.defence == "none" or not len(drawn.labels):
             return torch.ones(len(drawn.labels), dtype=torch.bool)
-        return agreeing(decider, *drawn, CREDIBLE)
+        return guessed(decider, *drawn, CREDIBLE)
 
     def refined(self, shared: Published, parts: Sequence[LabelledFeatures], device: torch.device) -> nn.Module:
         """Train a decider on features."""
@@ -367,13 +368,7 @@ class Opened:
 
     def __getitem__(self, chosen: Tensor, /) -> Tensor:
         """Return chosen pictures as (m, 3, height, width) in 0..1."""
-        pixels = torch.from_numpy(np.stack([self._album[index] for index in chosen.tolist()]))
-        return pixels.permute(0, 3, 1, 2).float().div_(255)
-
-
-def accuracy(decider: nn.Module, features: Tensor, labels: Tensor, top: int = 1) -> float:
-    """Return for what share of features the label is among a decider's first guesses."""
-    return guessed(decider, features, labels, top).double().mean().item()
+        return to_tensor([self._album[index] for index in chosen.tolist()]).float().div_(255)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from protocol.crypto.secret_parts import seal
 from protocol.messages.publish import CallForPictures, Publication
 from strategies.dp_images import P3, mechanism
 from strategies.dp_images.p3 import split
+from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.secret_generator import seeded_generator
 
 
@@ -43,13 +44,13 @@ class Publisher(Party):
         chosen = [(index, picture) for index, picture in readable(self.album)][: min(self.most, call.most)]
         if not chosen:
             raise ValueError("none of the pictures can be opened")
-        pictures = torch.from_numpy(np.stack([picture for _, picture in chosen])).permute(0, 3, 1, 2)
+        pictures = to_tensor([picture for _, picture in chosen])
         settings = {each.name: int(each.value) if each.whole else each.value for each in call.settings}
         used = mechanism(call.mechanism, **settings)
         published = used.publish(pictures.contiguous(), self.noise(call))
         key = self.friends_key(call.method)
         return Publication(
-            pictures=published.permute(0, 2, 3, 1).contiguous().numpy(),
+            pictures=to_pictures(published),
             labels=np.array([self.labels[index] for index, _ in chosen], dtype=np.int64),
             sealed=tuple(seal(key, split(picture, used.threshold).secret) for _, picture in chosen)
             if isinstance(used, P3)

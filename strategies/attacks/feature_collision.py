@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from strategies.features.featurizer import Featurizer, Pixels, network_input
+from strategies.features.featurizer import Featurizer, Pixels
+from strategies.pixels import network_inputs, to_pictures
 
 _LEVEL = 1 / 127.5
 """One grey level in the network's input."""
@@ -39,7 +40,7 @@ def collide(
         return np.zeros((0, 64, 64, 3), dtype=np.uint8)
     calibration = featurizer.calibration
     codes = torch.from_numpy((goals - np.array(calibration.offset)) / calibration.scale).float()
-    original = network_input(pictures)
+    original = network_inputs(pictures)
     least, most = (original - levels * _LEVEL).clamp(min=-1), (original + levels * _LEVEL).clamp(max=1)
     changed = original.clone().requires_grad_()
     optimiser = torch.optim.Adam([changed])
@@ -50,6 +51,4 @@ def collide(
         optimiser.step()
         with torch.no_grad():
             changed.copy_(torch.clamp(changed, least, most))
-    pixels = ((changed.detach() + 1) / _LEVEL).round().byte().permute(0, 2, 3, 1)
-    result: NDArray[np.uint8] = pixels.contiguous().numpy()
-    return result
+    return to_pictures(((changed.detach() + 1) / _LEVEL).round().byte())

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from strategies.learning.group_normalised import logits_of
+from strategies.learning.batches import apply
 
 Scores = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.
 
 def by_loss(network: nn.Module, inputs: Tensor, labels: Tensor) -> Scores:
     """Score candidates by the loss: what was learnt is known by heart (Yeom et al. 2018)."""
-    losses = F.cross_entropy(logits_of(network, inputs), labels, reduction="none")
+    losses = F.cross_entropy(apply(inputs, network), labels, reduction="none")
     scores: Scores = -losses.double().numpy()
     return scores
 
@@ -172,7 +172,7 @@ def train_shadows(
 
 def _answers(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
     """Return what the attack model looks at: confidence in the label, entropy, and the gap to the next class."""
-    chances = logits_of(network, inputs).double().softmax(1)
+    chances = apply(inputs, network).double().softmax(1)
     ordered = chances.sort(1, descending=True).values
     entropy = -(chances * chances.clamp(min=1e-12).log()).sum(1)
     right = _confidence(network, inputs, labels)
@@ -181,7 +181,7 @@ def _answers(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.f
 
 def _confidence(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
     """Return log(p / (1 - p)) of the true class (Carlini et al. 2022, section IV.C)."""
-    logits = logits_of(network, inputs).double()
+    logits = apply(inputs, network).double()
     right = logits.gather(1, labels[:, None])[:, 0]
     others = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
     confidence: NDArray[np.float64] = (right - others).numpy()

@@ -1,15 +1,9 @@
-"""What dishonest entities put into the pool, and how an entity tells it apart before it refines its decider.
-
-A contribution is (n, channels, h, w) features with (n,) labels. Here are functions from honest contributions to
-dishonest ones, and the agreement defence, which the paper does not have.
-"""
+"""What dishonest entities put into the pool: functions from honest features with their labels to dishonest ones."""
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-
-from strategies.learning.batches import Batches, guessed
+from torch import Tensor
 
 STAMP = 8
 """A backdoor's stamp is a checkerboard in a corner whose side is this part of the image's."""
@@ -76,22 +70,6 @@ def made_up(like: Tensor, count: int, classes: int, generator: torch.Generator) 
     noise = torch.randn(count, *like.shape[1:], generator=generator)
     labels = torch.randint(classes, (count,), generator=generator)
     return LabelledFeatures((mean + deviation * noise).clamp_min(0), labels)
-
-
-def agreeing(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1) -> Tensor:
-    """Say which labels an entity's own decider finds credible: those among its `top` first guesses.
-
-    Poisoned features are equivalent to clean ones for the published decider, and so for one's own that was trained on
-    the same featurizer: where it disagrees, either it errs or the label does.
-
-    Returns:
-        (n,) bool, true for those to refine on.
-
-    Examples:
-        >>> agreeing(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()
-        [True, False]
-    """
-    return guessed(decider, features, labels, top)
 
 
 def _chosen(count: int, share: float, generator: torch.Generator) -> Tensor:

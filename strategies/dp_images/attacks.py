@@ -26,6 +26,7 @@ from strategies.dp_images.mechanisms import (
 )
 from strategies.learning.classifier import classify, train_classifier
 from strategies.obfuscation.restoration import interpolate
+from strategies.pixels import to_pictures, to_pixels
 
 _NO_NOISE = 1e9
 """An epsilon of which nothing is seen."""
@@ -129,7 +130,7 @@ class MeansDenoiser:
         pictures = torch.nn.functional.interpolate(
             cells.reshape(noisy.shape), scale_factor=self.cell, mode="bilinear", align_corners=False
         )
-        return pictures.round().clamp(0, RANGE).to(torch.uint8)
+        return to_pixels(pictures)
 
 
 def recogniser(
@@ -152,14 +153,14 @@ def recogniser(
         epochs: Of training.
     """
     treated = torch.cat([treat(known) for _ in range(copies)])
-    return train_classifier(_rows(treated), np.tile(persons, copies), count, generator, epochs=epochs)
+    return train_classifier(_coloured(treated), np.tile(persons, copies), count, generator, epochs=epochs)
 
 
 def recognised(network: nn.Module, pictures: Tensor, persons: NDArray[np.int64]) -> float:
     """Return the share of pictures whose person the recogniser names."""
-    return float((classify(network, _rows(pictures)) == persons).mean())
+    return float((classify(network, _coloured(pictures)) == persons).mean())
 
 
-def _rows(pictures: Tensor) -> NDArray[np.uint8]:
-    """Return (n, height, width, 3) pictures."""
-    return pictures.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
+def _coloured(pictures: Tensor) -> NDArray[np.uint8]:
+    """Return (n, height, width, 3) pictures of grey or coloured ones."""
+    return to_pictures(pictures.expand(-1, 3, -1, -1))

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from strategies.dp_images.guarantee import Guarantee
 from strategies.dp_images.mechanisms import cell_means, enlarged
 from strategies.dp_images.p3 import BLOCK, render, split
+from strategies.pixels import to_pictures, to_tensor
 
 _NOTHING = Guarantee(math.inf, 0.0, "any two images", "nothing", "everything")
 
@@ -82,8 +82,8 @@ class P3:
 
     def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """Return what a stranger sees."""
-        rows = [render(split(picture, self.threshold).public) for picture in pictures.permute(0, 2, 3, 1).numpy()]
-        return torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
+        rows = [render(split(picture, self.threshold).public) for picture in to_pictures(pictures)]
+        return to_tensor(rows).contiguous()
 
     def guarantee(self) -> Guarantee:
         """State that it promises nothing to strangers: the public part depends on the picture without noise."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from strategies.dp_images.guarantee import Guarantee
+from strategies.pixels import to_pixels
 
 RANGE = 255
 SNOW = 127
@@ -212,7 +213,7 @@ def cell_means(pictures: Tensor, cell: int) -> Tensor:
 
 def enlarged(cells: Tensor, cell: int) -> Tensor:
     """Return pictures of which each cell has one colour, uint8."""
-    return _pixels(cells).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
+    return to_pixels(cells).repeat_interleave(cell, 2).repeat_interleave(cell, 3)
 
 
 def singular_values(pictures: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -233,7 +234,7 @@ def singular_values(pictures: Tensor, count: int) -> tuple[Tensor, Tensor, Tenso
 
 def composed(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
     """Return the pictures with these singular values and vectors, uint8."""
-    return _pixels(left * values[..., None, :] @ right)
+    return to_pixels(left * values[..., None, :] @ right)
 
 
 def laplace(shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -249,10 +250,6 @@ def metric_laplace(shape: torch.Size, epsilon: float, generator: torch.Generator
     waits = torch.empty(shape, dtype=torch.float64).exponential_(epsilon, generator=generator)
     noise: Tensor = direction / direction.norm(dim=-1, keepdim=True) * waits.sum(dim=-1, keepdim=True)
     return noise
-
-
-def _pixels(values: Tensor) -> Tensor:
-    return values.round().clamp(0, RANGE).to(torch.uint8)
 
 
 def _any_picture(epsilon: float, delta: float) -> Guarantee:

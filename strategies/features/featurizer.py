@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from strategies.pixels import network_inputs
+
 Pixels = NDArray[np.uint8]
 
 LATTICE_SIDE = 1 << 16
@@ -78,8 +80,8 @@ class SmallNet(Network):
 
     @staticmethod
     def inputs(pictures: Sequence[Pixels]) -> Tensor:
-        """Return prepared pictures in -1..1 (see `network_input`)."""
-        return network_input(pictures)
+        """Return prepared pictures in -1..1 (see `network_inputs`)."""
+        return network_inputs(pictures)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (n, 3, 64, 64) inputs in -1..1 to (n, classes) fc8 features."""
@@ -187,11 +189,6 @@ def height_and_width(picture: Pixels) -> tuple[int, int]:
             " it must be uint8 of shape (height, width, 3)"
         )
     return picture.shape[0], picture.shape[1]
-
-
-def network_input(pictures: Sequence[Pixels]) -> Tensor:
-    """Return prepared pictures as the (n, 3, 64, 64) inputs of a network, in -1..1."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def forward(network: Network, images: Iterable[Pixels]) -> Iterator[tuple[Tensor, int]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.models import vgg16
 
 from strategies.features.featurizer import Network, Pixels, height_and_width
+from strategies.pixels import to_tensor
 
 RESIZED, CROPPED = 256, 224
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -56,7 +57,7 @@ class Vgg16(Network):
     @staticmethod
     def inputs(pictures: Sequence[Pixels]) -> Tensor:
         """Return prepared pictures as (n, 3, 224, 224), each channel standardised by ImageNet's mean and deviation."""
-        pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(255)
+        pixels = to_tensor(pictures).float().div_(255)
         mean, deviation = (torch.tensor(values).reshape(3, 1, 1) for values in (MEAN, DEVIATION))
         return pixels.sub_(mean).div_(deviation)
 

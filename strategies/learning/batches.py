@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from strategies.pixels import to_tensor
+
 PART = 256
 """How many go through a network at once where nothing is trained."""
 
@@ -40,8 +42,7 @@ class Images:
 
     def __getitem__(self, chosen: Tensor, /) -> Tensor:
         """Return chosen pictures as (m, 3, height, width) in 0..1."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self._pictures[chosen.cpu().numpy()]))
-        return pixels.permute(0, 3, 1, 2).float().div_(255)
+        return to_tensor(self._pictures[chosen.cpu().numpy()]).float().div_(255)
 
 
 class Mirrored:
@@ -132,10 +133,15 @@ def apply(inputs: Batches, *networks: nn.Module) -> Tensor:
 
 
 def guessed(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1) -> Tensor:
-    """Say for each of (n,) labels whether it is among a decider's `top` first guesses; their mean is the accuracy.
+    """Say for each of (n,) labels whether it is among a decider's `top` first guesses.
 
     Examples:
         >>> guessed(nn.Identity(), torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])).tolist()
         [True, False]
     """
     return (apply(features, decider).topk(top, dim=1).indices == labels[:, None]).any(1)
+
+
+def accuracy(decider: nn.Module, features: Batches, labels: Tensor, top: int = 1) -> float:
+    """Return the share of features whose label is among a decider's `top` first guesses."""
+    return guessed(decider, features, labels, top).double().mean().item()

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from strategies.learning.fit import Plan, Watch, fit, mirrored
+from strategies.learning.initialise import built
+from strategies.pixels import network_inputs
 
 WIDTHS = (24, 48, 64, 96)
 """Channels of the convolutions; each halves height and width."""
@@ -17,23 +19,19 @@ _PIXELS_AT_ONCE = 1 << 20
 
 
 class CompactClassifier(nn.Module):
-    """Convolutions with batch normalisation, an average over positions, and one fully connected layer.
+    """Convolutions with batch normalisation, an average over positions, and one fully connected layer."""
 
-    Args:
-        generator: Draws the initial weights (He et al. 2015).
-    """
-
-    def __init__(self, classes: int, generator: torch.Generator) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for before, after in zip((3, *WIDTHS), WIDTHS, strict=False):
-            convolution = nn.Conv2d(before, after, 3, 2, padding=1, bias=False, device="meta").to_empty(device="cpu")
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu", generator=generator)
-            layers += [convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(before, after, 3, 2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+            ]
         self.convolutions = nn.Sequential(*layers)
-        self.head = nn.Linear(WIDTHS[-1], classes, device="meta").to_empty(device="cpu")
-        nn.init.normal_(self.head.weight, std=WIDTHS[-1] ** -0.5, generator=generator)
-        nn.init.zeros_(self.head.bias)
+        self.head = nn.Linear(WIDTHS[-1], classes)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (n, 3, height, width) inputs in -1..1 to (n, classes) logits."""
@@ -41,27 +39,18 @@ class CompactClassifier(nn.Module):
         return logits
 
 
+def _compact(classes: int, generator: torch.Generator) -> nn.Module:
+    return built(lambda: CompactClassifier(classes), generator, mode="fan_in", layout=torch.contiguous_format)
+
+
 def _resnet18(classes: int, generator: torch.Generator) -> nn.Module:
     from torchvision.models import resnet18  # noqa: PLC0415  (two seconds that others need not wait for)
 
-    with torch.device("meta"):
-        network = resnet18(num_classes=classes)
-    network.to_empty(device="cpu")
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
-        elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5, generator=generator)
-            nn.init.zeros_(module.bias)
-    return network  # type: ignore[no-any-return]
+    network: nn.Module = built(lambda: resnet18(num_classes=classes), generator, layout=torch.contiguous_format)
+    return network
 
 
-ARCHITECTURES: dict[str, Callable[[int, torch.Generator], nn.Module]] = {
-    "compact": CompactClassifier,
-    "resnet18": _resnet18,
-}
+ARCHITECTURES: dict[str, Callable[[int, torch.Generator], nn.Module]] = {"compact": _compact, "resnet18": _resnet18}
 """Networks by name: ``make(classes, generator)`` draws initial weights; their input is that of `CompactClassifier`."""
 
 
@@ -150,9 +139,3 @@ def logits(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.float3
 def _parts(pictures: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     size = max(1, _PIXELS_AT_ONCE // max(1, pictures[:1].size // 3))
     return [pictures[start : start + size] for start in range(0, len(pictures), size)]
-
-
-def network_inputs(pictures: NDArray[np.uint8]) -> Tensor:
-    """Return (n, height, width, 3) pictures as (n, 3, height, width) inputs in -1..1."""
-    channels_first = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2)
-    return channels_first.float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)

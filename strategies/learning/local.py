@@ -1,6 +1,5 @@
 """What a client of federated learning does with its pictures: descent from the model that it was sent."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from strategies.learning.private import PrivateTraining, train_privately
-
-Weights = dict[str, Tensor]
-"""A network's parameters by name."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +25,6 @@ class LocalTraining:
     learning_rate: float
     proximal_mu: float = 0.0
     private: PrivateTraining | None = None
-
-
-def weights_of(network: nn.Module) -> Weights:
-    """Return a copy of the parameters."""
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-
-def flat(weights: Mapping[str, Tensor]) -> Tensor:
-    """Return all parameters in one row, in the order of the network."""
-    return torch.cat([value.flatten() for value in weights.values()])
-
-
-def unflat(row: Tensor, like: Mapping[str, Tensor]) -> Weights:
-    """Return parameters from one row.
-
-    Raises:
-        ValueError: When the row is of another length.
-    """
-    sizes = [value.numel() for value in like.values()]
-    if row.numel() != sum(sizes):
-        raise ValueError(f"a model has {sum(sizes)} parameters, not {row.numel()}")
-    parts = torch.split(row, sizes)
-    return {name: part.reshape(value.shape).clone() for (name, value), part in zip(like.items(), parts, strict=True)}
 
 
 def train_locally(

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from strategies.learning.classifier import LEARNING_RATE, network_inputs, new_classifier
+from strategies.learning.classifier import LEARNING_RATE, new_classifier
 from strategies.learning.fit import Descent, mirrored
+from strategies.pixels import network_inputs
 
 
 class StreamedTraining:

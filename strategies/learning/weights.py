@@ -8,8 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+Weights = dict[str, Tensor]
+"""A network's weights and buffers by name."""
 
-def weights(network: nn.Module) -> dict[str, Tensor]:
+
+def weights(network: nn.Module) -> Weights:
     """Return a network's weights and buffers, on the CPU, in rows.
 
     Examples:
@@ -39,6 +42,31 @@ def restore(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     network.load_state_dict(dict(tensors))
 
 
+def to_row(tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return weights as one (n,) float32 row, in their order.
+
+    Examples:
+        >>> to_row({"one": torch.tensor([[1, 2]]), "other": torch.tensor(3.0)})
+        tensor([1., 2., 3.])
+    """
+    return torch.cat([tensor.flatten().float() for tensor in tensors.values()])
+
+
+def from_row(row: Tensor, like: Mapping[str, Tensor]) -> Weights:
+    """Return the weights that `to_row` made a row of, named, shaped and typed like others.
+
+    Raises:
+        ValueError: When the row is of another length.
+    """
+    sizes = [tensor.numel() for tensor in like.values()]
+    if row.shape != (sum(sizes),):
+        raise ValueError(
+            f"these weights are of another architecture: {row.numel()} numbers, and {sum(sizes)} are needed"
+        )
+    parts = zip(like.items(), torch.split(row, sizes), strict=True)
+    return {name: part.reshape(old.shape).to(old.dtype, copy=True) for (name, old), part in parts}
+
+
 def in_one_row(network: nn.Module) -> NDArray[np.float32]:
     """Return all weights and buffers of a network as one (n,) array, in the order of their names.
 
@@ -48,7 +76,8 @@ def in_one_row(network: nn.Module) -> NDArray[np.float32]:
         >>> fingerprint(layer) == fingerprint(other)
         True
     """
-    return torch.cat([tensor.flatten().float() for _, tensor in sorted(weights(network).items())]).numpy()
+    row: NDArray[np.float32] = to_row(dict(sorted(weights(network).items()))).numpy()
+    return row
 
 
 def restore_row(network: nn.Module, row: NDArray[np.float32]) -> None:
@@ -57,15 +86,7 @@ def restore_row(network: nn.Module, row: NDArray[np.float32]) -> None:
     Raises:
         ValueError: When it is not of the network's length, or a number is not finite.
     """
-    expected = sorted(network.state_dict().items())
-    length = sum(tensor.numel() for _, tensor in expected)
-    if row.shape != (length,):
-        raise ValueError(f"these weights are of another architecture: {row.size} numbers, and {length} are needed")
-    parts = torch.split(torch.from_numpy(row.copy()), [tensor.numel() for _, tensor in expected])
-    restore(
-        network,
-        {name: part.reshape(old.shape).to(old.dtype) for (name, old), part in zip(expected, parts, strict=True)},
-    )
+    restore(network, from_row(torch.from_numpy(row.copy()), dict(sorted(network.state_dict().items()))))
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from strategies.learning.fit import Plan, Watch, fit, mirrored
+from strategies.learning.initialise import built
+from strategies.pixels import centred, to_pixels
 
 WIDTHS = (24, 48, 96)
 """Channels of the levels; each below the first has half the height and width."""
@@ -19,26 +21,16 @@ _STRIDE = 2 ** (len(WIDTHS) - 1)
 
 
 class UNet(nn.Module):
-    """Convolutions down to a quarter of the size and up again, joined level by level; it predicts a correction.
+    """Convolutions down to a quarter of the size and up again, joined level by level; it predicts a correction."""
 
-    Args:
-        generator: Draws the initial weights (He et al. 2015).
-    """
-
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self) -> None:
         super().__init__()
         ups = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
         self.down = nn.ModuleList(
             _block(before, after) for before, after in zip((3, *WIDTHS[:-1]), WIDTHS, strict=True)
         )
         self.up = nn.ModuleList(_block(below + level, level) for below, level in ups)
-        self.head = _convolution(WIDTHS[0], 3, 1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        nn.init.zeros_(self.head.weight)
+        self.head = nn.Conv2d(WIDTHS[0], 3, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (n, 3, height, width) inputs in -1..1, sides divisible by 4, to such outputs."""
@@ -51,6 +43,13 @@ class UNet(nn.Module):
             features = block(torch.cat([F.interpolate(features, scale_factor=2), beside], dim=1))
         corrected: Tensor = inputs + self.head(features)
         return corrected
+
+
+def new_unet(generator: torch.Generator) -> UNet:
+    """Return an untrained network, weights drawn from the generator (He et al. 2015); it leaves images as they are."""
+    network = built(UNet, generator, mode="fan_in", layout=torch.contiguous_format)
+    nn.init.zeros_(network.head.weight)
+    return network
 
 
 def train_reconstructor(
@@ -87,10 +86,10 @@ def train_reconstructor(
     if any(side % _STRIDE for side in originals.shape[2:]):
         raise ValueError(f"the sides of the images are multiples of {_STRIDE}, not {tuple(originals.shape[2:])}")
     device = device or torch.device("cpu")
-    network = UNet(generator).to(device)
+    network = new_unet(generator).to(device)
 
     def loss(chosen: Tensor) -> Tensor:
-        shown, wanted = mirrored(generator, _inputs(obfuscated[chosen]), _inputs(originals[chosen]))
+        shown, wanted = mirrored(generator, centred(obfuscated[chosen].cpu()), centred(originals[chosen].cpu()))
         return F.l1_loss(network(shown.to(device)), wanted.to(device))
 
     fit(network, loss, len(originals), generator, Plan(epochs, batch, LEARNING_RATE), Watch(progress))
@@ -101,26 +100,12 @@ def train_reconstructor(
 def reconstruct(network: UNet, obfuscated: Tensor) -> Tensor:
     """Guess the originals of (n, 3, height, width) uint8 obfuscated images, as such."""
     device = network.head.weight.device
-    parts = [network(_inputs(part).to(device)).cpu() for part in torch.split(obfuscated, 64)]
-    return torch.cat(parts).add_(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    parts = [network(centred(part.cpu()).to(device)).cpu() for part in torch.split(obfuscated, 64)]
+    return to_pixels(torch.cat(parts).add_(1).mul_(127.5))
 
 
 def _block(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(
-        _convolution(before, after, 3),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-        _convolution(after, after, 3),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-    )
-
-
-def _convolution(before: int, after: int, size: int) -> nn.Conv2d:
-    """Return a convolution whose weights are still to be drawn, so that no global generator is touched."""
-    convolution = nn.Conv2d(before, after, size, padding=size // 2, device="meta")
-    return convolution.to_empty(device="cpu")
-
-
-def _inputs(pictures: Tensor) -> Tensor:
-    return pictures.cpu().float().div_(127.5).sub_(1)
+        nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True),
+        nn.Conv2d(after, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True),
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from skimage.restoration import denoise_nl_means
 from torch import Tensor
 
 from strategies.obfuscation.blurring import gaussian_blur, gaussian_kernel
+from strategies.pixels import to_pictures, to_pixels
 
 _NEIGHBOURS = 5
 
@@ -46,7 +47,7 @@ def interpolate(pictures: Tensor, known: Tensor) -> Tensor:
         missing &= ~reached
         size = 2 * size + 1
     means = values.sum(dim=(2, 3), keepdim=True) / trusted.sum(dim=(2, 3), keepdim=True)
-    return torch.where(missing, means, filled).round_().clamp_(0, 255).to(torch.uint8)
+    return to_pixels(torch.where(missing, means, filled))
 
 
 def ungraft(pictures: Tensor, kept: float, rounds: int = 3) -> Tensor:
@@ -90,12 +91,12 @@ def denoise(pictures: Tensor, sigma: float) -> Tensor:
     scale = sigma / 255
     cleaned = [
         denoise_nl_means(picture / 255, 5, 6, 0.8 * scale, fast_mode=True, sigma=scale, channel_axis=2)
-        for picture in pictures.permute(0, 2, 3, 1).cpu().numpy()
+        for picture in to_pictures(pictures)
     ]
     if not cleaned:
         return pictures
     restored = torch.from_numpy(np.stack(cleaned)).permute(0, 3, 1, 2).to(pictures.device)
-    return (restored * 255).round_().clamp_(0, 255).to(torch.uint8)
+    return to_pixels(restored * 255)
 
 
 def deconvolve(pictures: Tensor, kernel: int, noise: float = 1e-3) -> Tensor:
@@ -118,8 +119,7 @@ def deconvolve(pictures: Tensor, kernel: int, noise: float = 1e-3) -> Tensor:
     restored = torch.fft.irfft2(
         torch.fft.rfft2(mirrored) * response / (response.square() + noise), s=mirrored.shape[2:]
     )
-    pixels: Tensor = restored[:, :, :height, :width].round().clamp_(0, 255).to(torch.uint8)
-    return pixels
+    return to_pixels(restored[:, :, :height, :width])
 
 
 def _response(kernel: Tensor, period: int) -> Tensor:

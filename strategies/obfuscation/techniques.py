@@ -22,11 +22,12 @@ import torch
 from torch import Tensor
 
 from strategies.obfuscation.blurring import gaussian_blur
+from strategies.pixels import to_pixels
 
 
 def mix(sources: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
     """Mix images by their weights (section 3.1)."""
-    return _pixels(_mixture(sources, weights))
+    return to_pixels(_mixture(sources, weights))
 
 
 def graft_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator, kept: float = 0.5) -> Tensor:
@@ -40,7 +41,7 @@ def graft_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator, 
     if not 0 <= kept <= 1:
         raise ValueError(f"the share of pixels kept lies between 0 and 1, not at {kept}")
     keeps = torch.rand(len(sources), 1, *sources.shape[3:], generator=generator, device=sources.device) < kept
-    return _pixels(_mixture(sources, weights).lerp_(sources[:, 0].float(), keeps.float()))
+    return to_pixels(_mixture(sources, weights).lerp_(sources[:, 0].float(), keeps.float()))
 
 
 def graft_shares(weights: Tensor, kept: float) -> Tensor:
@@ -68,13 +69,13 @@ def shuffle_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator
     moved = corners + within.index_select(0, order.flatten()).reshape(order.shape)
     taken = moved.reshape(*moved.shape[:4], block, block).transpose(3, 4).reshape(groups, images, 1, -1)
     shuffled = sources.flatten(3).gather(3, taken.expand(-1, -1, channels, -1))
-    return _pixels(_mixture(shuffled.reshape(sources.shape), weights))
+    return to_pixels(_mixture(shuffled.reshape(sources.shape), weights))
 
 
 def noise_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator, sigma: float = 20.0) -> Tensor:
     """Add Gaussian noise N(0, sigma^2) to every value of every image, then mix (section 3.4)."""
     noise = _noise(sources, generator)
-    return _pixels(_mixture(sources, weights) + noise.mul_(sigma * weights.norm(dim=1)[:, None, None, None]))
+    return to_pixels(_mixture(sources, weights) + noise.mul_(sigma * weights.norm(dim=1)[:, None, None, None]))
 
 
 def pixelize_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator, blocks: int = 32) -> Tensor:
@@ -91,12 +92,12 @@ def pixelize_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generato
     mixture = _mixture(sources, weights)
     rows, columns = (torch.arange(side, device=sources.device) * blocks // side for side in mixture.shape[2:])
     means = _averages(rows, blocks) @ mixture @ _averages(columns, blocks).T
-    return _pixels(means)[:, :, rows][:, :, :, columns]
+    return to_pixels(means)[:, :, rows][:, :, :, columns]
 
 
 def blur_and_mix(sources: Tensor, weights: Tensor, generator: torch.Generator, kernel: int = 17) -> Tensor:
     """Blur with a Gaussian kernel of that many pixels and mix (section 3.6); see `gaussian_blur`."""
-    return _pixels(gaussian_blur(_mixture(sources, weights), kernel))
+    return to_pixels(gaussian_blur(_mixture(sources, weights), kernel))
 
 
 def instahide(sources: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
@@ -115,7 +116,7 @@ def mix_and_noise(sources: Tensor, weights: Tensor, generator: torch.Generator, 
     Unlike the noise of `noise_and_mix` this one does not shrink as more images are mixed, while what one image can
     change does. Rounding to 0..255 comes after the noise and costs no privacy.
     """
-    return _pixels(_mixture(sources, weights) + _noise(sources, generator).mul_(sigma))
+    return to_pixels(_mixture(sources, weights) + _noise(sources, generator).mul_(sigma))
 
 
 def _mixture(sources: Tensor, weights: Tensor) -> Tensor:
@@ -125,10 +126,6 @@ def _mixture(sources: Tensor, weights: Tensor) -> Tensor:
     for image in range(1, sources.shape[1]):
         mixture.addcmul_(sources[:, image].float(), each[:, image])
     return mixture
-
-
-def _pixels(values: Tensor) -> Tensor:
-    return values.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _noise(sources: Tensor, generator: torch.Generator) -> Tensor:

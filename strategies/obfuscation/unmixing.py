@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from strategies.obfuscation.blurring import gaussian_blur
+from strategies.pixels import to_pixels
 
 FEWEST_EPOCHS = 3
 _GREY, _RIDGE = 127, 1e-3
@@ -120,4 +121,4 @@ def _solve(epochs: Sequence[Tensor], holders: Tensor, weights: Tensor) -> Tensor
     normal = torch.sparse.mm(transposed, transposed.to_dense().T)
     normal.diagonal().add_(_RIDGE)
     found: Tensor = _GREY + torch.linalg.solve(normal, torch.sparse.mm(transposed, unexplained))
-    return found.round_().clamp_(0, 255).to(torch.uint8).reshape(-1, *epochs[0].shape[1:])
+    return to_pixels(found).reshape(-1, *epochs[0].shape[1:])

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from strategies.pixels import to_pictures
+
 Score = Callable[[Tensor, Tensor], Tensor]
 SSIM_WINDOW = 11
 HAAR_SMALLEST = 16
@@ -149,7 +151,7 @@ def _with_weights(network: nn.Module | None) -> nn.Module:
 
 
 def _hashes(images: Tensor) -> list[imagehash.ImageHash]:
-    return [imagehash.phash(Image.fromarray(image)) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
+    return [imagehash.phash(Image.fromarray(image)) for image in to_pictures(images)]
 
 
 def _by_batch(score: Score, originals: Tensor, obfuscated: Tensor, *, convert: bool = True) -> Tensor:

@@ -21,8 +21,9 @@ from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.messages.federate import Setting, TrainCall
 from protocol.messages.secure_sum import KeyCall, Peer, Roster, Round, ShowCall, ShownShares
 from simulations.runs.seeding import reproducible
-from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
-from strategies.learning.local import Weights, flat, unflat, weights_of
+from strategies.learning.batches import accuracy
+from strategies.learning.group_normalised import inputs_of, new_group_normalised
+from strategies.learning.weights import Weights, from_row, to_row, weights
 from strategies.privacy.secure_sum import quantise, restore
 
 SETTINGS = {"epochs": 1.0, "batch": 10.0, "learning-rate": 0.1}
@@ -55,7 +56,7 @@ def quiet() -> Iterator[None]:
 
 
 def start() -> Weights:
-    return weights_of(GroupNormalisedClassifier(2, torch.Generator().manual_seed(1)))
+    return weights(new_group_normalised(2, torch.Generator().manual_seed(1)))
 
 
 def learnt(parties: list[Client], strategy: str, rounds: int = 3, **settings: Any) -> tuple[Weights, FederateRecord]:
@@ -67,7 +68,7 @@ def learnt(parties: list[Client], strategy: str, rounds: int = 3, **settings: An
 
 
 def right(model: Weights) -> float:
-    network = GroupNormalisedClassifier(2, torch.Generator())
+    network = new_group_normalised(2, torch.Generator())
     network.load_state_dict(model)
     pictures, labels = shades(200, 99)
     return accuracy(network.eval(), inputs_of(pictures), torch.from_numpy(labels))
@@ -78,7 +79,7 @@ def test_every_strategy_learns_and_the_seed_decides(strategy: str) -> None:
     own = {"fedprox": {"mu": 0.1}, "krum": {"malicious": 2}, "trimmed-mean": {"beta": 0.2}}.get(strategy, {})
     model, _ = learnt(clients(), strategy, **own)
     assert right(model) > 0.9
-    assert torch.equal(flat(model), flat(learnt(clients(), strategy, **own)[0]))
+    assert torch.equal(to_row(model), to_row(learnt(clients(), strategy, **own)[0]))
 
 
 def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
@@ -89,7 +90,7 @@ def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
         model, _ = learnt(clients(), strategy, **own)
         assert right(model) > 0.8
     noisy, _ = learnt(clients(), "dp-clients", rounds=1, sigma=100.0, clipping=5.0)
-    spread = (flat(noisy) - flat(start())).std().item()
+    spread = (to_row(noisy) - to_row(start())).std().item()
     assert spread == pytest.approx(100.0 * 5.0 / 10, rel=0.05)  # Flower's noise: sigma x clipping / clients
 
 
@@ -104,7 +105,7 @@ def test_a_person_moves_a_model_no_further_than_one_clipped_gradient_however_man
         ("pictures", np.zeros(20, np.int64), {}),
     ):
         party = Client(bytes(32), pictures, labels, 2, persons)
-        moved[name] = (flat(party.learn(start(), told | more, "test")) - flat(start())).norm().item()
+        moved[name] = (to_row(party.learn(start(), told | more, "test")) - to_row(start())).norm().item()
     # The sum of the clipped gradients is divided by how many units there are: one, or twenty.
     assert moved["one person"] == pytest.approx(0.5 * 0.01, rel=0.02)
     assert moved["twenty people"] == pytest.approx(moved["pictures"], rel=0.02)
@@ -135,7 +136,7 @@ class TestCheats:
     def test_free_riders_get_the_model_for_nothing_and_slow_it_down(self) -> None:
         moved, _ = learnt(clients(), "fedavg", rounds=1)
         slowed, _ = learnt(clients(cheats=5, cheat="free-riding-client"), "fedavg", rounds=1)
-        ratio = (flat(slowed) - flat(start())).norm() / (flat(moved) - flat(start())).norm()
+        ratio = (to_row(slowed) - to_row(start())).norm() / (to_row(moved) - to_row(start())).norm()
         assert 0.3 < ratio < 0.8
 
 
@@ -159,16 +160,16 @@ def told() -> tuple[Setting, ...]:
 
 
 def call(round: Round = ROUND, model: np.ndarray | None = None) -> TrainCall:
-    model = flat(start()).numpy() if model is None else model
+    model = to_row(start()).numpy() if model is None else model
     return TrainCall(round=round, model=model, settings=told(), dealt=())
 
 
 def plain_sum(parties: list[Client]) -> np.ndarray:
     """What the clients quantise, added up in the open."""
     like = start()
-    total = np.zeros(1 + flat(like).numel(), dtype=np.uint64)
+    total = np.zeros(1 + to_row(like).numel(), dtype=np.uint64)
     for party in parties:
-        update = flat(party.learn(like, SETTINGS, "test")) - flat(like)
+        update = to_row(party.learn(like, SETTINGS, "test")) - to_row(like)
         total = total + quantise(np.concatenate([[20.0], 20 * update.double().numpy()]), 2.0**20)
     return restore(total)
 
@@ -252,7 +253,7 @@ class TestSecureSum:
             later = Round(training="test", number=2)
             for each in (ROUND, later):
                 SecureSum(exchange, nodes, call(each)).run()
-            nothing = np.zeros_like(flat(start()).numpy())
+            nothing = np.zeros_like(to_row(start()).numpy())
             for each in (ROUND, later):
                 with pytest.raises(WorkflowFailed, match="0 of 4 clients were left of a sum"):
                     SecureSum(exchange, nodes, call(each, nothing)).run()
@@ -289,11 +290,11 @@ class TestSecureSum:
 
 
 def test_a_model_of_another_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a model has .* parameters, not 3"):
-        unflat(torch.zeros(3), start())
+    with pytest.raises(ValueError, match="another architecture: 3 numbers"):
+        from_row(torch.zeros(3), start())
     client = clients(1)[0]
     with pytest.raises(ValueError, match="no setting learning_rate; its settings are epochs"):
         client.learn(start(), {"learning_rate": 1.0}, "test")
     client.memory.keep("roster test", TestSecureSum().roster())
-    with pytest.raises(ValueError, match="parameters, not 3"):
+    with pytest.raises(ValueError, match="another architecture: 3 numbers"):
         client.add(call(model=np.zeros(3, np.float32)))

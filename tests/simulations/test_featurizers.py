@@ -14,7 +14,8 @@ from simulations.data import digits, pets
 from simulations.studies.calibration import calibration
 from simulations.studies.calibration.drift import honest_drift, tolerance
 from simulations.studies.calibration.train_small import CLASSES
-from strategies.features.featurizer import LATTICE_SIDE, VECTOR_UNITS, Featurizer, Pixels, network_input, prepare
+from strategies.features.featurizer import LATTICE_SIDE, VECTOR_UNITS, Featurizer, Pixels, prepare
+from strategies.pixels import network_inputs
 
 BREEDS = len(pets.BREEDS)
 
@@ -50,7 +51,7 @@ class TestSmall:
     ) -> None:
         images, labels = pictures
         with torch.inference_mode():
-            fc8 = featurizer.network(network_input([prepare(image) for image in images]))
+            fc8 = featurizer.network(network_inputs([prepare(image) for image in images]))
         right = fc8.argmax(1).numpy() == labels
         assert 0.88 < right[labels < BREEDS].mean() < 0.97
         assert right[labels >= BREEDS].mean() > 0.96

@@ -11,10 +11,10 @@ from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scoring import (
     AttackScore,
     Scoring,
+    interval,
     most_frequent,
     public_knowledge,
     truth_of,
-    wilson,
 )
 from simulations.workflows.outsource.world import build
 
@@ -106,7 +106,7 @@ def test_the_truth_behind_a_mixture_is_what_the_owner_mixed() -> None:
 
 
 def test_shares_have_intervals() -> None:
-    assert wilson(0.0, 50)[0] == 0.0
-    low, high = wilson(0.5, 400)
+    assert interval(0, 50)[0] == 0.0
+    low, high = interval(200, 400)
     assert (low, high) == (pytest.approx(0.451, abs=1e-3), pytest.approx(0.549, abs=1e-3))
     assert most_frequent(torch.tensor([0, 1, 1, 2]).numpy()) == 0.5

@@ -13,7 +13,6 @@ from flwr.app import RecordDict
 from deploy.processes import ProcessesGrid
 from parties.adversaries.pooling import Mislabelling
 from parties.party import Memory
-from parties.pool.entity import accuracy
 from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool
 from protocol.errors import BadScenario, ExpectationFailed
@@ -32,8 +31,8 @@ from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.scoring import digest
 from simulations.workflows.pool.words import tables
 from simulations.workflows.pool.world import PoolWorld, build
-from strategies.deep_poisoning.contributions import LabelledFeatures, agreeing, mislabelled
-from strategies.learning.batches import apply
+from strategies.deep_poisoning.contributions import LabelledFeatures, mislabelled
+from strategies.learning.batches import accuracy, apply, guessed
 
 SMALL: dict[str, Any] = {
     "seed": 3,
@@ -213,7 +212,7 @@ def test_a_quarter_of_wrong_labels_hurts_and_the_defence_recovers_half(tmp_path:
     own = LabelledFeatures(apply(world.images(1), featurizer), world.labels(1))
     honest = LabelledFeatures(view.features[FIRST_NODE_ID], view.labels[FIRST_NODE_ID])
     wrong = mislabelled(honest, 10, 0.25, torch.Generator().manual_seed(1))
-    kept = agreeing(view.shared.network.decider, *wrong)
+    kept = guessed(view.shared.network.decider, *wrong)
     fresh = apply(world.held_back, featurizer)
 
     def refined(pooled: LabelledFeatures) -> float:

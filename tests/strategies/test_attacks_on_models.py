@@ -10,7 +10,8 @@ from strategies.attacks.adversarial_examples import perturb
 from strategies.attacks.gradient_inversion import gradient_of, invert_class, invert_gradient, label_in_gradient
 from strategies.attacks.membership import by_likelihood_ratio, by_loss, by_shadow_models, membership, train_shadows
 from strategies.attacks.property_inference import infer_property
-from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
+from strategies.learning.batches import accuracy
+from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
 from strategies.learning.private import PrivateTraining, train_privately
 from strategies.privacy.accounting import advantage_bound
 from strategies.scores.image_quality import ssim
@@ -26,7 +27,7 @@ def faces(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def trained(inputs: Tensor, labels: Tensor, training: PrivateTraining, seed: int = 1) -> GroupNormalisedClassifier:
-    network = GroupNormalisedClassifier(2, torch.Generator().manual_seed(seed))
+    network = new_group_normalised(2, torch.Generator().manual_seed(seed))
     train_privately(network, inputs, labels, training, torch.Generator().manual_seed(seed))
     return network
 
@@ -100,7 +101,7 @@ def test_too_few_candidates_are_refused() -> None:
 
 def test_a_gradient_gives_its_picture_away_and_a_noisy_one_does_not() -> None:
     inputs, labels = faces(2, 5)
-    network = GroupNormalisedClassifier(2, torch.Generator().manual_seed(3)).eval()
+    network = new_group_normalised(2, torch.Generator().manual_seed(3)).eval()
     generator = torch.Generator().manual_seed(4)
     clean, noisy = [], []
     for place in range(2):

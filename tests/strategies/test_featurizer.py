@@ -12,9 +12,9 @@ from strategies.features.featurizer import (
     Featurizer,
     Pixels,
     SmallNet,
-    network_input,
     prepare,
 )
+from strategies.pixels import network_inputs
 
 CLASSES = 30
 
@@ -74,7 +74,7 @@ class TestPrepare:
 
     def test_inputs_range_from_minus_one_to_one(self) -> None:
         black_and_white = [np.full((64, 64, 3), level, np.uint8) for level in (0, 255)]
-        inputs = network_input(black_and_white)
+        inputs = network_inputs(black_and_white)
         assert inputs.shape == (2, 3, 64, 64)
         assert [inputs[0].unique().item(), inputs[1].unique().item()] == [-1.0, 1.0]
 
@@ -105,7 +105,7 @@ class TestFeaturizer:
         images = noise(20)
         network, autoencoder = modules()
         with torch.inference_mode():
-            codes = autoencoder.encode(network(network_input(images))).double().numpy()
+            codes = autoencoder.encode(network(network_inputs(images))).double().numpy()
         points = featurizer.features(images)
         assert points.dtype == np.int64
         assert np.abs(points - (32768 + 5000 * codes)).max() < 0.6

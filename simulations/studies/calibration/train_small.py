@@ -38,10 +38,10 @@ from strategies.features.featurizer import (
     Calibration,
     Featurizer,
     SmallNet,
-    network_input,
     prepare,
     to_vectors,
 )
+from strategies.pixels import network_inputs
 
 CLASSES = (*pets.BREEDS, *(f"digit {digit}" for digit in digits.CLASSES))
 
@@ -66,7 +66,7 @@ def train_network() -> SmallNet:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=STEPS, pct_start=0.15)
     for step in range(STEPS):
         breeds = torch.randint(len(pets.BREEDS), (PETS_PER_STEP,), generator=generator)
-        portraits = network_input(list(pets.draw(breeds.numpy(), INPUT_SIZE, generator, "public")))
+        portraits = network_inputs(list(pets.draw(breeds.numpy(), INPUT_SIZE, generator, "public")))
         chosen = torch.randint(len(scans), (DIGITS_PER_STEP,), generator=generator)
         inputs = torch.cat([portraits, _moved(scans[chosen], generator)]).contiguous(memory_format=torch.channels_last)
         targets = torch.cat([breeds, scan_labels[chosen]])
@@ -105,7 +105,7 @@ def _public_digits(held_out: bool) -> tuple[Tensor, Tensor]:
     """Return the inputs and class indices of the three quarters that are trained on, or of the quarter held out."""
     images, labels = digits.read("public")
     own = (np.arange(len(labels)) % 4 == 3) == held_out
-    return network_input([prepare(image) for image in images[own]]), torch.from_numpy(labels[own]) + len(pets.BREEDS)
+    return network_inputs([prepare(image) for image in images[own]]), torch.from_numpy(labels[own]) + len(pets.BREEDS)
 
 
 def _training_digits() -> tuple[Tensor, Tensor]:
@@ -134,7 +134,7 @@ def _fc8_of_pets(network: SmallNet, per_breed: int, seed: int) -> tuple[Tensor, 
     generator = torch.Generator().manual_seed(seed)
     breeds = np.tile(np.arange(len(pets.BREEDS)), per_breed)
     features = [
-        _fc8(network, network_input(list(pets.draw(part, INPUT_SIZE, generator, "public"))))
+        _fc8(network, network_inputs(list(pets.draw(part, INPUT_SIZE, generator, "public"))))
         for part in np.array_split(breeds, max(1, len(breeds) // 1000))
     ]
     return torch.cat(features), torch.from_numpy(breeds)

@@ -13,6 +13,7 @@ from protocol.errors import BadInput
 from simulations.data.labelled import LabelledImages
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from strategies.obfuscation import Obfuscation, obfuscate
+from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import SCORES
 
 EACH = 7
@@ -100,9 +101,9 @@ def make_questions(
     album, labels = images.choose(np.concatenate(classes), "survey")
     if len(album) < sum(map(len, classes)):
         raise BadInput(f"data set {dataset} has too few images for {len(settings)} questions of different images")
-    originals = torch.from_numpy(np.stack([square(album[index], side) for index in range(len(album))]))
+    originals = to_tensor([square(album[index], side) for index in range(len(album))])
     sizes = [setting.images for setting in settings]
-    parts = torch.split(originals.permute(0, 3, 1, 2), sizes)
+    parts = torch.split(originals, sizes)
     named = torch.split(torch.from_numpy(labels), sizes)
     pictures, asked = [], []
     generator = torch_generator(seed, "survey obfuscation")
@@ -116,7 +117,7 @@ def make_questions(
         class_names=images.class_names,
         questions=tuple(asked),
     )
-    return torch.stack(pictures).permute(0, 2, 3, 1).numpy(), key
+    return to_pictures(torch.stack(pictures)), key
 
 
 def _asked(

@@ -14,7 +14,7 @@ from protocol.encoding.codec import read_array
 from protocol.flower import new_message
 from simulations.workflows.federate.scoring import network_of
 from strategies.attacks.gradient_inversion import invert_gradient
-from strategies.learning.local import Weights
+from strategies.learning.weights import Weights
 from strategies.scores.image_quality import ssim
 
 LEARNING_RATE = 0.1

@@ -29,8 +29,9 @@ from simulations.workflows.federate.scoring import federation_of, network_of, pr
 from simulations.workflows.federate.words import learned, notes, summary, tables
 from simulations.workflows.federate.world import CLASSES, FederateWorld, build
 from strategies.attacks.gradient_inversion import invert_class
-from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
-from strategies.learning.local import Weights, weights_of
+from strategies.learning.batches import accuracy
+from strategies.learning.group_normalised import inputs_of, new_group_normalised
+from strategies.learning.weights import Weights, weights
 
 IMAGINED = 4
 """Methods whose models are inverted."""
@@ -57,7 +58,7 @@ def play(
     with Session(scenario, folder, progress, 2 * len(scenario.methods) + 2) as session:
         session.step("painting people")
         world = build(scenario, adversaries)
-        start = weights_of(GroupNormalisedClassifier(CLASSES, torch_generator(scenario.seed, "model")))
+        start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
         promises = {name: promise_of(scenario, name) for name in scenario.methods}
         training = Training(scenario, world, start, promises, session)

@@ -26,8 +26,10 @@ from strategies.attacks.membership import (
     train_shadows,
 )
 from strategies.attacks.property_inference import infer_property
-from strategies.learning.group_normalised import GroupNormalisedClassifier, accuracy, inputs_of
-from strategies.learning.local import LocalTraining, Weights, flat, train_locally, weights_of
+from strategies.learning.batches import accuracy
+from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
+from strategies.learning.local import LocalTraining, train_locally
+from strategies.learning.weights import Weights, to_row, weights
 from strategies.privacy.accounting import advantage_bound, dp_sgd_epsilon, noise_for, prv_epsilon
 
 LEVELS = (0.5, 1.0, 2.0)
@@ -38,7 +40,7 @@ _ATTACKED = 300
 
 def network_of(weights: Weights) -> GroupNormalisedClassifier:
     """Return the network with these weights."""
-    network = GroupNormalisedClassifier(CLASSES, torch.Generator())
+    network = new_group_normalised(CLASSES, torch.Generator())
     network.load_state_dict(weights)
     return network.eval()
 
@@ -147,7 +149,7 @@ def prepare(scenario: FederateScenario, world: FederateWorld, start: Weights) ->
 
     def shadows(count: int, inputs: Tensor, truth: Tensor) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
         def train(chosen: NDArray[np.int64]) -> nn.Module:
-            network = GroupNormalisedClassifier(CLASSES, generator)
+            network = new_group_normalised(CLASSES, generator)
             return train_locally(network, inputs[chosen], truth[chosen], alone, generator)
 
         return train_shadows(count, len(truth), train, numpy_generator(scenario.seed, "halves"))
@@ -209,7 +211,7 @@ def score(
             )
             for levels in LEVELS
         ],
-        digest=hashlib.sha256(flat(model).numpy().tobytes()).hexdigest(),
+        digest=hashlib.sha256(to_row(model).numpy().tobytes()).hexdigest(),
     )
 
 
@@ -238,14 +240,14 @@ def _trials(scenario: FederateScenario, world: FederateWorld, start: Weights) ->
         train_locally(
             network, inputs_of(known.pictures[chosen]), torch.from_numpy(known.labels[chosen]), once, generator
         )
-        updates.append((flat(weights_of(network)) - flat(start)).numpy())
+        updates.append((to_row(weights(network)) - to_row(start)).numpy())
     return Trials(np.stack(updates), has)
 
 
 def _property(trials: Trials, world: FederateWorld, start: Weights, updates: Mapping[int, Weights]) -> float:
     """Return of how many clients the property is told from their first update."""
     numbers = sorted(updates)
-    sent = np.stack([(flat(updates[number]) - flat(start)).numpy() for number in numbers])
+    sent = np.stack([(to_row(updates[number]) - to_row(start)).numpy() for number in numbers])
     told = infer_property(sent, trials.updates, trials.has) > 0
     return float((told == world.has_property[numbers]).mean())
 

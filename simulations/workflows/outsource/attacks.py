@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.outsource import Enrolment, Part
-from simulations.workflows.outsource.tradeoff import Labels, to_pictures, to_tensor
+from simulations.workflows.outsource.tradeoff import Labels
 from strategies.learning.classifier import classify, logits, train_classifier
 from strategies.obfuscation import Obfuscation, group, obfuscate
 from strategies.obfuscation.reconstruction import reconstruct, train_reconstructor
 from strategies.obfuscation.restoration import deconvolve, denoise, ungraft
 from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, unmix
+from strategies.pixels import to_pictures, to_tensor
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def service_view(received: Sequence[tuple[int, ProtocolMessage]]) -> ServiceView
     mine = [message for _, message in received]
     mixtures = next(message.mixtures for message in mine if isinstance(message, Enrolment))
     parts = [message for message in mine if isinstance(message, Part)]
-    pictures = to_tensor(np.concatenate([part.pictures for part in parts]))
+    pictures = to_tensor(np.concatenate([part.pictures for part in parts])).contiguous()
     labels = torch.from_numpy(
         np.concatenate([part.targets if part.targets.ndim == 1 else part.targets.argmax(1) for part in parts])
     )

@@ -26,8 +26,8 @@ from simulations.reports.sheets import thumbnail
 from simulations.reports.words import percent
 from simulations.workflows.outsource.attacks import ATTACKS
 from simulations.workflows.outsource.report import OutsourceReport, TradeOff
-from simulations.workflows.outsource.tradeoff import to_pictures
 from simulations.workflows.outsource.words import setting_words, worst_attack
+from strategies.pixels import to_pictures
 
 _LOOKS = {
     "mix": (INK, "o"),

@@ -11,7 +11,7 @@ from parties.outsource.workflow import OutsourceRecord
 from simulations.reports.model import Flow, RunReport
 from simulations.workflows.outsource.attacks import ATTACKS
 from simulations.workflows.outsource.scenario import OutsourceScenario
-from simulations.workflows.outsource.scoring import AttackScore, Scoring, most_frequent, wilson
+from simulations.workflows.outsource.scoring import AttackScore, Scoring, interval, most_frequent
 from simulations.workflows.outsource.tradeoff import Point
 from simulations.workflows.outsource.world import OutsourceWorld
 from strategies.obfuscation import Obfuscation
@@ -107,7 +107,8 @@ def outcome_of(
     correct = sum(appraisal.correct for appraisal in appraisals.values())
     tested = sum(appraisal.tested for appraisal in appraisals.values())
     # Owners of one model test it on the same images: the interval is that of these.
-    low, high = wilson(correct / tested, len(world.tests.tasks))
+    count = len(world.tests.tasks)
+    low, high = interval(round(count * correct / tested), count)
     originals = scoring.truth.images[scoring.truth.groups[scoring.places, 0]]
     return OutsourceOutcome(
         digest=digest,

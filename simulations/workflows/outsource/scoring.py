@@ -1,6 +1,5 @@
 """Scores of the attacks: the one place that compares what attackers make of the view with the truth."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+from scipy.stats import binomtest
 from torch import Tensor
 
 from parties.outsource.owner import Owner
@@ -30,10 +30,11 @@ from simulations.workflows.outsource.attacks import (
     unmixing,
 )
 from simulations.workflows.outsource.scenario import OutsourceScenario
-from simulations.workflows.outsource.tradeoff import Labels, to_pictures, to_tensor
+from simulations.workflows.outsource.tradeoff import Labels
 from simulations.workflows.outsource.world import Labelled, OutsourceWorld
 from strategies.learning.classifier import classify
 from strategies.obfuscation.unmixing import detail
+from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import dssim
 
 Found = dict[str, Any]
@@ -111,7 +112,7 @@ def truth_of(owner: Owner, held: Labelled, epoch: int) -> Truth:
     # Of equal weights, the image that the published label is of counts as the one that contributes most.
     labelled = torch.from_numpy(held.tasks)[groups] == labels[:, None]
     ranked = (weights + 1e-4 * labelled).argsort(dim=1, descending=True, stable=True)
-    return Truth(groups.gather(1, ranked), to_tensor(held.pictures), held)
+    return Truth(groups.gather(1, ranked), to_tensor(held.pictures).contiguous(), held)
 
 
 def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: Truth) -> PublicKnowledge:
@@ -123,7 +124,7 @@ def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: 
         setting=assignment.obfuscation,
         intra_class=assignment.intra_class,
         repeat=assignment.repeat,
-        images=to_tensor(public.pictures),
+        images=to_tensor(public.pictures).contiguous(),
         classes=torch.from_numpy(public.classes),
         tasks=torch.from_numpy(public.tasks),
         task_of=torch.from_numpy(world.task_of),
@@ -287,22 +288,19 @@ class Scoring:
 
 def share(right: NDArray[np.bool_]) -> Found:
     """Return a share with its 95 % interval."""
-    mean = float(right.mean())
-    low, high = wilson(mean, len(right))
-    return {"scored": len(right), "after": mean, "low": low, "high": high}
+    low, high = interval(int(right.sum()), len(right))
+    return {"scored": len(right), "after": float(right.mean()), "low": low, "high": high}
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of so many (Wilson 1927).
+def interval(right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927).
 
     Examples:
-        >>> [round(end, 2) for end in wilson(0.8, 10)]
+        >>> [round(end, 2) for end in interval(8, 10)]
         [0.49, 0.94]
     """
-    z = 1.96
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    found = binomtest(right, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def most_frequent(answers: Labels) -> float:

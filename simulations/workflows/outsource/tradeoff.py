@@ -11,6 +11,7 @@ from torch import Tensor
 from strategies.learning.classifier import classify
 from strategies.learning.streamed import StreamedTraining
 from strategies.obfuscation import Obfuscation, group, obfuscate
+from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import dssim
 
 SCORED = 200
@@ -63,7 +64,7 @@ class Point:
 def train_and_test(device: torch.device, lesson: Lesson, setting: Obfuscation | None, seed: int) -> Point:
     """Train with a setting, None: on clean images; a workshop's job."""
     generator = torch.Generator().manual_seed(seed)
-    images, labels = to_tensor(lesson.pictures), torch.from_numpy(lesson.labels)
+    images, labels = to_tensor(lesson.pictures).contiguous(), torch.from_numpy(lesson.labels)
     chosen = setting or Obfuscation("mix", (1.0,))
     count = len(group(labels, chosen.images, generator, intra_class=lesson.intra_class, repeat=lesson.repeat))
     count = min(count, lesson.per_epoch or count)
@@ -88,20 +89,10 @@ def obfuscated_parts(
     """Yield obfuscated pictures, (m, side, side, 3), and what is published of their labels."""
     for some in torch.split(groups, PART):
         batch = obfuscate(setting, images[some], labels[some], classes, generator)
-        yield batch.pictures.permute(0, 2, 3, 1).contiguous().numpy(), batch.labels.numpy()
+        yield to_pictures(batch.pictures), batch.labels.numpy()
 
 
 def _privacy(images: Tensor, groups: Tensor, setting: Obfuscation, generator: torch.Generator) -> float:
     batch = obfuscate(setting, images[groups], torch.zeros_like(groups), 1, generator)
     most = groups.gather(1, batch.weights.argmax(1)[:, None])[:, 0]
     return float(dssim(images[most], batch.pictures).mean())
-
-
-def to_tensor(pictures: Pictures) -> Tensor:
-    """Return (n, height, width, 3) pictures as (n, 3, height, width)."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
-
-
-def to_pictures(images: Tensor) -> Pictures:
-    """Return (n, 3, height, width) images as (n, height, width, 3)."""
-    return images.permute(0, 2, 3, 1).contiguous().numpy()

@@ -6,13 +6,13 @@ Each is a workshop's job: it takes a device first, and draws from a seed alone.
 import torch
 from torch import Tensor, nn
 
-from parties.pool.entity import Habits, accuracy
+from parties.pool.entity import Habits
 from parties.pool.published import Published
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.obfuscator import DeepObfuscator, train_obfuscator
 from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import Penalty, train_decider, train_network, train_poisoning
-from strategies.learning.batches import apply
+from strategies.learning.batches import accuracy, apply
 from strategies.learning.fit import Plan
 
 OBFUSCATION_LEARNING_RATE, OBFUSCATION_WEIGHT = 2e-3, 4.0

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parties.pool.entity import accuracy
 from parties.pool.record import PoolRecord
 from protocol.compute.workshop import Workshop
 from protocol.errors import RunFailed
@@ -30,7 +29,7 @@ from strategies.deep_poisoning.obfuscator import DeepObfuscator
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor
 from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import Penalty
-from strategies.learning.batches import apply
+from strategies.learning.batches import accuracy, apply
 from strategies.scores.image_quality import disclosure
 
 PICTURED = 6

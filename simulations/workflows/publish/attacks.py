@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.world import Labelled
 from strategies.dp_images.attacks import combined, recogniser, restorer
 from strategies.learning.classifier import train_classifier
+from strategies.pixels import to_pictures, to_tensor
 
 
 class Attackers:
@@ -33,7 +33,7 @@ class Attackers:
 
     def combine(self, seen: Sequence[Gallery]) -> Tensor:
         """Put together what was published each time the cloud asked, (n, channels, size, size) uint8."""
-        pictures = [torch.from_numpy(np.array(each.pictures)).permute(0, 3, 1, 2).contiguous() for each in seen]
+        pictures = [to_tensor(np.array(each.pictures)).contiguous() for each in seen]
         return combined(self.mechanism, pictures)
 
     def restore(self, published: Tensor) -> Tensor:
@@ -62,9 +62,4 @@ class Attackers:
 
     def learn(self, published: Tensor, labels: NDArray[np.int64]) -> nn.Module:
         """Train a classifier on what was published and the labels that came with it."""
-        return train_classifier(rows(published), labels, 2, self._generator, epochs=self._epochs)
-
-
-def rows(pictures: Tensor) -> NDArray[np.uint8]:
-    """Return pictures channels last."""
-    return pictures.permute(0, 2, 3, 1).contiguous().numpy()
+        return train_classifier(to_pictures(published), labels, 2, self._generator, epochs=self._epochs)

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from parties.publish.workflow import Collection
 from protocol.messages.publish import Gallery
-from simulations.workflows.publish.attacks import Attackers, rows
+from simulations.workflows.publish.attacks import Attackers
 from simulations.workflows.publish.report import Loss, MethodResult
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.world import PublishWorld
 from strategies.dp_images import Guarantee, Mechanism
 from strategies.dp_images.attacks import recognised
 from strategies.learning.classifier import classify
+from strategies.pixels import to_pictures
 from strategies.privacy.accounting import optimal_composition
 from strategies.scores.privacy_scores import dssim
 
@@ -65,7 +66,7 @@ def score(
     learner = attackers.learn(published, np.array(seen[0].labels))
     fresh = world.fresh
     useful = [
-        (classify(learner, rows(pictures)) == fresh.labels).mean()
+        (classify(learner, to_pictures(pictures)) == fresh.labels).mean()
         for pictures in (fresh.pictures, attackers.publish_alike(fresh.pictures))
     ]
     first = np.lexsort((collections[0].places, owners))

@@ -20,6 +20,7 @@ from simulations.data.scene import Split
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import cheats_among
 from simulations.workflows.publish.scenario import PublishScenario
+from strategies.pixels import to_pictures, to_tensor
 
 FRESH = 10**6
 """The first number of people whom nobody has images of."""
@@ -97,7 +98,7 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
     parties = []
     for number in range(section.count):
         own = albums.persons == number
-        pictures = albums.pictures[torch.from_numpy(own)].permute(0, 2, 3, 1).contiguous().numpy()
+        pictures = to_pictures(albums.pictures[torch.from_numpy(own)])
         role = Publisher
         if number in cheats:
             name = cheats[number]
@@ -117,5 +118,5 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
 
 
 def _labelled(faces: Faces, task: str) -> Labelled:
-    pictures = torch.from_numpy(faces.images).permute(0, 3, 1, 2).contiguous()
+    pictures = to_tensor(faces.images).contiguous()
     return Labelled(pictures, faces.persons, faces.attributes[:, ATTRIBUTES.index(task)].astype(np.int64))

@@ -11,11 +11,12 @@ from strategies.deep_poisoning.attacks import (
     reconstructed,
     reverse,
 )
-from strategies.deep_poisoning.contributions import LabelledFeatures, agreeing, made_up, mislabelled
+from strategies.deep_poisoning.contributions import LabelledFeatures, made_up, mislabelled
 from strategies.deep_poisoning.obfuscator import train_obfuscator
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import train_reconstructor
+from strategies.learning.batches import guessed
 from strategies.learning.fit import Plan
 from strategies.scores.image_quality import Disclosure, disclosure
 
@@ -88,8 +89,8 @@ def test_agreement_refuses_wrong_labels_and_free_riders(world: World) -> None:
     decider = world.network.decider
     crooked = mislabelled(honest, 4, 0.25, generator())
     wrong = crooked.labels != honest.labels
-    kept = agreeing(decider, *crooked)
+    kept = guessed(decider, *crooked)
     assert kept[~wrong].double().mean() > 0.75
     assert kept[wrong].double().mean() < 0.15
     rider = made_up(honest.features, 200, 4, generator())
-    assert agreeing(decider, *rider).double().mean() < 0.45
+    assert guessed(decider, *rider).double().mean() < 0.45

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from simulations.studies.reproductions.obfuscation.scale import Scale
 from simulations.studies.survey.questions import draw_settings
-from simulations.workflows.outsource.tradeoff import Labels, Pictures, to_pictures, to_tensor
+from simulations.workflows.outsource.tradeoff import Labels, Pictures
 from strategies.learning.classifier import logits, train_classifier
 from strategies.obfuscation import Obfuscation, group, obfuscate
 from strategies.obfuscation.restoration import deconvolve, denoise
+from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import SCORES, dssim, feature_distances
 from strategies.scores.recognition import Agreement, agreement
 
@@ -91,7 +92,7 @@ def at_size(setting: Obfuscation, scale: Scale) -> Obfuscation:
 
 def _mixtures(images: Set, settings: Sequence[Obfuscation], generator: torch.Generator, each: int) -> _Survey:
     """Obfuscate images of different classes, `each` mixtures per setting."""
-    every, labels = to_tensor(images.pictures), torch.from_numpy(images.classes)
+    every, labels = to_tensor(images.pictures).contiguous(), torch.from_numpy(images.classes)
     pictures, classes, owner, sources, shown = [], [], [], [], []
     for number, setting in enumerate(settings):
         groups = _unlike(labels, setting.images, each, generator)
@@ -154,7 +155,7 @@ def _dominant(images: Set, setting: Obfuscation, generator: torch.Generator) -> 
 
 def restoration(device: torch.device, scale: Scale, fresh: Set, seed: int) -> dict[str, tuple[float, float]]:
     """Section 4.4: mean dSSIM before and after deblurring, and after two strengths of denoising."""
-    images = to_tensor(fresh.pictures[: 2 * SCORED])
+    images = to_tensor(fresh.pictures[: 2 * SCORED]).contiguous()
     generator = torch.Generator().manual_seed(seed)
     blur, noise = scale.setting("blur-mix", 0.75, 45), scale.setting("noise-mix", 0.75, 20)
     groups = group(torch.zeros(len(images), dtype=torch.int64), 2, generator)[:SCORED]
