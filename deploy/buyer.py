@@ -84,7 +84,7 @@ class Receipt(Section):
     def sentence(self, out: Path) -> str:
         """Say it to a person."""
         if not self.pictures:
-            return f"Nothing was bought: nobody offered such pictures within the budget.\nReceipt: {out / RECEIPT}"
+            return f"Nothing was bought: no such images were offered within the budget.\nReceipt: {out / RECEIPT}"
         kept = sum(picture.paid > 0 for picture in self.pictures)
         lost = len(self.pictures) - kept
         refunded = f" {lost} did not come or were not as promised, and cost nothing." if lost else ""

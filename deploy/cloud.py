@@ -75,6 +75,8 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     """Open the books, listen, and take up purchases; the stack closes all of it in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
+    features = kit.state / POOL
+    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
     ledger = stack.enter_context(
         closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite"))
     )
@@ -93,13 +95,13 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     except BadAddress as error:
         raise BadKit(f"{error}; `parley doctor` looks for the reason") from None
     stack.enter_context(grid)
+    features = kit.state / POOL
+    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
     log("listening", address=grid.address, release=version("parley"))
     _gather(grid)
     journal = Journal(cloud.ledger.database, cloud.vault)
     broker = Broker(journal, grid, {service.PURCHASE: played_by(cloud)}, cloud.clock)
     stack.enter_context(broker)
-    features = kit.state / POOL
-    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
     desk.open(broker, grid, Pools(grid, Vault(str(features), lasting=False)))
 
 
@@ -176,7 +178,7 @@ class Desk:
         begun = any(row.opener == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
         under_way = sum(row.state is WorkflowState.OPEN for row in rows)
         if not begun and under_way >= self._most:
-            raise ProtocolError(f"{under_way} purchases are under way, as many as this cloud plays; ask again later")
+            raise ProtocolError(f"{under_way} purchases are under way, the most that this cloud takes; ask again later")
         return self._standing(broker.journal.workflow(broker.open(service.PURCHASE, node_id, asked.wish)))
 
     def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:

@@ -119,14 +119,14 @@ def _expiry(kit: Kit) -> Finding:
     if left < SOON:
         again = f"`parley provision revoke {kit.party.name}`, then `add {kit.party.name}`, and bring its folder here"
         return _soon("certificate", f"it expires in {left.days} days, on {last:%Y-%m-%d}", again)
-    return _fine("certificate", f"good until {last:%Y-%m-%d}")
+    return _fine("certificate", f"valid until {last:%Y-%m-%d}")
 
 
 def _permissions(kit: Kit) -> Finding:
     """Nobody else may read the key; a group may, as where a container's secrets are mounted."""
     path = kit.folder / KEY
     if path.stat().st_mode & 0o007:
-        return _broken("key", f"everybody on this machine can read {path}", f"chmod 600 {path}")
+        return _broken("key", f"every user of this machine can read {path}", f"chmod 600 {path}")
     return _fine("key", "for its owner only")
 
 
@@ -258,7 +258,7 @@ def _word_with_the_cloud(kit: Kit) -> Iterator[Finding]:
         mend = f"ask its operator; a party that was revoked needs `parley provision add {kit.party.name}`"
         yield _broken("cloud", str(error), mend)
         return
-    yield _fine("cloud", f"{kit.party.address} is up, and lets this party in")
+    yield _fine("cloud", f"{kit.party.address} is up, and accepts this party")
     skew = time.time() - health.time
     if abs(skew) > MOST_SKEW:
         seen = f"this machine's is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the cloud's"

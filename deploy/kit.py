@@ -180,10 +180,10 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
         check_time(credentials.certificate)
         identity = credentials.identity
     except CertificateError as error:
-        raise BadKit(f"{folder}: {error}; make the party anew with `parley provision revoke` and `add`") from None
+        raise BadKit(f"{folder}: {error}; make new ones with `parley provision revoke` and `add`") from None
     if (identity.role, identity.name) != (party.role, party.name):
         raise BadKit(
-            f"{folder}: party.yaml speaks of {party.role} {party.name},"
+            f"{folder}: party.yaml is of {party.role} {party.name},"
             f" and the certificate of {identity.role} {identity.name}"
         )
     return Kit(folder, folder / STATE if state is None else state, party, credentials, ca)

@@ -129,8 +129,6 @@ def said_in_one_sentence() -> Iterator[None]:
     except CloudUnreachable as error:
         raise Away(f"{error}; `parley doctor` looks for the reason") from None
     except DiskFailed as error:
-        raise BadKit(
-            f"what this party has to remember cannot be written: {error}; mend that and start it again"
-        ) from None
+        raise BadKit(f"the state of this party cannot be written: {error}; mend that and start it again") from None
     except (AttachRefused, CertificateError, UnreadableMessage) as error:
         raise Unreachable(str(error)) from None

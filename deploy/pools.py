@@ -72,9 +72,7 @@ class Pools:
                 there = set(self._grid.attached())
                 here = sum(urn.startswith("urn:parley:entity:") for node_id, urn in self._members() if node_id in there)
                 if here < asked.entities:
-                    raise ProtocolError(
-                        f"{here} entities are attached, and this pool is to have {asked.entities} or more"
-                    )
+                    raise ProtocolError(f"{here} entities are attached, and this pool needs {asked.entities} or more")
                 kept = self._kept[asked.rules.pool] = self._start(asked)
         return self._standing(kept)
 

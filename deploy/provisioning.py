@@ -105,7 +105,7 @@ def provision(out: Path, address: Address, counts: dict[str, int]) -> Provisione
     parties |= {f"{role}{number + 1}": role for role, count in counts.items() for number in range(count)}
     if not (out / AUTHORITY / CA).exists():
         if out.exists() and any(path.name != AUTHORITY for path in out.iterdir()):
-            raise BadKit(f"{out} is there and is no kit; name a new folder with --out")
+            raise BadKit(f"{out} is there and is not a kit; name a new folder with --out")
         _found(out, address)
     elif (before := _address(out)) != address:
         raise BadKit(f"{out} is the kit of the cloud at {before}; for one at {address} name another folder with --out")
@@ -199,7 +199,7 @@ def _party_file(address: Address, name: str, role: str) -> str:
 def _address(out: Path) -> Address:
     path = out / AUTHORITY / "kit.yaml"
     if not (out / AUTHORITY / CA).exists() or not path.exists():
-        raise BadKit(f"{out} is no kit; make one with `parley provision --cloud HOST --out {out}`")
+        raise BadKit(f"{out} is not a kit; make one with `parley provision --cloud HOST --out {out}`")
     return Address.parse(yaml.safe_load(path.read_text(encoding="utf-8"))["cloud"])
 
 

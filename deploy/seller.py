@@ -76,7 +76,7 @@ def _read(path: Path, known: Mapping[Path, Path]) -> dict[Path, int]:
             try:
                 prices[known[Path(cells[0])]] = _minor(float(cells[1]), where)
             except ValueError:
-                raise BadInput(f"{where}: {cells[1]} is no price in coins") from None
+                raise BadInput(f"{where}: {cells[1]} is not a price in coins") from None
     return prices
 
 

@@ -94,9 +94,9 @@ def _read(directory: Path) -> dict[str, Any]:
     try:
         return get_project_config(directory)
     except FileNotFoundError:
-        raise UnusableApp(f"{directory} is no Flower app: it has no pyproject.toml") from None
+        raise UnusableApp(f"{directory} is not a Flower app: it has no pyproject.toml") from None
     except tomli.TOMLDecodeError as error:
-        raise UnusableApp(f"{path} is no TOML: {error}") from None
+        raise UnusableApp(f"{path} is not TOML: {error}") from None
     except ValueError as error:
         _, *mistakes = str(error).splitlines()
         reasons = "; ".join(mistake.strip(" -") for mistake in mistakes) or str(error)

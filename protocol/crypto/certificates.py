@@ -177,7 +177,7 @@ def check_time(pem: bytes, now: datetime | None = None) -> None:
     first, last = good_from_until(pem)
     now = now or datetime.now(UTC)
     if now < first:
-        raise CertificateError(f"the certificate is good from {first:%Y-%m-%d %H:%M} UTC on, and it is {now:%H:%M}")
+        raise CertificateError(f"the certificate is valid from {first:%Y-%m-%d %H:%M} UTC on, and it is {now:%H:%M}")
     if now > last:
         raise CertificateError(f"the certificate expired on {last:%Y-%m-%d %H:%M} UTC")
 

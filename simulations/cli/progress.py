@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 EVERY = 0.1
 """Seconds between two pictures of a notebook's bar, at least, while the step is the same."""
 
-SAID = 48
-"""Characters for what is going on, at most."""
+LEAST, SAID = 8, 48
+"""Characters for what is going on."""
 BESIDE = 36
 """Characters that spinner, bar and times take."""
 
@@ -75,7 +75,7 @@ def _duration(seconds: float) -> str:
 def _on_terminal() -> "Iterator[Progress]":
     """Show a bar that is gone in the end."""
     pace, screen = Pace(), console(stderr=True)
-    said = Column(width=min(SAID, screen.width - BESIDE), no_wrap=True)
+    said = Column(width=max(LEAST, min(SAID, screen.width - BESIDE)), no_wrap=True)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False, table_column=said),

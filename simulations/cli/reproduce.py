@@ -38,8 +38,8 @@ def reproduce(
 
     given = {key: value for key, value in (("dataset", dataset), ("root", root)) if value is not None}
     if given and dataset not in DATASETS.get(name, ()):
-        known = ", ".join(DATASETS.get(name, ())) or "none but its own"
-        raise typer.BadParameter(f"{name} takes these data sets: {known}")
+        known = DATASETS.get(name)
+        raise typer.BadParameter(f"{name} takes {'one of ' + ', '.join(known) if known else 'no other data set'}")
 
     from simulations.cli.progress import shown
     from simulations.cli.terminal import say, show

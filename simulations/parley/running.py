@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import to_jsonable_python
 
-from protocol.errors import ExpectationFailed
+from protocol.errors import BadScenario, ExpectationFailed
 from simulations.scenarios.adversaries import known_adversaries
 from simulations.scenarios.base import Scenario
 from simulations.scenarios.files import load as load_scenario
@@ -81,10 +81,10 @@ def run(
         >>> report.outcome.sellers
         4
     """
-    options = {"seed": seed, "grid": grid, "workers": workers, "address": address}
-    given = {key: value for key, value in options.items() if value is not None}
     from simulations.cli.progress import shown
 
+    options = {"seed": seed, "grid": grid, "workers": workers, "address": address}
+    given = {key: value for key, value in options.items() if value is not None}
     with ExitStack() as temporary, shown() if progress else nullcontext(None) as watch:
         known = None if adversaries is None else known_adversaries(adversaries)
         chosen = load_scenario(scenario, {**_plain(settings), **_plain(given)}, known)
@@ -110,6 +110,8 @@ def run(
 
 def _plain(settings: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return settings as a scenario file holds them: paths as text, numbers of NumPy as Python's."""
+    if settings is not None and not isinstance(settings, Mapping):
+        raise BadScenario(f'settings are values by key, such as {{"buyer.budget": 20}}, not {settings!r}')
 
     def other(value: Any) -> Any:
         return value.item() if hasattr(value, "item") else str(value)

@@ -43,7 +43,7 @@ def fitted(table: Table, width: int) -> RenderableType:
     """
     named = headers(table)
     columns = list(zip(*([named] if named else []), *rows(table), strict=True))
-    widths = [max(map(cell_len, column), default=0) for column in columns]
+    widths = [max((cell_len(line) for cell in column for line in cell.splitlines()), default=0) for column in columns]
     least = [max((cell_len(word) for cell in column for word in cell.split()), default=1) for column in columns]
     room = width - 3 * len(columns) - 1
     while sum(widths) > room:

@@ -79,7 +79,7 @@ def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None)
         return dict(ADVERSARIES)
     given = _declared_among(own) if path is None else _declared_in(path)
     if taken := sorted(given.keys() & ADVERSARIES.keys()):
-        raise BadInput(f"{path or 'adversaries'}: {taken[0]!r} is the name of a built-in adversary; choose another one")
+        raise BadInput(f"{path or 'adversaries'}: {taken[0]!r} is the name of a built-in adversary; choose another")
     return ADVERSARIES | given
 
 

@@ -62,6 +62,8 @@ class Deployment:
                 paint(folder / "images" / f"entity{number}" / breed, few, 10 * number + few[0], 32)
         paint(folder / "public", [1, 3, 5, 7] * 10, 99, 32)
         self.processes: dict[str, Parley] = {}
+        self.before = 0
+        """What the cloud had said when it was last started."""
 
     def close(self) -> None:
         for process in self.processes.values():
@@ -88,6 +90,8 @@ class Deployment:
     def start(self, name: str, words: Sequence[str] = ()) -> None:
         """Start a process, a service of compose by default; its output goes to a file."""
         command = list(words or self.service(name))
+        if name == "cloud":
+            self.before = len(self.events(name))
         self.processes[name] = Parley(command, self.folder, self.folder / f"{name}.log", self.space(name))
 
     def wait(self, name: str) -> int:
@@ -125,11 +129,9 @@ class Deployment:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             attached: set[str] = set()
-            for line in self.events("cloud"):
+            for line in self.events("cloud")[self.before :]:
                 words = line["event"].split()
-                if line["event"] == "listening":
-                    attached = set()
-                elif words[-1:] == ["detached"]:
+                if words[-1:] == ["detached"]:
                     attached.discard(words[0].rpartition(":")[2])
                 elif words[1:2] == ["attached"]:
                     attached.add(words[0].rpartition(":")[2])

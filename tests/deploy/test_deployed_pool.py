@@ -86,7 +86,7 @@ def test_an_institution_that_is_killed_goes_on_with_the_pool(running: Deployment
         ("pool --kit kit/operator --classes cat", 4, "a pool has two classes or more, each with a name of its own"),
         (f"pool --kit kit/operator --classes cat,{'d' * 300}", 4, "the name of a class has at most 200 letters"),
         ("pool --kit kit/operator --classes cat,dog --architecture deep", 4, "there is no architecture 'deep'"),
-        ("pool --kit kit/operator --classes cat,dog --entities 3", 10, "2 entities are attached, and this pool is to"),
+        ("pool --kit kit/operator --classes cat,dog --entities 3", 10, "2 entities are attached, and this pool needs"),
         ("pool --kit kit/entity1 --classes cat,dog", 9, "needs that of a operator"),
         ("entity --kit kit/buyer1 --images images/entity1", 9, "needs that of a entity"),
         ("entity --kit kit/entity1 --images public", 4, "holds pictures outside of sub-folders"),
@@ -114,6 +114,6 @@ def test_a_cloud_that_is_killed_ends_the_pool_and_leaves_none_of_it(running: Dep
     assert "Traceback" not in running.log("operator")
     running.start("cloud")
     running.wait_attached({"entity1", "entity2"})
-    assert not features.exists()
+    assert list(features.rglob("*")) == []
     code, _ = ask(running, "operator", POOL)
     assert code == 0, running.log("operator") + running.log("cloud")

@@ -48,7 +48,7 @@ def test_a_list_goes_before_the_price_for_all(folder: Path) -> None:
         (float("nan"), None, "--price: a price is"),
         (None, "d.png,1\n", "line 1: there is no readable picture d.png"),
         (None, "../a.png,1\n", "no readable picture"),
-        (None, "file,price\na.png,cheap\n", "line 2: cheap is no price"),
+        (None, "file,price\na.png,cheap\n", "line 2: cheap is not a price"),
         (None, "a.png,-1\n", "line 1: a price is"),
         (None, "a.png,1,2\n", "line 1: a line is file,price"),
     ],

@@ -142,9 +142,9 @@ def test_a_kit_is_of_one_cloud_and_other_folders_are_left_alone(out: Path, tmp_p
         provision(out, Address("elsewhere"), COUNTS)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").touch()
-    with pytest.raises(BadKit, match="is no kit"):
+    with pytest.raises(BadKit, match="is not a kit"):
         provision(tmp_path / "photos", HERE, COUNTS)
-    with pytest.raises(BadKit, match="is no kit"):
+    with pytest.raises(BadKit, match="is not a kit"):
         add(tmp_path / "photos", "seller4", "seller")
 
 

@@ -93,7 +93,7 @@ def test_expiry_issuer_and_key_are_checked() -> None:
     check_time(SELLER.certificate)
     with pytest.raises(CertificateError, match="expired on"):
         check_time(old.certificate)
-    with pytest.raises(CertificateError, match="is good from"):
+    with pytest.raises(CertificateError, match="is valid from"):
         check_time(early.certificate)
     first, last = good_from_until(SELLER.certificate)
     assert first < now < last

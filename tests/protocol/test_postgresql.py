@@ -84,7 +84,7 @@ def test_a_ledger_of_the_first_version_gets_a_journal(url: str) -> None:
     made = shape(url)
     engine = create_engine(url.replace("://", "+psycopg://"))
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE journal, blobs, purchases"))
+        connection.execute(text("DROP TABLE journal, blobs, workflows"))
         connection.execute(text("UPDATE ledger_version SET version = 1"))
     engine.dispose()
     Ledger(url).close()

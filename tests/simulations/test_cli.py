@@ -1,14 +1,37 @@
 """The command line as a user meets it: output and exit codes; that of `process` is a process of its own."""
 
+import ast
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+import yaml
 from conftest import Command
 from PIL import Image
+from rich.table import Table
+
+from parties.adversaries import ADVERSARIES
+from parties.featurizers import FEATURIZERS
+from parties.federate.workflow import STRATEGIES
+from simulations.cli import PANELS
+from simulations.cli.catalogue import GROUPS
+from simulations.data import DATASETS
+from simulations.reports.tables import fitted
+from simulations.scenarios.files import WORKFLOWS, packaged_names
+from simulations.studies.benchmarks import BENCHMARKS
+from simulations.studies.reproductions import REPRODUCTIONS
+from simulations.workflows.outsource.attacks import ATTACKS
+from strategies.dp_images import MECHANISMS as IMAGE_MECHANISMS
+from strategies.mechanisms import MECHANISMS
+from strategies.obfuscation import OBFUSCATIONS
+from strategies.pric.networks import EXTRACTORS
 
 FEW = ("--set", "sellers.count=8", "--set", "buyer.samples.count=4", "--set", "sellers.album.images=3")
 
@@ -71,7 +94,14 @@ def test_the_scenarios_of_cheats_show_their_verdicts(parley: Command, tmp_path: 
         (("run", "purchase", "--out", "file/x"), 4, "cannot be made"),
         (("run", "purchase", "--out", "new/er/x", "--set", "sellers.album.folder=nowhere"), 4, "nowhere"),
         (("init", "there.yaml"), 5, "already there"),
-        (("bench", "nothing"), 2, "there is no benchmark nothing"),
+        (("bench", "grcp"), 2, "there is no benchmark 'grcp'; did you mean grpc?"),
+        (("bench", "grpc", "--long"), 2, "grpc has no longer form"),
+        (("reproduce", "pirc"), 2, "there is no reproduction 'pirc'; did you mean pric?"),
+        (("schema", "purchse"), 2, "there is no workflow 'purchse'; did you mean purchase?"),
+        (("init", "new.yaml", "--workflow", "pol"), 2, "there is no workflow 'pol'; did you mean pool?"),
+        (("list", "scenario"), 2, "there is no group 'scenario'; did you mean scenarios?"),
+        (("run", "purchse"), 3, "there is no scenario 'purchse', and it is not a .yaml file; did you mean purchase?"),
+        (("run", "purchase", "--adversaries", "no.py"), 4, "no.py is not a Python file"),
         (("frobnicate",), 2, "No such command"),
     ],
 )
@@ -85,7 +115,7 @@ def test_a_mistake_is_a_sentence_and_an_exit_code(
     before = sorted(tmp_path.rglob("*"))
     done = parley(*words)
     assert done.returncode == code, done.stderr
-    assert sentence in " ".join(done.stderr.split())
+    assert sentence in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -140,8 +170,8 @@ def test_a_cheat_of_the_users_own_as_the_readme_has_it(parley: Command, tmp_path
     mine = next(block.partition("```")[0].strip() for block in blocks if "@adversary" in block)
     assert len(mine.splitlines()) <= 12
     (tmp_path / "my_cheats.py").write_text(mine + "\n")
-    shown = parley("list", "--adversaries", "my_cheats.py")
-    assert "greedy                    seller: " in shown.stdout
+    shown = parley("list", "adversaries", "--adversaries", "my_cheats.py")
+    assert "\ngreedy\tseller: " in shown.stdout
     own = ("--adversaries", "my_cheats.py", "--set", "adversaries.greedy={share: 0.5, factor: 3}")
     done = parley("run", "purchase", *own, *FEW, "--json")
     assert done.returncode == 0, done.stderr
@@ -159,16 +189,288 @@ def test_init_writes_a_scenario_that_runs(parley: Command, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
 
 
-def test_list_names_everything(parley: Command, tmp_path: Path) -> None:
-    shown = parley("list").stdout
-    for name in (
-        "purchase-swapped",
-        "purchase",
-        "chen-gravin-lu",
-        "pets",
-        "digits",
-        "folder",
-        "small",
-        "false-complaint",
-    ):
-        assert name in shown
+NAMED = {
+    "workflows": WORKFLOWS,
+    "scenarios": packaged_names(),
+    "datasets": DATASETS,
+    "featurizers": FEATURIZERS,
+    "phones": ["paper", "old"],
+    "mechanisms": MECHANISMS,
+    "obfuscations": OBFUSCATIONS,
+    "image-mechanisms": IMAGE_MECHANISMS,
+    "strategies": STRATEGIES,
+    "extractors": EXTRACTORS,
+    "adversaries": ADVERSARIES,
+    "attacks": ATTACKS,
+    "reproductions": REPRODUCTIONS,
+    "benchmarks": BENCHMARKS,
+}
+
+
+class TestList:
+    def test_it_names_everything(self, parley: Command) -> None:
+        lines = [line.split("\t") for line in parley("list").stdout.splitlines()]
+        named = {(group, name) for group, name, *_ in lines}
+        assert NAMED.keys() == GROUPS.keys()
+        assert named >= {(group, name) for group, names in NAMED.items() for name in names}
+        assert all(description for _, _, description, *_ in lines)
+
+    @pytest.mark.parametrize("group", GROUPS)
+    def test_a_group_alone(self, parley: Command, group: str) -> None:
+        lines = [line.split("\t") for line in parley("list", group).stdout.splitlines()]
+        assert {name for name, *_ in lines} >= set(NAMED[group])
+
+    def test_adversaries_say_what_they_take_know_and_gain(self, parley: Command) -> None:
+        lines = [line.split("\t") for line in parley("list", "adversaries").stdout.splitlines()]
+        settings, knows, profit = next(details for name, _, *details in lines if name == "straggler")
+        assert settings == "settings: step = deliver, seconds = 86400"
+        assert knows == f"knows: {ADVERSARIES['straggler'].knowledge}"
+        assert profit == f"profit: {ADVERSARIES['straggler'].profit}"
+
+    def test_every_workflow_is_attacked(self, parley: Command) -> None:
+        said = parley("list", "attacks").stdout
+        assert all(f"workflow: {workflow}" in said for workflow in WORKFLOWS)
+
+    def test_columns_are_aligned_on_a_terminal(self, tmp_path: Path) -> None:
+        said = on_terminal("list", "mechanisms", columns=60, cwd=tmp_path)
+        lines = [line for line in said.splitlines() if line.strip()]
+        assert lines[0].strip() == "mechanisms (purchase)"
+        assert {line[:20] for line in lines[1:]} == {f"  {name:<16}  " for name in (*MECHANISMS, "")}
+        assert max(map(len, lines)) <= 60
+
+
+def on_terminal(*words: str, columns: int, cwd: Path) -> str:
+    """What a command prints where both stdout and stderr are a terminal of some width."""
+    here, there = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    program = Path(sys.executable).with_name("parley")
+    with subprocess.Popen([program, *words], stdout=there, stderr=there, cwd=cwd, env=environment) as process:
+        os.close(there)
+        said = b""
+        while chunk := read(here):
+            said += chunk
+    os.close(here)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode()).replace("\r\n", "\n")
+
+
+def read(terminal: int) -> bytes:
+    """What comes next; nothing in the end, which Linux calls an error."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+class TestHelp:
+    def commands(self) -> list[tuple[str, ...]]:
+        found = []
+        for panel in PANELS.values():
+            for name, command in panel.items():
+                found.append((name,))
+                if isinstance(command, typer.Typer):
+                    found += [(name, each.name or "") for each in command.registered_commands]
+        return found
+
+    def test_h_is_help_everywhere(self, parley: Command) -> None:
+        for words in ((), *self.commands()):
+            short, long = parley(*words, "-h"), parley(*words, "--help")
+            assert short.returncode == 0
+            assert short.stdout == long.stdout != ""
+
+    def test_arguments_are_explained(self, parley: Command) -> None:
+        assert "parley list scenarios" in " ".join(parley("run", "-h").stdout.replace("│", " ").split())
+        assert "key.json, as `parley survey make` wrote it." in parley("survey", "score", "-h").stdout
+
+    def test_the_version(self, parley: Command) -> None:
+        assert re.fullmatch(r"parley \d+\.\d+\.\d+\n", parley("--version").stdout)
+
+
+LIGHT = """
+import sys
+from simulations.cli import main
+
+sys.argv = ["parley", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print("heavy:", sorted({"torch", "flwr", "ray", "scipy", "matplotlib"} & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("--version",),
+        ("run", "--help"),
+        ("run", "purchse"),
+        ("run", "purchse.yaml"),
+        ("run", "purchase", "--set", "workflow=purchse"),
+        ("run", "purchase", "--adversaries", "purchse.py"),
+        ("list", "scenarios"),
+        ("init", "mine.txt"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_slow_is_imported_for(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, *words], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "heavy: []"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("parley sch", ["schema"]),
+        ("parley run purchase-c", ["purchase-cheats", "purchase-collision", "purchase-collusion"]),
+        ("parley run mi", ["mine.yaml"]),
+        ("parley run purchase --grid ", ["local", "ray", "grpc"]),
+        ("parley list ad", ["adversaries"]),
+        ("parley schema fed", ["federate"]),
+        ("parley bench sea", ["sealing"]),
+    ],
+)
+def test_a_shell_completes(typed: str, completed: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").touch()
+    asked = {"_PARLEY_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    program = Path(sys.executable).with_name("parley")
+    said = subprocess.check_output([program], env={**os.environ, **asked}, cwd=tmp_path, text=True)
+    assert said.split() == completed
+
+
+class TestSchema:
+    @pytest.fixture
+    def schemas(self, parley: Command) -> dict[str, object]:
+        return {workflow: json.loads(parley("schema", workflow).stdout) for workflow in WORKFLOWS}
+
+    def test_it_accepts_what_is_packaged_and_what_init_writes(
+        self, parley: Command, schemas: dict[str, object], tmp_path: Path
+    ) -> None:
+        jsonschema = pytest.importorskip("jsonschema")
+        packaged = Path(__file__).parents[2] / "simulations" / "scenarios"
+        for workflow in WORKFLOWS:
+            assert parley("init", f"{workflow}.yaml", "--workflow", workflow).returncode == 0
+        for path in (*packaged.glob("*.yaml"), *tmp_path.glob("*.yaml")):
+            scenario = yaml.safe_load(path.read_text(encoding="utf-8"))
+            jsonschema.validate(scenario, schemas[scenario.get("workflow", "purchase")])
+
+    @pytest.mark.parametrize("wrong", ["buyer: {qualty: x}", "adversaries: {idle: 2}", "sellers: 3", "grid: cloud"])
+    def test_it_refuses_what_a_run_refuses(self, schemas: dict[str, object], wrong: str) -> None:
+        jsonschema = pytest.importorskip("jsonschema")
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(wrong), schemas["purchase"])
+
+
+class TestMarkup:
+    """Nothing that a user typed, and nothing in a file, is read as Rich's markup."""
+
+    def test_consoles_are_made_in_one_place(self) -> None:
+        makers = set()
+        for path in sorted((Path(__file__).parents[2] / "simulations").rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+                if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rich":
+                    makers |= {path.name} if names & {"Console", "print", "get_console", "escape"} else set()
+                if isinstance(node, ast.Attribute):
+                    assert node.attr != "from_markup", path
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "TextColumn":
+                    assert "markup=False" in ast.unparse(node), path
+        assert makers == {"terminal.py"}
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("run", "[/x]"),
+            ("run", "[/x].yaml"),
+            ("run", "in[/x].yaml"),
+            ("run", "purchase", "--set", "[/x]"),
+            ("run", "purchase", "--set", "buyer.[/x]=1"),
+            ("run", "purchase", "--set", "sellers.album.folder='[/x]'"),
+            ("run", "purchase", "--set", "grid='[/x]'"),
+            ("run", "purchase", "--out", "there[/x]"),
+            ("run", "purchase", "--adversaries", "[/x].py"),
+            ("run", "purchase", "--adversaries", "in[/x].py"),
+            ("run", "purchase", "--workers", "[/x]"),
+            ("flower", "[/x]"),
+            ("bench", "[/x]"),
+            ("reproduce", "[/x]"),
+            ("list", "[/x]"),
+            ("schema", "[/x]"),
+            ("init", "[/x].txt"),
+            ("calibrate", "--images", "[/x]"),
+            ("survey", "score", "[/x]", "[/x]"),
+            ("status", "--kit", "[/x]"),
+            ("seller", "--kit", "[/x]", "--album", "[/x]"),
+            ("provision", "--cloud", "[/x]:port"),
+            ("provision", "add", "[/x]"),
+            ("[/x]",),
+        ],
+        ids=" ".join,
+    )
+    def test_what_is_typed_is_told_as_it_is(self, parley: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+        (tmp_path / "in[").mkdir()
+        (tmp_path / "in[" / "x].yaml").write_text("sellers: x\n")
+        (tmp_path / "in[" / "x].py").write_text("x = 1\n")
+        (tmp_path / "there[" / "x]").mkdir(parents=True)
+        done = parley(*words)
+        assert done.returncode in (2, 3, 4, 5, 9)
+        assert "[/x]" in done.stderr.replace("\n", "")
+
+    def test_paths_and_names_in_results_are_told_as_they_are(self, parley: Command, tmp_path: Path) -> None:
+        done = parley("run", "purchase", *FEW, "--out", "run[eps=8]")
+        assert done.stdout.endswith("\nReport: run[eps=8]/report.html\n")
+        (tmp_path / "mine.yaml").write_text("expect:\n  outcome.bids: '< 0'\n")
+        done = parley("run", "mine.yaml", *FEW, "--out", "run[/eps]")
+        assert "The report is run[/eps]/report.html." in done.stderr
+
+
+class TestTables:
+    def table(self) -> Table:
+        table = Table("entity", "own decider", "note", title="Pool")
+        table.add_row("entity-17", "83.6 %", "its features were contradicted by the labels of two others")
+        table.add_row("entity-18", "90.1 %", "")
+        return table
+
+    def shown(self, width: int) -> list[str]:
+        from simulations.cli.terminal import console  # noqa: PLC0415
+
+        screen = console()
+        screen.width = width
+        with screen.capture() as captured:
+            screen.print(fitted(self.table(), width))
+        return captured.get().splitlines()
+
+    @pytest.mark.parametrize("width", [200, 80, 60, 45])
+    def test_columns_wrap_between_words(self, width: int) -> None:
+        lines = self.shown(width)
+        assert max(map(len, lines)) <= width
+        assert any("entity-17" in line and "83.6 %" in line for line in lines)
+        words = " ".join(line.split("│")[-2].strip() for line in lines if line.startswith("│")).split()
+        assert words == ["its", "features", "were", "contradicted", "by", "the", "labels", "of", "two", "others"]
+
+    def test_rows_become_lines_where_columns_do_not_fit(self) -> None:
+        assert self.shown(30)[:4] == ["Pool", "", "entity: entity-17", "own decider: 83.6 %"]
+        assert "contradicted" in " ".join(self.shown(30))
+
+    def test_a_pipe_gets_tabs(self, parley: Command) -> None:
+        lines = parley("run", "purchase", *FEW).stdout.splitlines()
+        assert lines[0] == "purchase, seed 7"
+        assert "sellers called\t8" in lines
+
+
+def test_progress_is_a_line_per_step_where_there_is_no_terminal(parley: Command) -> None:
+    done = parley("run", "purchase", *FEW)
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(set(lines)) == 14
+    assert re.fullmatch(r"\d+:\d\d building the world", lines[0])
+    assert re.fullmatch(r"\d+:\d\d step 10 of 12: verification, \d+:\d\d left", lines[10])
+
+
+def test_progress_is_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    said = on_terminal("run", "purchase", *FEW, columns=60, cwd=tmp_path)
+    frames = [frame for frame in said.split("\r") if "step 12 of 12" in frame]
+    assert frames
+    assert max(map(len, frames)) <= 60
+    assert "Report: runs/" in said.splitlines()[-1]

@@ -349,7 +349,7 @@ class TestMistakes:
         ("text", "sentence"),
         [
             ("[project]\nname = 'x'\nversion = '1'\n", r"Missing \[tool.flwr.app\] section"),
-            ("[project\n", "is no TOML"),
+            ("[project\n", "is not TOML"),
             ("[project]\nname='x'\n[tool.flwr.app.components]\nserverapp='a:b'\n", '"version" missing.*"clientapp"'),
         ],
     )
@@ -398,7 +398,7 @@ class TestCommand:
         assert done.returncode == 0, done.stderr
         assert "[ROUND 2/" in done.stderr
         assert "\x1b" not in done.stderr
-        assert "│ train " in done.stdout
+        assert "\ntrain\t" in done.stdout
         assert " messages in " in done.stdout
         with np.load(tmp_path / "result.npz") as saved:
             assert saved["accuracy"][-1] > 0.8

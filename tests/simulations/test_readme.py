@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,12 @@ def workplace(tmp_path: Path, parley: Command) -> Path:
 def test_the_readme_has_commands() -> None:
     assert ["run", "purchase"] in COMMANDS
     assert len(COMMANDS) > 10
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    code = next(block for block in BLOCKS if block.startswith("import parley"))
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+    assert [line.split()[0] for line in printed.splitlines()] == ["1", "2", "3"]
 
 
 def marked(words: list[str]) -> ParameterSet:

@@ -125,4 +125,4 @@ def test_other_data_sets_are_named() -> None:
     assert "oxford_pets" in wrong.output
     wrong = CliRunner().invoke(app, ["reproduce", "crowdbuy", "--dataset", "pets"])
     assert wrong.exit_code == 2
-    assert "its own alone" in wrong.output
+    assert "takes no other data set" in wrong.output
