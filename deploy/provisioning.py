@@ -1,6 +1,6 @@
 """Makes and keeps a deployment's kit: the certificate authority, and a start-up folder for each party.
 
-The authority's folder stays with whoever runs the deployment; each other folder goes to its party's machine.
+The authority's folder stays with the operator of the deployment; each other folder goes to its party's machine.
 What was once made is recorded in the authority's folder, and is never made again, even when the party's
 folder has been moved away.
 """
@@ -96,7 +96,7 @@ class Provisioned:
 
 
 def provision(out: Path, address: Address, counts: dict[str, int]) -> Provisioned:
-    """Make a kit, or what an existing one lacks: the cloud, an operator, and so many parties of each role.
+    """Make a kit, or what an existing one lacks: the cloud, an operator, and a number of parties of each role.
 
     Raises:
         BadKit: When the folder is of a cloud at another address, or is something else altogether.

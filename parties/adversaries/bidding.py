@@ -148,7 +148,7 @@ class Flooding(Cloning):
 @adversary(
     "sybil",
     knowledge="the album and the prices of the one seller behind all of its names",
-    profit="several payments for one picture, by names that nobody can tell belong together",
+    profit="several payments for one picture, under names that cannot be linked",
 )
 class Sybil(_Unfiltered):
     """Is one seller under several names, each of which offers its own slightly changed copy of the same album."""

@@ -38,7 +38,7 @@ class SwappedDelivery(Seller):
 @adversary(
     "junk-ciphertext",
     knowledge="nothing beyond its role",
-    profit="payment for nothing, where nobody can tell a sealed picture from noise until it is opened",
+    profit="payment for nothing: a sealed picture looks like noise until it is opened",
 )
 class JunkCiphertext(Seller):
     """Delivers, and signs for, random bytes of the right length."""
@@ -92,7 +92,7 @@ def straggler(
     step: str = "deliver",
     seconds: Seconds = 86_400,
 ) -> Message:
-    """Does its work, and answers one step so many seconds later.
+    """Does its work, and answers one step some seconds later.
 
     Nobody sleeps: its answer bears the later time, and the host goes by that (`NodeHost`).
     """

@@ -37,7 +37,7 @@ class Mislabelling(Entity):
 @adversary(
     "backdoored-features",
     knowledge="nothing beyond its role",
-    profit="whoever refines on them takes every picture with its stamp for what it wants",
+    profit="entities that refine on them take every picture with its stamp for the class it wants",
 )
 class Backdoor(Entity):
     """Stamps public pictures, labels their clean features with a target class, and hides them among honest ones."""

@@ -10,7 +10,7 @@ from strategies.privacy.secret_generator import seeded_generator
 
 @adversary("careless-publisher", knowledge="nothing beyond its role", profit="none: it is the one who loses")
 class CarelessPublisher(Publisher):
-    """Draws fresh noise whenever it is asked, so that whoever asks often averages it away."""
+    """Draws fresh noise whenever it is asked, so that a cloud that asks often averages it away."""
 
     def noise(self, call: CallForPictures) -> torch.Generator:
         """Return another source at every call."""

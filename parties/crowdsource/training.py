@@ -49,7 +49,7 @@ class JointTraining(Workflow[Record]):
         """Train.
 
         Raises:
-            WorkflowFailed: When so many drop out of a round that the sum cannot be read, or nobody agrees.
+            WorkflowFailed: When too many drop out of a round for the sum to be read, or nobody agrees.
         """
         training, players = training_of(self.signed.plan), self.leader.players
         enlisted = sorted(self.ask("enlist", dict.fromkeys(self.present("participant"), self.signed), Acknowledgement))

@@ -51,7 +51,7 @@ from strategies.privacy.secret_generator import seeded_generator
 PART_BYTES = 16_000_000
 """About how many bytes of features go into one message."""
 CREDIBLE = 1
-"""The agreement defence believes a label that is among so many first guesses of the entity's own decider."""
+"""The agreement defence believes a label that is among this number of first guesses of the entity's own decider."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class Habits:
     defence: Literal["none", "agreement"] = "none"
 
     def plan(self, steps: int, count: int) -> Plan:
-        """Return a plan of so many steps over so many examples."""
+        """Return a plan of a number of steps over a number of examples."""
         return Plan.lasting(steps, count, self.batch, self.learning_rate)
 
 

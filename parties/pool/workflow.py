@@ -55,7 +55,7 @@ class Pool(Workflow[PoolRecord]):
 
     Each round
 
-    1. whoever is new enrols; in the first, 2. the entity with most images pre-trains (another takes its place if it
+    1. new entities enrol; in the first, 2. the entity with most images pre-trains (another takes its place if it
        fails), and 3. its featurizer, decider and reconstructor go to everybody new;
     4. newcomers train their private modules and 5. contribute poisoned features, which the pool checks;
     6. everybody of whom the pool has features draws what others have contributed and it has not got, and 7. refines its

@@ -1,4 +1,4 @@
-"""The public: whoever looks at what was published."""
+"""The public: it looks at what was published."""
 
 from parties.party import Party, step
 from protocol.messages.base import Acknowledgement
