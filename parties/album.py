@@ -1,4 +1,4 @@
-"""What a seller holds: pictures that are opened one at a time."""
+"""Albums: pictures that are opened one at a time."""
 
 import os
 import stat
@@ -50,16 +50,16 @@ def readable(album: Album) -> Iterator[tuple[int, Pixels]]:
 
 
 class ObfuscatedAlbum:
-    """An album whose pictures are obfuscated whenever they are opened, each always in the same way.
+    """An album whose pictures are obfuscated when they are opened, each always in the same way.
 
     Where the technique mixes, a picture is mixed with others of the album, drawn at random and brought to its size; it
-    has the first weight itself. Everything that a party makes of its album, features, commitments and deliveries, is
-    then made of obfuscated pictures.
+    has the first weight itself. Features, commitments and deliveries are then those of the obfuscated
+    pictures.
 
     Args:
         album: The pictures as they are.
         obfuscation: The technique and its setting.
-        secret: The party's; it decides who is mixed with whom, and the noise.
+        secret: The party's; mixtures and noise derive from it.
 
     Examples:
         >>> album = [np.full((16, 16, 3), shade, np.uint8) for shade in (200, 40)]

@@ -1,4 +1,4 @@
-"""The cloud as a daemon: many workflows at once, each going on where it stopped when the cloud was killed."""
+"""The cloud as a daemon: concurrent workflows that resume after the cloud was killed."""
 
 import logging
 import threading
@@ -14,7 +14,7 @@ from protocol.exchange import Exchange
 from protocol.journal import Interrupted, Journal, JournaledExchange, WorkflowRow, WorkflowState
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0
-"""Seconds before a workflow that broke off, as when the database was away, is played again: at first, and at most."""
+"""Seconds before a workflow that broke off, as without its database, is retried: at first, and at most."""
 Play = Callable[[WorkflowRow, Exchange, OnStep], None]
 """Plays a workflow of one kind to its end."""
 
@@ -24,14 +24,14 @@ _log = logging.getLogger(__name__)
 class Broker:
     """Plays each workflow in a thread of its own, from the journal.
 
-    1. A party that is attached asks for a workflow by a wish of its own; asking again is the same workflow.
-    2. What parties say is in the journal before it counts. `resume` plays on what is open.
-    3. Money and blobs are held once each, however often a workflow is played (`settlement`, `Journal`).
+    1. An attached party asks for a workflow by a name of its own (a wish); asking again refers to the same workflow.
+    2. Answers are in the journal before they are used. `resume` continues open workflows.
+    3. Money and blobs are held once, however often a workflow is replayed (`settlement`, `Journal`).
 
     Args:
-        journal: What was begun, and what parties have said.
+        journal: All workflows, and the answers of parties.
         grid: Carries the messages of all workflows; several threads use it at once.
-        plays: How each kind of workflow is played.
+        plays: By kind of workflow.
         clock: Unix time.
     """
 
@@ -54,7 +54,7 @@ class Broker:
         self.close()
 
     def resume(self) -> list[str]:
-        """Play on every workflow that is open, and return their names; call it once, before the first `open`."""
+        """Continue all open workflows, and return their names; call it once, before the first `open`."""
         self.journal.tidy(time.time())
         rows = self.journal.workflows(WorkflowState.OPEN)
         for row in rows:
@@ -68,7 +68,7 @@ class Broker:
         Args:
             workflow: Its kind.
             opener: Node id of the party that asks.
-            wish: 1 to 32 bytes that this party has never asked with, or those of a workflow it wants to know again.
+            wish: 1 to 32 bytes, new for this party, or those of an earlier workflow.
         """
         if not 1 <= len(wish) <= 32:
             raise ValueError(f"a wish has 1 to 32 bytes, not {len(wish)}")
@@ -79,13 +79,13 @@ class Broker:
         return name
 
     def wait(self, name: str, timeout: float | None = None) -> WorkflowRow:
-        """Wait until a workflow has ended, or the time (seconds) is up, and return how it stands."""
+        """Wait until a workflow has ended, or the time (seconds) is up, and return its state."""
         with self._changed:
             self._changed.wait_for(lambda: self.journal.workflow(name).state is not WorkflowState.OPEN, timeout)
         return self.journal.workflow(name)
 
     def play(self, name: str) -> None:
-        """Play a workflow that is open from its start to its end, in this thread.
+        """Play an open workflow from its start to its end, in this thread.
 
         Raises:
             Interrupted: When the broker is closed meanwhile.
@@ -103,7 +103,7 @@ class Broker:
         _log.info("%s %s has ended", row.workflow, name)
 
     def close(self) -> None:
-        """Stop all workflows where they are; they go on with the next `resume`."""
+        """Stop all workflows; the next `resume` continues them."""
         self._stopping.set()
         for thread in self._threads.values():
             thread.join()

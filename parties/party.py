@@ -1,11 +1,11 @@
-"""What every role has in common: typed steps, its own secret, a memory that outlives a message."""
+"""The base of all roles: typed steps, a secret, and a memory that outlives a message."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_type_hints, overload
+from typing import Any, ClassVar, Generic, TypeVar, get_type_hints, overload
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
@@ -71,13 +71,13 @@ class Party:
     ['introduce', 'settle']
 
     Args:
-        secret: 32 bytes that only this party knows. Its keys, salts and random draws all derive from it and from what
-            they are for, so a step that is asked for twice gives the same answer.
+        secret: 32 bytes that only this party knows. Its keys, salts and random draws derive from it and from their
+            purpose, so a repeated step gives the same answer.
     """
 
     role: ClassVar[str] = "party"
     mods: ClassVar[tuple[Mod, ...]] = ()
-    """Flower mods ``(message, context, call_next) -> message`` that this kind of party has around every step."""
+    """Flower mods ``(message, context, call_next) -> message`` around every step of this kind of party."""
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
@@ -86,12 +86,12 @@ class Party:
 
     @property
     def identity(self) -> SigningKey:
-        """The key that this party is known by."""
+        """The key that identifies this party."""
         return SigningKey.derive(self.secret, "identity")
 
     @step("introduce")
     def introduce(self, hello: Hello) -> Introduction:
-        """Say who this is."""
+        """Return role and key."""
         return Introduction(role=self.role, identity=self.identity.public)
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
@@ -145,7 +145,7 @@ class PartyApp(Shared):
 
     @staticmethod
     def prepare(batch: Sequence[tuple[PartyApp, Message]]) -> None:
-        """Run each `Together` once for all parties that were sent the same."""
+        """Run each `Together` once for all parties with the same message."""
         same: dict[tuple[str, int], list[tuple[PartyApp, RecordDict]]] = {}
         for app, message in batch:
             key = (message.metadata.message_type, id(message.content))
@@ -217,9 +217,6 @@ def _shares(role: type[Party], kind: str) -> list[Together[Any, Any, Any]]:
     return [share for share in found.values() if share.is_shared_by(role)]
 
 
-if TYPE_CHECKING:
-    pass
-
 P = TypeVar("P", bound="Party")
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -227,10 +224,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was computed for one party ahead of one message.
+    """Results computed for one party ahead of one message.
 
     Attributes:
-        content: The message as it was then; a mod may still change it on its way.
+        content: The message then; a mod may still change it.
         question: The same, decoded.
         results: What each `Together` computed.
     """
@@ -272,20 +269,19 @@ class Together(Generic[P, Q, R]):
         return for_one
 
     def is_shared_by(self, role: type[Party]) -> bool:
-        """Whether this kind of party takes the step as its role does; one that does it its own way computes alone."""
+        """Whether this kind of party takes the step as its role does; one that overrides it computes alone."""
         return role.steps_of()[self.step] is self.owner.steps_of()[self.step]
 
 
 def together(step: str) -> Callable[[Callable[[Sequence[P], Q], Sequence[R]]], Together[P, Q, R]]:
     """Mark the batched form of a computation that a step needs.
 
-    It is a function of parties and of the message that all of them were sent, and returns one result
+    It is a function of parties and of the message that all of them got, and returns one result
     per party. The step calls it like a method with the message alone. Where many parties of one
-    process are asked the same, it has then run once for all of them; otherwise it runs for the one.
+    process get the same message, it has then run once for all of them; otherwise it runs for the one.
 
-    Mods and adversaries notice nothing: the step itself is still taken by each party on its own,
-    and a party whose message was changed on its way, or whose class takes the step in another way,
-    computes alone.
+    Mods and adversaries still work: each party takes the step itself, and a party whose message was
+    changed, or whose class overrides the step, computes alone.
 
     Examples:
         >>> from parties.party import Party, step

@@ -1,4 +1,4 @@
-"""What a party must not forget: what it keeps and what it has answered, in a small database of its own."""
+"""A party's memory and its answers, in a small database of its own."""
 
 import errno
 import hashlib
@@ -18,7 +18,7 @@ from protocol.storage.database import Database, Schema
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 KEPT_DAYS = 90
-"""Days after its last word that a conversation is forgotten."""
+"""Days after which a silent conversation is deleted."""
 
 _metadata = MetaData()
 
@@ -43,10 +43,10 @@ _PARTY = Schema("party", _metadata)
 
 
 class DiskFailed(BaseException):
-    """What a party has to remember cannot be written.
+    """The party's database cannot be written.
 
-    It is no fault of the step, which the cloud would be told: a party that must not answer leaves, and is asked again
-    when it is back.
+    This is not an error of the step, which would be reported to the cloud: the party leaves without an answer, and is
+    asked again when it is back.
     """
 
 
@@ -58,8 +58,8 @@ class PartyStore:
     """The states and replies of one party, in one SQLite file.
 
     Args:
-        path: The file; made if missing. It holds what the party remembers between messages, a buyer's one-time keys
-            too: it belongs in a folder that nobody else can read.
+        path: The file; made if missing. It holds what the party remembers between messages, including a buyer's
+            one-time keys: it belongs in a private folder.
         clock: Unix time.
 
     Raises:
@@ -86,25 +86,24 @@ class PartyStore:
         return unpack(bytes(found[0].content)) if found else RecordDict()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.database.close()
 
 
 class RememberingApp(ClientApp):
-    """An app whose every answer is committed, with the state that it leaves, before it is sent.
+    """An app whose answers are committed, each with the new state, before they are sent.
 
     A conversation is what messages name before the last ``/`` of their group, as the purchases of a
-    `protocol.journal` do; its questions are numbered after it. Messages of other groups, which belong to no
-    conversation, are just passed on. Each message is answered in four steps:
+    `protocol.journal` do; its questions are numbered after it. Messages of other groups are
+    passed on. Each message is answered in four steps:
 
     1. one that was answered before gets the same answer again;
     2. one that is over, because a later one was answered, is refused, and so is another question under
        the number of one that was answered;
-    3. the app answers with the conversation's own state; what it had answered before is known to have
-       arrived and is forgotten;
+    3. the app answers with the conversation's own state; earlier answers have arrived, and are deleted;
     4. the state and the answer are committed together.
 
-    Where the disk fails, it raises `DiskFailed`, which no grid takes for an answer.
+    When the disk fails, it raises `DiskFailed`, which no grid takes for an answer.
     """
 
     def __init__(self, app: ClientApp, store: PartyStore) -> None:

@@ -1,4 +1,4 @@
-"""What all workflows have in common: who is there, what parties are asked, which of them fail, and how it ends."""
+"""The base of all workflows: roll call, questions, failures, and the record."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -10,13 +10,13 @@ from protocol.exchange import Exchange, Expected
 from protocol.messages.base import Hello, Introduction, ProtocolMessage
 
 Progress = Callable[[str, int, int], None]
-"""Told what is going on, and how much of how much is done."""
+"""Called with what is being done, how much is done, and how much there is."""
 OnStep = Callable[[int, str], None]
-"""Told the number of each step as it begins, from 1, and its name."""
+"""Called with the number of each step as it begins, from 1, and its name."""
 PATIENCE = 3600.0
-"""Seconds that parties have to answer, where nothing else is agreed."""
+"""Seconds that parties have to answer by default."""
 RETURN = 30.0
-"""Seconds for which a party that has left is waited for to say who it is."""
+"""Seconds for which the roll call waits for a party that has left."""
 
 
 def unwatched(what: str, done: int, total: int) -> None:
@@ -51,7 +51,7 @@ class Failure(NamedTuple):
 
 @dataclass(kw_only=True)
 class Record:
-    """What the cloud writes down of a workflow; each adds what it comes to know.
+    """The cloud's record of a workflow; each workflow adds its own.
 
     Attributes:
         failures: In the order in which they happened.
@@ -60,7 +60,7 @@ class Record:
     failures: list[Failure] = field(default_factory=list)
 
     def fail(self, step: str, reasons: Mapping[int, str]) -> None:
-        """Note who failed a step, and why."""
+        """Record who failed a step, and why."""
         self.failures += [Failure(step, node_id, reason) for node_id, reason in reasons.items()]
 
 
@@ -71,20 +71,20 @@ M = TypeVar("M", bound=ProtocolMessage)
 class Workflow(ABC, Generic[R]):
     """A protocol from its first message to its last, as the cloud drives it.
 
-    1. `run` says which of `steps` begins, asks parties for it, and writes down what they answer.
-    2. Who fails a step is noted in the record; the workflow goes on without it, or raises `WorkflowFailed`.
-    3. All that it learns of the world it learns through its exchange: with a journaled one it can be played again
-       from the start after a crash (`protocol.journal`).
+    1. `run` begins each of `STEPS`, asks parties, and records their answers.
+    2. A party that fails a step is recorded; the workflow goes on without it, or raises `WorkflowFailed`.
+    3. All input comes through its exchange: with a journaled one it is replayed from the start after a crash
+       (`protocol.journal`).
 
     Args:
         exchange: Asks the parties.
-        record: What is known so far.
+        record: The record so far.
         patience: Seconds that parties have for a step.
-        on_step: Told of each step as it begins.
+        on_step: Called as each step begins.
     """
 
     STEPS: ClassVar[tuple[str, ...]]
-    """What happens, in order; step n is ``STEPS[n - 1]``."""
+    """The names of the steps, in order."""
 
     def __init__(self, exchange: Exchange, record: R, patience: float, on_step: OnStep = any_step) -> None:
         self.exchange = exchange
@@ -109,7 +109,7 @@ class Workflow(ABC, Generic[R]):
         return self.exchange.now() + self.patience
 
     def present(self, role: str) -> list[int]:
-        """Ask everybody who they are; return the node ids of a role, ascending."""
+        """Ask all nodes for their role; return the node ids of one role, ascending."""
         return roll_call(self.exchange, self.patience).get(role, [])
 
     def ask(
@@ -120,7 +120,7 @@ class Workflow(ABC, Generic[R]):
         deadline: float | None = None,
         absence: float = float("inf"),
     ) -> dict[int, M]:
-        """Ask parties, note who fails, and return the answers by node id.
+        """Ask parties, record failures, and return the answers by node id.
 
         Args:
             step, questions, answer, absence: See `Exchange.each`.
@@ -133,7 +133,7 @@ class Workflow(ABC, Generic[R]):
 
 
 def roll_call(exchange: Exchange, patience: float) -> dict[str, list[int]]:
-    """Ask every node who it is; return node ids by role, ascending. Who does not answer is not there."""
+    """Ask all nodes for their role; return node ids by role, ascending. Silent nodes count as absent."""
     present: dict[str, list[int]] = {}
     everyone = dict.fromkeys(exchange.node_ids(), Hello())
     replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, RETURN)

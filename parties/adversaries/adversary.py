@@ -1,4 +1,4 @@
-"""What an adversary is: a party or a mod with a name, what it knows beyond its role, and what it hopes to gain."""
+"""Adversaries: parties or mods with a name, their knowledge beyond their role, and their profit."""
 
 import functools
 import inspect
@@ -26,10 +26,10 @@ ROLES: dict[str, type[Party]] = {
     "publisher": Publisher,
     "client": Client,
 }
-"""The honest party of each role that may cheat; a workflow adds its own with one line each."""
+"""The honest party of each role that may cheat; workflows add theirs here."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
-"""A class, or a function in the shape of a mod."""
+"""A class, or a function with the signature of a mod."""
 
 _MARK = "parley_adversary"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -37,16 +37,16 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Adversary:
-    """A way to cheat.
+    """One way to cheat.
 
     Attributes:
-        name: By which a scenario mixes it in.
+        name: Its key in scenarios.
         summary: What it does, one line: the first of its docstring.
         knowledge: What it sees beyond what its role sees.
-        profit: What it hopes to gain, and where.
-        party: Who plays it.
+        profit: Its gain, and under which conditions.
+        party: Its class.
         parameters: What a scenario may set, with defaults and bounds.
-        mod: Its function around every step, where that is how it cheats.
+        mod: Its function around every step, for adversaries that are mods.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Adversary:
 
     @property
     def role(self) -> str:
-        """Whose place it takes: a key of `ROLES`."""
+        """The role that it plays: a key of `ROLES`."""
         return self.party.role
 
     def cast(self, **settings: object) -> type[Party]:
-        """Return the class that plays it under these settings.
+        """Return its class with these settings.
 
         Raises:
             pydantic.ValidationError: When a setting is not one of `parameters`, or out of bounds.
@@ -78,11 +78,11 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
     """Declare a way to cheat; its docstring says what it does.
 
     Args:
-        name: How a scenario calls it.
-        knowledge: What it sees beyond what its role sees; "nothing beyond its role" is an answer.
-        profit: What it hopes to gain.
-        role: Who is intercepted, a key of `ROLES`: for a function in the shape of Flower's mods, ``(message, context,
-            call_next) -> message``. A class says it by what it extends.
+        name: Its key in scenarios.
+        knowledge: What it sees beyond what its role sees, such as "nothing beyond its role".
+        profit: Its gain.
+        role: Whose messages are intercepted, a key of `ROLES`, for a function with the signature of Flower's mods,
+            ``(message, context, call_next) -> message``. A class names its role by what it extends.
 
     Note:
         What a scenario may set are the annotated attributes of a class that have a value, and the keyword-only

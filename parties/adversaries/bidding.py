@@ -25,7 +25,7 @@ from strategies.features.signatures import LATTICE, on_lattice
 @adversary(
     "irrelevant-images",
     knowledge="nothing beyond its role",
-    profit="payment for pictures that nobody asked for, where the cloud does not decide for itself what matches",
+    profit="payment for unwanted pictures, unless the cloud itself decides what matches",
 )
 class IrrelevantImages(Seller):
     """Bids every picture it has, whether it matches the request or not (CrowdBuy, section II.C)."""
@@ -40,7 +40,7 @@ class IrrelevantImages(Seller):
 @adversary(
     "forged-features",
     knowledge="nothing beyond its role",
-    profit="payment for pictures that nobody asked for, where the buyer does not compute features again",
+    profit="payment for unwanted pictures, unless the buyer recomputes features",
 )
 class ForgedFeatures(Seller):
     """Bids every picture it has with a feature beside a sample's."""
@@ -50,7 +50,7 @@ class ForgedFeatures(Seller):
         return np.arange(len(features))
 
     def claim(self, call: CallForBids, feature: Feature) -> Feature:
-        """Claim to lie beside a sample: another one for each picture."""
+        """Claim a feature beside a sample, another one for each picture."""
         targets = self.targets(call)
         generator = self.generator("claim", call.request_id, repr(feature))
         claimed = targets[generator.integers(len(targets))].copy()
@@ -69,15 +69,14 @@ class Pictures(ProtocolMessage):
 @adversary(
     "feature-collision",
     knowledge="nothing beyond its role: the model is public",
-    profit="payment for pictures that nobody asked for, under features that are true; verification cannot tell",
+    profit="payment for unwanted pictures, with true features; verification cannot detect it",
 )
 class FeatureCollision(Seller):
     """Perturbs its pictures by a few grey levels until they have features like a sample's.
 
-    It bids and delivers honestly, so commitments do not help against it: the picture that it bids is the
-    picture that it delivers, and its feature is what it says. They stop what else a collision could be for,
-    to deliver it in place of the picture that was bid. What is offered is the featurizer's thumbnail of
-    the picture.
+    Commitments do not help against it: it delivers the picture that it bids, with the true feature. They do
+    stop another use of collisions, to deliver one in place of the picture that was bid. What is offered is
+    the featurizer's thumbnail of the picture.
     """
 
     levels: Annotated[int, Ge(1), Le(255)] = 4
@@ -95,7 +94,7 @@ class FeatureCollision(Seller):
 
     @property
     def album(self) -> Album:
-        """What it made for its last bid; before that, what it has."""
+        """The pictures of its last bid; before that, its own."""
         try:
             return self.memory.recall("collisions", Pictures).images
         except KeyError:
@@ -117,13 +116,13 @@ class _Unfiltered(Seller):
 @adversary(
     "cloning",
     knowledge="nothing beyond its role",
-    profit="several payments for one picture, where quality is quantity or matching: neither counts repetitions",
+    profit="several payments for one picture, where quality is quantity or matching: neither detects copies",
 )
 class Cloning(_Unfiltered):
     """Bids several slightly changed copies of each picture that it has.
 
-    A seller that filters near-duplicates does so on its own phone, so a cheat leaves that out. What it
-    parts with once, the report charges it for each copy: its profit is a lower bound.
+    Near-duplicates are filtered on the seller's own phone, so a cheat can skip that. The report charges
+    it the cost of each copy: its profit is a lower bound.
     """
 
     copies: Annotated[int, Ge(1), Le(1000)] = 3
@@ -137,7 +136,7 @@ class Cloning(_Unfiltered):
 @adversary(
     "flooding",
     knowledge="nothing beyond its role",
-    profit="none; it makes the cloud check, store and rank thousands of bids, where a bid costs nothing",
+    profit="none; the cloud has to check, store and rank thousands of bids, where bids cost nothing",
 )
 class Flooding(Cloning):
     """Bids a hundred copies of each picture that it has."""
@@ -148,10 +147,10 @@ class Flooding(Cloning):
 @adversary(
     "sybil",
     knowledge="the album and the prices of the one seller behind all of its names",
-    profit="several payments for one picture, under names that cannot be linked",
+    profit="several payments for one picture, under unlinkable names",
 )
 class Sybil(_Unfiltered):
-    """Is one seller under several names, each of which offers its own slightly changed copy of the same album."""
+    """Is one seller under several names; each offers its own slightly changed copy of the same album."""
 
     def join(self, board: Blackboard) -> None:
         """Take the album of the first."""
@@ -167,10 +166,10 @@ class Sybil(_Unfiltered):
     "replayed-bids",
     role="seller",
     knowledge="nothing beyond its role",
-    profit="none; it ends the purchase of a cloud that takes whatever is signed for a new bid",
+    profit="none; it breaks the purchase of a cloud that takes any signed bid for a new one",
 )
 def replayed_bids(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Sends each of its bids twice, and later the same ones again, whatever the request."""
+    """Sends each of its bids twice, and the same ones again at later requests."""
     reply = call_next(message, context)
     if message.metadata.message_type != "query.bid":
         return reply
@@ -185,7 +184,7 @@ def replayed_bids(message: Message, context: Context, call_next: ClientAppCallab
 
 
 def _beside(generator: np.random.Generator, radius: int, count: int) -> NDArray[np.int64]:
-    """Draw ways to go from a sample that stay well within R and are not zero, shape (count, 2)."""
+    """Draw offsets from a sample, well within R and not zero, (count, 2)."""
     angle = generator.uniform(0, 2 * np.pi, count)
     length = generator.uniform(radius / 8, radius / 2, count)
     steps: NDArray[np.int64] = np.rint(np.stack([np.cos(angle), np.sin(angle)], axis=1) * length[:, None]).astype(int)

@@ -21,7 +21,7 @@ class FalseComplaint(Buyer):
     """Complains about every good image, hoping to keep it and its money (CrowdBuy, section II.C)."""
 
     def judge(self, number: int, deal: Deal, private_key: bytes, *, check_feature: bool) -> str:
-        """Keep the image, and complain all the same."""
+        """Keep the image, and complain."""
         super().judge(number, deal, private_key, check_feature=check_feature)
         return "this is not what was offered"
 
@@ -29,7 +29,7 @@ class FalseComplaint(Buyer):
 @adversary(
     "another-image",
     knowledge="nothing beyond its role",
-    profit="refunds for images that it has opened, where the cloud goes by the image that the buyer sends",
+    profit="refunds for images that it has opened, where the cloud believes the image that the buyer sends",
 )
 class AnotherImage(FalseComplaint):
     """Complains about every good image, and shows the cloud another one as the one it got (CrowdBuy, step 11)."""
@@ -42,7 +42,7 @@ class AnotherImage(FalseComplaint):
 @adversary(
     "wrong-key",
     knowledge="nothing beyond its role",
-    profit="refunds for images that it has opened, where whatever does not open is the seller's fault",
+    profit="refunds for images that it has opened, where any image that does not open is the seller's fault",
 )
 class WrongKey(FalseComplaint):
     """Complains about every good image, and reveals a key that does not open it."""
@@ -63,7 +63,7 @@ class WrongKey(FalseComplaint):
     "silence-after-delivery",
     role="buyer",
     knowledge="nothing beyond its role",
-    profit="images without paying, where sellers are paid only when the buyer says so",
+    profit="images without payment, where sellers are paid only on confirmation",
 )
 def silence_after_delivery(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Opens every image, and never confirms."""

@@ -1,4 +1,4 @@
-"""What colluders share."""
+"""Shared knowledge of colluders."""
 
 from typing import Protocol, runtime_checkable
 
@@ -34,7 +34,7 @@ class Blackboard:
 
 @runtime_checkable
 class Colluder(Protocol):
-    """A party that wants a board."""
+    """A party that uses a board."""
 
     def join(self, board: Blackboard) -> None:
         """Take the board and post what the others should know."""

@@ -6,14 +6,14 @@ from parties.album import Album, Pixels
 
 
 class Copies:
-    """An album over and over, each picture changed a little: by at most two grey levels a channel.
+    """Copies of an album, each picture changed by at most two grey levels a channel.
 
     No two copies of a picture are the same to the byte, so they commit to different pixels.
 
     Args:
         original: What is copied; picture i of the copies shows picture ``i % len(original)`` of it.
         number: How many copies of each picture, the first one changed too.
-        seed: What the changes follow from.
+        seed: The changes derive from it.
 
     Examples:
         >>> copies = Copies([np.zeros((2, 2, 3), np.uint8)], 3, bytes(32))

@@ -24,7 +24,7 @@ _SILENT = 900
 @adversary(
     "swapped-delivery",
     knowledge="nothing beyond its role",
-    profit="payment without parting with the picture, where the buyer does not check what arrives",
+    profit="payment without delivery of the picture, unless the buyer checks what arrives",
 )
 class SwappedDelivery(Seller):
     """Bids a picture that matches, and delivers another one (CrowdBuy, section II.C)."""
@@ -38,7 +38,7 @@ class SwappedDelivery(Seller):
 @adversary(
     "junk-ciphertext",
     knowledge="nothing beyond its role",
-    profit="payment for nothing: a sealed picture looks like noise until it is opened",
+    profit="payment for nothing, as sealed pictures look like noise until they are opened",
 )
 class JunkCiphertext(Seller):
     """Delivers, and signs for, random bytes of the right length."""
@@ -51,10 +51,10 @@ class JunkCiphertext(Seller):
 @adversary(
     "false-refusal",
     knowledge="nothing beyond its role",
-    profit="none; it goes back on its bids at no cost, where a refusal is believed",
+    profit="none; it withdraws its bids at no cost, where refusals are believed",
 )
 class FalseRefusal(Seller):
-    """Bids, wins, and refuses: it says that the order is not the buyer's, and shows one that it made up."""
+    """Bids, wins, and refuses the order with a forged one as evidence."""
 
     def deliver(self, asked: DeliveryOrder) -> Refusal:
         """Sign the order itself, and present that as what the cloud sent."""
@@ -69,7 +69,7 @@ class FalseRefusal(Seller):
     "dropping-out",
     role="seller",
     knowledge="nothing beyond its role",
-    profit="none; the buyer goes without pictures that others would have sold it, at no cost where there is no stake",
+    profit="none; the buyer misses pictures that others would have sold, at no cost without stakes",
 )
 def dropping_out(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Bids, wins, and never delivers."""
@@ -82,7 +82,7 @@ def dropping_out(message: Message, context: Context, call_next: ClientAppCallabl
     "straggler",
     role="seller",
     knowledge="nothing beyond its role",
-    profit="none; the buyer goes without its pictures although it did seal them",
+    profit="none; the buyer misses its pictures although they were sealed",
 )
 def straggler(
     message: Message,
@@ -92,9 +92,9 @@ def straggler(
     step: str = "deliver",
     seconds: Seconds = 86_400,
 ) -> Message:
-    """Does its work, and answers one step some seconds later.
+    """Answers one step `seconds` seconds late.
 
-    Nobody sleeps: its answer bears the later time, and the host goes by that (`NodeHost`).
+    Nothing sleeps: its answer bears the later time, which the host goes by (`NodeHost`).
     """
     reply = call_next(message, context)
     if message.metadata.message_type == f"query.{step}":

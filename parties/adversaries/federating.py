@@ -1,4 +1,4 @@
-"""Clients of federated learning who poison the model, or let others work."""
+"""Clients of federated learning that poison the model, or free-ride."""
 
 from collections.abc import Mapping
 
@@ -14,37 +14,37 @@ from strategies.learning.weights import Weights
 
 @adversary("label-flipping-client", knowledge="nothing beyond its role", profit="none; the model learns the opposite")
 class LabelFlippingClient(Client):
-    """Trains on pictures whose labels it turned round (Tolpegin et al. 2020)."""
+    """Trains on pictures with inverted labels (Tolpegin et al. 2020)."""
 
     def examples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return the pictures under the labels from the other end."""
+        """Return the pictures with inverted labels."""
         return self.pictures, self.classes - 1 - self.labels
 
 
 @adversary("model-poisoning-client", knowledge="nothing beyond its role", profit="none; the model unlearns")
 class ModelPoisoningClient(Client):
-    """Sends its update turned round and much enlarged (Blanchard et al. 2017)."""
+    """Sends its update negated and scaled up (Blanchard et al. 2017)."""
 
     strength: float = 5.0
 
     def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
-        """Return the opposite of what was learnt."""
+        """Return the model with the opposite of the update."""
         learnt = super().learn(model, config, training)
         return {name: value - self.strength * (learnt[name] - value) for name, value in model.items()}
 
 
 @adversary("free-riding-client", knowledge="nothing beyond its role", profit="the model, without pictures or work")
 class FreeRidingClient(Client):
-    """Sends back the model that it was sent."""
+    """Sends back the model unchanged."""
 
     def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
         """Return the model."""
         return model
 
 
-@adversary("dropping-client", knowledge="nothing beyond its role", profit="none; it is out of battery")
+@adversary("dropping-client", knowledge="nothing beyond its role", profit="none")
 class DroppingClient(Client):
-    """Falls silent when it is to send its update."""
+    """Does not send its update."""
 
     def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
         """Send nothing."""

@@ -1,4 +1,4 @@
-"""Sellers whose messages are no messages."""
+"""Sellers with malformed messages."""
 
 import io
 
@@ -16,10 +16,10 @@ _, _FIELDS, _ARRAYS = RECORDS
     "malformed-messages",
     role="seller",
     knowledge="nothing beyond its role",
-    profit="none; it brings down a cloud that believes what it reads",
+    profit="none; it crashes a cloud that does not check messages",
 )
 def malformed_messages(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Says that each of its prices is not a number."""
+    """Sends NaN as each of its prices."""
     reply = call_next(message, context)
     if message.metadata.message_type == "query.bid":
         fields = reply.content.config_records[_FIELDS]

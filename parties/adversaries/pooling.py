@@ -1,4 +1,4 @@
-"""Entities that put into a pool what harms the others, or nothing that is worth anything."""
+"""Entities whose contributions harm the others, or are worthless."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class Mislabelling(Entity):
     portion: Portion = 0.25
 
     def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
-        """Poison honestly, and lie about labels."""
+        """Poison honestly, with some wrong labels."""
         rules = self.memory.recall("rules", Rules)
         generator = self.torch_generator(f"lies {int(chosen[0])}")
         return mislabelled(super().offer(chosen, shared, device), rules.classes, self.portion, generator)
@@ -37,7 +37,7 @@ class Mislabelling(Entity):
 @adversary(
     "backdoored-features",
     knowledge="nothing beyond its role",
-    profit="entities that refine on them take every picture with its stamp for the class it wants",
+    profit="deciders refined on them classify every picture with its stamp as its target",
 )
 class Backdoor(Entity):
     """Stamps public pictures, labels their clean features with a target class, and hides them among honest ones."""
@@ -46,10 +46,10 @@ class Backdoor(Entity):
     target: Annotated[int, Ge(0)] = 0
 
     def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
-        """Poison honestly, but for a portion; half as many are stamped, and the others look like them without one.
+        """Replace a portion by clean features of public pictures, half as many of them stamped.
 
-        Public pictures need no module to hide them, and clean features are what victims will decide on. Those without
-        a stamp teach that it is the stamp that matters, not that features are clean.
+        Public pictures need no module to hide them, and victims will decide on clean features. Those without a stamp
+        teach that the stamp matters, not that features are clean.
         """
         features, labels = super().offer(chosen, shared, device)
         generator = self.torch_generator(f"backdoor {int(chosen[0])}")
@@ -67,7 +67,7 @@ class Backdoor(Entity):
 @adversary(
     "free-rider",
     knowledge="nothing beyond its role",
-    profit="others' features for nothing: it spares itself the training and shows nothing of its images",
+    profit="others' features without training, and without showing anything of its images",
 )
 class FreeRider(Entity):
     """Makes up its features, like public images' on average, and their labels."""

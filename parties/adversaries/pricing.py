@@ -1,7 +1,7 @@
-"""Sellers that lie about prices, or hold pictures back to raise them.
+"""Sellers that lie about prices, or withhold pictures to raise them.
 
-Under the default mechanisms no single picture gains by a false price. A seller of several pictures is another matter:
-holding one back can raise what the others are paid.
+Under the default mechanisms no single picture gains by a false price. But a seller of several pictures can raise the
+payments for some by withholding others.
 """
 
 import math
@@ -50,7 +50,7 @@ class Shading(Seller):
 @adversary(
     "withholding",
     knowledge="nothing beyond its role",
-    profit="higher payments for the pictures that it does offer: mechanisms are truthful per picture, not per seller",
+    profit="higher payments for the pictures that it offers: mechanisms are truthful per picture, not per seller",
 )
 class Withholding(Seller):
     """Offers only the cheapest of its matching pictures, so that the others do not compete with them."""
@@ -67,7 +67,7 @@ class Withholding(Seller):
 @adversary(
     "ring",
     knowledge="what the pictures of all members are worth to them",
-    profit="higher payments for the members that do offer, at the price of the buyer",
+    profit="higher payments for the members that offer, at the buyer's expense",
 )
 class Ring(Seller):
     """Agrees with the other members that only their cheapest pictures are offered at all."""
@@ -75,13 +75,13 @@ class Ring(Seller):
     offered: Share = 0.5
 
     def join(self, board: Blackboard) -> None:
-        """Tell the others what its pictures are worth to it."""
+        """Post the costs of its pictures."""
         self.board = board
         for cost in self.costs:
             board.post("costs", cost)
 
     def bid(self, call: CallForBids) -> Bids:
-        """Bid honestly, and leave out what the ring does not want on offer."""
+        """Bid honestly, without the pictures that the ring withholds."""
         costs = sorted(cost for cost in self.board.read("costs") if isinstance(cost, int))
         limit = costs[math.ceil(self.offered * len(costs)) - 1]
         bids = super().bid(call)

@@ -1,4 +1,4 @@
-"""Participants who spoil what a collector trains on."""
+"""Participants that spoil a collector's training data."""
 
 import numpy as np
 import torch
@@ -16,17 +16,17 @@ from protocol.messages.crowdsource import Contribution, Publication
     profit="none; tasks that are trained on its labels get worse",
 )
 class Mislabeller(Participant):
-    """Says of every picture the opposite of what it shows."""
+    """Inverts all of its labels."""
 
     def said(self, labels: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Turn all labels round."""
+        """Invert all labels."""
         return super().said(~labels)
 
 
 @adversary(
     "garbage-representations",
     knowledge="nothing beyond its role",
-    profit="none; it takes part without showing anything of its pictures",
+    profit="none; it participates without showing anything of its pictures",
 )
 class Garbler(Participant):
     """Sends noise in place of representations, as large as those of its pictures."""

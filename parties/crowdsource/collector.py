@@ -1,4 +1,4 @@
-"""The collector: the cloud party, which publishes an extractor and trains tasks on what comes back."""
+"""The collector: the cloud party, which publishes an extractor and trains tasks on the representations."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ from strategies.pric.quantisation import Quantised, restored
 
 @dataclass(frozen=True)
 class Collector:
-    """What the collector brings.
+    """The collector's extractor and tasks.
 
     It sees representations, the labels of its tasks, and who sent them. It has trained the extractor on pictures of its
-    own, so it can train attackers as well: the extractor protects, not the collector's goodwill.
+    own, so it can train attackers as well: protection does not rest on its goodwill.
 
     Attributes:
         secret: 32 bytes.
@@ -28,8 +28,8 @@ class Collector:
         architecture: A key of `strategies.pric.networks.EXTRACTORS`.
         side: Pixels that pictures are scaled to.
         hides: The attributes that it was trained to hide.
-        tasks: What it trains on the representations, chosen only after they are there.
-        quantised: Whether representations are to come as bytes.
+        tasks: What it trains on the representations, chosen after they have arrived.
+        quantised: Whether representations are sent as bytes.
         number: Rises with every extractor it publishes.
         patience: Seconds that participants have for each answer.
         clock: Unix time.
@@ -48,7 +48,7 @@ class Collector:
 
     @property
     def identity(self) -> SigningKey:
-        """The key that participants know it by."""
+        """The key that identifies it."""
         return SigningKey.derive(self.secret, "identity")
 
     def publication(self) -> SignedPublication:

@@ -87,7 +87,7 @@ class Participant(AddingParty):
 
     @step("enlist")
     def enlist(self, signed: SignedTrainingPlan) -> Acknowledgement:
-        """Say whether one would train."""
+        """Check the plan, and agree to train."""
         self._check_plan(signed)
         return Acknowledgement()
 
@@ -101,7 +101,7 @@ class Participant(AddingParty):
 
     @together("add")
     def gradients(participants: Sequence["Participant"], call: GradientRequest) -> list[NDArray[np.float64]]:  # noqa: N805
-        """Look at Eq. 6 on each album; the networks are put together once for all."""
+        """Compute the gradients of Eq. 6 on each album; the networks are built once for all."""
         plan = call.signed.plan
         recipe = recipe_of(plan)
         players = players_of(np.array(call.model), plan.architecture, recipe, len(plan.hides))
@@ -116,7 +116,7 @@ class Participant(AddingParty):
         ]
 
     def labelled(self, plan: TrainingPlan) -> tuple[Tensor, Tensor]:
-        """Return the album, (n, 3, side, side) in 0..1, and labels of what is to be hidden, (n, attributes)."""
+        """Return the album, (n, 3, side, side) in 0..1, and labels of the hidden attributes, (n, attributes)."""
         opened = [(position, prepare(picture, plan.side)) for position, picture in readable(self.album)]
         if not opened:
             return torch.empty(0, 3, plan.side, plan.side), torch.empty(0, len(plan.hides))
@@ -174,7 +174,7 @@ class Participant(AddingParty):
         return [([position for position, _ in album], part) for album, part in zip(opened, parts, strict=True)]
 
     def send(self, name: bytes, publication: Publication, representations: Tensor, unreadable: int) -> Contribution:
-        """Return what goes to the collector."""
+        """Return the contribution."""
         if not publication.quantised:
             return Contribution(publication=name, values=representations.numpy(), unreadable=unreadable)
         codes, highest = quantise(representations)
@@ -182,7 +182,7 @@ class Participant(AddingParty):
 
     @step("label")
     def label(self, signed: SignedTaskCall) -> TaskLabels:
-        """Step 3: say what the pictures that were sent show."""
+        """Step 3: send labels of the pictures that were sent."""
         call = signed.call
         if not verify(self.collector, "task call", canonical(call), signed.signature):
             raise ProtocolError("the task call is not signed by the collector whom this participant trusts")

@@ -1,4 +1,4 @@
-"""Plans of a training as messages: signed by a collector, understood by a participant."""
+"""Training plans as messages, signed by a collector."""
 
 from collections.abc import Collection
 
@@ -24,7 +24,7 @@ def plan_is_by(collector: bytes, signed: SignedTrainingPlan) -> bool:
 
 
 def training_of(plan: TrainingPlan) -> str:
-    """Return what the sums of this training are called."""
+    """Return the name of this training's sums."""
     return digest(plan).hex()
 
 

@@ -1,4 +1,4 @@
-"""Extractors as messages: published by a collector, opened by a participant."""
+"""Extractors as messages, signed by a collector."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ def extractor_of(publication: Publication) -> nn.Sequential:
     """Open an extractor, in evaluation mode.
 
     Raises:
-        ProtocolError: When it is none that is known here, or its weights are of another.
+        ProtocolError: When its architecture is not known here, or its weights do not fit.
     """
     if publication.architecture not in EXTRACTORS or publication.side % SCALE:
         raise ProtocolError(

@@ -1,4 +1,4 @@
-"""The collector's part in training an extractor on pictures that it never sees."""
+"""Joint training of an extractor on participants' pictures, as the collector leads it."""
 
 import numpy as np
 
@@ -22,8 +22,8 @@ class JointTraining(Workflow[Record]):
         leader: Its networks are trained in place.
         exchange: Asks the participants.
         rounds, called: How many rounds, and participants in each; all where there are fewer.
-        generator: Draws who is called.
-        on_step: Told of each round as it begins.
+        generator: Draws the participants of each round.
+        on_step: Called as each round begins.
         patience: Seconds that participants have to answer.
     """
 
@@ -49,7 +49,7 @@ class JointTraining(Workflow[Record]):
         """Train.
 
         Raises:
-            WorkflowFailed: When too many drop out of a round for the sum to be read, or nobody agrees.
+            WorkflowFailed: When too many drop out of a round to read the sum, or no participant agrees.
         """
         training, players = training_of(self.signed.plan), self.leader.players
         enlisted = sorted(self.ask("enlist", dict.fromkeys(self.present("participant"), self.signed), Acknowledgement))

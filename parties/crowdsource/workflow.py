@@ -15,11 +15,11 @@ from protocol.messages.crowdsource import Contribution, TaskLabels
 
 @dataclass
 class CrowdsourceRecord(Record):
-    """What the collector has in the end.
+    """What the collector has received.
 
     Attributes:
-        participants: Node ids of those who said that they are participants.
-        contributions: What was taken, by node id.
+        participants: Their node ids.
+        contributions: Accepted contributions, by node id.
         labels: Of those.
     """
 
@@ -28,7 +28,7 @@ class CrowdsourceRecord(Record):
     labels: dict[int, TaskLabels] = field(default_factory=dict)
 
     def representations(self) -> Tensor:
-        """Return all that was taken, (n, channels, h, w), participants in ascending order of their node ids."""
+        """Return all accepted representations, (n, channels, h, w), in ascending order of node ids."""
         return received(list(self.contributions.values()))
 
     def labelled(self) -> tuple[Tensor, NDArray[np.uint8]]:
@@ -40,17 +40,17 @@ class CrowdsourceRecord(Record):
 class Crowdsource(Workflow[CrowdsourceRecord]):
     """One round.
 
-    1. Everyone says who they are; the collector publishes its extractor.
-    2. Participants encode their albums and send the representations. Those of another shape are not taken.
+    1. Roll call; the collector publishes its extractor.
+    2. Participants encode their albums and send the representations. Those of another shape are refused.
     3. The collector chooses tasks, and participants send labels for them, as many as they sent representations.
 
     Args:
         exchange: Asks the parties.
-        on_step: Told of each step as it begins.
+        on_step: Called as each step begins.
     """
 
     STEPS = ("publishing the extractor", "collecting representations", "asking for labels of the tasks")
-    """The extractor is trained before, the tasks are trained after."""
+    """The extractor is trained before, the tasks after."""
 
     def __init__(self, collector: Collector, exchange: Exchange, on_step: OnStep = any_step) -> None:
         super().__init__(exchange, CrowdsourceRecord(), collector.patience, on_step)

@@ -1,4 +1,4 @@
-"""Public models that features are computed with: weights, calibration card and the script that reproduces them."""
+"""Public featurizers: weights and calibration cards."""
 
 import json
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ FEATURIZERS: dict[str, FeaturizerInfo] = {
 
 @dataclass(frozen=True)
 class Model:
-    """Which featurizer somebody uses; see `load_featurizer`."""
+    """Which featurizer to use; see `load_featurizer`."""
 
     featurizer: str = "small"
     weights: str | None = None
@@ -67,7 +67,7 @@ def load_featurizer(name: str, weights: str | None = None, calibration: str | No
 
     Args:
         name: One of `FEATURIZERS`.
-        weights: A file with the network's weights, for ``vgg16``; None: where torchvision keeps what it has downloaded.
+        weights: A file with the network's weights, for ``vgg16``; None: torchvision's cache.
         calibration: A folder written by ``parley calibrate``; None: the calibration that comes with ``small``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""VGG-16's weights: from a file of one's own, or from where torchvision keeps what it has downloaded."""
+"""VGG-16's weights: from a file, or from torchvision's cache."""
 
 import pickle
 import zipfile

@@ -35,20 +35,20 @@ SETTINGS = (
     "pictures",
     "server-round",
 )
-"""What a cloud may set of a round of training."""
+"""Settings of a round of training."""
 
 
 class Client(AddingParty):
-    """Somebody who trains.
+    """A party that trains.
 
     It answers Flower's own ``train``, so that any of Flower's strategies can lead it; or, in four steps, it adds its
-    update to a sum of which nobody sees a summand.
+    update to a secure sum.
 
     Args:
         secret: 32 bytes.
         pictures: (n, height, width, 3); its own, at least one.
         labels: (n,); what they show, from 0.
-        persons: (n,), whom they show; None: another person each.
+        persons: (n,), whom they show; None: each another person.
     """
 
     role = "client"
@@ -72,7 +72,7 @@ class Client(AddingParty):
         return ClientPartyApp(self, mods or [])
 
     def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
-        """Return what training on one's own pictures makes of a model.
+        """Return a model after training on this client's pictures.
 
         Raises:
             ValueError: When the model is not one of this network, or a setting is unknown or out of range.
@@ -94,7 +94,7 @@ class Client(AddingParty):
         return self.pictures, self.labels
 
     def network(self) -> GroupNormalisedClassifier:
-        """Return a network of the architecture that all agreed on."""
+        """Return a network of the common architecture."""
         return new_group_normalised(self.classes, torch.Generator())
 
     @step("add")

@@ -1,4 +1,4 @@
-"""Federated learning as the cloud leads it: by Flower's own strategies, or by sums of which it sees no summand."""
+"""Federated learning as the cloud leads it: by Flower's own strategies, or by secure sums."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ STRATEGIES: dict[str, str] = {
 """Strategies by name."""
 
 Watch = Callable[[int, Weights], None]
-"""Told the number of each round and the model after it; 0 is the model at the start."""
+"""Called with the number of each round and the model after it; 0 is the model at the start."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Federation:
     """One training, as the cloud sets it.
 
     Attributes:
-        training: What it is called; clients draw by it.
+        training: Its name; clients' generators derive from it.
         strategy: A key of `STRATEGIES`.
-        settings: What clients are told: epochs, batch, learning-rate; for dp-images sigma, sampling-rate, steps and
+        settings: For clients: epochs, batch, learning-rate; for dp-images sigma, sampling-rate, steps and
             clipping, and for dp-people per-person, too.
-        model: To begin with.
+        model: The initial one.
         mu, malicious, beta: Of fedprox, krum and trimmed-mean: pull; how many clients may be malicious; share that is
             cut off at both ends.
         sigma, clipping: Of dp-clients.
@@ -87,7 +87,7 @@ class Federation:
 
 @dataclass
 class FederateRecord(Record):
-    """What came of a training.
+    """The result of a training.
 
     Attributes:
         model: After the last round.
@@ -99,13 +99,13 @@ class FederateRecord(Record):
 class Federate(Workflow[FederateRecord]):
     """One training: in each round clients train the model on their own images, and the cloud combines their updates.
 
-    It does so with one of Flower's strategies; or by secure sums, where clients that fail are noted in the record.
+    It does so with one of Flower's strategies; or by secure sums, with failures of clients in the record.
 
     Args:
         federation: What is trained, and how.
         exchange: Asks the clients; all nodes of its grid are clients.
-        on_step: Told of each step as it begins.
-        watch: Told the model after each round.
+        on_step: Called as each step begins.
+        watch: Called with the model after each round.
     """
 
     STEPS = ("training",)

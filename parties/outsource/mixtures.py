@@ -1,4 +1,4 @@
-"""An owner's obfuscated epochs: all that it publishes, and what it keeps of them."""
+"""An owner's obfuscated epochs: what it publishes, and what it keeps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What an owner wants trained, and how it hides its images meanwhile.
+    """What an owner wants trained, and how it obfuscates its images.
 
     Attributes:
         classes: What labels stand for.
@@ -70,12 +70,12 @@ class Assignment:
 class Mixtures:
     """An owner's epochs of obfuscated images: what it publishes, and what it keeps.
 
-    All follows from the owner's secret, the epoch and the number of the part. So a service that asks twice gets the
-    same pixels again, and never a second draw of the same noise.
+    All derives from the owner's secret, the epoch and the number of the part, so a service that asks twice gets the
+    same pixels, and never fresh noise.
 
     Args:
-        party: Whose secret decides.
-        album, labels: Images, which are opened as they are needed, and what they show.
+        party: The owner of the secret.
+        album, labels: Images, opened as needed, and what they show.
         assignment: How they are obfuscated.
     """
 
@@ -128,5 +128,5 @@ class Mixtures:
             )
 
     def opened(self, positions: Sequence[int]) -> NDArray[np.uint8]:
-        """Return images as they are before obfuscation, (n, side, side, 3)."""
+        """Return images before obfuscation, (n, side, side, 3)."""
         return np.stack([square(self._album[position], self._assignment.side) for position in positions])

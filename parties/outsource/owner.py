@@ -1,4 +1,4 @@
-"""The owner of images: it obfuscates them afresh every epoch, and keeps what undoes that."""
+"""The owner of images: it obfuscates them afresh in every epoch, and keeps groups, weights and noise."""
 
 from typing import Annotated
 
@@ -18,11 +18,11 @@ from strategies.learning.weights import restore
 from strategies.pixels import to_pictures
 
 TESTED_AT_ONCE = 64
-"""Images."""
+"""Images per forward pass."""
 
 
 class Appraisal(ProtocolMessage):
-    """How the returned model does on the owner's clean test images; the owner's own business."""
+    """The returned model's accuracy on the owner's clean test images; it stays with the owner."""
 
     tested: Annotated[int, Ge(0)]
     correct: Annotated[int, Ge(0)]
@@ -33,13 +33,13 @@ class Owner(Party):
 
     Steps:
 
-    1. ``enrol``: say what is to be trained, and how much will come;
+    1. ``enrol``: state what to train, and on how much;
     2. ``publish``: obfuscate one part of one epoch; groups, weights and noise are fresh in every epoch and stay here;
     3. ``receive``: take the model and test it on clean images.
 
     Args:
         secret: See `Party`.
-        album: The images; opened as they are needed, every one in every epoch.
+        album: The images; each is opened in every epoch.
         labels: (n,) int64; what they show, positions in the assignment's classes.
         assignment: What is wanted.
         tests, test_labels: Clean images that are never published, and what they show.
@@ -62,7 +62,7 @@ class Owner(Party):
         super().__init__(secret)
         for pictures, shown in ((album, labels), (tests, test_labels)):
             if len(pictures) != len(shown):
-                raise ValueError(f"{len(pictures)} images and {len(shown)} labels: each image takes one")
+                raise ValueError(f"{len(pictures)} images but {len(shown)} labels")
             if len(shown) and not 0 <= shown.min() <= shown.max() < len(assignment.classes):
                 raise ValueError(f"labels are numbered 0 to {len(assignment.classes) - 1}, as the classes are")
         self.assignment = assignment
@@ -71,7 +71,7 @@ class Owner(Party):
 
     @step("enrol")
     def enrol(self, enquiry: Enquiry) -> Enrolment:
-        """Say what is wanted."""
+        """State what to train."""
         wanted = self.assignment
         count = self.mixtures.count
         return Enrolment(

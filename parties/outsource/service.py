@@ -1,4 +1,4 @@
-"""The training service: it sees obfuscated images and labels, never an image as it is."""
+"""The training service: it sees obfuscated images and labels, never an original image."""
 
 import time
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from protocol.crypto.signing import derive
 
 @dataclass(frozen=True)
 class TrainingService:
-    """What the service brings to the workflow.
+    """The service's workshop and settings.
 
     Attributes:
         secret: 32 bytes; initial weights, order and mirroring derive from it.
         workshop: Where it trains: here, or in a Ray worker with a GPU.
-        patience: Seconds that an owner has to answer; one that takes longer is done without.
+        patience: Seconds that an owner has to answer; slower ones are dropped.
         clock: Unix time.
     """
 
@@ -26,5 +26,5 @@ class TrainingService:
 
     @property
     def seed(self) -> int:
-        """What training draws from."""
+        """The seed of training."""
         return int.from_bytes(derive(self.secret, "training", length=8)) >> 1

@@ -17,7 +17,7 @@ from strategies.learning.streamed import StreamedTraining
 
 @dataclass
 class OutsourceRecord(Record):
-    """What the service knows in the end.
+    """The service's record.
 
     Attributes:
         enrolments: Owners by node id whose images were trained on.
@@ -35,16 +35,16 @@ class OutsourceRecord(Record):
 class Outsource(Workflow[OutsourceRecord]):
     """One model, trained on the obfuscated images of one or more owners.
 
-    1. the service asks owners what to train; the first one's wishes count, and owners who want something else are
-       turned away; 2. every epoch it asks all of them for the next part of their freshly obfuscated images, trains on
-       these parts together, and lets them go before it asks for the next; 3. the model goes to all owners.
+    1. the service asks owners what to train; the first owner decides, and owners with other wishes are refused; 2. in
+       every epoch it asks all of them for the next part of their freshly obfuscated images, trains on these parts
+       together, and drops them before it asks for the next; 3. the model goes to all owners.
 
-    An owner that fails or sends something else than it said is done without from then on.
+    An owner that fails, or sends something else than it announced, is dropped.
 
     Args:
-        service: Who trains.
+        service: It trains.
         exchange: Asks the parties.
-        on_step: Told of each step as it begins.
+        on_step: Called as each step begins.
     """
 
     STEPS = ("enrolment", "obfuscated epochs and training", "return of the model")
@@ -57,7 +57,7 @@ class Outsource(Workflow[OutsourceRecord]):
         """Play all steps.
 
         Raises:
-            WorkflowFailed: When no owner can be trained for, or all of them fail on the way.
+            WorkflowFailed: When no owner enrols, or all of them fail.
         """
         self.begin(1)
         self._enrol()
@@ -89,7 +89,7 @@ class Outsource(Workflow[OutsourceRecord]):
         first = next(iter(self.record.enrolments.values()))
         steps = sum(each.mixtures for each in self.record.enrolments.values()) // first.batch * first.epochs
         if not steps:
-            raise WorkflowFailed(f"there are fewer images in an epoch than a batch of {first.batch} takes")
+            raise WorkflowFailed(f"an epoch has fewer images than a batch of {first.batch}")
         training = self.service.workshop.place(
             StreamedTraining, first.architecture, len(first.classes), steps, first.batch, self.service.seed
         )
@@ -136,17 +136,17 @@ class Outsource(Workflow[OutsourceRecord]):
 
 
 def _common(enrolment: Enrolment) -> tuple[object, ...]:
-    """Return what owners of one model have to agree on."""
+    """Return the settings that all owners of one model share."""
     return enrolment.classes, enrolment.side, enrolment.architecture, enrolment.epochs, enrolment.batch
 
 
 def _fault(part: Part, enrolment: Enrolment, number: int) -> str | None:
-    """Say in what a part is not what its owner said it would send; None if it is."""
+    """Return how a part differs from what its owner announced; None if it does not."""
     expected = (enrolment.pictures_in(number), enrolment.side, enrolment.side, 3)
     if part.pictures.shape != expected:
         return f"a part has pictures of shape {part.pictures.shape}, and {expected} was agreed"
     if part.labels is not None and not 0 <= part.labels.min() <= part.labels.max() < len(enrolment.classes):
-        return f"a label is none of the {len(enrolment.classes)} classes"
+        return f"a label is not one of the {len(enrolment.classes)} classes"
     if part.shares is not None and part.shares.shape[1] != len(enrolment.classes):
         return f"shares are of {part.shares.shape[1]} classes, and there are {len(enrolment.classes)}"
     return None

@@ -1,4 +1,4 @@
-"""What the pool, and every entity that draws from it, check of features before they use them."""
+"""Checks of features, by the pool and by every entity that draws from it."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from protocol.messages.pool import PoisonedFeatures
 def contribution_refusal(
     contribution: PoisonedFeatures, pool: bytes, featurizer: bytes, shape: tuple[int, int, int], classes: int
 ) -> str | None:
-    """Say why features are refused, None when they can be pooled.
+    """Return why features are refused, None when they can be pooled.
 
     Args:
-        pool, featurizer: What they have to be for, and the fingerprint of what has to have computed them.
+        pool, featurizer: The pool, and the fingerprint of its featurizer.
         shape: Channels, height and width of this featurizer's maps.
         classes: Labels are in 0..classes - 1.
     """

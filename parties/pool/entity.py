@@ -1,4 +1,4 @@
-"""The entity: an institution with images that it must not show."""
+"""The entity: an institution with confidential images."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,20 +49,20 @@ from strategies.pixels import to_tensor
 from strategies.privacy.secret_generator import seeded_generator
 
 PART_BYTES = 16_000_000
-"""About how many bytes of features go into one message."""
+"""Bytes of features in one message, about."""
 CREDIBLE = 1
-"""The agreement defence believes a label that is among this number of first guesses of the entity's own decider."""
+"""The agreement defence accepts a label among this many first guesses of the entity's own decider."""
 
 
 @dataclass(frozen=True, eq=False)
 class Holdings:
-    """What an entity has.
+    """An entity's images.
 
     Attributes:
         images: Its own, all of the pool's size.
         labels: (n,), what they show.
-        held_back, held_back_labels: Others, on which it judges its deciders; may be none.
-        public: Of anything, not secret: what reconstructors are trained on.
+        held_back, held_back_labels: Others, to test its deciders on; may be none.
+        public: Public images of anything, to train reconstructors on.
     """
 
     images: Album
@@ -74,7 +74,7 @@ class Holdings:
 
 @dataclass(frozen=True)
 class Habits:
-    """How an entity trains; each keeps to its own.
+    """How an entity trains.
 
     Attributes:
         pretraining, reconstruction, poisoning, refinement: Steps of training, of one batch each: of the network, the
@@ -82,9 +82,8 @@ class Habits:
         batch, learning_rate: Examples per step, and the highest learning rate.
         weight, penalty: Lambda, and what L_SSIM is, in training its module (`train_poisoning`).
         decider: What refinement starts from.
-        defence: Whether features from the pool are left out whose labels its decider, before refinement, finds not
-            credible. Honest modules are trained to keep that decider's guesses. A module trained on wrong labels
-            deceives it.
+        defence: With "agreement", features from the pool are left out whose labels its decider, before refinement,
+            contradicts. Honest modules keep that decider's guesses. A module trained on wrong labels deceives it.
     """
 
     pretraining: int = 240
@@ -99,12 +98,12 @@ class Habits:
     defence: Literal["none", "agreement"] = "none"
 
     def plan(self, steps: int, count: int) -> Plan:
-        """Return a plan of a number of steps over a number of examples."""
+        """Return a plan of `steps` steps over `count` examples."""
         return Plan.lasting(steps, count, self.batch, self.learning_rate)
 
 
 class Module(ProtocolMessage):
-    """What an entity must remember of its Deep Poisoning Module, and never sends."""
+    """The weights of its private module or its decider, which it never sends."""
 
     weights: Weights
 
@@ -114,7 +113,7 @@ class Entity(Party):
 
     Steps:
 
-    1. ``enrol``: take note of the rules, and say how many images it has;
+    1. ``enrol``: take note of the rules, and return its number of images;
     2. ``pretrain`` and ``publish``, if it is the one with most: train the network on its images and the reconstructor
        on public ones, and publish featurizer, decider and reconstructor;
     3. ``adopt``: take over what was published;
@@ -151,7 +150,7 @@ class Entity(Party):
 
     @step("pretrain")
     def pretrain(self, call: PretrainingCall) -> Acknowledgement:
-        """Step 1 (section 3.2): train the network on one's own images, and a reconstructor on public ones."""
+        """Step 1 (section 3.2): train the network on its own images, and a reconstructor on public ones."""
         rules, habits, holdings = self._rules(call.pool), self.habits, self.holdings
         images, public = Opened(holdings.images), Opened(holdings.public)
         labels = torch.from_numpy(holdings.labels)
@@ -174,7 +173,7 @@ class Entity(Party):
 
     @step("publish")
     def publish(self, call: NetworkCall) -> Network:
-        """Publish one of the networks that one has trained."""
+        """Publish one of the trained networks."""
         self._rules(call.pool)
         return self.memory.recall(call.role, Network)
 
@@ -187,7 +186,7 @@ class Entity(Party):
 
     @step("poison")
     def poison(self, call: PoisoningCall) -> Poisoned:
-        """Step 2 (section 3.3): train one's private module; nothing of it is in the answer."""
+        """Step 2 (section 3.3): train the private module; nothing of it is in the answer."""
         rules, holdings = self._rules(call.pool), self.holdings
         shared = self._shared(rules)
         if shared.fingerprint != call.featurizer:
@@ -206,7 +205,7 @@ class Entity(Party):
         return Poisoned(parts=len(self._parts(rules)), clean=clean, poisoned=poisoned)
 
     def train_module(self, shared: Published, device: torch.device) -> DeepPoisoningModule:
-        """Train the module on all of one's own images, and on their mirror images."""
+        """Train the module on all of its own images, and on their mirror images."""
         images = Mirrored(Opened(self.holdings.images))
         labels = torch.from_numpy(self.holdings.labels).repeat(2)
         habits = self.habits
@@ -225,7 +224,7 @@ class Entity(Party):
 
     @step("contribute")
     def contribute(self, call: ContributionCall) -> PoisonedFeatures:
-        """Poison the features of some of one's images."""
+        """Poison the features of some of its images."""
         rules = self._rules(call.pool)
         shared, parts = self._shared(rules), self._parts(rules)
         if call.part >= len(parts):
@@ -240,7 +239,7 @@ class Entity(Party):
         )
 
     def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
-        """Return what to put into the pool for some of one's images, by their positions."""
+        """Return the contribution of some of its images, by their positions."""
         images = Opened(self.holdings.images)[chosen]
         return LabelledFeatures(self.poisoned(images, shared, device), torch.from_numpy(self.holdings.labels)[chosen])
 
@@ -259,13 +258,13 @@ class Entity(Party):
         shape = feature_shape(shared.network, rules.side)
         refusal = contribution_refusal(contribution, rules.pool, shared.fingerprint, shape, rules.classes)
         if refusal is not None:
-            raise ProtocolError(f"what came from the pool is of no use: {refusal}")
+            raise ProtocolError(f"features from the pool are refused: {refusal}")
         self.memory.keep(f"drawn-{self._drawn()}", contribution)
         return Acknowledgement()
 
     @step("refine")
     def refine(self, call: RefinementCall) -> Refined:
-        """Step 3 (section 3.4): refine one's decider on clean features of one's own and poisoned ones of others."""
+        """Step 3 (section 3.4): refine the decider on its own clean features and others' poisoned ones."""
         rules, holdings = self._rules(call.pool), self.holdings
         shared = self._shared(rules)
         with computing() as device:
@@ -297,7 +296,7 @@ class Entity(Party):
         return shared.network
 
     def believed(self, drawn: LabelledFeatures, decider: nn.Module) -> Tensor:
-        """Say which of the (n,) features from the pool to use: all, or those with which its decider agrees."""
+        """Return which of the (n,) features from the pool to use: all, or those with which its decider agrees."""
         if self.habits.defence == "none" or not len(drawn.labels):
             return torch.ones(len(drawn.labels), dtype=torch.bool)
         return guessed(decider, *drawn, CREDIBLE)
@@ -350,14 +349,14 @@ class Entity(Party):
             raise ProtocolError("the published networks have not reached this entity") from None
 
     def _parts(self, rules: Rules) -> tuple[Tensor, ...]:
-        """Cut the positions of one's images into parts of about `PART_BYTES` of features."""
+        """Cut the positions of its images into parts of about `PART_BYTES` of features."""
         channels, height, width = feature_shape(blank(rules).network, rules.side)
         positions = torch.arange(len(self.holdings.images))
         return torch.split(positions, max(1, PART_BYTES // (4 * channels * height * width))) if len(positions) else ()
 
 
 class Opened:
-    """An album as networks take it: pictures are opened when a batch asks for them."""
+    """An album as network inputs: pictures are opened as batches need them."""
 
     def __init__(self, album: Album) -> None:
         self._album = album

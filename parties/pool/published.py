@@ -15,12 +15,12 @@ from strategies.learning.weights import fingerprint, in_one_row, restore_row
 
 
 class BadNetwork(ProtocolError):
-    """What was published is not a network of this pool; the text says why."""
+    """A published network that does not fit the pool; the text says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Published:
-    """What everybody in a pool has.
+    """The networks that all entities of a pool share.
 
     Attributes:
         network: phi_1 and phi_2.
@@ -32,7 +32,7 @@ class Published:
 
     @property
     def fingerprint(self) -> bytes:
-        """SHA-256 of the featurizer's weights: features say by it what computed them."""
+        """SHA-256 of the featurizer's weights, which features carry."""
         return bytes.fromhex(fingerprint(self.network.featurizer))
 
     def part(self, role: Role) -> nn.Module:
@@ -44,7 +44,7 @@ class Published:
         }[role]
 
     def message(self, pool: bytes, role: Role) -> Network:
-        """Write one of the networks down."""
+        """Return one of the networks as a message."""
         return Network(pool=pool, role=role, weights=in_one_row(self.part(role)))
 
 

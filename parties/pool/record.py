@@ -1,4 +1,4 @@
-"""What the cloud writes down of a pool."""
+"""The cloud's record of a pool."""
 
 from dataclasses import dataclass, field
 
@@ -30,13 +30,13 @@ class PoolRecord(Record):
     """What happened in a pool, as the cloud saw it.
 
     Attributes:
-        samples: Images by the entities' node ids, in the order in which they enrolled.
+        samples: Images by the entities' node ids, in the order of enrolment.
         publisher: Who pre-trained.
         fingerprint: Of the published featurizer.
-        poisoned: What entities said of their modules.
+        poisoned: What entities reported of their modules.
         parts: What is in the pool.
-        refused: Contributions that the pool did not take: the entity, and why.
-        refined: What entities said after each round.
+        refused: Refused contributions: the entity, and why.
+        refined: What entities reported after each round.
     """
 
     samples: dict[int, int] = field(default_factory=dict)

@@ -35,10 +35,10 @@ M = TypeVar("M", bound=ProtocolMessage)
 
 @dataclass(frozen=True)
 class Keeper:
-    """The cloud as it keeps a pool. It sees poisoned features and labels, and no image.
+    """The cloud as the keeper of a pool. It sees poisoned features and labels, and no image.
 
     Attributes:
-        rules: What all entities have in common.
+        rules: The settings that all entities share.
         vault: Where features are kept.
         patience: Seconds that entities have for each step.
         clock: Unix time.
@@ -51,23 +51,23 @@ class Keeper:
 
 
 class Pool(Workflow[PoolRecord]):
-    """A pool of poisoned features, and the entities that put them in and draw them.
+    """A pool of poisoned features, and the entities that contribute and draw them.
 
     Each round
 
-    1. new entities enrol; in the first, 2. the entity with most images pre-trains (another takes its place if it
-       fails), and 3. its featurizer, decider and reconstructor go to everybody new;
-    4. newcomers train their private modules and 5. contribute poisoned features, which the pool checks;
-    6. everybody of whom the pool has features draws what others have contributed and it has not got, and 7. refines its
-       decider, if it has not done so yet or has got anything new.
+    1. new entities enrol; in the first round, 2. the entity with most images pre-trains (the next one does if it
+       fails), and 3. its featurizer, decider and reconstructor go to all new ones;
+    4. new entities train their private modules and 5. contribute poisoned features, which the pool checks;
+    6. contributors draw the features that are new to them, and 7. refine their deciders, the first time or with new
+       features.
 
-    So an entity may join late: it finds everything in the pool, and the others find its features in theirs. Who puts
-    nothing in draws nothing.
+    So an entity may join late: it draws everything in the pool, and the others draw its features. An entity that
+    contributes nothing draws nothing.
 
     Args:
         keeper: Rules and storage.
         exchange: Asks the parties.
-        on_step: Told of each step as it begins.
+        on_step: Called as each step begins.
         late: Node ids of entities that join in a second round.
     """
 
@@ -80,7 +80,7 @@ class Pool(Workflow[PoolRecord]):
         "drawing from the pool",
         "refinement",
     )
-    """What happens in a round."""
+    """The steps of a round."""
 
     def __init__(
         self, keeper: Keeper, exchange: Exchange, on_step: OnStep = any_step, *, late: Collection[int] = ()
@@ -95,7 +95,7 @@ class Pool(Workflow[PoolRecord]):
         self._drawn: set[tuple[int, int]] = set()
 
     def run(self) -> PoolRecord:
-        """Play a round with every entity that is there, and another one with those that are late.
+        """Play a round with all entities but the late ones, and another one with all.
 
         Raises:
             WorkflowFailed: When there is no entity, or none could pre-train.
@@ -142,7 +142,7 @@ class Pool(Workflow[PoolRecord]):
         return list(answers)
 
     def _pretrain(self, nodes: Collection[int]) -> None:
-        """Have the entity with most images pre-train; the next one does, when it fails or publishes what is no use."""
+        """Have the entity with most images pre-train; if it fails, or its networks cannot be used, the next one."""
         for node in sorted(nodes, key=lambda node: (-self.record.samples[node], node)):
             self.begin(2)
             if not self._ask_all("pretrain", [node], PretrainingCall(pool=self._id), Acknowledgement):
@@ -166,7 +166,7 @@ class Pool(Workflow[PoolRecord]):
         raise WorkflowFailed(f"of {len(nodes)} entities none could pre-train the network")
 
     def _publish(self, nodes: Collection[int]) -> list[int]:
-        """Send the published networks to entities; return those that have got all of them."""
+        """Send the published networks to entities; return those that have all of them."""
         for role in Role:
             nodes = list(self._ask_all("adopt", nodes, self._networks[role], Acknowledgement))
         return list(nodes)
@@ -179,7 +179,7 @@ class Pool(Workflow[PoolRecord]):
         return {node: poisoned.parts for node, poisoned in answers.items()}
 
     def _contribute(self, parts: Mapping[int, int]) -> None:
-        """Take in features part by part; from an entity of which one part is refused, nothing more is asked."""
+        """Collect features part by part; an entity with a refused part is not asked again."""
         pending = dict(parts)
         for part in range(max(parts.values(), default=0)):
             call = ContributionCall(pool=self._id, part=part)
@@ -208,7 +208,7 @@ class Pool(Workflow[PoolRecord]):
         self.record.parts.append(Pooled(node, stored.digest, len(labels), labels))
 
     def _draw(self, nodes: Collection[int]) -> set[int]:
-        """Send contributors what they have not got yet, each part to all who lack it; return who got anything."""
+        """Send contributors the parts that they lack; return who got any."""
         contributors = {part.entity for part in self.record.parts}
         updated: set[int] = set()
         for number, part in enumerate(self.record.parts):

@@ -1,4 +1,4 @@
-"""The owner of pictures, who adds the noise before anything leaves."""
+"""The owner of pictures, who adds noise before publication."""
 
 from collections.abc import Sequence
 
@@ -16,18 +16,17 @@ from strategies.privacy.secret_generator import seeded_generator
 
 
 class Publisher(Party):
-    """Somebody who publishes pictures.
+    """A party that publishes pictures.
 
-    1. It takes at most as many pictures as the call says, and never more than it wants to publish itself: what is known
-       of *it* grows with every picture.
-    2. It adds noise that derives from its secret and from the name of the publication, so that whoever asks again gets
-       the same pictures again, and cannot average the noise away.
+    1. It takes at most as many pictures as the call says, and as it wants to publish: each picture reveals more of it.
+    2. It adds noise that derives from its secret and from the name of the publication, so that repeated requests get
+       the same pictures, and cannot average the noise away.
 
     Args:
         secret: 32 bytes.
         album: Its pictures, all of one size.
         labels: What they show, published with them.
-        most: Of how many it publishes.
+        most: How many it publishes.
     """
 
     role = "publisher"
@@ -58,9 +57,9 @@ class Publisher(Party):
         )
 
     def friends_key(self, method: str) -> bytes:
-        """Return the key that opens what is sealed in a publication, for friends: 32 bytes, given by other ways."""
+        """Return the key of a publication's sealed parts, 32 bytes, which friends get by other means."""
         return self.derive("friends", method)
 
     def noise(self, call: CallForPictures) -> torch.Generator:
-        """Return what the noise of a publication is drawn from: the same for the same call."""
+        """Return the generator of a publication's noise: the same for the same call."""
         return seeded_generator(self.derive("publish", call.method, repr((call.mechanism, call.settings))))

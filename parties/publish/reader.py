@@ -1,4 +1,4 @@
-"""The public: it looks at what was published."""
+"""The public, which reads publications."""
 
 from parties.party import Party, step
 from protocol.messages.base import Acknowledgement
@@ -6,7 +6,7 @@ from protocol.messages.publish import Gallery
 
 
 class Reader(Party):
-    """Somebody who reads the galleries. Simulations attack from what it received."""
+    """A reader of galleries. Simulations attack from what it received."""
 
     role = "reader"
 

@@ -1,4 +1,4 @@
-"""A publication as the cloud drives it: it collects from owners and hands out to readers."""
+"""A publication as the cloud drives it: from owners to readers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from protocol.messages.publish import CallForPictures, Gallery, Publication
 
 @dataclass(frozen=True)
 class Curator:
-    """What the cloud brings: it knows whose images are published, and readers do not.
+    """The cloud's calls. It knows whose images are published, readers do not.
 
     Attributes:
         secret: 32 bytes; the order of what is published derives from it.
@@ -32,12 +32,12 @@ class Curator:
 
 @dataclass(frozen=True)
 class Collection:
-    """What was published by one method when it was asked for once.
+    """What was published by one method at one request.
 
     Attributes:
-        gallery: What everybody sees.
-        owners: (n,), node id of each picture's owner: the cloud knows, readers do not.
-        places: (n,), which of its owner's pictures it is, in the order in which that one sent them.
+        gallery: Public.
+        owners: (n,), node id of each picture's owner: known to the cloud alone.
+        places: (n,), its position among its owner's pictures.
     """
 
     gallery: Gallery
@@ -50,7 +50,7 @@ class PublishRecord(Record):
     """What happened.
 
     Attributes:
-        collections: In the order in which they were published.
+        collections: In order of publication.
     """
 
     collections: list[Collection] = field(default_factory=list)
@@ -59,12 +59,12 @@ class PublishRecord(Record):
 class Publish(Workflow[PublishRecord]):
     """A publication by one or more methods.
 
-    1. For each method, every owner is called (several times, by a cloud that wants to know better).
-    2. What came is put in an order that tells nothing, and read by the readers.
+    1. For each method, every owner is called (several times, by a curious cloud).
+    2. The publications are shuffled, and sent to the readers.
 
     Args:
         exchange: Asks the parties.
-        on_step: Told of each step as it begins.
+        on_step: Called as each step begins.
     """
 
     STEPS = ("publishing",)
@@ -77,7 +77,7 @@ class Publish(Workflow[PublishRecord]):
         """Play it.
 
         Raises:
-            WorkflowFailed: When a method brings no picture at all.
+            WorkflowFailed: When a method brings no pictures.
         """
         present = roll_call(self.exchange, self.patience)
         for number, call in enumerate(self.curator.calls, 1):
@@ -95,7 +95,7 @@ class Publish(Workflow[PublishRecord]):
         answers = {node_id: found for node_id, found in replies.items() if len(found.labels)}
         if not answers:
             why = next((each.sentence for each in self.record.failures[known:]), "there are no owners")
-            raise WorkflowFailed(f"nobody published anything by {call.method}: {why}")
+            raise WorkflowFailed(f"no pictures were published by {call.method}: {why}")
         shapes = {found.pictures.shape[1:] for found in answers.values()}
         if len(shapes) > 1:
             raise WorkflowFailed(f"pictures published by {call.method} are of {len(shapes)} sizes, not of one")

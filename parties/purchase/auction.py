@@ -1,4 +1,4 @@
-"""The auction in which bids win or lose (CrowdBuy, section IV.C), and who holds it."""
+"""The auction among bids (CrowdBuy, section IV.C), and auctioneers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ from strategies.mechanisms.selection import Offers, Selection, select
 
 @dataclass(frozen=True)
 class Auction:
-    """All that a selection follows from; see `select`.
+    """The input of a selection; see `select`.
 
     Attributes:
-        sellers: (n,), node id of each bid's seller. The rules do not look at it.
+        sellers: (n,), node id of each bid's seller. The rules ignore it.
         targets: (m, D), features of the buyer's samples.
         quality: What the buyer wants most of.
         budget: What payments may add up to, minor units.
@@ -41,11 +41,11 @@ class Auction:
 
 
 Auctioneer = Callable[[Auction], Selection]
-"""Decides which bids win, and what for."""
+"""Decides winners and payments."""
 
 
 def by_the_rules(auction: Auction) -> Selection:
-    """Hold an auction as the paper has it."""
+    """Hold an auction by the paper's rules."""
     return select(
         auction.offers,
         auction.targets,

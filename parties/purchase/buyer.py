@@ -43,7 +43,7 @@ from protocol.storage.files import make_lasting
 from strategies.features.featurizer import Featurizer
 
 REFUSED = "refused"
-"""The folder of images that were not as promised, in that of the others."""
+"""The sub-folder of images that were not as promised."""
 
 
 class Wish(ProtocolMessage):
@@ -76,12 +76,12 @@ class Buyer(Party):
     Steps:
 
     1. ``request`` (1): samples S, budget B, quality Q, key Pk;
-    2. ``notify`` (6): hear the total;
+    2. ``notify`` (6): take note of the total;
     3. ``pay`` (7): check the invoice against bids and budget, place one order per image, each with
        its own one-time key, and release the money into escrow;
     4. ``receive`` (9): keep sealed images whose receipts fit;
     5. ``verify`` (10, 11): open every image that came, check it, keep it or complain about it;
-    6. ``settle`` (12): hear what was paid and refunded.
+    6. ``settle`` (12): take note of payments and refunds.
 
     Args:
         secret: See `Party`.
@@ -90,10 +90,10 @@ class Buyer(Party):
         quality: What to have most of.
         featurizer: The public model.
         store: Folder for sealed images (``sealed/``) and opened ones (``<n>.png``); made if missing.
-        checked: Share of the images, 0 to 1, whose features are computed again. All are opened and compared with their
+        checked: Share of the images, 0 to 1, whose features are recomputed. All are opened and compared with their
             commitments.
-        lasting: Whether to wait, before saying that an image has come or is good, until it is on the disk: an image
-            that was paid for outlives a loss of power. A simulation need not.
+        lasting: Whether to wait until images are on the disk before acknowledging them, so that they survive a power
+            cut. Simulations need not.
     """
 
     role = "buyer"
@@ -120,7 +120,7 @@ class Buyer(Party):
 
     @step("request")
     def request(self, invitation: Invitation) -> SignedRequest:
-        """Step 1: (S, B, Q, Pk); of S just what the featurizer looks at."""
+        """Step 1: (S, B, Q, Pk); of S only what the featurizer uses."""
         if invitation.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud works with model {invitation.terms.model_id}, this buyer has another")
         key = self._key(invitation.nonce)
@@ -136,7 +136,7 @@ class Buyer(Party):
 
     @step("notify")
     def notify(self, result: SelectionResult) -> Acknowledgement:
-        """Step 6: hear how much is due."""
+        """Step 6: take note of the total."""
         return Acknowledgement()
 
     @step("pay")
@@ -165,7 +165,7 @@ class Buyer(Party):
 
     @step("receive")
     def receive(self, parcel: Parcel) -> Acknowledgement:
-        """Step 9: keep each sealed image that is the one its receipt speaks of, under the order's hash."""
+        """Step 9: keep each sealed image that matches its receipt, under the order's hash."""
         basket = self.memory.recall("basket", Basket)
         ordered = {digest(item.bid): item for item in basket.items}
         sealed = self.store / "sealed"
@@ -214,7 +214,7 @@ class Buyer(Party):
         return SignedConfirmation(confirmation=confirmation, signature=signature)
 
     def judge(self, number: int, deal: Deal, private_key: bytes, *, check_feature: bool) -> str | None:
-        """Open one image, say what is wrong with it (None: nothing), and save it if it is good."""
+        """Open one image, return what is wrong with it (None: nothing), and save it."""
         order = deal.order.order
         blob = (self.store / "sealed" / order.bid.hex()).read_bytes()
         try:
@@ -239,7 +239,7 @@ class Buyer(Party):
 
     @step("settle")
     def settle(self, statement: Statement) -> Acknowledgement:
-        """Step 12: hear what was paid and refunded."""
+        """Step 12: take note of payments and refunds."""
         return Acknowledgement()
 
     def _due(self, invoice: Invoice, wish: Wish) -> int:
@@ -268,13 +268,13 @@ class Buyer(Party):
             raise ProtocolError("the parcel holds an image that is not the one its seller signed for")
 
     def _key(self, nonce: bytes) -> SigningKey:
-        """Return the key of one purchase; another purchase has another, so that sellers cannot link them."""
+        """Return the key of one purchase; keys differ so that sellers cannot link purchases."""
         return SigningKey.derive(self.derive("purchase", nonce), "buyer")
 
 
 @contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that is there whole or not at all, wherever this process is killed."""
+    """Write a file atomically."""
     arriving = path.with_name(f".{path.name}.arriving")
     with arriving.open("wb") as file:
         yield file

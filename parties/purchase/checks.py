@@ -1,4 +1,4 @@
-"""What the cloud checks of everything it is sent, before anything follows from it."""
+"""The cloud's checks of messages, before it acts on them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -30,15 +30,15 @@ def stake(price: int, rate: int) -> int:
 
 
 def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels]) -> NDArray[np.int64]:
-    """Return the (n, D) features that these terms speak of: fc8 vectors in the basic mode, else lattice points."""
+    """Return the (n, D) features under these terms: fc8 vectors in the basic mode, else lattice points."""
     return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
 
 
 def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensions: int = 2) -> str | None:
-    """Say why a bid is refused, None when it stands.
+    """Return why a bid is refused, None when it is valid.
 
     Args:
-        call: What it has to answer.
+        call: The call that it answers.
         seen: Pseudonyms and image commitments of earlier bids; none may come twice.
         dimensions: D, how many numbers a feature has.
     """
@@ -63,7 +63,7 @@ def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensio
 
 
 def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) -> str | None:
-    """Say why a payment is refused, None when it is for this invoice, whole, and signed by the buyer."""
+    """Return why a payment is refused, None when it is for the whole invoice and signed by the buyer."""
     payment, terms = signed.payment, call.terms
     if not verify(call.buyer, "payment", canonical(payment), signed.signature):
         return "the payment is not signed by the buyer"
@@ -83,12 +83,12 @@ def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) 
         try:
             check_delivery_key(order.order.delivery_key, terms.suite)
         except BadDeliveryKey:
-            return "an order names a key that nothing can be sealed to"
+            return "an order names a key that images cannot be sealed to"
     return None
 
 
 def delivery_refusal(delivery: Delivery, offer: Offer, *, streamed: bool) -> str | None:
-    """Say why a delivery is refused, None when its receipt is signed and speaks of this blob and order.
+    """Return why a delivery is refused, None when its receipt is signed and is for this blob and order.
 
     Only a grid that streams vouches for a reference: it has seen the blob arrive.
     """
@@ -107,7 +107,7 @@ def delivery_refusal(delivery: Delivery, offer: Offer, *, streamed: bool) -> str
 def columns(
     offers: Sequence[Offer], terms: Terms, dimensions: int
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-    """Line up what the cloud sees of offers: features (n, D), or signatures (n, k, 2)."""
+    """Return what the cloud sees of offers: features (n, D), or signatures (n, k, 2)."""
     if terms.privacy is Privacy.LEVEL2:
         points = [offer.bid.bid.signature_points for offer in offers]
         return None, np.array(points, dtype=np.int64).reshape(len(offers), terms.signature_size, 2)

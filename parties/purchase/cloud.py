@@ -1,4 +1,4 @@
-"""The cloud: it brokers, keeps the money and the sealed images, and opens no picture but a disputed one."""
+"""The cloud: it brokers, keeps money and sealed images, and opens only disputed pictures."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from protocol.storage.vault import Vault
 from strategies.features.featurizer import Featurizer
 
 Arbiter = Callable[[Deal, bytes, Complaint, Featurize], Verdict]
-"""Decides a complaint from the deal, the sealed blob, what the buyer says and the public model."""
+"""Decides a complaint from the deal, the sealed blob, the complaint and the public model."""
 
 
 def sound(deal: Deal, blob: bytes, complaint: Complaint, featurize: Featurize) -> Verdict:
@@ -25,14 +25,14 @@ ARBITERS: Mapping[str, Arbiter] = {"sound": sound, "paper": arbitrate_paper}
 """The rules of arbitration by their names in the terms."""
 
 ABSENCE = 60.0
-"""Seconds for which a seller that has left is waited for to bid; one that won has until its order's deadline."""
+"""Seconds for which the cloud waits for the bids of a seller that has left; winners have until their deadline."""
 COURTESY, MOMENT = 5.0, 2.0
-"""Seconds that the cloud waits for parties to take note of what nobody has to answer, and for those who have left."""
+"""Seconds that the cloud waits for acknowledgements of notices, and for parties that have left."""
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """What the cloud brings to any workflow.
+    """The cloud's terms, money and storage.
 
     It is trusted with money and with staying up, never with a picture. It could name keys of its own
     as the buyer's and the sellers', and open everything: a deployment's certificates do not sign a purchase's keys.
@@ -45,8 +45,8 @@ class Cloud:
         patience: Seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm.
         clock: Unix time.
         arbiter: How complaints are decided.
-        auctioneer: How winners and payments are decided. Nobody sees all bids but the cloud, so nobody can check it.
-        purchase: The name of the purchase at hand, where there are several: no two share a draw.
+        auctioneer: How winners and payments are decided. Only the cloud sees all bids, so no party can check it.
+        purchase: The name of the present purchase, among several; their random draws differ.
     """
 
     secret: bytes = field(repr=False)

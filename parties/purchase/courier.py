@@ -20,7 +20,7 @@ class Courier:
     Args:
         cloud: Signs orders, and has the vault.
         exchange: Asks the sellers.
-        note: Told the step, and why each party failed it, by node id.
+        note: Called with a step, and why each party failed it, by node id.
         begin_deliveries: Called when a wave of orders goes out.
     """
 
@@ -37,10 +37,10 @@ class Courier:
         self._begin_deliveries = begin_deliveries
 
     def collect(self, pending: Sequence[Offer], *, last: bool) -> list[Offer]:
-        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those not heard of.
+        """Order images in waves of at most one per seller and about `WAVE_BYTES`; return those without a reply.
 
-        Waves share the time that is left, so that a seller that stays away does not use up that of the others: each
-        has its part of it, and what an earlier one has not used.
+        Waves share the time that is left, so that an absent seller does not use up that of the others: each has its
+        part, and what earlier waves have left over.
         """
         delivered, total, wave = 0, 0, FIRST_WAVE
         silent: list[Offer] = []
@@ -71,25 +71,25 @@ class Courier:
         return silent
 
     def _problem(self, offer: Offer, answer: Delivery | Refusal | Failed) -> str | None:
-        """Say what is wrong with an answer to an order; a refusal with proof keeps its seller's stake."""
+        """Return what is wrong with an answer to an order; a refusal with proof saves its seller's stake."""
         if isinstance(answer, Failed):
             return str(answer)
         if isinstance(answer, Delivery):
             return delivery_refusal(answer, offer, streamed=streams(self._exchange.grid))
         if digest(answer.bid) != offer.bid_id or not convicts(answer, self._cloud.identity.public):
-            return "the seller refused, and what it shows proves nothing"
+            return "the seller refused without proof"
         offer.refusal = answer
-        return "the order that reached the seller is not signed by the buyer, and is by the cloud"
+        return "the order that reached the seller is signed by the cloud and not by the buyer"
 
     def _keep(self, offer: Offer, delivery: Delivery) -> None:
-        """Keep a sealed image in the vault, unless it is there: a grid that streams, or a journal, has put it there."""
+        """Keep a sealed image in the vault, unless a streaming grid or a journal has put it there."""
         offer.receipt = delivery.receipt
         offer.blob = delivery.receipt.receipt.blob.hex()
         if isinstance(delivery.blob, bytes) and offer.blob not in self._cloud.vault:
             self._cloud.vault.put([delivery.blob], MAX_BLOB)
 
     def parcel(self, request_id: bytes, offers: Sequence[Offer]) -> Parcel:
-        """Read what was delivered from the vault, unless the grid does so by itself."""
+        """Pack deliveries, from the vault unless the grid reads it itself."""
         items = []
         for offer in offers:
             assert offer.receipt is not None

@@ -1,4 +1,4 @@
-"""One image on offer, as the cloud follows it through a purchase."""
+"""One image on offer, through a purchase."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from protocol.messages.purchase import Complaint, Refusal, SignedBid, SignedOrde
 
 
 class Outcome(StrEnum):
-    """What became of an offer."""
+    """The outcome of an offer."""
 
     DECLINED = "declined"
     UNPAID = "unpaid"
@@ -20,18 +20,18 @@ class Outcome(StrEnum):
 
 @dataclass
 class Offer:
-    """One valid bid and what followed from it.
+    """One valid bid and its later state.
 
     Attributes:
         seller: Node id; the buyer never learns it.
         index: Position among the seller's bids.
-        bid_id: Its hash, by which everyone refers to it.
+        bid_id: Its hash, by which all refer to it.
         candidate: Whether it matched the request.
         payment, commission: What the buyer pays for it, minor units; 0 unless it won.
         asked: Whether the seller was asked to deliver while there was time.
-        refusal: The seller's proof that it was given an order which is not the buyer's.
+        refusal: The seller's proof that its order is not the buyer's.
         order, receipt, blob: What was signed for it, and the vault's name of the sealed image.
-        complaint, verdict: The buyer's complaint and the arbiter's word on it.
+        complaint, verdict: The buyer's complaint and the arbiter's decision.
     """
 
     seller: int
@@ -52,7 +52,7 @@ class Offer:
 
     @property
     def outcome(self) -> Outcome:
-        """What became of it, by how far it came."""
+        """The outcome."""
         if not self.won:
             return Outcome.DECLINED
         if self.order is None:
@@ -76,8 +76,8 @@ class Offer:
 
     @property
     def forfeited(self) -> bool:
-        """Whether its seller loses the stake: it was asked to deliver and did not, without proof that it must not.
+        """Whether its seller loses the stake: it was asked to deliver and did not, or delivered something else.
 
-        What it delivers has to be what it bid, too.
+        A proof that the order is not the buyer's saves the stake.
         """
         return self.asked and self.refusal is None and self.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)

@@ -1,4 +1,4 @@
-"""What the cloud writes down of a purchase."""
+"""The cloud's record of a purchase."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ class PurchaseRecord(Record):
     Attributes:
         buyer: Node id.
         sellers: Node ids of those who were called.
-        call: What they were told.
+        call: The call for bids.
         offers: All valid bids, by seller and position.
         rejected: Bids that were refused: the seller, and why.
         unreadable: Pictures that sellers could not open.
@@ -34,5 +34,5 @@ class PurchaseRecord(Record):
 
     @property
     def winners(self) -> list[Offer]:
-        """The offers that were selected, by pseudonym: their order must not tell the buyer which share a seller."""
+        """The selected offers, by pseudonym: their order must not reveal to the buyer which share a seller."""
         return sorted((offer for offer in self.offers if offer.won), key=lambda offer: offer.bid.bid.pseudonym)

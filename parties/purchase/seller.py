@@ -51,7 +51,7 @@ class OpenBid(ProtocolMessage):
 
 
 class Joined(ProtocolMessage):
-    """What holds the cloud to a request on which the seller has bid."""
+    """What the seller remembers of a request on which it has bid, to check the cloud."""
 
     cloud: PublicKey
     tie_commitment: Digest
@@ -64,7 +64,7 @@ class OpenBids(ProtocolMessage):
 
 
 class Look(NamedTuple):
-    """What a seller sees in its album: positions of pictures to offer, their features, and how many would not open."""
+    """A seller's view of its album: positions of pictures, their features, and how many could not be opened."""
 
     positions: list[int]
     features: NDArray[np.int64]
@@ -78,14 +78,14 @@ class Seller(Party):
 
     1. ``bid`` (3, 4): open the album picture by picture, drop near-duplicates, extract features,
        keep those within R of a sample and not at distance zero, and bid each at its price;
-    2. ``notify`` (6): hear which bids won;
+    2. ``notify`` (6): take note of the winning bids;
     3. ``deliver`` (8, 9): check that the order is the buyer's, seal the picture to its key, sign the receipt; refuse
        an order that is not, and keep the proof against the cloud;
-    4. ``settle`` (12): hear what was paid.
+    4. ``settle`` (12): take note of payments.
 
     Args:
         secret: See `Party`.
-        costs: True cost of parting with each picture, minor units; known to nobody else.
+        costs: True cost of each picture, minor units; private.
         featurizer: The public model.
     """
 
@@ -117,7 +117,7 @@ class Seller(Party):
         """Open the albums, drop near-duplicates and extract features: where many sellers are, in full batches."""
         looks, pictures = [], []
         if any(seller.featurizer is not sellers[0].featurizer for seller in sellers):
-            raise ValueError("sellers with models of their own look on their own")
+            raise ValueError("sellers with different models cannot compute together")
         for seller in sellers:
             opened = [(position, seller.featurizer.prepare(picture)) for position, picture in readable(seller.album)]
             kept = seller.unrepeated([thumbnail for _, thumbnail in opened])
@@ -145,7 +145,7 @@ class Seller(Party):
         return feature
 
     def price(self, image: int) -> int:
-        """Return the price to declare; truth is the best a seller can do under the default mechanisms."""
+        """Return the price to declare; the default mechanisms are truthful."""
         return self.costs[image]
 
     def picture(self, image: int) -> Pixels:
@@ -165,7 +165,7 @@ class Seller(Party):
 
     @step("deliver")
     def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
-        """Steps 8 and 9: seal one picture to the one-time key in the buyer's order; refuse another's with proof."""
+        """Steps 8 and 9: seal one picture to the one-time key in the buyer's order; refuse other orders with proof."""
         order = asked.order.order
         if not is_from_cloud(asked, self._joined(order.request_id).cloud):
             raise ProtocolError("the order does not come from the cloud of this request")
@@ -187,7 +187,7 @@ class Seller(Party):
 
     @step("settle")
     def settle(self, statement: Statement) -> Acknowledgement:
-        """Step 12: hear what was paid."""
+        """Step 12: take note of payments."""
         return Acknowledgement()
 
     def _bid(self, call: CallForBids, image: int, feature: Feature) -> OpenBid:
@@ -215,7 +215,7 @@ class Seller(Party):
         return OpenBid(bid=signed, image=image, feature=feature)
 
     def pseudonym(self, request_id: bytes, image: int) -> SigningKey:
-        """Return the key under which one picture is offered: never the same in two requests, nor for two pictures."""
+        """Return the key under which one picture is offered: another one for each request and picture."""
         return SigningKey.derive(self.derive("pseudonym", request_id, str(image)), "bid")
 
     def _salts(self, request_id: bytes, image: int) -> tuple[bytes, bytes]:

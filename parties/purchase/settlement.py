@@ -1,6 +1,6 @@
-"""The money of a purchase: stakes, escrow, bonds, and who gets what in the end.
+"""The money of a purchase: stakes, escrow, bonds, and the final settlement.
 
-Every function is one ledger transaction under a key of its own: asked for twice, it happens once.
+Every function is one ledger transaction under a key of its own: repeated, it has no further effect.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def account(role: str, node_id: int) -> str:
 def shares(payments: Sequence[int], rate: int) -> list[int]:
     """Split a commission of `rate` millionths on all payments among them, to whole minor units.
 
-    Together they are the commission on the total, rounded down; no share is more than a unit off its own.
+    They sum to the commission on the total, rounded down; each share is within one unit of its exact value.
 
     Examples:
         >>> shares([49, 49, 49], 50_000)
@@ -35,7 +35,7 @@ def shares(payments: Sequence[int], rate: int) -> list[int]:
 
 
 def open_accounts(ledger: Ledger, deposits: Mapping[str, int]) -> None:
-    """Open an account for everybody who has none, and pay in what they bring."""
+    """Open accounts for parties without one, with their deposits."""
     parties = json.dumps(deposits, sort_keys=True).encode()
 
     def effect(posting: Posting) -> bytes:
@@ -49,7 +49,7 @@ def open_accounts(ledger: Ledger, deposits: Mapping[str, int]) -> None:
 
 
 def lock_stakes(ledger: Ledger, request: str, offers: Sequence[Offer]) -> list[bool]:
-    """Step 4: each bid locks its stake; False for one whose seller has not got it any more."""
+    """Step 4: each bid locks its stake; False for bids whose seller cannot afford it."""
 
     def effect(posting: Posting) -> bytes:
         funds = posting.balances({account("seller", offer.seller) for offer in offers})
@@ -67,7 +67,7 @@ def lock_stakes(ledger: Ledger, request: str, offers: Sequence[Offer]) -> list[b
 
 
 def release_stakes(ledger: Ledger, request: str, offers: Sequence[Offer], why: str) -> None:
-    """Give back the stakes of bids that are out of the game."""
+    """Release the stakes of bids that are out."""
 
     def effect(posting: Posting) -> bytes:
         posting.void([_stake(offer) for offer in offers if offer.bid.bid.stake])
@@ -77,7 +77,7 @@ def release_stakes(ledger: Ledger, request: str, offers: Sequence[Offer], why: s
 
 
 def take_payment(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer]) -> bool:
-    """Step 7: the buyer's money for each image goes into an escrow of its own; False when it has not got enough."""
+    """Step 7: the buyer's money for each image goes into an escrow of its own; False when it has too little."""
 
     def effect(posting: Posting) -> bytes:
         if posting.balance(buyer) < sum(offer.payment + offer.commission for offer in offers):
@@ -89,7 +89,7 @@ def take_payment(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offe
 
 
 def lock_bonds(ledger: Ledger, request: str, buyer: str, complaints: Sequence[Offer], rate: int) -> int:
-    """Step 11: each complaint locks its `bond`; returns how many, of the first ones, the buyer can afford."""
+    """Step 11: each complaint locks its `bond`; return how many, from the first on, the buyer can afford."""
 
     def effect(posting: Posting) -> bytes:
         bonds = [bond(offer, rate) for offer in complaints]
@@ -110,7 +110,7 @@ def bond(offer: Offer, rate: int) -> int:
 def settle(
     ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bond_rate: int, parties: Collection[str]
 ) -> dict[str, int]:
-    """Step 12: pay out, refund and penalise, all offers in one transaction; returns what these parties have then.
+    """Step 12: pay out, refund and penalise, all in one transaction; return the balances of these parties.
 
     ============  =====================  ==================  ==================
     outcome       escrow                 stake               bond
@@ -121,8 +121,8 @@ def settle(
     upheld        to seller and cloud    back to the seller  to the seller
     ============  =====================  ==================  ==================
 
-    A seller that was never asked to deliver, because others used up the time, keeps its stake, as does one that proves
-    that the order which reached it is not the buyer's (`convicts`).
+    A seller that was never asked to deliver, for lack of time, keeps its stake, as does one that proves that its order
+    is not the buyer's (`convicts`).
     """
 
     def effect(posting: Posting) -> bytes:
@@ -163,7 +163,7 @@ def _bond(offer: Offer) -> str:
 
 
 def _fingerprint(offers: Sequence[Offer]) -> bytes:
-    """What a replay has to bring again: the same offers with the same outcomes."""
+    """Hash what a replay has to repeat: the same offers with the same outcomes."""
     hashed = hashlib.sha256()
     for offer in offers:
         hashed.update(offer.bid_id + f"{offer.outcome}/{offer.payment}/{offer.commission};".encode())

@@ -1,4 +1,4 @@
-"""The conditions of trade that a scenario, or a deployed cloud's settings, come to."""
+"""The terms of trade, from a scenario or a deployed cloud's settings."""
 
 from typing import Annotated, Literal
 
@@ -40,7 +40,7 @@ class CloudSection(Section):
 
 
 def terms_of(section: CloudSection, featurizer: Featurizer) -> Terms:
-    """Return the conditions of trade under these settings, with what was calibrated for the featurizer."""
+    """Return the terms under these settings, with the featurizer's calibration."""
     calibration = featurizer.calibration
     basic = section.privacy is Privacy.BASIC
     return Terms(

@@ -1,4 +1,4 @@
-"""How many sealed images travel at once: memory stays bounded however large the pictures are."""
+"""Batches of sealed images, so that memory stays bounded for pictures of any size."""
 
 import math
 from collections import Counter
@@ -9,7 +9,7 @@ from parties.purchase.offer import Offer
 WAVE_BYTES = 64_000_000
 """About how many bytes of sealed images are in flight at once."""
 PARCEL_BYTES = 32_000_000
-"""The most bytes of sealed images that go to the buyer in one message, but for a single image."""
+"""Most bytes of sealed images in one message to the buyer; a single image may be larger."""
 FIRST_WAVE, MAX_WAVE = 8, 4096
 """Deliveries asked for at once: before their size is known, and at most."""
 
@@ -24,7 +24,7 @@ def next_wave(pending: Sequence[Offer], size: int) -> dict[int, Offer]:
 
 
 def waves_left(pending: Sequence[Offer], size: int) -> int:
-    """Return how many waves all of these take, the first of them of this size, if each is twice as large as the last.
+    """Return the number of waves for these offers, if the first has this size and each next one twice as many.
 
     Examples:
         >>> waves_left([], 8)

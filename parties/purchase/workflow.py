@@ -56,14 +56,14 @@ class Purchase(Workflow[PurchaseRecord]):
     its orders, which 8. go to the winners, who 9. deliver sealed images through the cloud; 10. the
     buyer verifies and 11. confirms or complains, and the cloud arbitrates; 12. money moves.
 
-    What it learns of the world it learns through its exchange and the ledger's answers alone, and what it does
-    there it does once, under a key or a hash: so it can be played again from the start (`protocol.journal`).
+    All input comes through its exchange and the ledger, and each effect happens once, under a key or a hash: so it
+    can be replayed from the start (`protocol.journal`).
 
     Args:
         cloud: Terms, money and storage.
         exchange: Asks the parties.
-        on_step: Told of each step as it begins.
-        buyer: Node id of the buyer; where it is not given, there has to be just one.
+        on_step: Called as each step begins.
+        buyer: Node id of the buyer; needed when there are several.
     """
 
     STEPS = (
@@ -94,7 +94,7 @@ class Purchase(Workflow[PurchaseRecord]):
         self.cloud = cloud
 
     def run(self) -> PurchaseRecord:
-        """Play all steps; those that need a winner are left out where nothing was selected."""
+        """Play all steps; those that need a winner are skipped without one."""
         self._open_accounts()
         self.begin(1)
         self._request()
@@ -134,11 +134,11 @@ class Purchase(Workflow[PurchaseRecord]):
         settlement.open_accounts(self.cloud.ledger, names)
 
     def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M], deadline: float) -> M | None:
-        """Ask the buyer; None, and a failure on record, when it does not answer, or not in time."""
+        """Ask the buyer; None, and a recorded failure, when it does not answer in time."""
         return self.ask(step, {self.record.buyer: question}, answer, deadline).get(self.record.buyer)
 
     def _tell(self, step: str, notes: Mapping[int, ProtocolMessage]) -> set[int]:
-        """Tell parties something that nobody has to answer, and wait a moment; returns those not heard of."""
+        """Send notices, and wait briefly for acknowledgements; return the silent parties."""
         replies = self.exchange.ask(step, notes, Acknowledgement, self.exchange.now() + COURTESY, MOMENT)
         self.record.fail(step, replies.failures)
         return {node_id for node_id, why in replies.failures.items() if why == SILENT}
@@ -259,7 +259,7 @@ class Purchase(Workflow[PurchaseRecord]):
         refusal = "" if signed is None else payment_refusal(signed, invoice, call)
         ledger, buyer = self.cloud.ledger, self._buyer_account
         if signed and not refusal and not settlement.take_payment(ledger, self._id.hex(), buyer, record.winners):
-            refusal = "the buyer has not got the amount any more"
+            refusal = "the buyer cannot afford the amount any more"
         if signed is None or refusal:
             if refusal:
                 self.record.fail("pay", {record.buyer: refusal})
@@ -271,10 +271,10 @@ class Purchase(Workflow[PurchaseRecord]):
         return True
 
     def _deliver(self) -> None:
-        """Steps 8 and 9; a seller that is not heard of is asked once more, as its order or its delivery may be lost.
+        """Steps 8 and 9; silent sellers are asked once more, as an order or a delivery may have been lost.
 
-        Nothing goes on to the buyer before everything is there, or it could tell from the waves which images cannot
-        have come from one seller.
+        Nothing goes to the buyer before everything is there: the waves would reveal which images cannot be from one
+        seller.
         """
         courier = Courier(self.cloud, self.exchange, self.record.fail, lambda: self.begin(9))
         silent = courier.collect(self.record.winners, last=False)
@@ -284,7 +284,7 @@ class Purchase(Workflow[PurchaseRecord]):
             self._ask_buyer("receive", courier.parcel(self._id, offers), Acknowledgement, deadline)
 
     def _verify(self) -> None:
-        """Steps 10 and 11; a buyer that stays silent after delivery, or speaks too late, has accepted."""
+        """Steps 10 and 11; a buyer that is silent after delivery, or too late, has accepted."""
         record = self.record
         assert record.request is not None
         undelivered = tuple(offer.bid_id for offer in record.winners if offer.receipt is None)
@@ -323,9 +323,9 @@ class Purchase(Workflow[PurchaseRecord]):
         return feature
 
     def _settle(self) -> None:
-        """Step 12: move the money and send everybody its statement; a buyer that is away has time to come back for it.
+        """Step 12: move the money and send statements; an absent buyer has time to come back for its own.
 
-        What has been paid is in the ledger. No purchase waits for a dead phone to hear of it.
+        What was paid is in the ledger; no purchase waits for absent sellers.
         """
         record, cloud = self.record, self.cloud
         dealt = [offer for offer in record.winners if offer.order is not None]
@@ -349,11 +349,11 @@ class Purchase(Workflow[PurchaseRecord]):
 
 
 def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = lambda name, record: None) -> Play:
-    """Return how a broker plays purchases: the cloud's draws for each derive from its name, so that no two share one.
+    """Return how a broker plays purchases: the cloud's random draws for each derive from its name.
 
     Args:
-        cloud: Whose terms, money and storage they use.
-        on_settled: Told the name and the record of each purchase that has been settled.
+        cloud: Terms, money and storage.
+        on_settled: Called with the name and the record of each settled purchase.
     """
 
     def play(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
@@ -364,5 +364,5 @@ def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = 
 
 
 def line(offer: Offer, amount: int) -> StatementLine:
-    """Write one offer's line of a statement."""
+    """Return one offer's line of a statement."""
     return StatementLine(bid=offer.bid_id, outcome=str(offer.outcome), amount=amount)

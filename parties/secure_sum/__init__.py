@@ -1,1 +1,1 @@
-"""Sums of what parties computed, of which nobody sees a summand: for any workflow."""
+"""Secure sums of what parties computed, for any workflow: summands stay hidden."""

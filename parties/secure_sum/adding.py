@@ -1,4 +1,4 @@
-"""A party that adds what it computed to a sum, behind masks."""
+"""A party that adds a masked summand to a sum."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ from protocol.messages.secure_sum import (
 
 
 class Added(ProtocolMessage):
-    """What a party must remember of its latest sum: which one, and what it was asked."""
+    """A party's latest sum: which one, and the message."""
 
     round: Round
     call: Digest
@@ -35,9 +35,9 @@ class AddingParty(Party):
     Steps, of each sum:
 
     1. ``keys``: make keys;
-    2. ``deal``: deal shares of the seeds of one's masks among the peers;
-    3. ``add``, which each role has in its own way, by `behind_masks`;
-    4. ``show``: show shares, once, of what takes the masks off the total.
+    2. ``deal``: deal shares of its masks' seeds among the peers;
+    3. ``add``, which each role implements with `behind_masks`;
+    4. ``show``: show shares, once, that remove the masks from the total.
     """
 
     @step("keys")
@@ -47,14 +47,14 @@ class AddingParty(Party):
 
     @step("deal")
     def deal(self, roster: Roster) -> DealtShares:
-        """Deal shares of the seeds of one's masks."""
+        """Deal shares of the masks' seeds."""
         self.memory.keep(_kept("roster", roster.round), roster)
         return Summand(self.secret, roster.round).deal(roster)
 
     def behind_masks(self, call: AddCall, summand: Callable[[], NDArray[np.float64]]) -> MaskedValues:
-        """Return what this party adds to a sum.
+        """Return this party's masked summand.
 
-        Once: two summands behind the same masks would show their difference.
+        Only once: two summands behind the same masks would reveal their difference.
 
         Args:
             summand: Computes it.
@@ -98,6 +98,6 @@ class AddingParty(Party):
 def _kept(what: str, round: Round) -> str:
     """Name what is remembered of the latest sum of a training; sums of one training have rising numbers.
 
-    Of each training apart: what another one asks must not make a party forget what it has shown.
+    Trainings are apart, so that another one cannot make a party forget what it has shown.
     """
     return f"{what} {round.training}"

@@ -1,4 +1,4 @@
-"""A client's part in a sum of which the cloud sees no summand (see `protocol.messages.secure_sum`)."""
+"""A client's part in a secure sum (see `protocol.messages.secure_sum`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ LIMIT = 2.0**20
 
 
 class UnsafeSum(Exception):
-    """The cloud asks for what would show this client's update; the text says why."""
+    """The cloud's question would reveal this client's update; the text says why."""
 
 
 @dataclass(frozen=True)
 class Summand:
-    """A client in one round. All it needs derives from its secret, so that it keeps no keys.
+    """A client in one round. Its keys derive from its secret.
 
     Attributes:
         secret: The client's, 32 bytes.
@@ -48,7 +48,7 @@ class Summand:
         """Split the seed of the own mask and the mask key among all peers.
 
         Raises:
-            UnsafeSum: When half of the peers, or fewer, could take masks off, or the roster does not list this client's
+            UnsafeSum: When half of the peers, or fewer, could remove masks, or the roster does not list this client's
                 keys.
         """
         self._check(roster)
@@ -75,13 +75,13 @@ class Summand:
         """Return values behind the own mask and those shared with every peer who has dealt.
 
         Raises:
-            UnsafeSum: When so few have dealt that masks could not be taken off, or they are not on the roster.
+            UnsafeSum: When too few have dealt to remove masks, or they are not on the roster.
         """
         self._check(roster)
         others = {peer.place: peer for peer in roster.peers if peer.place != roster.you}
         sources = set(dealt) - {roster.you}
         if not sources <= others.keys() or len(sources) + 1 < roster.threshold:
-            raise UnsafeSum(f"{len(sources)} peers have dealt shares, and it takes {roster.threshold} clients")
+            raise UnsafeSum(f"{len(sources)} peers have dealt shares, and {roster.threshold} clients are needed")
         seeds = {place: self._with(others[place]) for place in sorted(sources)}
         return masked(
             quantise(values, LIMIT),
@@ -100,8 +100,8 @@ class Summand:
         present, absent = set(call.present), set(call.absent)
         if present & absent or len(present) < roster.threshold or roster.you not in present:
             raise UnsafeSum(
-                f"{len(present)} present, {len(absent)} absent, {len(present & absent)} of them both, and it takes"
-                f" {roster.threshold}, this client among them"
+                f"{len(present)} present, {len(absent)} absent, {len(present & absent)} of them both;"
+                f" {roster.threshold} have to be present, this client among them"
             )
         keys = {peer.place: peer.keys.shares for peer in roster.peers}
         opened = {
@@ -129,9 +129,7 @@ class Summand:
         if mine != [self.keys()] or roster.round != self.round:
             raise UnsafeSum("the roster does not list this client's keys of this round")
         if 2 * roster.threshold <= len(roster.peers):
-            raise UnsafeSum(
-                f"{roster.threshold} of {len(roster.peers)} clients could take masks off: it has to be most"
-            )
+            raise UnsafeSum(f"{roster.threshold} of {len(roster.peers)} clients could remove masks: it has to be most")
 
     def _with(self, peer: Peer) -> bytes:
         return agreed(self._seed("mask key"), peer.keys.masks, mask_purpose(self.round))
@@ -144,5 +142,5 @@ class Summand:
 
 
 def mask_purpose(round: Round) -> str:
-    """Return what the seed of a mask between two clients is for."""
+    """Name the purpose of the seed of a mask between two clients."""
     return f"mask {round.training} {round.number}"

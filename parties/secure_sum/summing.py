@@ -1,4 +1,4 @@
-"""The cloud's part in a sum of which it sees no summand: it carries sealed shares and takes masks off the total."""
+"""The cloud's part in a secure sum: it passes on sealed shares and removes masks from the total."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,12 +43,12 @@ class SecureSum(Workflow[Summed]):
     """A sum of what clients compute; up to half of them may be lost on the way.
 
     1. clients make keys for this sum; 2. each deals shares of the seeds of its masks to the others; 3. each adds its
-    values behind masks; 4. those present show what takes the masks off the total, and no single value.
+    values behind masks; 4. those present show shares that remove the masks from the total, and from no single value.
 
     Args:
         exchange: Asks the clients.
         clients: Node ids.
-        call: What all of them are asked; who has dealt is filled in.
+        call: The question to all of them; who has dealt is filled in.
         patience: Seconds that they have for each step.
     """
 
@@ -63,7 +63,7 @@ class SecureSum(Workflow[Summed]):
         """Sum.
 
         Raises:
-            WorkflowFailed: When too few clients are left to take the masks off.
+            WorkflowFailed: When too few clients are left to remove the masks.
         """
         round, clients = self.call.round, self.clients
         asked = self.ask("keys", dict.fromkeys(clients, KeyCall(round=round)), RoundKeys)
@@ -81,7 +81,7 @@ class SecureSum(Workflow[Summed]):
         absent = sorted(places[node_id] for node_id in dealt if node_id not in added)
         if len(present) < threshold:
             raise WorkflowFailed(
-                f"{len(present)} of {len(clients)} clients were left of a sum, and it takes {threshold}"
+                f"{len(present)} of {len(clients)} clients were left in a sum, and {threshold} are needed"
             )
         total: Masked = np.sum([answer.values for answer in added.values()], axis=0, dtype=np.uint64)
         inboxes = _inboxes(dealt, places)
@@ -91,7 +91,7 @@ class SecureSum(Workflow[Summed]):
         }
         shown = self.ask("show", shows, ShownShares)
         if len(shown) < threshold:
-            raise WorkflowFailed(f"{len(shown)} of {len(clients)} clients showed shares, and it takes {threshold}")
+            raise WorkflowFailed(f"{len(shown)} of {len(clients)} clients showed shares, and {threshold} are needed")
         own = _shares(present, threshold, {places[node_id]: each.own_masks for node_id, each in shown.items()})
         keys = _shares(absent, threshold, {places[node_id]: each.mask_keys for node_id, each in shown.items()})
         for shares in own.values():
@@ -111,7 +111,7 @@ class SecureSum(Workflow[Summed]):
 def _shares(
     owners: Sequence[int], threshold: int, shown: Mapping[int, Sequence[ShownShare]]
 ) -> dict[int, dict[int, bytes]]:
-    """Sort the shares that clients showed by whose secret they are of, as many of each as are needed."""
+    """Sort shown shares by the owner of their secret, as many of each as are needed."""
     found: dict[int, dict[int, bytes]] = {place: {} for place in owners}
     for shower, revealed in shown.items():
         for each in revealed:
@@ -121,7 +121,7 @@ def _shares(
 
 
 def _inboxes(dealt: dict[int, DealtShares], places: dict[int, int]) -> dict[int, tuple[SealedShares, ...]]:
-    """Sort sealed shares by whom they are for; those that name another source than their sender are left out."""
+    """Sort sealed shares by recipient; those with a false source are dropped."""
     by_place: dict[int, list[SealedShares]] = {places[node_id]: [] for node_id in dealt}
     for node_id, answer in dealt.items():
         for each in answer.shares:

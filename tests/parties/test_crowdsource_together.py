@@ -110,7 +110,7 @@ def test_who_drops_out_is_missing_from_the_sum_and_too_many_are_one_sentence() -
     row, failures = trained([participant(1, Silent), *(participant(number) for number in (2, 3, 4, 5))])
     assert [(step, node_id) for step, node_id, _ in failures] == [("add", FIRST_NODE_ID)]
     assert np.array_equal(row, trained([participant(number) for number in (2, 3, 4, 5)])[0])
-    with pytest.raises(WorkflowFailed, match="1 of 3 clients were left of a sum, and it takes 2"):
+    with pytest.raises(WorkflowFailed, match="1 of 3 clients were left in a sum, and 2 are needed"):
         trained([participant(1, Silent), participant(2, Silent), participant(3)])
 
 

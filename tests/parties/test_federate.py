@@ -209,7 +209,7 @@ class TestSecureSum:
         assert [failed for failed, _, _ in summed.failures] == [step] * 3
 
     def test_too_few_are_one_sentence(self) -> None:
-        with pytest.raises(WorkflowFailed, match="4 of 10 clients were left of a sum, and it takes 6"):
+        with pytest.raises(WorkflowFailed, match="4 of 10 clients were left in a sum, and 6 are needed"):
             self.total(clients(10, 6, "dropping-client"))
 
     def test_what_the_cloud_sees_of_a_client_is_noise(self) -> None:
@@ -255,7 +255,7 @@ class TestSecureSum:
                 SecureSum(exchange, nodes, call(each)).run()
             nothing = np.zeros_like(to_row(start()).numpy())
             for each in (ROUND, later):
-                with pytest.raises(WorkflowFailed, match="0 of 4 clients were left of a sum"):
+                with pytest.raises(WorkflowFailed, match="0 of 4 clients were left in a sum"):
                     SecureSum(exchange, nodes, call(each, nothing)).run()
             other = SecureSum(exchange, nodes, call(Round(training="another", number=1), nothing)).run()
         assert other.present == nodes
@@ -279,7 +279,7 @@ class TestSecureSum:
     def test_a_roster_without_this_clients_keys_or_with_a_low_threshold_is_refused(self) -> None:
         with pytest.raises(UnsafeSum, match="does not list this client's keys"):
             Summand(bytes([9]) * 32, ROUND).deal(self.roster())
-        with pytest.raises(UnsafeSum, match="1 of 3 clients could take masks off"):
+        with pytest.raises(UnsafeSum, match="1 of 3 clients could remove masks"):
             Summand(bytes([1]) * 32, ROUND).deal(self.roster(threshold=1))
 
     def test_keys_are_of_one_round(self) -> None:

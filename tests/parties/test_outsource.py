@@ -160,7 +160,7 @@ class Failing(Owner):
     ("kind", "step", "reason"),
     [
         (Changing, "publish", "pictures of shape (32, 16, 16, 3)"),
-        (Mislabelling, "publish", "a label is none of the 2 classes"),
+        (Mislabelling, "publish", "a label is not one of the 2 classes"),
         (Wanting, "enrol", "wants something else trained than the first one"),
         (Failing, "publish", "the disk is gone"),
     ],
@@ -177,8 +177,8 @@ def test_the_service_does_without_an_owner_that_fails(kind: type[Owner], step: s
 def test_without_owners_there_is_nothing_to_train() -> None:
     for owners, reason in (
         ([], "no owner is left to train for: there was none"),
-        ([owner(64, kind=Mislabelling)], "a label is none of the 2 classes"),
-        ([owner(8)], "fewer images in an epoch than a batch of 16 takes"),
+        ([owner(64, kind=Mislabelling)], "a label is not one of the 2 classes"),
+        ([owner(8)], "an epoch has fewer images than a batch of 16"),
     ):
         with pytest.raises(WorkflowFailed, match=reason):
             train(*owners)
@@ -219,7 +219,7 @@ def test_messages_are_bounded_and_labelled_once() -> None:
 
 
 def test_images_and_labels_have_to_fit() -> None:
-    with pytest.raises(ValueError, match="2 images and 1 labels"):
+    with pytest.raises(ValueError, match="2 images but 1 labels"):
         Owner(bytes(32), [np.zeros((8, 8, 3), np.uint8)] * 2, np.zeros(1, np.int64), NOISE, [], np.zeros(0, np.int64))
     with pytest.raises(ValueError, match="labels are numbered 0 to 1"):
         Owner(bytes(32), [np.zeros((8, 8, 3), np.uint8)], np.full(1, 2), NOISE, [], np.zeros(0, np.int64))

@@ -30,7 +30,7 @@ def test_a_false_refusal_costs_the_stake(play_purchase: Play) -> None:
     check_money(played)
     refused = [trade.offer for trade in of_cheats(played) if trade.offer.won]
     assert gain(played) == -sum(offer.bid.bid.stake for offer in refused) < 0
-    assert {why for _, _, why in played.record.failures} == {"the seller refused, and what it shows proves nothing"}
+    assert {why for _, _, why in played.record.failures} == {"the seller refused without proof"}
 
 
 class Refuses(Seller):

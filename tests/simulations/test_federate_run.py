@@ -96,7 +96,7 @@ def test_who_drops_out_is_told(tmp_path: Path) -> None:
     told = run(small(**few, adversaries={"dropping-client": 0.4}), tmp_path / "some")
     assert isinstance(told, FederateReport)
     assert [len(step.parties) for step in told.failed] == [4]  # two clients, in two rounds
-    with pytest.raises(RunFailed, match="secure-sum: 2 of 5 clients were left of a sum, and it takes 3"):
+    with pytest.raises(RunFailed, match="secure-sum: 2 of 5 clients were left in a sum, and 3 are needed"):
         run(small(**few, adversaries={"dropping-client": 0.6}), tmp_path / "none")
 
 
