@@ -104,7 +104,7 @@ class TestLateSubstitution:
         assert substitution.opened == 0
         assert {offer.outcome for offer in scored.record.winners} == {Outcome.UNDELIVERED}
         assert {step for step, _, _ in scored.record.failures} == {"deliver"}
-        assert all("not signed by the buyer" in why for _, _, why in scored.record.failures)
+        assert all("signed by the cloud and not by the buyer" in why for _, _, why in scored.record.failures)
         assert all(offer.asked and offer.refusal for offer in scored.record.winners)
         assert scored.outcome.penalties == scored.outcome.paid_total == 0 < scored.outcome.refunded_total
         names = [account("seller", offer.seller) for offer in scored.record.winners]

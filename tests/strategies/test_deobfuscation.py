@@ -174,7 +174,7 @@ class TestReconstruction:
 
     def test_pairs_that_do_not_suit_are_refused(self) -> None:
         images = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
-        with pytest.raises(ValueError, match="two pairs at least, of one size"):
+        with pytest.raises(ValueError, match="two pairs or more, of one size"):
             train_reconstructor(images, images[:3], torch.Generator())
         with pytest.raises(ValueError, match=r"multiples of 4, not \(14, 16\)"):
             train_reconstructor(images[:, :, :14], images[:, :, :14], torch.Generator())

@@ -137,7 +137,7 @@ def test_attributes_are_learnt_as_well_as_classes(world: World) -> None:
 
 
 def test_sets_that_do_not_match_are_refused(world: World) -> None:
-    with pytest.raises(ValueError, match="480 inputs and 3 labels"):
+    with pytest.raises(ValueError, match="480 inputs but 3 labels"):
         train_decider(world.network.decider, world.features, world.labels[:3], generator(), Plan(1))
     with pytest.raises(ValueError, match="480 features but 200 images"):
         train_reconstructor(world.features, world.fresh, generator(), Plan(1))
