@@ -118,7 +118,7 @@ class Deployment:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             with closing(sqlite3.connect(self.kit / "cloud" / "state" / "cloud.sqlite")) as journal:
-                rows = journal.execute("SELECT step FROM purchases ORDER BY begun_at DESC LIMIT 1").fetchall()
+                rows = journal.execute("SELECT step FROM workflows ORDER BY begun_at DESC LIMIT 1").fetchall()
             if rows and rows[0][0] >= step:
                 return
             time.sleep(0.01)
