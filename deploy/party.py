@@ -45,7 +45,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stdout() -> None:
-    """Send everything of level INFO and above to stdout as JSON lines, from all libraries."""
+    """Send everything of level INFO and above to stdout as JSON lines, from every library."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

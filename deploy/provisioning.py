@@ -1,6 +1,6 @@
 """Makes and maintains a deployment's kit: the certificate authority, and a start-up folder for each party.
 
-The authority's folder stays with the person who runs the deployment; each other folder goes to its party's machine.
+The authority's folder stays with the operator of the deployment; each other folder goes to its party's machine.
 The authority's folder records every party that was made. None is made again, even when its folder has been moved
 away.
 """

@@ -122,7 +122,7 @@ def read(name: str, root: Path | None = None, split: Split = "traded") -> Photog
         split: Test pictures, or training pictures.
 
     Raises:
-        BadInput: When the data set is neither there nor to be had, or its files are not what they should be.
+        BadInput: When the data set is not available, or its files are not what they should be.
     """
     source, root = SOURCES[name], (root or DEFAULT_ROOT).expanduser()
     try:

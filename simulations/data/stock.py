@@ -185,7 +185,7 @@ def stock(dataset: str, seed: int, root: Path | None = None, painted: Path | Non
         painted: A folder of this run's, where painted pictures are kept; None: in memory alone.
 
     Raises:
-        BadInput: When a published data set is neither there nor to be had.
+        BadInput: When a published data set is not available.
     """
     if dataset == "pets":
         return PaintedPets(seed, painted)

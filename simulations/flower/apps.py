@@ -81,7 +81,7 @@ class FlowerRun(BaseModel):
 
 
 def on_grid(kind: Literal["local", "ray"], workers: int = 2, address: str | None = None) -> OpenGrid:
-    """Say where nodes run: in this process, or on so many Ray workers, here or of the cluster at an address."""
+    """Say where nodes run: in this process, or on Ray workers, of this machine or of the cluster at an address."""
     if kind == "local":
         return LocalGrid
     return lambda apps, run_id, run_config: RayGrid(apps, workers, address, run_id, run_config)

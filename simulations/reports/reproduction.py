@@ -77,7 +77,7 @@ class Claim(BaseModel):
     """Something the paper says, and what became of it here.
 
     ``holds`` and ``does not hold`` are said where the 95 % intervals of the differences that decide are on one side of
-    0; else it was ``not shown``, either way, with so many seeds.
+    0; else it was ``not shown``, either way, with these seeds.
     """
 
     model_config = ConfigDict(frozen=True)

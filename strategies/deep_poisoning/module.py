@@ -28,7 +28,7 @@ class Bottleneck(nn.Module):
 class DeepPoisoningModule(nn.Sequential):
     """P: four residual blocks that change (n, channels, h, w) feature maps and keep their shape.
 
-    Whoever holds it, or pairs of images and poisoned features, can turn the features back: keep both.
+    With it, or with pairs of images and poisoned features, the features can be turned back: keep both secret.
     """
 
     def __init__(self, channels: int) -> None:

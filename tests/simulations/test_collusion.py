@@ -140,11 +140,11 @@ def test_the_report_counts_what_collusion_costs(tmp_path: Path) -> None:
     assert isinstance(report, PurchaseReport)
     learned = {(line.observer, line.what): line.detail for line in report.learned}
     delivered = report.outcome.delivered
-    assert learned["cloud", "pictures"].startswith(f"{delivered} of the {delivered} that were delivered, opened")
-    assert "0 steps refused, 0 complaints" in learned["cloud", "pictures"]
-    assert f"each of the {delivered} pictures" in learned["cloud and buyer together", "who sold which picture"]
+    assert learned["cloud", "images"].startswith(f"{delivered} of the {delivered} that were delivered, opened")
+    assert "0 steps refused, 0 complaints" in learned["cloud", "images"]
+    assert f"each of the {delivered} images" in learned["cloud and buyer together", "who sold which image"]
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "opened by naming keys of its own" in page
+    assert "opened by substituting keys of its own" in page
     assert "cloud and buyer together" in page
 
 
@@ -181,7 +181,7 @@ def test_the_packaged_scenarios_show_what_they_say(tmp_path: Path, name: str) ->
         assert {dispute.fault for dispute in report.disputes} == {"seller"}
         assert report.outcome.paid_total == 0
         assert f"keeps {report.outcome.delivered} images unpaid" in report.summary
-        truth = f"In truth {report.outcome.delivered} pictures came just as they were offered"
+        truth = f"In truth {report.outcome.delivered} images were delivered as offered"
         page = (tmp_path / "out" / "report.html").read_text()
         assert truth in page
-        assert f"0 pictures for its money, {report.outcome.delivered} pictures for nothing" in page
+        assert f"received 0 paid images, {report.outcome.delivered} unpaid images" in page

@@ -95,7 +95,7 @@ def test_the_report_says_what_it_moved_and_who_can_tell(tmp_path: Path) -> None:
     report = run(load("purchase-favours", ["sellers.count=20", "sellers.album.images=3"]), tmp_path / "out")
     assert isinstance(report, PurchaseReport)
     told = {line.what: line.detail for line in report.learned if line.observer == "cloud and its friends together"}
-    assert "to the 2 friends of the cloud; by the rules it would have been" in told["coins moved"]
-    assert f"it was sold {report.outcome.selected} picture" in told["what the buyer lost"]
-    assert told["who can tell"].startswith("nobody: ")
+    assert "to the 2 friends of the cloud; an honest cloud would have awarded" in told["coins moved"]
+    assert f"it was sold {report.outcome.selected} image" in told["what the buyer lost"]
+    assert told["who can tell"].startswith("no party: ")
     assert "cloud and its friends together" in (tmp_path / "out" / "report.html").read_text()

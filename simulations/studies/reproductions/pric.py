@@ -173,7 +173,7 @@ def reproduce(
         root: The folder of published data sets.
 
     Raises:
-        BadInput: When CelebA is neither there nor to be had.
+        BadInput: When CelebA is not available.
         RunFailed: When an extractor could not be trained.
     """
     start, scale = time.perf_counter(), SCALES[dataset]

@@ -119,7 +119,7 @@ def measured(
     Args:
         received: (n, channels, h, w); representations of the participants' pictures, in their order.
         weight: Lambda.
-        attackers: So many of its own pictures further fresh attackers learn from.
+        attackers: How many of the collector's pictures each further fresh attacker learns from.
         leaked: One more learns from this share of the participants, and attacks the others; 0: none does.
         every_leak: Whether to measure everything else that leaks as well, which takes longer.
         together: Whether participants trained it.

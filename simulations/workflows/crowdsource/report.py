@@ -47,7 +47,7 @@ class OtherLeaks(BaseModel):
     Attributes:
         ssim, l1: Of reconstructions by a network that was trained on the collector's pictures.
         recognised: Share of participants' pictures whose owner is named, by one other picture of each owner.
-        owners: Among so many.
+        owners: How many people there are to choose from.
         membership: Area under the ROC curve of telling, by the tasks' model, pictures that it was trained on from
             others.
         presence: The same, by looking a picture's representation up among those received.

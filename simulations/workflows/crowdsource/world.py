@@ -87,7 +87,7 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
         adversaries: The ways to cheat that the scenario chooses from.
 
     Raises:
-        BadInput: When CelebA is not to be had, or has not as many people as are wanted.
+        BadInput: When CelebA is not available, or has fewer people than are wanted.
     """
     count, album = scenario.participants.count, scenario.participants.album
     if scenario.dataset == "faces":

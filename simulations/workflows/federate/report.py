@@ -40,7 +40,7 @@ class Promise(BaseModel):
 
 
 class Robustness(BaseModel):
-    """Accuracy when each value of a picture may be moved by so many levels of grey."""
+    """Accuracy when each value of a picture may be moved by this number of grey levels."""
 
     model_config = ConfigDict(frozen=True)
 

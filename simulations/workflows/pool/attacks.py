@@ -24,7 +24,7 @@ from strategies.learning.fit import Plan
 
 @dataclass(frozen=True, eq=False)
 class PoolView:
-    """What whoever draws from a pool has of it.
+    """What a party that draws from a pool has of it.
 
     Attributes:
         features: Each (n, channels, h, w), by the node id of who contributed them.

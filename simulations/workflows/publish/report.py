@@ -6,7 +6,7 @@ from simulations.reports.model import RunReport
 
 
 class Loss(BaseModel):
-    """What so many published pictures of one owner promise together.
+    """What several published pictures of one owner promise together.
 
     Attributes:
         epsilon, delta: Sequential composition; epsilon is None where nothing is promised.

@@ -45,7 +45,7 @@ def reproduce(
         root: The folder of published data sets.
 
     Raises:
-        BadInput: When a data set is neither there nor to be had.
+        BadInput: When a data set is not available.
         RunFailed: When a job failed.
     """
     start = time.perf_counter()

@@ -43,7 +43,7 @@ def check(scale: Scale, root: Path | None) -> None:
     """Look for the data sets before anything is trained.
 
     Raises:
-        BadInput: When one is neither there nor to be had.
+        BadInput: When one is not available.
     """
     if scale.dataset == "imagenet":
         for name in ("imagenet", "celeba"):

@@ -48,7 +48,7 @@ class Scale:
     penalty: Penalty = "either"
 
     def plan(self, steps: int, count: int) -> Plan:
-        """Return a plan of so many steps over so many images."""
+        """Return a plan of a number of steps over a number of images."""
         return Plan.lasting(steps, count, self.batch, self.learning_rate)
 
 

@@ -74,23 +74,22 @@ def favoured(favouring: Favouring, scored: ScoredPurchase) -> list[Learned]:
             (
                 "coins moved",
                 f"{_earned(favouring, awarded)} were awarded to the {count(len(favouring.favoured), 'friend')} of the "
-                f"cloud; by the rules it would have been {_earned(favouring, honest)}",
+                f"cloud; an honest cloud would have awarded {_earned(favouring, honest)}",
             ),
             (
                 "what the buyer lost",
-                f"it was sold {_bought(scored, awarded)}; by the rules it would have been {_bought(scored, honest)}",
+                f"it was sold {_bought(scored, awarded)}; an honest cloud would have sold {_bought(scored, honest)}",
             ),
             (
                 "who can tell",
-                "nobody: the buyer sees only bids that won, each seller only its own. Were all bids revealed with the "
-                "seed of the ties, the buyer could select again and compare, as long as every seller makes sure that "
-                "its own are among them: bids that were left out do not show by themselves. It would cost losers the "
-                "privacy of their prices and features",
+                "no party: the buyer sees only the selected bids, each seller only its own. If all bids were revealed, "
+                "with the seed of the ties, the buyer could repeat the selection, provided that every seller checks "
+                "that its own bids are included. It would cost losers the privacy of their prices and features",
             ),
             (
                 "the buyer's budget and quality, and the bids of all",
-                "the cloud's to pass on: that sellers learn nothing of them holds of those who are not its friends. "
-                "Pictures stay out of reach, sealed to keys of the buyer",
+                "the cloud can pass them on to its friends; the other sellers learn nothing of them. Images are not "
+                "exposed: they are sealed to keys of the buyer",
             ),
         )
     ]
@@ -99,7 +98,7 @@ def favoured(favouring: Favouring, scored: ScoredPurchase) -> list[Learned]:
 def _earned(favouring: Favouring, selection: Selection) -> str:
     theirs = favouring.to_friends(selection)
     total = int(selection.payments[theirs].sum())
-    return f"{coins(total)} coins for {count(int(theirs.sum()), 'picture')}"
+    return f"{coins(total)} coins for {count(int(theirs.sum()), 'image')}"
 
 
 def _bought(scored: ScoredPurchase, selection: Selection) -> str:
@@ -108,6 +107,6 @@ def _bought(scored: ScoredPurchase, selection: Selection) -> str:
     quality = quality_scores(points, scored.targets, scored.featurizer.calibration)
     degree = "" if quality.matching_degree is None else f", at a mean matching degree of {quality.matching_degree:.2f}"
     return (
-        f"{count(len(trades), 'picture')} for {coins(int(selection.payments.sum()))} coins, which cover "
+        f"{count(len(trades), 'image')} for {coins(int(selection.payments.sum()))} coins, which cover "
         f"{quality.diversity:.1f} squares{degree}"
     )

@@ -38,10 +38,10 @@ def linked(sellers: dict[bytes, int]) -> Learned:
     shared = sum(owners.count(owner) > 1 for owner in owners)
     return Learned(
         observer="cloud and buyer together",
-        what="who sold which picture",
+        what="who sold which image",
         detail=(
-            f"the seller of each of the {count(len(owners), 'picture')} delivered, {len(set(owners))} sellers in all, "
-            f"and which {shared} of the pictures share a seller with another. Alone, the buyer knows none of it and "
-            "the cloud no picture."
+            f"the seller of each of the {count(len(owners), 'image')} delivered, {len(set(owners))} sellers in all, "
+            f"and which {shared} of the images share a seller with another. Alone, the buyer knows none of this and "
+            "the cloud no image."
         ),
     )

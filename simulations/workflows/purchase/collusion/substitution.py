@@ -169,10 +169,11 @@ def substituted(substitution: KeySubstitution, record: PurchaseRecord) -> Learne
     complaints = sum(offer.complaint is not None for offer in record.winners)
     return Learned(
         observer="cloud",
-        what="pictures",
+        what="images",
         detail=(
-            f"{substitution.opened} of the {delivered} that were delivered, opened by naming keys of its own: sellers "
-            f"sealed to these, and it sealed again to the buyer's. Who noticed: {count(len(record.failures), 'step')} "
-            f"refused, {count(complaints, 'complaint')}. Certificates, which tie keys to parties, would have told."
+            f"{substitution.opened} of the {delivered} that were delivered, opened by substituting keys of its own: "
+            "sellers sealed to these, and it sealed again to the buyer's. Noticed: "
+            f"{count(len(record.failures), 'step')} refused, {count(complaints, 'complaint')}. Certificates that bind "
+            "keys to parties would reveal it."
         ),
     )
