@@ -1,1 +1,1 @@
-"""Parties as processes on machines of their own: their kits, their start-up, and what keeps them running."""
+"""Parties as processes on their own machines: provisioning, start-up and operation."""

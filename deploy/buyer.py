@@ -1,4 +1,4 @@
-"""A buyer's process: one purchase from request to receipt, which goes on where it stopped when it is started again."""
+"""A buyer's process: one purchase from request to receipt; started again, it resumes where it stopped."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from deploy.kit import Kit
-from deploy.party import Away, alone, ask_cloud, attachment, said_in_one_sentence
+from deploy.party import Away, alone, ask_cloud, attachment, user_errors
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
@@ -33,12 +33,12 @@ from protocol.storage.files import make_lasting, private_folder, write_private
 
 RECEIPT = "receipt.json"
 MARK = ".purchase"
-"""In the folder while its purchase is under way: the buyer's own name for it."""
+"""The file in the folder with the buyer's name of the purchase, as long as it runs."""
 WISHES = "purchases"
-"""In the state folder: what was wanted in each purchase that is under way."""
+"""The folder in the state folder with the request of each running purchase."""
 MOST_SAMPLES = 1000
 GLANCE, LONGEST_GLANCE = 0.25, 4.0
-"""Seconds between two looks at how the purchase stands: where the cloud answers, and at most where it does not."""
+"""Seconds between two questions for the state of the purchase: the first pause, and the longest without an answer."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Wanted:
     """What a buyer asks for.
 
     Attributes:
-        samples: A folder of pictures like those that are wanted.
+        samples: A folder of pictures like the wanted ones.
         budget: Coins, commission included.
-        quality: What to have most of.
-        checked: Share of the pictures whose features are computed again.
+        quality: What to maximise.
+        checked: Share of the pictures whose features are recomputed.
         model: The cloud's public model.
     """
 
@@ -61,7 +61,7 @@ class Wanted:
 
 
 class Picture(Section):
-    """One picture of a receipt: its file in the folder (None: it never came), and what was paid for it, coins."""
+    """One picture of a receipt: its file in the folder (None: it never arrived), and the coins paid for it."""
 
     file: str | None
     bid: str
@@ -70,7 +70,7 @@ class Picture(Section):
 
 
 class Receipt(Section):
-    """What was bought, for how much, coins; without a balance if the cloud had settled while the buyer was away."""
+    """What was bought, and for how many coins; no balance if the cloud settled while the buyer was away."""
 
     purchase: str
     cloud: str
@@ -82,21 +82,21 @@ class Receipt(Section):
     pictures: tuple[Picture, ...]
 
     def sentence(self, out: Path) -> str:
-        """Say it to a person."""
+        """Return the receipt as text for a person."""
         if not self.pictures:
             return f"Nothing was bought: no such images were offered within the budget.\nReceipt: {out / RECEIPT}"
         kept = sum(picture.paid > 0 for picture in self.pictures)
         lost = len(self.pictures) - kept
-        refunded = f" {lost} did not come or were not as promised, and cost nothing." if lost else ""
+        refunded = f" {lost} did not arrive or were not as promised, and cost nothing." if lost else ""
         away = " At most: the purchase was settled while this buyer was away." if self.balance is None else ""
         return f"Bought {kept} pictures for {self.paid:.2f} coins.{away}{refunded}\nPictures and receipt: {out}"
 
 
 class RequestingBuyer(Buyer):
-    """A buyer that writes a receipt when it hears what was paid.
+    """A buyer that writes a receipt when the purchase is settled.
 
     Args:
-        kit: Who it is.
+        kit: The buyer's kit.
         wish: Its own name for the purchase.
         out: The folder for pictures and receipt.
     """
@@ -104,7 +104,7 @@ class RequestingBuyer(Buyer):
     def __init__(self, kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
         pictures = read_folder(wanted.samples)
         if len(pictures) > MOST_SAMPLES:
-            raise BadInput(f"{wanted.samples} holds {len(pictures)} pictures; show at most {MOST_SAMPLES}")
+            raise BadInput(f"{wanted.samples} holds {len(pictures)} pictures; the limit is {MOST_SAMPLES}")
         samples = [pictures[index] for index in range(len(pictures))]
         budget = round(wanted.budget * COIN)
         super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out, wanted.checked)
@@ -118,12 +118,12 @@ class RequestingBuyer(Buyer):
         return Acknowledgement()
 
     def settle_alone(self, state: RecordDict) -> None:
-        """Open what has come, and write the receipt: the cloud had settled before this buyer came back.
+        """Open what has arrived, and write the receipt, after the cloud settled without this buyer.
 
-        Who stays silent after delivery has accepted, and pays; whether a complaint came in time is not known.
+        A buyer that is silent after delivery has accepted, and pays; whether a complaint was in time is unknown.
 
         Args:
-            state: What it remembers of the purchase.
+            state: The buyer's memory of the purchase.
         """
         self.memory = Memory(state)
         lines = []
@@ -173,13 +173,13 @@ class RequestingBuyer(Buyer):
 
 
 class Idle(Party):
-    """A buyer that takes no part in a purchase; it only says who it is."""
+    """A buyer that takes no part in a purchase, and only identifies itself."""
 
     role = "buyer"
 
 
 class Purchases(ClientApp):
-    """All purchases of one buyer that are under way: each message goes to the one that it is about.
+    """All running purchases of one buyer; each message goes to its purchase.
 
     Args:
         kit: The buyer's.
@@ -199,7 +199,7 @@ class Purchases(ClientApp):
         return self._apps.get(wish, self._idle)(message, context)
 
     def take_up(self, wish: str, wanted: Wanted, out: Path) -> RequestingBuyer:
-        """Make a purchase's buyer now, so that what is wrong with its samples or its model is known now."""
+        """Create a purchase's buyer, and so check its samples and its model before the purchase begins."""
         buyer = RequestingBuyer(self._kit, wish, wanted, out)
         self._apps[wish] = buyer.client_app()
         return buyer
@@ -208,15 +208,15 @@ class Purchases(ClientApp):
 def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
     """Buy pictures; the folder then holds them and the receipt.
 
-    Started again with the same folder, after it was stopped or killed, it goes on with the same purchase.
+    Started again with the same folder, after it was stopped or killed, it resumes the same purchase.
 
     Args:
         kit: The buyer's.
         out: The folder.
-        progress: Told of each step as it begins.
+        progress: Called as each step begins.
 
     Raises:
-        OutputExists: When the folder holds something else, such as a purchase that was begun with other wishes.
+        OutputExists: When the folder holds something else, such as a purchase with other settings.
         BadInput: When the samples or the model cannot be used.
         RunFailed: When the purchase failed.
         Unreachable: When the cloud cannot be reached for a long time, or refuses.
@@ -227,10 +227,10 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         try:
             buyer = purchases.take_up(wish, wanted, out)
             _mark(kit, wish, wanted, out)
-            with said_in_one_sentence():
+            with user_errors():
                 standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
         except KeyboardInterrupt:
-            raise Stopped("interrupted; the same command goes on with this purchase") from None
+            raise Stopped("interrupted; the same command resumes this purchase") from None
         if standing.state == WorkflowState.ENDED and not (out / RECEIPT).exists():
             buyer.settle_alone(store.state(standing.name))
         _wish_file(kit, wish).unlink()
@@ -255,7 +255,7 @@ async def _play(kit: Kit, wish: str, app: ClientApp, progress: Progress) -> serv
 
 
 async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseStanding:
-    """Begin the purchase, unless it was begun before, and look at it until it has ended."""
+    """Begin the purchase, unless it was begun before, and wait for its end."""
     question = service.BeginPurchase(wish=bytes.fromhex(wish))
     pause = GLANCE
     progress("waiting for the cloud", 0, len(Purchase.STEPS))
@@ -288,7 +288,7 @@ def _begun(kit: Kit, wanted: Wanted, out: Path) -> str | None:
         if begun != replace(wanted, samples=wanted.samples.absolute()):
             raise OutputExists(
                 f"{out} holds a purchase that was begun with --samples {begun.samples} --budget {begun.budget:g} "
-                f"--quality {begun.quality}; go on with just that, or name another folder with --out"
+                f"--quality {begun.quality}; resume it with the same settings, or name another folder with --out"
             )
         return wish
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -297,7 +297,7 @@ def _begun(kit: Kit, wanted: Wanted, out: Path) -> str | None:
 
 
 def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
-    """Write down what is wanted, and which purchase the folder is for."""
+    """Store the request, and which purchase the folder is for."""
     private_folder(kit.state / WISHES)
     written = {
         "samples": str(wanted.samples.absolute()),

@@ -33,12 +33,12 @@ from protocol.storage.tables import ESCROW
 from protocol.storage.vault import Vault
 
 POOL = "pool"
-"""The folder in the cloud's state where the features of a pool are until it is closed."""
+"""The folder in the cloud's state with the features of a pool until it is closed."""
 ABSENCE = 3.0
-"""Seconds after which a party that has left is not asked to take part any more."""
+"""Seconds after which a party that has left is no longer asked to take part."""
 
 GATHERING = 15.0
-"""Seconds that sellers have to come back when the cloud is started again."""
+"""Seconds that sellers have to attach again when the cloud restarts."""
 OPENING = 60.0
 """Seconds that a question waits for a cloud that is starting."""
 
@@ -47,13 +47,13 @@ Answer = Callable[[Identity, RecordDict], RecordDict]
 
 
 def serve(kit: Kit, ledger_url: str | None = None) -> None:
-    """Be the cloud until the process is told to stop (SIGINT or SIGTERM).
+    """Run the cloud until the process is stopped (SIGINT or SIGTERM).
 
-    Purchases that were under way when it last stopped, or was killed, go on.
+    Purchases that were running when it last stopped, or was killed, continue.
 
     Args:
         kit: The cloud's.
-        ledger_url: The ledger's database, in place of the one in ``party.yaml``.
+        ledger_url: The ledger's database, instead of the one in ``party.yaml``.
 
     Raises:
         BadKit: When it cannot listen, or its database cannot be opened.
@@ -72,7 +72,7 @@ def serve(kit: Kit, ledger_url: str | None = None) -> None:
 
 
 def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
-    """Open the books, listen, and take up purchases; the stack closes all of it in the right order."""
+    """Open the ledger, listen, and resume purchases; the stack closes everything in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
     features = kit.state / POOL
@@ -93,10 +93,8 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
             absence=ABSENCE,
         )
     except BadAddress as error:
-        raise BadKit(f"{error}; `parley doctor` looks for the reason") from None
+        raise BadKit(f"{error}; `parley doctor` finds the reason") from None
     stack.enter_context(grid)
-    features = kit.state / POOL
-    shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
     log("listening", address=grid.address, release=version("parley"))
     _gather(grid)
     journal = Journal(cloud.ledger.database, cloud.vault)
@@ -106,7 +104,7 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
 
 
 def _gather(grid: GrpcGrid) -> None:
-    """Let sellers that were attached before the cloud was stopped come back, lest purchases begin without them."""
+    """Wait for sellers that were attached before the cloud stopped, so that purchases do not begin without them."""
     sellers = [node_id for node_id, urn in grid.roster.members().items() if urn.startswith("urn:parley:seller:")]
     if missing := grid.wait_attached(sellers, GATHERING):
         log("some sellers did not come back", missing=len(missing), known=len(sellers))
@@ -121,7 +119,7 @@ def _open_ledger(url: str) -> Ledger:
 
 
 def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
-    """Return the cloud that a kit describes, with its books."""
+    """Return the cloud that a kit describes, with its ledger and vault."""
     featurizer = load_featurizer(party.terms.featurizer, party.terms.weights, party.terms.calibration)
     return Cloud(
         kit.secret(),
@@ -136,11 +134,11 @@ def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
 
 
 class Desk:
-    """Answers what parties ask on their own account; see `protocol.messages.service`.
+    """Answers questions from parties; see `protocol.messages.service`.
 
     Args:
-        cloud: Whose books are looked into.
-        most: Purchases that may be open at once.
+        cloud: The cloud that the questions are about.
+        most: Purchases that may run at the same time.
     """
 
     def __init__(self, cloud: Cloud, most: int) -> None:
@@ -149,15 +147,15 @@ class Desk:
         self._broker: Broker | None = None
         self._grid: GrpcGrid | None = None
         self._pools: Pools | None = None
-        self._at_work_now = threading.Event()
+        self._open = threading.Event()
 
     def open(self, broker: Broker, grid: GrpcGrid, pools: Pools) -> None:
-        """Begin to answer; what was asked earlier has waited."""
+        """Begin to answer; earlier questions have waited."""
         self._broker, self._grid, self._pools = broker, grid, pools
-        self._at_work_now.set()
+        self._open.set()
 
     def calls(self) -> dict[str, Call]:
-        """Return what may be asked, and by whom."""
+        """Return the questions, and the roles that may ask each."""
         everybody, operators = frozenset(ROLES), frozenset({"operator"})
         return {
             service.HEALTH: Call(everybody, self._answering(service.AskHealth, self._health)),
@@ -170,24 +168,24 @@ class Desk:
         return service.Health(time=time.time(), release=version("parley"))
 
     def _purchase(self, who: Identity, asked: service.BeginPurchase) -> service.PurchaseStanding:
-        broker, grid = self._at_work()
+        broker, grid = self._parts()
         node_id = grid.roster.node_id(who.urn)
         if node_id is None:
             raise ProtocolError(f"{who.urn} is not enrolled with this cloud")
         rows = broker.journal.workflows()
         begun = any(row.opener == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
-        under_way = sum(row.state is WorkflowState.OPEN for row in rows)
-        if not begun and under_way >= self._most:
-            raise ProtocolError(f"{under_way} purchases are under way, the most that this cloud takes; ask again later")
+        running = sum(row.state is WorkflowState.OPEN for row in rows)
+        if not begun and running >= self._most:
+            raise ProtocolError(f"{running} purchases are running, the most that this cloud allows; ask again later")
         return self._standing(broker.journal.workflow(broker.open(service.PURCHASE, node_id, asked.wish)))
 
     def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:
-        self._at_work()
+        self._parts()
         assert self._pools is not None
         return self._pools.begin(asked)
 
     def _status(self, who: Identity, asked: service.AskStatus) -> service.Status:
-        broker, grid = self._at_work()
+        broker, grid = self._parts()
         balances = self._cloud.ledger.balances()
         attached = set(grid.attached())
         parties = [
@@ -206,14 +204,14 @@ class Desk:
         )
 
     def _standing(self, row: WorkflowRow) -> service.PurchaseStanding:
-        _, grid = self._at_work()
+        _, grid = self._parts()
         buyer = grid.roster.members().get(row.opener, str(row.opener))
         return service.PurchaseStanding(
             name=row.name, buyer=buyer, state=row.state, step=row.step, begun_at=row.begun_at, note=row.note[:1000]
         )
 
-    def _at_work(self) -> tuple[Broker, GrpcGrid]:
-        self._at_work_now.wait(OPENING)
+    def _parts(self) -> tuple[Broker, GrpcGrid]:
+        self._open.wait(OPENING)
         if self._broker is None or self._grid is None:
             raise ProtocolError("the cloud is starting; ask again in a moment")
         return self._broker, self._grid

@@ -21,11 +21,11 @@ from strategies.features.featurizer import prepare
 from strategies.learning.weights import weights
 
 MODELS = "models"
-"""The folder in an entity's state where refined models go, one folder for each pool."""
+"""The folder in an entity's state for refined models, one folder for each pool."""
 
 
 class Scaled:
-    """Some pictures of a folder, cut and scaled to a side when they are opened."""
+    """Some pictures of a folder, cropped and scaled to a side when they are opened."""
 
     def __init__(self, pictures: FolderImages, chosen: Sequence[int], side: int) -> None:
         self._pictures, self._chosen, self._side = pictures, chosen, side
@@ -42,9 +42,9 @@ class Pictures:
     """What an institution has on its disk.
 
     Attributes:
-        own: In sub-folders that are called as the classes are.
-        public: Of anything, not secret; who has none pre-trains nothing.
-        held_back: What share of its own it judges its model by, in 0..1.
+        own: Its own, in sub-folders named after the classes.
+        public: Any public pictures; without them it cannot pre-train.
+        held_back: The share of its own pictures that tests its model, in 0..1.
     """
 
     own: FolderImages
@@ -52,7 +52,7 @@ class Pictures:
     held_back: float
 
     def holdings(self, rules: Rules, generator: np.random.Generator) -> Holdings:
-        """Open them for a pool; of each class the same share is held back."""
+        """Open them for a pool; the same share of each class is held back."""
         numbers = {name: number for number, name in enumerate(rules.names)}
         labels = np.array([numbers[name or ""] for name in self.own.labels], dtype=np.int64)
         apart = np.zeros(len(labels), dtype=bool)
@@ -69,11 +69,11 @@ class Pictures:
 
 
 class Institution(Entity):
-    """An entity whose pictures are in folders, and which leaves the model that it has refined on its disk.
+    """An entity with pictures in folders, which stores its refined model on its disk.
 
     Args:
-        secret: 32 bytes that only this party knows.
-        models: Where models go.
+        secret: The party's secret, 32 bytes.
+        models: The folder for models.
     """
 
     def __init__(self, secret: bytes, pictures: Pictures, habits: Habits, models: Path) -> None:
@@ -84,22 +84,22 @@ class Institution(Entity):
 
     @property
     def holdings(self) -> Holdings:
-        """Its images, as the pool's rules have them."""
+        """Its images, prepared by the pool's rules."""
         return self._open(self.memory.recall("rules", Rules))
 
     @step("enrol")
     def enrol(self, rules: Rules) -> Enrolment:
-        """Take note of the rules, unless there are pictures of other classes."""
+        """Remember the rules; it is an error to have pictures of other classes."""
         if strange := sorted({str(name) for name in self._pictures.own.labels} - set(rules.names)):
             raise ProtocolError(
-                f"there are pictures of {strange[0]!r}, and the pool has the classes {', '.join(rules.names[:20])}"
+                f"there are pictures of {strange[0]!r}, but the pool has the classes {', '.join(rules.names[:20])}"
             )
         self.memory.keep("rules", rules)
         return super().enrol(rules)
 
     @step("refine")
     def refine(self, call: RefinementCall) -> Refined:
-        """Refine the decider, and leave featurizer, decider and what they are in a folder."""
+        """Refine the decider, and store featurizer, decider and their description in a folder."""
         refined = super().refine(call)
         rules, model = self.memory.recall("rules", Rules), self.model()
         folder = self._models / rules.pool.hex()[:16]
@@ -107,8 +107,13 @@ class Institution(Entity):
         private_folder(folder)
         write_private(folder / "featurizer.safetensors", save(weights(model.featurizer)))
         write_private(folder / "decider.safetensors", save(weights(model.decider)))
-        told = {"architecture": rules.architecture, "side": rules.side, "classes": rules.names, "top1": refined.top1}
-        write_private(folder / "model.json", json.dumps(told, indent=2).encode())
+        described = {
+            "architecture": rules.architecture,
+            "side": rules.side,
+            "classes": rules.names,
+            "top1": refined.top1,
+        }
+        write_private(folder / "model.json", json.dumps(described, indent=2).encode())
         log("model refined", folder=str(folder), top1=refined.top1)
         return refined
 
@@ -119,13 +124,13 @@ class Institution(Entity):
 
 
 def join(kit: Kit, own: Path, public: Path | None, held_back: float, habits: Habits) -> None:
-    """Take part in the cloud's pools until told to stop.
+    """Take part in the cloud's pools until the process is stopped.
 
     Args:
         kit: The entity's.
-        own: A folder of pictures, in sub-folders that are called as the classes are.
-        public: A folder of pictures of anything, not secret.
-        held_back: What share of its own pictures it judges its model by.
+        own: A folder of pictures, in sub-folders named after the classes.
+        public: A folder of any public pictures.
+        held_back: The share of its own pictures that tests its model.
 
     Raises:
         BadInput: When a folder cannot be used.
@@ -133,7 +138,7 @@ def join(kit: Kit, own: Path, public: Path | None, held_back: float, habits: Hab
     """
     pictures = Pictures(read_folder(own), None if public is None else read_folder(public), held_back)
     if None in pictures.own.labels:
-        raise BadInput(f"{own} holds pictures outside of sub-folders; put each into one that is called as its class is")
+        raise BadInput(f"{own} holds pictures outside of sub-folders; put each into a sub-folder named after its class")
     classes = len(set(pictures.own.labels))
     log("pictures found", own=len(pictures.own), classes=classes, public=len(pictures.public or ()))
     stay_attached(kit, Institution(kit.secret(), pictures, habits, kit.state / MODELS))

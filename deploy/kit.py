@@ -1,4 +1,4 @@
-"""A party's start-up folder, read and found to be in order; `layout` says what is in it."""
+"""A party's start-up folder: its files, and the checks that they belong together."""
 
 import secrets
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _is_address(text: str) -> str:
 
 
 class PartyFile(Section):
-    """``party.yaml`` of everybody but the cloud."""
+    """``party.yaml`` of all parties but the cloud."""
 
     role: Literal["buyer", "seller", "entity", "operator"]
     name: str
@@ -82,7 +82,7 @@ class PartyFile(Section):
 
 
 class Deposits(Section):
-    """What an account is opened with, coins: everybody's the first time it attaches."""
+    """Coins that a new account starts with; it is opened when a party first attaches."""
 
     buyer: Coins = 100.0
     seller: Coins = 20.0
@@ -112,11 +112,11 @@ class CloudFile(Section):
 
 @dataclass(frozen=True)
 class Kit:
-    """A start-up folder that was read and found to be in order.
+    """A start-up folder, read and checked.
 
     Attributes:
-        folder, state: The folder, and where its state is kept.
-        party: What ``party.yaml`` says.
+        folder, state: The start-up folder, and the state folder.
+        party: The contents of ``party.yaml``.
         credentials: Its certificate and key.
         ca: The certificate authority's certificate.
     """
@@ -129,18 +129,16 @@ class Kit:
 
     @property
     def identity(self) -> Identity:
-        """Who the certificate says this is."""
+        """The identity in the certificate."""
         return self.credentials.identity
 
     def secret(self) -> bytes:
-        """Return the party's own 32 bytes; the first call draws them, and they never leave this machine."""
+        """Return the party's secret, 32 bytes. The first call draws them; they never leave this machine."""
         private_folder(self.state)
         path = self.state / SECRET
         secret = write_once(path, secrets.token_bytes(SECRET_BYTES))
         if len(secret) != SECRET_BYTES:
-            raise BadKit(
-                f"{path} should hold {SECRET_BYTES} bytes and holds {len(secret)}; bring it back from a backup"
-            )
+            raise BadKit(f"{path} should hold {SECRET_BYTES} bytes and holds {len(secret)}; restore it from a backup")
         return secret
 
 
@@ -162,15 +160,15 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
 
     Args:
         folder: What `parley provision` wrote.
-        roles: Which roles will do.
+        roles: The roles that are accepted.
         state: Where to keep state; None: in the folder.
 
     Raises:
-        BadKit: With one sentence that says what is missing or does not fit.
+        BadKit: With one sentence on what is missing or does not fit.
     """
     party = read_party(folder)
     if party.role not in roles:
-        raise BadKit(f"{folder} is the kit of a {party.role}, and this command needs that of a {' or '.join(roles)}")
+        raise BadKit(f"{folder} is a kit with the role {party.role}, but this command needs {' or '.join(roles)}")
     credentials = Credentials(_read(folder / CERTIFICATE), _read(folder / KEY))
     ca = _read(folder / CA)
     try:
@@ -183,8 +181,8 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
         raise BadKit(f"{folder}: {error}; make new ones with `parley provision revoke` and `add`") from None
     if (identity.role, identity.name) != (party.role, party.name):
         raise BadKit(
-            f"{folder}: party.yaml is of {party.role} {party.name},"
-            f" and the certificate of {identity.role} {identity.name}"
+            f"{folder}: party.yaml is for {party.role} {party.name},"
+            f" but the certificate is for {identity.role} {identity.name}"
         )
     return Kit(folder, folder / STATE if state is None else state, party, credentials, ca)
 

@@ -1,4 +1,4 @@
-"""What an operator has the cloud do."""
+"""What an operator asks of the cloud."""
 
 import secrets
 import time
@@ -17,18 +17,17 @@ from strategies.deep_poisoning.reconstructor import PUBLISHED
 
 LONGEST_NAME = 200
 PAUSE = 0.5
-"""Seconds between two questions how a pool stands."""
+"""Seconds between two questions for the state of a pool."""
 
 
 def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
     """Return the rules of a new pool.
 
     Raises:
-        BadInput: When they cannot be: fewer than two classes, one of them twice, a name too long, an architecture that
-            there is not.
+        BadInput: For fewer than two classes, repeated classes, too long names, and unknown architectures.
     """
     if len(set(names)) < len(names) or len(names) < 2 or not all(names):
-        raise BadInput(f"a pool has two classes or more, each with a name of its own, not {', '.join(names) or 'none'}")
+        raise BadInput(f"a pool has at least two classes with different names, not {', '.join(names) or 'none'}")
     if max(map(len, names)) > LONGEST_NAME:
         raise BadInput(f"the name of a class has at most {LONGEST_NAME} letters")
     rules = Rules(
@@ -42,11 +41,11 @@ def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
 
 
 def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress) -> service.PoolStanding:
-    """Have the cloud keep a pool, and wait for its end.
+    """Have the cloud run a pool, and wait for its end.
 
     Args:
         kit: The operator's.
-        entities: How many have to be attached, at least.
+        entities: The least number of attached entities.
         patience: Seconds that they have for each step.
 
     Raises:

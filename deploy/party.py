@@ -28,7 +28,7 @@ _log = logging.getLogger("parley")
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON: time, level, source, event, and the fields that were given."""
+    """Formats a record as one line of JSON: time, level, source, event, and the given fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
@@ -62,12 +62,12 @@ M = TypeVar("M", bound=ProtocolMessage)
 
 
 class Away(Unreachable):
-    """The cloud does not answer; later it may."""
+    """The cloud does not answer, but may later."""
 
 
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
-    """Hold the state folder: no second process may be the same party.
+    """Lock the state folder: no second process can be the same party.
 
     Raises:
         BadKit: When another process has it.
@@ -77,12 +77,12 @@ def alone(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise BadKit(f"another process is this party and holds {lock.name}; stop it, or use another kit") from None
+            raise BadKit(f"another process of this party holds {lock.name}; stop it, or use another kit") from None
         yield
 
 
 def credentials(kit: Kit) -> Secure:
-    """Return what the party shows on the wire, and whom it trusts."""
+    """Return the party's credentials, and the authority that it trusts."""
     return Secure(kit.credentials, kit.ca)
 
 
@@ -92,18 +92,18 @@ def attachment(kit: Kit, app: ClientApp) -> Attachment:
 
 
 def ask_cloud(kit: Kit, method: str, question: ProtocolMessage, answer: type[M], timeout: float = 10.0) -> M:
-    """Ask something of the cloud; see `protocol.messages.service`.
+    """Ask the cloud a question; see `protocol.messages.service`.
 
     Raises:
         Away: When it does not answer.
         Unreachable: When it refuses.
     """
-    with said_in_one_sentence():
+    with user_errors():
         return decode(call(str(kit.party.address), credentials(kit), method, encode(question), timeout), answer)
 
 
 def stay_attached(kit: Kit, party: Party) -> None:
-    """Let a party answer the cloud until the process is told to stop (SIGINT or SIGTERM).
+    """Let a party answer the cloud until the process is stopped (SIGINT or SIGTERM).
 
     Raises:
         Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
@@ -117,18 +117,20 @@ def stay_attached(kit: Kit, party: Party) -> None:
             await attached
         log("stopped", party=kit.identity.urn)
 
-    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store, said_in_one_sentence():
+    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store, user_errors():
         asyncio.run(forever(store.app(party.client_app())))
 
 
 @contextmanager
-def said_in_one_sentence() -> Iterator[None]:
-    """Turn what the wire and the disk raise into a user's error."""
+def user_errors() -> Iterator[None]:
+    """Turn errors of the network and the disk into errors for the user, each with one sentence."""
     try:
         yield
     except CloudUnreachable as error:
-        raise Away(f"{error}; `parley doctor` looks for the reason") from None
+        raise Away(f"{error}; `parley doctor` finds the reason") from None
     except DiskFailed as error:
-        raise BadKit(f"the state of this party cannot be written: {error}; mend that and start it again") from None
+        raise BadKit(
+            f"the state of this party cannot be written: {error}; fix this and start the party again"
+        ) from None
     except (AttachRefused, CertificateError, UnreadableMessage) as error:
         raise Unreachable(str(error)) from None

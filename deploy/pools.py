@@ -1,4 +1,4 @@
-"""Pools that the cloud keeps among entities on machines of their own, one at a time."""
+"""Pools that the cloud runs among entities on their own machines, one at a time."""
 
 import logging
 import re
@@ -23,7 +23,7 @@ OPEN, CLOSED, FAILED = "open", "closed", "failed"
 
 @dataclass
 class Kept:
-    """A pool, and how it stands.
+    """A pool and its state.
 
     Attributes:
         state: ``open``, ``closed`` or ``failed``.
@@ -39,15 +39,15 @@ class Kept:
     thread: threading.Thread = field(init=False)
 
     def reach(self, step: int, name: str) -> None:
-        """Note the step that it has come to."""
+        """Note the step that it has reached."""
         self.step = step
 
 
 class Pools:
-    """Plays each pool in a thread. An entity takes part in one at a time, and so the cloud keeps one at a time.
+    """Plays each pool in a thread, one at a time, as an entity can only take part in one.
 
-    Entities remember a pool across a restart of theirs. The cloud does not: a pool ends with its process, and is begun
-    anew.
+    An entity remembers a pool when it restarts. The cloud does not: a pool ends with its process, and has to begin
+    again.
 
     Args:
         vault: Where features are kept until the pool is closed; it holds nothing else.
@@ -59,16 +59,16 @@ class Pools:
         self._turn = threading.Lock()
 
     def begin(self, asked: BeginPool) -> PoolStanding:
-        """Begin a pool, unless it was begun before, and say how it stands.
+        """Begin a pool, unless it was begun before, and return its state.
 
         Raises:
-            ProtocolError: When another one is under way, or there are too few entities.
+            ProtocolError: When another one is running, or too few entities are attached.
         """
         with self._turn:
             kept = self._kept.get(asked.rules.pool)
             if kept is None:
                 if any(each.state == OPEN for each in self._kept.values()):
-                    raise ProtocolError("a pool is under way; ask again when it is closed")
+                    raise ProtocolError("a pool is running; ask again when it is closed")
                 there = set(self._grid.attached())
                 here = sum(urn.startswith("urn:parley:entity:") for node_id, urn in self._members() if node_id in there)
                 if here < asked.entities:
@@ -93,7 +93,7 @@ class Pools:
         except WorkflowFailed as failed:
             kept.state, kept.note = FAILED, str(failed)[:1000]
         except Exception as error:
-            _log.exception("the pool broke off")
+            _log.exception("the pool failed")
             kept.state, kept.note = FAILED, f"{type(error).__name__}: {error}"[:1000]
         finally:
             kept.pool.close()
@@ -104,7 +104,7 @@ class Pools:
         return PoolStanding(
             state=kept.state,
             step=kept.step,
-            entities=tuple(_entity(node_id, urns.get(node_id, ""), record) for node_id in sorted(_heard_of(record))),
+            entities=tuple(_entity(node_id, urns.get(node_id, ""), record) for node_id in sorted(_asked(record))),
             publisher="" if record.publisher is None else urns.get(record.publisher, ""),
             note=kept.note,
         )
@@ -113,8 +113,8 @@ class Pools:
         return self._grid.roster.members().items()
 
 
-def _heard_of(record: PoolRecord) -> set[int]:
-    """Return the node ids of those who have enrolled, or could not."""
+def _asked(record: PoolRecord) -> set[int]:
+    """Return the node ids of the entities that enrolled, or failed to."""
     return {*record.samples, *(node_id for step, node_id, _ in list(record.failures) if step == "enrol")}
 
 
@@ -136,5 +136,5 @@ def _entity(node_id: int, urn: str, record: PoolRecord) -> EntityStanding:
 
 
 def _sentence(why: str) -> str:
-    """Return what an exception says, without its traceback and its name."""
+    """Return the message of an exception, without its traceback and its name."""
     return re.sub(r"^[\w.]+(Error|Exception): ", "", why.strip().splitlines()[-1])

@@ -35,9 +35,8 @@ _TRIAL = 0.5
 class ProcessesGrid(GrpcGrid):
     """A `GrpcGrid` that starts and stops its parties.
 
-    Each party has a certificate of a throw-away authority and a stream of its own. The first party has a
-    process to itself; the others share a few, since each process needs some hundred megabytes for
-    PyTorch alone.
+    Each party has its own stream, and a certificate from a temporary authority. The first party has its own process;
+    the others share a few, since PyTorch takes some hundred megabytes in each process.
 
     Args:
         apps: The parties; in a purchase, the buyer first. They are pickled.
@@ -63,7 +62,7 @@ class ProcessesGrid(GrpcGrid):
                 started.append(_Process())
                 self._home |= {node_id: started[-1] for node_id, _, _ in share}
             for process, share in zip(started, shares, strict=True):
-                process.tell(self.address, share)
+                process.send(self.address, share)
             self._await(set(nodes))
         except BaseException:
             self.close()
@@ -76,7 +75,7 @@ class ProcessesGrid(GrpcGrid):
         super().close()
 
     def state(self, node_id: int) -> RecordDict:
-        """Return what a node has kept."""
+        """Return the memory of a node."""
         return self._home[node_id].state(node_id)
 
     def _await(self, nodes: set[int]) -> None:
@@ -90,10 +89,10 @@ class ProcessesGrid(GrpcGrid):
 
 
 class _Process:
-    """One process for some parties; it ends when its pipe does, however this process dies.
+    """One process for some parties; it ends when its pipe closes, however this process ends.
 
-    It is a program of its own, which imports nothing of the script that runs here: that may have no
-    ``if __name__ == "__main__":``, and would begin again.
+    It is a separate program that does not import the script that runs here: without
+    ``if __name__ == "__main__":`` the script would begin again.
     """
 
     def __init__(self) -> None:
@@ -103,18 +102,18 @@ class _Process:
                 [sys.executable, "-P", "-m", "deploy.processes", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "PYTHONPATH": search_path(), "OMP_NUM_THREADS": "1"},  # threads: PyTorch's
-                process_group=0,  # an interrupt on the terminal is for this process, which stops that one
+                process_group=0,  # an interrupt from the terminal goes to this process only, which then stops the other
             )
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def tell(self, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
-        """Say which parties it has; those that a script defines travel as they are."""
+    def send(self, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
+        """Send the parties to the process; classes from a script are sent by value."""
         for module in loose_modules():
             cloudpickle.register_pickle_by_value(module)
-        with suppress(OSError):  # it is gone, which `alive` says
+        with suppress(OSError):  # the process has ended, and `alive` shows it
             self._pipe.send_bytes(cloudpickle.dumps((address, members)))
 
     def state(self, node_id: int) -> RecordDict:
@@ -142,11 +141,11 @@ def _security(authority: Credentials, urn: str) -> Secure:
 
 
 def _host(pipe: Connection) -> None:
-    """Be the parties that come through a pipe, until it ends.
+    """Host the parties that are sent through a pipe, until it closes.
 
-    They are unpickled here: the program that started this one pickled them. What goes back is not.
+    They are unpickled here, as the program that started this one has pickled them. Answers are not pickled.
     """
-    logging.disable(logging.ERROR)  # the report says what failed
+    logging.disable(logging.ERROR)  # the report names what failed
     try:
         pickled = pipe.recv_bytes()
     except EOFError:
@@ -158,7 +157,7 @@ def _host(pipe: Connection) -> None:
 async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, Secure, ClientApp]]) -> None:
     states: dict[int, RecordDict] = {}
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_reader(pipe.fileno(), partial(_tell, pipe, states, ended))
+    asyncio.get_running_loop().add_reader(pipe.fileno(), partial(_answer, pipe, states, ended))
     thread = ThreadPoolExecutor(1)
     attachments = [
         Attachment(address, security, app, keep=partial(states.__setitem__, node_id), executor=thread)
@@ -174,8 +173,8 @@ async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, S
         task.result()
 
 
-def _tell(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.Event) -> None:
-    """Answer which state a node has."""
+def _answer(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.Event) -> None:
+    """Answer a question for the memory of a node."""
     try:
         asked: Any = pipe.recv()
         pipe.send_bytes(pack(states.get(asked, RecordDict())))

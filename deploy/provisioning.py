@@ -1,8 +1,8 @@
-"""Makes and keeps a deployment's kit: the certificate authority, and a start-up folder for each party.
+"""Makes and maintains a deployment's kit: the certificate authority, and a start-up folder for each party.
 
 The authority's folder stays with the operator of the deployment; each other folder goes to its party's machine.
-What was once made is recorded in the authority's folder, and is never made again, even when the party's
-folder has been moved away.
+The authority's folder records every party that was made. None is made again, even when its folder has been moved
+away.
 """
 
 import csv
@@ -32,13 +32,13 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Names by which the cloud is also reached on its own machine."""
 
 PARTY_FILE = """\
-# Who this is, and where the cloud is.
+# Which party this is, and where the cloud is.
 role: {role}
 name: {name}
 cloud: "{address}"
 """
 CLOUD_FILE = """\
-# The cloud: where it listens, where it keeps things, and on what terms it trades. Change what you like
+# The cloud: where it listens, where it stores data, and its terms of trade. Change what you like
 # before the first start; money is in coins.
 role: cloud
 name: {name}
@@ -46,7 +46,7 @@ cloud: "{address}"            # where parties reach it; its certificate is for t
 listen: "0.0.0.0:{port}"
 ledger: null                  # a SQLAlchemy URL like postgresql+psycopg://user@host/parley; null: SQLite in state/
 vault: null                   # a folder or fsspec URL for sealed pictures; null: in state/
-patience: 600.0               # seconds that a party has for a step, also to come back when it was away
+patience: 600.0               # seconds that a party has for a step, time to reconnect included
 purchases: 16                 # played at the same time, at most
 terms:
   privacy: level2             # what bids show: basic, level1 or level2
@@ -58,7 +58,7 @@ terms:
   bond: 0.1                   # what a complaint locks, as a share of the payment
   suite: x25519               # how pictures are sealed; mlkem768-x25519 is post-quantum
   arbitration: sound
-deposits:                     # what an account is opened with, the first time a party trades
+deposits:                     # what a new account starts with, the first time a party trades
   buyer: 100.0
   seller: 20.0
 """
@@ -82,12 +82,12 @@ class Issued:
 
 @dataclass(frozen=True)
 class Provisioned:
-    """What a command has done to a kit.
+    """The result of a command on a kit.
 
     Attributes:
         address: Where parties reach the cloud.
-        made: What was made by this command.
-        good: All certificates that are good, the new ones included.
+        made: The certificates that this command issued.
+        good: All valid certificates, the new ones included.
     """
 
     address: Address
@@ -96,27 +96,29 @@ class Provisioned:
 
 
 def provision(out: Path, address: Address, counts: dict[str, int]) -> Provisioned:
-    """Make a kit, or what an existing one lacks: the cloud, an operator, and a number of parties of each role.
+    """Make a kit, or what an existing one lacks: the cloud, an operator, and the given number of parties of each role.
 
     Raises:
-        BadKit: When the folder is of a cloud at another address, or is something else altogether.
+        BadKit: When the folder is for a cloud at another address, or is not a kit.
     """
     parties = {"cloud": "cloud", "operator": "operator"}
     parties |= {f"{role}{number + 1}": role for role, count in counts.items() for number in range(count)}
     if not (out / AUTHORITY / CA).exists():
         if out.exists() and any(path.name != AUTHORITY for path in out.iterdir()):
-            raise BadKit(f"{out} is there and is not a kit; name a new folder with --out")
+            raise BadKit(f"{out} exists and is not a kit; name a new folder with --out")
         _found(out, address)
     elif (before := _address(out)) != address:
-        raise BadKit(f"{out} is the kit of the cloud at {before}; for one at {address} name another folder with --out")
+        raise BadKit(
+            f"{out} is the kit of the cloud at {before}; for a cloud at {address} name another folder with --out"
+        )
     return _add(out, parties)
 
 
 def add(out: Path, name: str, role: str) -> Provisioned:
-    """Make one more party; nothing happens when it has a good certificate already.
+    """Make one more party; nothing happens when it already has a valid certificate.
 
     Raises:
-        BadKit: When there is no kit, or the name is taken by another role or impossible.
+        BadKit: When there is no kit, or the name is invalid or taken by another role.
     """
     _address(out)
     if name == AUTHORITY or (role == "cloud") != (name == "cloud"):
@@ -125,10 +127,10 @@ def add(out: Path, name: str, role: str) -> Provisioned:
 
 
 def revoke(out: Path, name: str) -> list[Issued]:
-    """Revoke every certificate that was issued to a name; return those that were good until now.
+    """Revoke every certificate that was issued to a name; return those that were still valid.
 
     Raises:
-        BadKit: When there is no kit, or nobody of that name in it.
+        BadKit: When there is no kit, or no party of that name.
     """
     _address(out)
     mine = [issued for issued in _issued(out) if issued.name == name]
@@ -142,7 +144,7 @@ def revoke(out: Path, name: str) -> list[Issued]:
 
 
 def role_of(name: str) -> str:
-    """Tell the role from a name like ``seller4``; the empty string when it cannot be told."""
+    """Return the role in a name like ``seller4``; an empty string if there is none."""
     return next((role for role in ("buyer", "seller", "entity", "operator") if name.startswith(role)), "")
 
 
@@ -155,7 +157,7 @@ def _found(out: Path, address: Address) -> None:
     write_private(folder / "kit.yaml", yaml.safe_dump({"cloud": str(address)}).encode())
     _revocations(out).add({})
     _record(out, [])
-    write_private(folder / CA, authority.certificate)  # last: its presence says that all of it is there
+    write_private(folder / CA, authority.certificate)  # last: with it, the kit is complete
 
 
 def _add(out: Path, parties: dict[str, str]) -> Provisioned:
@@ -226,7 +228,7 @@ def _revocations(out: Path) -> Revocations:
 
 
 def _publish_revocations(out: Path) -> None:
-    """Bring the cloud's folder up to date, where it has not been moved away."""
+    """Update the cloud's folder, unless it has been moved away."""
     mine, theirs = out / AUTHORITY / REVOKED, out / "cloud" / REVOKED
     if theirs.parent.is_dir() and not (theirs.exists() and theirs.read_bytes() == mine.read_bytes()):
         write_private(theirs, mine.read_bytes())

@@ -1,4 +1,4 @@
-"""A seller's process: a real album, attached to the cloud until it is stopped."""
+"""A seller's process: an album in a folder, attached to the cloud until it is stopped."""
 
 import csv
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class PricedAlbum:
 
     Attributes:
         costs: The price of each, minor units.
-        unpriced: How many readable pictures are not for sale, because nothing says what they cost.
+        unpriced: How many readable pictures are not for sale, as they have no price.
     """
 
     def __init__(self, pictures: FolderImages, prices: Mapping[Path, int], otherwise: int | None) -> None:
@@ -35,7 +35,7 @@ class PricedAlbum:
         self.unpriced = len(pictures) - len(self._positions)
 
     def __len__(self) -> int:
-        """Return how many pictures are for sale."""
+        """Return the number of pictures for sale."""
         return len(self._positions)
 
     def __getitem__(self, index: int) -> Pixels:
@@ -48,15 +48,15 @@ def priced(pictures: FolderImages, folder: Path, price: float | None) -> PricedA
 
     Args:
         pictures: What is in the folder.
-        folder: The album's folder; a ``prices.csv`` in it names prices of single pictures.
-        price: Coins for every picture that the list does not name; None: those are not for sale.
+        folder: The album's folder; a ``prices.csv`` in it has the prices of single pictures.
+        price: Coins for every picture that is not in the list; None: those are not for sale.
 
     Raises:
-        BadInput: When there is no price at all, or a line of the list is no price of a picture in the folder.
+        BadInput: When there is no price, or a line of the list is not a price of a picture in the folder.
     """
     path = folder / PRICES
     if price is None and not path.exists():
-        raise BadInput(f"say what a picture is worth: --price COINS, or a list {path} with lines of file,price")
+        raise BadInput(f"pictures have no price: give --price COINS, or a list {path} with lines of file,price")
     listed = _read(path, {picture.relative_to(folder): picture for picture in pictures.paths}) if path.exists() else {}
     return PricedAlbum(pictures, listed, None if price is None else _minor(price, "--price"))
 
@@ -87,11 +87,11 @@ def _minor(coins: float, where: str) -> int:
 
 
 def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
-    """Offer the pictures of a folder until told to stop.
+    """Offer the pictures of a folder until the process is stopped.
 
     Args:
         kit: The seller's.
-        folder: The album; a ``prices.csv`` in it names the prices of single pictures.
+        folder: The album; a ``prices.csv`` in it has the prices of single pictures.
         price: Coins for each of the others; None: they are not for sale.
         model: The cloud's public model.
 
@@ -102,7 +102,7 @@ def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
     pictures = read_folder(folder)
     album = priced(pictures, folder, price)
     if len(album) == 0:
-        raise BadInput(f"{folder} holds {len(pictures)} pictures, and {PRICES} names the price of none of them")
+        raise BadInput(f"{folder} holds {len(pictures)} pictures, but {PRICES} has no price for any of them")
     seller = Seller(kit.secret(), album, album.costs, model.load())
     log("album opened", pictures=len(album), unpriced=album.unpriced, skipped=sum(pictures.skipped.values()))
     stay_attached(kit, seller)

@@ -4,7 +4,7 @@ Exit codes: 0 success (also when nothing matched or the budget was too small), 1
 own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, 5 the output is
 already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no Ray, or no
 cluster at the address, 9 a kit or a setting of a deployed party that cannot be used, 10 the cloud cannot be reached or
-refuses, 11 `parley doctor` found something to mend, 130 interrupted, 143 terminated. What runs until it is stopped
+refuses, 11 `parley doctor` found something to fix, 130 interrupted, 143 terminated. What runs until it is stopped
 (`parley cloud`, `seller`, `entity`) ends with 0 when it is.
 """
 

@@ -9,7 +9,7 @@
     report.to_frame()
 
 Parties that cheat extend `Seller`, `Buyer`, `Entity`, `Participant`, `Publisher` or `Client`, and are declared with
-`adversary`. Every mistake that a user can mend is a `UserError` with one sentence. What is named here is imported when
+`adversary`. Every mistake that a user can fix is a `UserError` with one sentence. What is named here is imported when
 it is first used, so that ``import parley`` is quick.
 """
 

@@ -89,7 +89,7 @@ def test_a_folder_goes_on_with_what_it_was_begun_with(
     deployment: Deployment, kit: Kit, wanted: Wanted, tmp_path: Path
 ) -> None:
     out = tmp_path / "bought"
-    with pytest.raises(Stopped, match="the same command goes on"):
+    with pytest.raises(Stopped, match="the same command resumes"):
         buy(kit, wanted, out, unwatched)
     begun = (out / MARK).read_bytes()
     with pytest.raises(Stopped):

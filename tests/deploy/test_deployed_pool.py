@@ -73,7 +73,7 @@ def test_an_institution_that_is_killed_goes_on_with_the_pool(running: Deployment
     running.stop("entity2", signal.SIGKILL)
     code, said = ask(running, "another", POOL)
     assert code == 10
-    assert "a pool is under way" in said
+    assert "a pool is running" in said
     running.start("entity2", entity(running, "entity2"))
     assert running.wait("operator") == 0, running.log("operator") + running.log("cloud")
     assert len(list((running.kit / "entity2" / "state" / "models").iterdir())) == 2
@@ -83,12 +83,12 @@ def test_an_institution_that_is_killed_goes_on_with_the_pool(running: Deployment
     ("words", "code", "said"),
     [
         ("pool --kit kit/operator --classes cat,dog", 6, f"enrol: there are pictures of '{min(CLASSES)}'"),
-        ("pool --kit kit/operator --classes cat", 4, "a pool has two classes or more, each with a name of its own"),
+        ("pool --kit kit/operator --classes cat", 4, "a pool has at least two classes with different names"),
         (f"pool --kit kit/operator --classes cat,{'d' * 300}", 4, "the name of a class has at most 200 letters"),
         ("pool --kit kit/operator --classes cat,dog --architecture deep", 4, "there is no architecture 'deep'"),
         ("pool --kit kit/operator --classes cat,dog --entities 3", 10, "2 entities are attached, and this pool needs"),
-        ("pool --kit kit/entity1 --classes cat,dog", 9, "needs that of a operator"),
-        ("entity --kit kit/buyer1 --images images/entity1", 9, "needs that of a entity"),
+        ("pool --kit kit/entity1 --classes cat,dog", 9, "but this command needs operator"),
+        ("entity --kit kit/buyer1 --images images/entity1", 9, "but this command needs entity"),
         ("entity --kit kit/entity1 --images public", 4, "holds pictures outside of sub-folders"),
         ("entity --kit kit/entity1 --images nowhere", 4, "there is no folder nowhere"),
     ],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from flwr.app import RecordDict
 
-from deploy.doctor import Finding, Verdict, check_machine
+from deploy.doctor import Finding, Severity, check_machine
 from deploy.kit import Address
 from deploy.provisioning import provision, revoke
 from protocol.crypto.certificates import Credentials, Identity, Revocations, mint, mint_authority
@@ -69,48 +69,48 @@ def address(out: Path) -> str:
     return line.partition(":")[2].strip()
 
 
-def broken(findings: list[Finding]) -> Finding:
-    """The one finding that is broken; it says what mends it."""
-    (finding,) = (finding for finding in findings if finding.verdict is Verdict.BROKEN)
-    assert finding.mend
+def failed(findings: list[Finding]) -> Finding:
+    """The one finding that has failed; it says how to fix it."""
+    (finding,) = (finding for finding in findings if finding.severity is Severity.FAILED)
+    assert finding.fix
     return finding
 
 
 def test_a_cloud_and_a_seller_that_are_ready(out: Path) -> None:
     findings = check_machine(out / "cloud")
-    assert {finding.verdict for finding in findings} == {Verdict.FINE}
+    assert {finding.severity for finding in findings} == {Severity.OK}
     subjects = {finding.subject for finding in findings}
     assert subjects >= {"versions", "kit", "certificate", "key", "state", "hosts", "port", "revoked", "ledger"}
     assert any("is free" in finding.seen for finding in findings)
     with listening(out):
         findings = check_machine(out / "seller1")
-        assert {finding.verdict for finding in findings} == {Verdict.FINE}
+        assert {finding.severity for finding in findings} == {Severity.OK}
         assert {"cloud", "clock"} <= {finding.subject for finding in findings}
         assert any("this cloud is running" in finding.seen for finding in check_machine(out / "cloud"))
 
 
 def test_nobody_is_there(out: Path) -> None:
-    finding = broken(check_machine(out / "seller1"))
+    finding = failed(check_machine(out / "seller1"))
     assert "cannot be reached: Connection refused" in finding.seen
-    assert "parley cloud" in finding.mend
+    assert "parley cloud" in finding.fix
 
 
 def test_a_name_without_an_address(tmp_path: Path) -> None:
     provision(tmp_path / "kit", Address("nowhere.invalid"), {"seller": 1})
-    assert broken(check_machine(tmp_path / "kit" / "seller1")).subject == "name"
+    assert failed(check_machine(tmp_path / "kit" / "seller1")).subject == "name"
 
 
 def test_a_cloud_that_is_not_ours(out: Path) -> None:
     stranger = mint(mint_authority(), "cloud", "cloud", ["localhost"])
     with listening(out, stranger):
-        finding = broken(check_machine(out / "seller1"))
-        assert "its certificate is not good here" in finding.seen
-        assert "compare ca.pem" in finding.mend
-        assert "another program has" in broken(check_machine(out / "cloud")).seen
+        finding = failed(check_machine(out / "seller1"))
+        assert "its certificate is not valid here" in finding.seen
+        assert "compare ca.pem" in finding.fix
+        assert "another program has" in failed(check_machine(out / "cloud")).seen
 
 
 @pytest.mark.parametrize(
-    ("changes", "mend"),
+    ("changes", "fix"),
     [
         ({"hosts": ["elsewhere.example.org"]}, "dial the name"),
         ({"hosts": ["localhost"], "now": datetime.now(UTC) - timedelta(days=4000)}, "clock"),
@@ -118,32 +118,32 @@ def test_a_cloud_that_is_not_ours(out: Path) -> None:
     ],
     ids=["another name", "expired", "from the future"],
 )
-def test_a_cloud_with_a_bad_certificate(out: Path, changes: dict[str, object], mend: str) -> None:
+def test_a_cloud_with_a_bad_certificate(out: Path, changes: dict[str, object], fix: str) -> None:
     with listening(out, mint(authority(out), "cloud", "cloud", **changes)):  # type: ignore[arg-type]
-        finding = broken(check_machine(out / "seller1"))
+        finding = failed(check_machine(out / "seller1"))
         assert finding.subject == "cloud"
-        assert mend in finding.mend
+        assert fix in finding.fix
 
 
 def test_a_party_that_the_cloud_does_not_know(out: Path, tmp_path: Path) -> None:
     """All of the stranger's kit is in order, but for another authority than the one it says it trusts."""
     provision(tmp_path / "other", Address.parse(address(out)), {"seller": 1})
     with listening(out):
-        finding = broken(check_machine(tmp_path / "other" / "seller1"))
+        finding = failed(check_machine(tmp_path / "other" / "seller1"))
         assert finding.subject == "cloud"
 
 
 def test_a_party_that_was_revoked(out: Path) -> None:
     revoke(out, "seller1")
     with listening(out):
-        finding = broken(check_machine(out / "seller1"))
+        finding = failed(check_machine(out / "seller1"))
         assert "was revoked" in finding.seen
-        assert "provision add seller1" in finding.mend
+        assert "provision add seller1" in finding.fix
 
 
 def test_another_clock_and_another_release(out: Path) -> None:
     with listening(out, slow=60.0, release="0.0.9"):
-        clock, release = (finding for finding in check_machine(out / "seller1") if finding.verdict is Verdict.SOON)
+        clock, release = (finding for finding in check_machine(out / "seller1") if finding.severity is Severity.WARNING)
         assert "60 s ahead of the cloud's" in clock.seen
         assert "Parley 0.0.9" in release.seen
 
@@ -152,16 +152,16 @@ def test_a_certificate_that_expires_soon(out: Path) -> None:
     short = mint(authority(out), "seller", "seller1", lifetime=timedelta(days=9))
     (out / "seller1" / "certificate.pem").write_bytes(short.certificate)
     (out / "seller1" / "key.pem").write_bytes(short.key)
-    (finding,) = (finding for finding in check_machine(out / "seller1") if finding.verdict is Verdict.SOON)
+    (finding,) = (finding for finding in check_machine(out / "seller1") if finding.severity is Severity.WARNING)
     assert "expires in 8 days" in finding.seen
-    assert "provision revoke seller1" in finding.mend
+    assert "provision revoke seller1" in finding.fix
 
 
 def test_a_key_that_everybody_can_read(out: Path) -> None:
     path = out / "cloud" / "key.pem"
     path.chmod(0o644)
-    finding = broken(check_machine(out / "cloud"))
-    assert finding.mend == f"chmod 600 {path}"
+    finding = failed(check_machine(out / "cloud"))
+    assert finding.fix == f"chmod 600 {path}"
 
 
 @pytest.mark.parametrize(
@@ -179,17 +179,17 @@ def test_settings_of_the_cloud_that_cannot_work(out: Path, old: str, new: str, s
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    assert broken(check_machine(out / "cloud")).subject == subject
+    assert failed(check_machine(out / "cloud")).subject == subject
 
 
 def test_a_lost_list_of_the_revoked(out: Path) -> None:
     (out / "cloud" / "revoked.txt").unlink()
-    assert broken(check_machine(out / "cloud")).subject == "revoked"
+    assert failed(check_machine(out / "cloud")).subject == "revoked"
 
 
 def test_a_state_folder_that_cannot_be(out: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert broken(check_machine(out / "cloud", tmp_path / "file" / "state")).subject == "state"
+    assert failed(check_machine(out / "cloud", tmp_path / "file" / "state")).subject == "state"
 
 
 def test_the_command_prints_findings_and_ends_with_its_code(
@@ -206,4 +206,4 @@ def test_the_command_prints_findings_and_ends_with_its_code(
     assert code(out / "nobody") == 11
     shown = capsys.readouterr()
     assert "-> start it there with `parley cloud`" in shown.out
-    assert "is not ready: mend cloud" in shown.err
+    assert "is not ready: fix cloud" in shown.err

@@ -43,7 +43,7 @@ def test_a_list_goes_before_the_price_for_all(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("price", "lines", "sentence"),
     [
-        (None, None, "say what a picture is worth"),
+        (None, None, "pictures have no price"),
         (0.0, None, "--price: a price is"),
         (float("nan"), None, "--price: a price is"),
         (None, "d.png,1\n", "line 1: there is no readable picture d.png"),

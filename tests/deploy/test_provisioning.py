@@ -138,7 +138,7 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(out: Path, words: tuple[s
 
 
 def test_a_kit_is_of_one_cloud_and_other_folders_are_left_alone(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadKit, match="for one at elsewhere:7443"):
+    with pytest.raises(BadKit, match="for a cloud at elsewhere:7443"):
         provision(out, Address("elsewhere"), COUNTS)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").touch()
@@ -172,8 +172,8 @@ def test_the_secret_is_drawn_on_the_partys_own_machine_and_stays(out: Path, tmp_
         ("party.yaml", b"role: seller\nname: seller1\n", "cloud: Field required"),
         ("party.yaml", b"role: seller\nname: seller1\ncloud: 'a:b'\n", "an address is HOST or HOST:PORT"),
         ("party.yaml", b"role: seller\nname: seller1\ncloud: a\ncolour: red\n", "colour: Extra inputs"),
-        ("party.yaml", b"role: seller\nname: seller2\ncloud: a\n", "the certificate of seller seller1"),
-        ("party.yaml", b"role: buyer\nname: buyer1\ncloud: a\n", "is the kit of a buyer"),
+        ("party.yaml", b"role: seller\nname: seller2\ncloud: a\n", "the certificate is for seller seller1"),
+        ("party.yaml", b"role: buyer\nname: buyer1\ncloud: a\n", "with the role buyer"),
     ],
 )
 def test_a_kit_that_does_not_hold_together_is_refused(
