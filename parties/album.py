@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from protocol.crypto.signing import derive
 from protocol.errors import BadInput
+from protocol.messages.base import MAX_PIXELS
 from strategies.obfuscation import Obfuscation, obfuscate
 from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.secret_generator import secret_generator
@@ -88,28 +89,14 @@ class ObfuscatedAlbum:
         generator = secret_generator(derive(self._secret, "obfuscated album", str(index)))
         others = [place for place in torch.randperm(len(self), generator=generator).tolist() if place != index]
         size = picture.shape[0], picture.shape[1]
-        images = [picture, *(resized(self._album[place], *size) for place in others[: mixed - 1])]
+        images = [picture, *(_resized(self._album[place], *size) for place in others[: mixed - 1])]
         sources = to_tensor(images)[None]
         labels = torch.zeros(1, mixed, dtype=torch.int64)
         shown: Pixels = to_pictures(obfuscate(self._obfuscation, sources, labels, 1, generator).pictures)[0]
         return shown
 
 
-def square(picture: Pixels, side: int) -> Pixels:
-    """Cut the central square out of a picture and resize it.
-
-    Examples:
-        >>> square(np.zeros((30, 50, 3), np.uint8), 16).shape
-        (16, 16, 3)
-    """
-    height, width = picture.shape[:2]
-    edge = min(height, width)
-    left, top = (width - edge) // 2, (height - edge) // 2
-    return resized(picture[top : top + edge, left : left + edge], side, side)
-
-
-def resized(picture: Pixels, height: int, width: int) -> Pixels:
-    """Bring a picture to a size; one that has it stays as it is."""
+def _resized(picture: Pixels, height: int, width: int) -> Pixels:
     if picture.shape[:2] == (height, width):
         return picture
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
@@ -117,9 +104,8 @@ def resized(picture: Pixels, height: int, width: int) -> Pixels:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 MOST_BYTES = 64 << 20
-MOST_PIXELS = 25_000_000
 
-_TOO_LARGE = f"over {MOST_PIXELS // 1_000_000} megapixels"
+_TOO_LARGE = f"over {MAX_PIXELS // 1_000_000} megapixels"
 
 _BROKEN_FILE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
@@ -223,7 +209,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         except _BROKEN_FILE as error:
             raise _UnusableFile("damaged") from error
         with image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise _UnusableFile(_TOO_LARGE)
             yield image
 

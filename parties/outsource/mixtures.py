@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from parties.album import Album, square
+from parties.album import Album
 from parties.party import Party
 from protocol.messages.outsource import PART_BYTES
+from strategies.features.featurizer import prepare
 from strategies.obfuscation import Obfuscated, Obfuscation, group, obfuscate
 from strategies.pixels import to_tensor
 from strategies.privacy.secret_generator import secret_generator
@@ -129,4 +130,4 @@ class Mixtures:
 
     def opened(self, positions: Sequence[int]) -> NDArray[np.uint8]:
         """Return images before obfuscation, (n, side, side, 3)."""
-        return np.stack([square(self._album[position], self._assignment.side) for position in positions])
+        return np.stack([prepare(self._album[position], self._assignment.side) for position in positions])

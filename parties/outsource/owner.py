@@ -7,12 +7,13 @@ import safetensors.torch
 import torch
 from annotated_types import Ge
 
-from parties.album import Album, square
+from parties.album import Album
 from parties.outsource.mixtures import Assignment, Labels, Mixtures
 from parties.party import Party, step
 from protocol.errors import ProtocolError
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.outsource import Enquiry, Enrolment, NextPart, Part, TrainedModel
+from strategies.features.featurizer import prepare
 from strategies.learning.classifier import classify, new_classifier
 from strategies.learning.weights import restore
 from strategies.pixels import to_pictures
@@ -108,7 +109,7 @@ class Owner(Party):
         correct = 0
         for start in range(0, len(self.tests), TESTED_AT_ONCE):
             positions = range(start, min(start + TESTED_AT_ONCE, len(self.tests)))
-            pictures = np.stack([square(self.tests[position], wanted.side) for position in positions])
+            pictures = np.stack([prepare(self.tests[position], wanted.side) for position in positions])
             correct += int((classify(network, pictures) == self.test_labels[list(positions)]).sum())
         self.memory.keep("appraisal", Appraisal(tested=len(self.tests), correct=correct))
         return Acknowledgement()

@@ -1,4 +1,4 @@
-"""Pictures to trade: painted or scanned ones that need no download, published data sets, and people's own folders."""
+"""Data sets: painted or scanned pictures without a download, published data sets, and the user's own folders."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class DatasetInfo:
     """A data set by name.
 
     Attributes:
-        description: One line: what the pictures are and where they come from.
-        class_names: What they show; empty where only the files know.
+        description: One line about the pictures and their origin.
+        class_names: Their classes; empty if only the files define them.
     """
 
     description: str

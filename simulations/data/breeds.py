@@ -1,4 +1,4 @@
-"""Ten breeds of cats and ten of dogs: what the animals of one breed have in common."""
+"""Ten breeds of cats and ten of dogs: the common traits of each."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ _GREEN, _GOLD, _BLUE, _BROWN = (0.56, 0.70, 0.30), (0.86, 0.65, 0.22), (0.50, 0.
 
 @dataclass(frozen=True)
 class Breed:
-    """What the animals of one breed have in common; lengths in half picture widths, the rest in 0..1."""
+    """The common traits of a breed; lengths in half picture widths, other numbers in 0..1."""
 
     coat: Colour
     second: Colour  # colour of stripes, spots, patches, points and ears

@@ -21,8 +21,8 @@ _INK_LEVELS = 16
 
 @functools.cache
 def _scans() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return all scans as dark ink on white paper, enlarged from 8 x 8 pixels, and what they show."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415  (half a second that other data sets need not wait for)
+    """Return all scans as dark ink on white paper, enlarged from 8 x 8 pixels, and their digits."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  (takes half a second)
 
     scans = load_digits()
     paper = np.rint(255 * (1 - scans.images / _INK_LEVELS)).astype(np.uint8)

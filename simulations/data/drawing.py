@@ -19,7 +19,7 @@ class Canvas:
 
     Args:
         size: Width and height in pixels.
-        grain: (count, size, size), zero-mean texture that frays the edges of shapes painted with `rough` > 0.
+        grain: (count, size, size), zero-mean texture that roughens the edges of shapes with `rough` > 0.
 
     Attributes:
         pixels: (count, 4, size, size); red, green, blue and coverage; colours are premultiplied by the coverage.
@@ -44,9 +44,9 @@ class Canvas:
         above: Scalar = math.inf,
         below: Scalar = -math.inf,
     ) -> None:
-        """Paint an ellipse whose edge is `soft` pixels wide and frayed by `rough` times the grain.
+        """Paint an ellipse with an edge of `soft` pixels, roughened by `rough` times the grain.
 
-        Only what lies above one height and below another is painted.
+        Only the part above one height and below another is painted.
         """
         rows, (cx, cy, rx, ry, rough, above, below) = self._visible(opacity, *centre, *radii, rough, above, below)
         if not len(rows):
@@ -100,7 +100,7 @@ class Canvas:
         self._paint(rows, window, mask, colour, opacity)
 
     def tint(self, mask: Tensor, colour: Tensor, opacity: Scalar = 1.0) -> None:
-        """Colour what is already painted, by a mask of shape (count, size, size) in 0..1; coverage stays."""
+        """Colour the painted pixels by a mask of shape (count, size, size) in 0..1; coverage does not change."""
         rows, _ = self._visible(opacity)
         if not len(rows):
             return
@@ -157,10 +157,10 @@ def textures(count: int, size: int, exponent: float, seed: int, generator: torch
     """Cut `count` textures of pink noise (amplitude ~ 1/frequency^exponent) from a fixed bank.
 
     Args:
-        count, size: How many, and how many pixels wide and high.
+        count, size: Number of textures, and their width and height in pixels.
         exponent: 0 is white noise; about 1 looks like a natural, out-of-focus scene.
-        seed: Which bank. Textures of different banks have no pixel in common.
-        generator: Draws which texture and where to cut it.
+        seed: Of the bank. Textures of different banks share no pixels.
+        generator: Draws a texture of the bank and the place to cut.
 
     Returns:
         (count, size, size); mean 0 and standard deviation 1 over a bank texture, within -3..3.

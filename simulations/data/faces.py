@@ -1,10 +1,9 @@
 """Faces of people who do not exist, painted from a generator: 24 attributes, several pictures per person.
 
-`people` says who they are and how a picture shows them; this module paints it. All 24 attributes can be seen at 64
-pixels. Two pictures of one person differ in everything that passes: expression, what is worn, pose, light and place.
+`people` draws who they are and how a picture shows them; this module paints the picture. All 24 attributes are visible
+at 64 pixels. Two pictures of one person differ in expression, clothing, pose, light and place.
 
-Public and traded faces can never coincide: they are of different people, and their backgrounds and skin are cut from
-different textures.
+Public and traded faces never coincide: they show different people, with backgrounds and skin from different textures.
 """
 
 from dataclasses import dataclass
@@ -41,12 +40,12 @@ _FROM_THE_SIDE = 0.10  # how far the middle of the face moves when the head turn
 
 @dataclass(frozen=True)
 class Faces:
-    """Pictures of people, and the truth about them.
+    """Pictures of people, with their labels.
 
     Attributes:
         images: (n, size, size, 3), RGB.
         attributes: (n, 24), one column per name in `ATTRIBUTES`.
-        persons: (n,), whom each picture shows.
+        persons: (n,), the person in each picture.
     """
 
     images: NDArray[np.uint8]
@@ -58,10 +57,10 @@ def draw(persons: NDArray[np.int64], size: int, generator: torch.Generator, spli
     """Take one picture of each person.
 
     Args:
-        persons: (n,), whom each picture shows: any whole numbers; a person may come several times.
+        persons: (n,), the person in each picture: any whole numbers, also repeated ones.
         size: Width and height in pixels; 48 or more shows every attribute.
-        generator: The same state takes the same pictures.
-        split: Whose people. Number 5 of one split is not number 5 of the other.
+        generator: The same state gives the same pictures.
+        split: Number 5 of one split is not number 5 of the other.
 
     Examples:
         >>> faces = draw(np.array([4, 4, 9]), 64, torch.Generator().manual_seed(1))
@@ -83,7 +82,7 @@ def paint(
     """Paint people with given attributes, as `look` draws them or otherwise.
 
     Args:
-        persons: (n,), who: how they are built.
+        persons: (n,), for their build.
         attributes: (n, 24), how each picture shows them.
         size, generator, split: As for `draw`.
 

@@ -1,4 +1,4 @@
-"""Labelled images of any data set: some of its classes, what they have in common, and as many images as are wanted."""
+"""Labelled images of any data set: some of its classes, grouped into two kinds, and images of these."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,13 @@ _KINDS = {"pets": ("cat", tuple(CATS), "dog"), "oxford_pets": ("cat", _OXFORD_CA
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images by class, each of which is taken once.
+    """Images by class; each image is taken once.
 
     Attributes:
-        stock: Where they come from.
-        classes: (n,), which of the stock's classes are used.
-        kinds: The kind of each class, one of two: cat or dog, animal or vehicle; None where the data set knows none.
-        available: How many images there are; None: as many as are wanted.
+        stock: Their source.
+        classes: (n,), the used classes of the stock.
+        kinds: The kind of each class, one of two: cat or dog, animal or vehicle; None if the data set has no kinds.
+        available: The number of images; None: unlimited.
     """
 
     stock: Stock
@@ -40,9 +40,9 @@ class LabelledImages:
     available: int | None
 
     def take(self, count: int, purpose: str) -> tuple[Album, NDArray[np.int64]]:
-        """Take images, of all classes in turn, and their positions in `class_names`; other purposes get other images.
+        """Take images of all classes in turn, with their positions in `class_names`; other purposes get other images.
 
-        Where a class runs out there are fewer.
+        There are fewer when a class runs out.
         """
         return self.choose(np.resize(np.arange(len(self.classes)), count), purpose)
 
@@ -59,21 +59,21 @@ def labelled_images(
     """Open a data set.
 
     Args:
-        dataset: A key of `DATASETS`; of published ones, training and test pictures are taken together.
-        root: The folder of published data sets, None for the default one; of ``folder``, the folder itself, whose
-            sub-folders are classes.
-        seed: Draws the classes and what is painted, or shuffles what there is.
-        classes: How many to use, half of each kind where there are kinds; None: all.
-        side: At which size to paint.
+        dataset: A key of `DATASETS`; training and test pictures of published ones are combined.
+        root: The folder of published data sets, None for the default one; for ``folder``, the folder itself, with
+            classes as sub-folders.
+        seed: For the choice of classes and for painting, or for shuffling.
+        classes: The number to use, half of each kind if there are kinds; None: all.
+        side: Width and height to paint, pixels.
 
     Raises:
-        BadInput: When the data set cannot be had, or has fewer than two classes or fewer than are wanted.
+        BadInput: When the data set is not available, or has fewer than two classes or fewer than `classes`.
     """
     source, available = _source(dataset, root, seed, side)
     names = source.class_names
     count = len(names) if classes is None else classes
     if not 2 <= count <= len(names):
-        raise BadInput(f"data set {dataset} has {len(names)} classes, and {count} are wanted: at least 2, at most all")
+        raise BadInput(f"data set {dataset} has {len(names)} classes: choose 2 to {len(names)}, not {count}")
     kinds = _kinds(dataset, names)
     generator = numpy_generator(seed, "classes")
     if kinds is None:
@@ -97,7 +97,7 @@ def _source(dataset: str, root: Path | None, seed: int, side: int) -> tuple[Stoc
         return PaintedPets(seed, size=side), None
     if dataset == "folder":
         if root is None:
-            raise BadInput("data set folder needs a folder whose sub-folders are the classes")
+            raise BadInput("data set folder needs a folder with the classes as sub-folders")
         pictures = read_folder(root)
         return folder_pile(pictures, seed), sum(label is not None for label in pictures.labels)
     if dataset in published.SOURCES:

@@ -1,4 +1,4 @@
-"""Albums that are painted when they are opened: until then they take no room, in memory or pickled."""
+"""Albums that are painted when they are opened; until then they need no memory."""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,27 +12,27 @@ from numpy.typing import NDArray
 from parties.album import Album, Pixels
 
 AT_ONCE = 80
-"""About how many pictures are painted in one batch, when the first of them is looked at."""
+"""About the number of pictures in a batch, which is painted when its first picture is opened."""
 KEPT = 64
-"""Batches that each process keeps at hand."""
+"""Batches in the cache of each process."""
 
 Dealt = list[tuple[Album, NDArray[np.int64]]]
 """An album and the labels of its pictures, per seller."""
 
 
 class Batch:
-    """Pictures that are painted together when one of them is looked at.
+    """Pictures that are painted together when one of them is opened.
 
     Args:
-        paint: Returns the (n, height, width, 3) pictures, the same ones every time.
-        file: Where they are kept for other processes of this machine, and for later.
+        paint: Returns the (n, height, width, 3) pictures, always the same.
+        file: Stores them for other processes of this machine, and for later.
     """
 
     def __init__(self, paint: Callable[[], NDArray[np.uint8]], file: Path | None) -> None:
         self._paint = paint
         self._file = file
 
-    @lru_cache(maxsize=KEPT)  # noqa: B019 bounded, and gone with the process
+    @lru_cache(maxsize=KEPT)  # noqa: B019 bounded
     def pictures(self) -> NDArray[np.uint8]:
         """Return all pictures."""
         if self._file is None:
@@ -41,7 +41,7 @@ class Batch:
             kept: NDArray[np.uint8] = np.load(self._file, mmap_mode="r", allow_pickle=False)
             return kept
         painted = self._paint()
-        with suppress(FileNotFoundError):  # on another machine there is no such folder
+        with suppress(FileNotFoundError):  # another machine does not have this folder
             arriving = self._file.with_name(f"{uuid.uuid4().hex}.npy")
             np.save(arriving, painted, allow_pickle=False)
             arriving.replace(self._file)
@@ -68,13 +68,13 @@ def unpainted(
     paint: Callable[..., NDArray[np.uint8]],
     folder: Path | None,
 ) -> Dealt:
-    """Return albums that are painted a few at a time when they are opened, and the labels of their pictures.
+    """Return albums that are painted in batches when they are opened, and the labels of their pictures.
 
     Args:
-        wanted: What to paint for each album, a row per picture.
+        wanted: Descriptions of the pictures of each album, a row per picture.
         labels: Each (n,), the labels of its pictures.
-        paint: Takes such rows and a `purpose`, which names what it draws from.
-        folder: Where pictures are kept once painted; None: in memory alone.
+        paint: Takes such rows and a `purpose` for its generator.
+        folder: For painted pictures; None: they are kept in memory only.
     """
     batches = np.cumsum(sizes(wanted)) // AT_ONCE
     dealt: Dealt = []
@@ -90,5 +90,5 @@ def unpainted(
 
 
 def sizes(albums: Sequence[NDArray[np.int64]]) -> list[int]:
-    """Return how many pictures there are in each album."""
+    """Return the number of pictures in each album."""
     return [len(album) for album in albums]

@@ -1,14 +1,14 @@
-"""How pictures are spread over sellers: how many each holds, and of which classes."""
+"""Partitions of pictures over sellers: the size and the classes of each album."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def album_sizes(count: int, least: int, most: int, skew: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Draw how many pictures each seller holds (quantity skew).
+    """Draw the number of pictures of each seller (quantity skew).
 
-    A size s comes with a probability proportional to s^-skew: 0 is uniform; with 1 and more, most sellers hold few
-    pictures and a few hold many.
+    The probability of a size s is proportional to s^-skew: 0 is uniform; with 1 and more, most sellers have few
+    pictures and a few have many.
 
     Args:
         least, most: Range of the sizes, both included; at least 1.
@@ -30,12 +30,12 @@ def album_sizes(count: int, least: int, most: int, skew: float, generator: np.ra
 
 
 def by_classes(held: NDArray[np.int64], size: int, variety: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the class of each picture of one album from a few classes, each as likely.
+    """Draw the class of each picture of an album uniformly from a few classes.
 
     Args:
-        held: (k,), classes that this seller may hold; at least one.
-        size: Pictures of the album.
-        variety: How many of these classes it holds, at least 1.
+        held: (k,), classes that this seller may have; at least one.
+        size: Number of pictures.
+        variety: How many of these classes it has, at least 1.
 
     Returns:
         (size,)
@@ -48,15 +48,15 @@ def by_classes(held: NDArray[np.int64], size: int, variety: int, generator: np.r
 
 
 def by_dirichlet(held: NDArray[np.int64], size: int, alpha: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the class of each picture of one album with shares from a symmetric Dirichlet distribution (label skew).
+    """Draw the class of each picture of an album with shares from a symmetric Dirichlet distribution (label skew).
 
-    The usual model of unlike parties in federated learning (Hsu, Qi and Brown, 2019, arXiv:1909.06335): near 0, an
-    album is all of one class; with a large concentration, it has as much of every class.
+    The usual model of non-IID parties in federated learning (Hsu, Qi and Brown, 2019, arXiv:1909.06335): near 0, an
+    album has one class; with a large concentration, it has equal shares of all classes.
 
     Args:
-        held: (k,), classes that this seller may hold; at least one.
-        size: Pictures of the album.
-        alpha: Concentration, over 0.
+        held: (k,), classes that this seller may have; at least one.
+        size: Number of pictures.
+        alpha: Concentration, above 0.
 
     Returns:
         (size,)
@@ -69,5 +69,5 @@ def by_dirichlet(held: NDArray[np.int64], size: int, alpha: float, generator: np
 
 
 def by_person(held: NDArray[np.int64], size: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the one class of an album that shows one person."""
+    """Draw the single class of an album of one person."""
     return np.full(size, generator.choice(held), dtype=np.int64)

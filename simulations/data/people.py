@@ -1,11 +1,11 @@
-"""People who do not exist: who they are, and how each picture of them happens to show them.
+"""People who do not exist: their traits, and their looks in each picture.
 
-Every whole number is a person, whose traits follow from that number alone, so that two calls, or two sellers, can hold
-pictures of the same one. A picture shows what its person is (`FIXED`) and what the person was doing or wearing that
-day, drawn anew (`PASSING`).
+Every whole number is a person with traits that follow from the number alone, so that two calls, or two sellers, can
+have pictures of the same person. Some attributes are the same in all pictures of a person (`FIXED`); others are drawn
+for each picture (`PASSING`).
 
-Attributes hang together as in life: more men than women wear beards and neckties, most make-up is on women, gray hair
-is on older heads, smiles open mouths. Those that are rare in CelebA (glasses, hats, bald heads) are more frequent here,
+Attributes are correlated as in reality: beards and neckties are mostly on men, make-up on women, gray hair on older
+people, and smiles open mouths. Attributes that are rare in CelebA (glasses, hats, bald heads) are more frequent here,
 so that a thousand pictures show them all.
 """
 
@@ -23,16 +23,16 @@ FIXED: tuple[str, ...] = (
     "Bald", "Big_Nose", "Black_Hair", "Blond_Hair", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Gray_Hair", "Long_Hair",
     "Male", "Mustache", "Narrow_Eyes", "No_Beard", "Pale_Skin", "Young",
 )  # fmt: skip
-"""What is the same in all pictures of a person."""
+"""Attributes that are the same in all pictures of a person."""
 
 PASSING: tuple[str, ...] = (
     "Bangs", "Eyeglasses", "Heavy_Makeup", "Mouth_Slightly_Open", "Smiling", "Wearing_Earrings", "Wearing_Hat",
     "Wearing_Necklace", "Wearing_Necktie",
 )  # fmt: skip
-"""What differs from picture to picture."""
+"""Attributes that differ from picture to picture."""
 
 ATTRIBUTES: tuple[str, ...] = (*FIXED, *PASSING)
-"""The 24 attributes, in the order of the columns of a table of them; all but Long_Hair bear CelebA's names."""
+"""The 24 attributes, in the order of columns; all but Long_Hair have CelebA's names."""
 
 
 CLASSES: tuple[str, ...] = tuple(
@@ -41,13 +41,13 @@ CLASSES: tuple[str, ...] = tuple(
     for age in ("older", "young")
     for glasses in ("", " with eyeglasses")
 )
-"""What a buyer would ask for: sex, age and eyeglasses."""
+"""The classes for buyers: sex, age and eyeglasses."""
 
 _CLASSIFIED = ("Male", "Young", "Eyeglasses")
 
 
 class Build(NamedTuple):
-    """What tells apart people with the same attributes; shape (n,) each, in 0..1 and the same for life."""
+    """Traits that distinguish people with the same attributes; each (n,), in 0..1, the same in all pictures."""
 
     skin: Tensor
     hair: Tensor
@@ -62,10 +62,10 @@ class Build(NamedTuple):
 
 
 def build(persons: NDArray[np.int64], split: Split = "traded") -> Build:
-    """Return how people are built.
+    """Return the build of people.
 
     Args:
-        persons: (n,), who.
+        persons: (n,), their numbers.
         split: Number 5 of one split is not number 5 of the other.
 
     Examples:
@@ -77,10 +77,10 @@ def build(persons: NDArray[np.int64], split: Split = "traded") -> Build:
 
 
 def look(persons: NDArray[np.int64], generator: torch.Generator, split: Split = "traded") -> NDArray[np.bool_]:
-    """Draw how one picture of each person shows it.
+    """Draw the attributes in one picture of each person.
 
     Args:
-        persons: (n,), whom each picture shows; a person may come several times.
+        persons: (n,), the person in each picture, also repeated ones.
         generator: Draws the passing attributes; the fixed ones follow from the person.
         split: Number 5 of one split is not number 5 of the other.
 
@@ -132,11 +132,11 @@ def look(persons: NDArray[np.int64], generator: torch.Generator, split: Split = 
 
 
 def classify(attributes: NDArray[np.bool_], names: Sequence[str] = ATTRIBUTES) -> NDArray[np.int64]:
-    """Return what a buyer would call each picture, as a position in `CLASSES`.
+    """Return the class of each picture, as a position in `CLASSES`.
 
     Args:
-        attributes: (n, k), how each picture shows its person.
-        names: k, the columns' names, in the way of CelebA.
+        attributes: (n, k), of each picture.
+        names: The names of the k columns, as in CelebA.
 
     Examples:
         >>> [CLASSES[index] for index in classify(np.eye(3, dtype=bool), ("Male", "Young", "Eyeglasses"))]

@@ -1,11 +1,11 @@
 """Portraits of cats and dogs of twenty breeds, painted from a generator: a data set without a download.
 
-No two animals of a breed are alike. Each is a slight cross with another breed of its species, with its own shade of
-coat, markings, pose, light and background, so that breeds overlap: a compact CNN names the breed of about 93 % of fresh
-portraits, not of all.
+No two animals of a breed look the same. Each is a slight cross with another breed of its species, with its own shade
+of coat, markings, pose, light and background, so that breeds overlap: a compact CNN has an accuracy of about 93 % on
+fresh portraits.
 
-Public and traded portraits can never coincide: their backgrounds and fur are cut from different textures, so that no
-seed of one split paints a picture of the other.
+Public and traded portraits never coincide: their backgrounds and fur are cut from different textures, so that no seed
+of one split paints a picture of the other.
 """
 
 from dataclasses import astuple, fields
@@ -24,7 +24,7 @@ __all__ = ["BREEDS", "draw"]
 _TEXTURE_SEED: dict[Split, int] = {"public": 1, "traded": 2}
 _CHUNK = 256
 
-# How unlike two animals of one breed are; together they set how hard breeds are to tell apart.
+# Variation within a breed; together these set the difficulty of the classification.
 _CROSSING = 0.50  # largest share of another breed of the same species
 _COAT_SHADE, _COAT_HUE = 0.10, 0.03  # standard deviations of the coat's brightness and of each colour channel
 
@@ -39,9 +39,9 @@ def draw(
     Args:
         classes: (n,), indices into `BREEDS`.
         size: Width and height in pixels; 32 or more shows the markings.
-        generator: The same state paints the same portraits.
-        split: Which textures to cut backgrounds and fur from. Featurizers are trained on public portraits only; albums
-            hold traded ones.
+        generator: The same state gives the same portraits.
+        split: The textures of backgrounds and fur. Featurizers are trained on public portraits only; albums have traded
+            ones.
 
     Returns:
         (n, size, size, 3), RGB, 0..255.
@@ -83,7 +83,7 @@ def _individuals(breeds: Tensor, generator: torch.Generator) -> dict[str, Tensor
     for name, table in _TRAITS.items():
         weight = share[:, None] if table.ndim == 2 else share
         traits[name] = torch.lerp(table[breeds], table[other], weight)
-    for ears in ("pricked", "hanging"):  # half an ear is no ear: they come from one parent, and vary in length
+    for ears in ("pricked", "hanging"):  # ears come from one parent, as a mean of two forms is none, and vary in length
         traits[ears] = _TRAITS[ears][breeds] * (1 + 0.12 * torch.randn(count, generator=generator))
     shade = 1 + _COAT_SHADE * torch.randn(count, 1, generator=generator)
     for colour in ("coat", "second"):

@@ -1,8 +1,8 @@
-"""Data sets of photographs that others published, read by torchvision from a local folder or downloaded once.
+"""Published data sets of photographs, read by torchvision from a local folder or downloaded once.
 
-A data set's own training pictures are public, and its test (ImageNet: validation) pictures are traded. So nothing is
-traded that a featurizer was trained on: `vgg16` has learned from ImageNet's training pictures. People in CelebA's
-training and test pictures are different ones.
+A data set's own training pictures are public, and its test (ImageNet: validation) pictures are traded. So no traded
+picture was used to train a featurizer: `vgg16` was trained on ImageNet's training pictures. CelebA's training and test
+pictures show different people.
 
 CIFAR-10's files are pickles. torchvision opens only those whose MD5 sum is the published one.
 """
@@ -24,10 +24,10 @@ from simulations.data.people import CLASSES, classify
 from simulations.data.scene import Split
 
 DEFAULT_ROOT = Path("~/.cache/parley/data")
-"""Where data sets are looked for, and downloaded to, unless a scenario names another folder."""
+"""The folder of data sets, also for downloads, unless a scenario names another one."""
 
 _SILENCE = 20
-"""Seconds that a server may say nothing before a download is given up."""
+"""Seconds without data from a server before a download fails."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Source:
 
     Attributes:
         kind: torchvision's class.
-        labels: The attribute of it that says what pictures show.
+        labels: Its attribute with the labels.
         folder: The folder in the data root.
-        url: Where a person finds it.
+        url: Its web page.
         splits: Arguments that select the pictures of each split.
-        downloads: Whether torchvision can fetch it.
+        downloads: Whether torchvision can download it.
     """
 
     kind: str
@@ -94,9 +94,9 @@ class Photographs:
 
     Attributes:
         pictures: Opened one at a time.
-        labels: (n,), what they show: positions in `class_names`.
-        class_names: All different.
-        persons: (n,); whom they show, where the data set says so.
+        labels: (n,), positions in `class_names`.
+        class_names: Unique names.
+        persons: (n,), the person in each picture, if known.
         attributes: (n, k), CelebA's 40 attributes.
         attribute_names: Names of these columns.
     """
@@ -110,10 +110,9 @@ class Photographs:
 
 
 def read(name: str, root: Path | None = None, split: Split = "traded") -> Photographs:
-    """Open a data set; one that is not there yet is downloaded, if torchvision can.
+    """Open a data set; a missing one is downloaded if torchvision can.
 
-    Classes are the data set's own. CelebA's are those that a buyer would ask for, as of `faces`: "young women with
-    eyeglasses" and so on.
+    Classes are the data set's own. CelebA's are those of `faces`, such as "young women with eyeglasses".
 
     Args:
         name: A key of `SOURCES`.
@@ -122,15 +121,15 @@ def read(name: str, root: Path | None = None, split: Split = "traded") -> Photog
         split: Test pictures, or training pictures.
 
     Raises:
-        BadInput: When the data set is not available, or its files are not what they should be.
+        BadInput: When the data set is not available, or its files are damaged.
     """
     source, root = SOURCES[name], (root or DEFAULT_ROOT).expanduser()
     try:
         return _open(name, root, split)
-    except Exception as unread:  # torchvision raises whatever its parsers of archives, tables and pickles do
+    except Exception as unread:  # its parsers of archives, tables and pickles raise many kinds
         if not source.downloads:
             raise BadInput(
-                f"data set {name}: torchvision finds none in {root / source.folder} ({_reason(unread)}); it "
+                f"data set {name}: torchvision does not find it in {root / source.folder} ({_reason(unread)}); it "
                 f"cannot be downloaded without an account: get it from {source.url} and put its archives there"
             ) from unread
         if (root / source.folder).is_dir():
@@ -141,7 +140,7 @@ def read(name: str, root: Path | None = None, split: Split = "traded") -> Photog
     try:
         _download(name, root, split)
         return _open(name, root, split)
-    except Exception as failure:  # as above, and what networks and disks do
+    except Exception as failure:  # as above, and errors of networks and disks
         raise BadInput(
             f"data set {name} is not in {root} and cannot be downloaded ({_reason(failure)}); get it from {source.url} "
             f"and unpack it as {root / source.folder}, or name the folder that holds {source.folder} as data_root"
@@ -154,7 +153,7 @@ def _reason(error: Exception) -> str:
 
 
 def _dataset(name: str, root: Path, split: Split, **options: bool) -> Any:
-    import torchvision.datasets  # noqa: PLC0415  (two seconds that other data sets need not wait for)
+    import torchvision.datasets  # noqa: PLC0415  (takes two seconds)
 
     return getattr(torchvision.datasets, SOURCES[name].kind)(root, **SOURCES[name].splits[split], **options)
 
@@ -175,7 +174,7 @@ def _open(name: str, root: Path, split: Split) -> Photographs:
 
 
 def _download(name: str, root: Path, split: Split) -> None:
-    """Download to a folder of its own, and move what arrived into the root only when it is whole."""
+    """Download to a separate folder, and move it into the root when it is complete."""
     folder = SOURCES[name].folder
     created = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
@@ -191,12 +190,12 @@ def _download(name: str, root: Path, split: Split) -> None:
     finally:
         socket.setdefaulttimeout(patience)
         if created:
-            with contextlib.suppress(OSError):  # not empty: something arrived
+            with contextlib.suppress(OSError):  # not empty
                 root.rmdir()
 
 
 class _Opened:
-    """A torchvision data set as an album: each picture is opened when asked for."""
+    """A torchvision data set as an album: each picture is opened on access."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset

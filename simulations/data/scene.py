@@ -1,4 +1,4 @@
-"""What a portrait is set in: a pose, a background out of focus, and light from one side."""
+"""The scene of a portrait: a pose, a background out of focus, and light from one side."""
 
 import math
 from typing import Literal
@@ -10,7 +10,7 @@ from torch import Tensor
 from simulations.data.drawing import textures
 
 Split = Literal["public", "traded"]
-"""Public pictures train and calibrate featurizers; traded ones fill albums. No picture is both."""
+"""Public pictures are for training and calibrating featurizers, traded ones for albums. No picture is both."""
 
 
 def posed(

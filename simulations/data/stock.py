@@ -1,4 +1,4 @@
-"""Where albums' pictures come from: painted in any number, or dealt from a finite pile, each once."""
+"""The sources of albums' pictures: painted in any number, or taken from a finite pile, each once."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,22 +14,22 @@ from simulations.data.painted import Dealt, sizes, unpainted
 from simulations.runs.seeding import numpy_generator, torch_generator
 
 UNLABELLED = -1
-"""The label of a picture of which nobody has said what it shows."""
+"""The label of pictures without a known class."""
 
 
 class Stock(Protocol):
     """Pictures by class.
 
     Attributes:
-        class_names: What the classes are called; empty where pictures are unlabelled.
-        shows_persons: Whether it is known whom the pictures show.
+        class_names: Names of the classes; empty for unlabelled pictures.
+        shows_persons: Whether the persons in the pictures are known.
     """
 
     class_names: tuple[str, ...]
     shows_persons: bool
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
-        """Return one picture per wanted class and the labels of those there were; fewer when the pile runs out."""
+        """Return one picture and its label per wanted class; fewer when the pile runs out."""
 
     def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
         """Fill one album per array of wanted classes; with `one_person`, all pictures of an album show the same one."""
@@ -51,7 +51,7 @@ class PaintedPets:
         return list(_paint_pets(classes, self._size, self._seed, purpose)), classes
 
     def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
-        """Have each album painted when it is opened."""
+        """Return albums that are painted when they are opened."""
         return unpainted(albums, albums, partial(_paint_pets, size=self._size, seed=self._seed), self._folder)
 
 
@@ -76,7 +76,7 @@ class PaintedFaces:
         return list(_paint_faces(sitters, self._size, self._seed, purpose)), classes
 
     def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
-        """Have each album painted when it is opened; one of one person is of the class of its first picture."""
+        """Return albums that are painted when they are opened; an album of one person has its first picture's class."""
         if one_person:
             albums = [np.full_like(album, album[0]) for album in albums]
             persons = np.repeat(self._find(np.array([album[0] for album in albums]), "albums"), sizes(albums))
@@ -87,7 +87,7 @@ class PaintedFaces:
         return unpainted(parts, albums, partial(_paint_faces, size=self._size, seed=self._seed), self._folder)
 
     def _find(self, classes: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
-        """Find a person of the right sex and age for each class, each another one."""
+        """Find a different person of the right sex and age for each class."""
         generator = numpy_generator(self._seed, "people", purpose)
         persons = np.empty(len(classes), dtype=np.int64)
         missing = np.arange(len(classes))
@@ -102,18 +102,18 @@ def _paint_faces(sitters: NDArray[np.int64], size: int, seed: int, purpose: str)
     """Paint one picture per row of person and class."""
     generator = torch_generator(seed, "paint", purpose)
     looks = people.look(sitters[:, 0], generator)
-    looks[:, people.ATTRIBUTES.index("Eyeglasses")] = sitters[:, 1] % 2 == 1  # anybody can put on glasses
+    looks[:, people.ATTRIBUTES.index("Eyeglasses")] = sitters[:, 1] % 2 == 1  # glasses do not depend on the person
     return faces.paint(sitters[:, 0], looks, size, generator)
 
 
 class Pile:
-    """A finite set of pictures, each of which goes to one owner only.
+    """A finite set of pictures; each goes to one owner only.
 
     Args:
-        pictures: All there are.
+        pictures: All pictures.
         labels: (n,); their classes, or `UNLABELLED`.
         seed: Shuffles the pile.
-        persons: (n,); whom they show, where this is known.
+        persons: (n,), the person in each picture, if known.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Pile:
 
     @property
     def left(self) -> int:
-        """How many pictures are still there."""
+        """The number of remaining pictures."""
         return sum(len(indices) for indices in self._left.values())
 
     def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
@@ -146,7 +146,7 @@ class Pile:
         return [fill(wanted) for wanted in albums]
 
     def _take_person(self, classes: NDArray[np.int64]) -> tuple[Album, NDArray[np.int64]]:
-        """Take pictures of whom the topmost one of the class shows; its others of this person go to nobody."""
+        """Take pictures of the person in the class's topmost picture; this person's other pictures are discarded."""
         label = int(classes[0])
         left = self._left.get(label)
         if not left or self._persons is None:
@@ -176,13 +176,13 @@ class Chosen:
 
 
 def stock(dataset: str, seed: int, root: Path | None = None, painted: Path | None = None) -> Stock:
-    """Return a data set's pictures that may be traded; never one that a featurizer was trained on.
+    """Return a data set's traded pictures; no featurizer was trained on any of them.
 
     Args:
         dataset: A key of `DATASETS` other than "folder".
-        seed: Draws what is painted, or shuffles what there is.
+        seed: For painting, or for shuffling.
         root: The folder of published data sets; None for the default one.
-        painted: A folder of this run's, where painted pictures are kept; None: in memory alone.
+        painted: A folder of this run for painted pictures; None: they are kept in memory only.
 
     Raises:
         BadInput: When a published data set is not available.

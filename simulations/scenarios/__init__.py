@@ -1,1 +1,1 @@
-"""Scenarios: what they may say, their files, and what they expect."""
+"""Scenarios: their keys, their files, and their expectations."""

@@ -1,4 +1,4 @@
-"""Who cheats how in a scenario, and ways to cheat from a file of the user's own."""
+"""Assigns a scenario's adversaries to parties, and imports adversaries from a user's file."""
 
 import importlib.util
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from parties.adversaries import Adversary
 
 
-def cheats_among(
+def draw_adversaries(
     order: Sequence[int],
     mixes: Mapping[str, Mix],
     generator: np.random.Generator,
@@ -25,21 +25,21 @@ def cheats_among(
     of: int | None = None,
     least: int = 0,
 ) -> dict[int, str]:
-    """Choose who plays which cheat of a scenario: disjoint groups, and drawn cheats among the others.
+    """Choose the party of each adversary of a scenario: disjoint groups, then drawn ones among the other parties.
 
     Args:
-        order: The parties that may cheat, in random order.
-        mixes: The scenario's.
-        generator: Draws who plays a cheat that is drawn.
-        of: How many parties the shares are of; else all in `order`.
-        least: How many play a cheat whose share is above 0 and not drawn, at least.
+        order: The parties that may be adversaries, in random order.
+        mixes: The scenario's adversaries.
+        generator: Draws the parties of drawn adversaries.
+        of: The number of parties that shares refer to; None: all in `order`.
+        least: The least number of parties for an adversary with a share above 0, unless it is drawn.
 
     Returns:
-        Cheats by party; the honest ones are left out.
+        Adversaries by party, without the honest ones.
 
     Examples:
         >>> generator = np.random.default_rng(1)
-        >>> cheats_among([3, 1, 0, 2], {"idle": Mix(share=0.5), "loud": Mix(share=0.25)}, generator)
+        >>> draw_adversaries([3, 1, 0, 2], {"idle": Mix(share=0.5), "loud": Mix(share=0.25)}, generator)
         {3: 'idle', 1: 'idle', 0: 'loud'}
     """
     count = len(order) if of is None else of
@@ -50,10 +50,10 @@ def cheats_among(
             chosen |= dict.fromkeys(order[len(chosen) : len(chosen) + wanted], name)
     drawn = {name: mix.share for name, mix in mixes.items() if mix.drawn}
     if drawn and len(chosen) < len(order):
-        # Who is not taken yet plays with a probability that makes up for those who are.
+        # The remaining parties are drawn with a higher probability, to keep the shares of all parties.
         edges = np.cumsum(list(drawn.values())) / (1 - len(chosen) / len(order))
-        lots = np.searchsorted(edges, generator.random(len(order)), side="right")
-        for party, place in zip(sorted(order), lots, strict=True):
+        places = np.searchsorted(edges, generator.random(len(order)), side="right")
+        for party, place in zip(sorted(order), places, strict=True):
             if party not in chosen and place < len(drawn):
                 chosen[party] = list(drawn)[place]
     return chosen
@@ -63,11 +63,11 @@ def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None)
     """Return the built-in adversaries and the user's own, by name.
 
     Args:
-        own: A Python file that declares some, which is imported: it is code, and it runs. Or the declared classes and
-            functions themselves.
+        own: A Python file that declares adversaries; it is imported, so its code runs. Or declared classes and
+            functions.
 
     Raises:
-        BadInput: When there is no such file, it cannot be imported, declares none, or takes a built-in name.
+        BadInput: When the file is missing, cannot be imported, declares no adversary, or uses a built-in name.
     """
     path = Path(own) if isinstance(own, (str, PathLike)) else None
     if path is not None and not (path.is_file() and path.suffix == ".py"):
@@ -84,7 +84,7 @@ def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None)
 
 
 def _declared_in(path: Path) -> "dict[str, Adversary]":
-    """Import a file and return what it declares, without what it imports."""
+    """Import a file and return the adversaries that it declares, without those that it imports."""
     from parties.adversaries import ADVERSARIES, declared
 
     spec = importlib.util.spec_from_file_location(f"adversaries_of_{path.stem}", path)
@@ -115,7 +115,7 @@ def _declared_among(own: object) -> "dict[str, Adversary]":
 
 
 def _line(error: Exception, path: Path) -> str:
-    """Say which line of the file an error comes from."""
+    """Return the line of the file that an error comes from."""
     if isinstance(error, SyntaxError):
         return f", line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Mix(BaseModel):
-    """How many parties play one cheat, and how: `share`, `drawn`, and whatever the cheat lets a scenario set."""
+    """How many parties are one adversary, and how: `share`, `drawn`, and the adversary's own settings."""
 
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
 
@@ -53,7 +53,7 @@ class Mix(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the cheat is told."""
+        """The adversary's own settings."""
         return dict(self.model_extra or {})
 
 
@@ -69,12 +69,12 @@ class Scenario(Section):
     """One world and one workflow."""
 
     crowd: ClassVar[str]
-    """The role that many parties have: shares of cheats are shares of these."""
+    """The role of most parties; an adversary's share is a share of these."""
     roles: ClassVar[tuple[str, ...]]
-    """Roles that may cheat."""
+    """Roles that may be adversaries."""
 
     description: str = Field("", description="one line about it")
-    workflow: str = Field(description="what is played; `parley list` names the workflows")
+    workflow: str = Field(description="the workflow; `parley list` names them")
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = Field(7, description="the same seed gives the same outcome")
     grid: Literal["local", "ray", "grpc"] = Field(
         "local",
@@ -91,15 +91,15 @@ class Scenario(Section):
         "pets", description="the pictures; `parley list` names the data sets"
     )
     data_root: str | None = Field(
-        None, description="folder of the torchvision data sets; null: ~/.cache/parley/data, downloaded there if need be"
+        None, description="folder of the torchvision data sets, also for downloads; null: ~/.cache/parley/data"
     )
     adversaries: dict[str, Mix] = Field(
         {},
-        description="parties that cheat, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that"
-        " share, or each with that probability; `parley list` names them",
+        description="adversaries, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that share,"
+        " or each party with that probability; `parley list` names them",
     )
     expect: dict[str, str] = Field(
-        {}, description='what has to come out, {key of the report: condition}, like {outcome.precision: ">= 0.9"}'
+        {}, description='expected results, {key of the report: condition}, like {outcome.precision: ">= 0.9"}'
     )
 
     @model_validator(mode="before")
@@ -111,7 +111,7 @@ class Scenario(Section):
     def _workers_are_rays(self) -> "Scenario":
         for key, grids in (("workers", ("ray", "grpc")), ("address", ("ray",))):
             if self.grid not in grids and getattr(self, key) is not None:
-                where = f"{key} is for grid {' or '.join(grids)}, and grid is {self.grid}"
+                where = f"{key} is for grid {' or '.join(grids)}, but grid is {self.grid}"
                 raise ValueError(f"{where}: set grid to ray, or leave {key} out")
         return self
 
@@ -126,7 +126,7 @@ class Scenario(Section):
             if name in given and name not in known:
                 roles = " or ".join(cls.roles)
                 raise Misplaced(
-                    (name,), f"{name} is a cheat of the role {given[name].role}, and here only {roles} cheat"
+                    (name,), f"{name} is an adversary of the role {given[name].role}, but here adversaries are {roles}"
                 )
             if name not in known:
                 raise Misplaced((name,), f"there is no adversary {name!r}; {nearest(name, known)}")
@@ -138,7 +138,7 @@ class Scenario(Section):
                 raise Misplaced(*_below((name,), first, keys)) from None
         total = sum(mix.share for name, mix in mixes.items() if known[name].role == cls.crowd)
         if total > 1:
-            raise ValueError(f"the shares of cheats of the role {cls.crowd} add up to {total:g}, more than 1")
+            raise ValueError(f"the shares of adversaries of the role {cls.crowd} add up to {total:g}, more than 1")
         return mixes
 
     @field_validator("expect")
@@ -153,7 +153,7 @@ class Scenario(Section):
 
 
 def _below(parents: tuple[str, ...], error: ErrorDetails, keys: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Turn a mistake in an adversary's settings into its path and its sentence."""
+    """Return the path and the sentence of a mistake in an adversary's settings."""
     path = (*parents, *(str(part) for part in error["loc"]))
     key = ".".join(("adversaries", *path))
     if error["type"] == "extra_forbidden":
@@ -162,7 +162,7 @@ def _below(parents: tuple[str, ...], error: ErrorDetails, keys: Sequence[str]) -
 
 
 def _renamed(kind: type[Section], given: Mapping[str, Any], parents: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return settings with keys by their present names; warn of each that has an old one."""
+    """Return settings with the present names of keys; warn of old ones."""
     read = dict(given)
     for old, new in kind.RENAMED.items():
         if old in read:

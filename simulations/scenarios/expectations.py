@@ -1,8 +1,8 @@
-"""What a scenario expects to come out, so that a scenario is a test.
+"""The results that a scenario expects, so that a scenario is a test.
 
 An expectation is a key of ``report.json`` and a condition on it: ``outcome.precision: ">= 0.9"``,
 ``outcome.upheld: "== outcome.complaints"``, ``adversaries.swapped-delivery.profit: "<= 0"``. Money is in
-minor units, as it is in the report.
+minor units, as in the report.
 """
 
 import difflib
@@ -39,7 +39,7 @@ def parse_condition(text: str) -> Condition:
     """Read a condition.
 
     Raises:
-        ValueError: When it is none.
+        ValueError: When it is not a condition.
 
     Examples:
         >>> parse_condition(">= 0.9")
@@ -58,14 +58,14 @@ def parse_condition(text: str) -> Condition:
 
 
 def report_keys(report: type[BaseModel], common: type[BaseModel], scenario: BaseModel) -> Iterator[str]:
-    """Yield the keys of a workflow's report that hold numbers: what ``expect`` may name.
+    """Yield the keys of a workflow's report with numbers, which ``expect`` may name.
 
-    Parts of the report that have names of their own, such as methods, have those of the scenario's key that is called
-    the same; or those that its type lists.
+    Named parts of the report, such as methods, have the names in the scenario's key of the same name, or those that
+    the key's type lists.
 
     Args:
         report: The workflow's report.
-        common: What the reports of all workflows have; its keys are nothing to expect.
+        common: The part of all reports; its keys are not for ``expect``.
     """
     for name, field in report.model_fields.items():
         if name in common.model_fields:
@@ -92,7 +92,7 @@ def _numbers(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
-    """Return what an annotation may be, without None."""
+    """Return the types of a union without None, or the type itself."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     return tuple(option for option in options if option is not NoneType)
 
@@ -102,11 +102,11 @@ def _is_model(kind: Any) -> bool:
 
 
 def unknown(expect: Mapping[str, str], known: Sequence[str]) -> str | None:
-    """Return a sentence on the first key that the report will not have, None when there is none.
+    """Return a sentence on the first key that the report does not have, None when it has all.
 
     Args:
         expect: Conditions by key.
-        known: What the report will have.
+        known: The keys of the report.
     """
     for key in (name for left, text in expect.items() for name in (left, parse_condition(text).key)):
         if key is not None and key not in known:
@@ -122,7 +122,7 @@ def unmet(expect: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
 
     Examples:
         >>> unmet({"outcome.bids": "> 3", "outcome.paid": "== outcome.bids"}, {"outcome": {"bids": 3, "paid": 3}})
-        ['expected outcome.bids > 3, and it is 3']
+        ['expected outcome.bids > 3, but it is 3']
     """
     failed = []
     for key, text in expect.items():
@@ -130,8 +130,8 @@ def unmet(expect: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
         value = _figure(report, key.split("."))
         wanted = condition.number if condition.key is None else _figure(report, condition.key.split("."))
         if value is None or wanted is None or not _OPERATORS[condition.sign](value, wanted):
-            told = "" if condition.key is None else f" = {_written(wanted)}"
-            failed.append(f"expected {key} {text.strip()}{told}, and it is {_written(value)}")
+            other = "" if condition.key is None else f" = {_written(wanted)}"
+            failed.append(f"expected {key} {text.strip()}{other}, but it is {_written(value)}")
     return failed
 
 

@@ -1,4 +1,4 @@
-"""Scenarios as files: read one, say what is wrong with it and where, write one to start from."""
+"""Scenarios as files: reads one, locates mistakes in it, and writes one to start from."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WORKFLOWS = {
     "purchase": "CrowdBuy: bids, selection, escrow, sealed delivery, verification, arbitration, payout",
-    "pool": "Deep Poisoning: entities pool features that cannot be turned back into images, and refine on them",
+    "pool": "Deep Poisoning: entities pool features that hide their images, and refine models on them",
     "outsource": "image obfuscation: owners publish obfuscated images, a service trains on them and returns the model",
     "crowdsource": "PRIC: representations that hide chosen attributes, collected for tasks unknown beforehand",
     "publish": "owners publish pictures with differential privacy: DP-Pix, DP-SVD, Snow",
@@ -30,7 +30,7 @@ WORKFLOWS = {
 
 
 def scenario_class(name: str) -> type[Scenario]:
-    """Return what a scenario of a workflow may hold."""
+    """Return the class of a workflow's scenarios."""
     found: type[Scenario] = import_module(f"simulations.workflows.{name}.scenario").SCENARIO
     return found
 
@@ -71,15 +71,15 @@ def load(
 ) -> Scenario:
     """Read a scenario, and change some of its keys.
 
-    Mistakes in names and files are found before PyTorch is imported, which takes seconds.
+    Mistakes in names and files are found before the import of PyTorch, which takes seconds.
 
     Args:
-        source: A packaged scenario's name, the path of a ``.yaml`` file, or a scenario.
-        settings: ``key.of.section=value`` each, with the value in YAML; or values by key.
+        source: The name of a packaged scenario, the path of a ``.yaml`` file, or a scenario.
+        settings: Each ``key.of.section=value`` with the value in YAML; or values by key.
         adversaries: The adversaries that it may name; None: the built-in ones.
 
     Raises:
-        BadScenario: With one sentence that names the key at fault, the line it is on, and the nearest right one.
+        BadScenario: With one sentence that names the wrong key, its line, and the most similar valid key.
     """
     tree, text, where = _read(source)
     given = settings if isinstance(settings, Mapping) else dict(_setting(each) for each in settings)
@@ -98,7 +98,7 @@ def load(
 
 
 def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, str]:
-    """Return what a scenario holds, its text, and what it is called in a sentence."""
+    """Return a scenario's keys and values, its text, and its name in messages."""
     if isinstance(source, Scenario):
         return source.model_dump(mode="json"), "", "the scenario"
     if not isinstance(source, (str, PathLike)):
@@ -128,7 +128,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _line(text: str, path: Sequence[str], settings: Collection[str]) -> str:
-    """Say on which line of the file a key is; nothing where a setting put it there."""
+    """Return the line of a key in the file; an empty string if a setting added it."""
     given = [key.split(".") for key in settings]
     if any(list(path[: len(keys)]) == keys[: len(path)] for keys in given):
         return ""
@@ -186,7 +186,7 @@ def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, key: str) -> 
 
 
 def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
-    """Turn pydantic's first complaint into one sentence of ours."""
+    """Return pydantic's first error as one sentence."""
     path = [str(part) for part in error["loc"]]
     if isinstance(cause := error.get("ctx", {}).get("error"), Misplaced):
         return str(cause)

@@ -35,7 +35,7 @@ def mechanism(name: str, **settings: Any) -> Mechanism:
         DPPix(epsilon=2.0, cell=4, changed=16)
     """
     if name not in MECHANISMS:
-        raise ValueError(f"there is no way {name} to publish images; choose from {', '.join(MECHANISMS)}")
+        raise ValueError(f"there is no mechanism {name}; choose from {', '.join(MECHANISMS)}")
     kind = MECHANISMS[name]
     known = [field.name for field in fields(kind)]
     for setting in settings:

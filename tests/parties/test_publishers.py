@@ -108,5 +108,5 @@ def test_nothing_at_all_is_one_sentence() -> None:
     with pytest.raises(WorkflowFailed, match="no pictures were published by snow: there are no owners"):
         published([])
     unknown = CallForPictures(method="x", mechanism="dp-pyx", settings=(), most=1)
-    with pytest.raises(WorkflowFailed, match=r"no pictures were published by x: .*there is no way dp-pyx"):
+    with pytest.raises(WorkflowFailed, match=r"no pictures were published by x: .*there is no mechanism dp-pyx"):
         published(publishers(), unknown)

@@ -152,7 +152,7 @@ def test_an_expectation_that_fails_is_told_and_leaves_the_folder(tmp_path: Path)
     )
     done = process("run", "mine.yaml", *FEW, "--out", "x", cwd=tmp_path)
     assert done.returncode == 7
-    assert "expected outcome.bids < 0, and it is" in done.stderr
+    assert "expected outcome.bids < 0, but it is" in done.stderr
     assert "outcome.sellers" not in done.stderr
     assert (tmp_path / "x" / "report.html").is_file()
 

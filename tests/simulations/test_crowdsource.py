@@ -148,7 +148,7 @@ class TestTrainedByParticipants:
         assert there.outcome == federated[0].outcome
 
     def test_more_called_than_there_are_is_one_sentence(self) -> None:
-        with pytest.raises(BadScenario, match=r"federated.called: 60 are more than there are participants, 50"):
+        with pytest.raises(BadScenario, match=r"federated.called: 60 is more than participants.count, 50"):
             load("crowdsource-federated", ["federated.called=60", "participants.count=50"])
 
 
@@ -166,7 +166,7 @@ class TestScenario:
         ("setting", "said"),
         [
             ("collector.hide=[Glasses]", "collector.hide: there is no attribute 'Glasses'"),
-            ("collector.tasks=[Eyeglasses]", "collector: the task Eyeglasses is to be hidden"),
+            ("collector.tasks=[Eyeglasses]", "collector: the task Eyeglasses is also in collector.hide"),
             ("attackers.pictures=[6000]", "6000 is not less than collector.pictures"),
             ("side=50", "a side is a multiple of 16 pixels, not 50"),
             ("adversaries={ring: 0.1}", "ring"),

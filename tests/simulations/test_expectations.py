@@ -32,10 +32,10 @@ def test_what_holds_is_not_told(key: str, condition: str) -> None:
 @pytest.mark.parametrize(
     ("key", "condition", "sentence"),
     [
-        ("outcome.bids", "> 3", "expected outcome.bids > 3, and it is 3"),
-        ("outcome.recall", ">= 0", "expected outcome.recall >= 0, and it is unknown"),
-        ("outcome.bids", "< adversaries.ring.profit", "bids < adversaries.ring.profit = -2, and it is 3"),
-        ("outcome.precision", "> outcome.recall", "precision > outcome.recall = unknown, and it is 0.875"),
+        ("outcome.bids", "> 3", "expected outcome.bids > 3, but it is 3"),
+        ("outcome.recall", ">= 0", "expected outcome.recall >= 0, but it is unknown"),
+        ("outcome.bids", "< adversaries.ring.profit", "bids < adversaries.ring.profit = -2, but it is 3"),
+        ("outcome.precision", "> outcome.recall", "precision > outcome.recall = unknown, but it is 0.875"),
     ],
 )
 def test_what_does_not_hold_is_one_sentence(key: str, condition: str, sentence: str) -> None:

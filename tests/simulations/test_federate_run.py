@@ -106,10 +106,10 @@ def test_who_drops_out_is_told(tmp_path: Path) -> None:
         ("methods.mine.strategy=fedavgg", "there is no strategy 'fedavgg'; did you mean fedavg?"),
         ("methods.dp-images-8.epsilon=0", "epsilon is a positive number, not 0.0"),
         ("methods.dp-images-8.epsilon=-1", "epsilon is a positive number, not -1.0"),
-        ("methods.fedavg.epsilon=1", "fedavg promises nothing, and has no epsilon"),
-        ("methods.mine.strategy=dp-clients", "dp-clients takes an epsilon"),
+        ("methods.fedavg.epsilon=1", "fedavg has no epsilon"),
+        ("methods.mine.strategy=dp-clients", "dp-clients needs an epsilon"),
         ("methods.fedavg.mu=1", "mu is a setting of fedprox, not of fedavg"),
-        ("methods.krum.malicious=9", "krum takes more than 2 x 9 + 2 clients"),
+        ("methods.krum.malicious=9", "krum needs more than 2 x 9 + 2 clients"),
     ],
 )
 def test_mistakes_are_one_clear_sentence(setting: str, sentence: str) -> None:

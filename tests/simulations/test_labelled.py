@@ -38,10 +38,10 @@ def test_sub_folders_are_classes_and_no_image_is_taken_twice(tmp_path: Path) -> 
     assert len(rest) == 6
     pixels = {album[index].tobytes() for index in range(6)} | {rest[index].tobytes() for index in range(6)}
     assert len(pixels) == 12
-    with pytest.raises(BadInput, match="has 3 classes, and 5 are wanted"):
+    with pytest.raises(BadInput, match="has 3 classes: choose 2 to 3, not 5"):
         labelled_images("folder", tmp_path, 1, classes=5)
 
 
 def test_a_folder_has_to_be_named() -> None:
-    with pytest.raises(BadInput, match="needs a folder whose sub-folders are the classes"):
+    with pytest.raises(BadInput, match="needs a folder with the classes as sub-folders"):
         labelled_images("folder", None, 1)

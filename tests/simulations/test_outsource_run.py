@@ -144,7 +144,7 @@ def test_classes_come_from_folders(tmp_path: Path) -> None:
 
 
 def test_expectations_may_name_outcome_and_attacks(tmp_path: Path) -> None:
-    with pytest.raises(ExpectationFailed, match=r"expected outcome.accuracy > 1, and it is"):
+    with pytest.raises(ExpectationFailed, match=r"expected outcome.accuracy > 1, but it is"):
         run(tiny(expect={"outcome.accuracy": "> 1", "attacks.denoising.dissimilarity": "< 1"}), tmp_path / "run")
     with pytest.raises(BadScenario, match=r"the report has no outcome.acuracy; did you mean outcome.accuracy\?"):
         run(tiny(expect={"outcome.acuracy": "> 1"}), tmp_path / "other")

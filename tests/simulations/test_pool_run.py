@@ -159,8 +159,8 @@ def test_a_mistake_is_told_in_one_sentence(tmp_path: Path) -> None:
         ("training.architecture=resnet51", "did you mean resnet50"),
         ("entities.side=50", "not a multiple of 16"),
         ("attacks.unseen=[px9s9]", "there is no design 'px9s9'"),
-        ("adversaries={sybil: 0.5}", "a cheat of the role seller"),
-        ("entities.images=[100, 20]", "some have to be left for leaked pairs"),
+        ("adversaries={sybil: 0.5}", "an adversary of the role seller"),
+        ("entities.images=[100, 20]", "leaked pairs need some of them"),
     ):
         with pytest.raises(BadScenario, match=said):
             load("pool", [setting])
@@ -168,14 +168,14 @@ def test_a_mistake_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 def test_the_packaged_scenario_and_the_commented_one_are_the_default() -> None:
     assert load("pool").model_copy(update={"grid": "local", "description": ""}) == PoolScenario(description="")
-    assert "penalty: either  # what modules minimise" in commented("pool")
+    assert "penalty: either  # the loss of modules" in commented("pool")
 
 
 def test_an_expectation_that_does_not_hold_is_told(tmp_path: Path) -> None:
     attacks = {"steps": 2, "attacked": 20, "unseen": [], "pairs": [], "modules": 0, "attribute": False,
                "obfuscator": False, "losses": False}  # fmt: skip
     entities = {**SMALL["entities"], "images": [40, 20], "late": 0}
-    with pytest.raises(ExpectationFailed, match=r"expected outcome.features > 1000, and it is 60"):
+    with pytest.raises(ExpectationFailed, match=r"expected outcome.features > 1000, but it is 60"):
         run(quick(entities=entities, attacks=attacks, expect={"outcome.features": "> 1000"}), tmp_path / "run")
 
 

@@ -103,12 +103,12 @@ def test_the_digest_is_the_same_on_every_grid(report: PublishReport, tmp_path: P
     [
         ("methods.pix-1.epsilon=0", "methods.pix-1: epsilon is a positive number, not 0.0"),
         ("methods.pix-1.epsilon=-2", "methods.pix-1: epsilon is a positive number, not -2.0"),
-        ("methods.pix-1.mechanism=dp-pics", "there is no way 'dp-pics' to publish pictures; did you mean dp-pix?"),
+        ("methods.pix-1.mechanism=dp-pics", "there is no mechanism 'dp-pics'; did you mean dp-pix?"),
         ("methods.pix-1.cell=64", "pictures of 48x48 are smaller than one cell of 64x64 pixels"),
         ("methods.pix-1.cell=7", "cells of 7 pixels do not tile pictures of 48x48"),
         ("methods.snow-half.delta=2", "delta lies between 0 and 1, not at 2.0"),
         ("methods.raw.epsilon=2", "plain has no setting epsilon"),
-        ("owners.publish=99", "nobody publishes 99 of 24 pictures"),
+        ("owners.publish=99", "owners.publish: 99 is more than owners.pictures, 24"),
     ],
 )
 def test_mistakes_are_one_clear_sentence(setting: str, sentence: str) -> None:

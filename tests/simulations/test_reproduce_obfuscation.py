@@ -114,7 +114,7 @@ def test_own_folders_are_taken_and_too_small_ones_refused(tmp_path: Path) -> Non
         for number in range(3):
             Image.new("RGB", (64, 64), (20 * name, 60 * number, 90)).save(mine / str(name) / f"{number}.png")
     options = {"dataset": "folder", "root": mine, "scale": TINY}
-    with pytest.raises(BadInput, match="images for training: a reproduction takes 40 or more"):
+    with pytest.raises(BadInput, match="images for training: a reproduction needs 40 or more"):
         run("obfuscation", [1, 2], 1, None, tmp_path / "out", lambda *told: None, **options)
     assert not (tmp_path / "out").exists()
 

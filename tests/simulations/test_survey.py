@@ -69,7 +69,7 @@ class TestQuestions:
             assert key.questions[0].scores[name][0] == pytest.approx(score(first, shown).item(), abs=1e-6)
 
     def test_two_classes_are_too_few(self) -> None:
-        with pytest.raises(BadInput, match="takes three classes or more"):
+        with pytest.raises(BadInput, match="needs three classes or more"):
             make_questions(labelled_images("pets", None, 1, classes=2), "pets", 1)
 
 
@@ -197,8 +197,8 @@ class TestScoring:
         good = json.loads(sheet(key, q1=()).model_dump_json())
         for change, reason in (
             ({"survey": "another"}, "answers survey another"),
-            ({"answers": {"9": []}}, "answers question 9, and there are 7"),
-            ({"answers": {"1": ["unicorn"]}}, "offers no choice 'unicorn'"),
+            ({"answers": {"9": []}}, "answers question 9, but there are 7"),
+            ({"answers": {"1": ["unicorn"]}}, "has no choice 'unicorn'"),
             ({"kind": "letter"}, "is not a file of answers"),
         ):
             file = tmp_path / "answers.json"

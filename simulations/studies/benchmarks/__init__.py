@@ -1,20 +1,20 @@
-"""Benchmarks: each module measures one thing beside its bar, in one run."""
+"""Benchmarks: each module measures one thing and compares it with its bar."""
 
 from importlib import import_module
 
 from simulations.studies.benchmarks.measurement import Measurement
 
 BENCHMARKS = {
-    "sealing": "seal and open 200 kB beside the bare primitives",
+    "sealing": "seal and open 200 kB, compared with the bare primitives",
     "signatures": "MinHash signatures, one and a million",
     "selection": "mechanisms with all payments over a million bids",
     "grpc": "round trips, a thousand parties and a delivery of 2 GB between processes over mutual TLS",
-    "grid": "echo messages per second on Ray, beside Flower's simulation engine",
+    "grid": "echo messages per second on Ray, compared with Flower's simulation engine",
     "obfuscation": "each technique on 256x256 images, on one core",
     "outsource": "streaming an epoch of 22,800 images at 256x256 from an owner to a training service",
     "purchase": "phones per second through a whole purchase on Ray, against the number of phones",
 }
-"""Benchmarks by name; each is the module of that name."""
+"""Benchmarks by the name of their module."""
 
 
 LONG = ("grid", "purchase")

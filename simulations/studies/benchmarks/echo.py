@@ -1,4 +1,4 @@
-"""One process that plays rounds of an echo message, on our grid or by Flower's own simulation engine.
+"""A process that plays rounds of an echo message, on our grid or on Flower's simulation engine.
 
 It is run as ``python -m simulations.studies.benchmarks.echo ENGINE NODES WORKERS ROUNDS`` and prints one JSON object.
 """
@@ -20,7 +20,7 @@ CALLED = 100
 
 
 def echo_app() -> ClientApp:
-    """Return an app that sends back what it was sent."""
+    """Return an app that echoes each message."""
     app = ClientApp()
 
     @app.query("echo")
@@ -31,7 +31,7 @@ def echo_app() -> ClientApp:
 
 
 def play_round(grid: Grid, nodes: list[int]) -> float:
-    """Ask nodes, each once, and return the seconds it took until all had answered."""
+    """Ask each node once, and return the seconds until all have answered."""
     start = perf_counter()
     content = RecordDict({"fields": ConfigRecord({"number": 1})})
     replies = list(grid.send_and_receive([grid.create_message(content, "query.echo", node, "echo") for node in nodes]))
@@ -41,7 +41,7 @@ def play_round(grid: Grid, nodes: list[int]) -> float:
 
 
 def ours(nodes: int, workers: int, rounds: int) -> dict[str, Any]:
-    """Play rounds on a `RayGrid`: seconds until it is up, of each round, and of one with a hundred nodes called."""
+    """Play rounds on a `RayGrid`: seconds until it is up, of each round, and of a round with a hundred nodes."""
     start = perf_counter()
     with RayGrid([echo_app()] * nodes, workers) as grid:
         up = perf_counter() - start
@@ -52,8 +52,8 @@ def ours(nodes: int, workers: int, rounds: int) -> dict[str, Any]:
 
 
 def flowers(nodes: int, workers: int, rounds: int) -> dict[str, Any]:
-    """Play rounds by Flower's simulation engine, with as many of its own Ray actors."""
-    from flwr.simulation import run_simulation  # noqa: PLC0415 nobody else needs it
+    """Play rounds on Flower's simulation engine, with the same number of its Ray actors."""
+    from flwr.simulation import run_simulation  # noqa: PLC0415 needed only here
 
     server = ServerApp()
     played: list[float] = []

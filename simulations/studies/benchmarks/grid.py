@@ -1,4 +1,4 @@
-"""Messages per second over `RayGrid` beside Flower's own simulation engine, in one run and in turns."""
+"""Messages per second over `RayGrid` and over Flower's simulation engine, in the same run."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class _Played:
-    """What one process measured: seconds, bytes, messages per second of its median round."""
+    """Measurements of one process: seconds, bytes, messages per second of its median round."""
 
     first: float
     rate: float
@@ -27,8 +27,8 @@ class _Played:
 def measure() -> list[Measurement]:
     """Play echo rounds with 2,000 nodes on both, then with 10,000 and 100,000 on ours.
 
-    Each engine runs in a process of its own with two workers. Ours plays five rounds, of which the median counts;
-    Flower's plays one, its first: its rounds do not get faster.
+    Each engine runs in its own process with two workers. Ours plays five rounds, and the median counts. Flower's
+    plays only one, as its later rounds are not faster.
     """
     small, flowers = _play("ours", 2_000), _play("flowers", 2_000)
     large, huge = _play("ours", 10_000), _play("ours", 100_000)

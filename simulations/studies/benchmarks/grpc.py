@@ -1,4 +1,4 @@
-"""What the wire between machines costs: round trips, a thousand attached parties, and two gigabytes of sealed images.
+"""The cost of the network between machines: round trips, a thousand attached parties, two gigabytes of sealed images.
 
 Cloud and parties are separate processes on this machine, under mutual TLS.
 """
@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.clientapp import ClientApp
 
 from protocol.crypto.certificates import mint, mint_authority
 from protocol.encoding.codec import encode
@@ -26,6 +25,7 @@ from protocol.flower import FIRST_NODE_ID
 from protocol.grids.grpc import Attachment, GrpcGrid, Roster, Secure
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
 from protocol.storage.vault import Vault
+from simulations.studies.benchmarks.echo import echo_app
 from simulations.studies.benchmarks.measurement import Measurement
 
 ROUND_TRIPS = 2_000
@@ -37,7 +37,7 @@ _QUESTION = RecordDict({"fields": ConfigRecord({"what": "how are you?"})})
 
 
 def measure() -> list[Measurement]:
-    """Measure, in this order: the memory that a delivery takes, round trips, a thousand parties."""
+    """Measure, in this order: the memory for a delivery, round trips, a thousand parties."""
     with TemporaryDirectory() as folder:
         return [*_delivery(Path(folder)), *_round_trips(Path(folder)), *_many(Path(folder))]
 
@@ -96,7 +96,7 @@ def _ask(grid: GrpcGrid, kind: str, nodes: Sequence[int]) -> None:
 
 @contextmanager
 def _attached(folder: Path, count: int, processes: int) -> Iterator[GrpcGrid]:
-    """A cloud with parties in other processes."""
+    """Yield the grid of a cloud with parties in other processes."""
     authority = mint_authority()
     urns = [f"urn:parley:seller:seller{index}" for index in range(count)]
     cloud = Secure(mint(authority, "cloud", "cloud", ["127.0.0.1"]), authority.certificate)
@@ -120,12 +120,8 @@ def _attached(folder: Path, count: int, processes: int) -> Iterator[GrpcGrid]:
 
 
 def _attend(address: str, securities: Sequence[Secure]) -> None:
-    """Be all these parties."""
-    app = ClientApp()
-
-    @app.query("echo")
-    def echo(message: Message, context: Context) -> Message:
-        return Message(message.content, reply_to=message)
+    """Host all these parties."""
+    app = echo_app()
 
     @app.query("deliver")
     def deliver(message: Message, context: Context) -> Message:
@@ -143,6 +139,6 @@ def _attend(address: str, securities: Sequence[Secure]) -> None:
 
 
 def _peak_memory() -> float:
-    """Return the most memory that this process has had, in MB."""
+    """Return the peak memory of this process, MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

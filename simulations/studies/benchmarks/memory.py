@@ -1,4 +1,4 @@
-"""How much memory a process and all that it started take."""
+"""The memory of a process and its descendants."""
 
 import threading
 from pathlib import Path
@@ -7,7 +7,7 @@ SAMPLING_SECONDS = 2.0
 
 
 class Memory(threading.Thread):
-    """Watches how much memory this process and those that it started take, shared pages counted once."""
+    """Samples the memory of this process and its descendants; shared pages count once."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -15,19 +15,19 @@ class Memory(threading.Thread):
         self._over = threading.Event()
 
     def run(self) -> None:
-        """Look every now and then."""
+        """Sample until stopped."""
         while not self._over.wait(SAMPLING_SECONDS):
             self.peak = max(self.peak, sum(_memory(process) for process in _descendants()))
 
     def stop(self) -> int:
-        """Stop watching; return the most that was seen, bytes."""
+        """Stop sampling; return the peak, bytes."""
         self._over.set()
         self.join()
         return self.peak
 
 
 def _descendants() -> list[Path]:
-    """Return the folders in /proc of this process and of all that descend from it."""
+    """Return the folders in /proc of this process and its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

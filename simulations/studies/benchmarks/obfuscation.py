@@ -1,4 +1,4 @@
-"""What obfuscating a 256x256 image costs on one core, in batches."""
+"""The time to obfuscate a 256x256 image on one core, in batches."""
 
 from time import process_time
 
@@ -12,9 +12,10 @@ WIDEST_BLUR = 45
 
 
 def measure() -> list[Measurement]:
-    """Time every technique at its usual setting, and the paper's widest blur.
+    """Time every technique at its default setting, and the paper's widest blur.
 
-    Processor time of one thread, the least of many turns: what other processes do to the cache is not the technique's.
+    The result is the processor time of one thread, the least of many turns, to exclude other processes' effect on the
+    cache.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

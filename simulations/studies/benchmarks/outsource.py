@@ -1,6 +1,6 @@
-"""What an epoch of the paper's size takes: 22,800 images at 256x256, streamed from an owner to a training service.
+"""The cost of an epoch of the paper's size: 22,800 images at 256x256, streamed from an owner to a training service.
 
-Owner and service are two processes of their own on this machine, under mutual TLS.
+Owner and service are separate processes on this machine, under mutual TLS.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ from strategies.obfuscation import Obfuscation
 
 IMAGES, SIDE, TESTED = 22_800, 256, 200
 FILES = 400
-"""Different photos; the set has each of them several times, as what is measured does not depend on what they show."""
+"""Different photos, each several times in the set, as measurements do not depend on what they show."""
 
 
 class Repeated:
-    """The photos of a folder over and over."""
+    """The photos of a folder, repeated."""
 
     def __init__(self, photos: FolderImages, count: int) -> None:
         self._photos, self._count = photos, count
@@ -47,7 +47,7 @@ class Repeated:
 
 
 def measure(images: int = IMAGES) -> list[Measurement]:
-    """Stream one epoch and train on it, and look at the most memory that either process has had."""
+    """Stream one epoch and train on it; measure the peak memory of both processes."""
     with TemporaryDirectory() as folder:
         _write_photos(Path(folder) / "photos")
         ours, theirs = get_context("spawn").Pipe()
@@ -75,7 +75,7 @@ def _write_photos(folder: Path) -> None:
 
 
 def _serve(pipe: Connection, folder: str, images: int) -> None:
-    """Be the service; the owner is a process that this one starts."""
+    """Run the service; this process starts the owner's."""
     torch.set_num_threads(1)
     album = Repeated(read_folder(Path(folder) / "photos"), images)
     labels = np.arange(images) % len(pets.BREEDS) // (len(pets.BREEDS) // 2)
@@ -94,7 +94,7 @@ def _serve(pipe: Connection, folder: str, images: int) -> None:
 
 
 def _peak_memory(processes: Sequence[int | str | None]) -> float:
-    """Return the most memory that any of some processes has had, in MB."""
+    """Return the largest peak memory of some processes, MB."""
     peaks = []
     for process in processes:
         lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()

@@ -1,6 +1,6 @@
 """Phones per second through a whole purchase over `RayGrid`, the report included.
 
-Each purchase runs in a process of its own: ``python -m simulations.studies.benchmarks.purchase PHONES WORKERS``.
+Each purchase runs in its own process: ``python -m simulations.studies.benchmarks.purchase PHONES WORKERS``.
 """
 
 import json

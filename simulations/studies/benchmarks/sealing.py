@@ -1,4 +1,4 @@
-"""What sealing and opening one image of 200 kB cost, beside the bare primitives that no one could leave out."""
+"""The time to seal and open an image of 200 kB, compared with the necessary primitives."""
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -22,11 +22,11 @@ ROUNDS = 300
 
 
 def measure() -> list[Measurement]:
-    """Time a seller's and a buyer's whole handling of an image of 256 x 260 pixels, 199,680 bytes.
+    """Time all that a seller and a buyer do to an image of 256 x 260 pixels, 199,680 bytes.
 
     Sealing makes both commitments, the blob, its hash for the receipt and the receipt's signature; opening
-    checks each of them. Two passes of SHA-256 over the image cannot be left out of either: one makes the
-    commitment, over what is inside, and one the receipt, over what is outside and seen by the cloud.
+    checks each of them. Each needs two passes of SHA-256 over the image: one for the
+    commitment, over the plaintext, and one for the receipt, over the ciphertext that the cloud sees.
 
     All are timed in turns, in one thread; the numbers are medians.
     """
@@ -91,7 +91,7 @@ def _primitives() -> dict[str, Callable[[], object]]:
 
 
 def _medians(operations: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds that each operation takes, all of them timed in turns so that they share good and bad moments."""
+    """Return the median seconds of each operation, timed in turns so that load affects all alike."""
     times: dict[str, list[float]] = {name: [] for name in operations}
     for _ in range(ROUNDS):
         for name, operation in operations.items():

@@ -1,13 +1,9 @@
-"""What choosing winners and payments among a million bids costs, for each dataset quality."""
-
-from collections.abc import Callable
-from statistics import median
-from time import perf_counter
+"""The time to select winners and payments among a million bids, for each dataset quality."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulations.studies.benchmarks.measurement import Measurement
+from simulations.studies.benchmarks.measurement import Measurement, median_seconds
 from strategies.features.coverage import SignaturePoints, Squares
 from strategies.features.matching import is_candidate, matching_degree
 from strategies.features.signatures import signature_table
@@ -22,8 +18,8 @@ TURNS = 3
 def measure() -> list[Measurement]:
     """Time every mechanism, payments included, on images of ten categories; medians, in one thread.
 
-    Features lie within R = 4000 of one of ten samples, 80% of each category's would; costs are uniform around 1.00
-    with a standard deviation of 0.40; the budget is 5000.00.
+    Features are drawn around ten samples, within R = 4000 of them, which holds 80 % of a category. Costs are uniform
+    with mean 1.00 and standard deviation 0.40; the budget is 5000.00.
     """
     _time(1000)  # compiles
     return [measurement for bids in SIZES for measurement in _time(bids)]
@@ -39,22 +35,24 @@ def _time(bids: int) -> list[Measurement]:
     points = SignaturePoints(signature_table(b"benchmark", REACH, SIZE).sign(features))
     at_most = {1_000_000: (0.5, 0.5, 2.0)}.get(bids, (None, None, None))
     return [
-        Measurement(f"quantity, {bids:,} bids", _seconds(lambda: singer(costs, BUDGET, order)), "s", at_most[0]),
+        Measurement(
+            f"quantity, {bids:,} bids", median_seconds(TURNS, lambda _: singer(costs, BUDGET, order)), "s", at_most[0]
+        ),
         Measurement(
             f"matching degree, {bids:,} bids",
-            _seconds(lambda: chen_gravin_lu(degrees, costs, BUDGET, order)),
+            median_seconds(TURNS, lambda _: chen_gravin_lu(degrees, costs, BUDGET, order)),
             "s",
             at_most[1],
         ),
         Measurement(
             f"diversity, {bids:,} bids",
-            _seconds(lambda: descending_clock(squares, costs, BUDGET, order)),
+            median_seconds(TURNS, lambda _: descending_clock(squares, costs, BUDGET, order)),
             "s",
             at_most[2],
         ),
         Measurement(
             f"diversity on signatures, {bids:,} bids",
-            _seconds(lambda: descending_clock(points, costs, BUDGET, order)),
+            median_seconds(TURNS, lambda _: descending_clock(points, costs, BUDGET, order)),
             "s",
         ),
     ]
@@ -66,13 +64,3 @@ def _features(bids: int, generator: np.random.Generator) -> tuple[NDArray[np.int
     spread = RADIUS / np.sqrt(2 * np.log(5))
     drawn = np.rint(samples[generator.integers(0, 10, 2 * bids)] + generator.normal(0, spread, (2 * bids, 2)))
     return drawn[is_candidate(drawn, samples, RADIUS)][:bids].astype(np.int64), samples
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Return the median time."""
-    times = []
-    for _ in range(TURNS):
-        start = perf_counter()
-        work()
-        times.append(perf_counter() - start)
-    return median(times)

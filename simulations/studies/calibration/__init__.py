@@ -1,1 +1,1 @@
-"""How the shipped featurizer was trained, and how any featurizer is calibrated."""
+"""Training of the shipped featurizer, and calibration of any featurizer."""

@@ -2,15 +2,14 @@
 
 1. Compute fc8 of every picture (CrowdBuy, section III.A).
 2. For a network without an autoencoder, train several on every other picture of each category and keep the one that
-   sets categories farthest apart (section IV.D); its lattice's scale puts R at 4,000.
+   separates categories best (section IV.D); its lattice's scale puts R at 4,000.
 3. On the pictures it has not seen: R is the radius within which 80 % of a category lie of their centroid, averaged over
    categories (section VI.A), among fc8 vectors and in the plane; d keeps the paper's ratio to R.
-4. Measure what honest devices differ by, and how often two different pictures would pass for one.
+4. Measure how far honest devices differ, and how often two different pictures would be accepted as one.
 """
 
 import math
 import platform
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,22 +20,23 @@ from numpy.typing import NDArray
 
 from parties.album import Album, read_folder
 from parties.featurizers import load_featurizer, load_network, save_calibrated
-from protocol.errors import BadInput, OutputExists
+from protocol.errors import BadInput
 from simulations.data import digits, pets
 from simulations.data.stock import Chosen
+from simulations.runs.output import whole_or_nothing
 from simulations.studies.calibration import calibration
 from simulations.studies.calibration.autoencoding import STEPS, train_autoencoder
-from simulations.studies.calibration.drift import Drift, coarse_drift, honest_drift, tolerance
+from simulations.studies.calibration.drift import Drift, coarse_drift, honest_drift, percentiles, tolerance
 from simulations.studies.calibration.figure1 import draw_figure1
 from strategies.features.featurizer import Autoencoder, Calibration, Featurizer, Network, forward, to_vectors
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the task, how much of it is done, and how much there is."""
 
 LEAST = 4
-"""Pictures of a category that a calibration needs: two to learn from, two to measure on."""
+"""Pictures of a category that a calibration needs: two to train on, two to measure on."""
 PUBLIC = ("pets", "digits")
-"""Data sets whose public half comes with Parley."""
+"""Data sets with a public half in Parley."""
 RESTARTS = 3
 MOST_OFF_LATTICE = 0.01
 SEED = 5
@@ -49,7 +49,7 @@ COARSE = {"small": 1000, "vgg16": 4}
 
 @dataclass(frozen=True)
 class PublicPictures:
-    """Pictures that anybody may see, by category.
+    """Public pictures, by category.
 
     Attributes:
         labels: (n,), index of each one's category; every category has two or more.
@@ -63,10 +63,10 @@ class PublicPictures:
 
 @dataclass(frozen=True)
 class Space:
-    """What a calibration chose and measured among fc8 vectors, or in the plane.
+    """The result of a calibration among fc8 vectors, or in the plane.
 
     Attributes:
-        features: (n, D), of the pictures that it was measured on.
+        features: (n, D), of the pictures in the measurement.
         labels: (n,), their categories.
         radius, tolerance: In the features' units.
         recall, separation: Share of a category within R of its centroid; share of pairs of centroids farther apart than
@@ -85,7 +85,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A featurizer with its calibration, and what was measured."""
+    """A featurizer with its calibration, and the measurements."""
 
     featurizer: Featurizer
     vectors: Space
@@ -95,7 +95,7 @@ class Calibrated:
 
 
 def public_dataset(name: str, per_category: int) -> PublicPictures:
-    """Return the public half of a data set that comes with Parley: never a picture that is traded."""
+    """Return the public half of a data set in Parley, without traded pictures."""
     if name == "pets":
         breeds = np.tile(np.arange(len(pets.BREEDS)), per_category)
         portraits = pets.draw(breeds, 64, torch.Generator().manual_seed(SEED), "public")
@@ -138,24 +138,14 @@ def run(
         UserError: With one sentence; nothing is left behind.
     """
     if (folder is None) == (dataset is None) or dataset not in (None, *PUBLIC):
-        raise BadInput(f"say whose pictures to calibrate on: --images FOLDER, or --dataset {' or '.join(PUBLIC)}")
-    if out.exists():
-        raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
-    network = load_network(name, weights)
-    pictures = public_dataset(dataset, per_category) if dataset else public_folder(Path(folder or ""), per_category)
-    calibrated = calibrate(name, network, pictures, progress)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        write(partial, name, calibrated, pictures)
-        partial.rename(out)
-    except OSError as error:
         raise BadInput(
-            f"the output folder {out} cannot be written: {error.strerror}; name another with --out"
-        ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            f"there are no pictures to calibrate on: give --images FOLDER, or --dataset {' or '.join(PUBLIC)}"
+        )
+    with whole_or_nothing(out) as partial:
+        network = load_network(name, weights)
+        pictures = public_dataset(dataset, per_category) if dataset else public_folder(Path(folder or ""), per_category)
+        calibrated = calibrate(name, network, pictures, progress)
+        write(partial, name, calibrated, pictures)
     return calibrated
 
 
@@ -166,12 +156,12 @@ def calibrate(
     progress: Progress = lambda what, done, total: None,
     steps: int = STEPS,
 ) -> Calibrated:
-    """Choose a featurizer's parameters by public pictures.
+    """Choose a featurizer's parameters on public pictures.
 
     Args:
         name: One of `FEATURIZERS`.
         network: From `load_network`.
-        pictures: What to choose by.
+        pictures: Public pictures.
         steps: Optimiser steps of each autoencoder.
     """
     labels = pictures.labels
@@ -209,7 +199,7 @@ def calibrate(
 
 
 def write(folder: Path, name: str, calibrated: Calibrated, pictures: PublicPictures) -> None:
-    """Write the autoencoder, the card and Fig. 1 to a folder that is there."""
+    """Write the autoencoder, the card and Fig. 1 to an existing folder."""
     drifts = {"honest": calibrated.honest, **calibrated.coarse}
     description = {
         "featurizer": name,
@@ -227,11 +217,6 @@ def write(folder: Path, name: str, calibrated: Calibrated, pictures: PublicPictu
     }
     save_calibrated(folder, calibrated.featurizer, description)
     draw_figure1(folder, name, calibrated.vectors, calibrated.plane)
-
-
-def percentiles(drifts: NDArray[np.int64]) -> dict[str, float]:
-    """Return the 99.99th percentile and the largest of some drifts."""
-    return {"p99.99": float(np.quantile(drifts, 0.9999)), "largest": float(drifts.max())}
 
 
 def _fc8(network: Network, images: Album, progress: Progress) -> NDArray[np.float32]:
@@ -253,7 +238,7 @@ def _codes(autoencoder: Autoencoder, fc8: NDArray[np.float32]) -> NDArray[np.flo
 def _choose(
     fc8: NDArray[np.float32], labels: NDArray[np.int64], learned: NDArray[np.bool_], steps: int, progress: Progress
 ) -> tuple[Autoencoder, float, tuple[float, float]]:
-    """Train several autoencoders; return the one that sets categories farthest apart, and its lattice."""
+    """Train several autoencoders; return the one that separates categories best, and its lattice."""
     candidates = []
     for seed in range(RESTARTS):
         progress("training autoencoders", seed, RESTARTS)
@@ -290,7 +275,7 @@ def _figures(space: Space) -> dict[str, float]:
 
 
 def _every_other(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return every other picture of each category, beginning with the second, so that each is on both sides."""
+    """Select every other picture of each category from the second on, so that both parts have all categories."""
     chosen = np.zeros(len(labels), dtype=bool)
     for label in range(labels.max() + 1):
         chosen[np.flatnonzero(labels == label)[1::2]] = True

@@ -1,7 +1,6 @@
-"""Choosing the lattice's scale for a featurizer, and measuring what its points are worth (CrowdBuy, section VI.A).
+"""The scale of a featurizer's lattice, and measures of its points' quality (CrowdBuy, section VI.A).
 
-Codes have shape (n, 2), points (n, 2) or, where they may be fc8 vectors, (n, D), labels shape (n,): indices of
-categories, every one of which occurs.
+Shapes: codes (n, 2); points (n, 2), or (n, D) for fc8 vectors; labels (n,), indices of categories, all of which occur.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ def centroids(points: Points, labels: Labels) -> NDArray[np.float64]:
 
 
 def radius_of_recall(points: Points, labels: Labels, recall: float = RECALL) -> float:
-    """Return the radius within which, averaged over categories, that share of a category lies of its centroid.
+    """Return the radius around centroids that holds a share of a category, averaged over categories.
 
     Examples:
         >>> points = np.array([[-1.0, 0.0], [1.0, 0.0], [6.0, 0.0], [10.0, 0.0]])
@@ -42,7 +41,7 @@ def radius_of_recall(points: Points, labels: Labels, recall: float = RECALL) -> 
 
 
 def lattice(codes: Points, labels: Labels) -> tuple[float, tuple[float, float]]:
-    """Return the scale and offset for which the radius of recall is R and the cloud lies in the lattice's middle."""
+    """Return the scale and offset that put the radius of recall at R and the points into the lattice's middle."""
     scale = RADIUS / radius_of_recall(codes, labels)
     low, high = np.quantile(codes, [0.001, 0.999], axis=0)
     x, y = LATTICE_SIDE / 2 - scale * (low + high) / 2
@@ -84,7 +83,12 @@ def pair_separation(points: Points, labels: Labels, radius: float = RADIUS) -> f
 
 @dataclass(frozen=True)
 class PurchaseQuality:
-    """Averages over simulated purchases: share of the matched that was wanted, share of the wanted that matched."""
+    """Averages over simulated purchases.
+
+    Attributes:
+        precision: Share of the matched pictures that were wanted.
+        recall: Share of the wanted pictures that matched.
+    """
 
     precision: float
     recall: float
@@ -104,8 +108,8 @@ def purchase_quality(
     """Match pictures against samples as the cloud does: lattice points with 0 < nearest distance <= R (section IV.A).
 
     Args:
-        categories: What is traded. Each purchase wants `wanted` of them, at random.
-        noise: Share of offered pictures that show other traded categories.
+        categories: The traded ones. Each purchase wants `wanted` of them, at random.
+        noise: Share of offered pictures of other traded categories.
         samples: Sample pictures per purchase, drawn from the wanted categories.
     """
     points = points.astype(np.float64)
@@ -125,7 +129,7 @@ def purchase_quality(
 
 
 def false_accepts(points: Points, labels: Labels, within: int) -> float:
-    """Return the share of pairs of different pictures of one category whose points are that close (L-infinity)."""
+    """Return the share of pairs of pictures of one category with points within a distance (L-infinity)."""
     close = pairs = 0
     for label in range(labels.max() + 1):
         distances = pair_distances(points[labels == label], np.inf)

@@ -1,4 +1,4 @@
-"""How far a picture's feature moves when another device computes it: measured, and the tolerance that follows.
+"""Measures how far a picture's feature moves when another device computes it, and derives the tolerance.
 
 Distances are L-infinity, as the buyer and the arbiter compare: in lattice units for points, in 1 / 256 for fc8 vectors.
 """
@@ -32,7 +32,7 @@ class Drift:
 
 @torch.inference_mode()
 def honest_drift(featurizer: Featurizer, images: Sequence[Pixels]) -> Drift:
-    """Measure what honest devices differ by; one entry for each picture and variant.
+    """Measure how far honest devices differ; one entry for each picture and variant.
 
     The variants are batches of 1, 7 and 64 pictures, two threads instead of one, and double precision.
     """
@@ -52,7 +52,7 @@ def honest_drift(featurizer: Featurizer, images: Sequence[Pixels]) -> Drift:
 
 @torch.inference_mode()
 def coarse_drift(featurizer: Featurizer, images: Sequence[Pixels]) -> dict[str, Drift]:
-    """Measure what goes beyond honest drift: a network in bfloat16, and pictures saved as JPEG of quality 95."""
+    """Measure larger drifts: of a network in bfloat16, and of pictures saved as JPEG with quality 95."""
     network = copy.deepcopy(featurizer.network).bfloat16()
     batches = torch.split(_inputs(featurizer, images).bfloat16(), featurizer.network.BATCH)
     halved = torch.cat([network(batch) for batch in batches]).float()
@@ -71,6 +71,11 @@ def tolerance(drifts: NDArray[np.int64]) -> int:
         30
     """
     return max(10, math.ceil(round(10 * float(np.quantile(drifts, 0.9999)), 2)))
+
+
+def percentiles(drifts: NDArray[np.int64]) -> dict[str, float]:
+    """Return the 99.99th percentile and the largest of some drifts."""
+    return {"p99.99": float(np.quantile(drifts, 0.9999)), "largest": float(drifts.max())}
 
 
 def _inputs(featurizer: Featurizer, images: Sequence[Pixels]) -> Tensor:

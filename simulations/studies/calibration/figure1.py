@@ -1,4 +1,4 @@
-"""The paper's Fig. 1 for any featurizer: how far apart categories lie, how close together one category's pictures."""
+"""The paper's Fig. 1 for any featurizer: distances between categories, and within each."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,15 +35,15 @@ _STYLE: dict[Any, Any] = {
 
 
 class Measured(Protocol):
-    """Features (n, D) with labels, and the R chosen for them."""
+    """Features with labels, and their R."""
 
     @property
     def features(self) -> NDArray[np.int64]:
-        """What was measured."""
+        """(n, D)."""
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Whose."""
+        """(n,), the category of each."""
 
     @property
     def radius(self) -> int:

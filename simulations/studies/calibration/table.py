@@ -1,4 +1,4 @@
-"""A calibration in a table: what was chosen and measured, among fc8 vectors and in the plane."""
+"""A calibration as a table: parameters and measurements, among fc8 vectors and in the plane."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -3,14 +3,14 @@
 1. Train the network to classify public portraits of pets (twenty breeds, freshly painted in every step) and public
    digits (ten classes, turned and shifted a little); fold batch normalisation into the convolutions.
 2. Train autoencoders on the network's fc8 features of other public pictures, from several initial weights.
-3. Calibrate each one's lattice on public pictures that neither has seen, and keep the one with the highest recall among
-   those precise enough.
-4. Measure it on traded pictures, which nothing above has seen, and write weights and card.
+3. Calibrate each one's lattice on public pictures that neither was trained on, and keep the one with the highest recall
+   among those with enough precision.
+4. Measure it on traded pictures, which no step above uses, and write weights and card.
 
-On one kind of machine and set of versions the same weights come out, bit for bit.
+The same machine type and versions give the same weights, bit for bit.
 
-The classifier is trained with label smoothing, which draws the fc8 features of a class together; the paper, whose
-network comes trained, has none.
+The classifier is trained with label smoothing, which brings the fc8 features of a class together; the paper uses a
+trained network.
 """
 
 import json
@@ -31,7 +31,7 @@ from parties.featurizers import build
 from simulations.data import digits, pets
 from simulations.studies.calibration import calibration as calibrate
 from simulations.studies.calibration.autoencoding import CODE_NOISE, CODE_PULL, train_autoencoder
-from simulations.studies.calibration.drift import honest_drift, tolerance
+from simulations.studies.calibration.drift import honest_drift, percentiles, tolerance
 from strategies.features.featurizer import (
     INPUT_SIZE,
     Autoencoder,
@@ -102,7 +102,7 @@ def _folded(normalised: nn.Sequential) -> nn.Sequential:
 
 
 def _public_digits(held_out: bool) -> tuple[Tensor, Tensor]:
-    """Return the inputs and class indices of the three quarters that are trained on, or of the quarter held out."""
+    """Return the inputs and class indices of the three quarters for training, or of the held-out quarter."""
     images, labels = digits.read("public")
     own = (np.arange(len(labels)) % 4 == 3) == held_out
     return network_inputs([prepare(image) for image in images[own]]), torch.from_numpy(labels[own]) + len(pets.BREEDS)
@@ -155,7 +155,7 @@ def _fc8_for_choosing(network: SmallNet) -> tuple[Tensor, Tensor]:
 
 
 def choose(network: SmallNet) -> tuple[Autoencoder, float, tuple[float, float]]:
-    """Train several autoencoders; return the one of highest recall among the precise, and its lattice."""
+    """Train several autoencoders; return the one of highest recall with enough precision, and its lattice."""
     features, labels = _fc8_for_autoencoding(network)
     unseen, unseen_labels = _fc8_for_choosing(network)
     candidates = []
@@ -218,13 +218,9 @@ def measure(featurizer: Featurizer) -> tuple[Calibration, dict[str, Any]]:
         "purchase_of_3_categories_by_10_samples_at_30_percent_noise": {
             name: asdict(quality) for name, quality in purchases.items()
         },
-        "drift_in_lattice_units": _drift(drifts.points),
-        "drift_of_vectors_in_1_256": _drift(drifts.vectors),
+        "drift_in_lattice_units": percentiles(drifts.points),
+        "drift_of_vectors_in_1_256": percentiles(drifts.vectors),
     }
-
-
-def _drift(drifts: NDArray[np.int64]) -> dict[str, float]:
-    return {"p99.99": float(np.quantile(drifts, 0.9999)), "largest": float(drifts.max())}
 
 
 def train() -> tuple[dict[str, Tensor], Calibration]:

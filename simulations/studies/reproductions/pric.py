@@ -1,4 +1,4 @@
-"""PRIC's Figs. 3 and 4: the paper's numbers beside ours, and which of its claims survive a fresh attacker.
+"""PRIC's Figs. 3 and 4: the paper's numbers and ours, and which of its claims hold against a fresh attacker.
 
 For each seed and figure, one job per extractor: the baseline without adversarial training, the published recipe, and
 the one with two time-scales. Each trains an extractor, then fresh classifiers on representations, and tests these on
@@ -37,7 +37,7 @@ from strategies.pric.training import PUBLISHED, Recipe, train_extractor
 
 @dataclass(frozen=True)
 class Figure:
-    """What one of the paper's figures is about."""
+    """The attributes of one of the paper's figures."""
 
     private: str
     tasks: tuple[str, ...]
@@ -51,7 +51,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Scale:
-    """How large an experiment is.
+    """The size of an experiment.
 
     Attributes:
         dataset: ``faces`` or ``celeba``.
@@ -98,14 +98,14 @@ PAPER: dict[tuple[str, str, str], float] = {
     ("Fig. 4", "baseline", "Male"): 0.9664,
     ("Fig. 4", "as published, lambda 0.1", "Male"): 0.5741,
 }
-"""What the text of section 3.2 says; of the other bars of the figures there are no numbers."""
+"""Numbers from the text of section 3.2; the figures' other bars have no numbers."""
 FALLS = {"Fig. 3": 0.17, "Fig. 4": 0.39}
-"""By how much the private attribute falls at lambda 0.1, at least, in the paper."""
+"""The least loss of accuracy on the private attribute at lambda 0.1, in the paper."""
 LOSSES = {"Fig. 3": 0.0508, "Fig. 4": 0.0355}
-"""What a task loses there, at most."""
+"""The largest loss of a task there."""
 
 Numbers = dict[tuple[str, str], tuple[float, float]]
-"""Accuracy and balanced accuracy, by attribute and by who reads it."""
+"""Accuracy and balanced accuracy, by attribute and classifier."""
 Found = dict[tuple[str, str, str, str], list[tuple[float, float]]]
 """The same, one per seed, by figure and setting as well."""
 
@@ -116,7 +116,7 @@ def setting_name(recipe: str, weight: float | None) -> str:
 
 
 def people(scale: Scale, root: Path | None, seed: int, purpose: str) -> Portraits:
-    """Return pictures to train on (``train``) or to test with (``test``), which are of other people."""
+    """Return pictures for training (``train``), or of other people for tests (``test``)."""
     count = scale.trained if purpose == "train" else scale.tested
     if scale.dataset == "celeba":
         split: Split = "public" if purpose == "train" else "traded"
@@ -154,11 +154,11 @@ def experiment(
         )
         return readings(names, read(reader, fresh), test.columns(names), labels.mean(0))
 
-    said = {FRESH: readable(tasks, "plain") | readable(private, "strong")}
-    said[ALONG] = readings(private, read(trained.adversary, fresh), truth, known.mean(0))
-    said[FLOORS[0]] = guesses(private, truth)
-    said[FLOORS[1]] = induced(private, train.columns(tasks), known, test.columns(tasks), truth)
-    return {(name, who): (found.accuracy, found.balanced) for who, each in said.items() for name, found in each.items()}
+    found = {FRESH: readable(tasks, "plain") | readable(private, "strong")}
+    found[ALONG] = readings(private, read(trained.adversary, fresh), truth, known.mean(0))
+    found[FLOORS[0]] = guesses(private, truth)
+    found[FLOORS[1]] = induced(private, train.columns(tasks), known, test.columns(tasks), truth)
+    return {(name, who): (one.accuracy, one.balanced) for who, each in found.items() for name, one in each.items()}
 
 
 def reproduce(
@@ -178,7 +178,7 @@ def reproduce(
     """
     start, scale = time.perf_counter(), SCALES[dataset]
     if scale.dataset == "celeba":
-        published.read("celeba", root, "public")  # to fail here, if it has to
+        published.read("celeba", root, "public")  # fails here, before any training
     keys = list(product(seeds, FIGURES, SETTINGS))
     jobs = [workshop.submit(experiment, scale, root, figure, SETTINGS[setting], seed) for seed, figure, setting in keys]
     ends = finished(workshop, jobs, "training extractors", progress)
@@ -215,8 +215,8 @@ def _rows(found: Found) -> list[Row]:
             Row(
                 what=what,
                 cells={
-                    column: Cell(paper=told, ours=each)
-                    for column, told, each in zip(COLUMNS, (paper, None), ours, strict=True)
+                    column: Cell(paper=printed, ours=each)
+                    for column, printed, each in zip(COLUMNS, (paper, None), ours, strict=True)
                 },
             )
         )

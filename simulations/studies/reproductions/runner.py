@@ -7,7 +7,7 @@ from pathlib import Path
 from parties.workflow import Progress
 from protocol.compute.ray_cluster import RayUnavailable
 from protocol.compute.workshop import LocalWorkshop, RayWorkshop, Workshop
-from protocol.errors import GridUnavailable, OutputExists
+from protocol.errors import GridUnavailable
 from simulations.reports.reproduction import ReproductionReport, write_reproduction
 from simulations.runs.output import whole_or_nothing
 
@@ -25,21 +25,19 @@ def run(
 
     Args:
         name: A key of `simulations.studies.reproductions.REPRODUCTIONS`.
-        seeds: Worlds.
-        workers: Jobs side by side on a Ray that is started here; 1: one after the other in this process.
-        address: Of a running Ray cluster instead.
+        seeds: The seeds of its worlds.
+        workers: Parallel jobs on Ray, which is started here; 1: one job after the other in this process.
+        address: The address of a running Ray cluster to use instead.
         out: The folder.
-        options: What this reproduction takes beside that.
+        options: Further arguments of this reproduction.
 
     Raises:
         GridUnavailable: When there is no Ray, or no cluster at the address.
         OutputExists: When the folder is there.
         RunFailed: When a job failed.
     """
-    if out.exists():
-        raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
-    progress("starting", 0, 1)
     with whole_or_nothing(out) as folder:
+        progress("starting", 0, 1)
         try:
             workshop: Workshop = LocalWorkshop() if workers == 1 and address is None else RayWorkshop(workers, address)
         except RayUnavailable as error:

@@ -1,1 +1,1 @@
-"""The survey of Raynal et al. 2020 (section 4.2.2): what people recognise in obfuscated images, and at which scores."""
+"""The survey of Raynal et al. 2020 (section 4.2.2): what people recognise in obfuscated images, by privacy score."""

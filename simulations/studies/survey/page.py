@@ -16,12 +16,12 @@ from simulations.studies.survey.questions import Key
 def survey_page(pictures: NDArray[np.uint8], key: Key, references: Mapping[str, NDArray[np.uint8]]) -> str:
     """Return the page.
 
-    It holds the pictures, without loss, and the choices; nothing of what is behind a picture.
+    It has the pictures, lossless, and the choices, but not the answers.
 
     Args:
         pictures: (questions, side, side, 3)
         key: Only the survey's id and the choices go into the page.
-        references: Each (side, side, 3); one clean picture of each class, to help with names; may be empty.
+        references: Each (side, side, 3); a clean picture of each class, to explain the names; may be empty.
     """
     data = {
         "survey": key.survey,

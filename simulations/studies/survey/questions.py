@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from parties.album import square
 from protocol.errors import BadInput
 from simulations.data.labelled import LabelledImages
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
+from strategies.features.featurizer import prepare
 from strategies.obfuscation import Obfuscation, obfuscate
 from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import SCORES
@@ -35,12 +35,12 @@ PARAMETERS: dict[str, tuple[tuple[tuple[float, ...], ...], tuple[float | None, .
 
 
 class Asked(BaseModel):
-    """What is behind a question.
+    """The obfuscation and the images of a question.
 
     Attributes:
-        technique, weights, strength: Of the obfuscation; the strength is None where it has none.
-        components: The class of each image in it.
-        scores: For each privacy score, that of each component.
+        technique, weights, strength: Of the obfuscation; some have no strength.
+        components: The class of each image in the mixture.
+        scores: The value of each privacy score for each component.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,10 +53,10 @@ class Asked(BaseModel):
 
 
 class Key(BaseModel):
-    """The key to the answers: for who scores the survey, never for who takes it.
+    """The key to the answers, for scoring; participants must not see it.
 
     Attributes:
-        survey: The survey's id, which answers carry, too.
+        survey: The survey's id, also in answers.
         class_names: The choices.
         questions: In the order in which they are asked.
     """
@@ -85,7 +85,7 @@ def draw_settings(seed: int, each: int = EACH) -> list[Obfuscation]:
 def make_questions(
     images: LabelledImages, dataset: str, seed: int, *, each: int = EACH, side: int = SIDE
 ) -> tuple[NDArray[np.uint8], Key]:
-    """Draw classes that differ, an image of each, and obfuscate them.
+    """Draw different classes and an image of each for every question, and obfuscate these.
 
     Returns:
         (questions, side, side, 3); the obfuscated pictures, and the key to the answers.
@@ -94,14 +94,14 @@ def make_questions(
         BadInput: When there are too few images or classes.
     """
     if len(images.class_names) < 3:
-        raise BadInput(f"a survey takes three classes or more, and data set {dataset} gives {len(images.class_names)}")
+        raise BadInput(f"a survey needs three classes or more, but data set {dataset} gives {len(images.class_names)}")
     settings = draw_settings(seed, each)
     class_generator = numpy_generator(seed, "survey classes")
     classes = [class_generator.permutation(len(images.class_names))[: setting.images] for setting in settings]
     album, labels = images.choose(np.concatenate(classes), "survey")
     if len(album) < sum(map(len, classes)):
         raise BadInput(f"data set {dataset} has too few images for {len(settings)} questions of different images")
-    originals = to_tensor([square(album[index], side) for index in range(len(album))])
+    originals = to_tensor([prepare(album[index], side) for index in range(len(album))])
     sizes = [setting.images for setting in settings]
     parts = torch.split(originals, sizes)
     named = torch.split(torch.from_numpy(labels), sizes)

@@ -1,4 +1,4 @@
-"""How well each privacy score agrees with people: a table, curves, JSON."""
+"""The agreement of each privacy score with people: as a table, curves and JSON."""
 
 import json
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ def results_table(found: Mapping[str, Agreement], people: int) -> Table:
     table = Table("score", "AUC", "t_acc (FPR, TPR)", "t_cut-off (FPR, TPR)", title=f"Recognised by {who}",
                   title_justify="left")  # fmt: skip
     for name, each in found.items():
-        table.add_row(name, f"{each.auc:.2f}", said(each.t_acc), said(each.t_cut_off))
+        table.add_row(name, f"{each.auc:.2f}", shown(each.t_acc), shown(each.t_cut_off))
     return table
 
 
-def said(threshold: Threshold) -> str:
+def shown(threshold: Threshold) -> str:
     """Write a threshold as the paper does.
 
     Examples:
-        >>> said(Threshold(0.6319, 0.27, 0.774))
+        >>> shown(Threshold(0.6319, 0.27, 0.774))
         '0.632 (0.27, 0.77)'
     """
     return f"{threshold.value:.3g} ({threshold.false_positives:.2f}, {threshold.true_positives:.2f})"

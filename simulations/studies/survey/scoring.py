@@ -1,4 +1,4 @@
-"""From answers to ROC curves and thresholds (Raynal et al. 2020, section 4.2.3)."""
+"""ROC curves and thresholds from answers (Raynal et al. 2020, section 4.2.3)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Answers(BaseModel):
-    """What one person answered, as the survey's page saves it.
+    """The answers of one person, as the survey's page saves them.
 
     Attributes:
         survey: The id of the survey.
-        answers: Chosen classes by the number of the question, from 1; none chosen means "I cannot tell". Questions that
-            were left open are missing.
+        answers: Chosen classes by the number of the question, from 1; no class means "I cannot tell". Questions without
+            an answer are missing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +35,7 @@ def read_key(path: Path) -> Key:
     """Read ``key.json``.
 
     Raises:
-        BadInput: When it is none.
+        BadInput: When it is not a key.
     """
     return _read(path, Key, "the key of a survey")
 
@@ -44,21 +44,21 @@ def read_answers(path: Path, key: Key) -> Answers:
     """Read a file of answers to this survey.
 
     Raises:
-        BadInput: When it is none, or is of another survey.
+        BadInput: When it is not a file of answers, or belongs to another survey.
     """
     found = _read(path, Answers, "a file of answers")
     if found.survey != key.survey:
-        raise BadInput(f"{path} answers survey {found.survey}, and the key is of survey {key.survey}")
+        raise BadInput(f"{path} answers survey {found.survey}, but the key is of survey {key.survey}")
     for number, chosen in found.answers.items():
         if not 1 <= number <= len(key.questions):
-            raise BadInput(f"{path} answers question {number}, and there are {len(key.questions)}")
+            raise BadInput(f"{path} answers question {number}, but there are {len(key.questions)}")
         if unknown := set(chosen) - set(key.class_names):
-            raise BadInput(f"{path}: question {number} offers no choice {min(unknown)!r}")
+            raise BadInput(f"{path}: question {number} has no choice {min(unknown)!r}")
     return found
 
 
 def score_answers(key: Key, sheets: Sequence[Answers]) -> dict[str, Agreement]:
-    """Draw the ROC curve of every privacy score against people.
+    """Return the agreement of every privacy score with people.
 
     Every component of every answered question is one comparison: it is recognised if its class was chosen.
 
@@ -76,8 +76,8 @@ def score_answers(key: Key, sheets: Sequence[Answers]) -> dict[str, Agreement]:
     )
     if not len(recognised) or recognised.all() or not recognised.any():
         raise BadInput(
-            f"{recognised.sum()} of {len(recognised)} images were recognised: thresholds take some of each, so ask"
-            " more people"
+            f"{recognised.sum()} of {len(recognised)} images were recognised: thresholds need some of both kinds, so"
+            " ask more people"
         )
     return {
         name: agreement(

@@ -1,4 +1,4 @@
-"""What the scenario of crowdsourcing representations can set."""
+"""Settings of a crowdsourcing scenario."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,39 +18,43 @@ CELEBA_ONLY = (
     "Goatee", "High_Cheekbones", "Oval_Face", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns",
     "Straight_Hair", "Wavy_Hair", "Wearing_Lipstick",
 )  # fmt: skip
-"""CelebA's attributes that painted faces lack."""
+"""CelebA's attributes that painted faces do not have."""
 
 Weight = Annotated[float, Gt(0), Le(1e4)]
 Many = Annotated[int, Ge(20), Le(1_000_000)]
 
 
 class CollectorSection(Section):
-    """The collector, and the extractor that it trains on labelled pictures of its own."""
+    """The collector, and the extractor that it trains on its own labelled pictures."""
 
     hide: Annotated[tuple[str, ...], Len(1, 8)] = Field(("Eyeglasses",), description="attributes to hide, by name")
     tasks: Annotated[tuple[str, ...], Len(1, 16)] = Field(
-        ("Male", "Heavy_Makeup", "Smiling"), description="what it trains on representations, chosen once they are there"
+        ("Male", "Heavy_Makeup", "Smiling"),
+        description="what it trains on representations, chosen after they have arrived",
     )
-    pictures: Many = Field(6000, description="its own pictures, which it trains the extractor and its attackers on")
-    weight: Weight = Field(1.0, description="lambda of Eq. 6: more keeps more of the picture, and hides less")
+    pictures: Many = Field(6000, description="its own pictures, to train the extractor and its attackers on")
+    weight: Weight = Field(1.0, description="lambda of Eq. 6: larger keeps more of the picture and hides less")
     curve: Annotated[tuple[Weight, ...], Len(0, 10)] = Field(
         (3.0, 10.0), description="other lambdas, for the curve of utility against privacy"
     )
     bound: Literal["decoder", "local", "global"] = Field(
-        "decoder", description="on what is kept of a picture: decoder, or Eq. 4 at each position, or as a whole"
+        "decoder",
+        description="information kept, by decoder, or by Eq. 4 at each position (local) or of the picture (global)",
     )
     ascent: Literal["entropy", "flipped", "uniform"] = Field(
-        "entropy", description="against the classifier: entropy (Eq. 6), or what has a limit: flipped, uniform"
+        "entropy", description="against the classifier: entropy (Eq. 6), or the bounded flipped and uniform"
     )
     conditional: bool = Field(True, description="keep I(x; z, u); false: I(x; z), the ablation")
     adversary_steps: Annotated[int, Ge(1), Le(32)] = Field(4, description="classifier's steps per extractor's step")
     epochs: Annotated[int, Ge(1), Le(1000)] = Field(8, description="rounds of training after one round of warm-up")
     batch: Annotated[int, Ge(2), Le(1024)] = Field(64, description="pictures per step")
-    extractor: Literal["compact", "vgg16"] = Field("compact", description="compact, or what the authors' follow-up has")
-    quantised: bool = Field(True, description="have representations sent as bytes")
+    extractor: Literal["compact", "vgg16"] = Field(
+        "compact", description="compact, or vgg16 as in the authors' follow-up paper"
+    )
+    quantised: bool = Field(True, description="send representations as bytes")
 
     def recipe(self, weight: float) -> Recipe:
-        """Return how to train with a lambda."""
+        """Return the training settings for a lambda."""
         return Recipe(
             weight=weight,
             bound=self.bound,
@@ -62,26 +66,28 @@ class CollectorSection(Section):
         )
 
     def undefended(self) -> Recipe:
-        """Return how to train an extractor that keeps what it can; its classifier is trained along, in vain."""
+        """Return the training settings of an extractor that hides nothing; its classifier has no effect on it."""
         return replace(self.recipe(1.0), ascent="none", adversary_steps=1)
 
     @model_validator(mode="after")
     def _what_is_hidden_is_no_task(self) -> "CollectorSection":
         if both := set(self.hide) & set(self.tasks):
-            raise ValueError(f"the task {min(both)} is to be hidden: participants would send no label of it")
+            raise ValueError(
+                f"the task {min(both)} is also in collector.hide: participants do not send labels of hidden attributes"
+            )
         return self
 
 
 class FederatedSection(Section):
-    """Training the extractor where the pictures are; the collector learns sums of gradients and sees no picture."""
+    """Training of the extractor by participants; the collector sees sums of gradients, and no pictures."""
 
     RENAMED: ClassVar = {"rate": "learning_rate", "adversary_rate": "adversary_learning_rate"}
 
     rounds: Annotated[int, Ge(0), Le(100_000)] = Field(
-        0, description="how often participants train; 0: the collector trains on its own pictures"
+        0, description="rounds of training by participants; 0: the collector trains on its own pictures"
     )
-    called: Annotated[int, Ge(3), Le(1000)] = Field(8, description="participants who train in each round")
-    warm_up: Annotated[int, Ge(0), Le(100_000)] = Field(40, description="rounds of warm-up among them")
+    called: Annotated[int, Ge(3), Le(1000)] = Field(8, description="participants in each round")
+    warm_up: Annotated[int, Ge(0), Le(100_000)] = Field(40, description="how many of the rounds are warm-up")
     learning_rate: Annotated[float, Gt(0), Le(1)] = Field(2e-4, description="the extractor's learning rate")
     adversary_learning_rate: Annotated[float, Gt(0), Le(1)] = Field(
         6e-3, description="the classifier's learning rate, which has to be higher"
@@ -89,19 +95,21 @@ class FederatedSection(Section):
 
 
 class ParticipantsSection(Section):
-    """The participants; each has pictures of one person."""
+    """Participants, each with pictures of one person."""
 
-    count: Annotated[int, Ge(20), Le(200_000)] = Field(1000, description="how many there are")
-    album: Annotated[int, Ge(2), Le(1000)] = Field(4, description="pictures that each has")
+    count: Annotated[int, Ge(20), Le(200_000)] = Field(1000, description="number of participants")
+    album: Annotated[int, Ge(2), Le(1000)] = Field(4, description="pictures of each participant")
 
 
 class AttackersSection(Section):
-    """Who tries to read what is hidden; none has anything to do with how the extractor was trained."""
+    """Attackers that try to infer hidden attributes; none is the classifier that the extractor was trained against."""
 
     pictures: Annotated[tuple[Many, ...], Len(0, 6)] = Field(
-        (250, 1000), description="with so many of the collector's pictures; one with all of them there is in any case"
+        (250, 1000), description="how many of the collector's pictures each attacker has; one more has all of them"
     )
-    leaked: Share = Field(0.25, description="with what this share of participants has told of itself")
+    leaked: Share = Field(
+        0.25, description="share of participants whose hidden attributes have leaked, for another attacker"
+    )
 
 
 class CrowdsourceScenario(Scenario):
@@ -111,12 +119,12 @@ class CrowdsourceScenario(Scenario):
     roles = ("participant",)
 
     description: str = Field("Representations that hide an attribute, crowdsourced.", description="one line about it")
-    workflow: Literal["crowdsource"] = Field("crowdsource", description="what is played")
+    workflow: Literal["crowdsource"] = Field("crowdsource", description="the workflow")
     dataset: Literal["faces", "celeba"] = Field("faces", description="the pictures: painted faces, or CelebA's")
     side: Annotated[int, Ge(16), Le(224)] = Field(
         32, description="pixels that pictures are scaled to; a multiple of 16"
     )
-    tested: Many = Field(1500, description="pictures of other people that the collector's tasks are tested on")
+    tested: Many = Field(1500, description="pictures of other people, to test the collector's tasks on")
     collector: CollectorSection = CollectorSection()
     federated: FederatedSection = FederatedSection()
     participants: ParticipantsSection = ParticipantsSection()
@@ -143,8 +151,7 @@ class CrowdsourceScenario(Scenario):
     def _as_many_as_are_called(self) -> "CrowdsourceScenario":
         if self.federated.rounds and self.federated.called > self.participants.count:
             raise ValueError(
-                f"federated.called: {self.federated.called} are more than there are participants, "
-                f"{self.participants.count}"
+                f"federated.called: {self.federated.called} is more than participants.count, {self.participants.count}"
             )
         return self
 
@@ -159,7 +166,7 @@ class CrowdsourceScenario(Scenario):
 
 
 def attribute_names(dataset: str) -> Sequence[str]:
-    """Return the attributes that a data set's pictures are labelled with."""
+    """Return the attributes in the labels of a data set."""
     if dataset == "faces":
         return people.ATTRIBUTES
     return sorted({*people.ATTRIBUTES, *CELEBA_ONLY} - {"Long_Hair"})

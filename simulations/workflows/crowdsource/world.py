@@ -17,7 +17,7 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data import faces, published
 from simulations.data.scene import Split
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
-from simulations.scenarios.adversaries import cheats_among
+from simulations.scenarios.adversaries import draw_adversaries
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from strategies.features.featurizer import prepare
 
@@ -95,7 +95,7 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
     else:
         public, held, test = _photographed(scenario)
     generator = numpy_generator(scenario.seed, "cheats")
-    cheats = cheats_among(generator.permutation(count)[::-1].tolist(), scenario.adversaries, generator)
+    cheats = draw_adversaries(generator.permutation(count)[::-1].tolist(), scenario.adversaries, generator)
     roles = {name: adversaries[name].cast(**mix.settings) for name, mix in scenario.adversaries.items()}
     participants = []
     for number in range(count):

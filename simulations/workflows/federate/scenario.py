@@ -1,6 +1,5 @@
-"""What the scenario of federated learning can set."""
+"""Settings of a federated learning scenario."""
 
-import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
@@ -11,21 +10,21 @@ from protocol.errors import nearest
 from protocol.settings import Section, Share
 from simulations.data.people import FIXED, PASSING
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.methods import built_in
 
-_METHOD = re.compile(r"[a-z][a-z0-9-]*")
 PRIVATE = ("dp-clients", "dp-images", "dp-people")
 _OWN = {"mu": "fedprox", "malicious": "krum", "beta": "trimmed-mean"}
 
 
 class MethodSection(Section):
-    """A way to learn together."""
+    """A method of federated learning."""
 
     strategy: str = Field(description=f"one of {', '.join(STRATEGIES)}")
-    epsilon: float | None = Field(None, description="of one client, picture or person (dp-...); all rounds")
-    clipping: Annotated[float, Gt(0)] = Field(1.0, description="dp-...: largest norm of a contribution")
-    mu: Annotated[float, Ge(0)] = Field(0.0, description="fedprox: the pull towards the common model")
+    epsilon: float | None = Field(None, description="dp-...: epsilon of one client, picture or person over all rounds")
+    clipping: Annotated[float, Gt(0)] = Field(1.0, description="dp-...: clipping norm of a contribution")
+    mu: Annotated[float, Ge(0)] = Field(0.0, description="fedprox: weight of the proximal term")
     malicious: Annotated[int, Ge(0)] = Field(0, description="krum: how many clients may be malicious")
-    beta: Annotated[float, Ge(0), Lt(0.5)] = Field(0.0, description="trimmed-mean: share cut off at both ends")
+    beta: Annotated[float, Ge(0), Lt(0.5)] = Field(0.0, description="trimmed-mean: share of values trimmed at each end")
 
     @field_validator("strategy")
     @classmethod
@@ -37,7 +36,7 @@ class MethodSection(Section):
     @model_validator(mode="after")
     def _settings_suit(self) -> "MethodSection":
         if (self.epsilon is not None) != (self.strategy in PRIVATE):
-            which = "takes an epsilon" if self.strategy in PRIVATE else "promises nothing, and has no epsilon"
+            which = "needs an epsilon" if self.strategy in PRIVATE else "has no epsilon"
             raise ValueError(f"{self.strategy} {which}")
         if self.epsilon is not None and not self.epsilon > 0:
             raise ValueError(f"epsilon is a positive number, not {self.epsilon}")
@@ -50,11 +49,11 @@ class MethodSection(Section):
 class ClientsSection(Section):
     """Clients, each with pictures of its own people."""
 
-    count: Annotated[int, Ge(2), Le(1000)] = Field(20, description="how many clients there are")
-    pictures: Annotated[int, Ge(2), Le(10_000)] = Field(60, description="pictures that each of them has")
-    per_person: Annotated[int, Ge(1), Le(1000)] = Field(2, description="how many of them show the same person")
-    with_property: Share = Field(0.5, description="share of clients whose people mostly have the property")
-    mostly: Annotated[float, Gt(0.5), Le(1)] = Field(0.9, description="what share of their people that is")
+    count: Annotated[int, Ge(2), Le(1000)] = Field(20, description="number of clients")
+    pictures: Annotated[int, Ge(2), Le(10_000)] = Field(60, description="pictures of each client")
+    per_person: Annotated[int, Ge(1), Le(1000)] = Field(2, description="pictures of each person")
+    with_property: Share = Field(0.5, description="share of clients where most people have the property")
+    mostly: Annotated[float, Gt(0.5), Le(1)] = Field(0.9, description="share of people with the property there")
     size: Annotated[int, Ge(16), Le(128)] = Field(32, description="width and height of a picture, pixels")
 
 
@@ -63,10 +62,8 @@ class TrainingSection(Section):
 
     RENAMED: ClassVar = {"private_rate": "dp_learning_rate", "rate": "sampling_rate"}
 
-    rounds: Annotated[int, Ge(1), Le(1000)] = Field(15, description="how often the model goes out and comes back")
-    epochs: Annotated[int, Ge(1), Le(100)] = Field(
-        3, description="rounds over its pictures that a client makes in each"
-    )
+    rounds: Annotated[int, Ge(1), Le(1000)] = Field(15, description="rounds of federated learning")
+    epochs: Annotated[int, Ge(1), Le(100)] = Field(3, description="epochs of a client in each round")
     batch: Annotated[int, Ge(1), Le(1000)] = Field(20, description="pictures per step")
     learning_rate: Annotated[float, Gt(0), Le(10)] = Field(0.2, description="SGD learning rate")
     dp_learning_rate: Annotated[float, Gt(0), Le(100)] = Field(
@@ -81,15 +78,16 @@ class TrainingSection(Section):
 
 
 class AttackerSection(Section):
-    """Who attacks, with what."""
+    """The attacker's means."""
 
-    shadows: Annotated[int, Ge(2), Le(100)] = Field(4, description="models of the attacker's own, trained on strangers")
-    trials: Annotated[int, Ge(4), Le(1000)] = Field(100, description="the attacker's trainings, to know a property by")
-    strangers: Annotated[int, Ge(50), Le(100_000)] = Field(4000, description="pictures that these draw from")
+    shadows: Annotated[int, Ge(2), Le(100)] = Field(4, description="shadow models, trained on strangers' pictures")
+    trials: Annotated[int, Ge(4), Le(1000)] = Field(100, description="trainings to infer the property from")
+    strangers: Annotated[int, Ge(50), Le(100_000)] = Field(4000, description="strangers' pictures for these")
     lira: Annotated[int, Ge(0), Le(256)] = Field(
-        0, description="models trained with half of the candidates each, for the likelihood ratio attack; 0: left out"
+        0,
+        description="models of the likelihood ratio attack, each trained on half of the candidates; 0: no such attack",
     )
-    probed: Annotated[int, Ge(0), Le(20)] = Field(3, description="clients whom the cloud asks to train on one picture")
+    probed: Annotated[int, Ge(0), Le(20)] = Field(3, description="clients that the cloud asks to train on one picture")
 
 
 USUAL: dict[str, dict[str, Any]] = {
@@ -103,48 +101,39 @@ USUAL: dict[str, dict[str, Any]] = {
     "dp-people-8": {"strategy": "dp-people", "epsilon": 8.0},
     "dp-clients-8": {"strategy": "dp-clients", "epsilon": 8.0},
 }
-"""The methods of a scenario that names none; one that names some of these need not repeat their settings."""
+"""The methods of a scenario by default; one that names some of them need not repeat their settings."""
 
 
 class FederateScenario(Scenario):
-    """The same clients learn together by several methods, one after the other."""
+    """The same clients, trained by several methods one after the other."""
 
     crowd = "client"
     roles = ("client",)
 
     description: str = Field("Clients learn together, without and with differential privacy.", description="one line")
-    workflow: Literal["federate"] = Field("federate", description="what is played")
+    workflow: Literal["federate"] = Field("federate", description="the workflow")
     dataset: Literal["faces"] = Field("faces", description="the pictures: of persons, with attributes")
-    methods: Annotated[dict[str, MethodSection], Len(1, 30)] = Field(
+    methods: Annotated[dict[str, MethodSection], Len(1, 30), built_in(USUAL)] = Field(
         default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
         description="methods by name; the built-in names need no settings",
     )
-    task: Literal[PASSING] = Field("Smiling", description="the attribute that the model is to tell")  # type: ignore[valid-type]
-    property: Literal[FIXED] = Field("Pale_Skin", description="what an attacker wants to know of clients' people")  # type: ignore[valid-type]
+    task: Literal[PASSING] = Field("Smiling", description="the attribute that the model classifies")  # type: ignore[valid-type]
+    property: Literal[FIXED] = Field(  # type: ignore[valid-type]
+        "Pale_Skin", description="the attribute that an attacker infers of clients' people"
+    )
     clients: ClientsSection = ClientsSection()
     training: TrainingSection = TrainingSection()
-    delta: Annotated[float, Gt(0), Lt(1)] = Field(1e-4, description="below one in the number of pictures")
+    delta: Annotated[float, Gt(0), Lt(1)] = Field(
+        1e-4, description="delta of differential privacy, below 1 / number of pictures"
+    )
     attacker: AttackerSection = AttackerSection()
-
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _methods_are_named(cls, methods: Any) -> Any:
-        if not isinstance(methods, dict):
-            return methods
-        for name in methods:
-            if not isinstance(name, str) or not _METHOD.fullmatch(name):
-                raise ValueError(f"invalid method name {name!r}: use lower-case letters, digits and hyphens")
-        return {
-            name: {**USUAL.get(name, {}), **given} if isinstance(given, dict) else given
-            for name, given in methods.items()
-        }
 
     @model_validator(mode="after")
     def _enough_is_left(self) -> "FederateScenario":
         count = self.clients.count
         for name, method in self.methods.items():
             if 2 * method.malicious + 2 >= count and method.strategy == "krum":
-                raise ValueError(f"methods.{name}.malicious: krum takes more than 2 x {method.malicious} + 2 clients")
+                raise ValueError(f"methods.{name}.malicious: krum needs more than 2 x {method.malicious} + 2 clients")
         return self
 
 

@@ -1,4 +1,4 @@
-"""What the scenario of outsourced training can set."""
+"""Settings of an outsourced training scenario."""
 
 from typing import Annotated, Literal
 
@@ -19,10 +19,10 @@ class ImagesSection(Section):
     """The images."""
 
     folder: str | None = Field(None, description="my own images instead: each sub-folder is a class")
-    classes: Annotated[int, Ge(2), Le(1000)] = Field(10, description="how many classes to use, half of each kind")
+    classes: Annotated[int, Ge(2), Le(1000)] = Field(10, description="number of classes, half of each kind")
     training: Annotated[int, Ge(4), Le(10**6)] = Field(2000, description="images of all owners together")
-    tests: Annotated[int, Ge(2), Le(10**5)] = Field(600, description="clean images to test on, each owner's own")
-    side: Annotated[int, Ge(16), Le(1024)] = Field(48, description="width and height to which images are brought")
+    tests: Annotated[int, Ge(2), Le(10**5)] = Field(600, description="clean images to test on, of each owner")
+    side: Annotated[int, Ge(16), Le(1024)] = Field(48, description="width and height that images are scaled to")
 
 
 class TechniqueSection(Section):
@@ -34,31 +34,34 @@ class TechniqueSection(Section):
     weights: Annotated[tuple[Weight, ...], Len(1, 128)] | Literal["distorting"] | None = Field(
         None,
         description="lambda: weights of the images in a mixture, like [0.5, 0.5]; distorting: those that distort most;"
-        " null: as is usual for the technique",
+        " null: the technique's default",
     )
     strength: Annotated[float, Gt(0), Le(10_000)] | None = Field(
         None,
         description="the technique's own number: sigma of the noise (0 to 255), block (pixels), blocks (per side),"
-        " kernel (pixels), kept (share); null: the usual one",
+        " kernel (pixels), kept (share); null: the default",
     )
 
     @property
     def setting(self) -> Obfuscation:
-        """The same, for the owner."""
+        """The setting for owners."""
         return Obfuscation(self.technique, self.weights, self.strength)
 
 
 class ObfuscationSection(TechniqueSection):
     """How owners hide their images."""
 
-    pairing: Literal["any", "intra-class"] = Field("any", description="who is mixed with whom: any, or intra-class")
+    pairing: Literal["any", "intra-class"] = Field(
+        "any", description="which images are mixed: any, or those of one class (intra-class)"
+    )
     each: Literal["once", "in-each-role"] = Field(
         "once",
-        description="how often an image is used per epoch; once: half as many mixtures of two as images;"
-        " in-each-role: as many, which trains better and shows each image twice",
+        description="uses of an image per epoch; once: half as many mixtures of two as images;"
+        " in-each-role: as many mixtures as images, which trains better and shows each image twice",
     )
     region: Annotated[tuple[Share, Share, Share, Share], Len(4, 4)] | None = Field(
-        None, description="obfuscate only there: [top, left, height, width] in shares of the side; null: everywhere"
+        None,
+        description="the obfuscated region: [top, left, height, width] in shares of the side; null: the whole image",
     )
 
 
@@ -68,35 +71,37 @@ class ServiceSection(Section):
     architecture: Literal[tuple(ARCHITECTURES)] = Field(  # type: ignore[valid-type]
         "compact", description=f"the network: {' or '.join(ARCHITECTURES)}"
     )
-    epochs: Annotated[int, Ge(1), Le(1000)] = Field(10, description="how often the images are obfuscated afresh")
+    epochs: Annotated[int, Ge(1), Le(1000)] = Field(10, description="epochs; images are obfuscated again in each")
     batch: Annotated[int, Ge(1), Le(10_000)] = Field(32, description="pictures per step of training")
 
 
 class AttackersSection(Section):
-    """Who attacks what the service sees, with what beside it."""
+    """Attackers on what the service receives, and their other knowledge."""
 
     public: Annotated[int, Ge(0), Le(10**6)] = Field(
-        1500, description="public images like the owners', with labels, that attackers obfuscate and train on; 0: none"
+        1500, description="labelled public images like the owners', for attackers to obfuscate and train on; 0: none"
     )
     pairs: Annotated[int, Ge(0), Le(10**5)] = Field(
-        100, description="mixtures of the first owner whose original leaked; the reconstruction attack learns from them"
+        100, description="mixtures of the first owner with leaked originals, for the reconstruction attack to train on"
     )
-    scored: Annotated[int, Ge(1), Le(10**5)] = Field(400, description="pictures to score each attack on, at most")
+    scored: Annotated[int, Ge(1), Le(10**5)] = Field(400, description="most pictures to score each attack on")
 
 
 class OutsourceScenario(Scenario):
-    """Training that is outsourced."""
+    """Outsourced training."""
 
     crowd = "owner"
     roles = ("owner",)
 
-    description: str = Field("A model trained on obfuscated images, and what they give away.", description="one line")
-    workflow: Literal["outsource"] = Field("outsource", description="what is played")
+    description: str = Field("A model trained on obfuscated images, and attacks on these.", description="one line")
+    workflow: Literal["outsource"] = Field("outsource", description="the workflow")
     task: Literal["kinds", "classes"] = Field(
         "kinds",
-        description="what is learned; kinds: cat or dog, animal or vehicle; classes: breeds and the like",
+        description="the task; kinds: cat or dog, animal or vehicle; classes: for example breeds",
     )
-    owners: Annotated[int, Ge(1), Le(10_000)] = Field(1, description="how many owners share images and service")
+    owners: Annotated[int, Ge(1), Le(10_000)] = Field(
+        1, description="number of owners, who share the images and the service"
+    )
     images: ImagesSection = ImagesSection()
     obfuscation: ObfuscationSection = ObfuscationSection()
     service: ServiceSection = ServiceSection()
@@ -121,11 +126,11 @@ class OutsourceScenario(Scenario):
     @model_validator(mode="after")
     def _owners_have_images(self) -> "OutsourceScenario":
         if self.images.training < self.owners * 2:
-            raise ValueError(f"{self.images.training} images are too few for {self.owners} owners: each takes two")
+            raise ValueError(f"{self.images.training} images are too few for {self.owners} owners: each needs two")
         return self
 
     def assignment(self, classes: tuple[str, ...]) -> Assignment:
-        """Return what owners want, where these are the classes."""
+        """Return the owners' assignment for given classes."""
         section = self.obfuscation
         return Assignment(
             classes=classes,
@@ -141,7 +146,7 @@ class OutsourceScenario(Scenario):
 
     @property
     def compared(self) -> list[Obfuscation]:
-        """What the plot has beside the owners' own setting."""
+        """The settings in the plot beside the owners' own."""
         return usual_settings(self.images.side) if self.compare is None else [each.setting for each in self.compare]
 
 

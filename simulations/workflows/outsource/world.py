@@ -7,13 +7,13 @@ import numpy as np
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from parties.album import square
 from parties.outsource.owner import Owner
 from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.labelled import LabelledImages, labelled_images
 from simulations.runs.seeding import numpy_generator, secret
 from simulations.workflows.outsource.scenario import OutsourceScenario
+from strategies.features.featurizer import prepare
 
 Labels = NDArray[np.int64]
 Pictures = NDArray[np.uint8]
@@ -126,7 +126,7 @@ def tasks(images: LabelledImages, scenario: OutsourceScenario) -> tuple[tuple[st
 
 def _labelled(images: LabelledImages, count: int, purpose: str, task_of: Labels, side: int) -> Labelled:
     album, classes = images.take(count, purpose)
-    opened = [square(album[index], side) for index in range(len(album))]
+    opened = [prepare(album[index], side) for index in range(len(album))]
     pictures = np.stack(opened) if opened else np.empty((0, side, side, 3), np.uint8)
     return Labelled(pictures, classes, task_of[classes])
 

@@ -1,4 +1,4 @@
-"""What the scenario of a pool can set."""
+"""Settings of a pool scenario."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -17,19 +17,18 @@ Steps = Annotated[int, Ge(1), Le(10_000_000)]
 
 
 class EntitiesSection(Section):
-    """The entities, and what they hold."""
+    """The entities and their images."""
 
     images: Annotated[tuple[Images, ...], Len(1, 100)] = Field(
-        (1200, 500, 500, 50), description="images of each entity; the one with most pre-trains"
+        (1200, 500, 500, 50), description="images of each entity; the largest one pre-trains"
     )
     classes: Annotated[int, Ge(2), Le(10)] = Field(10, description="classes of the task")
     alpha: Annotated[float, Ge(0.01), Le(1e6)] | None = Field(
-        None, description="unlike entities, Dirichlet: near 0 all images of one are of one class; null: all alike"
+        None,
+        description="Dirichlet concentration of classes: near 0 each entity has one class; null: all entities alike",
     )
-    late: Annotated[int, Ge(0)] = Field(0, description="how many, of the last ones, join only in a second round")
-    held_back: Annotated[int, Ge(50), Le(100_000)] = Field(
-        600, description="fresh images on which deciders are judged, the same for all"
-    )
+    late: Annotated[int, Ge(0)] = Field(0, description="how many of the last entities join only in a second round")
+    held_back: Annotated[int, Ge(50), Le(100_000)] = Field(600, description="test images of deciders, the same for all")
     public: Annotated[int, Ge(50), Le(1_000_000)] = Field(
         1600, description="public images of other classes, to train reconstructors on"
     )
@@ -42,22 +41,22 @@ class TrainingSection(Section):
     RENAMED: ClassVar = {"rate": "learning_rate"}
 
     architecture: str = Field("compact", description=f"the network: {', '.join(ARCHITECTURES)}")
-    pretraining: Steps = Field(Habits.pretraining, description="steps of the network that is published")
+    pretraining: Steps = Field(Habits.pretraining, description="steps of the published network")
     reconstruction: Steps = Field(Habits.reconstruction, description="steps of the published reconstructor")
     poisoning: Steps = Field(Habits.poisoning, description="steps of each entity's private module")
     refinement: Steps = Field(Habits.refinement, description="steps of a decider")
     batch: Annotated[int, Ge(2), Le(4096)] = Field(Habits.batch, description="images per step")
     learning_rate: Annotated[float, Gt(0), Le(1)] = Field(Habits.learning_rate, description="highest learning rate")
     weight: Annotated[float, Ge(0), Le(1000)] = Field(
-        Habits.weight, description="lambda: what hiding images is worth beside accuracy; the paper's is 1"
+        Habits.weight, description="lambda: weight of hiding images against accuracy; 1 in the paper"
     )
     penalty: Literal["absolute", "either", "signed"] = Field(
         Habits.penalty,
-        description="what modules minimise: signed: the paper's SSIM; absolute: its absolute value; either: the larger"
-        " one over the image and its negative",
+        description="the loss of modules; signed: SSIM as in the paper; absolute: its absolute value; either: the"
+        " larger SSIM with the image and with its negative",
     )
     decider: Literal["new", "published"] = Field(
-        Habits.decider, description="what refinement starts from: new weights, or the published decider"
+        Habits.decider, description="first weights of refinement: new ones, or the published decider's"
     )
     defence: Literal["none", "agreement"] = Field(
         Habits.defence, description="agreement: leave out pooled features that the published decider contradicts"
@@ -71,24 +70,24 @@ class TrainingSection(Section):
         return name
 
     def habits(self) -> Habits:
-        """Return them as entities know them."""
+        """Return the settings for entities."""
         return Habits(**self.model_dump(exclude={"architecture"}))
 
 
 class AttacksSection(Section):
-    """What attackers try on the features of the entity with most images; each is a training of its own."""
+    """Attacks on the features of the largest entity; each trains its own network."""
 
-    steps: Steps = Field(120, description="steps of training of each attacker")
-    unseen: tuple[str, ...] = Field(UNSEEN, description="designs of reconstructors that no module is trained against")
+    steps: Steps = Field(120, description="training steps of each attacker")
+    unseen: tuple[str, ...] = Field(UNSEEN, description="reconstructor designs that no module is trained against")
     pairs: tuple[Annotated[int, Ge(0)], ...] = Field(
-        (0, 10, 100, 1000), description="leaked pairs of an image and its poisoned feature"
+        (0, 10, 100, 1000), description="numbers of leaked pairs of an image and its poisoned feature"
     )
-    modules: Annotated[int, Ge(0), Le(20)] = Field(1, description="random modules of the attacker's own; 0: none")
+    modules: Annotated[int, Ge(0), Le(20)] = Field(1, description="random modules that the attacker trains; 0: none")
     attribute: bool = Field(True, description="infer from features whether a picture is bright or dark")
-    obfuscator: bool = Field(True, description="reverse DeepObfuscator, trained on the same images, for comparison")
-    losses: bool = Field(True, description="show what a module trained by the paper's loss would have left to see")
+    obfuscator: bool = Field(True, description="attack DeepObfuscator, trained on the same images, for comparison")
+    losses: bool = Field(True, description="show reconstructions from a module trained with the paper's loss")
     attacked: Annotated[int, Ge(8), Le(100_000)] = Field(
-        200, description="features on which attackers are scored; none of them is among leaked pairs"
+        200, description="features to score attackers on, not among leaked pairs"
     )
 
     @field_validator("unseen")
@@ -101,13 +100,13 @@ class AttacksSection(Section):
 
 
 class PoolScenario(Scenario):
-    """A pool of poisoned features, and attackers on it."""
+    """A pool of poisoned features, and attacks on it."""
 
     crowd = "entity"
     roles = ("entity",)
 
     description: str = Field("Entities pool poisoned features on one machine.", description="one line about it")
-    workflow: Literal["pool"] = Field("pool", description="what is played")
+    workflow: Literal["pool"] = Field("pool", description="the workflow")
     dataset: Literal["pets", "faces"] = Field("pets", description="the pictures: painted pets or faces")
     entities: EntitiesSection = EntitiesSection()
     training: TrainingSection = TrainingSection()
@@ -119,10 +118,10 @@ class PoolScenario(Scenario):
         if entities.side % 16:
             raise ValueError(f"entities.side: {entities.side} is not a multiple of 16")
         if entities.late >= len(entities.images):
-            raise ValueError("entities.late: somebody has to be there from the beginning")
+            raise ValueError("entities.late: at least one entity has to join in the first round")
         if self.attacks.attacked >= most:
             raise ValueError(
-                f"attacks.attacked: the largest entity has {most} images, and some have to be left for leaked pairs"
+                f"attacks.attacked: the largest entity has {most} images, and leaked pairs need some of them"
             )
         if self.dataset == "faces" and entities.classes > 8:
             raise ValueError("entities.classes: faces have 8 classes")

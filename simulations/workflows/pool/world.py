@@ -20,7 +20,7 @@ from simulations.data import faces, people, pets
 from simulations.data.partition import by_dirichlet
 from simulations.data.stock import PaintedFaces, PaintedPets
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
-from simulations.scenarios.adversaries import cheats_among
+from simulations.scenarios.adversaries import draw_adversaries
 from simulations.workflows.pool.scenario import PoolScenario
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
@@ -105,7 +105,7 @@ def build(
     images, generator = scenario.entities.images, numpy_generator(scenario.seed, "cheats")
     others = [index for index in range(len(images)) if index != int(np.argmax(images))]  # the largest pre-trains
     order = generator.permutation(others).tolist()
-    cheats = cheats_among(order, scenario.adversaries, generator, of=len(images), least=1)
+    cheats = draw_adversaries(order, scenario.adversaries, generator, of=len(images), least=1)
     members = []
     for index, album in enumerate(albums):
         cheat = cheats.get(index)

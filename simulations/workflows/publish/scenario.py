@@ -1,6 +1,5 @@
-"""What the scenario of a publication can set."""
+"""Settings of a publication scenario."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len
@@ -11,13 +10,12 @@ from protocol.messages.publish import CallForPictures, Setting
 from protocol.settings import Section
 from simulations.data.people import PASSING
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.methods import built_in
 from strategies.dp_images import MECHANISMS, Mechanism, mechanism
-
-_METHOD = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class MethodSection(Section):
-    """A way to publish; settings that its mechanism does not have stay null."""
+    """A method of publication; settings that its mechanism does not have are null."""
 
     mechanism: str = Field(description=f"one of {', '.join(MECHANISMS)}")
     epsilon: float | None = Field(None, description="dp-pix: of a picture; dp-svd: per unit of distance")
@@ -31,7 +29,7 @@ class MethodSection(Section):
     @classmethod
     def _mechanism_exists(cls, name: str) -> str:
         if name not in MECHANISMS:
-            raise ValueError(f"there is no way {name!r} to publish pictures; {nearest(name, MECHANISMS)}")
+            raise ValueError(f"there is no mechanism {name!r}; {nearest(name, MECHANISMS)}")
         return name
 
     @model_validator(mode="after")
@@ -41,15 +39,15 @@ class MethodSection(Section):
 
     @property
     def settings(self) -> dict[str, float | int]:
-        """What is set."""
+        """The settings that are not null."""
         return {name: value for name, value in self if name != "mechanism" and value is not None}
 
     def build(self) -> Mechanism:
-        """Return the mechanism; ValueError when a setting is missing, too many or out of range."""
+        """Return the mechanism; ValueError when a setting is missing, unknown or out of range."""
         return mechanism(self.mechanism, **self.settings)
 
     def call(self, method: str, most: int) -> CallForPictures:
-        """Return what owners are asked."""
+        """Return the cloud's call to owners."""
         settings = tuple(
             Setting(name=name, value=float(value), whole=isinstance(value, int))
             for name, value in self.settings.items()
@@ -58,22 +56,22 @@ class MethodSection(Section):
 
 
 class OwnersSection(Section):
-    """Owners, each of whom is one person who is in all of its pictures."""
+    """Owners; each is one person, who is in all of the owner's pictures."""
 
-    count: Annotated[int, Ge(2), Le(1000)] = Field(40, description="how many owners there are")
-    pictures: Annotated[int, Ge(1), Le(1000)] = Field(24, description="pictures that each of them has")
-    publish: Annotated[int, Ge(1), Le(1000)] = Field(20, description="of these it publishes so many, for each method")
+    count: Annotated[int, Ge(2), Le(1000)] = Field(40, description="number of owners")
+    pictures: Annotated[int, Ge(1), Le(1000)] = Field(24, description="pictures of each owner")
+    publish: Annotated[int, Ge(1), Le(1000)] = Field(20, description="how many of these it publishes for each method")
     size: Annotated[int, Ge(32), Le(256)] = Field(48, description="width and height of a picture, pixels")
 
 
 class AttackerSection(Section):
-    """What the public knows beforehand, and does."""
+    """The attacker's knowledge and means."""
 
     known: Annotated[int, Ge(1), Le(1000)] = Field(
-        24, description="pictures of each owner that an attacker has from elsewhere, to learn faces from"
+        24, description="other pictures of each owner, to learn to recognise owners from"
     )
     strangers: Annotated[int, Ge(10), Le(10_000)] = Field(
-        600, description="pictures of other people, to learn what faces look like"
+        600, description="pictures of other people, to learn faces in general from"
     )
     epochs: Annotated[int, Ge(1), Le(200)] = Field(10, description="rounds of training of each network")
 
@@ -90,42 +88,29 @@ USUAL: dict[str, dict[str, Any]] = {
     "snow-half": {"mechanism": "snow", "delta": 0.5},
     "snow-tenth": {"mechanism": "snow", "delta": 0.1},
 }
-"""The methods of a scenario that names none; one that names some of these need not repeat their settings."""
+"""The methods of a scenario by default; one that names some of them need not repeat their settings."""
 
 
 class PublishScenario(Scenario):
-    """A publication of the same pictures by several methods, each as if it were the only one."""
+    """The same pictures, published by several methods, each assessed as if it were the only one."""
 
     crowd = "publisher"
     roles = ("publisher",)
 
     description: str = Field("Owners publish faces, with and without differential privacy.", description="one line")
-    workflow: Literal["publish"] = Field("publish", description="what is played")
+    workflow: Literal["publish"] = Field("publish", description="the workflow")
     dataset: Literal["faces"] = Field("faces", description="the pictures: of persons, with attributes")
-    methods: Annotated[dict[str, MethodSection], Len(1, 30)] = Field(
+    methods: Annotated[dict[str, MethodSection], Len(1, 30), built_in(USUAL)] = Field(
         default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
         description="methods by name; the built-in names need no settings",
     )
     task: Literal[PASSING] = Field(  # type: ignore[valid-type]
-        "Smiling", description="the attribute that the published pictures are to teach: their labels"
+        "Smiling", description="the labels of the published pictures, an attribute to train on"
     )
     owners: OwnersSection = OwnersSection()
-    asks: Annotated[int, Ge(1), Le(100)] = Field(1, description="how many times the cloud asks for each method")
-    delta: Annotated[float, Gt(0), Le(0.1)] = Field(1e-6, description="granted for the composition of many pictures")
+    asks: Annotated[int, Ge(1), Le(100)] = Field(1, description="calls of the cloud for each method")
+    delta: Annotated[float, Gt(0), Le(0.1)] = Field(1e-6, description="delta of the composition over many pictures")
     attacker: AttackerSection = AttackerSection()
-
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _methods_are_named(cls, methods: Any) -> Any:
-        if not isinstance(methods, dict):
-            return methods
-        for name in methods:
-            if not isinstance(name, str) or not _METHOD.fullmatch(name):
-                raise ValueError(f"invalid method name {name!r}: use lower-case letters, digits and hyphens")
-        return {
-            name: {**USUAL.get(name, {}), **given} if isinstance(given, dict) else given
-            for name, given in methods.items()
-        }
 
     @model_validator(mode="after")
     def _pictures_hold_cells(self) -> "PublishScenario":
@@ -143,7 +128,7 @@ class PublishScenario(Scenario):
                 raise ValueError(f"methods.{name}.values: pictures of {size}x{size} have {size} singular values")
         if self.owners.publish > self.owners.pictures:
             raise ValueError(
-                f"owners.publish: nobody publishes {self.owners.publish} of {self.owners.pictures} pictures"
+                f"owners.publish: {self.owners.publish} is more than owners.pictures, {self.owners.pictures}"
             )
         return self
 

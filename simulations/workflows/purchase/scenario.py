@@ -1,4 +1,4 @@
-"""What the scenario of a purchase can set."""
+"""Settings of a purchase scenario."""
 
 from typing import Annotated, Literal
 
@@ -15,10 +15,10 @@ from strategies.obfuscation import OBFUSCATIONS
 
 
 class Samples(Section):
-    """What the buyer shows of what it wants."""
+    """The buyer's sample pictures."""
 
-    count: Annotated[int, Ge(1), Le(1000)] = Field(10, description="how many sample pictures, drawn from the data set")
-    classes: Annotated[int, Ge(1)] = Field(3, description="how many classes of the data set are wanted")
+    count: Annotated[int, Ge(1), Le(1000)] = Field(10, description="number of sample pictures, drawn from the data set")
+    classes: Annotated[int, Ge(1)] = Field(3, description="number of wanted classes")
     folder: str | None = Field(None, description="my own sample pictures instead: all in this folder")
 
 
@@ -26,32 +26,33 @@ class BuyerSection(Section):
     """The buyer."""
 
     budget: Coins = Field(60.0, description="coins to spend, commission included")
-    quality: Quality = Field(Quality.DIVERSITY, description="what to have most of: quantity, matching or diversity")
-    checked: Share = Field(1.0, description="share of the bought images whose features are computed again to verify")
-    train: bool = Field(False, description="train a CNN on the bought pictures and report how good it is")
+    quality: Quality = Field(Quality.DIVERSITY, description="what to maximise: quantity, matching or diversity")
+    checked: Share = Field(1.0, description="share of the bought images whose features are recomputed in verification")
+    train: bool = Field(False, description="train a CNN on the bought pictures and report its accuracy")
     samples: Samples = Samples()
 
 
 class AlbumSection(Section):
-    """What a seller holds."""
+    """The pictures of each seller."""
 
     images: Annotated[int | tuple[int, int], Field(union_mode="left_to_right")] = Field(
         (1, 20), description="pictures per seller: a number, or a range [least, most] to draw from"
     )
-    classes: Annotated[int, Ge(1)] = Field(2, description="classes of the data set that one seller has pictures of")
+    classes: Annotated[int, Ge(1)] = Field(2, description="number of classes of each seller")
     partition: Literal["classes", "dirichlet", "person"] = Field(
         "classes",
-        description="classes: a few per seller; dirichlet: in unlike shares; person: several pictures of one person",
+        description="classes: a few per seller; dirichlet: in random shares; person: several pictures of one person",
     )
     alpha: Annotated[float, Ge(0.01), Le(1e6)] = Field(
-        0.5, description="for dirichlet: near 0 all pictures of a seller are of one class, large: of every class alike"
+        0.5, description="for dirichlet: near 0 each seller has one class, large: equal shares of all classes"
     )
     skew: Annotated[float, Ge(0), Le(10)] = Field(
-        0.0, description="an album holds s pictures with a probability like s^-skew: 0 is uniform, 1.5 makes most small"
+        0.0,
+        description="an album has s pictures with a probability proportional to s^-skew; 0: uniform, 1.5: mostly small",
     )
     folder: str | None = Field(None, description="my own pictures instead, dealt out to the sellers")
     obfuscation: Literal[tuple(OBFUSCATIONS)] | None = Field(  # type: ignore[valid-type]
-        None, description="what sellers do to every picture before they offer it, such as pixelize; null: nothing"
+        None, description="obfuscation of every picture before it is offered, such as pixelize; null: none"
     )
 
     @property
@@ -73,41 +74,39 @@ class AlbumSection(Section):
 
 
 class PriceSection(Section):
-    """What sellers' pictures are worth to them (section VI.C)."""
+    """The value of pictures to sellers (section VI.C)."""
 
     model: Literal["identical", "uniform", "normal"] = Field("uniform", description="identical, uniform or normal")
     mean: Annotated[float, Gt(0), Le(10**6)] = Field(1.0, description="mean price of a picture, coins")
     variance: Annotated[float, Ge(0), Le(10**6)] = Field(0.4, description="variance of the price, coins squared")
-    floor: Annotated[float, Ge(0.01), Le(10**6)] = Field(0.05, description="no price is below this, coins")
+    floor: Annotated[float, Ge(0.01), Le(10**6)] = Field(0.05, description="lowest price, coins")
 
 
 class SellersSection(Section):
     """The sellers."""
 
-    count: Annotated[int, Ge(1), Le(1_000_000)] = Field(200, description="how many sellers there are")
-    noise: Share = Field(
-        0.3, description="share of sellers who hold only classes that nobody asked for; the others hold wanted ones"
-    )
-    deposit: Coins = Field(20.0, description="coins each seller brings, for stakes")
+    count: Annotated[int, Ge(1), Le(1_000_000)] = Field(200, description="number of sellers")
+    noise: Share = Field(0.3, description="share of sellers with unwanted classes only; the others have wanted ones")
+    deposit: Coins = Field(20.0, description="coins of each seller, for stakes")
     album: AlbumSection = AlbumSection()
     price: PriceSection = PriceSection()
 
 
 class LinkSection(Section):
-    """Their links; the buyer's loses nothing."""
+    """The sellers' links; the buyer's is perfect."""
 
-    drop: Share = Field(0.0, description="share of messages, questions and answers alike, that get lost")
+    drop: Share = Field(0.0, description="share of lost messages, questions and answers alike")
     duplicate: Share = Field(0.0, description="share of messages that arrive twice")
     delay: Annotated[float, Ge(0), Le(10**6)] = Field(
-        0.0, description="mean seconds that a message is held up, exponential: messages overtake each other"
+        0.0, description="mean delay of a message, seconds, exponential: messages overtake each other"
     )
     give_up: Annotated[float, Ge(0), Le(10**6)] = Field(
-        10.0, description="seconds after which a lost message is given up where the protocol sets no deadline"
+        10.0, description="seconds until a lost message is given up in steps without a deadline"
     )
 
 
 class PhonesSection(Section):
-    """The sellers' phones, in virtual time: nobody waits for it."""
+    """The sellers' phones, in virtual time."""
 
     mix: dict[str, Share] = Field({"paper": 1.0}, description="phone models and their shares; `parley list` names them")
     patience: Annotated[float, Ge(1), Le(10**7)] = Field(
@@ -140,15 +139,15 @@ class PurchaseScenario(Scenario):
     roles = ("buyer", "seller")
 
     description: str = Field("A purchase on one machine, from request to payout.", description="one line about it")
-    workflow: Literal["purchase"] = Field("purchase", description="what is played")
+    workflow: Literal["purchase"] = Field("purchase", description="the workflow")
     cloud: CloudSection = CloudSection()
     buyer: BuyerSection = BuyerSection()
     sellers: SellersSection = SellersSection()
     phones: PhonesSection = PhonesSection()
     collusion: tuple[Literal["cloud-buyer", "cloud-sellers", "key-substitution"], ...] = Field(
         (),
-        description="what the paper assumes away: cloud-buyer (they pool what they know), cloud-sellers (it favours"
-        " some), key-substitution",
+        description="collusion that the paper rules out: cloud-buyer (they combine their knowledge), cloud-sellers (the"
+        " cloud favours some), key-substitution",
     )
     sweep: SweepSection | None = Field(
         None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"

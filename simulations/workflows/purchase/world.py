@@ -21,7 +21,7 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.partition import album_sizes, by_classes, by_dirichlet, by_person
 from simulations.data.stock import UNLABELLED, Pile, Stock, folder_pile, stock
 from simulations.runs.seeding import numpy_generator, secret
-from simulations.scenarios.adversaries import cheats_among
+from simulations.scenarios.adversaries import draw_adversaries
 from simulations.workflows.purchase.scenario import AlbumSection, PriceSection, PurchaseScenario
 from strategies.features.featurizer import Featurizer
 from strategies.obfuscation import Obfuscation
@@ -173,7 +173,7 @@ def _sellers(
     noise = _share(section.noise, section.count, generator)
     mixes = {name: mix for name, mix in scenario.adversaries.items() if adversaries[name].role == "seller"}
     order = generator.permutation(scenario.sellers.count).tolist()
-    cheats = cheats_among(order, mixes, numpy_generator(scenario.seed, "cheats"))
+    cheats = draw_adversaries(order, mixes, numpy_generator(scenario.seed, "cheats"))
     roles = _roles(scenario, adversaries)
     boards = {name: Blackboard() for name in roles}
     sources: dict[int, NDArray[np.int64]] = {}

@@ -205,7 +205,7 @@ class TestSnow(MechanismContract):
         (
             "dp-pyx",
             {},
-            "there is no way dp-pyx to publish images; choose from dp-pix, dp-svd, snow, plain, pixelize, p3",
+            "there is no mechanism dp-pyx; choose from dp-pix, dp-svd, snow, plain, pixelize, p3",
         ),
         ("dp-pix", {"epsilon": 0.0}, r"epsilon is a positive number, not 0\.0"),
         ("dp-svd", {"epsilon": float("nan")}, "epsilon is a positive number, not nan"),

@@ -1,23 +1,23 @@
 """CrowdBuy's Fig. 10: "we use the selected data of different mechanisms to train a CNN" (section VI.D).
 
-The paper's text leaves open what the CNN tells apart. It knows ten categories of dogs, and it is also tested on "dog
-images from unknown categories", which it cannot name; so two things are measured of one CNN, whose classes are the
+The paper's text does not say which classes the CNN has. It knows ten categories of dogs, and it is also tested on "dog
+images from unknown categories", which it cannot name. So two accuracies of one CNN are measured, whose classes are the
 known categories and "no dog":
 
-- *naming*: fresh pictures of known categories; the share whose category is named. Chance is one in six.
-- *recognising*: fresh dogs, of known or of unknown categories, and as many fresh cats; the mean of the shares that are
-  told to be what they are. Chance is one half.
+- *naming*: accuracy of the category on fresh pictures of known categories. Chance is one in six.
+- *recognising*: balanced accuracy of dogs or cats on fresh dogs, of known or of unknown categories, and as many fresh
+  cats. Chance is one half.
 
 For each seed and each spread of categories over pictures on offer (uniform, or normal: those in the middle of the list
 are frequent):
 
 1. draw which five of the ten painted breeds of dogs are known, two samples of each, and the pictures on offer, at
    identical prices ("to eliminate the effect caused by uneven selected image dataset sizes");
-2. for each privacy level and mechanism, find the least budget that buys `BOUGHT` pictures, selected as the cloud does
-   by what it sees of the same truthful bids, and keep exactly as many, in the public order of ties;
+2. for each privacy level and mechanism, find the least budget that buys `BOUGHT` pictures, with the cloud's selection
+   on the same truthful bids, and keep exactly as many, in the public order of ties;
 3. train a CNN on these and as many cats, with the same initial weights for each mechanism; test it.
 
-Labels are the truth: the buyer looks at what it bought and names it.
+Labels are the truth: the buyer labels the pictures that it bought.
 """
 
 import time
@@ -74,7 +74,7 @@ PAPER: dict[tuple[str, str, str, str], float] = {
     ("normal", "unknown", "level1", "diversity"): 0.992,
     ("normal", "unknown", "level2", "diversity"): 0.974,
 }
-"""What section VI.D says of Fig. 10, by spread, measure, system and quality; of the others it gives no numbers."""
+"""Numbers from section VI.D on Fig. 10, by spread, measure, system and quality; the others have no numbers."""
 
 
 def train_and_test(
@@ -86,7 +86,7 @@ def train_and_test(
     known: Labels,
     seed: int,
 ) -> dict[str, float]:
-    """Train a CNN on labelled pictures and others that show no dog; return its accuracy by measure: a workshop's job.
+    """Train a CNN on labelled pictures of dogs and on cats, and return its accuracy by measure; a job.
 
     Args:
         bought: (n, 64, 64, 3), pictures of known breeds.
@@ -105,12 +105,12 @@ def train_and_test(
         device=device,
         epochs=EPOCHS,
     )
-    said = {name: classify(network, test.pictures()) for name, test in tests.items()}
-    cats = float((said["cats"] == stranger).mean())
-    right = np.append(known, -1)[said["known"]] == tests["known"].breeds
+    guesses = {name: classify(network, test.pictures()) for name, test in tests.items()}
+    cats = float((guesses["cats"] == stranger).mean())
+    right = np.append(known, -1)[guesses["known"]] == tests["known"].breeds
     return {
         "naming": float(right.mean()),
-        **{name: (float((said[name] != stranger).mean()) + cats) / 2 for name in ("known", "unknown")},
+        **{name: (float((guesses[name] != stranger).mean()) + cats) / 2 for name in ("known", "unknown")},
     }
 
 
@@ -201,7 +201,7 @@ def _claims(accuracies: Accuracies) -> list[Claim]:
         return np.asarray(np.mean([accuracies[spread, measure, system, quality] for system in SYSTEMS], axis=0))
 
     def lead(better: str, spreads: Sequence[str], measure: str, *others: str) -> dict[str, Sequence[float]]:
-        """Return by how much a quality leads each of the others, per seed."""
+        """Return the lead of a quality over each of the others, per seed."""
         return {
             f"{better} - {other}": np.mean(
                 [by_seed(spread, measure, better) - by_seed(spread, measure, other) for spread in spreads], axis=0
@@ -210,7 +210,7 @@ def _claims(accuracies: Accuracies) -> list[Claim]:
         }
 
     def loss(quality: str) -> NDArray[np.float64]:
-        """Return what recognising loses from known to unknown categories, per seed."""
+        """Return the loss of recognising from known to unknown categories, per seed."""
         drops = [by_seed(spread, "known", quality) - by_seed(spread, "unknown", quality) for spread in SPREADS]
         return np.asarray(np.mean(drops, axis=0))
 

@@ -1,4 +1,4 @@
-"""Fig. 10's pictures on offer, and what each mechanism buys of them."""
+"""Fig. 10's pictures on offer, and the selection of each mechanism."""
 
 from dataclasses import dataclass
 
@@ -16,19 +16,19 @@ from strategies.mechanisms.selection import Offers, select
 KNOWN, SAMPLES = 5, 10
 OFFERED, BOUGHT = 600, 200
 PRICE, DEAREST = 100, 64
-"""Minor units per picture; the largest budget tried pays that many times the price for each picture."""
+"""The price in minor units, and the largest budget per picture as a multiple of the price."""
 
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Market:
-    """What is on offer, and what the buyer asks for.
+    """The offers and the buyer's request.
 
     Attributes:
-        known, unknown: (k,); breeds of dogs that the buyer shows samples of, and the others.
-        shares: (k,), how frequent each known breed is.
-        breeds: (n,), what each picture on offer shows.
+        known, unknown: (k,), the breeds of dogs in the buyer's samples, and the others.
+        shares: (k,), frequency of each known breed.
+        breeds: (n,), the breed in each picture on offer.
         pictures: (n, 64, 64, 3), pictures on offer.
         features: (n, 2), their lattice points.
         targets: (m, 2), those of the samples.
@@ -45,10 +45,10 @@ class Market:
 
 @dataclass(frozen=True)
 class Test:
-    """Fresh portraits, painted where the test is taken.
+    """Fresh portraits, painted when they are needed.
 
     Attributes:
-        breeds: (n,), whom they show.
+        breeds: (n,), the breed of each.
         seed: Paints them.
     """
 
@@ -83,7 +83,7 @@ def market(seed: int, spread: str, featurizer: Featurizer) -> Market:
 
 
 def category_shares(spread: str, count: int) -> NDArray[np.float64]:
-    """Return how frequent each category is: as much as any other, or by a normal curve of which two deviations fit.
+    """Return the frequency of each category: uniform, or by a normal curve cut at two standard deviations.
 
     Examples:
         >>> category_shares("normal", 5).round(2).tolist()
@@ -95,7 +95,7 @@ def category_shares(spread: str, count: int) -> NDArray[np.float64]:
 
 
 def buy(offered: Market, privacy: str, quality: str, calibration: Calibration, seed: int) -> Labels:
-    """Return the positions of the pictures that the least sufficient budget buys; too few where no budget suffices."""
+    """Return the positions of the pictures that the least sufficient budget buys; too few if no budget suffices."""
     exact = privacy == "level1"
     table = signature_table(secret(seed, "fig10 salt"), calibration.reach, calibration.signature_size)
     ranks = numpy_generator(seed, "fig10 ties").permutation(len(offered.breeds))

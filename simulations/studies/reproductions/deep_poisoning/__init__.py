@@ -1,4 +1,4 @@
-"""Deep Poisoning's Tables 1 to 5: the paper's numbers beside ours, and which of its orderings hold.
+"""Deep Poisoning's Tables 1 to 5: the paper's numbers and ours, and which of its orderings hold.
 
 For each seed, three jobs: a network, a reconstructor and modules on all of S (Tables 1, 2 and 3); DeepObfuscator and a
 module on attributes of faces (Table 4); four entities with parts of S (Table 5).
@@ -23,12 +23,12 @@ from simulations.studies.reproductions.deep_poisoning.tables import competitor, 
 
 TABLES = {
     "Table 1": "Table 1: accuracy of the published decider on features of fresh images",
-    "Table 2": "Table 2: what the published reconstructor makes of features; SSIM and L1 in hundredths",
+    "Table 2": "Table 2: reconstructions from features by the published reconstructor; SSIM and L1 in hundredths",
     "Table 3": "Table 3: perturbations and modules",
     "Table 4": "Table 4: DeepObfuscator and a module, on attributes of faces",
     "Table 5": "Table 5: refining deciders on a pool",
 }
-"""The last one is drawn."""
+"""The last one is the main table, which is drawn."""
 Found = dict[tuple[str, str, str], list[float]]
 """One number per seed, by table, row and column."""
 
@@ -80,7 +80,7 @@ def reproduce(
 
 
 def _table(found: Found, name: str, title: str) -> NumberTable:
-    """Lay a table out as the paper does."""
+    """Return a table in the paper's layout."""
     keys = [key for key in found if key[0] == name]
     rows, columns = (list(dict.fromkeys(key[part] for key in keys)) for part in (1, 2))
     if name == "Table 5":
@@ -103,7 +103,7 @@ def _table(found: Found, name: str, title: str) -> NumberTable:
 
 def _claims(found: Found, scale: Scale) -> list[Claim]:
     def less(table: str, column: str, *rows: str) -> dict[str, Sequence[float]]:
-        """Return by how much each row is below the one before it, per seed."""
+        """Return the difference of each row and the next one, per seed."""
         return {
             f"{one} - {other}": _differences(found[table, one, column], found[table, other, column])
             for one, other in pairwise(rows)

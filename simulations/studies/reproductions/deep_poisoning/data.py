@@ -15,6 +15,7 @@ from torch import Tensor
 from parties.album import Album, Pixels, readable
 from simulations.data import faces, people, pets, published
 from simulations.data.scene import Split
+from simulations.data.stock import Chosen
 from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.studies.reproductions.deep_poisoning.scale import Scale
 from strategies.learning.batches import Images
@@ -28,7 +29,7 @@ class Task:
     """Images of a task, and public ones.
 
     Attributes:
-        images, fresh, public: To train on, to judge by, and Q.
+        images, fresh, public: To train on, to test on, and Q.
         labels, fresh_labels: (n,) int64, or (n, attributes) bool; classes, or attributes.
     """
 
@@ -40,7 +41,7 @@ class Task:
 
 
 def check(scale: Scale, root: Path | None) -> None:
-    """Look for the data sets before anything is trained.
+    """Check that the data sets are available, before any training.
 
     Raises:
         BadInput: When one is not available.
@@ -130,7 +131,7 @@ def _folder(root: Path | None) -> Path:
 
 
 def cropped(album: Album, chosen: NDArray[np.int64], side: int, file: Path) -> NDArray[np.uint8]:
-    """Open pictures, scale and crop them to squares, and keep them in a file that is read piece by piece.
+    """Open pictures, scale and crop them to squares, and store them in a file that is memory-mapped.
 
     A picture that does not open becomes a black one.
 
@@ -138,7 +139,7 @@ def cropped(album: Album, chosen: NDArray[np.int64], side: int, file: Path) -> N
         album: Pictures of any sizes.
         chosen: (n,), which of them.
         side: Of the squares.
-        file: Used as it is where it is there already.
+        file: Used unchanged if it exists.
 
     Returns:
         (n, side, side, 3), a memory map.
@@ -146,25 +147,12 @@ def cropped(album: Album, chosen: NDArray[np.int64], side: int, file: Path) -> N
     if not file.is_file():
         arriving = file.with_name(f"arriving-{file.name}")
         squares = np.lib.format.open_memmap(arriving, "w+", np.uint8, (len(chosen), side, side, 3))
-        for place, picture in readable(_Some(album, chosen)):
+        for place, picture in readable(Chosen(album, chosen.tolist())):
             squares[place] = _square(picture, side)
         squares.flush()
         arriving.rename(file)
     found: NDArray[np.uint8] = np.load(file, mmap_mode="r", allow_pickle=False)
     return found
-
-
-class _Some:
-    """Some pictures of an album."""
-
-    def __init__(self, album: Album, chosen: NDArray[np.int64]) -> None:
-        self._album, self._chosen = album, chosen
-
-    def __len__(self) -> int:
-        return len(self._chosen)
-
-    def __getitem__(self, index: int) -> Pixels:
-        return self._album[int(self._chosen[index])]
 
 
 def _square(picture: Pixels, side: int) -> NDArray[np.uint8]:

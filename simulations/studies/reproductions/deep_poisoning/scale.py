@@ -1,4 +1,4 @@
-"""How large the experiments are: in the paper, here, and in a test."""
+"""The sizes of the experiments: in the paper, here, and in a test."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,16 +12,16 @@ class Scale:
     """Sizes, networks and steps of training.
 
     Attributes:
-        name: What the report calls it.
-        dataset: What the images are: painted pets and faces, or ImageNet and CelebA.
+        name: Its name in the report.
+        dataset: The images: painted pets and faces, or ImageNet and CelebA.
         side: Width and height.
-        backbones: Architectures by the paper's names of what they stand for; the last one also stands in Table 3.
+        backbones: Architectures by those of the paper that they replace; the last one is also in Table 3.
         sharing, attributes: The architectures of Table 5 and of Table 4.
-        images, fresh, public, portraits: Painted: how many of S, to judge by, of Q, and of faces.
-        share: What part of S each of the three large entities has; the fourth has a tenth of it.
+        images, fresh, public, portraits: Numbers of painted images: of S, for tests, of Q, and of faces.
+        share: The part of S of each of the three large entities; the fourth has a tenth of it.
         pretraining, reconstruction, poisoning, refinement, obfuscation: Steps of training.
         batch, learning_rate: Images per step, and the highest learning rate.
-        kept: Features are computed once and kept in memory; else anew at each look.
+        kept: Whether features are computed once and kept in memory, or computed at each access.
         weight, penalty: Of the module's loss; the paper's are 1 and "signed".
     """
 

@@ -1,4 +1,4 @@
-"""The experiments behind the five tables: each a workshop's job, from a task to numbers by row and column."""
+"""The experiments of the five tables: each is a job that returns numbers by row and column."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ Numbers = dict[tuple[str, str, str], float]
 """By table, row and column; shares of 1."""
 
 OBFUSCATION_RATE, OBFUSCATION_WEIGHT = 0.4, 4.0
-"""DeepObfuscator's learning rate, as a part of the others', and what hiding is worth to it beside utility."""
+"""DeepObfuscator's learning rate as a share of the others', and the weight of its adversary."""
 SCORED = 500
-"""Images on which reconstructions are scored, at most."""
+"""The most images to score reconstructions on."""
 
 
 class Perturbed(nn.Module):
@@ -44,11 +44,11 @@ class Perturbed(nn.Module):
 
 
 class Bench:
-    """Trains what an experiment needs, on one device, from one generator.
+    """Trains the networks of an experiment, on one device and with one generator.
 
     Args:
-        scale: Steps.
-        seed: Of all that is drawn.
+        scale: Steps of training.
+        seed: Of the generator.
     """
 
     def __init__(self, scale: Scale, device: torch.device, seed: int) -> None:
@@ -62,7 +62,7 @@ class Bench:
         return train_network(untrained, images, labels, self.generator, plan, device=self.device)
 
     def features(self, images: Batches, *networks: nn.Module) -> Batches:
-        """Return the features of images: kept, or computed anew at each look."""
+        """Return the features of images: kept, or computed at each access."""
         return apply(images, *networks) if self.scale.kept else Mapped(images, *networks)
 
     def reconstructor(self, featurizer: nn.Module, public: Batches) -> Reconstructor:
@@ -73,7 +73,7 @@ class Bench:
     def module(
         self, network: SplitNetwork, psi: Reconstructor, images: Batches, labels: Tensor, *before: nn.Module
     ) -> DeepPoisoningModule:
-        """Train a module, behind a perturbation where there is one."""
+        """Train a module, after a perturbation if there is one."""
         scale = self.scale
         return train_poisoning(
             self.features(images, network.featurizer, *before), images, labels, network.decider, psi, self.generator,
@@ -81,7 +81,7 @@ class Bench:
         )  # fmt: skip
 
     def accuracy(self, images: Batches, labels: Tensor, *networks: nn.Module, top: int = 1) -> float:
-        """Return how often a label is among the first guesses."""
+        """Return the top-k accuracy."""
         *featurizing, decider = networks
         return guessed(decider, Mapped(images, *featurizing), labels, top).double().mean().item()
 
@@ -145,7 +145,7 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     )
     originals = _some(task.fresh)
     cases: dict[str, tuple[tuple[nn.Module, ...], tuple[nn.Module, ...], nn.Module, Reconstructor]] = {
-        # what is shared, what the privacy attacker can compute itself, who decides, who reconstructs
+        # what is shared, what the privacy attacker can compute, the decider, and the reconstructor
         "w/o protection": ((network.featurizer,), (network.featurizer,), network.decider, psi),
         "DeepObfuscator": ((obfuscator,), (obfuscator,), obfuscated.network.decider, obfuscated.reconstructor),
         "DPM": ((network.featurizer, module), (network.featurizer,), network.decider, psi),
@@ -171,7 +171,7 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
 
 
 def sharing(device: torch.device, scale: Scale, root: Path | None, seed: int) -> Numbers:
-    """Table 5: four entities, and the control that the paper leaves out."""
+    """Table 5: four entities, and a control that the paper does not have."""
     task, bench = classes(scale, root, seed), Bench(scale, device, seed)
     count = int(task.labels.max()) + 1
     own = _entities(task, scale)
@@ -218,7 +218,7 @@ def sharing(device: torch.device, scale: Scale, root: Path | None, seed: int) ->
 
 
 def _entities(task: Task, scale: Scale) -> list[tuple[Batches, Tensor]]:
-    """Deal S: three entities with a share each, and a fourth with a tenth of that."""
+    """Split S: three entities with a share each, and a fourth with a tenth of that."""
     large = round(scale.share * len(task.labels))
     ends = np.cumsum([large, large, large, max(2, large // 10)]).tolist()
     starts = [0, *ends[:-1]]
@@ -243,6 +243,6 @@ class _Part:
 
 
 def _precision(scores: Tensor, truth: Tensor) -> float:
-    """Return the mean average precision over attributes, but those that nobody, or everybody has."""
+    """Return the mean average precision over attributes with both values in the truth."""
     known = [n for n in range(truth.shape[1]) if 0 < truth[:, n].sum() < len(truth)]
     return float(np.mean([average_precision_score(truth[:, n].numpy(), scores[:, n].numpy()) for n in known]))

@@ -1,4 +1,4 @@
-"""Image obfuscation, Tables 2 to 7 and Fig. 5: the paper's numbers beside ours, and which of its claims hold.
+"""Image obfuscation, Tables 2 to 7 and Fig. 5: the paper's numbers and ours, and which of its claims hold.
 
 For each seed: a model for every setting of Table 7 and Fig. 5, mixed without and within classes; two recognisers that
 answer surveys (Tables 2 to 5); McPherson's CNN for every technique of Table 6; restoring attacks of section 4.4.
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from parties.album import square
 from parties.workflow import Progress
 from protocol.compute.workshop import Handle, Workshop
 from protocol.errors import BadInput
@@ -44,6 +43,7 @@ from simulations.studies.reproductions.obfuscation.tables import (
 from simulations.workflows.outsource.page import tradeoff_plot
 from simulations.workflows.outsource.report import TradeOff
 from simulations.workflows.outsource.tradeoff import Lesson, train_and_test
+from strategies.features.featurizer import prepare
 
 
 class TradeOffReport(ReproductionReport):
@@ -72,7 +72,7 @@ def reproduce(
         seeds: Worlds; at least two, for an interval.
         workshop: Where everything is trained.
         dataset, root: See `labelled_images`.
-        scale: None: the data set's.
+        scale: None: the scale of the data set.
 
     Raises:
         BadInput: When the data set cannot be used.
@@ -145,8 +145,8 @@ def _sets(images: LabelledImages, scale: Scale) -> list[Set]:
     for what, count in wanted.items():
         album, classes = images.take(int(count * share), what)
         if len(classes) < 4 * CLASSES:
-            raise BadInput(f"there are {len(classes)} images for {what}: a reproduction takes {4 * CLASSES} or more")
-        sets.append(Set(np.stack([square(album[place], scale.side) for place in range(len(album))]), classes))
+            raise BadInput(f"there are {len(classes)} images for {what}: a reproduction needs {4 * CLASSES} or more")
+        sets.append(Set(np.stack([prepare(album[place], scale.side) for place in range(len(album))]), classes))
     return sets
 
 

@@ -1,4 +1,4 @@
-"""What the paper claims, and what became of it here."""
+"""The paper's claims, and whether they hold here."""
 
 from collections.abc import Callable, Sequence
 
@@ -104,7 +104,7 @@ def claims(found: Numbers) -> list[Claim]:
 
 
 def summary(found: Numbers, judged: Sequence[Claim]) -> str:
-    """Say in two sentences what came out."""
+    """Return the results in two sentences."""
 
     def mean(*key: object) -> float:
         return float(np.mean(found[key]))
@@ -121,7 +121,7 @@ def summary(found: Numbers, judged: Sequence[Claim]) -> str:
 
 
 def settings(scale: Scale, dataset: str) -> list[str]:
-    """Say what was done, and how it differs from the paper."""
+    """Return the settings, and their differences from the paper's."""
     shrunk = "" if scale.side >= 96 else " Lengths in pixels are scaled to that: “here” says to what."
     return [
         f"Images: {dataset}, {scale.side} pixels a side, {CLASSES} classes of two kinds; {scale.training:,} to train "

@@ -1,4 +1,4 @@
-"""The experiments behind the tables: each a workshop's job."""
+"""The experiments of the tables: each is a job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ from strategies.scores.privacy_scores import SCORES, dssim, feature_distances
 from strategies.scores.recognition import Agreement, agreement
 
 MILD = 3.0
-"""Strength of OpenCV's denoiser as its documentation recommends it, in units of 0..255."""
+"""The strength that OpenCV's documentation recommends for its denoiser, in units of 0..255."""
 SCORED = 200
 
 
 @dataclass(frozen=True)
 class Set:
-    """Images with the classes they show."""
+    """Images with their classes."""
 
     pictures: Pictures
     classes: Labels
 
 
 class Features(nn.Module):
-    """What a trained classifier sees in uint8 images: everything before its last layer."""
+    """The features of uint8 images in a trained classifier: all of it but its last layer."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Features(nn.Module):
 def recognition(
     device: torch.device, scale: Scale, public: Set, fresh: Set, seed: int
 ) -> dict[tuple[str, str], Agreement]:
-    """Tables 2 to 5: surveys of fresh images, answered by two recognisers that learned from public ones."""
+    """Tables 2 to 5: surveys of fresh images, answered by two recognisers that are trained on public ones."""
     generator = torch.Generator().manual_seed(seed)
     count = int(public.classes.max()) + 1
     epochs = scale.attack_epochs
@@ -120,7 +120,7 @@ def _unlike(labels: Tensor, images: int, count: int, generator: torch.Generator)
 
 
 def _named(network: nn.Module, survey: _Survey) -> NDArray[np.bool_]:
-    """Say which images in the mixtures are recognised: their class is among the first two guesses."""
+    """Return which images in the mixtures are recognised: their class is among the first two guesses."""
     guesses = logits(network, to_pictures(survey.pictures)).argsort(1)[:, ::-1][:, :2]
     named: NDArray[np.bool_] = (guesses[survey.owner] == survey.shown[:, None]).any(1)
     return named
@@ -129,7 +129,7 @@ def _named(network: nn.Module, survey: _Survey) -> NDArray[np.bool_]:
 def attack(
     device: torch.device, scale: Scale, public: Set, fresh: Set, setting: Obfuscation | None, seed: int
 ) -> float:
-    """Table 6: McPherson's CNN learns from images that are obfuscated alike; None: from clean ones."""
+    """Table 6: McPherson's CNN, trained on images with the same obfuscation; None: on clean ones."""
     generator = torch.Generator().manual_seed(seed)
     count = int(public.classes.max()) + 1
     chosen = setting or Obfuscation("mix", (1.0,))
@@ -141,7 +141,7 @@ def attack(
 
 
 def _dominant(images: Set, setting: Obfuscation, generator: torch.Generator) -> tuple[Pictures, Labels]:
-    """Obfuscate every image, mixed with others at random, and say what the one shows whose label is published."""
+    """Obfuscate every image, mixed with random others; return mixtures and the class of the labelled image in each."""
     labels = torch.from_numpy(images.classes)
     groups = group(labels, setting.images, generator, repeat=True)
     batches = [

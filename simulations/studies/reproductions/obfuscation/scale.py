@@ -1,4 +1,4 @@
-"""How large the experiments are: here, in the paper, and in a test."""
+"""The sizes of the experiments: here and in the paper."""
 
 from dataclasses import dataclass, replace
 
@@ -9,12 +9,12 @@ PAPER_SIDE = 256
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes and how long to train.
+    """Sizes and lengths of training.
 
     Attributes:
         side: Width and height of images.
-        training, tests, public: Images to obfuscate and train on; to test on; that attackers and recognisers learn
-            from.
+        training, tests, public: Images to obfuscate and train on; to test on; for attackers and recognisers to train
+            on.
         epochs, batch, architecture: Of the models whose accuracy is compared.
         surveys: Surveys of 49 questions for each recogniser.
         attack_epochs: Rounds of McPherson's CNN and of the recognisers.
@@ -51,4 +51,4 @@ class Scale:
 HERE = Scale(48, 1000, 600, 1000, 6, 32, "compact", 5, 12)
 PAPER = Scale(PAPER_SIDE, 22_800, 2_000, 5_000, 20, 200, "resnet18", 5, 20)
 SCALES = {"pets": HERE, "oxford_pets": PAPER, "folder": PAPER, "stl10": replace(PAPER, side=96)}
-"""By data set; of a data set that has fewer images, shares of them."""
+"""By data set; one with fewer images is split in the same proportions."""

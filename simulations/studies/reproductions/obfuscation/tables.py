@@ -1,4 +1,4 @@
-"""The paper's tables and Fig. 5, with our numbers beside the paper's."""
+"""The paper's tables and Fig. 5, with the paper's numbers and ours."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from simulations.workflows.outsource.report import TradeOff
 Setting = tuple[str, float, float | None]
 """Technique, lambda and strength, as the paper writes them."""
 Numbers = dict[tuple[object, ...], list[float]]
-"""One number per seed, by what it is."""
+"""One number per seed, by measure."""
 
 CLASSES = 10
 ACCURACY, INTRA, PRIVACY, PRIVACY_INTRA = "accuracy", "accuracy, intra-class", "dSSIM", "dSSIM, intra-class"
@@ -64,7 +64,7 @@ def agreement_tables(found: Numbers, photos: str) -> list[NumberTable]:
     for who, title in tables.items():
         rows = []
         for score, papers in AGREEMENT[who, photos].items():
-            # A distance of features has no scale of its own: no threshold on it means anything elsewhere.
+            # A distance of features has an arbitrary scale, so thresholds on it cannot be compared.
             compared = zip(columns, papers, strict=True) if score != "FID" else [("AUC", papers[0])]
             cells = {column: _cell(found[column, who, score], paper) for column, paper in compared}
             rows.append(Row(what=("FID (distance of features)" if score == "FID" else score,), cells=cells))
