@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from deploy.party import log
 from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool
-from parties.workflow import WorkflowFailed
+from parties.workflow import Failure, WorkflowFailed
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
 from protocol.grids.grpc import GrpcGrid
@@ -119,7 +119,7 @@ def _asked(record: PoolRecord) -> set[int]:
 
 
 def _entity(node_id: int, urn: str, record: PoolRecord) -> EntityStanding:
-    wrong = [f"{step}: {_sentence(why)}" for step, node, why in list(record.failures) if node == node_id]
+    wrong = [f"{each.step}: {_message(each)}" for each in list(record.failures) if each.node_id == node_id]
     wrong += [f"refused: {why}" for node, why in list(record.refused) if node == node_id]
     refined = record.refined[-1].get(node_id) if record.refined else None
     poisoned = record.poisoned.get(node_id)
@@ -135,6 +135,6 @@ def _entity(node_id: int, urn: str, record: PoolRecord) -> EntityStanding:
     )
 
 
-def _sentence(why: str) -> str:
+def _message(failure: Failure) -> str:
     """Return the message of an exception, without its traceback and its name."""
-    return re.sub(r"^[\w.]+(Error|Exception): ", "", why.strip().splitlines()[-1])
+    return re.sub(r"^[\w.]+(Error|Exception): ", "", failure.sentence)

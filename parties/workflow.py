@@ -48,6 +48,11 @@ class Failure(NamedTuple):
         """
         return self.reason.strip().splitlines()[-1]
 
+    @property
+    def line(self) -> str:
+        """The step and the sentence."""
+        return f"{self.step}: {self.sentence}"
+
 
 @dataclass(kw_only=True)
 class Record:

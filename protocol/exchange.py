@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from flwr.app import Message, RecordDict
+from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from protocol.encoding.codec import UnreadableMessage, decode, encode
@@ -154,8 +154,18 @@ def read_reply(content: RecordDict | None, failure: str | None, answer: Expected
 def opened(reply: Message) -> tuple[RecordDict | None, str | None]:
     """Return the content of a reply, or the reason of its error."""
     if reply.has_error():
-        return None, reply.error.reason or f"error {reply.error.code}"
+        return None, reason_of(reply.error)
     return reply.content, None
+
+
+def reason_of(error: Error) -> str:
+    r"""Return why a party failed; it may send a blank reason, and every reader takes a line of it.
+
+    Examples:
+        >>> reason_of(Error(code=2, reason=" \n"))
+        'error 2'
+    """
+    return (error.reason or "").strip() or f"error {error.code}"
 
 
 def messages_for(

@@ -151,6 +151,8 @@ class Federate(Workflow[FederateRecord]):
             train_config=ConfigRecord({"training": self.federation.training, **self.federation.settings}),
             evaluate_fn=told,
         )
+        if not result.arrays:
+            raise WorkflowFailed("no client answered in the last round")
         return _weights(result.arrays, start)
 
     def _by_sums(self) -> Weights:

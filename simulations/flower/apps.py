@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from protocol.compute.ray_cluster import RayUnavailable
 from protocol.errors import BadApp, GridUnavailable, RunFailed, UserError, nearest
+from protocol.exchange import reason_of
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_content
 from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
 from protocol.grids import LocalGrid, RayGrid
@@ -243,7 +244,7 @@ class TallyGrid(ForwardingGrid):
         failure = Failure(
             partition=reply.metadata.src_node_id - FIRST_NODE_ID,
             message_type=reply.metadata.message_type,
-            traceback=reply.error.reason or f"error {reply.error.code}",
+            traceback=reason_of(reply.error),
         )
         self.failures.append(failure)
         return with_content(reply.metadata, Error(code=reply.error.code, reason=failure.reason))

@@ -59,27 +59,17 @@ def failed_steps(failures: Iterable[Failure], name: Callable[[int], str]) -> lis
     Args:
         name: From a node id to the party's name.
     """
-    groups: dict[str, list[tuple[int, str]]] = {}
-    for step, node_id, why in failures:
-        groups.setdefault(one_line(step, why), []).append((node_id, why))
+    groups: dict[str, list[Failure]] = {}
+    for failure in failures:
+        groups.setdefault(failure.line, []).append(failure)
     return [
         FailedStep(
             what=what,
-            parties=[name(node_id) for node_id, _ in group],
-            traceback=next((why.strip() for _, why in group if "\n" in why.strip()), None),
+            parties=[name(failure.node_id) for failure in group],
+            traceback=next((each.reason.strip() for each in group if "\n" in each.reason.strip()), None),
         )
         for what, group in sorted(groups.items(), key=lambda item: -len(item[1]))
     ]
-
-
-def one_line(step: str, why: str) -> str:
-    r"""Write a failure on one line.
-
-    Examples:
-        >>> one_line("bid", "Traceback (most recent call last):\nKeyError: 3")
-        'bid: KeyError: 3'
-    """
-    return f"{step}: {why.strip().splitlines()[-1]}"
 
 
 class Learned(BaseModel):

@@ -21,6 +21,7 @@ from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.encoding.records import Unwritable, unpack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
 from protocol.errors import ProtocolError
+from protocol.exchange import reason_of
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
@@ -229,8 +230,7 @@ class Attachment:
         reply = self._worked[1]
         if isinstance(reply, Error):
             log.error("%s failed: %s", question.type, reply.reason)
-            reason = str(reply.reason).strip() or f"error {reply.code}"
-            return _failure(question, reason.splitlines()[-1], reply.code)
+            return _failure(question, reason_of(reply).splitlines()[-1], reply.code)
         return await self._reply(cloud, question, reply)
 
     def _let(self, host: NodeHost, message: Message) -> RecordDict | Error:

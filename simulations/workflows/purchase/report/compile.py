@@ -7,7 +7,6 @@ from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import CLOUD, account
 from protocol.flower import FIRST_NODE_ID
-from simulations.reports.model import one_line
 from simulations.reports.words import party_name
 from simulations.workflows.purchase.report.model import CheatAccount, Dispute, PartyAccount
 from simulations.workflows.purchase.report.money import cheat_account
@@ -44,8 +43,8 @@ def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:
         if trade.offer.paid:
             costs[trade.offer.seller] += trade.held.party.costs[trade.image]
     failures: dict[int, list[str]] = {}
-    for step, node_id, why in record.failures:
-        failures.setdefault(node_id, []).append(one_line(step, why))
+    for failure in record.failures:
+        failures.setdefault(failure.node_id, []).append(failure.line)
 
     def line(node_id: int, name: str, adversary: str | None, own: list[Offer]) -> PartyAccount:
         held = account(name.partition("-")[0], node_id) if name != CLOUD else CLOUD
