@@ -285,6 +285,7 @@ class TestWhatIsSaid:
         allowed = {
             StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION, StatusCode.NOT_FOUND,
             StatusCode.PERMISSION_DENIED, StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED, StatusCode.OK,
+            StatusCode.DEADLINE_EXCEEDED,  # of a blob, where the machine stands still for as long as the pace allows
         }  # fmt: skip
         assert set(statuses) <= allowed
         assert statuses.count(StatusCode.OK) < 2_000

@@ -88,6 +88,7 @@ def test_the_page_is_accessible(folder: Path, faults_of: Callable[..., list[str]
     assert faults_of(folder / "report.html") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [{"grid": "ray", "workers": 2}, {"grid": "grpc", "workers": 2}])
 def test_the_outcome_is_the_same_on_every_grid(grid: dict[str, Any], tmp_path: Path) -> None:
     local = play(tmp_path / "local", tiny(owners=3))

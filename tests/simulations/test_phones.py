@@ -258,6 +258,7 @@ def test_a_mistake_in_the_scenario_is_a_sentence(setting: str, sentence: str) ->
         load("purchase", [setting])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_purchase_on_every_grid(tmp_path: Path) -> None:
     scenario = lossy(drop=0.1, duplicate=0.2, delay=1.0)
     local = run(scenario, tmp_path / "local")

@@ -123,6 +123,7 @@ def pooled(
         return record, [grid.state(FIRST_NODE_ID + index) for index in range(len(world.members))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_grid_comes_to_the_same_pool(tmp_path: Path, workers: int) -> None:
     digests = []

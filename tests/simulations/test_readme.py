@@ -23,7 +23,7 @@ LINES = [line.rpartition(".venv/bin/")[2] for block in BLOCKS for line in block.
 RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
 COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
 LONG = ("purchase-noise", "sellers.count=1000", *(WORKFLOWS.keys() - {"purchase"}))
-"""Half a minute or more: `pytest -m slow` plays them."""
+"""Half a minute or more: `pytest -m slow` plays them, and packaged variants, which `test_digests` plays made small."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
 
@@ -59,7 +59,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
 
 def marked(words: list[str]) -> ParameterSet:
-    long = not {words[1].partition("-")[0], *words}.isdisjoint(LONG)
+    variant = len(words) == 2 and "-" in words[1]
+    long = variant or not {words[1].partition("-")[0], *words}.isdisjoint(LONG)
     return pytest.param(words, marks=pytest.mark.slow if long else (), id=" ".join(words))
 
 
