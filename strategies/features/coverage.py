@@ -15,10 +15,10 @@ from math import isqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from strategies.compiled import compiled
 from strategies.features.signatures import LATTICE, on_lattice, require_lattice
 
 Whole = int | np.integer[Any]
@@ -257,7 +257,7 @@ def _compile_uncover(covered: Any) -> Callable[..., None]:
 # bottom.
 
 
-@njit(cache=True)
+@compiled
 def _add_step(covered: CoveredSquares, count: int, right: Whole, up: Whole) -> int:
     """Add an overlapping square to the breaks; return how many breaks there are now."""
     breaks, depths = covered.breaks, covered.depths
@@ -277,7 +277,7 @@ def _add_step(covered: CoveredSquares, count: int, right: Whole, up: Whole) -> i
     return count
 
 
-@njit(cache=True)
+@compiled
 def _free_area(covered: CoveredSquares, count: int) -> int:
     """Sweep Q from left to right and return the area that no square covers."""
     side, breaks, depths = covered.side, covered.breaks, covered.depths
@@ -292,7 +292,7 @@ def _free_area(covered: CoveredSquares, count: int) -> int:
     return area + max(0, side - top - bottom) * (side - left)
 
 
-@njit(cache=True)
+@compiled
 def _union_area(covered: CoveredSquares) -> int:
     """Return the area of all squares together."""
     area = 0

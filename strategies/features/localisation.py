@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from strategies.compiled import compiled
 from strategies.features.signatures import (
     BUCKET_BITS,
     BUCKETS,
@@ -111,7 +111,7 @@ def _box(lowest: NDArray[np.int64], highest: NDArray[np.int64], width: int) -> _
     )
 
 
-@njit(cache=True)
+@compiled
 def _exclude(feasible: _Feasible, signatures: NDArray[np.int64], reach: int, smallest: SmallestPoints) -> None:
     """Exclude what is near any point that the signature would have held."""
     keys, starts, hashes, points = smallest
@@ -140,7 +140,7 @@ def _exclude(feasible: _Feasible, signatures: NDArray[np.int64], reach: int, sma
                         _exclude_square(feasible, i, x, y, reach)
 
 
-@njit(cache=True)
+@compiled
 def _exclude_square(feasible: _Feasible, i: int, x: Whole, y: Whole, reach: int) -> None:
     """Exclude a square of half side `reach`: being at least as high as the box, it reaches its bottom or its top."""
     low_x, low_y = feasible.lowest[i, 0], feasible.lowest[i, 1]
@@ -151,7 +151,7 @@ def _exclude_square(feasible: _Feasible, i: int, x: Whole, y: Whole, reach: int)
             feasible.ceilings[i, column] = min(feasible.ceilings[i, column], y - reach - 1)
 
 
-@njit(cache=True)
+@compiled
 def _take_means(feasible: _Feasible, guesses: NDArray[np.float64]) -> None:
     """Write the mean of what remains feasible over each guess, and leave it where nothing does."""
     for i in range(len(guesses)):

@@ -13,8 +13,9 @@ from math import comb
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from strategies.compiled import compiled
 
 LATTICE: Final = 65536
 """Points along each axis: a coordinate is valid from 0 to LATTICE - 1."""
@@ -66,7 +67,7 @@ def require_lattice(features: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.array(points, dtype=np.int64)
 
 
-@njit(cache=True)
+@compiled
 def _scramble(half: np.uint32, key: np.uint32) -> np.uint32:
     """Mix 16 bits with a round key into 16 bits (a murmur-like finaliser)."""
     mixed = np.uint32(half ^ key)
@@ -79,7 +80,7 @@ def _scramble(half: np.uint32, key: np.uint32) -> np.uint32:
     return np.uint32(mixed & np.uint32(0xFFFF))
 
 
-@njit(cache=True)
+@compiled
 def hash_of(x: Whole, y: Whole, keys: NDArray[np.uint32]) -> np.int64:
     """Hash a lattice point to 0 .. 2^32 - 1 by a Feistel network: distinct points have distinct hashes."""
     left, right = np.uint32(x), np.uint32(y)
@@ -88,7 +89,7 @@ def hash_of(x: Whole, y: Whole, keys: NDArray[np.uint32]) -> np.int64:
     return np.int64(left) << 16 | np.int64(right)
 
 
-@njit(cache=True)
+@compiled
 def point_of(hashed: Whole, keys: NDArray[np.uint32]) -> tuple[np.int64, np.int64]:
     """Return the lattice point that has a given hash."""
     left, right = np.uint32(hashed >> 16), np.uint32(hashed & 0xFFFF)
@@ -97,7 +98,7 @@ def point_of(hashed: Whole, keys: NDArray[np.uint32]) -> tuple[np.int64, np.int6
     return np.int64(left), np.int64(right)
 
 
-@njit(cache=True)
+@compiled
 def _smallest_points(count: int, keys: NDArray[np.uint32]) -> NDArray[np.uint16]:
     """Return the points of the whole lattice with hashes 0 .. count - 1."""
     points = np.empty((count, 2), np.uint16)
@@ -106,7 +107,7 @@ def _smallest_points(count: int, keys: NDArray[np.uint32]) -> NDArray[np.uint16]
     return points
 
 
-@njit(cache=True)
+@compiled
 def _keep_smallest(best: NDArray[np.int64], hashed: Whole) -> None:
     """Insert a hash into the ascending list of the smallest, dropping the largest."""
     place = len(best) - 1
@@ -132,7 +133,7 @@ class SmallestPoints(NamedTuple):
     points: NDArray[np.uint16]
 
 
-@njit(cache=True)
+@compiled
 def _sign(features: NDArray[np.int64], reach: int, size: int, smallest: SmallestPoints) -> NDArray[np.uint16]:
     """Return every feature's signature: from the smallest points, or by a full scan where they are too few."""
     keys, starts, hashes, points = smallest

@@ -3,9 +3,9 @@
 import heapq
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from strategies.compiled import compiled
 from strategies.features.coverage import Covered, SignaturePoints, Squares, cover, marginal, uncover
 from strategies.mechanisms.award import Award, no_winner, whole_budget, whole_numbers
 
@@ -87,7 +87,7 @@ def descending_clock(
     return Award(bidders[upward], prices[upward])
 
 
-@njit(cache=True)
+@compiled
 def _run_clock(
     covered: Covered, costs: NDArray[np.int64], budget: int, ceiling: int, alpha: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
@@ -130,7 +130,7 @@ def _run_clock(
     return prices, joined, rounds
 
 
-@njit(cache=True)
+@compiled
 def _fill_up(
     covered: Covered, prices: NDArray[np.int64], base: NDArray[np.int64], others: NDArray[np.int64], budget: int
 ) -> tuple[int, NDArray[np.int64]]:
@@ -163,6 +163,6 @@ def _fill_up(
     return value, np.array(chosen, np.int64)
 
 
-@njit(cache=True)
+@compiled
 def _density(value: int, price: int) -> float:
     return value / price if price > 0 else np.inf
