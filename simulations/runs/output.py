@@ -1,6 +1,9 @@
-"""The folder that a run writes: whole, or not at all."""
+"""The folder that a run writes: whole, or not at all, and by nobody else."""
 
+import errno
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -10,31 +13,60 @@ from protocol.errors import BadInput, OutputExists
 
 
 def default_folder(name: str, seed: int) -> Path:
-    """Name a new folder under ``runs/`` after the scenario, the seed and the time."""
-    return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    """Name a new folder under ``runs/`` after the scenario, the seed, the time and the process."""
+    return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
 
 
 @contextmanager
 def whole_or_nothing(out: Path) -> Iterator[Path]:
-    """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made."""
-    if out.exists():
-        raise OutputExists(f"the output folder {out} is already there; name another one with --out, or remove it")
+    """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made.
+
+    `out` is made at once, empty, so that of several runs that name the same folder one has it, and the others are told
+    before they begin.
+
+    Raises:
+        OutputExists: When the folder is there, or another run has it.
+        BadInput: When it cannot be made.
+    """
+    made = [parent for parent in out.parents if not parent.exists()]
     partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    made = [parent for parent in partial.parents if not parent.exists()]
+    claimed = False
     try:
         try:
-            partial.mkdir(parents=True)
+            _make(out)
+            claimed = True
+            shutil.rmtree(partial, ignore_errors=True)  # what a run left that was killed
+            partial.mkdir()
+        except FileExistsError:
+            raise OutputExists(
+                f"the output folder {out} is already there; name another one with --out, or remove it"
+            ) from None
         except OSError as error:
             raise BadInput(
                 f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
             ) from None
         yield partial
-        if out.exists():
-            raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
-        partial.rename(out)
+        try:
+            if sys.platform == "win32":  # where a folder cannot take the place of an empty one
+                out.rmdir()
+            partial.rename(out)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            raise OutputExists(
+                f"somebody wrote to the output folder {out} while the run was going on; name another one with --out"
+            ) from None
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        for parent in made:
+        if claimed:
+            shutil.rmtree(partial, ignore_errors=True)
+        for folder in (*([out] if claimed else []), *made):
             with suppress(OSError):  # it holds something: this run, or that of somebody else
-                parent.rmdir()
+                folder.rmdir()
+
+
+def _make(out: Path) -> None:
+    """Make a folder that nobody else has made, and those above it, which a run that fails may remove meanwhile."""
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            return out.mkdir(parents=True)
+    return out.mkdir(parents=True)
