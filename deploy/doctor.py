@@ -24,6 +24,7 @@ from deploy.kit import CA, CERTIFICATE, KEY, REVOKED, Address, CloudFile, Kit, r
 from deploy.party import ask_cloud
 from protocol.crypto.certificates import ROLES, CertificateError, Revocations, good_from_until, hosts_of, peer_identity
 from protocol.errors import BadInput, BadKit, Unreachable
+from protocol.grids.grpc.proxy import Proxy, dial, proxy_for, unusable_proxies
 from protocol.messages import service
 
 SOON = timedelta(days=30)
@@ -231,16 +232,16 @@ def _ledger(party: CloudFile) -> Finding:
 
 
 def _connection(kit: Kit) -> Iterator[Finding]:
-    """Check the name, the port, and TLS in both directions, up to the first failure."""
+    """Check the way to the cloud, the port, and TLS in both directions, up to the first failure."""
     address = kit.party.address
-    try:
-        socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        yield _failed(
-            "name", f"{address.host} has no address: {error.strerror}", "correct `cloud` in party.yaml, or DNS"
-        )
+    if unusable := unusable_proxies():
+        names = "names" if len(unusable) == 1 else "name"
+        seen = f"{' and '.join(unusable)} {names} no http:// proxy, and parties use no other"
+        yield _warning("proxy", seen, "write http://HOST:PORT, or name the cloud in no_proxy if none is needed")
+    proxy = proxy_for(address.host)
+    yield (way := _name(address) if proxy is None else _ok("proxy", f"{proxy}, as {proxy.variable} says"))
+    if way.severity == Severity.FAILED:
         return
-    yield _ok("name", address.host)
     context = ssl.create_default_context(cadata=kit.ca.decode())
     context.load_cert_chain(kit.folder / CERTIFICATE, kit.folder / KEY)
     try:
@@ -250,14 +251,30 @@ def _connection(kit: Kit) -> Iterator[Finding]:
     except ssl.SSLError as error:
         why = f"it does not accept this party's certificate: {error.reason}"
         yield _failed("cloud", why, f"compare {CA} on both machines, and their clocks")
-    except TimeoutError:
-        fix = f"open port {address.port} in the cloud's firewall"
-        yield _failed("cloud", f"{address} does not answer", fix)
     except OSError as error:
-        fix = "start it there with `parley cloud`, or correct `cloud` in party.yaml"
-        yield _failed("cloud", f"{address} cannot be reached: {error.strerror or error}", fix)
+        yield _unreachable(address, proxy, error)
     else:
         yield from _cloud_health(kit)
+
+
+def _name(address: Address) -> Finding:
+    try:
+        socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        fix = "correct `cloud` in party.yaml, or DNS; or name a proxy that knows it in https_proxy"
+        return _failed("name", f"{address.host} has no address: {error.strerror}", fix)
+    return _ok("name", address.host)
+
+
+def _unreachable(address: Address, proxy: Proxy | None, error: OSError) -> Finding:
+    why = error.strerror or str(error)
+    if proxy is not None:
+        fix = f"have it open tunnels to {address}, or name the cloud in no_proxy if it is reached without"
+        return _failed("cloud", f"{address} cannot be reached through the proxy {proxy}: {why}", fix)
+    if isinstance(error, TimeoutError):
+        return _failed("cloud", f"{address} does not answer", f"open port {address.port} in the cloud's firewall")
+    fix = "start it there with `parley cloud`, or correct `cloud` in party.yaml"
+    return _failed("cloud", f"{address} cannot be reached: {why}", fix)
 
 
 def _cloud_health(kit: Kit) -> Iterator[Finding]:
@@ -296,7 +313,7 @@ def _shake_hands(context: ssl.SSLContext, address: Address, name: str | None) ->
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     with (
-        closing(socket.create_connection((address.host, address.port), PATIENCE)) as plain,
+        closing(dial(address.host, address.port, PATIENCE)) as plain,
         closing(context.wrap_socket(plain, server_hostname=name or address.host)) as stream,
     ):
         shown = ssl.DER_cert_to_PEM_cert(stream.getpeercert(binary_form=True) or b"").encode()

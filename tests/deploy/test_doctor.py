@@ -43,9 +43,9 @@ def authority(out: Path) -> Credentials:
 
 @contextmanager
 def listening(
-    out: Path, cloud: Credentials | None = None, slow: float = 0.0, release: str = version("parley")
+    out: Path, cloud: Credentials | None = None, slow: float = 0.0, release: str = version("parley"), at: str = ""
 ) -> Iterator[None]:
-    """A cloud at its address that says how it is, with its certificate or another one."""
+    """A cloud that says how it is: at its address or another one here, with its certificate or another one."""
     folder = out / "cloud"
     mine = cloud or Credentials((folder / "certificate.pem").read_bytes(), (folder / "key.pem").read_bytes())
 
@@ -54,7 +54,7 @@ def listening(
         return encode(service.Health(time=time.time() - slow, release=release))
 
     with GrpcGrid(
-        address(out),
+        f"{at}:{address(out).rpartition(':')[2]}" if at else address(out),
         Secure(mine, (folder / "ca.pem").read_bytes()),
         Roster(),
         Vault("memory://doctor"),

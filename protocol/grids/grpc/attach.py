@@ -26,6 +26,7 @@ from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
 from protocol.grids.grpc.frames import parse, read_blob, read_content, write_blob, write_content
+from protocol.grids.grpc.proxy import proxy_for
 from protocol.grids.grpc.transport import (
     ATTACH,
     CALL,
@@ -36,6 +37,7 @@ from protocol.grids.grpc.transport import (
     Security,
     blocking_channel,
     channel,
+    host_of,
     introduction,
 )
 from protocol.grids.host import NodeHost
@@ -58,6 +60,8 @@ _FINAL = {
     grpc.StatusCode.ABORTED,
 }
 """Refusals that are final."""
+_AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+"""No answer: none got there, or none came back."""
 
 
 class AttachRefused(ProtocolError):
@@ -153,7 +157,7 @@ class Attachment:
                     await self._attend(cloud)
                 trouble = "the cloud ended the stream"
             except aio.AioRpcError as error:
-                trouble = _trouble(error)
+                trouble = _trouble(error, self._address)
                 if error.code() in _FINAL:
                     raise AttachRefused(
                         f"the cloud at {self._address} refused {self._security.urn}: {trouble}"
@@ -304,20 +308,22 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
             answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout)
         return read_content(parse(wire.Response, answer).content)
     except grpc.RpcError as error:
-        trouble = _trouble(error)
-        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+        trouble = _trouble(error, address)
+        if error.code() in _AWAY:
             raise CloudUnreachable(f"the cloud at {address} does not answer {method}: {trouble}") from None
         raise AttachRefused(f"the cloud at {address} refused {method}: {trouble}") from None
 
 
-def _trouble(error: Any) -> str:
-    """Return what went wrong with a call; for a failed connection, its last cause."""
+def _trouble(error: Any, address: str) -> str:
+    """Return what went wrong with a call; for a failed connection, its last cause, and the proxy on the way."""
     details = str(error.details())
-    if "CERTIFICATE_VERIFY_FAILED" in details:
-        return f"{error.code().name}: the server there has no certificate of this party's authority"
     if error.code() is grpc.StatusCode.UNAVAILABLE and ("last error" in details or "DNS" in details):
         details = details.rpartition(": ")[2]
-    return f"{error.code().name}: {details}"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error.details()):
+        details = "the server there has no certificate of this party's authority"
+    proxy = proxy_for(host_of(address)) if error.code() in _AWAY else None
+    through = "" if proxy is None else f" (through the proxy {proxy}, as {proxy.variable} says)"
+    return f"{error.code().name}: {details}{through}"
 
 
 def check_own(security: Secure) -> None:

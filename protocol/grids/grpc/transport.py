@@ -1,6 +1,5 @@
 """Shared by both ends of the wire: version, methods, limits, keep-alive, and identities."""
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ from grpc import aio
 
 from protocol.crypto.certificates import Credentials
 from protocol.errors import ProtocolError
+from protocol.grids.grpc.proxy import is_loopback, proxy_for
 
 PROTOCOL_VERSION = 1
 """The version of `protocol/wire/parley.proto`; ends that speak another one refuse each other."""
@@ -118,16 +118,16 @@ def channel(address: str, security: Security) -> aio.Channel:
     """
     tls = _channel_credentials(address, security)
     if tls is None:
-        return aio.insecure_channel(address, options=_KEEPALIVE)
-    return aio.secure_channel(address, tls, options=_KEEPALIVE)
+        return aio.insecure_channel(address, options=_options(address))
+    return aio.secure_channel(address, tls, options=_options(address))
 
 
 def blocking_channel(address: str, security: Security) -> grpc.Channel:
     """Return a new channel to the cloud for a program without an event loop; see `channel`."""
     tls = _channel_credentials(address, security)
     if tls is None:
-        return grpc.insecure_channel(address, options=_KEEPALIVE)
-    return grpc.secure_channel(address, tls, options=_KEEPALIVE)
+        return grpc.insecure_channel(address, options=_options(address))
+    return grpc.secure_channel(address, tls, options=_options(address))
 
 
 def introduction(security: Security, version: int = PROTOCOL_VERSION) -> Sequence[tuple[str, str]]:
@@ -149,13 +149,19 @@ def _channel_credentials(address: str, security: Security) -> grpc.ChannelCreden
     return grpc.ssl_channel_credentials(security.authority, credentials.key, credentials.certificate)
 
 
+def host_of(address: str) -> str:
+    """Return the host of ``host:port``."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _options(address: str) -> list[tuple[str, int | str]]:
+    """Return a channel's options; the proxy is named, as gRPC alone would send even loopback through one."""
+    proxy = proxy_for(host_of(address))
+    return [*_KEEPALIVE, ("grpc.enable_http_proxy", 0) if proxy is None else ("grpc.http_proxy", proxy.url)]
+
+
 def _check_loopback(address: str, what: str) -> None:
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local:
+    if not is_loopback(host_of(address)):
         raise InsecureAddress(
             f"without certificates one can {what} only at 127.0.0.1, ::1 or localhost, not at {address}; "
             "make certificates with `parley provision`"
