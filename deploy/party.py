@@ -1,7 +1,6 @@
 """Runs a party: alone with its state folder, attached to the cloud, its memory on disk."""
 
 import asyncio
-import fcntl
 import json
 import logging
 import signal
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
 from flwr.clientapp import ClientApp
 
 from deploy.kit import Kit
@@ -73,11 +73,12 @@ def alone(state: Path) -> Iterator[None]:
         BadKit: When another process has it.
     """
     private_folder(state)
-    with (state / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadKit(f"another process of this party holds {lock.name}; stop it, or use another kit") from None
+    lock = state / "lock"
+    try:
+        held = FileLock(lock).acquire(blocking=False)
+    except Timeout:
+        raise BadKit(f"another process of this party holds {lock}; stop it, or use another kit") from None
+    with held:
         yield
 
 

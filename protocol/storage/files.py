@@ -16,13 +16,13 @@ def make_lasting(files: Iterable[Path]) -> None:
     lasting = list(files)
     folders = {folder for path in lasting for folder in (path.parent, path.parent.parent)}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        list(threads.map(_sync, lasting))
+        list(threads.map(lambda path: _sync(path, os.O_RDWR), lasting))  # Windows wants files that may be written
         if hasattr(os, "O_DIRECTORY"):  # systems that cannot open a folder do that by themselves
-            list(threads.map(_sync, folders))
+            list(threads.map(lambda path: _sync(path, os.O_RDONLY), folders))
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _sync(path: Path, access: int) -> None:
+    descriptor = os.open(path, access)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,6 +9,7 @@ refuses, 11 `parley doctor` found something to fix, 130 interrupted, 143 termina
 """
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -102,6 +103,9 @@ def main() -> None:
     """Run the command line; turn mistakes into one sentence and an exit code."""
     start = time.perf_counter()
     gc.set_threshold(200_000, 50, 100)  # looking for cycles among ten thousand parties took a tenth of the time
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another language than Unicode shows a question mark
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing half-written stays
     try:
         app(prog_name="parley")

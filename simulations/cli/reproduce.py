@@ -1,6 +1,5 @@
 """`parley reproduce`: repeat a paper's experiment."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +40,8 @@ def reproduce(
         known = DATASETS.get(name)
         raise typer.BadParameter(f"{name} takes {'one of ' + ', '.join(known) if known else 'no other data set'}")
 
+    from joblib import cpu_count
+
     from simulations.cli.progress import shown
     from simulations.cli.terminal import say, show
     from simulations.reports.reproduction import reproduction_tables
@@ -48,7 +49,7 @@ def reproduce(
     from simulations.studies.reproductions.runner import run
 
     folder = out or default_folder(f"reproduce-{name}", seed)
-    processes = workers or len(os.sched_getaffinity(0))
+    processes = workers or cpu_count()
     with shown() as progress:
         report = run(name, range(seed, seed + seeds), processes, address, folder, progress, **given)
     show(reproduction_tables(report))

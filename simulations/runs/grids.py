@@ -1,12 +1,12 @@
 """Where the parties of a scenario run."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 import torch
 from flwr.clientapp import ClientApp
+from joblib import cpu_count
 
 from deploy.processes import ProcessesGrid
 from protocol.compute.ray_cluster import RayUnavailable, connect
@@ -39,7 +39,7 @@ def grid_opener(scenario: Scenario, vault: Vault, here: Sequence[int] = (), *, g
 
 def worker_count(scenario: Scenario) -> int:
     """Return how many processes a scenario's parties share."""
-    return 1 if scenario.grid == "local" else scenario.workers or len(os.sched_getaffinity(0))
+    return 1 if scenario.grid == "local" else scenario.workers or cpu_count()
 
 
 def _warm() -> None:

@@ -56,9 +56,12 @@ def test_a_folder_is_taken_from_the_start(tmp_path: Path) -> None:
 
 
 def test_nothing_stays_of_a_run_that_fails(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), whole_or_nothing(tmp_path / "above" / "out") as folder:
+    def fail(folder: Path) -> None:
         (folder / "file").touch()
         raise KeyError
+
+    with pytest.raises(KeyError), whole_or_nothing(tmp_path / "above" / "out") as folder:
+        fail(folder)
     assert not list(tmp_path.iterdir())
 
 
@@ -78,7 +81,9 @@ def test_what_somebody_else_writes_meanwhile_is_left_alone(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("out", ["/proc/nowhere/out", "file/out"])
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     with pytest.raises(BadInput, match="cannot be made"), whole_or_nothing(Path(out)):

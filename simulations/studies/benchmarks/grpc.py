@@ -5,8 +5,6 @@ Cloud and parties are separate processes on this machine, under mutual TLS.
 
 import asyncio
 import os
-import resource
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
 from protocol.storage.vault import Vault
 from simulations.studies.benchmarks.echo import echo_app
 from simulations.studies.benchmarks.measurement import Measurement
+from simulations.studies.benchmarks.memory import peak_memory
 
 ROUND_TRIPS = 2_000
 PARTIES, PROCESSES = 1_000, 4
@@ -45,11 +44,11 @@ def measure() -> list[Measurement]:
 def _delivery(folder: Path) -> list[Measurement]:
     with _attached(folder, count=1, processes=1) as grid:
         _ask(grid, "query.echo", [FIRST_NODE_ID])
-        before, start = _peak_memory(), perf_counter()
+        before, start = peak_memory(), perf_counter()
         for _ in range(BLOBS):
             _ask(grid, "query.deliver", [FIRST_NODE_ID])
         seconds = perf_counter() - start
-    grown = _peak_memory() - before
+    grown = peak_memory() - before
     return [
         Measurement("a delivery of 2 GB raises the cloud's memory by", grown, "MB", below=200.0),
         Measurement("a delivery of 2 GB takes", seconds, "s"),
@@ -79,7 +78,7 @@ def _many(folder: Path) -> list[Measurement]:
             start = perf_counter()
             _ask(grid, "query.echo", nodes)
             times.append(perf_counter() - start)
-        memory = _peak_memory()
+        memory = peak_memory()
     return [
         Measurement(f"{PARTIES:,} parties start and attach", attached, "s"),
         Measurement(f"asking {PARTIES:,} parties", median(times), "s"),
@@ -136,9 +135,3 @@ def _attend(address: str, securities: Sequence[Secure]) -> None:
             await asyncio.gather(*(party.run() for party in parties))
 
     asyncio.run(attend())
-
-
-def _peak_memory() -> float:
-    """Return the peak memory of this process, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -1,13 +1,16 @@
-"""The memory of a process and its descendants."""
+"""The memory of processes."""
 
+import resource
+import sys
 import threading
-from pathlib import Path
+
+import psutil
 
 SAMPLING_SECONDS = 2.0
 
 
 class Memory(threading.Thread):
-    """Samples the memory of this process and its descendants; shared pages count once."""
+    """Samples the memory of this process and its descendants; on Linux, shared pages count once."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -16,8 +19,9 @@ class Memory(threading.Thread):
 
     def run(self) -> None:
         """Sample until stopped."""
+        here = psutil.Process()
         while not self._over.wait(SAMPLING_SECONDS):
-            self.peak = max(self.peak, sum(_memory(process) for process in _descendants()))
+            self.peak = max(self.peak, sum(map(_memory, [here, *here.children(recursive=True)])))
 
     def stop(self) -> int:
         """Stop sampling; return the peak, bytes."""
@@ -26,24 +30,15 @@ class Memory(threading.Thread):
         return self.peak
 
 
-def _descendants() -> list[Path]:
-    """Return the folders in /proc of this process and its descendants."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue
-    found, grown = {int(Path("/proc/self").resolve().name)}, True
-    while grown:
-        more = {process for process, parent in parents.items() if parent in found} - found
-        found, grown = found | more, bool(more)
-    return [Path("/proc") / str(process) for process in found]
-
-
-def _memory(process: Path) -> int:
+def _memory(process: psutil.Process) -> int:
     try:
-        lines = (process / "smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    except (OSError, StopIteration):
+        used = process.memory_full_info()
+    except psutil.Error:  # it has ended
         return 0
+    return int(getattr(used, "pss", used.uss))
+
+
+def peak_memory(whose: int = resource.RUSAGE_SELF) -> float:
+    """Return the peak memory of this process, or of the largest of its children that have ended, MB."""
+    peak = resource.getrusage(whose).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -3,8 +3,8 @@
 Owner and service are separate processes on this machine, under mutual TLS.
 """
 
-from collections.abc import Sequence
-from multiprocessing import active_children, get_context
+import resource
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from protocol.flower import task_identity
 from protocol.storage.vault import Vault
 from simulations.data import pets
 from simulations.studies.benchmarks.measurement import Measurement
+from simulations.studies.benchmarks.memory import peak_memory
 from strategies.obfuscation import Obfuscation
 
 IMAGES, SIDE, TESTED = 22_800, 256, 200
@@ -87,16 +88,6 @@ def _serve(pipe: Connection, folder: str, images: int) -> None:
     with ProcessesGrid([owner.client_app()], vault, 1) as grid, LocalWorkshop() as workshop, task_identity(1):
         record = Outsource(TrainingService(bytes(32), workshop), Exchange(grid)).run()
         seconds, busy = perf_counter() - start, process_time() - before
-        memories = _peak_memory([process.pid for process in active_children()]), _peak_memory(["self"])
     if record.failures:
         raise RuntimeError(f"the owner failed: {record.failures}")
-    pipe.send((*memories, seconds, busy, record.pictures))
-
-
-def _peak_memory(processes: Sequence[int | str | None]) -> float:
-    """Return the largest peak memory of some processes, MB."""
-    peaks = []
-    for process in processes:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-        peaks.append(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e3)
-    return max(peaks)
+    pipe.send((peak_memory(resource.RUSAGE_CHILDREN), peak_memory(), seconds, busy, record.pictures))
