@@ -32,8 +32,8 @@ LINUX_OS = {
 UNIX_OS = LINUX_OS | {
     "chown", "chroot", "ctermid", "fork", "forkpty", "fchmod", "fchown", "getegid", "geteuid", "getgid", "getgroups",
     "getloadavg", "getpgid", "getpgrp", "getpriority", "getuid", "killpg", "lchown", "mkfifo", "mknod", "nice",
-    "openpty", "pathconf", "posix_spawn", "pread", "pwrite", "setegid", "seteuid", "setgid", "setpgid", "setpriority", "setsid",
-    "setuid", "statvfs", "sync", "sysconf", "uname", "wait3", "wait4", "WNOHANG", "O_CLOEXEC", "O_DIRECTORY",
+    "openpty", "pathconf", "posix_spawn", "pread", "pwrite", "setegid", "seteuid", "setgid", "setpgid", "setpriority",
+    "setsid", "setuid", "statvfs", "sync", "sysconf", "uname", "wait3", "wait4", "WNOHANG", "O_CLOEXEC", "O_DIRECTORY",
     "O_NOFOLLOW", "O_NONBLOCK", "O_SYNC",
 }  # fmt: skip
 UNIX_SIGNALS = {
