@@ -14,9 +14,11 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -108,7 +110,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing half-written stays
     try:
-        app(prog_name="parley")
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_warn, warnings.showwarning)
+            app(prog_name="parley")
     except UserError as error:
         complain(str(error))
         sys.exit(error.exit_code)
@@ -117,3 +121,11 @@ def main() -> None:
             raise
         complain(f"interrupted after {time.perf_counter() - start:.0f} s; nothing was written")
         sys.exit(INTERRUPTED)
+
+
+def _warn(others: Callable[..., None], message: Warning | str, *where: Any) -> None:
+    """Show a warning about what the user wrote as a sentence, and others as Python does."""
+    if isinstance(message, FutureWarning) and type(message).__module__.startswith("simulations."):
+        complain(str(message))
+    else:
+        others(message, *where)

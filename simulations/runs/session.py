@@ -43,6 +43,7 @@ class Session:
     def __init__(self, scenario: Scenario, folder: Path, progress: Progress, steps: int) -> None:
         self.scenario = scenario
         self.folder = folder
+        self._scratch: list[Path] = []
         self.vault = Vault(str(self.scratch("vault")), lasting=False)
         self._clock = Stopwatch(progress, steps)
         self._messages = (folder / "messages.jsonl").open("w", encoding="utf-8")
@@ -55,13 +56,15 @@ class Session:
 
     def __exit__(self, *exception: object) -> None:
         self._messages.close()
-        for name in ("vault", "painted"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for folder in self._scratch:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def scratch(self, name: str) -> Path:
         """Return a new folder for what is not kept."""
-        (self.folder / name).mkdir()
-        return (self.folder / name).resolve()
+        folder = (self.folder / name).resolve()
+        folder.mkdir()
+        self._scratch.append(folder)
+        return folder
 
     def step(self, name: str) -> None:
         """Begin something that is not a step of the workflow."""

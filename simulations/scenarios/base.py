@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from parties.adversaries import Adversary
 
 
+class RenamedKey(FutureWarning):
+    """A key of a scenario has another name in this release."""
+
+
 class Mix(BaseModel):
     """How many parties are one adversary, and how: `share`, `drawn`, and the adversary's own settings."""
 
@@ -169,7 +173,7 @@ def _renamed(kind: type[Section], given: Mapping[str, Any], parents: tuple[str, 
             before, now = (".".join((*parents, name)) for name in (old, new))
             if new in read:
                 raise Misplaced((*parents, old), f"{before} is now {now}: leave {before} out")
-            warnings.warn(f"{before} is now {now}; the old name is read until 0.3", FutureWarning, stacklevel=2)
+            warnings.warn(f"{before} is now {now}; the old name is read until 0.3", RenamedKey, stacklevel=2)
             read[new] = read.pop(old)
     for name, info in kind.model_fields.items():
         section = info.annotation

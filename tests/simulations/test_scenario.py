@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import Command
 
 from protocol.errors import BadScenario
 from simulations.scenarios.files import commented, load, packaged
@@ -140,6 +141,13 @@ def value(workflow: str, key: str, text: str, settings: Sequence[str] = ()) -> o
     section, name = key.split(".")
     Path("mine.yaml").write_text(f"workflow: {workflow}\n{text}")
     return load("mine.yaml", settings).model_dump()[section][name]
+
+
+def test_the_command_says_in_one_line_that_a_key_has_another_name(parley: Command) -> None:
+    Path("mine.yaml").write_text("workflow: federate\ntraining: {rate: 0.5}\n")
+    said = parley("run", "mine.yaml", "--set", "nonsense=1").stderr.splitlines()
+    assert said[0] == "parley: training.rate is now training.sampling_rate; the old name is read until 0.3"
+    assert said[1].startswith("parley: mine.yaml: there is no key nonsense")
 
 
 @pytest.mark.parametrize(("workflow", "old", "new"), RENAMED)

@@ -84,14 +84,14 @@ class Node:
 
 @dataclass(frozen=True)
 class FlowChart:
-    """Where the budget went, to be drawn in a box of `WIDTH` by `height`."""
+    """Where the budget went, to be drawn in a box of `width` by `height`."""
 
     nodes: list[Node]
     bands: list[Band]
     height: float
+    width: float = 480
 
 
-WIDTH = 480
 _TALL, _TOP, _SLOT = 170.0, 34.0, 38.0
 _BUDGET_X, _ESCROW_X, _END_X, _NODE = 4.0, 170.0, 340.0, 10.0
 
