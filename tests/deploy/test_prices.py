@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploy.seller import PricedAlbum, priced
+from deploy.prices import PricedAlbum, priced
 from parties.album import read_folder
 from protocol.errors import BadInput
 
