@@ -35,6 +35,7 @@ from simulations.cli import (
     schema,
     survey,
 )
+from simulations.cli.paths import with_user_paths
 from simulations.cli.terminal import complain
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -104,7 +105,7 @@ def main() -> None:
     gc.set_threshold(200_000, 50, 100)  # looking for cycles among ten thousand parties took a tenth of the time
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing half-written stays
     try:
-        app(prog_name="parley")
+        with_user_paths(typer.main.get_command(app))(prog_name="parley")
     except UserError as error:
         complain(str(error))
         sys.exit(error.exit_code)
