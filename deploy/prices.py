@@ -116,8 +116,9 @@ class Names:
 
     def nearest(self, name: str) -> str:
         """Suggest a name."""
-        near = difflib.get_close_matches(name, self._exact, n=1)
-        return f"; did you mean {printable(near[0])}?" if near else ""
+        folded = {_folded(known): known for known in self._exact}
+        near = difflib.get_close_matches(_folded(name), folded, n=1, cutoff=0.5)
+        return f"; did you mean {printable(folded[near[0]])}?" if near else ""
 
 
 def _folded(name: str) -> str:

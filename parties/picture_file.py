@@ -41,7 +41,7 @@ def check(path: Path) -> None:
         try:
             _rgb(image.crop((0, 0, 1, 1)))
         except _BROKEN_FILE as error:
-            raise UnusableFile(f"with pixels of the kind {image.mode}; save it as 8-bit RGB") from error
+            raise UnusableFile(f"with colours of the kind {image.mode}; save it as RGB") from error
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:
@@ -88,6 +88,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 raise UnusableFile(_TOO_LARGE)
             if image.format == "TIFF" and _is_raw(image):
                 raise UnusableFile(_RAW)
+            if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+                raise UnusableFile("with pixels of 32 bits; save it with 8 or 16")
             yield image
 
 
@@ -112,6 +114,7 @@ def _unread(path: Path) -> str:
             return "damaged HEIC" if _decodes("HEIF") else "HEIC; read with pip install 'parley[heic]'"
         return _RAW if b"crx " in brands else "a film"
     kinds = {
+        (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF"): "damaged",
         (b"II*\0", b"MM\0*"): "damaged TIFF, or " + _RAW,
         (b"IIRO", b"IIRS", b"IIU\0", b"FUJIFILM"): _RAW,
         (b"\xff\x0a", b"\0\0\0\x0cJXL "): "JPEG XL; save it as JPEG",
@@ -140,8 +143,6 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("numbers of any range have no black and no white")
     if image.mode.startswith("I"):  # 16-bit grey
         levels = np.asarray(image).clip(0, 65535) // 257
         return Image.fromarray(levels.astype(np.uint8)).convert("RGB")

@@ -8,13 +8,6 @@ from pathlib import Path
 
 from protocol.errors import BadInput
 
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-"""What files in Unicode begin with, so that their encoding is known."""
-
 
 def user_path(given: str | os.PathLike[str]) -> Path:
     """Return a path that a user has named: ``~`` is the home folder, and é may be composed or decomposed.
@@ -33,23 +26,26 @@ def user_path(given: str | os.PathLike[str]) -> Path:
 
 
 def composed(name: str) -> str:
-    r"""Return a name with composed letters, for comparing names.
+    r"""Return a name with composed letters, for comparing names; bytes that are no UTF-8 are written out.
 
     Examples:
         >>> composed("cafe\u0301") == "caf\u00e9"
         True
     """
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", name.encode("utf-8", "backslashreplace").decode())
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as text for any terminal and any file: what cannot be printed is a question mark.
+    r"""Return a path as text for any terminal and any file; what would do something there is a question mark.
 
     Examples:
-        >>> printable("a\udcff\n.png")
-        'a??.png'
+        >>> printable("a\n.png")
+        'a?.png'
     """
-    return "".join(letter if letter.isprintable() else "?" for letter in os.fspath(path))
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else "?"
+        for letter in composed(os.fspath(path))
+    )
 
 
 def user_text(path: Path) -> str:
@@ -62,9 +58,9 @@ def user_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{printable(path)} cannot be read: {error.strerror}") from None
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
-        return content.decode(encoding)
+        return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         around = content[: error.end].rpartition(b"\n")[2] + content[error.end :].partition(b"\n")[0]
