@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from deploy.kit import Kit
 from deploy.party import log, stay_attached
-from parties.album import Album, FolderImages, Pixels, read_folder
+from parties.album import Album, FolderImages, Pixels, UnreadableImage, read_folder
 from parties.party import Party, step
 from parties.pool.entity import Entity, Habits, Holdings
 from protocol.errors import BadInput, ProtocolError
@@ -36,7 +36,11 @@ class Scaled:
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Pixels:
-        return prepare(self._pictures[self._chosen[index]], self._side)
+        try:
+            return prepare(self._pictures[self._chosen[index]], self._side)
+        except UnreadableImage as gone:
+            log("picture lost", why=str(gone))
+            raise ProtocolError("a picture of this entity is gone; its log says which") from None
 
 
 @dataclass(frozen=True, eq=False)
