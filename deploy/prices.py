@@ -1,7 +1,7 @@
 """What a seller's pictures cost: one price for all, and a list with prices of single ones."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from deploy.party import log
@@ -68,7 +68,7 @@ def priced(pictures: FolderImages, folder: Path, price: float | None, *, changin
             "pictures have no price: give --price COINS, or a list "
             f"{printable(folder / PRICES)} with lines of file,price"
         )
-    listed = {} if path is None else _read(path, Names(folder, pictures), changing)
+    listed = {} if path is None else _read(path, folder, pictures, changing)
     return PricedAlbum(pictures, listed, None if price is None else _minor(price, "--price"))
 
 
@@ -90,11 +90,10 @@ class Names:
     capital, and folders may be separated by backslashes.
     """
 
-    def __init__(self, folder: Path, pictures: FolderImages) -> None:
-        self._left_out = pictures.left_out
+    def __init__(self, folder: Path, files: Iterable[Path]) -> None:
         self._exact: dict[str, Path] = {}
         self._alike: dict[str, list[Path]] = {}
-        for path in (*pictures.paths, *pictures.left_out):
+        for path in files:
             name = path.relative_to(folder).as_posix()
             self._exact[name] = path
             for key in {composed(name), _folded(name)}:
@@ -104,14 +103,12 @@ class Names:
         """Return the file of a name, None if there is none.
 
         Raises:
-            BadInput: When it is no readable picture, or could be one of two.
+            BadInput: When it could be one of two.
         """
         found = [self._exact[name]] if name in self._exact else self._alike.get(composed(name), [])
         found = found or self._alike.get(_folded(name), [])
         if len(found) > 1:
             raise BadInput(f"{where}: {printable(name)} may be {printable(found[0])} or {printable(found[1])}")
-        if found and found[0] in self._left_out:
-            raise BadInput(f"{where}: there is no readable picture {printable(name)}: {self._left_out[found[0]]}")
         return found[0] if found else None
 
     def nearest(self, name: str) -> str:
@@ -125,8 +122,10 @@ def _folded(name: str) -> str:
     return composed(name.replace("\\", "/").removeprefix("./")).casefold()
 
 
-def _read(path: Path, names: Names, changing: bool) -> dict[Path, int]:
+def _read(path: Path, folder: Path, pictures: FolderImages, changing: bool) -> dict[Path, int]:
+    names = Names(folder, (*pictures.paths, *pictures.left_out))
     prices: dict[Path, int] = {}
+    missing: list[str] = []
     for row in read_table(path, ("file", "price")):
         name, cell = row.cells["file"], row.cells["price"]
         try:
@@ -134,19 +133,16 @@ def _read(path: Path, names: Names, changing: bool) -> dict[Path, int]:
         except ValueError as error:
             raise BadInput(f"{row.where}: {printable(cell)[:80]} is not a price in coins; {error}") from None
         price = _minor(coins, row.where)
-        try:
-            picture = names.find(name, row.where)
-            if picture is None:
-                raise BadInput(
-                    f"{row.where}: there is no readable picture {printable(name)} beside the list{names.nearest(name)}"
-                )
-        except BadInput as missing:
+        picture = names.find(name, row.where)
+        if picture is None or picture in pictures.left_out:
             if not changing:
-                raise
-            log("left out", why=str(missing))
-            continue
-        if prices.setdefault(picture, price) != price:
+                why = f" beside the list{names.nearest(name)}" if picture is None else f": {pictures.left_out[picture]}"
+                raise BadInput(f"{row.where}: there is no readable picture {printable(name)}{why}")
+            missing.append(printable(name))
+        elif prices.setdefault(picture, price) != price:
             raise BadInput(f"{row.where}: {printable(name)} has another price in a line above; leave one of them out")
+    if missing:
+        log("listed pictures are not there", count=len(missing), names=missing[:3])
     return prices
 
 

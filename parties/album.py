@@ -102,9 +102,9 @@ def _resized(picture: Pixels, height: int, width: int) -> Pixels:
 
 
 _SYSTEMS = frozenset({
-    "__macosx", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
-    "system volume information", "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
-    "network trash folder", "temporary items",
+    "__macosx", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
+    "recycler", "recycled", "found.000", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db",
+    "desktop.ini", "icon\r", "network trash folder", "temporary items",
 })  # fmt: skip
 """Files and folders that systems and disk stations put beside pictures, in lower case."""
 _OWN = "hidden, or the system's own"
@@ -155,7 +155,7 @@ class FolderImages:
         return _sentences(self.folder, self.left_out)
 
 
-def read_folder(folder: Path, before: FolderImages | None = None, besides: Collection[str] = ()) -> FolderImages:
+def read_folder(folder: str | Path, before: FolderImages | None = None, besides: Collection[str] = ()) -> FolderImages:
     """Find the pictures in a folder and its sub-folders.
 
     JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and, with the extra ``heic``, HEIC files are found by content, whatever their

@@ -43,9 +43,6 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
     Raises:
         BadInput: With one sentence that names file and line, when it is not such a table.
     """
-    with path.open("rb") if path.is_file() else io.BytesIO() as stream:
-        if stream.read(4) in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
-            raise BadInput(f"{printable(path)} is a workbook, not a list; save it as CSV in UTF-8")
     lines = _split(path, user_text(path), columns)
     places, longest = list(range(len(columns))), len(columns)
     if lines and _is_header(lines[0][1], columns):

@@ -15,10 +15,15 @@ def user_path(given: str | os.PathLike[str]) -> Path:
     macOS has decomposed letters in the names of files, keyboards and spreadsheets write composed ones. Where no file
     has the very name, one whose letters are the same is meant. Environment variables are not expanded.
 
+    Raises:
+        BadInput: For an empty text, which would be the current folder.
+
     Examples:
         >>> user_path("~/photos") == Path.home() / "photos"
         True
     """
+    if not os.fspath(given):
+        raise BadInput("a path is empty; give the current folder as .")
     path = Path(given)
     with suppress(RuntimeError):  # no such user: then it is a name like any other
         path = path.expanduser()
@@ -54,6 +59,8 @@ def user_text(path: Path) -> str:
     Raises:
         BadInput: With one sentence and the line, when it is in another encoding, or cannot be read.
     """
+    if path.exists() and not path.is_file():  # to read a pipe is to wait for its other end
+        raise BadInput(f"{printable(path)} is not a regular file")
     try:
         content = path.read_bytes()
     except OSError as error:

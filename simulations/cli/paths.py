@@ -14,6 +14,8 @@ class UserPath(TyperPath):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the path as it is on this disk."""
+        if not value:
+            self.fail("a path is empty; give the current folder as .", param, ctx)
         return os.fspath(user_path(str(super().convert(value, param, ctx))))
 
 

@@ -1,5 +1,6 @@
 """What a seller's pictures cost."""
 
+import os
 import shutil
 import unicodedata
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_list_goes_before_the_price_for_all(folder: Path) -> None:
         (None, "a.png,1\nb.png,2\na.png,3\n", "line 3: a.png has another price in a line above"),
         (None, 'a.png,1\n"b.png,2\n', "is not CSV|line 2"),
         (None, "file,price\r\na.png,1\r\ncaf\xe9.png,2\r\n".encode("cp1252"), "line 3: caf.*.png,2 is not in UTF-8"),
-        (None, b"PK\x03\x04\x14\0", "is a workbook"),
+        (None, b"PK\x03\x04\x14\0\xff", "line 1: PK.* is not in UTF-8, .* save the file in UTF-8"),
         (None, None, "pictures have no price"),
         (0.0, None, "--price: a price is"),
         (float("nan"), None, "--price: a price is"),
@@ -118,3 +119,9 @@ def test_a_listed_picture_that_cannot_be_read_is_said_why(folder: Path) -> None:
 def test_while_pictures_come_and_go_listed_ones_may_be_missing(folder: Path) -> None:
     (folder / "prices.csv").write_text("a.png,2\nnot-yet.png,3\n")
     assert priced(read_folder(folder), folder, None, changing=True).costs == [200]
+
+
+def test_a_list_that_is_no_file_is_refused_and_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "prices.csv")
+    with pytest.raises(BadInput, match=r"prices.csv is not a regular file"):
+        album(folder)

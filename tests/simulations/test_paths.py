@@ -32,6 +32,15 @@ def test_a_path_of_no_user_and_a_variable_are_names_like_others(home: Path) -> N
         assert user_path(name) == Path(name)
 
 
+@pytest.mark.parametrize(
+    ("workflow", "key"),
+    [("purchase", "sellers.album.folder"), ("purchase", "buyer.samples.folder"), ("outsource", "images.folder")],
+)
+def test_an_empty_path_is_not_the_current_folder(home: Path, workflow: str, key: str) -> None:
+    with pytest.raises(BadInput, match=r"a path is empty; give the current folder as \."):
+        parley.run(workflow, settings={key: ""}, progress=False)
+
+
 def paths(command: click.Command) -> Iterator[click.Parameter]:
     yield from (parameter for parameter in command.params if isinstance(parameter.type, click.Path))
     for below in command.commands.values() if isinstance(command, click.Group) else ():

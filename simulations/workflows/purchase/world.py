@@ -129,7 +129,7 @@ def _stock(scenario: PurchaseScenario, painted: Path | None = None) -> Stock:
 
 
 def _read(folder: str, key: str, notes: list[str]) -> FolderImages:
-    pictures = read_folder(Path(folder))
+    pictures = read_folder(folder)
     notes += [f"{key}: {sentence}" for sentence in pictures.skipped_sentences()]
     return pictures
 
