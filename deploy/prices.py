@@ -131,7 +131,8 @@ def _read(path: Path, folder: Path, pictures: FolderImages, changing: bool) -> d
         try:
             coins = read_number(cell)
         except ValueError as error:
-            raise BadInput(f"{row.where}: {printable(cell)[:80]} is not a price in coins; {error}") from None
+            header = " (a header is file,price)" if row.where.endswith(", line 1") else ""
+            raise BadInput(f"{row.where}: {printable(cell)[:80]} is not a price in coins; {error}{header}") from None
         price = _minor(coins, row.where)
         picture = names.find(name, row.where)
         if picture is None or picture in pictures.left_out:

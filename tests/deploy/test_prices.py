@@ -52,6 +52,7 @@ def test_a_list_goes_before_the_price_for_all(folder: Path) -> None:
         (None, "a.png,1,50\nb.png,2,50\n", "line 1: a line is file,price, not a.png,1,50; put quotes around"),
         (None, 'a.png,"1,500"\n', "line 1: 1,500 is not a price in coins; write 1500 or 1.5"),
         (None, "a.png,1_0\n", "line 1: 1_0 is not a price"),
+        (None, "Datei;Preis\na.png;1\n", "line 1: Preis is not a price .*a header is file,price"),
         (None, "a.png,1\nb.png,2\na.png,3\n", "line 3: a.png has another price in a line above"),
         (None, 'a.png,1\n"b.png,2\n', "is not CSV|line 2"),
         (None, "file,price\r\na.png,1\r\ncaf\xe9.png,2\r\n".encode("cp1252"), "line 3: caf.*.png,2 is not in UTF-8"),
