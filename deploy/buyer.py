@@ -30,6 +30,7 @@ from protocol.messages.base import Acknowledgement
 from protocol.messages.purchase import Quality, Statement, StatementLine, VerificationCall
 from protocol.settings import Section
 from protocol.storage.files import make_lasting, private_folder, write_private
+from protocol.storage.user_files import user_path
 
 RECEIPT = "receipt.json"
 MARK = ".purchase"
@@ -221,6 +222,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         RunFailed: When the purchase failed.
         Unreachable: When the cloud cannot be reached for a long time, or refuses.
     """
+    wanted, out = replace(wanted, samples=user_path(wanted.samples)), user_path(out)
     with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
         wish = _begun(kit, wanted, out) or secrets.token_hex(16)
         purchases = Purchases(kit)

@@ -1,8 +1,9 @@
 """An entity's process: an institution with folders of pictures, attached to the cloud until it is stopped."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from safetensors.torch import save
 
 from deploy.kit import Kit
 from deploy.party import log, stay_attached
-from parties.album import Album, FolderImages, Pixels, read_folder
+from parties.album import Album, FolderImages, Pixels, UnreadableImage, read_folder
 from parties.party import Party, step
 from parties.pool.entity import Entity, Habits, Holdings
 from protocol.errors import BadInput, ProtocolError
 from protocol.messages.pool import Enrolment, Refined, RefinementCall, Rules
 from protocol.storage.files import private_folder, write_private
+from protocol.storage.user_files import composed, printable
 from strategies.features.featurizer import prepare
 from strategies.learning.weights import weights
 
@@ -34,7 +36,11 @@ class Scaled:
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Pixels:
-        return prepare(self._pictures[self._chosen[index]], self._side)
+        try:
+            return prepare(self._pictures[self._chosen[index]], self._side)
+        except UnreadableImage as gone:
+            log("picture lost", why=str(gone))
+            raise ProtocolError("a picture of this entity is gone; its log says which") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +59,7 @@ class Pictures:
 
     def holdings(self, rules: Rules, generator: np.random.Generator) -> Holdings:
         """Open them for a pool; the same share of each class is held back."""
-        numbers = {name: number for number, name in enumerate(rules.names)}
+        numbers = {composed(name): number for number, name in enumerate(rules.names)}
         labels = np.array([numbers[name or ""] for name in self.own.labels], dtype=np.int64)
         apart = np.zeros(len(labels), dtype=bool)
         for number in np.unique(labels):
@@ -68,18 +74,49 @@ class Pictures:
         return Holdings(*part(~apart), *part(apart), public)
 
 
+def open_pictures(own: Path, public: Path | None, held_back: float, before: Pictures | None = None) -> Pictures:
+    """Read an institution's folders.
+
+    Args:
+        own: A folder of pictures, in sub-folders named after the classes.
+        public: A folder of any public pictures.
+        held_back: The share of its own pictures that tests its model.
+        before: The same folders, read earlier: only what has changed is checked again.
+
+    Raises:
+        BadInput: When a folder cannot be used.
+    """
+    found = read_folder(own, None if before is None else before.own)
+    if None in found.labels:
+        raise BadInput(
+            f"{printable(own)} holds pictures outside of sub-folders; put each into a sub-folder named after its class"
+        )
+    others = None if public is None else read_folder(public, None if before is None else before.public)
+    log("pictures found", own=len(found), classes=len(set(found.labels)), public=len(others or ()))
+    return Pictures(found, others, held_back)
+
+
 class Institution(Entity):
     """An entity with pictures in folders, which stores its refined model on its disk.
 
     Args:
         secret: The party's secret, 32 bytes.
+        pictures: What is in its folders now.
+        read: Reads them again, at the beginning of each pool.
         models: The folder for models.
     """
 
-    def __init__(self, secret: bytes, pictures: Pictures, habits: Habits, models: Path) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        pictures: Pictures,
+        read: Callable[[Pictures], Pictures],
+        habits: Habits,
+        models: Path,
+    ) -> None:
         Party.__init__(self, secret)
         self.habits = habits
-        self._pictures, self._models = pictures, models
+        self._pictures, self._read, self._models = pictures, read, models
         self._opened: tuple[Rules, Holdings] | None = None
 
     @property
@@ -89,8 +126,13 @@ class Institution(Entity):
 
     @step("enrol")
     def enrol(self, rules: Rules) -> Enrolment:
-        """Remember the rules; it is an error to have pictures of other classes."""
-        if strange := sorted({str(name) for name in self._pictures.own.labels} - set(rules.names)):
+        """Read the folders and remember the rules; it is an error to have pictures of other classes."""
+        try:
+            self._pictures, self._opened = self._read(self._pictures), None
+        except BadInput as error:
+            log("pictures cannot be read", why=str(error))
+            raise ProtocolError("this entity's pictures cannot be read; its log says why") from None
+        if strange := sorted({str(name) for name in self._pictures.own.labels} - set(map(composed, rules.names))):
             raise ProtocolError(
                 f"there are pictures of {strange[0]!r}, but the pool has the classes {', '.join(rules.names[:20])}"
             )
@@ -136,9 +178,5 @@ def join(kit: Kit, own: Path, public: Path | None, held_back: float, habits: Hab
         BadInput: When a folder cannot be used.
         Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
     """
-    pictures = Pictures(read_folder(own), None if public is None else read_folder(public), held_back)
-    if None in pictures.own.labels:
-        raise BadInput(f"{own} holds pictures outside of sub-folders; put each into a sub-folder named after its class")
-    classes = len(set(pictures.own.labels))
-    log("pictures found", own=len(pictures.own), classes=classes, public=len(pictures.public or ()))
-    stay_attached(kit, Institution(kit.secret(), pictures, habits, kit.state / MODELS))
+    read = partial(open_pictures, own, public, held_back)
+    stay_attached(kit, Institution(kit.secret(), read(), read, habits, kit.state / MODELS))

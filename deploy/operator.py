@@ -13,6 +13,7 @@ from parties.workflow import Progress
 from protocol.errors import BadInput, RunFailed
 from protocol.messages import service
 from protocol.messages.pool import Rules
+from protocol.storage.user_files import composed
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
 LONGEST_NAME = 200
@@ -26,6 +27,7 @@ def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
     Raises:
         BadInput: For fewer than two classes, repeated classes, too long names, and unknown architectures.
     """
+    names = [composed(name) for name in names]
     if len(set(names)) < len(names) or len(names) < 2 or not all(names):
         raise BadInput(f"a pool has at least two classes with different names, not {', '.join(names) or 'none'}")
     if max(map(len, names)) > LONGEST_NAME:

@@ -1,89 +1,132 @@
 """A seller's process: an album in a folder, attached to the cloud until it is stopped."""
 
-import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, MaxLen
 
 from deploy.kit import Kit
 from deploy.party import log, stay_attached
-from parties.album import FolderImages, Pixels, read_folder
+from deploy.prices import PRICES, PricedAlbum, priced
+from parties.album import FolderImages, Pixels, UnreadableImage, read_folder
 from parties.featurizers import Model
-from parties.purchase.seller import Seller
-from parties.purchase.terms import COIN
-from protocol.errors import BadInput
-
-PRICES = "prices.csv"
-"""A list in the album's folder: lines of ``file,price``, paths relative to the folder, prices in coins."""
-MOST = 10**7
-"""Coins that a picture may cost, at most."""
-
-
-class PricedAlbum:
-    """The pictures of a folder that have a price.
-
-    Attributes:
-        costs: The price of each, minor units.
-        unpriced: How many readable pictures are not for sale, as they have no price.
-    """
-
-    def __init__(self, pictures: FolderImages, prices: Mapping[Path, int], otherwise: int | None) -> None:
-        self._pictures = pictures
-        self._positions = [
-            index for index, path in enumerate(pictures.paths) if prices.get(path, otherwise) is not None
-        ]
-        self.costs = [price for path in pictures.paths if (price := prices.get(path, otherwise)) is not None]
-        self.unpriced = len(pictures) - len(self._positions)
-
-    def __len__(self) -> int:
-        """Return the number of pictures for sale."""
-        return len(self._positions)
-
-    def __getitem__(self, index: int) -> Pixels:
-        """Open one of them; raises `UnreadableImage`."""
-        return self._pictures[self._positions[index]]
+from parties.party import step
+from parties.picture_file import UnusableFile, pixels
+from parties.purchase.seller import OpenBids, Seller
+from protocol.crypto.commitments import commit_image
+from protocol.crypto.sealing import Opening
+from protocol.encoding.canonical import digest
+from protocol.errors import BadInput, ProtocolError
+from protocol.messages.base import MAX_ITEMS, ProtocolMessage
+from protocol.messages.purchase import Bids, CallForBids, Delivery, DeliveryOrder, Order, Refusal
+from protocol.storage.user_files import printable
+from strategies.features.featurizer import Featurizer
 
 
-def priced(pictures: FolderImages, folder: Path, price: float | None) -> PricedAlbum:
-    """Put prices on an album.
+class OfferedFile(ProtocolMessage):
+    """The file of a picture on offer: its position in the album as it was then, and its path in bytes."""
+
+    image: Annotated[int, Ge(0)]
+    path: Annotated[bytes, MaxLen(1 << 16)]
+
+
+class OfferedFiles(ProtocolMessage):
+    """The files of all bids of one request."""
+
+    files: Annotated[tuple[OfferedFile, ...], MaxLen(MAX_ITEMS)]
+
+
+class FolderSeller(Seller):
+    """Sells the pictures of a folder, which may come and go: it is read again at each request.
 
     Args:
-        pictures: What is in the folder.
-        folder: The album's folder; a ``prices.csv`` in it has the prices of single pictures.
-        price: Coins for every picture that is not in the list; None: those are not for sale.
+        secret: See `Party`.
+        pictures: What is in the folder now.
+        price: Coins for each picture that its list does not name; None: those are not for sale.
 
     Raises:
-        BadInput: When there is no price, or a line of the list is not a price of a picture in the folder.
+        BadInput: When the prices cannot be used.
     """
-    path = folder / PRICES
-    if price is None and not path.exists():
-        raise BadInput(f"pictures have no price: give --price COINS, or a list {path} with lines of file,price")
-    listed = _read(path, {picture.relative_to(folder): picture for picture in pictures.paths}) if path.exists() else {}
-    return PricedAlbum(pictures, listed, None if price is None else _minor(price, "--price"))
+
+    def __init__(self, secret: bytes, pictures: FolderImages, price: float | None, featurizer: Featurizer) -> None:
+        self._folder, self._price = pictures.folder, price
+        self._pictures, self._offered = pictures, priced(pictures, pictures.folder, price)
+        if len(self._offered) == 0:
+            raise BadInput(
+                f"{printable(self._folder)} holds {len(pictures)} pictures, but {PRICES} has no price for any of them"
+            )
+        super().__init__(secret, self._offered, self._offered.costs, featurizer)
+        self._log("album opened", self._offered, pictures)
+
+    @step("bid")
+    def bid(self, call: CallForBids) -> Bids:
+        """Steps 3 and 4: bid on what is in the folder now, and remember which files these are."""
+        album = self._read_again()
+        try:
+            bids = super().bid(call)
+        except UnreadableImage:
+            raise ProtocolError("the album changed while it was read") from None
+        name = call.request_id.hex()
+        offered = self.memory.recall(f"bids-{name}", OpenBids).bids
+        files = tuple(OfferedFile(image=bid.image, path=os.fsencode(album.files[bid.image])) for bid in offered)
+        self.memory.keep(f"files-{name}", OfferedFiles(files=files))
+        return bids
+
+    @step("deliver")
+    def deliver(self, asked: DeliveryOrder) -> Delivery | Refusal:
+        """Steps 8 and 9: deliver the file that was offered, if it still shows the same picture."""
+        name = asked.order.order.request_id.hex()
+        if self.memory.keeps(f"files-{name}"):
+            files = self.memory.recall(f"files-{name}", OfferedFiles).files
+            self.album = Offered({file.image: Path(os.fsdecode(file.path)) for file in files})
+        try:
+            return super().deliver(asked)
+        except UnreadableImage as gone:
+            log("cannot be delivered", why=str(gone))
+            raise ProtocolError("the picture that was offered is gone") from None
+
+    def seal(self, opening: Opening, order: Order) -> bytes:
+        """Seal a picture, unless another one has taken its place since it was offered."""
+        bids = self.memory.recall(f"bids-{order.request_id.hex()}", OpenBids).bids
+        bid = next(open_bid.bid.bid for open_bid in bids if digest(open_bid.bid) == order.bid)
+        if commit_image(opening.image_salt, opening.image) != bid.image_commitment:
+            raise ProtocolError("the picture that was offered has been replaced by another")
+        return super().seal(opening, order)
+
+    def _read_again(self) -> PricedAlbum:
+        """Read the folder; while it or its list cannot be read, what was read before is what there is."""
+        try:
+            pictures = read_folder(self._folder, self._pictures, (PRICES,))
+            album = priced(pictures, self._folder, self._price, changing=True)
+        except (BadInput, OSError) as error:
+            log("album as before", why=str(error))
+        else:
+            if (album.files, album.costs) != (self._offered.files, self._offered.costs):
+                self._log("album changed", album, pictures)
+            self._pictures, self._offered = pictures, album
+        self.album, self.costs = self._offered, self._offered.costs
+        return self._offered
+
+    def _log(self, event: str, album: PricedAlbum, pictures: FolderImages) -> None:
+        log(event, pictures=len(album), unpriced=album.unpriced, skipped=len(pictures.left_out))
 
 
-def _read(path: Path, known: Mapping[Path, Path]) -> dict[Path, int]:
-    prices: dict[Path, int] = {}
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        for number, row in enumerate(csv.reader(stream), 1):
-            cells = [cell.strip() for cell in row]
-            if not any(cells) or (number == 1 and [cell.lower() for cell in cells[:2]] == ["file", "price"]):
-                continue
-            where = f"{path}, line {number}"
-            if len(cells) != 2:
-                raise BadInput(f"{where}: a line is file,price, not {','.join(row)}")
-            if Path(cells[0]) not in known:
-                raise BadInput(f"{where}: there is no readable picture {cells[0]} beside the list")
-            try:
-                prices[known[Path(cells[0])]] = _minor(float(cells[1]), where)
-            except ValueError:
-                raise BadInput(f"{where}: {cells[1]} is not a price in coins") from None
-    return prices
+class Offered:
+    """The files that were offered in one request, as an album: by the positions that they had then."""
 
+    def __init__(self, files: Mapping[int, Path]) -> None:
+        self._files = files
 
-def _minor(coins: float, where: str) -> int:
-    if not 1 / COIN <= coins <= MOST:
-        raise BadInput(f"{where}: a price is {1 / COIN} to {MOST} coins, not {coins}")
-    return round(coins * COIN)
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, image: int) -> Pixels:
+        try:
+            return pixels(self._files[image])
+        except UnusableFile as unusable:
+            raise UnreadableImage(f"{printable(self._files[image])}: {unusable}") from unusable
 
 
 def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
@@ -99,10 +142,5 @@ def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
         BadInput: When the album, its prices or the model cannot be used.
         Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
     """
-    pictures = read_folder(folder)
-    album = priced(pictures, folder, price)
-    if len(album) == 0:
-        raise BadInput(f"{folder} holds {len(pictures)} pictures, but {PRICES} has no price for any of them")
-    seller = Seller(kit.secret(), album, album.costs, model.load())
-    log("album opened", pictures=len(album), unpriced=album.unpriced, skipped=sum(pictures.skipped.values()))
-    stay_attached(kit, seller)
+    pictures = read_folder(folder, besides=(PRICES,))
+    stay_attached(kit, FolderSeller(kit.secret(), pictures, price, model.load()))

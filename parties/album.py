@@ -1,27 +1,26 @@
 """Albums: pictures that are opened one at a time."""
 
+import logging
 import os
-import stat
-import struct
-import warnings
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from parties.picture_file import UnusableFile, check, pixels
 from protocol.crypto.signing import derive
 from protocol.errors import BadInput
-from protocol.messages.base import MAX_PIXELS
+from protocol.storage.user_files import composed, printable, user_path
 from strategies.obfuscation import Obfuscation, obfuscate
 from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.secret_generator import secret_generator
+
+_log = logging.getLogger("parley")
 
 Pixels = NDArray[np.uint8]
 """An RGB picture, shape (height, width, 3)."""
@@ -102,28 +101,38 @@ def _resized(picture: Pixels, height: int, width: int) -> Pixels:
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-MOST_BYTES = 64 << 20
+_SYSTEMS = frozenset({
+    "__macosx", "@eadir", "@__thumb", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
+    "recycler", "recycled", "found.000", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db",
+    "desktop.ini", "icon\r", "network trash folder", "temporary items",
+})  # fmt: skip
+"""Files and folders that systems and disk stations put beside pictures, in lower case."""
+_OWN = "hidden, or the system's own"
+_NAMED = 3
+"""Files that a sentence names."""
 
-_TOO_LARGE = f"over {MAX_PIXELS // 1_000_000} megapixels"
-
-_BROKEN_FILE = (OSError, EOFError, SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+Stamp = tuple[int, int, int, int]
+"""What changes with a file's content: device, number, bytes, and time in nanoseconds."""
 
 
 class FolderImages:
     """The readable pictures of a folder, as an album: each is opened when asked for.
 
     Attributes:
+        folder: Where they are.
         paths: The files, in sorted order.
         labels: The sub-folder of the folder that each picture lies in (at any depth), None for pictures in the folder
-            itself.
-        skipped: How many files were left out, by reason.
+            itself. Letters are composed, whatever the disk has.
+        stamps: Of each picture, what was checked.
+        left_out: Why other files and folders were left out.
     """
 
-    def __init__(self, paths: Sequence[Path], labels: Sequence[str | None], skipped: dict[str, int]) -> None:
-        self.paths = tuple(paths)
-        self.labels = tuple(labels)
-        self.skipped = skipped
+    def __init__(self, folder: Path, stamps: Mapping[Path, Stamp], left_out: Mapping[Path, str]) -> None:
+        self.folder = folder
+        self.paths = tuple(stamps)
+        self.labels = tuple(_label(path.relative_to(folder)) for path in stamps)
+        self.stamps = dict(stamps)
+        self.left_out = dict(left_out)
 
     def __len__(self) -> int:
         """Return how many pictures there are."""
@@ -132,120 +141,131 @@ class FolderImages:
     def __getitem__(self, index: int) -> Pixels:
         """Open one picture as upright RGB; raises `UnreadableImage` if the file is no longer what it was."""
         try:
-            return _pixels(self.paths[index])
-        except _UnusableFile as unusable:
-            raise UnreadableImage(f"{self.paths[index]}: {unusable}") from unusable
+            return pixels(self.paths[index])
+        except UnusableFile as unusable:
+            raise UnreadableImage(f"{printable(self.paths[index])}: {unusable}") from unusable
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """How many files and folders were left out, by reason."""
+        return dict(Counter(self.left_out.values()))
+
+    def skipped_sentences(self) -> list[str]:
+        """Return a sentence for each reason: how many were left out, and which."""
+        return _sentences(self.folder, self.left_out)
 
 
-def read_folder(folder: Path) -> FolderImages:
+def read_folder(folder: str | Path, before: FolderImages | None = None, besides: Collection[str] = ()) -> FolderImages:
     """Find the pictures in a folder and its sub-folders.
 
-    JPEG, PNG, WebP, BMP and GIF files are found by content, whatever their names. Animations give their first frame,
-    transparent pictures are laid on white, 16-bit and CMYK ones become 8-bit RGB, and photos are turned upright. Every
-    file is decoded once, in reduced size where the format allows, so that a damaged one is known now. Files over 64 MB
-    and pictures over 25 megapixels (by their header) are not decoded. Links to folders are not followed.
+    JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and, with the extra ``heic``, HEIC files are found by content, whatever their
+    names. Animations give their first frame, transparent pictures are laid on white, 16-bit and CMYK ones become 8-bit
+    RGB, and photos are turned upright. Every file is decoded once, in reduced size where the format allows, so that a
+    damaged one is known now. Files over 64 MB and pictures over 25 megapixels (by their header) are not decoded. Links
+    are followed, each folder is read once. What is hidden or a system's own is passed over. What was left out is
+    logged.
+
+    Args:
+        folder: The folder, as the user names it.
+        before: The same folder, read earlier: only what has changed is decoded again, and logged.
+        besides: Files in the folder itself that are meant to be no pictures, in lower case.
 
     Raises:
         BadInput: If there is no such folder, or no picture in it can be read.
     """
-    if not folder.exists():
-        raise BadInput(f"there is no folder {folder}")
+    folder = user_path(folder)
+    if not os.path.lexists(folder):
+        raise BadInput(f"there is no folder {printable(folder)}")
     if not folder.is_dir():
-        raise BadInput(f"{folder} is a file; give the folder that holds the pictures")
-    paths: list[Path] = []
-    labels: list[str | None] = []
-    skipped: Counter[str] = Counter()
-    for path in _files(folder, skipped):
-        try:
-            _check(path)
-        except _UnusableFile as unusable:
-            skipped[str(unusable)] += 1
+        kind = "a broken link" if folder.is_symlink() else "a file"
+        raise BadInput(f"{printable(folder)} is {kind}; give the folder that holds the pictures")
+    left_out: dict[Path, str] = {}
+    stamps: dict[Path, Stamp] = {}
+    for path in _files(folder, left_out):
+        if path.parent == folder and path.name.lower() in besides:
             continue
-        inside = path.relative_to(folder).parts
-        paths.append(path)
-        labels.append(inside[0] if len(inside) > 1 else None)
-    if not paths:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
-        raise BadInput(
-            f"{folder} holds no readable picture ({reasons or 'it is empty'}); put JPEG, PNG or WebP files there"
-        )
-    return FolderImages(paths, labels, dict(skipped))
+        try:
+            stamps[path] = _checked(path, before)
+        except UnusableFile as unusable:
+            left_out[path] = str(unusable)
+    known = {} if before is None else before.left_out
+    new = {path: reason for path, reason in left_out.items() if known.get(path) != reason}
+    for sentence in _sentences(folder, {path: reason for path, reason in new.items() if reason == _OWN}):
+        _log.info("%s: %s", printable(folder), sentence)
+    if not stamps:
+        reasons = "; ".join(f"{len(names)} {reason}: {_some(names)}" for reason, names in _by_reason(folder, left_out))
+        why = reasons or "it is empty"
+        raise BadInput(f"{printable(folder)} holds no readable picture ({why}); put JPEG, PNG or WebP files there")
+    for sentence in _sentences(folder, {path: reason for path, reason in new.items() if reason != _OWN}):
+        _log.warning("%s: %s", printable(folder), sentence)
+    return FolderImages(folder, stamps, left_out)
 
 
-class _UnusableFile(Exception):
-    """A file that is skipped; the text is the reason, the same for all files that share it."""
+def _label(inside: Path) -> str | None:
+    return composed(inside.parts[0]) if len(inside.parts) > 1 else None
 
 
-def _files(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
-    def unlisted(_: OSError) -> None:
-        skipped["in a folder that may not be read"] += 1
-
-    for parent, folders, names in os.walk(folder, onerror=unlisted):
-        folders.sort()
-        yield from (Path(parent) / name for name in sorted(names))
+def _sentences(folder: Path, left_out: Mapping[Path, str]) -> list[str]:
+    return [
+        f"{len(names)} {'file' if len(names) == 1 else 'files'} skipped: {reason} ({_some(names)})."
+        for reason, names in _by_reason(folder, left_out)
+    ]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Read the header only, and refuse what is not a picture or too large to decode; Pillow's warnings stay silent."""
+def _by_reason(folder: Path, left_out: Mapping[Path, str]) -> list[tuple[str, list[str]]]:
+    names: dict[str, list[str]] = {}
+    for path, reason in sorted(left_out.items()):
+        names.setdefault(reason, []).append(printable(path.relative_to(folder)))
+    return list(names.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _files(folder: Path, left_out: dict[Path, str]) -> list[Path]:
+    """List the files in a folder, in its sub-folders and in what these link to; a folder comes before those in it."""
+    found: list[Path] = []
+    real, linked = [folder], list[Path]()
+    seen: set[tuple[int, int]] = set()
+    while real or linked:
+        here = real.pop() if real else linked.pop()
+        try:
+            status = here.stat()
+            if status.st_ino and (status.st_dev, status.st_ino) in seen:
+                left_out[here] = "a link to a folder that is read anyway"
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            for entry in here.iterdir():
+                if entry.name.startswith(".") or entry.name.lower() in _SYSTEMS:
+                    left_out[entry] = _OWN
+                elif entry.is_dir():
+                    (linked if entry.is_symlink() else real).append(entry)
+                else:
+                    found.append(entry)
+        except OSError:
+            left_out[here] = "a folder that may not be read"
+    return sorted(found, key=lambda path: [(1, part) for part in path.parts[:-1]] + [(0, path.name)])
+
+
+def _checked(path: Path, before: FolderImages | None) -> Stamp:
+    """Check a picture, unless it was and has not changed since.
+
+    Raises:
+        UnusableFile: When it is none, or changes while it is read.
+    """
+    stamp = _stamp(path)
+    if before is None or stamp is None or before.stamps.get(path) != stamp:
+        check(path)
+        if stamp is None or _stamp(path) != stamp:
+            raise UnusableFile("still being written")
+    return stamp
+
+
+def _stamp(path: Path) -> Stamp | None:
     try:
         status = path.stat()
-    except OSError as error:
-        raise _UnusableFile("cannot be opened") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise _UnusableFile("not regular files")
-    if status.st_size > MOST_BYTES:
-        raise _UnusableFile(f"over {MOST_BYTES >> 20} MB")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            image = Image.open(path, formats=FORMATS)
-        except Image.DecompressionBombError as error:
-            raise _UnusableFile(_TOO_LARGE) from error
-        except UnidentifiedImageError as error:
-            raise _UnusableFile("not a picture") from error
-        except PermissionError as error:
-            raise _UnusableFile("cannot be opened") from error
-        except _BROKEN_FILE as error:
-            raise _UnusableFile("damaged") from error
-        with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _UnusableFile(_TOO_LARGE)
-            yield image
-
-
-def _check(path: Path) -> None:
-    with _opened(path) as image:
-        image.draft("RGB", (1, 1))  # JPEG: read every byte, compute an eighth of the pixels
-        _load(image)
-
-
-def _pixels(path: Path) -> Pixels:
-    with _opened(path) as image:
-        _load(image)
-        return np.asarray(_rgb(_upright(image)))
-
-
-def _load(image: Image.Image) -> None:
-    try:
-        image.load()
-    except _BROKEN_FILE as error:
-        raise _UnusableFile("damaged") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except _BROKEN_FILE:  # the picture is whole, only its EXIF data is not
-        return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey
-        levels = np.asarray(image).clip(0, 65535) // 257
-        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("RGB")
-    return image.convert("RGB")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from protocol.errors import BadInput
 from protocol.storage.package import packaged_file
+from protocol.storage.user_files import user_path
 from strategies.features.featurizer import Autoencoder, Calibration, Featurizer, Network, SmallNet, ready
 
 
@@ -82,7 +83,7 @@ def load_featurizer(name: str, weights: str | None = None, calibration: str | No
             f"featurizer {name} needs a calibration: make one with"
             f" `parley calibrate --featurizer {name} --images FOLDER --out DIR` and set cloud.calibration=DIR"
         )
-    return _calibrated(name, load_network(name, weights), Path(calibration))
+    return _calibrated(name, load_network(name, weights), user_path(calibration))
 
 
 def load_network(name: str, weights: str | None = None) -> Network:

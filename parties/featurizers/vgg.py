@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.models import VGG16_Weights
 
 from protocol.errors import BadInput
+from protocol.storage.user_files import user_path
 from strategies.features.vgg import Vgg16
 
 SOURCE = VGG16_Weights.IMAGENET1K_V1.url
@@ -25,7 +26,7 @@ def load_vgg16(weights: str | None) -> Vgg16:
     Raises:
         BadInput: If the file is missing, cannot be read, or holds another network.
     """
-    path = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / Path(SOURCE).name
+    path = user_path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / Path(SOURCE).name
     if not path.is_file():
         raise BadInput(
             f"there are no VGG-16 weights: looked for {path}; download {SOURCE} to there, or name your own .pth or"

@@ -38,6 +38,7 @@ from simulations.cli import (
     schema,
     survey,
 )
+from simulations.cli.paths import with_user_paths
 from simulations.cli.terminal import complain
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
@@ -112,7 +113,7 @@ def main() -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_warn, warnings.showwarning)
-            app(prog_name="parley")
+            with_user_paths(typer.main.get_command(app))(prog_name="parley")
     except UserError as error:
         complain(str(error))
         sys.exit(error.exit_code)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from parties.album import Album, Pixels, UnreadableImage
 from protocol.errors import BadInput
+from protocol.storage.user_files import user_path
 from simulations.data.people import CLASSES, classify
 from simulations.data.scene import Split
 
@@ -123,7 +124,7 @@ def read(name: str, root: Path | None = None, split: Split = "traded") -> Photog
     Raises:
         BadInput: When the data set is not available, or its files are damaged.
     """
-    source, root = SOURCES[name], (root or DEFAULT_ROOT).expanduser()
+    source, root = SOURCES[name], user_path(root or DEFAULT_ROOT)
     try:
         return _open(name, root, split)
     except Exception as unread:  # its parsers of archives, tables and pickles raise many kinds

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic_core import to_jsonable_python
 
 from protocol.errors import BadScenario, ExpectationFailed
+from protocol.storage.user_files import user_path
 from simulations.scenarios.adversaries import known_adversaries
 from simulations.scenarios.base import Scenario
 from simulations.scenarios.files import load as load_scenario
@@ -98,7 +99,7 @@ def run(
             folder = Path(tempfile.mkdtemp(prefix="parley-")) / chosen.workflow
             temporary.callback(shutil.rmtree, folder.parent, ignore_errors=True)
         else:
-            folder = Path(out)
+            folder = user_path(out)
         try:
             report = Report(runner.run(chosen, folder, watch or unwatched, known), folder)
         except ExpectationFailed:  # it says where the report is

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from protocol.errors import BadInput
+from protocol.storage.user_files import user_path
 from simulations.scenarios.base import Mix
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None)
     Raises:
         BadInput: When the file is missing, cannot be imported, declares no adversary, or uses a built-in name.
     """
-    path = Path(own) if isinstance(own, (str, PathLike)) else None
+    path = user_path(own) if isinstance(own, (str, PathLike)) else None
     if path is not None and not (path.is_file() and path.suffix == ".py"):
         raise BadInput(f"{path} is not a Python file; give one that declares adversaries")
 

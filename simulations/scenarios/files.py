@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from protocol.errors import BadScenario, nearest
 from protocol.settings import Section
+from protocol.storage.user_files import user_path
 from simulations.scenarios.base import Misplaced, Scenario
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, 
     if not isinstance(source, (str, PathLike)):
         raise BadScenario(f"{source!r} is not a scenario: give a name, the path of a .yaml file, or a Scenario")
     source = fspath(source)
+    source = str(user_path(source)) if source.endswith((".yaml", ".yml")) else source
     if source.endswith((".yaml", ".yml")):
         path = Path(source)
         if not path.is_file():

@@ -10,7 +10,7 @@ from deployment import Deployment
 from deploy.buyer import MARK, Receipt, RequestingBuyer, Wanted, buy
 from deploy.cloud import cloud_of
 from deploy.kit import CloudFile, Kit, read_kit
-from deploy.seller import priced
+from deploy.prices import priced
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.purchase.seller import Seller

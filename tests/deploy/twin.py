@@ -10,7 +10,7 @@ from deployment import Deployment
 from deploy.buyer import RequestingBuyer, Wanted
 from deploy.cloud import cloud_of
 from deploy.kit import CloudFile, read_kit
-from deploy.seller import priced
+from deploy.prices import priced
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.purchase.seller import Seller

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from parties import album as folder
 from parties.album import UnreadableImage, read_folder
+from parties.picture_file import MOST_BYTES
 from protocol.errors import BadInput
 from simulations.data import DATASETS, digits, pets
 from simulations.data.drawing import Canvas, textures
@@ -210,7 +210,7 @@ class TestFolder:
         (tmp_path / "huge.png").write_bytes(_png_header(8000, 4000))
         (tmp_path / "bomb.png").write_bytes(_png_header(60000, 60000))
         with (tmp_path / "long.bmp").open("wb") as file:
-            file.truncate(folder.MOST_BYTES + 1)
+            file.truncate(MOST_BYTES + 1)
         (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
         os.mkfifo(tmp_path / "pipe.png")
         pictures = read_folder(tmp_path)
@@ -220,8 +220,8 @@ class TestFolder:
             "not a picture": 2,
             "over 25 megapixels": 2,
             "over 64 MB": 1,
-            "cannot be opened": 1,
-            "not regular files": 1,
+            "a broken link": 1,
+            "not a regular file": 1,
         }
 
     def test_damaged_png_pixels_are_found(self, tmp_path: Path) -> None:

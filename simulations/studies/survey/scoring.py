@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from protocol.errors import BadInput
+from protocol.storage.user_files import user_text
 from simulations.studies.survey.questions import Key
 from strategies.scores.recognition import Agreement, agreement
 
@@ -97,8 +98,6 @@ def score_answers(key: Key, sheets: Sequence[Answers]) -> dict[str, Agreement]:
 
 def _read(path: Path, kind: type[M], what: str) -> M:
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+        return kind.model_validate_json(user_text(path))
     except ValidationError as error:
         raise BadInput(f"{path} is not {what}: {error.errors()[0]['msg']}") from None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from parties.outsource.owner import Owner
 from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
+from protocol.storage.user_files import user_path
 from simulations.data.labelled import LabelledImages, labelled_images
 from simulations.runs.seeding import numpy_generator, secret
 from simulations.workflows.outsource.scenario import OutsourceScenario
@@ -108,7 +109,7 @@ def open_images(scenario: OutsourceScenario) -> LabelledImages:
     """Return where the scenario's images come from."""
     section = scenario.images
     folder = scenario.images.folder
-    root = Path(folder) if folder is not None else Path(scenario.data_root) if scenario.data_root else None
+    root = user_path(folder) if folder is not None else Path(scenario.data_root) if scenario.data_root else None
     dataset = "folder" if folder is not None else scenario.dataset
     classes = None if folder is not None and "classes" not in section.model_fields_set else section.classes
     return labelled_images(dataset, root, scenario.seed, classes=classes, side=section.side)

@@ -129,9 +129,8 @@ def _stock(scenario: PurchaseScenario, painted: Path | None = None) -> Stock:
 
 
 def _read(folder: str, key: str, notes: list[str]) -> FolderImages:
-    pictures = read_folder(Path(folder))
-    for reason, count in pictures.skipped.items():
-        notes.append(f"{key}: {count} {'file' if count == 1 else 'files'} skipped: {reason}.")
+    pictures = read_folder(folder)
+    notes += [f"{key}: {sentence}" for sentence in pictures.skipped_sentences()]
     return pictures
 
 

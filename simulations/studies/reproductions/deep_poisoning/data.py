@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from parties.album import Album, Pixels, readable
+from protocol.storage.user_files import user_path
 from simulations.data import faces, people, pets, published
 from simulations.data.scene import Split
 from simulations.data.stock import Chosen
@@ -125,7 +126,7 @@ def _celeba(scale: Scale, root: Path | None) -> Task:
 
 
 def _folder(root: Path | None) -> Path:
-    folder = (root or published.DEFAULT_ROOT).expanduser() / "parley"
+    folder = user_path(root or published.DEFAULT_ROOT) / "parley"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
