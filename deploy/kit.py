@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import Field, ValidationError, field_validator
 
@@ -24,6 +23,7 @@ from protocol.crypto.signing import SECRET_BYTES
 from protocol.errors import BadKit
 from protocol.settings import Section
 from protocol.storage.files import private_folder, write_once
+from protocol.strict_yaml import BadYaml, parse_yaml, read_yaml
 
 PARTY, CERTIFICATE, KEY, CA, REVOKED = "party.yaml", "certificate.pem", "key.pem", "ca.pem", "revoked.txt"
 STATE, SECRET = "state", "secret"
@@ -145,7 +145,7 @@ class Kit:
 def read_party(folder: Path) -> PartyFile | CloudFile:
     """Read ``party.yaml``; raises `BadKit`."""
     path = folder / PARTY
-    tree = _yaml(path)
+    tree = read_keys(path)
     model = CloudFile if tree.get("role") == "cloud" else PartyFile
     try:
         return model.model_validate(tree)
@@ -196,11 +196,14 @@ def _read(path: Path) -> bytes:
         raise BadKit(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def read_keys(path: Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values; raises `BadKit`."""
     try:
-        tree = yaml.safe_load(_read(path))
-    except yaml.YAMLError as error:
-        raise BadKit(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        tree = parse_yaml(read_yaml(path))
+    except FileNotFoundError:
+        raise BadKit(f"{path} is missing; `parley provision` writes it") from None
+    except BadYaml as error:
+        raise BadKit(f"{path}{error.place}: {error}") from None
     if not isinstance(tree, dict):
         raise BadKit(f"{path} should hold keys and values, like role: seller")
     return tree

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from protocol.errors import BadScenario, nearest
 from protocol.settings import Section
+from protocol.strict_yaml import BadYaml, parse_yaml, parse_yaml_nodes, read_yaml, write_yaml
 from simulations.scenarios.base import Misplaced, Scenario
 
 if TYPE_CHECKING:
@@ -46,13 +47,15 @@ def schema_of(workflow: str) -> dict[str, Any]:
 
 
 PACKAGED = files("simulations") / "scenarios"
+LONGEST = 80
+"""Characters of a wrong value that a sentence shows."""
 DEFAULT = "purchase"
 """The workflow of a scenario that names none."""
 
 
 def packaged() -> dict[str, str]:
     """Return the scenarios that come with Parley: name and description."""
-    return {name: yaml.safe_load(_packaged(name))["description"] for name in packaged_names()}
+    return {name: parse_yaml(_packaged(name))["description"] for name in packaged_names()}
 
 
 def packaged_names() -> list[str]:
@@ -86,9 +89,9 @@ def load(
     for key, value in given.items():
         _assign(tree, key.split("."), value, key)
     name = tree.get("workflow", DEFAULT)
-    if name not in WORKFLOWS:
+    if not isinstance(name, str) or name not in WORKFLOWS:
         line = _line(text, ["workflow"], given)
-        raise BadScenario(f"{where}{line}: workflow: there is no {name!r}; {nearest(str(name), WORKFLOWS)}")
+        raise BadScenario(f"{where}{line}: workflow: there is no {_shown(name)}; {nearest(str(name), WORKFLOWS)}")
     kind = scenario_class(name)
     try:
         return kind.model_validate(tree, context={} if adversaries is None else {"adversaries": adversaries})
@@ -105,17 +108,22 @@ def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, 
         raise BadScenario(f"{source!r} is not a scenario: give a name, the path of a .yaml file, or a Scenario")
     source = fspath(source)
     if source.endswith((".yaml", ".yml")):
-        path = Path(source)
-        if not path.is_file():
-            raise BadScenario(f"there is no scenario file {source}; `parley init {source}` writes one to start from")
-        text, where = path.read_text(encoding="utf-8", errors="replace"), source
+        try:
+            text, where = read_yaml(Path(source)), source
+        except FileNotFoundError:
+            raise BadScenario(
+                f"there is no scenario file {source}; `parley init {source}` writes one to start from"
+            ) from None
+        except BadYaml as error:
+            raise BadScenario(f"{source}{error.place}: {error}") from None
     elif source in (names := packaged_names()):
         text, where = _packaged(source), f"scenario {source}"
     else:
         raise BadScenario(f"there is no scenario {source!r}, and it is not a .yaml file; {nearest(source, names)}")
     tree = _parse(text, where)
     if not isinstance(tree, dict):
-        raise BadScenario(f"{where}: a scenario is a mapping of keys to values")
+        found = "empty" if tree is None else f"{_shown(tree)}"
+        raise BadScenario(f"{where}: a scenario is a mapping of keys to values, and this is {found}")
     return tree, text, where
 
 
@@ -132,7 +140,7 @@ def _line(text: str, path: Sequence[str], settings: Collection[str]) -> str:
     given = [key.split(".") for key in settings]
     if any(list(path[: len(keys)]) == keys[: len(path)] for keys in given):
         return ""
-    node, line = yaml.compose(text, Loader=yaml.SafeLoader), None
+    node, line = parse_yaml_nodes(text), None
     for name in path:
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         found = next(((key, value) for key, value in pairs if str(key.value) == name), None)
@@ -146,7 +154,7 @@ def commented(workflow: str = DEFAULT) -> str:
     """Write the default scenario of a workflow as YAML with a comment on each key.
 
     Examples:
-        >>> yaml.safe_load(commented())["sellers"]["count"]
+        >>> parse_yaml(commented())["sellers"]["count"]
         200
     """
     default = scenario_class(workflow).model_validate({})
@@ -163,17 +171,21 @@ def _comment(section: Section, indent: int) -> Iterator[str]:
             yield f"{pad}{name}:"
             yield from _comment(value, indent + 1)
         else:
-            rendered = yaml.safe_dump(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+            rendered = write_yaml(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
             yield f"{pad}{name}: {rendered}  # {info.description}"
 
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise BadScenario(f"{where}{line}: this is not YAML ({getattr(error, 'problem', error)})") from None
+        return parse_yaml(text)
+    except BadYaml as error:
+        raise BadScenario(f"{where}{error.place}: {error}") from None
+
+
+def _shown(value: object) -> str:
+    """Return a value as it is shown in a sentence."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, key: str) -> None:
@@ -194,7 +206,9 @@ def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
     if error["type"] == "extra_forbidden":
         return f"there is no key {key}; {nearest(path[-1], _keys(kind, path[:-1]))}"
     message = error["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], (dict, Section)) else f", not {error['input']!r}"
+    if error["type"] in ("model_type", "dict_type"):
+        message = "keys and values belong here"
+    given = "" if isinstance(error["input"], (dict, Section)) else f", not {_shown(error['input'])}"
     return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}"
 
 
