@@ -14,6 +14,7 @@ from protocol.crypto.certificates import (
     CertificateError,
     Credentials,
     Identity,
+    NotYetValid,
     check_issuer,
     check_key,
     check_name,
@@ -142,6 +143,21 @@ class Kit:
         return secret
 
 
+NEW_KIT = (
+    f"make a new kit in another folder with `parley provision`, and copy {CA}, {CERTIFICATE} and {KEY} of every party"
+    " into the folder that it has, whose state stays"
+)
+"""What to do when the authority has expired."""
+
+
+def again(name: str) -> str:
+    """Say how a party gets a new certificate."""
+    return (
+        f"where the kit was made, run `parley provision revoke {name}` and `parley provision add {name}`; copy"
+        f" {CERTIFICATE} and {KEY} from the folder {name} there into this one, and start the party again"
+    )
+
+
 def read_party(folder: Path) -> PartyFile | CloudFile:
     """Read ``party.yaml``; raises `BadKit`."""
     path = folder / PARTY
@@ -155,13 +171,14 @@ def read_party(folder: Path) -> PartyFile | CloudFile:
         raise BadKit(f"{path}: {key or 'the file'}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> Kit:
+def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None, cloud: Address | None = None) -> Kit:
     """Read a start-up folder and check that its parts belong together.
 
     Args:
         folder: What `parley provision` wrote.
         roles: The roles that are accepted.
         state: Where to keep state; None: in the folder.
+        cloud: Where to reach the cloud; None: as ``party.yaml`` says.
 
     Raises:
         BadKit: With one sentence on what is missing or does not fit.
@@ -169,6 +186,8 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
     party = read_party(folder)
     if party.role not in roles:
         raise BadKit(f"{folder} is a kit with the role {party.role}, but this command needs {' or '.join(roles)}")
+    if cloud is not None:
+        party = party.model_copy(update={"cloud": str(cloud)})
     credentials = Credentials(_read(folder / CERTIFICATE), _read(folder / KEY))
     ca = _read(folder / CA)
     try:
@@ -177,8 +196,14 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
         check_key(credentials)
         check_time(credentials.certificate)
         identity = credentials.identity
+    except NotYetValid as error:
+        raise BadKit(f"{folder}: {error}; set the clock, by NTP for example") from None
     except CertificateError as error:
-        raise BadKit(f"{folder}: {error}; make new ones with `parley provision revoke` and `add`") from None
+        raise BadKit(f"{folder}: {error}; {again(party.name)}") from None
+    try:
+        check_time(ca)
+    except CertificateError as error:
+        raise BadKit(f"{folder}: of the authority, {error}; {NEW_KIT}") from None
     if (identity.role, identity.name) != (party.role, party.name):
         raise BadKit(
             f"{folder}: party.yaml is for {party.role} {party.name},"

@@ -49,6 +49,7 @@ def schema_of(workflow: str) -> dict[str, Any]:
 PACKAGED = files("simulations") / "scenarios"
 LONGEST = 80
 """Characters of a wrong value that a sentence shows."""
+LONGEST_SENTENCE = 600
 DEFAULT = "purchase"
 """The workflow of a scenario that names none."""
 
@@ -209,7 +210,8 @@ def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
     if error["type"] in ("model_type", "dict_type"):
         message = "keys and values belong here"
     given = "" if isinstance(error["input"], (dict, Section)) else f", not {_shown(error['input'])}"
-    return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}"
+    sentence = f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}"
+    return (sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[:LONGEST_SENTENCE]}...") + given
 
 
 def _path(error: ErrorDetails) -> list[str]:
@@ -219,8 +221,16 @@ def _path(error: ErrorDetails) -> list[str]:
 
 
 def _keys(kind: type[Scenario], path: Sequence[str]) -> list[str]:
-    section: Any = kind
+    """Return the keys of the section at a path, in which names of methods and places in lists are skipped."""
+    section: type[Section] = kind
     for name in path:
-        section = section.model_fields[name].annotation
-        section = next((option for option in get_args(section) if isinstance(option, type)), section)
+        if name in section.model_fields:
+            section = next(_sections(section.model_fields[name].annotation), section)
     return list(section.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _sections(each)
