@@ -17,8 +17,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from packaging.requirements import Requirement
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.kit import CA, CERTIFICATE, KEY, NEW_KIT, REVOKED, Address, CloudFile, Kit, again, read_kit
 from deploy.party import ask_cloud
@@ -32,8 +30,9 @@ from protocol.crypto.certificates import (
     names_host,
     peer_identity,
 )
-from protocol.errors import BadInput, BadKit, Unreachable
+from protocol.errors import BadInput, BadKit, ProtocolError, Unreachable
 from protocol.messages import service
+from protocol.storage.database import check_database
 
 SOON = timedelta(days=30)
 """Certificates that expire within this time get a warning."""
@@ -148,8 +147,10 @@ def _state(kit: Kit) -> Finding:
     above = next(folder for folder in (kit.state, *kit.state.absolute().parents) if folder.exists())
     trial = above / f".parley-{uuid4().hex}"
     try:
-        trial.write_bytes(b"parley")
-        trial.unlink()
+        try:
+            trial.write_bytes(b"parley")
+        finally:
+            trial.unlink(missing_ok=True)
     except OSError as error:
         fix = f"let this user (id {os.getuid()}) write there, or name another folder with --state"
         return _failed("state", f"{above} cannot be written to: {error.strerror}", fix)
@@ -224,18 +225,10 @@ def _ledger(party: CloudFile) -> Finding:
     url = os.environ.get("PARLEY_LEDGER") or party.ledger
     if url is None:
         return _ok("ledger", "SQLite in the state folder")
-    shown = "the ledger's URL"
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
-        engine = create_engine(url)
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
-        why = " ".join(str(error).split("\n")[0].split())
-        return _failed("ledger", f"{shown} cannot be opened: {why}", "start the database, or correct `ledger`")
-    return _ok("ledger", shown)
+        return _ok("ledger", check_database(url))
+    except ProtocolError as error:
+        return _failed("ledger", str(error), "start the database, or correct `ledger` in party.yaml or PARLEY_LEDGER")
 
 
 def _connection(kit: Kit) -> Iterator[Finding]:

@@ -135,9 +135,12 @@ class Kit:
 
     def secret(self) -> bytes:
         """Return the party's secret, 32 bytes. The first call draws them; they never leave this machine."""
-        private_folder(self.state)
         path = self.state / SECRET
-        secret = write_once(path, secrets.token_bytes(SECRET_BYTES))
+        try:
+            private_folder(self.state)
+            secret = write_once(path, secrets.token_bytes(SECRET_BYTES))
+        except OSError as error:
+            raise BadKit(f"{path} cannot be written: {error.strerror}; make room, or name another --state") from None
         if len(secret) != SECRET_BYTES:
             raise BadKit(f"{path} should hold {SECRET_BYTES} bytes and holds {len(secret)}; restore it from a backup")
         return secret

@@ -125,8 +125,8 @@ def provision(out: Path, address: Address, counts: dict[str, int], also: Sequenc
         before, known = _address(out)
         if before != address:
             raise BadKit(
-                f"{out} is the kit of the cloud at {before}; for a cloud at {address} name another folder with --out, or"
-                f" add the name to this one: --cloud {before} --also {address.host}"
+                f"{out} is the kit of the cloud at {before}; for a cloud at {address} name another folder with --out,"
+                f" or add the name to this one: --cloud {before} --also {address.host}"
             )
         more = [host for host in dict.fromkeys(also) if host not in known]
         return _add(out, {**parties, **_expired(out)}, more)
@@ -221,9 +221,7 @@ def _add(out: Path, parties: dict[str, str], more: Sequence[str] = ()) -> Provis
     return Provisioned(address, also, renewed, made, [*kept, *made])
 
 
-def _make(
-    out: Path, authority: Credentials, hosts: tuple[str, ...], address: Address, name: str, role: str
-) -> Issued:
+def _make(out: Path, authority: Credentials, hosts: tuple[str, ...], address: Address, name: str, role: str) -> Issued:
     try:
         check_name(role, name)
         credentials = mint(authority, role, name, (*hosts, *LOOPBACK) if role == "cloud" else ())

@@ -38,7 +38,9 @@ def status(
     from deploy.party import ask_cloud
     from protocol.messages import service
 
-    standing = ask_cloud(read_kit(kit, ["operator"], cloud=address_of(cloud)), service.STATUS, service.AskStatus(), service.Status)
+    standing = ask_cloud(
+        read_kit(kit, ["operator"], cloud=address_of(cloud)), service.STATUS, service.AskStatus(), service.Status
+    )
     typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
 
 

@@ -97,8 +97,8 @@ def _tell(done: "Provisioned", out: Path) -> None:
     if done.renewed:
         names = ", ".join(sorted(done.renewed)[:SHOWN]) + (" and more" if len(done.renewed) > SHOWN else "")
         typer.echo(
-            f"Certificates made anew: {names}. Of these copy {CERTIFICATE} and {KEY} alone into the folder that the party"
-            " has, whose state stays, and start it again.\n"
+            f"Certificates made anew: {names}. Of these copy {CERTIFICATE} and {KEY} alone into the folder that the"
+            " party has, whose state stays, and start it again.\n"
         )
     typer.echo("Move each folder to its party's machine, over a channel you trust, and type there:\n")
     width = max(len(issued.name) for issued in done.made) + 2

@@ -6,7 +6,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from protocol.errors import BadInput, OutputExists
+from protocol.errors import BadInput, OutputExists, UserError
+from protocol.storage.files import disk_failure
 
 
 def default_folder(name: str, seed: int) -> Path:
@@ -33,6 +34,15 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         if out.exists():
             raise OutputExists(f"the output folder {out} appeared while the run was going on; name another one")
         partial.rename(out)
+    except UserError:
+        raise
+    except Exception as error:
+        if (why := disk_failure(error)) is None:
+            raise
+        raise BadInput(
+            f"the output folder {out} cannot be written ({why}); make room there and in the folder for temporary files,"
+            " or name another one with --out"
+        ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         for parent in made:

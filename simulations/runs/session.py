@@ -43,7 +43,7 @@ class Session:
     def __init__(self, scenario: Scenario, folder: Path, progress: Progress, steps: int) -> None:
         self.scenario = scenario
         self.folder = folder
-        self.vault = Vault(str(self.scratch("vault")), lasting=False)
+        self.vault = Vault(self.scratch("vault"), lasting=False)
         self._clock = Stopwatch(progress, steps)
         self._messages = (folder / "messages.jsonl").open("w", encoding="utf-8")
         self._log = TrafficLog(self._messages)

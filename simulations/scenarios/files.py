@@ -185,8 +185,11 @@ def _parse(text: str, where: str) -> Any:
 
 def _shown(value: object) -> str:
     """Return a value as it is shown in a sentence."""
-    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return _cut("null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value), LONGEST)
+
+
+def _cut(text: str, longest: int = LONGEST_SENTENCE) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, key: str) -> None:
@@ -202,7 +205,7 @@ def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
     """Return pydantic's first error as one sentence."""
     path = [str(part) for part in error["loc"]]
     if isinstance(cause := error.get("ctx", {}).get("error"), Misplaced):
-        return str(cause)
+        return _cut(str(cause))
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
         return f"there is no key {key}; {nearest(path[-1], _keys(kind, path[:-1]))}"
@@ -210,8 +213,7 @@ def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
     if error["type"] in ("model_type", "dict_type"):
         message = "keys and values belong here"
     given = "" if isinstance(error["input"], (dict, Section)) else f", not {_shown(error['input'])}"
-    sentence = f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}"
-    return (sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[:LONGEST_SENTENCE]}...") + given
+    return _cut(f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}") + given
 
 
 def _path(error: ErrorDetails) -> list[str]:

@@ -110,7 +110,7 @@ def test_an_authority_that_has_run_out_says_what_to_do(out: Path) -> None:
     (out / "authority" / CA).write_bytes(old.certificate)
     (out / "authority" / KEY).write_bytes(old.key)
     before = sorted(out.iterdir())
-    with pytest.raises(BadKit, match="the certificate expired on .* make a new kit in another folder"):
+    with pytest.raises(BadKit, match=r"the certificate expired on .* make a new kit in another folder"):
         add(out, "seller6", "seller")
     assert sorted(out.iterdir()) == before
 

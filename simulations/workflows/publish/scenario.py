@@ -18,12 +18,16 @@ class MethodSection(Section):
     """A method of publication; settings that its mechanism does not have are null."""
 
     mechanism: str = Field(description=f"one of {', '.join(MECHANISMS)}")
-    epsilon: float | None = Field(None, description="dp-pix: of a picture; dp-svd: per unit of distance")
+    epsilon: Annotated[float, Ge(1e-9), Le(1e9)] | None = Field(
+        None, description="dp-pix: of a picture; dp-svd: per unit of distance"
+    )
     delta: float | None = Field(None, description="snow: the probability that a pixel is kept")
     cell: int | None = Field(None, description="dp-pix, pixelize: width of a cell, pixels")
-    changed: int | None = Field(None, description="dp-pix: how many pixels neighbours may differ in (m)")
+    changed: Annotated[int, Le(10**6)] | None = Field(
+        None, description="dp-pix: how many pixels neighbours may differ in (m)"
+    )
     values: int | None = Field(None, description="dp-svd: singular values of each channel (k)")
-    threshold: int | None = Field(None, description="p3: coefficients beyond it are secret (T)")
+    threshold: Annotated[int, Le(1000)] | None = Field(None, description="p3: coefficients beyond it are secret (T)")
 
     @field_validator("mechanism")
     @classmethod
