@@ -14,13 +14,15 @@ from simulations.scenarios.methods import built_in
 from strategies.dp_images import MECHANISMS, Mechanism, mechanism
 
 
+LEAST, MOST = 1e-9, 1e9
+"""Beyond these epsilons noise is no number, or none."""
+
+
 class MethodSection(Section):
     """A method of publication; settings that its mechanism does not have are null."""
 
     mechanism: str = Field(description=f"one of {', '.join(MECHANISMS)}")
-    epsilon: Annotated[float, Ge(1e-9), Le(1e9)] | None = Field(
-        None, description="dp-pix: of a picture; dp-svd: per unit of distance"
-    )
+    epsilon: float | None = Field(None, description="dp-pix: of a picture; dp-svd: per unit of distance")
     delta: float | None = Field(None, description="snow: the probability that a pixel is kept")
     cell: int | None = Field(None, description="dp-pix, pixelize: width of a cell, pixels")
     changed: Annotated[int, Le(10**6)] | None = Field(
@@ -39,6 +41,8 @@ class MethodSection(Section):
     @model_validator(mode="after")
     def _settings_suit(self) -> "MethodSection":
         self.build()
+        if self.epsilon is not None and not LEAST <= self.epsilon <= MOST:
+            raise ValueError(f"epsilon is {LEAST:g} to {MOST:g}, not {self.epsilon}")
         return self
 
     @property
