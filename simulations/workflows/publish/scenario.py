@@ -13,7 +13,6 @@ from simulations.scenarios.base import Scenario
 from simulations.scenarios.methods import built_in
 from strategies.dp_images import MECHANISMS, Mechanism, mechanism
 
-
 LEAST, MOST = 1e-9, 1e9
 """Beyond these epsilons noise is no number, or none."""
 
