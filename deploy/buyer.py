@@ -5,7 +5,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -223,7 +223,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         Unreachable: When the cloud cannot be reached for a long time, or refuses.
     """
     wanted, out = replace(wanted, samples=user_path(wanted.samples)), user_path(out)
-    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
+    with user_errors(), alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
         wish = _begun(kit, wanted, out) or secrets.token_hex(16)
         purchases = Purchases(kit)
         try:
@@ -309,9 +309,15 @@ def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
         "model": vars(wanted.model),
         "out": str(out.absolute()),
     }
-    write_private(_wish_file(kit, wish), json.dumps(written, indent=2).encode())
-    private_folder(out)
-    write_private(out / MARK, wish.encode())
+    try:
+        write_private(_wish_file(kit, wish), json.dumps(written, indent=2).encode())
+        private_folder(out)
+        write_private(out / MARK, wish.encode())
+    except OSError:
+        _wish_file(kit, wish).unlink(missing_ok=True)
+        with suppress(OSError):  # it is there and holds something, or was never made
+            out.rmdir()
+        raise
     make_lasting([_wish_file(kit, wish), out / MARK])
 
 

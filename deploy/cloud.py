@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
 from flwr.app import RecordDict
-from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.kit import REVOKED, CloudFile, Kit
-from deploy.party import alone, credentials, log
+from deploy.party import alone, credentials, log, user_errors
 from deploy.pools import Pools
 from parties.broker import Broker
 from parties.featurizers import load_featurizer
@@ -28,6 +28,7 @@ from protocol.grids.grpc import BadAddress, Call, GrpcGrid, Roster
 from protocol.journal import Journal, WorkflowRow, WorkflowState
 from protocol.messages import service
 from protocol.messages.base import ProtocolMessage
+from protocol.storage.database import opening
 from protocol.storage.ledger import Ledger
 from protocol.storage.tables import ESCROW
 from protocol.storage.vault import Vault
@@ -62,7 +63,7 @@ def serve(kit: Kit, ledger_url: str | None = None) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.set())
-    with ExitStack() as stack:
+    with user_errors(), ExitStack() as stack:
         stack.enter_context(alone(kit.state))
         start(kit, ledger_url, stack)
         log("ready")
@@ -77,9 +78,7 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     assert isinstance(party, CloudFile)
     features = kit.state / POOL
     shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
-    ledger = stack.enter_context(
-        closing(_open_ledger(ledger_url or party.ledger or f"sqlite:///{kit.state}/cloud.sqlite"))
-    )
+    ledger = stack.enter_context(closing(_open_ledger(ledger_url or party.ledger or kit.state / "cloud.sqlite")))
     cloud = cloud_of(kit, party, ledger)
     desk = Desk(cloud, party.purchases)
     try:
@@ -100,7 +99,7 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     journal = Journal(cloud.ledger.database, cloud.vault)
     broker = Broker(journal, grid, {service.PURCHASE: played_by(cloud)}, cloud.clock)
     stack.enter_context(broker)
-    desk.open(broker, grid, Pools(grid, Vault(str(features), lasting=False)))
+    desk.open(broker, grid, Pools(grid, Vault(features, lasting=False)))
 
 
 def _gather(grid: GrpcGrid) -> None:
@@ -110,12 +109,19 @@ def _gather(grid: GrpcGrid) -> None:
         log("some sellers did not come back", missing=len(missing), known=len(sellers))
 
 
-def _open_ledger(url: str) -> Ledger:
+def _open_ledger(url: str | Path) -> Ledger:
     try:
-        return Ledger(url)
-    except (SQLAlchemyError, ImportError, ProtocolError) as error:
-        why = " ".join(str(error).split("\n")[0].split())
-        raise BadKit(f"the ledger's database cannot be opened: {why}") from None
+        with opening(url):
+            return Ledger(url)
+    except ProtocolError as error:
+        raise BadKit(f"the ledger's database cannot be opened: {error}") from None
+
+
+def _open_vault(url: str | Path) -> Vault:
+    try:
+        return Vault(url)
+    except (ImportError, OSError, ValueError) as error:
+        raise BadKit(f"the vault in party.yaml cannot be opened: {' '.join(str(error).split())}") from None
 
 
 def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
@@ -126,7 +132,7 @@ def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
         terms_of(party.terms, featurizer),
         featurizer,
         ledger,
-        Vault(party.vault or str(kit.state / "vault")),
+        _open_vault(party.vault or kit.state / "vault"),
         {"buyer": round(party.deposits.buyer * COIN), "seller": round(party.deposits.seller * COIN)},
         patience=party.patience,
         arbiter=ARBITERS[party.terms.arbitration],

@@ -17,15 +17,23 @@ from pathlib import Path
 from uuid import uuid4
 
 from packaging.requirements import Requirement
-from sqlalchemy import create_engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
 
-from deploy.kit import CA, CERTIFICATE, KEY, REVOKED, Address, CloudFile, Kit, read_kit
+from deploy.kit import CA, CERTIFICATE, KEY, NEW_KIT, REVOKED, Address, CloudFile, Kit, again, read_kit
 from deploy.party import ask_cloud
-from protocol.crypto.certificates import ROLES, CertificateError, Revocations, good_from_until, hosts_of, peer_identity
-from protocol.errors import BadInput, BadKit, Unreachable
+from protocol.crypto.certificates import (
+    ROLES,
+    CertificateError,
+    NotYetValid,
+    Revocations,
+    good_from_until,
+    hosts_of,
+    names_host,
+    peer_identity,
+)
+from protocol.errors import BadInput, BadKit, ProtocolError, Unreachable
 from protocol.grids.grpc.proxy import Proxy, dial, proxy_for, unusable_proxies
 from protocol.messages import service
+from protocol.storage.database import check_database
 
 SOON = timedelta(days=30)
 """Certificates that expire within this time get a warning."""
@@ -62,21 +70,21 @@ class Finding:
     fix: str = ""
 
 
-def check_machine(folder: Path, state: Path | None = None) -> list[Finding]:
+def check_machine(folder: Path, state: Path | None = None, cloud: Address | None = None) -> list[Finding]:
     """Check everything a party needs: versions, its kit, its state folder, and its connection to the cloud.
 
     Args:
         folder: The party's start-up folder.
         state: Where it keeps its state, if elsewhere.
+        cloud: Where it reaches the cloud, if not as its file says.
     """
     findings = [_versions()]
     try:
-        kit = read_kit(folder, ROLES, state)
+        kit = read_kit(folder, ROLES, state, cloud)
     except BadKit as error:
-        return [
-            *findings,
-            _failed("kit", str(error), "copy the folder from the machine where `parley provision` was run"),
-        ]
+        seen, _, fix = str(error).partition("; ")
+        subject = "clock" if isinstance(error.__context__, NotYetValid) else "kit"
+        return [*findings, _failed(subject, seen, fix or "copy the folder from where `parley provision` was run")]
     findings += [_ok("kit", f"{kit.party.role} {kit.party.name} of the cloud at {kit.party.address}")]
     findings += [_expiry(kit), _permissions(kit), _state(kit)]
     findings += _cloud(kit, kit.party) if isinstance(kit.party, CloudFile) else _connection(kit)
@@ -119,11 +127,12 @@ def _versions() -> Finding:
 
 
 def _expiry(kit: Kit) -> Finding:
-    last = good_from_until(kit.credentials.certificate)[1]
-    left = last - datetime.now(UTC)
+    last, end = good_from_until(kit.credentials.certificate)[1], good_from_until(kit.ca)[1]
+    left = min(last, end) - datetime.now(UTC)
+    if left < SOON and end <= last:
+        return _warning("certificate", f"its authority expires in {left.days} days, on {end:%Y-%m-%d}", NEW_KIT)
     if left < SOON:
-        again = f"`parley provision revoke {kit.party.name}`, then `add {kit.party.name}`, and copy its folder here"
-        return _warning("certificate", f"it expires in {left.days} days, on {last:%Y-%m-%d}", again)
+        return _warning("certificate", f"it expires in {left.days} days, on {last:%Y-%m-%d}", again(kit.party.name))
     return _ok("certificate", f"valid until {last:%Y-%m-%d}")
 
 
@@ -139,8 +148,10 @@ def _state(kit: Kit) -> Finding:
     above = next(folder for folder in (kit.state, *kit.state.absolute().parents) if folder.exists())
     trial = above / f".parley-{uuid4().hex}"
     try:
-        trial.write_bytes(b"parley")
-        trial.unlink()
+        try:
+            trial.write_bytes(b"parley")
+        finally:
+            trial.unlink(missing_ok=True)
     except OSError as error:
         fix = f"let this user (id {os.getuid()}) write there, or name another folder with --state"
         return _failed("state", f"{above} cannot be written to: {error.strerror}", fix)
@@ -168,10 +179,8 @@ def _cloud(kit: Kit, party: CloudFile) -> Iterator[Finding]:
 
 def _hosts(kit: Kit, address: Address) -> Finding:
     hosts = hosts_of(kit.credentials.certificate)
-    if address.host.lower() not in hosts:
-        fix = (
-            f"make a kit for it: `parley provision --cloud {address.host} --out NEW`, or correct `cloud` in party.yaml"
-        )
+    if not names_host(kit.credentials.certificate, address.host):
+        fix = f"add the name: `parley provision --cloud ... --also {address.host}`, or correct `cloud` in party.yaml"
         return _failed("hosts", f"the certificate is for {', '.join(hosts)}, and parties dial {address.host}", fix)
     return _ok("hosts", ", ".join(hosts))
 
@@ -217,18 +226,10 @@ def _ledger(party: CloudFile) -> Finding:
     url = os.environ.get("PARLEY_LEDGER") or party.ledger
     if url is None:
         return _ok("ledger", "SQLite in the state folder")
-    shown = "the ledger's URL"
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
-        engine = create_engine(url)
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
-    except (SQLAlchemyError, ImportError) as error:
-        why = " ".join(str(error).split("\n")[0].split())
-        return _failed("ledger", f"{shown} cannot be opened: {why}", "start the database, or correct `ledger`")
-    return _ok("ledger", shown)
+        return _ok("ledger", check_database(url))
+    except ProtocolError as error:
+        return _failed("ledger", str(error), "start the database, or correct `ledger` in party.yaml or PARLEY_LEDGER")
 
 
 def _connection(kit: Kit) -> Iterator[Finding]:
@@ -299,11 +300,12 @@ def _cloud_health(kit: Kit) -> Iterator[Finding]:
 def _distrust(error: ssl.SSLCertVerificationError) -> Finding:
     seen = f"its certificate is not valid here: {error.verify_message}"
     clock = f"compare this machine's clock ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC) with the cloud's"
+    name = "dial the name that the cloud's certificate is for (`parley doctor` there shows them) with --cloud"
     fixes: dict[int, str] = {
-        9: clock,
-        10: f"{clock}; or make the cloud a new certificate",
-        62: "dial the name that the cloud's certificate is for (`parley doctor` there shows it)",
-        64: "dial the name that the cloud's certificate is for (`parley doctor` there shows it)",
+        9: f"set this machine's clock by NTP if it is behind: it says {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        10: f"{clock}; or make the cloud a new certificate: {again('cloud')}",
+        62: f"{name}, or add this one where the kit was made: `parley provision --also`",
+        64: f"{name}, or add this one where the kit was made: `parley provision --also`",
     }
     return _failed("cloud", seen, fixes.get(error.verify_code, f"compare {CA} on both machines"))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import Field, ValidationError, field_validator
 
@@ -15,6 +14,7 @@ from protocol.crypto.certificates import (
     CertificateError,
     Credentials,
     Identity,
+    NotYetValid,
     check_issuer,
     check_key,
     check_name,
@@ -24,6 +24,7 @@ from protocol.crypto.signing import SECRET_BYTES
 from protocol.errors import BadKit
 from protocol.settings import Section
 from protocol.storage.files import private_folder, write_once
+from protocol.strict_yaml import BadYaml, parse_yaml, read_yaml
 
 PARTY, CERTIFICATE, KEY, CA, REVOKED = "party.yaml", "certificate.pem", "key.pem", "ca.pem", "revoked.txt"
 STATE, SECRET = "state", "secret"
@@ -134,18 +135,36 @@ class Kit:
 
     def secret(self) -> bytes:
         """Return the party's secret, 32 bytes. The first call draws them; they never leave this machine."""
-        private_folder(self.state)
         path = self.state / SECRET
-        secret = write_once(path, secrets.token_bytes(SECRET_BYTES))
+        try:
+            private_folder(self.state)
+            secret = write_once(path, secrets.token_bytes(SECRET_BYTES))
+        except OSError as error:
+            raise BadKit(f"{path} cannot be written: {error.strerror}; make room, or name another --state") from None
         if len(secret) != SECRET_BYTES:
             raise BadKit(f"{path} should hold {SECRET_BYTES} bytes and holds {len(secret)}; restore it from a backup")
         return secret
 
 
+NEW_KIT = (
+    f"make a new kit in another folder with `parley provision`, and copy {CA}, {CERTIFICATE} and {KEY} of every party"
+    " into the folder that it has, whose state stays"
+)
+"""What to do when the authority has expired."""
+
+
+def again(name: str) -> str:
+    """Say how a party gets a new certificate."""
+    return (
+        f"where the kit was made, run `parley provision revoke {name}` and `parley provision add {name}`; copy"
+        f" {CERTIFICATE} and {KEY} from the folder {name} there into this one, and start the party again"
+    )
+
+
 def read_party(folder: Path) -> PartyFile | CloudFile:
     """Read ``party.yaml``; raises `BadKit`."""
     path = folder / PARTY
-    tree = _yaml(path)
+    tree = read_keys(path)
     model = CloudFile if tree.get("role") == "cloud" else PartyFile
     try:
         return model.model_validate(tree)
@@ -155,13 +174,14 @@ def read_party(folder: Path) -> PartyFile | CloudFile:
         raise BadKit(f"{path}: {key or 'the file'}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> Kit:
+def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None, cloud: Address | None = None) -> Kit:
     """Read a start-up folder and check that its parts belong together.
 
     Args:
         folder: What `parley provision` wrote.
         roles: The roles that are accepted.
         state: Where to keep state; None: in the folder.
+        cloud: Where to reach the cloud; None: as ``party.yaml`` says.
 
     Raises:
         BadKit: With one sentence on what is missing or does not fit.
@@ -169,6 +189,8 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
     party = read_party(folder)
     if party.role not in roles:
         raise BadKit(f"{folder} is a kit with the role {party.role}, but this command needs {' or '.join(roles)}")
+    if cloud is not None:
+        party = party.model_copy(update={"cloud": str(cloud)})
     credentials = Credentials(_read(folder / CERTIFICATE), _read(folder / KEY))
     ca = _read(folder / CA)
     try:
@@ -177,8 +199,14 @@ def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None) -> K
         check_key(credentials)
         check_time(credentials.certificate)
         identity = credentials.identity
+    except NotYetValid as error:
+        raise BadKit(f"{folder}: {error}; set the clock, by NTP for example") from None
     except CertificateError as error:
-        raise BadKit(f"{folder}: {error}; make new ones with `parley provision revoke` and `add`") from None
+        raise BadKit(f"{folder}: {error}; {again(party.name)}") from None
+    try:
+        check_time(ca)
+    except CertificateError as error:
+        raise BadKit(f"{folder}: of the authority, {error}; {NEW_KIT}") from None
     if (identity.role, identity.name) != (party.role, party.name):
         raise BadKit(
             f"{folder}: party.yaml is for {party.role} {party.name},"
@@ -196,11 +224,14 @@ def _read(path: Path) -> bytes:
         raise BadKit(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def read_keys(path: Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values; raises `BadKit`."""
     try:
-        tree = yaml.safe_load(_read(path))
-    except yaml.YAMLError as error:
-        raise BadKit(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        tree = parse_yaml(read_yaml(path))
+    except FileNotFoundError:
+        raise BadKit(f"{path} is missing; `parley provision` writes it") from None
+    except BadYaml as error:
+        raise BadKit(f"{path}{error.place}: {error}") from None
     if not isinstance(tree, dict):
         raise BadKit(f"{path} should hold keys and values, like role: seller")
     return tree

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from flwr.clientapp import ClientApp
+from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.kit import Kit
 from parties.party import Party
@@ -22,7 +23,8 @@ from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.errors import BadKit, Unreachable
 from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call
 from protocol.messages.base import ProtocolMessage
-from protocol.storage.files import private_folder
+from protocol.storage.database import DatabaseUnavailable, DatabaseVersion
+from protocol.storage.files import disk_failure, private_folder
 
 _log = logging.getLogger("parley")
 
@@ -118,7 +120,7 @@ def stay_attached(kit: Kit, party: Party) -> None:
             await attached
         log("stopped", party=kit.identity.urn)
 
-    with alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store, user_errors():
+    with user_errors(), alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
         asyncio.run(forever(store.app(party.client_app())))
 
 
@@ -133,5 +135,11 @@ def user_errors() -> Iterator[None]:
         raise BadKit(
             f"the state of this party cannot be written: {error}; fix this and start the party again"
         ) from None
+    except (DatabaseUnavailable, DatabaseVersion) as error:
+        raise BadKit(f"the state of this party cannot be used: {error}") from None
     except (AttachRefused, CertificateError, UnreadableMessage) as error:
         raise Unreachable(str(error)) from None
+    except (OSError, SQLAlchemyError) as error:
+        if (why := disk_failure(error)) is None:
+            raise
+        raise BadKit(f"the state of this party cannot be written: {why}; fix this and start the party again") from None

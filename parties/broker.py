@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 from parties.workflow import OnStep, WorkflowFailed
 from protocol.exchange import Exchange
 from protocol.journal import Interrupted, Journal, JournaledExchange, WorkflowRow, WorkflowState
+from protocol.storage.files import disk_failure
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0
 """Seconds before a workflow that broke off, as without its database, is retried: at first, and at most."""
@@ -123,8 +124,11 @@ class Broker:
                 self.play(name)
             except Interrupted:
                 return
-            except Exception:
-                _log.exception("workflow %s broke off and is played again in %g s", name, pause)
+            except Exception as error:
+                if why := disk_failure(error):
+                    _log.error("workflow %s cannot be recorded (%s) and is played again in %g s", name, why, pause)
+                else:
+                    _log.exception("workflow %s broke off and is played again in %g s", name, pause)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_RETRY)
             else:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from protocol.encoding.records import pack, unpack
 from protocol.errors import ProtocolError
-from protocol.storage.database import Database, Schema
+from protocol.storage.database import Database, Schema, opening
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 KEPT_DAYS = 90
@@ -63,13 +63,15 @@ class PartyStore:
         clock: Unix time.
 
     Raises:
+        DatabaseUnavailable: When the file cannot be opened.
         DatabaseVersion: When the file was written by a newer program.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.clock = clock
-        self.database = Database(f"sqlite:///{path}", _PARTY)
+        with opening(path):
+            self.database = Database(path, _PARTY)
         path.chmod(0o600)
         with self.database.transaction() as connection:
             old = select(_states.c.conversation).where(_states.c.touched_at < clock() - KEPT_DAYS * 86_400)

@@ -1,10 +1,10 @@
 """What sections of settings have in common, in scenarios and in kits."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 Share = Annotated[float, Ge(0), Le(1)]
 
@@ -16,3 +16,24 @@ class Section(BaseModel):
     """Keys by the names that they had in the last release, which are read with a warning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _flags_are_no_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false for numbers, for which Pydantic takes them."""
+        field = cls.model_fields.get(info.field_name or "")
+        if field is not None and _has_flag(value) and not _takes_flags(field.annotation):
+            raise ValueError("a number or text belongs here")
+        return value
+
+
+def _has_flag(value: object) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return isinstance(value, bool) or any(_has_flag(each) for each in inner)
+
+
+def _takes_flags(annotation: Any) -> bool:
+    """Say whether a value of this type may be, or hold, true or false; sections inside check their own."""
+    if annotation in (bool, Any) or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return True
+    return any(_takes_flags(each) for each in get_args(annotation) if isinstance(each, type) or get_args(each))

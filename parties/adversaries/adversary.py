@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, create_model
 
 from parties.crowdsource.participant import Participant
 from parties.federate.client import Client
@@ -17,6 +17,7 @@ from parties.pool.entity import Entity
 from parties.publish.publisher import Publisher
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
+from protocol.settings import Section
 
 ROLES: dict[str, type[Party]] = {
     "seller": Seller,
@@ -136,8 +137,7 @@ def _either(names: Iterable[str]) -> str:
 
 
 def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
-    config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    model: type[BaseModel] = create_model(name, __config__=config, **dict(fields))  # type: ignore[call-overload]
+    model: type[Section] = create_model(name, __base__=Section, **dict(fields))  # type: ignore[call-overload]
     return model
 
 

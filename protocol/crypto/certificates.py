@@ -45,6 +45,10 @@ class CertificateError(ProtocolError):
     """A certificate, or what should be one, is not good; the text says how."""
 
 
+class NotYetValid(CertificateError):
+    """A certificate is good only later: this machine's clock is behind, or that of its maker was ahead."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """Who a certificate speaks for.
@@ -106,7 +110,7 @@ def mint(
         name: 1 to 63 of a-z, 0-9 and "-".
         hosts: Host names and IP addresses at which the cloud is reached.
         now: When; the present by default.
-        lifetime: How long it is good for, from now.
+        lifetime: How long it is good for, from now; not longer than the authority.
 
     Raises:
         CertificateError: When the role, the name or a host is not one, or a party other than the cloud has a host.
@@ -125,7 +129,7 @@ def mint(
     issuer = _load(authority.certificate)
     issuer_key = _load_key(authority.key)
     builder = (
-        _builder(_common_name(f"{role} {name}"[:64]), issuer.subject, key.public_key(), now, lifetime)
+        _builder(_common_name(f"{role} {name}"[:64]), issuer.subject, key.public_key(), now, lifetime, issuer)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage({"digital_signature": True}), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -166,6 +170,16 @@ def hosts_of(pem: bytes) -> tuple[str, ...]:
     return (*names.get_values_for_type(x509.DNSName), *addresses)
 
 
+def names_host(pem: bytes, host: str) -> bool:
+    """Say whether a certificate names a host, or an IP address however it is written."""
+    return str(_host(host).value) in hosts_of(pem)
+
+
+def check_host(host: str) -> None:
+    """Raise `CertificateError` unless it is a host name or an IP address."""
+    _host(host)
+
+
 def good_from_until(pem: bytes) -> tuple[datetime, datetime]:
     """Return the first and the last moment (UTC) at which a certificate is good."""
     certificate = _load(pem)
@@ -177,7 +191,10 @@ def check_time(pem: bytes, now: datetime | None = None) -> None:
     first, last = good_from_until(pem)
     now = now or datetime.now(UTC)
     if now < first:
-        raise CertificateError(f"the certificate is valid from {first:%Y-%m-%d %H:%M} UTC on, and it is {now:%H:%M}")
+        raise NotYetValid(
+            f"the certificate is valid from {first:%Y-%m-%d %H:%M} UTC on, and this machine's clock says"
+            f" {now:%Y-%m-%d %H:%M}: it is behind, or that of the machine that made the certificate was ahead"
+        )
     if now > last:
         raise CertificateError(f"the certificate expired on {last:%Y-%m-%d %H:%M} UTC")
 
@@ -253,9 +270,15 @@ class Revocations:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime | None, lifetime: timedelta
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    now: datetime | None,
+    lifetime: timedelta,
+    authority: x509.Certificate | None = None,
 ) -> x509.CertificateBuilder:
     now = now or datetime.now(UTC)
+    last = now + lifetime if authority is None else min(now + lifetime, authority.not_valid_after_utc)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -263,7 +286,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - SKEW)
-        .not_valid_after(now + lifetime)
+        .not_valid_after(last)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

@@ -1,10 +1,13 @@
 """Databases: one engine, transactions that take turns, a schema that is brought up to date when it is opened."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import (
     URL,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from protocol.errors import ProtocolError
@@ -34,8 +38,20 @@ _WRITES = "parley_writes"
 _OPENING = 0x7061726C6579
 
 
+_PLAIN = re.compile(r"[^:/?#@]+://([^:/?#@]*(:[^/?#@]*)?@)?(\[[^\]@]*\]|[^:/?#@]*)(:\d*)?(/[^?#@]*)?(\?.*)?", re.DOTALL)
+_ROUGH = re.compile(r"([^:/?#@]+)://([^:/@]*):(.*)@([^@]*)", re.DOTALL)
+
+
 class DatabaseVersion(ProtocolError):
     """The database was written by a newer version of the schema."""
+
+
+class BadDatabaseUrl(ProtocolError):
+    """A database's URL that cannot be read; the text does not show it, for it may hold a password."""
+
+
+class DatabaseUnavailable(ProtocolError):
+    """A database that cannot be opened; the text shows no password."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class Database:
     Writers take turns, so that what a transaction has read stays true until it is committed.
 
     Args:
-        url: Any database SQLAlchemy knows, as ``sqlite:////var/parley/cloud.db`` or
+        url: A file for SQLite, or any database SQLAlchemy knows, as ``sqlite:////var/parley/cloud.db`` or
             ``postgresql://parley@host/parley``; ``sqlite://`` is in memory. SQLite is used in WAL mode with full
             synchronisation: what was committed survives a power cut. What is deleted there is overwritten.
         schema: Its tables, which are made or brought up to date.
@@ -97,8 +113,8 @@ class Database:
         DatabaseVersion: When the database is newer than this program.
     """
 
-    def __init__(self, url: str, schema: Schema) -> None:
-        self._engine = _engine(make_url(url))
+    def __init__(self, url: str | Path, schema: Schema) -> None:
+        self._engine = _engine(database_url(url))
         self._schema = schema
         self._lock = threading.RLock()
         self._in_use = False
@@ -141,9 +157,71 @@ class Database:
                 self._in_use = False
 
 
-def _engine(url: URL) -> Engine:
-    if url.drivername == "postgresql":
+def database_url(text: str | Path) -> URL:
+    """Read a database's URL, or return that of a file for SQLite.
+
+    A password may hold any character; ``%40`` and the like stand for the characters they name.
+
+    Raises:
+        BadDatabaseUrl: When it is none.
+
+    Examples:
+        >>> database_url("postgres://parley:a/b@c%40d#@host:5432/books").password
+        'a/b@c@d#'
+    """
+    if isinstance(text, Path):
+        return URL.create("sqlite", database=str(text))
+    rough = None if _PLAIN.fullmatch(text) else _ROUGH.fullmatch(text)
+    try:
+        if rough is None:
+            url = make_url(text)
+        else:
+            scheme, user, password, rest = rough.groups()
+            url = make_url(f"{scheme}://{rest}").set(username=unquote(user), password=unquote(password))
+    except (SQLAlchemyError, ValueError):
+        raise BadDatabaseUrl(
+            "the database's URL cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/NAME, or"
+            " sqlite:////PATH/TO/FILE"
+        ) from None
+    if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def without_secrets(url: URL) -> str:
+    """Return a database's URL as it may be shown: without password, and without parameters, which may hold one."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+@contextmanager
+def opening(text: str | Path) -> Iterator[None]:
+    """Turn what goes wrong while a database is opened into one sentence.
+
+    Raises:
+        DatabaseUnavailable: When it cannot be opened; BadDatabaseUrl: when it has no such URL.
+    """
+    url = database_url(text)
+    try:
+        yield
+    except (SQLAlchemyError, ImportError, ValueError, TypeError) as error:
+        why = " ".join(str(error).split("\n")[0].split())
+        for secret in (url.password, *(value for value in url.query.values() if isinstance(value, str))):
+            why = why.replace(str(secret), "***") if secret else why
+        raise DatabaseUnavailable(f"the database {without_secrets(url)} cannot be opened: {why}") from None
+
+
+def check_database(text: str) -> str:
+    """Connect to a database once, and return its URL as it may be shown; raises as `opening` does."""
+    with opening(text):
+        engine = create_engine(database_url(text))
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    return without_secrets(database_url(text))
+
+
+def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     if url.database in (None, "", ":memory:"):

@@ -1,5 +1,6 @@
-"""Private files, written atomically."""
+"""Private files, written atomically, and disks that cannot be written."""
 
+import errno
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,48 @@ from uuid import uuid4
 
 _AT_ONCE = 16
 """Files that are synchronised together, which takes little longer than for one."""
+
+
+_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+)
+_SAID = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "database or disk is full",
+    "disk I/O error",
+    "unable to open database file",
+    "No usable temporary directory",
+    "requested and",  # NumPy
+)
+"""How libraries say so that have errors of their own."""
+
+
+def disk_failure(error: BaseException) -> str | None:
+    """Return what a disk or a folder does not allow, if that is why something failed; None if it is not.
+
+    Examples:
+        >>> disk_failure(OSError(errno.ENOSPC, "No space left on device", "report.json"))
+        'report.json: No space left on device'
+        >>> disk_failure(ValueError("no number")) is None
+        True
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _DISK:
+            name = "" if seen.filename is None else f"{os.fsdecode(seen.filename)}: "
+            return f"{name}{seen.strerror}"
+        if said := next((said for said in _SAID if said in str(seen)), None):
+            return said
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return None
 
 
 def make_lasting(files: Iterable[Path]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -57,11 +58,11 @@ class Vault:
         b'sealed image'
     """
 
-    def __init__(self, url: str, lasting: bool = True) -> None:
+    def __init__(self, url: str | Path, lasting: bool = True) -> None:
         self._lasting = lasting
         self._files: Any
         self._root: str
-        self._files, self._root = url_to_fs(url)
+        self._files, self._root = (LocalFileSystem(), str(url)) if isinstance(url, Path) else url_to_fs(url)
         self._files.makedirs(self._root, exist_ok=True)
 
     def sweep(self, keep: Collection[str], before: float) -> int:

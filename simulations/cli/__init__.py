@@ -1,11 +1,11 @@
 """The `parley` command.
 
 Exit codes: 0 success (also when nothing matched or the budget was too small), 1 a fault of Parley's
-own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, 5 the output is
-already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no Ray, or no
-cluster at the address, 9 a kit or a setting of a deployed party that cannot be used, 10 the cloud cannot be reached or
-refuses, 11 `parley doctor` found something to fix, 130 interrupted, 143 terminated. What runs until it is stopped
-(`parley cloud`, `seller`, `entity`) ends with 0 when it is.
+own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, or a full disk,
+5 the output is already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no
+Ray, or no cluster at the address, 9 a kit, a setting or a disk of a deployed party that cannot be used, 10 the cloud
+cannot be reached or refuses, 11 `parley doctor` found something to fix, 130 interrupted, 143 terminated. What runs
+until it is stopped (`parley cloud`, `seller`, `entity`) ends with 0 when it is.
 """
 
 import gc
@@ -22,7 +22,8 @@ from typing import Annotated, Any
 
 import typer
 
-from protocol.errors import UserError
+from protocol.errors import BadInput, UserError
+from protocol.storage.files import disk_failure
 from simulations.cli import (
     bench,
     calibrate,
@@ -117,6 +118,11 @@ def main() -> None:
     except UserError as error:
         complain(str(error))
         sys.exit(error.exit_code)
+    except Exception as error:
+        if (why := disk_failure(error)) is None:
+            raise
+        complain(f"what this command writes cannot be written: {why}; make room, or name another place")
+        sys.exit(BadInput.exit_code)
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise

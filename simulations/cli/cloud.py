@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simulations.cli.parties import CloudAddress, address_of
+
 if TYPE_CHECKING:
     from protocol.messages.service import PoolStanding, Status
 
@@ -28,6 +30,7 @@ def cloud(
 
 def status(
     kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
+    cloud: CloudAddress = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Show which parties are attached, the purchases and their steps, and the money in escrow."""
@@ -35,7 +38,9 @@ def status(
     from deploy.party import ask_cloud
     from protocol.messages import service
 
-    standing = ask_cloud(read_kit(kit, ["operator"]), service.STATUS, service.AskStatus(), service.Status)
+    standing = ask_cloud(
+        read_kit(kit, ["operator"], cloud=address_of(cloud)), service.STATUS, service.AskStatus(), service.Status
+    )
     typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
 
 
@@ -50,6 +55,7 @@ def pool(
     patience: Annotated[
         float, typer.Option(min=1, max=30 * 86_400, help="Seconds that entities have for each step.")
     ] = 3600,
+    cloud: CloudAddress = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Start a pool of poisoned features among the attached entities, and wait until it ends."""
@@ -59,7 +65,7 @@ def pool(
 
     rules = rules_of([name.strip() for name in classes.split(",")], side, architecture)
     with shown() as progress:
-        standing = keep_pool(read_kit(kit, ["operator"]), rules, entities, patience, progress)
+        standing = keep_pool(read_kit(kit, ["operator"], cloud=address_of(cloud)), rules, entities, patience, progress)
     typer.echo(standing.model_dump_json(indent=2)) if json else _show_pool(standing)
 
 

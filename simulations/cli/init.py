@@ -1,5 +1,6 @@
 """`parley init`: write a scenario to start from."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +21,17 @@ def init(
     ] = "purchase",
 ) -> None:
     """Write a commented scenario to start from."""
-    from protocol.errors import OutputExists
+    from protocol.errors import BadInput, OutputExists
     from simulations.scenarios.files import commented
 
     if path.exists():
         raise OutputExists(f"{path} is already there; name another file")
     if path.suffix not in (".yaml", ".yml"):
         raise typer.BadParameter(f"a scenario file ends in .yaml, {path} does not")
-    path.write_text(commented(workflow), encoding="utf-8")
+    try:
+        path.write_text(commented(workflow), encoding="utf-8")
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise BadInput(f"{path} cannot be written: {error.strerror}; name another file") from None
     typer.echo(f"Wrote {path}; run it with: parley run {path}")

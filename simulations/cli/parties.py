@@ -2,17 +2,34 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from deploy.kit import Address
+
 KitFolder = Annotated[Path, typer.Option("--kit", help="The party's folder, as `parley provision` wrote it.")]
 StateFolder = Annotated[Path | None, typer.Option("--state", help="Where to keep state; default: the kit.")]
+CloudAddress = Annotated[
+    str | None,
+    typer.Option("--cloud", metavar="HOST[:PORT]", help="Where to reach the cloud, if not as party.yaml says."),
+]
 Featurizer = Annotated[str, typer.Option(help="The cloud's public model: small or vgg16.")]
 Weights = Annotated[str | None, typer.Option(help="vgg16's weights: a .pth or .safetensors file.")]
 Calibration = Annotated[str | None, typer.Option(help="A folder that `parley calibrate` wrote; vgg16 needs one.")]
 
 buyer = typer.Typer(help="Buy images.", no_args_is_help=True)
+
+
+def address_of(cloud: str | None) -> "Address | None":
+    """Read --cloud."""
+    from deploy.kit import Address
+
+    try:
+        return None if cloud is None else Address.parse(cloud)
+    except ValueError as error:
+        raise typer.BadParameter(f"--cloud: {error}") from None
 
 
 def _number(value: float) -> float:
@@ -26,6 +43,7 @@ def seller(
     album: Annotated[Path, typer.Option(help="The folder of images to offer; prices.csv in it names prices.")],
     price: Annotated[float | None, typer.Option(help="Coins for each image that prices.csv does not name.")] = None,
     state: StateFolder = None,
+    cloud: CloudAddress = None,
     featurizer: Featurizer = "small",
     weights: Weights = None,
     calibration: Calibration = None,
@@ -37,7 +55,7 @@ def seller(
     from parties.featurizers import Model
 
     log_to_stdout()
-    sell(read_kit(kit, ["seller"], state), album, price, Model(featurizer, weights, calibration))
+    sell(read_kit(kit, ["seller"], state, address_of(cloud)), album, price, Model(featurizer, weights, calibration))
 
 
 @buyer.command("request")
@@ -57,6 +75,7 @@ def request(
         float, typer.Option(min=0, max=1, callback=_number, help="Share of images whose features are recomputed.")
     ] = 1,
     state: StateFolder = None,
+    cloud: CloudAddress = None,
     featurizer: Featurizer = "small",
     weights: Weights = None,
     calibration: Calibration = None,
@@ -70,7 +89,7 @@ def request(
 
     wanted = Wanted(samples, budget, Quality(quality), checked, Model(featurizer, weights, calibration))
     with shown() as progress:
-        receipt = buy(read_kit(kit, ["buyer"], state), wanted, out, progress)
+        receipt = buy(read_kit(kit, ["buyer"], state, address_of(cloud)), wanted, out, progress)
     typer.echo(receipt.sentence(out))
 
 
@@ -89,6 +108,7 @@ def entity(
     ] = "agreement",
     steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Steps of each training.")] = 250,
     state: StateFolder = None,
+    cloud: CloudAddress = None,
 ) -> None:
     """Pool poisoned features with other entities until it is stopped; its models are written to its state folder."""
     from deploy.entity import join
@@ -98,4 +118,4 @@ def entity(
 
     log_to_stdout()
     habits = Habits(pretraining=steps, reconstruction=steps, poisoning=steps, refinement=steps, defence=defence)
-    join(read_kit(kit, ["entity"], state), images, public, held_back, habits)
+    join(read_kit(kit, ["entity"], state, address_of(cloud)), images, public, held_back, habits)

@@ -63,7 +63,7 @@ class Pace:
         begun, before = self._counts.setdefault(total, (now, done))
         if done < before:  # another thing, with as many parts
             self._counts[total] = begun, before = now, done
-        return "" if done == before else f"{_duration((now - begun) / (done - before) * (total - done))} left"
+        return "" if done == before else f"{_duration((now - begun) / (done - before) * max(0, total - done))} left"
 
 
 def _duration(seconds: float) -> str:

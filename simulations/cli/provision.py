@@ -21,12 +21,16 @@ def make(
     cloud: Annotated[
         str | None, typer.Option(metavar="HOST[:PORT]", help="Where parties reach the cloud; default port: 7443.")
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another name or IP address of the cloud; may be given several times."),
+    ] = None,
     sellers: Annotated[int, typer.Option(min=0, max=100_000, help="How many sellers.")] = 3,
     buyers: Annotated[int, typer.Option(min=0, max=10_000, help="How many buyers.")] = 1,
     entities: Annotated[int, typer.Option(min=0, max=10_000, help="How many entities.")] = 0,
     out: Out = Path("kit"),
 ) -> None:
-    """Make a kit, or what an existing kit lacks; running it again changes nothing."""
+    """Make a kit, or what an existing kit lacks, such as certificates that have run out; twice is as good as once."""
     if context.invoked_subcommand is not None:
         return
     if cloud is None:
@@ -38,7 +42,7 @@ def make(
         address = Address.parse(cloud)
     except ValueError as error:
         raise typer.BadParameter(f"--cloud: {error}") from None
-    done = provision(out, address, {"seller": sellers, "buyer": buyers, "entity": entities})
+    done = provision(out, address, {"seller": sellers, "buyer": buyers, "entity": entities}, also or ())
     _tell(done, out)
 
 
@@ -55,7 +59,7 @@ def add(
     from deploy.provisioning import role_of
 
     role = role or role_of(name)
-    if role not in ("seller", "buyer", "entity", "operator"):
+    if role not in ("seller", "buyer", "entity", "operator", "cloud"):
         raise typer.BadParameter(f"say what {name} is: --role seller, buyer, entity or operator")
     _tell(add_party(out, name, role), out)
 
@@ -82,11 +86,20 @@ def revoke(
 
 def _tell(done: "Provisioned", out: Path) -> None:
     """Print what was made, and what to type next on each machine."""
+    from deploy.kit import CERTIFICATE, KEY
+
     if not done.made:
         typer.echo(f"Nothing to do: {out} is complete, with {len(done.good)} valid certificates.")
         return
     folders = "1 folder" if len(done.made) == 1 else f"{len(done.made)} folders"
-    typer.echo(f"Made {folders} in {out}, for the cloud at {done.address}; valid until {done.made[-1].until}.\n")
+    where = ", also ".join((str(done.address), *done.also))
+    typer.echo(f"Made {folders} in {out}, for the cloud at {where}; valid until {done.made[-1].until}.\n")
+    if done.renewed:
+        names = ", ".join(sorted(done.renewed)[:SHOWN]) + (" and more" if len(done.renewed) > SHOWN else "")
+        typer.echo(
+            f"Certificates made anew: {names}. Of these copy {CERTIFICATE} and {KEY} alone into the folder that the"
+            " party has, whose state stays, and start it again.\n"
+        )
     typer.echo("Move each folder to its party's machine, over a channel you trust, and type there:\n")
     width = max(len(issued.name) for issued in done.made) + 2
     for issued in done.made[:SHOWN]:

@@ -41,10 +41,13 @@ class Batch:
             kept: NDArray[np.uint8] = np.load(self._file, mmap_mode="r", allow_pickle=False)
             return kept
         painted = self._paint()
-        with suppress(FileNotFoundError):  # another machine does not have this folder
-            arriving = self._file.with_name(f"{uuid.uuid4().hex}.npy")
+        arriving = self._file.with_name(f"{uuid.uuid4().hex}.npy")
+        try:
             np.save(arriving, painted, allow_pickle=False)
             arriving.replace(self._file)
+        except OSError:  # another machine does not have this folder, and here it may be full: then it is painted again
+            with suppress(OSError):
+                arriving.unlink(missing_ok=True)
         return painted
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import yaml
 
 from protocol.storage.package import packaged_file
+from protocol.strict_yaml import write_yaml
 from simulations.reports.words import percent, points, score, signed
 
 
@@ -28,7 +28,7 @@ def write_page(
     )
     shared = {"size": size, "percent": percent, "points": points, "score": score, "signed": signed}
     environment.filters |= {**shared, **(filters or {})}
-    scenario = yaml.safe_dump(getattr(report, "scenario", {}), sort_keys=False, allow_unicode=True)
+    scenario = write_yaml(getattr(report, "scenario", {}), sort_keys=False, allow_unicode=True)
     page = environment.get_template(template).render(report=report, scenario=scenario, **values)
     path.write_text(page, encoding="utf-8")
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from protocol.errors import BadInput, OutputExists
+from protocol.errors import BadInput, OutputExists, UserError
+from protocol.storage.files import disk_failure
 
 
 def default_folder(name: str, seed: int) -> Path:
@@ -26,47 +27,65 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
 
     Raises:
         OutputExists: When the folder is there, or another run has it.
-        BadInput: When it cannot be made.
+        BadInput: When it cannot be made or written.
     """
-    made = [parent for parent in out.parents if not parent.exists()]
     partial = out.with_name(f".{out.name}.partial")
-    claimed = False
-    try:
+    with _claimed(out):
         try:
-            _make(out)
-            claimed = True
             shutil.rmtree(partial, ignore_errors=True)  # what a run left that was killed
             partial.mkdir()
-        except FileExistsError:
-            raise OutputExists(
-                f"the output folder {out} is already there; name another one with --out, or remove it"
-            ) from None
-        except OSError as error:
-            raise BadInput(
-                f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
-            ) from None
-        yield partial
-        try:
-            if sys.platform == "win32":  # where a folder cannot take the place of an empty one
-                out.rmdir()
-            partial.rename(out)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            yield partial
+            _become(partial, out)
+        except UserError:
+            raise
+        except Exception as error:
+            if (why := disk_failure(error)) is None:
                 raise
-            raise OutputExists(
-                f"somebody wrote to the output folder {out} while the run was going on; name another one with --out"
+            raise BadInput(
+                f"the output folder {out} cannot be written ({why}); make room there and in the folder for temporary "
+                "files, or name another one with --out"
             ) from None
-    finally:
-        if claimed:
+        finally:
             shutil.rmtree(partial, ignore_errors=True)
-        for folder in (*([out] if claimed else []), *made):
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Make a folder that nobody else has made, and those above it; those that are empty in the end are removed."""
+    made = [out, *(parent for parent in out.parents if not parent.exists())]
+    try:
+        _make(out)
+    except FileExistsError:
+        raise OutputExists(
+            f"the output folder {out} is already there; name another one with --out, or remove it"
+        ) from None
+    except OSError as error:
+        raise BadInput(
+            f"the output folder {out} cannot be made: {error.strerror}; name another one with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        for folder in made:
             with suppress(OSError):  # it holds something: this run, or that of somebody else
                 folder.rmdir()
 
 
 def _make(out: Path) -> None:
-    """Make a folder that nobody else has made, and those above it, which a run that fails may remove meanwhile."""
     for _ in range(100):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # a run that failed has just removed the folder above
             return out.mkdir(parents=True)
     return out.mkdir(parents=True)
+
+
+def _become(partial: Path, out: Path) -> None:
+    try:
+        if sys.platform == "win32":  # where a folder cannot take the place of an empty one
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise OutputExists(
+            f"somebody wrote to the output folder {out} while the run was going on; name another one with --out"
+        ) from None

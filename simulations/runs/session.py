@@ -44,7 +44,7 @@ class Session:
         self.scenario = scenario
         self.folder = folder
         self._scratch: list[Path] = []
-        self.vault = Vault(str(self.scratch("vault")), lasting=False)
+        self.vault = Vault(self.scratch("vault"), lasting=False)
         self._clock = Stopwatch(progress, steps)
         self._messages = (folder / "messages.jsonl").open("w", encoding="utf-8")
         self._log = TrafficLog(self._messages)

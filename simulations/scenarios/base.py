@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -32,10 +31,10 @@ class RenamedKey(FutureWarning):
     """A key of a scenario has another name in this release."""
 
 
-class Mix(BaseModel):
+class Mix(Section):
     """How many parties are one adversary, and how: `share`, `drawn`, and the adversary's own settings."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     share: Share
     drawn: bool = False

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from protocol.errors import BadScenario, nearest
 from protocol.settings import Section
 from protocol.storage.user_files import user_path
+from protocol.strict_yaml import BadYaml, parse_yaml, parse_yaml_nodes, read_yaml, write_yaml
 from simulations.scenarios.base import Misplaced, Scenario
 
 if TYPE_CHECKING:
@@ -47,13 +48,16 @@ def schema_of(workflow: str) -> dict[str, Any]:
 
 
 PACKAGED = files("simulations") / "scenarios"
+LONGEST = 80
+"""Characters of a wrong value that a sentence shows."""
+LONGEST_SENTENCE = 600
 DEFAULT = "purchase"
 """The workflow of a scenario that names none."""
 
 
 def packaged() -> dict[str, str]:
     """Return the scenarios that come with Parley: name and description."""
-    return {name: yaml.safe_load(_packaged(name))["description"] for name in packaged_names()}
+    return {name: parse_yaml(_packaged(name))["description"] for name in packaged_names()}
 
 
 def packaged_names() -> list[str]:
@@ -87,9 +91,9 @@ def load(
     for key, value in given.items():
         _assign(tree, key.split("."), value, key)
     name = tree.get("workflow", DEFAULT)
-    if name not in WORKFLOWS:
+    if not isinstance(name, str) or name not in WORKFLOWS:
         line = _line(text, ["workflow"], given)
-        raise BadScenario(f"{where}{line}: workflow: there is no {name!r}; {nearest(str(name), WORKFLOWS)}")
+        raise BadScenario(f"{where}{line}: workflow: there is no {_shown(name)}; {nearest(str(name), WORKFLOWS)}")
     kind = scenario_class(name)
     try:
         return kind.model_validate(tree, context={} if adversaries is None else {"adversaries": adversaries})
@@ -107,17 +111,22 @@ def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, 
     source = fspath(source)
     source = str(user_path(source)) if source.endswith((".yaml", ".yml")) else source
     if source.endswith((".yaml", ".yml")):
-        path = Path(source)
-        if not path.is_file():
-            raise BadScenario(f"there is no scenario file {source}; `parley init {source}` writes one to start from")
-        text, where = path.read_text(encoding="utf-8", errors="replace"), source
+        try:
+            text, where = read_yaml(Path(source)), source
+        except FileNotFoundError:
+            raise BadScenario(
+                f"there is no scenario file {source}; `parley init {source}` writes one to start from"
+            ) from None
+        except BadYaml as error:
+            raise BadScenario(f"{source}{error.place}: {error}") from None
     elif source in (names := packaged_names()):
         text, where = _packaged(source), f"scenario {source}"
     else:
         raise BadScenario(f"there is no scenario {source!r}, and it is not a .yaml file; {nearest(source, names)}")
     tree = _parse(text, where)
     if not isinstance(tree, dict):
-        raise BadScenario(f"{where}: a scenario is a mapping of keys to values")
+        found = "empty" if tree is None else f"{_shown(tree)}"
+        raise BadScenario(f"{where}: a scenario is a mapping of keys to values, and this is {found}")
     return tree, text, where
 
 
@@ -134,7 +143,7 @@ def _line(text: str, path: Sequence[str], settings: Collection[str]) -> str:
     given = [key.split(".") for key in settings]
     if any(list(path[: len(keys)]) == keys[: len(path)] for keys in given):
         return ""
-    node, line = yaml.compose(text, Loader=yaml.SafeLoader), None
+    node, line = parse_yaml_nodes(text), None
     for name in path:
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         found = next(((key, value) for key, value in pairs if str(key.value) == name), None)
@@ -148,7 +157,7 @@ def commented(workflow: str = DEFAULT) -> str:
     """Write the default scenario of a workflow as YAML with a comment on each key.
 
     Examples:
-        >>> yaml.safe_load(commented())["sellers"]["count"]
+        >>> parse_yaml(commented())["sellers"]["count"]
         200
     """
     default = scenario_class(workflow).model_validate({})
@@ -165,17 +174,24 @@ def _comment(section: Section, indent: int) -> Iterator[str]:
             yield f"{pad}{name}:"
             yield from _comment(value, indent + 1)
         else:
-            rendered = yaml.safe_dump(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+            rendered = write_yaml(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
             yield f"{pad}{name}: {rendered}  # {info.description}"
 
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise BadScenario(f"{where}{line}: this is not YAML ({getattr(error, 'problem', error)})") from None
+        return parse_yaml(text)
+    except BadYaml as error:
+        raise BadScenario(f"{where}{error.place}: {error}") from None
+
+
+def _shown(value: object) -> str:
+    """Return a value as it is shown in a sentence."""
+    return _cut("null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value), LONGEST)
+
+
+def _cut(text: str, longest: int = LONGEST_SENTENCE) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, key: str) -> None:
@@ -191,13 +207,15 @@ def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
     """Return pydantic's first error as one sentence."""
     path = [str(part) for part in error["loc"]]
     if isinstance(cause := error.get("ctx", {}).get("error"), Misplaced):
-        return str(cause)
+        return _cut(str(cause))
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
         return f"there is no key {key}; {nearest(path[-1], _keys(kind, path[:-1]))}"
     message = error["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(error["input"], (dict, Section)) else f", not {error['input']!r}"
-    return f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}{given}"
+    if error["type"] in ("model_type", "dict_type"):
+        message = "keys and values belong here"
+    given = "" if isinstance(error["input"], (dict, Section)) else f", not {_shown(error['input'])}"
+    return _cut(f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}") + given
 
 
 def _path(error: ErrorDetails) -> list[str]:
@@ -207,8 +225,16 @@ def _path(error: ErrorDetails) -> list[str]:
 
 
 def _keys(kind: type[Scenario], path: Sequence[str]) -> list[str]:
-    section: Any = kind
+    """Return the keys of the section at a path, in which names of methods and places in lists are skipped."""
+    section: type[Section] = kind
     for name in path:
-        section = section.model_fields[name].annotation
-        section = next((option for option in get_args(section) if isinstance(option, type)), section)
+        if name in section.model_fields:
+            section = next(_sections(section.model_fields[name].annotation), section)
     return list(section.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _sections(each)

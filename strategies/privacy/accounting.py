@@ -15,6 +15,8 @@ from scipy.stats import binom
 
 ORDERS: NDArray[np.float64] = np.concatenate([np.arange(1.1, 11, 0.1), np.arange(11, 65), [80, 128, 256, 512]])
 """Orders at which Renyi divergences are taken."""
+_LARGEST = 20_000_000
+"""Numbers that one divergence is integrated from, at most."""
 
 
 def optimal_composition(epsilon: float, times: int, delta: float) -> float:
@@ -99,7 +101,12 @@ def dp_sgd_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float,
 
 
 def _divergence(order: float, sigma: float, sampling_rate: float, images: int) -> float:
-    """Return the larger Renyi divergence between noise alone and noise with a person's images (natural logarithm)."""
+    """Return the larger Renyi divergence between noise alone and noise with a person's images (natural logarithm).
+
+    Where that takes too many numbers, return that of all images being in every batch, which is not less.
+    """
+    if 16 * (order * images / sigma + 12) * (images + 1) > _LARGEST:
+        return order * (images / sigma) ** 2 / 2
     shifts = np.arange(images + 1)
     chances = binom.logpmf(shifts, images, sampling_rate)
     # Of both integrands the mass lies within `order` shifts of the outermost means; the step is fine enough that the
@@ -121,14 +128,18 @@ def _converted(divergences: NDArray[np.float64], delta: float) -> float:
 def prv_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Return epsilon of DP-SGD by Opacus's accountant of privacy loss random variables (Gopi, Lee and Wutschitz 2021).
 
-    It is an upper bound, up to .01 over the truth: less than Renyi accounting tells.
+    It is an upper bound, up to .01 over the truth: less than Renyi accounting tells, whose bound stands in where
+    numbers are too extreme for Opacus's.
     """
     from opacus.accountants import PRVAccountant  # noqa: PLC0415  (three seconds)
 
     accountant = PRVAccountant()
     accountant.history = [(sigma, sampling_rate, steps)]
-    with warnings.catch_warnings(action="ignore"):  # of orders and logarithms that are left out afterwards
-        return float(accountant.get_epsilon(delta))
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of orders and logarithms that are left out afterwards
+            return float(accountant.get_epsilon(delta))
+    except (RuntimeError, ValueError):
+        return dp_sgd_epsilon(sigma, sampling_rate, steps, delta)
 
 
 def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float, images: int = 1) -> float:
@@ -151,7 +162,9 @@ def noise_for(epsilon: float, sampling_rate: float, steps: int, delta: float, im
     while excess(most) > 0:
         least, most = most, 2 * most
         if most > 1e5:
-            raise ValueError(f"no noise makes {steps} steps ({epsilon}, {delta})-DP")
+            raise ValueError(
+                f"no noise can be shown to make {steps} steps ({epsilon}, {delta})-DP; choose a larger epsilon or delta"
+            )
     while least > 0.05 and excess(least) <= 0:
         least, most = least / 2, least
     return 1.001 * (float(brentq(excess, least, most, rtol=1e-3)) if least < most and excess(least) > 0 else least)

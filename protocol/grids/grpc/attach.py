@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import SystemRandom
 from time import monotonic
 from typing import Any
@@ -314,13 +315,27 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
         raise AttachRefused(f"the cloud at {address} refused {method}: {trouble}") from None
 
 
+_DISTRUST = {
+    "certificate is not yet valid": "the cloud's certificate is not yet valid by this machine's clock, which says"
+    " {now:%Y-%m-%d %H:%M} UTC: it is behind, or that of the machine that made the certificate was ahead",
+    "certificate has expired": "the cloud's certificate has expired by this machine's clock, which says"
+    " {now:%Y-%m-%d %H:%M} UTC: the cloud needs a new one",
+    "CERTIFICATE_VERIFY_FAILED": "the server there has no certificate of this party's authority",
+    "Hostname Verification Check failed": "the cloud's certificate is not for this name: dial one that it is for, or"
+    " have `parley provision --also` add this one",
+    "Socket closed": "it closed the connection, as it does when this party's certificate is of another authority, or"
+    " not valid by the cloud's clock",
+}
+"""What gRPC says of a failed handshake, the first that fits, and what it means."""
+
+
 def _trouble(error: Any, address: str) -> str:
     """Return what went wrong with a call; for a failed connection, its last cause, and the proxy on the way."""
-    details = str(error.details())
-    if error.code() is grpc.StatusCode.UNAVAILABLE and ("last error" in details or "DNS" in details):
+    details, connecting = str(error.details()), "last error" in str(error.details())
+    if found := next((sentence for sign, sentence in _DISTRUST.items() if connecting and sign in details), None):
+        details = found.format(now=datetime.now(UTC))
+    elif error.code() is grpc.StatusCode.UNAVAILABLE and (connecting or "DNS" in details):
         details = details.rpartition(": ")[2]
-    if "CERTIFICATE_VERIFY_FAILED" in str(error.details()):
-        details = "the server there has no certificate of this party's authority"
     proxy = proxy_for(host_of(address)) if error.code() in _AWAY else None
     through = "" if proxy is None else f" (through the proxy {proxy}, as {proxy.variable} says)"
     return f"{error.code().name}: {details}{through}"

@@ -21,6 +21,7 @@ from protocol.grids.grpc.questions import Question, Questions
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.transport import CHUNK, MAX_INLINE, SERVICE
 from protocol.messages.base import BlobReference
+from protocol.storage.files import disk_failure
 from protocol.storage.vault import BlobDamaged, BlobMissing, BlobTooLarge
 from protocol.wire import parley_pb2 as wire
 
@@ -228,6 +229,11 @@ class Service:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         except BlobDamaged as error:
             raise UnreadableMessage(str(error)) from None
+        except OSError as error:
+            if (why := disk_failure(error)) is None:
+                raise
+            log.error("a blob cannot be stored: %s", why)
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "the cloud cannot store anything now; try again") from None
         if blob.digest in question.stored or self._questions.find(question.node_id, question.id) is not question:
             self._storage.let_go([blob.digest])
         else:

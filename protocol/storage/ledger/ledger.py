@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row, Table, insert, select
@@ -46,8 +47,8 @@ class Ledger:
         {'buyer': 100, 'escrow': 0, 'mint': -100}
     """
 
-    def __init__(self, database: str | Database = "sqlite://") -> None:
-        self.database = Database(database, CLOUD) if isinstance(database, str) else database
+    def __init__(self, database: str | Path | Database = "sqlite://") -> None:
+        self.database = database if isinstance(database, Database) else Database(database, CLOUD)
 
     def once(self, key: str, request: bytes, effect: Callable[[Posting], bytes]) -> bytes:
         """Run an effect unless this key was answered before, and return its response.

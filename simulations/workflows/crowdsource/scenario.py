@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from protocol.errors import nearest
-from protocol.settings import Section, Share
+from protocol.settings import Section
 from simulations.data import people
 from simulations.scenarios.base import Misplaced, Scenario
 from strategies.pric.training import Recipe
@@ -107,7 +107,7 @@ class AttackersSection(Section):
     pictures: Annotated[tuple[Many, ...], Len(0, 6)] = Field(
         (250, 1000), description="how many of the collector's pictures each attacker has; one more has all of them"
     )
-    leaked: Share = Field(
+    leaked: Annotated[float, Ge(0), Le(0.9)] = Field(
         0.25, description="share of participants whose hidden attributes have leaked, for another attacker"
     )
 

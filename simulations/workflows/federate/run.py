@@ -15,6 +15,7 @@ from parties.adversaries import Adversary
 from parties.federate.client import ARRAYS
 from parties.federate.workflow import Federate
 from parties.workflow import Failure, Progress
+from protocol.errors import BadScenario
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
@@ -25,7 +26,7 @@ from simulations.workflows.federate.attacks import Inverted, invert, probe, rece
 from simulations.workflows.federate.page import write_federate_page
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
 from simulations.workflows.federate.scenario import FederateScenario
-from simulations.workflows.federate.scoring import federation_of, network_of, prepare, promise_of, score
+from simulations.workflows.federate.scoring import federation_of, finite, network_of, prepare, promise_of, score
 from simulations.workflows.federate.words import learned, notes, summary, tables
 from simulations.workflows.federate.world import CLASSES, FederateWorld, build
 from strategies.attacks.gradient_inversion import invert_class
@@ -60,7 +61,7 @@ def play(
         world = build(scenario, adversaries)
         start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
-        promises = {name: promise_of(scenario, name) for name in scenario.methods}
+        promises = {name: _promised(scenario, name) for name in scenario.methods}
         training = Training(scenario, world, start, promises, session)
         with session.grid(world.apps, world.names) as grid, _quietly():
             learnt = {name: training.learn(ObservedGrid(grid, training.observe), name) for name in scenario.methods}
@@ -90,6 +91,13 @@ def play(
         )
         session.write(report, lambda path: write_federate_page(path, report, inverted, imagined))
     return report
+
+
+def _promised(scenario: FederateScenario, name: str) -> Promise | None:
+    try:
+        return promise_of(scenario, name)
+    except ValueError as error:
+        raise BadScenario(f"methods.{name}.epsilon: {error}") from None
 
 
 class Training:
@@ -127,7 +135,7 @@ class Training:
         federate = Federate(federation, Exchange(grid), watch=self._watch)
         try:
             with reproducible(self._scenario.seed, "strategy", name):
-                self._current.model = federate.run().model
+                self._current.model = finite(federate.run().model, name)
         finally:
             self.failures += federate.record.failures
         return self._current

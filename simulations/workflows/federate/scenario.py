@@ -21,8 +21,8 @@ class MethodSection(Section):
 
     strategy: str = Field(description=f"one of {', '.join(STRATEGIES)}")
     epsilon: float | None = Field(None, description="dp-...: epsilon of one client, picture or person over all rounds")
-    clipping: Annotated[float, Gt(0)] = Field(1.0, description="dp-...: clipping norm of a contribution")
-    mu: Annotated[float, Ge(0)] = Field(0.0, description="fedprox: weight of the proximal term")
+    clipping: Annotated[float, Ge(1e-6), Le(1e6)] = Field(1.0, description="dp-...: clipping norm of a contribution")
+    mu: Annotated[float, Ge(0), Le(1e6)] = Field(0.0, description="fedprox: weight of the proximal term")
     malicious: Annotated[int, Ge(0)] = Field(0, description="krum: how many clients may be malicious")
     beta: Annotated[float, Ge(0), Lt(0.5)] = Field(0.0, description="trimmed-mean: share of values trimmed at each end")
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from parties.federate.workflow import STRATEGIES, Federation
+from parties.workflow import WorkflowFailed
 from protocol.errors import BadScenario
 from simulations.data.people import ATTRIBUTES
 from simulations.runs.seeding import numpy_generator, torch_generator
@@ -36,6 +37,16 @@ LEVELS = (0.5, 1.0, 2.0)
 """Levels of grey by which adversarial examples differ."""
 _ATTACKED = 300
 """Pictures that are made adversarial."""
+
+
+def finite(model: Weights, name: str) -> Weights:
+    """Return a model; raise `WorkflowFailed` when training has diverged, and nothing can be told of it."""
+    if not all(bool(values.isfinite().all()) for values in model.values()):
+        raise WorkflowFailed(
+            f"{name}: training has diverged to numbers that are not finite; set a lower training.learning_rate, or more"
+            " moderate numbers for this method"
+        )
+    return model
 
 
 def network_of(weights: Weights) -> GroupNormalisedClassifier:
@@ -150,7 +161,9 @@ def prepare(scenario: FederateScenario, world: FederateWorld, start: Weights) ->
     def shadows(count: int, inputs: Tensor, truth: Tensor) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
         def train(chosen: NDArray[np.int64]) -> nn.Module:
             network = new_group_normalised(CLASSES, generator)
-            return train_locally(network, inputs[chosen], truth[chosen], alone, generator)
+            shadow = train_locally(network, inputs[chosen], truth[chosen], alone, generator)
+            finite(shadow.state_dict(), "shadow models")
+            return shadow
 
         return train_shadows(count, len(truth), train, numpy_generator(scenario.seed, "halves"))
 

@@ -13,6 +13,9 @@ from simulations.scenarios.base import Scenario
 from simulations.scenarios.methods import built_in
 from strategies.dp_images import MECHANISMS, Mechanism, mechanism
 
+LEAST, MOST = 1e-9, 1e9
+"""Beyond these epsilons noise is no number, or none."""
+
 
 class MethodSection(Section):
     """A method of publication; settings that its mechanism does not have are null."""
@@ -21,9 +24,11 @@ class MethodSection(Section):
     epsilon: float | None = Field(None, description="dp-pix: of a picture; dp-svd: per unit of distance")
     delta: float | None = Field(None, description="snow: the probability that a pixel is kept")
     cell: int | None = Field(None, description="dp-pix, pixelize: width of a cell, pixels")
-    changed: int | None = Field(None, description="dp-pix: how many pixels neighbours may differ in (m)")
+    changed: Annotated[int, Le(10**6)] | None = Field(
+        None, description="dp-pix: how many pixels neighbours may differ in (m)"
+    )
     values: int | None = Field(None, description="dp-svd: singular values of each channel (k)")
-    threshold: int | None = Field(None, description="p3: coefficients beyond it are secret (T)")
+    threshold: Annotated[int, Le(1000)] | None = Field(None, description="p3: coefficients beyond it are secret (T)")
 
     @field_validator("mechanism")
     @classmethod
@@ -35,6 +40,8 @@ class MethodSection(Section):
     @model_validator(mode="after")
     def _settings_suit(self) -> "MethodSection":
         self.build()
+        if self.epsilon is not None and not LEAST <= self.epsilon <= MOST:
+            raise ValueError(f"epsilon is {LEAST:g} to {MOST:g}, not {self.epsilon}")
         return self
 
     @property

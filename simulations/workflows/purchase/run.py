@@ -63,7 +63,7 @@ def play_purchase(
     """
     with (
         Session(scenario, folder, progress, len(Purchase.STEPS)) as session,
-        closing(Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")) as ledger,
+        closing(Ledger(folder / "ledger.sqlite")) as ledger,
     ):
         session.step("building the world")
         featurizer = load_featurizer(scenario.cloud.featurizer, scenario.cloud.weights, scenario.cloud.calibration)

@@ -123,7 +123,7 @@ def _purchase(
     try:
         with closing(Ledger()) as ledger:
             phones = Phones(scenario, world)
-            vault = Vault(str(folder / "vault"), lasting=False)
+            vault = Vault(folder / "vault", lasting=False)
             cloud = phones.tell_time(make_cloud(scenario, featurizer, ledger, vault))
             record = play(world, cloud, open_grid=grid_opener(scenario, vault, (FIRST_NODE_ID,)), carry=phones.around)
             return world, score(scenario, featurizer, world, record, ledger).outcome
