@@ -4,8 +4,8 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, cast
 
@@ -19,6 +19,7 @@ from protocol.compute.ray_cluster import RayUnavailable
 from protocol.errors import BadApp, GridUnavailable, RunFailed, UserError, nearest
 from protocol.exchange import reason_of
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_content
+from protocol.flower_modules import AppModules
 from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
 from protocol.grids import LocalGrid, RayGrid
 from protocol.grids.forwarding import ForwardingGrid
@@ -49,7 +50,7 @@ class Exchanges(BaseModel):
 
 
 class Failure(BaseModel):
-    """A node that raised instead of answering."""
+    """A node that did not answer: a traceback, or one sentence that says why."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -112,7 +113,7 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
         start = time.perf_counter()
         try:
             with open_grid(apps, RUN_ID, project.run_config) as grid:
-                tally = TallyGrid(grid)
+                tally = TallyGrid(grid, project.modules)
                 _serve(project, tally)
         except (RayUnavailable, WorkerFailed) as failed:
             raise GridUnavailable(str(failed)) from None
@@ -142,7 +143,8 @@ def _serve(project: FlowerProject, grid: Grid) -> None:
     )
     with task_identity(RUN_ID):
         try:
-            project.server_app(grid, context)
+            with project.modules.inside():
+                project.server_app(grid, context)
         except UserError:
             raise
         except Exception as error:
@@ -183,8 +185,9 @@ class TallyGrid(ForwardingGrid):
     PATIENCE = 10
     """Looks for nodes, and seconds, after which a ServerApp that asks them nothing is stopped."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, modules: AppModules) -> None:
         super().__init__(grid)
+        self._modules = modules
         self.failures: list[Failure] = []
         self._messages: Counter[str] = Counter()
         self._rounds: dict[str, set[str]] = {}
@@ -204,7 +207,8 @@ class TallyGrid(ForwardingGrid):
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes."""
-        found = list(super().get_node_ids())
+        with self._parley():
+            found = list(super().get_node_ids())
         now = time.monotonic()
         self._first_look = self._first_look if self._looks else now
         self._looks += 1
@@ -214,19 +218,32 @@ class TallyGrid(ForwardingGrid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages."""
-        with self._lock:
+        with self._parley():
             return super().push_messages(self._sent(messages))
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return replies that have come."""
-        with self._lock:
+        with self._parley():
             return [self._received(reply) for reply in super().pull_messages(message_ids)]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages and return the replies."""
-        with self._lock:
-            replies = super().send_and_receive(self._sent(messages), timeout=timeout)
-            return [self._received(reply) for reply in replies]
+        with self._parley():
+            sent = self._sent(messages)
+            replies = [self._received(reply) for reply in super().send_and_receive(sent, timeout=timeout)]
+            answered = {reply.metadata.reply_to_message_id for reply in replies}
+            self.failures += [
+                _failure(message.metadata.dst_node_id, message, f"no answer within {timeout:g} s")
+                for message in sent
+                if timeout is not None and message.metadata.message_id not in answered
+            ]
+            return replies
+
+    @contextmanager
+    def _parley(self) -> Iterator[None]:
+        """Let Parley's code run, in one thread at a time."""
+        with self._lock, self._modules.outside():
+            yield
 
     def _sent(self, messages: Iterable[Message]) -> list[Message]:
         sent = list(messages)
@@ -241,13 +258,13 @@ class TallyGrid(ForwardingGrid):
     def _received(self, reply: Message) -> Message:
         if not reply.has_error():
             return reply
-        failure = Failure(
-            partition=reply.metadata.src_node_id - FIRST_NODE_ID,
-            message_type=reply.metadata.message_type,
-            traceback=reason_of(reply.error),
-        )
+        failure = _failure(reply.metadata.src_node_id, reply, reason_of(reply.error))
         self.failures.append(failure)
         return with_content(reply.metadata, Error(code=reply.error.code, reason=failure.reason))
+
+
+def _failure(node_id: int, message: Message, reason: str) -> Failure:
+    return Failure(partition=node_id - FIRST_NODE_ID, message_type=message.metadata.message_type, traceback=reason)
 
 
 def last_line(text: str) -> str:
