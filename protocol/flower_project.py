@@ -51,12 +51,14 @@ class FlowerProject:
 
     Attributes:
         name: What its pyproject.toml calls it.
+        directory: Where it is.
         server_app, client_app: Its components; the ServerApp runs inside `modules`, the ClientApp sees to that itself.
         run_config: Its configuration, flat, with the overrides in it.
         modules: The modules that its code imports.
     """
 
     name: str
+    directory: Path
     server_app: ServerApp
     client_app: ClientApp
     run_config: UserConfig
@@ -101,6 +103,7 @@ def load_project(directory: Path, overrides: Sequence[str] = ()) -> FlowerProjec
     run_config = _fused(flatten_dict(app.get("config", {})), overrides)
     return FlowerProject(
         name=str(config["project"]["name"]),
+        directory=directory,
         server_app=_load(directory, "serverapp", _named(directory, "serverapp", components), ServerApp),
         client_app=LoadedClientApp(directory, _named(directory, "clientapp", components)),
         run_config=run_config,

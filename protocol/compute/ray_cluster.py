@@ -157,12 +157,13 @@ def _join(ray: Any, address: str) -> None:
     """Join a running cluster, and send it our packages."""
     _probe(address)
     packages = [str(Path(spec.origin).parent) for spec in map(find_spec, PACKAGES) if spec and spec.origin]
+    hashing = {name: os.environ[name] for name in ("PYTHONHASHSEED",) if name in os.environ}
     try:
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level="ERROR",
-            runtime_env={"py_modules": packages, "env_vars": {"PYTHONPATH": search_path()}},
+            runtime_env={"py_modules": packages, "env_vars": {"PYTHONPATH": search_path(), **hashing}},
         )
     except (OSError, RuntimeError) as error:
         raise RayUnavailable(f"the Ray cluster at {address} cannot be joined: {_first_line(error)}") from None

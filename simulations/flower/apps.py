@@ -24,6 +24,7 @@ from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load
 from protocol.grids import LocalGrid, RayGrid
 from protocol.grids.forwarding import ForwardingGrid
 from protocol.grids.ray import WorkerFailed
+from simulations.runs.entropy import noting_unseeded
 from simulations.runs.seeding import reproducible
 
 RUN_ID = 1
@@ -65,7 +66,11 @@ class Failure(BaseModel):
 
 
 class FlowerRun(BaseModel):
-    """A run of a Flower app. What it computed is where its ServerApp put it."""
+    """A run of a Flower app. What it computed is where its ServerApp put it.
+
+    Attributes:
+        unseeded: Lines of the app that drew random numbers which do not follow from the seed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,6 +80,7 @@ class FlowerRun(BaseModel):
     seconds: float
     exchanges: list[Exchanges]
     failures: list[Failure]
+    unseeded: list[str] = []
 
     @property
     def messages(self) -> int:
@@ -95,8 +101,9 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
     1. the app is loaded from its directory, with its configuration and the overrides;
     2. each node holds the app's ClientApp and knows its ``partition-id`` and ``num-partitions``;
     3. the ServerApp drives the grid; replies come ordered by node id;
-    4. global `random`, `numpy.random` and `torch` are seeded: once for the ServerApp, and for each
-       message of each node anew, so that the run does not depend on how nodes are spread over workers.
+    4. generators are seeded, global ones of `random`, `numpy.random` and `torch` and those made without a seed: once
+       for the ServerApp, and for each message of each node anew, so that the run does not depend on how nodes are
+       spread over workers.
 
     Args:
         directory: The app: a ``pyproject.toml`` with ``[tool.flwr.app]``, and its code.
@@ -109,12 +116,13 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
     """
     with threadpool_limits(limits=1), reproducible(seed, "server"):
         project = _load(directory, overrides)
-        apps = [Reproducible(project.client_app, seed)] * nodes
+        apps = [Reproducible(project.client_app, seed, project.directory)] * nodes
         start = time.perf_counter()
         try:
             with open_grid(apps, RUN_ID, project.run_config) as grid:
                 tally = TallyGrid(grid, project.modules)
-                _serve(project, tally)
+                with noting_unseeded(project.directory, tally.note):
+                    _serve(project, tally)
         except (RayUnavailable, WorkerFailed) as failed:
             raise GridUnavailable(str(failed)) from None
         return FlowerRun(
@@ -124,6 +132,7 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
             seconds=time.perf_counter() - start,
             exchanges=tally.exchanges,
             failures=tally.failures,
+            unseeded=list(tally.unseeded),
         )
 
 
@@ -153,25 +162,35 @@ def _serve(project: FlowerProject, grid: Grid) -> None:
 
 
 class Reproducible(ClientApp):
-    """A node's app whose global random numbers follow from the seed, the node and how often it was called.
+    """A node's app whose random numbers follow from the seed, the node and how often it was called.
 
-    The count travels in the node's state, where the app does not see it.
+    The count travels in the node's state, where the app does not see it. Lines that draw from `os.urandom` are named
+    in the reply, from which `TallyGrid` takes them.
     """
 
     _CALLS = "parley.calls"
+    UNSEEDED = "parley.unseeded"
 
-    def __init__(self, app: ClientApp, seed: int) -> None:
+    def __init__(self, app: ClientApp, seed: int, directory: Path) -> None:
         super().__init__()
         self._app = app
         self._seed = seed
+        self._directory = directory
 
     def __call__(self, message: Message, context: Context) -> Message:
         """Handle a message."""
         kept = context.state.pop(self._CALLS, None)
         calls = cast(int, kept["count"]) if isinstance(kept, ConfigRecord) else 0
-        with reproducible(self._seed, "node", context.node_id, calls):
+        lines: dict[str, None] = {}
+        with (
+            reproducible(self._seed, "node", context.node_id, calls),
+            noting_unseeded(self._directory, lambda line: lines.update({line: None})),
+        ):
             reply = self._app(message, context)
-        context.state[self._CALLS] = ConfigRecord({"count": calls + 1})
+        if isinstance(context.state, RecordDict):  # or the grid says what is wrong
+            context.state[self._CALLS] = ConfigRecord({"count": calls + 1})
+        if lines and isinstance(reply, Message) and reply.has_content():
+            reply.content[self.UNSEEDED] = ConfigRecord({"lines": list(lines)})
         return reply
 
 
@@ -189,6 +208,7 @@ class TallyGrid(ForwardingGrid):
         super().__init__(grid)
         self._modules = modules
         self.failures: list[Failure] = []
+        self.unseeded: dict[str, None] = {}
         self._messages: Counter[str] = Counter()
         self._rounds: dict[str, set[str]] = {}
         self._sends = 0
@@ -204,6 +224,10 @@ class TallyGrid(ForwardingGrid):
             Exchanges(message_type=kind, rounds=len(self._rounds[kind]), messages=messages, failures=failed[kind])
             for kind, messages in self._messages.items()
         ]
+
+    def note(self, line: str) -> None:
+        """Note a line of the app that no seed reaches."""
+        self.unseeded[line] = None
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes."""
@@ -257,6 +281,9 @@ class TallyGrid(ForwardingGrid):
 
     def _received(self, reply: Message) -> Message:
         if not reply.has_error():
+            noted = reply.content.pop(Reproducible.UNSEEDED, None)
+            for line in cast(list[str], noted["lines"]) if isinstance(noted, ConfigRecord) else ():
+                self.note(line)
             return reply
         failure = _failure(reply.metadata.src_node_id, reply, reason_of(reply.error))
         self.failures.append(failure)
