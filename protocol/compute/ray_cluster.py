@@ -140,6 +140,7 @@ def _start(ray: Any, workers: int) -> None:
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level="ERROR",
+                    job_config=_job(ray),
                 )
                 return
             except Exception as error:  # Ray raises a plain Exception after waiting
@@ -163,10 +164,28 @@ def _join(ray: Any, address: str) -> None:
             address=address,
             log_to_driver=False,
             logging_level="ERROR",
+            job_config=_job(ray),
             runtime_env={"py_modules": packages, "env_vars": {"PYTHONPATH": search_path(), **hashing}},
         )
     except (OSError, RuntimeError) as error:
         raise RayUnavailable(f"the Ray cluster at {address} cannot be joined: {_first_line(error)}") from None
+
+
+class _Fixed(list[str]):
+    """A list that Ray does not make longer."""
+
+    def extend(self, entries: object) -> None:
+        """Ignore more entries."""
+
+
+def _job(ray: Any) -> Any:
+    """Describe a job whose workers find modules where ``PYTHONPATH`` says.
+
+    Ray would let the working directory come first, where a folder may be called ``protocol`` or ``strategies``.
+    """
+    job = ray.job_config.JobConfig()
+    job._py_driver_sys_path = _Fixed()
+    return job
 
 
 def _probe(address: str) -> None:

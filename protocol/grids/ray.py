@@ -20,7 +20,7 @@ from protocol.grids.host import NodeHost
 MAX_BATCH = 256
 MAX_BATCH_BYTES = 16_000_000
 """Most messages, and most bytes, in one call of a worker; a single message may be larger."""
-SPARE = 5.0
+SPARE = 30.0
 """Seconds that a worker has beside its nodes' timeouts."""
 WINDOW = 2
 """Calls that a worker has at once: one that it works on, one that waits for it."""
@@ -90,8 +90,8 @@ class RayGrid(CarryingGrid):
        their `Context.state`, which stays in Ray's object store;
     4. answers are there for `pull_messages` as they come;
     5. when a worker dies, another takes its place with what the nodes had kept after their last answers,
-       and gets the unanswered batches again: no party sees a message twice. A message that two workers
-       have died of is answered with an `Error`.
+       and gets the unanswered batches again, so that no party that answered sees a message twice. A message that
+       two workers have died of is answered with an `Error`.
 
     Nodes, ids, order and replies are those of a `LocalGrid`, whatever the number of workers. It moves
     pickles between the processes of one user; peers that do not trust each other belong on separate
@@ -196,19 +196,22 @@ class RayGrid(CarryingGrid):
         """Send messages and return the replies, in the order of the nodes' ids; those late are never returned.
 
         Args:
-            timeout: Seconds that each node has, as on a `LocalGrid`. A worker that cannot even say that one was late is
-                given up.
+            timeout: Seconds that each node has, as on a `LocalGrid`. A worker that a node keeps from interrupting it
+                is ended, as if it had died.
         """
         ids = self._push(messages, timeout)
         missing = {message_id for message_id in ids if message_id in self._reply_ids}
         while missing:
-            longest = max((len(worker.sent[0].messages) for worker in self._workers if worker.sent), default=0)
-            if not self._collect(None if timeout is None else timeout * longest + SPARE):
-                break
+            if not self._collect(None if timeout is None else self._patience(timeout)):
+                for worker in self._workers:
+                    if worker.sent:
+                        self._replace(worker)
             missing = {message_id for message_id in missing if message_id in self._reply_ids}
-        for message_id in missing:
-            del self._reply_ids[message_id]
         return self.pull_messages(ids)
+
+    def _patience(self, timeout: float) -> float:
+        """Return for how long a worker may be silent that interrupts each of its nodes after the timeout."""
+        return timeout * max((len(worker.sent[0].messages) for worker in self._workers if worker.sent), default=0) + SPARE
 
     def _answer(self, message: Message, answer: RecordDict | Error) -> None:
         """Accept an answer, unless its question was given up."""
