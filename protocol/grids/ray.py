@@ -211,7 +211,8 @@ class RayGrid(CarryingGrid):
 
     def _patience(self, timeout: float) -> float:
         """Return for how long a worker may be silent that interrupts each of its nodes after the timeout."""
-        return timeout * max((len(worker.sent[0].messages) for worker in self._workers if worker.sent), default=0) + SPARE
+        longest = max((len(worker.sent[0].messages) for worker in self._workers if worker.sent), default=0)
+        return timeout * longest + SPARE
 
     def _answer(self, message: Message, answer: RecordDict | Error) -> None:
         """Accept an answer, unless its question was given up."""

@@ -87,7 +87,9 @@ def _declared_in(path: Path) -> "dict[str, Adversary]":
     from parties.adversaries import ADVERSARIES, declared
 
     if "." in path.stem:
-        raise BadInput(f"{path}: Python imports no file with a dot in its name; call it {path.stem.replace('.', '_')}.py")
+        raise BadInput(
+            f"{path}: Python imports no file with a dot in its name; call it {path.stem.replace('.', '_')}.py"
+        )
     try:
         module = import_file(path)
     except (Exception, SystemExit) as error:
