@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
@@ -17,6 +16,7 @@ import cloudpickle
 from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 
+from deploy.turns import Turns
 from parties.party import PartyApp
 from protocol.compute.ray_cluster import loose_modules, search_path
 from protocol.crypto.certificates import ROLES, Credentials, mint, mint_authority
@@ -158,12 +158,13 @@ async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, S
     states: dict[int, RecordDict] = {}
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), partial(_answer, pipe, states, ended))
-    thread = ThreadPoolExecutor(1)
+    turns = Turns()
     attachments = [
-        Attachment(address, security, app, keep=partial(states.__setitem__, node_id), executor=thread)
+        Attachment(address, security, app, keep=partial(states.__setitem__, node_id), executor=turns)
         for node_id, security, app in members
     ]
     running = [asyncio.create_task(attachment.run()) for attachment in attachments]
+    running.append(asyncio.create_task(_let_on(turns)))
     over = asyncio.create_task(ended.wait())
     done, others = await asyncio.wait([over, *running], return_when=asyncio.FIRST_COMPLETED)
     for task in others:
@@ -171,6 +172,13 @@ async def _attend(pipe: Connection, address: str, members: Sequence[tuple[int, S
     await asyncio.gather(*others, return_exceptions=True)
     for task in done - {over}:
         task.result()
+
+
+async def _let_on(turns: Turns) -> None:
+    """Let a party that waits for something hold up no other, for ever."""
+    while True:
+        await asyncio.sleep(_TRIAL)
+        turns.let_on()
 
 
 def _answer(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.Event) -> None:
@@ -185,3 +193,4 @@ def _answer(pipe: Connection, states: Mapping[int, RecordDict], ended: asyncio.E
 
 if __name__ == "__main__":
     _host(Connection(int(sys.argv[1])))
+    os._exit(0)  # a late party may be at work still, and nobody waits for it

@@ -179,9 +179,16 @@ class PartyApp(Shared):
             else:
                 question = decode(message.content, expected)
             try:
-                return Message(encode(method(question)), reply_to=message)
+                answer: object = method(question)
             finally:
                 party.prepared = None
+            if not isinstance(answer, ProtocolMessage):
+                what = "nothing" if answer is None else f"a {type(answer).__name__}"
+                raise TypeError(
+                    f"{type(party).__name__} answered {message.metadata.message_type} with {what}; a step has to return"
+                    " a message of the protocol"
+                )
+            return Message(encode(answer), reply_to=message)
 
         return handle
 

@@ -6,14 +6,14 @@ logger), so that an app means the same here as under ``flwr run``.
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import tomli
-from flwr.app import UserConfig
+from flwr.app import Context, Message, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.common.config import flatten_dict, get_project_config, parse_config_args
 from flwr.serverapp import ServerApp
@@ -21,6 +21,7 @@ from flwr.supercore.logger import update_console_handler
 from flwr.supercore.object_ref import load_app
 
 from protocol.errors import ProtocolError
+from protocol.flower_modules import AppModules, app_modules
 
 App = TypeVar("App", ServerApp, ClientApp)
 _OVERRIDES = re.compile(r"\s*(\S+?=('[^']*'|\"[^\"]*\"|\S+)\s*)+")
@@ -50,18 +51,42 @@ class FlowerProject:
 
     Attributes:
         name: What its pyproject.toml calls it.
-        server_app, client_app: Its components.
+        directory: Where it is.
+        server_app, client_app: Its components; the ServerApp runs inside `modules`, the ClientApp sees to that itself.
         run_config: Its configuration, flat, with the overrides in it.
+        modules: The modules that its code imports.
     """
 
     name: str
+    directory: Path
     server_app: ServerApp
     client_app: ClientApp
     run_config: UserConfig
+    modules: AppModules
+
+
+class LoadedClientApp(ClientApp):
+    """The ClientApp of a project; another process loads it from its directory again."""
+
+    def __init__(self, directory: Path, reference: str) -> None:
+        super().__init__()
+        self._source = directory, reference
+        self._modules = app_modules(directory)
+        self._app = _load(directory, "clientapp", reference, ClientApp)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LoadedClientApp, self._source
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Let the app answer."""
+        with self._modules.inside():
+            return self._app(message, context)
 
 
 def load_project(directory: Path, overrides: Sequence[str] = ()) -> FlowerProject:
     """Load a Flower app; its directory becomes the first entry of ``sys.path``, as under Flower.
+
+    Where a package of its own is called like one of Parley's, that is so only while its code runs (see `AppModules`).
 
     Args:
         directory: Where its ``pyproject.toml`` is.
@@ -78,9 +103,11 @@ def load_project(directory: Path, overrides: Sequence[str] = ()) -> FlowerProjec
     run_config = _fused(flatten_dict(app.get("config", {})), overrides)
     return FlowerProject(
         name=str(config["project"]["name"]),
-        server_app=_load(directory, "serverapp", components, ServerApp),
-        client_app=_load(directory, "clientapp", components, ClientApp),
+        directory=directory,
+        server_app=_load(directory, "serverapp", _named(directory, "serverapp", components), ServerApp),
+        client_app=LoadedClientApp(directory, _named(directory, "clientapp", components)),
         run_config=run_config,
+        modules=app_modules(directory),
     )
 
 
@@ -121,16 +148,21 @@ def _fused(defaults: UserConfig, overrides: Sequence[str]) -> UserConfig:
     return {**defaults, **given}
 
 
-def _load(directory: Path, component: str, components: dict[str, str], kind: type[App]) -> App:
+def _named(directory: Path, component: str, components: dict[str, str]) -> str:
     if component not in components:
         raise UnusableApp(f"{directory / 'pyproject.toml'}: [tool.flwr.app.components] names no {component}")
-    reference = components[component]
-    _check_name(directory, component, reference)
+    return components[component]
+
+
+def _load(directory: Path, component: str, reference: str, kind: type[App]) -> App:
+    modules = app_modules(directory)
+    _check_name(directory, component, reference, modules.names)
     try:
-        app = load_app(reference, UnusableApp, directory)
+        with modules.inside():
+            app = load_app(reference, UnusableApp, directory)
     except UnusableApp as error:
         raise UnusableApp(f"{component} {reference!r}: {str(error).splitlines()[0]}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UnusableApp(
             f"{component} {reference!r} cannot be imported: {type(error).__name__}: {error}{_place(error, directory)}"
         ) from error
@@ -139,16 +171,16 @@ def _load(directory: Path, component: str, components: dict[str, str], kind: typ
     return app
 
 
-def _check_name(directory: Path, component: str, reference: str) -> None:
-    """Refuse an app whose package is called like one that is already here, which Python would take instead."""
+def _check_name(directory: Path, component: str, reference: str, own_names: Container[str]) -> None:
+    """Refuse an app whose package is called like one that is installed, which Python would take instead."""
     package = reference.partition(":")[0].partition(".")[0]
     loaded = getattr(sys.modules.get(package), "__file__", None)
     own = [path for path in (directory / f"{package}.py", directory / package) if path.exists()]
-    if own and loaded and not Path(loaded).resolve().is_relative_to(directory):
+    if package not in own_names and own and loaded and not Path(loaded).resolve().is_relative_to(directory):
         raise UnusableApp(f"{component} {reference!r}: {own[0]} is hidden by {loaded}; give it another name")
 
 
-def _place(error: Exception, directory: Path) -> str:
+def _place(error: BaseException, directory: Path) -> str:
     """Say which line of the app an error came from."""
     lines, trace = [], error.__traceback__
     while trace is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from protocol.compute import user_files
 from protocol.errors import ProtocolError
 
 
@@ -140,6 +141,7 @@ def _start(ray: Any, workers: int) -> None:
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level="ERROR",
+                    job_config=_job(ray),
                 )
                 return
             except Exception as error:  # Ray raises a plain Exception after waiting
@@ -156,16 +158,36 @@ def _start(ray: Any, workers: int) -> None:
 def _join(ray: Any, address: str) -> None:
     """Join a running cluster, and send it our packages."""
     _probe(address)
+    ray.cloudpickle.register_pickle_by_value(user_files)  # the machines there do not have them
     packages = [str(Path(spec.origin).parent) for spec in map(find_spec, PACKAGES) if spec and spec.origin]
+    hashing = {name: os.environ[name] for name in ("PYTHONHASHSEED",) if name in os.environ}
     try:
         ray.init(
             address=address,
             log_to_driver=False,
             logging_level="ERROR",
-            runtime_env={"py_modules": packages, "env_vars": {"PYTHONPATH": search_path()}},
+            job_config=_job(ray),
+            runtime_env={"py_modules": packages, "env_vars": {"PYTHONPATH": search_path(), **hashing}},
         )
     except (OSError, RuntimeError) as error:
         raise RayUnavailable(f"the Ray cluster at {address} cannot be joined: {_first_line(error)}") from None
+
+
+class _Fixed(list[str]):
+    """A list that Ray does not make longer."""
+
+    def extend(self, entries: object) -> None:
+        """Ignore more entries."""
+
+
+def _job(ray: Any) -> Any:
+    """Describe a job whose workers find modules where ``PYTHONPATH`` says.
+
+    Ray would let the working directory come first, where a folder may be called ``protocol`` or ``strategies``.
+    """
+    job = ray.job_config.JobConfig()
+    job._py_driver_sys_path = _Fixed()
+    return job
 
 
 def _probe(address: str) -> None:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Self
 
-from flwr.app import Message, RecordDict
+from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
@@ -13,8 +13,14 @@ APP_FAILED = 2
 UNKNOWN_NODE = 3
 TOO_LATE = 4
 UNREADABLE = 5
+GIVEN_UP = 6
 """Codes of the errors with which a grid answers for a party: it raised; it does not exist; it was too slow; its answer
-could not be read."""
+could not be read; nobody waits for it any longer, and nobody gets this error."""
+
+
+def given_up(answer: RecordDict | Error) -> bool:
+    """Whether this stands for a party that took longer than the timeout."""
+    return isinstance(answer, Error) and answer.code == GIVEN_UP
 
 
 class MessageMaker(Grid):

@@ -7,7 +7,7 @@ from flwr.app import Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 
 from protocol.flower import FIRST_NODE_ID, reply, with_id
-from protocol.grids.base import CarryingGrid
+from protocol.grids.base import CarryingGrid, given_up
 from protocol.grids.host import NodeHost
 
 
@@ -46,22 +46,32 @@ class LocalGrid(CarryingGrid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Deliver messages, in the order of their nodes' ids, and keep the replies for `pull_messages`."""
-        ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
-        for message in ordered:
-            with_id(message, self._next_id())
-        for start in range(0, len(ordered), self.BATCH):
-            batch = ordered[start : start + self.BATCH]
-            for message, answer in zip(batch, self._host.deliver(batch), strict=True):
-                self._replies[message.metadata.message_id] = with_id(reply(message, answer), self._next_id())
-        return [message.metadata.message_id for message in ordered]
+        return self._push(messages, None)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies to these messages that have not been pulled yet."""
         return [self._replies.pop(message_id) for message_id in message_ids if message_id in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Deliver messages and return the replies, in the order of the nodes' ids."""
-        return self.pull_messages(self.push_messages(messages))
+        """Deliver messages and return the replies, in the order of the nodes' ids.
+
+        Args:
+            timeout: Seconds that each node has, as elsewhere they would all work at once; who takes longer is not
+                waited for, and never among the replies.
+        """
+        return self.pull_messages(self._push(messages, timeout))
+
+    def _push(self, messages: Iterable[Message], timeout: float | None) -> list[str]:
+        ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+        for message in ordered:
+            with_id(message, self._next_id())
+        for start in range(0, len(ordered), self.BATCH):
+            batch = ordered[start : start + self.BATCH]
+            for message, answer in zip(batch, self._host.deliver(batch, timeout), strict=True):
+                reply_id = self._next_id()
+                if not given_up(answer):
+                    self._replies[message.metadata.message_id] = with_id(reply(message, answer), reply_id)
+        return [message.metadata.message_id for message in ordered]
 
     def _next_id(self) -> str:
         return str(next(self._ids))

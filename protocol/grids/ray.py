@@ -1,7 +1,6 @@
 """Thousands of parties: a few Ray actors that hold many each."""
 
 import itertools
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,12 +14,14 @@ from protocol.compute.ray_cluster import connect
 from protocol.encoding.codec import copy_records, encoded_size
 from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID, reply, with_content, with_id
-from protocol.grids.base import APP_FAILED, CarryingGrid
+from protocol.grids.base import APP_FAILED, CarryingGrid, given_up
 from protocol.grids.host import NodeHost
 
 MAX_BATCH = 256
 MAX_BATCH_BYTES = 16_000_000
 """Most messages, and most bytes, in one call of a worker; a single message may be larger."""
+SPARE = 30.0
+"""Seconds that a worker has beside its nodes' timeouts."""
 WINDOW = 2
 """Calls that a worker has at once: one that it works on, one that waits for it."""
 
@@ -34,6 +35,7 @@ class _Batch:
     """Messages for one worker; `deaths` counts the workers that died of them."""
 
     messages: list[Message]
+    timeout: float | None = None
     deaths: int = 0
     answers: Any = None
     states: Any = None
@@ -68,10 +70,10 @@ class _Nodes:
             self._host.restore((node_id, found[node_id]) for node_id in some if node_id in found)
 
     def deliver(
-        self, messages: Sequence[tuple[Metadata, RecordDict]]
+        self, messages: Sequence[tuple[Metadata, RecordDict]], timeout: float | None
     ) -> tuple[list[RecordDict | Error], dict[int, RecordDict]]:
         """Let nodes answer; return the answers, and the states of those that keep anything."""
-        answers = self._host.deliver([with_content(metadata, content) for metadata, content in messages])
+        answers = self._host.deliver([with_content(metadata, content) for metadata, content in messages], timeout)
         states = {metadata.dst_node_id: self._host.state(metadata.dst_node_id) for metadata, _ in messages}
         return answers, {node_id: state for node_id, state in states.items() if len(state)}
 
@@ -88,8 +90,8 @@ class RayGrid(CarryingGrid):
        their `Context.state`, which stays in Ray's object store;
     4. answers are there for `pull_messages` as they come;
     5. when a worker dies, another takes its place with what the nodes had kept after their last answers,
-       and gets the unanswered batches again: no party sees a message twice. A message that two workers
-       have died of is answered with an `Error`.
+       and gets the unanswered batches again, so that no party that answered sees a message twice. A message that
+       two workers have died of is answered with an `Error`.
 
     Nodes, ids, order and replies are those of a `LocalGrid`, whatever the number of workers. It moves
     pickles between the processes of one user; peers that do not trust each other belong on separate
@@ -164,6 +166,9 @@ class RayGrid(CarryingGrid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages, in the order of their nodes' ids; `pull_messages` has the replies as they come."""
+        return self._push(messages, None)
+
+    def _push(self, messages: Iterable[Message], timeout: float | None) -> list[str]:
         ordered = sorted(messages, key=lambda message: message.metadata.dst_node_id)
         ids = [str(self._sent + number) for number in range(1, 2 * len(ordered) + 1)]
         self._sent += len(ids)
@@ -174,10 +179,10 @@ class RayGrid(CarryingGrid):
             if home is None:
                 local += batch
             else:
-                home.waiting.append(_Batch(batch))
+                home.waiting.append(_Batch(batch, timeout))
         for worker in self._workers:
             self._feed(worker)
-        for message, answer in zip(local, self._host.deliver(local), strict=True):
+        for message, answer in zip(local, self._host.deliver(local, timeout), strict=True):
             self._answer(message, answer)
         return ids[: len(ordered)]
 
@@ -188,23 +193,31 @@ class RayGrid(CarryingGrid):
         return [self._replies.pop(message_id) for message_id in message_ids if message_id in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Send messages and return the replies, in the order of the nodes' ids; those late are never returned."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        ids = list(self.push_messages(messages))
+        """Send messages and return the replies, in the order of the nodes' ids; those late are never returned.
+
+        Args:
+            timeout: Seconds that each node has, as on a `LocalGrid`. A worker that a node keeps from interrupting it
+                is ended, as if it had died.
+        """
+        ids = self._push(messages, timeout)
         missing = {message_id for message_id in ids if message_id in self._reply_ids}
         while missing:
-            left = None if deadline is None else deadline - time.monotonic()
-            if (left is not None and left <= 0) or not self._collect(left):
-                break
+            if not self._collect(None if timeout is None else self._patience(timeout)):
+                for worker in self._workers:
+                    if worker.sent:
+                        self._replace(worker)
             missing = {message_id for message_id in missing if message_id in self._reply_ids}
-        for message_id in missing:
-            del self._reply_ids[message_id]
         return self.pull_messages(ids)
+
+    def _patience(self, timeout: float) -> float:
+        """Return for how long a worker may be silent that interrupts each of its nodes after the timeout."""
+        longest = max((len(worker.sent[0].messages) for worker in self._workers if worker.sent), default=0)
+        return timeout * longest + SPARE
 
     def _answer(self, message: Message, answer: RecordDict | Error) -> None:
         """Accept an answer, unless its question was given up."""
         reply_id = self._reply_ids.pop(message.metadata.message_id, None)
-        if reply_id is not None:
+        if reply_id is not None and not given_up(answer):
             self._replies[message.metadata.message_id] = with_id(reply(message, answer), reply_id)
 
     def _start(self, workers: Sequence[_Worker]) -> None:
@@ -233,7 +246,7 @@ class RayGrid(CarryingGrid):
                 if id(message.content) not in contents:
                     contents[id(message.content)] = copy_records(message.content)
             letters = [(message.metadata, contents[id(message.content)]) for message in batch.messages]
-            batch.answers, batch.states = worker.actor.deliver.options(num_returns=2).remote(letters)
+            batch.answers, batch.states = worker.actor.deliver.options(num_returns=2).remote(letters, batch.timeout)
             worker.sent.append(batch)
 
     def _collect(self, timeout: float | None) -> bool:
@@ -272,7 +285,7 @@ class RayGrid(CarryingGrid):
         again = [guilty]
         if guilty.deaths > 1 and len(guilty.messages) > 1:
             half = len(guilty.messages) // 2
-            again = [_Batch(guilty.messages[:half], 1), _Batch(guilty.messages[half:], 1)]
+            again = [_Batch(part, guilty.timeout, 1) for part in (guilty.messages[:half], guilty.messages[half:])]
         elif guilty.deaths > 1:
             reason = f"{guilty.deaths} worker processes died while this node answered"
             self._answer(guilty.messages[0], Error(APP_FAILED, reason))

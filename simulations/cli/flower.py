@@ -1,5 +1,7 @@
 """`parley flower`: run a Flower app."""
 
+import os
+import subprocess
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
@@ -28,6 +30,7 @@ def flower(
     ] = False,
 ) -> None:
     """Run a Flower app on Parley's grids; results are written by its ServerApp."""
+    _begin_with_hashes_of(seed)
     from protocol.flower_project import set_log_colours
     from simulations.cli.terminal import console, show
     from simulations.flower.apps import on_grid, run
@@ -43,3 +46,19 @@ def flower(
     for text in tracebacks(done):
         errors.print(text, soft_wrap=True)
     show(tables(done))
+
+
+def _begin_with_hashes_of(seed: int) -> None:
+    """Start this program again where ``hash("x")`` and the order of sets differ from process to process.
+
+    Python takes the seed of hashes from the environment, once, as it starts.
+    """
+    words = sys.argv[1:]
+    is_program = words == sys.orig_argv[len(sys.orig_argv) - len(words) :]
+    if "PYTHONHASHSEED" in os.environ or not is_program:
+        return
+    os.environ["PYTHONHASHSEED"] = str(seed % 2**32)
+    again = [sys.executable, *sys.orig_argv[1:]]
+    if os.name == "nt":  # there, a program that is replaced seems to have ended
+        sys.exit(subprocess.run(again, check=False).returncode)
+    os.execv(sys.executable, again)

@@ -4,8 +4,8 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, cast
 
@@ -19,10 +19,12 @@ from protocol.compute.ray_cluster import RayUnavailable
 from protocol.errors import BadApp, GridUnavailable, RunFailed, UserError, nearest
 from protocol.exchange import reason_of
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_content
+from protocol.flower_modules import AppModules
 from protocol.flower_project import FlowerProject, UnknownKey, UnusableApp, load_project
 from protocol.grids import LocalGrid, RayGrid
 from protocol.grids.forwarding import ForwardingGrid
 from protocol.grids.ray import WorkerFailed
+from simulations.runs.entropy import noting_unseeded
 from simulations.runs.seeding import reproducible
 
 RUN_ID = 1
@@ -49,7 +51,7 @@ class Exchanges(BaseModel):
 
 
 class Failure(BaseModel):
-    """A node that raised instead of answering."""
+    """A node that did not answer: a traceback, or one sentence that says why."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,7 +66,11 @@ class Failure(BaseModel):
 
 
 class FlowerRun(BaseModel):
-    """A run of a Flower app. What it computed is where its ServerApp put it."""
+    """A run of a Flower app. What it computed is where its ServerApp put it.
+
+    Attributes:
+        unseeded: Lines of the app that drew random numbers which do not follow from the seed.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,6 +80,7 @@ class FlowerRun(BaseModel):
     seconds: float
     exchanges: list[Exchanges]
     failures: list[Failure]
+    unseeded: list[str] = []
 
     @property
     def messages(self) -> int:
@@ -94,8 +101,9 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
     1. the app is loaded from its directory, with its configuration and the overrides;
     2. each node holds the app's ClientApp and knows its ``partition-id`` and ``num-partitions``;
     3. the ServerApp drives the grid; replies come ordered by node id;
-    4. global `random`, `numpy.random` and `torch` are seeded: once for the ServerApp, and for each
-       message of each node anew, so that the run does not depend on how nodes are spread over workers.
+    4. generators are seeded, global ones of `random`, `numpy.random` and `torch` and those made without a seed: once
+       for the ServerApp, and for each message of each node anew, so that the run does not depend on how nodes are
+       spread over workers.
 
     Args:
         directory: The app: a ``pyproject.toml`` with ``[tool.flwr.app]``, and its code.
@@ -108,12 +116,13 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
     """
     with threadpool_limits(limits=1), reproducible(seed, "server"):
         project = _load(directory, overrides)
-        apps = [Reproducible(project.client_app, seed)] * nodes
+        apps = [Reproducible(project.client_app, seed, project.directory)] * nodes
         start = time.perf_counter()
         try:
             with open_grid(apps, RUN_ID, project.run_config) as grid:
-                tally = TallyGrid(grid)
-                _serve(project, tally)
+                tally = TallyGrid(grid, project.modules)
+                with noting_unseeded(project.directory, tally.note):
+                    _serve(project, tally)
         except (RayUnavailable, WorkerFailed) as failed:
             raise GridUnavailable(str(failed)) from None
         return FlowerRun(
@@ -123,6 +132,7 @@ def run(directory: Path, open_grid: OpenGrid, nodes: int, overrides: Sequence[st
             seconds=time.perf_counter() - start,
             exchanges=tally.exchanges,
             failures=tally.failures,
+            unseeded=list(tally.unseeded),
         )
 
 
@@ -142,7 +152,8 @@ def _serve(project: FlowerProject, grid: Grid) -> None:
     )
     with task_identity(RUN_ID):
         try:
-            project.server_app(grid, context)
+            with project.modules.inside():
+                project.server_app(grid, context)
         except UserError:
             raise
         except Exception as error:
@@ -151,25 +162,35 @@ def _serve(project: FlowerProject, grid: Grid) -> None:
 
 
 class Reproducible(ClientApp):
-    """A node's app whose global random numbers follow from the seed, the node and how often it was called.
+    """A node's app whose random numbers follow from the seed, the node and how often it was called.
 
-    The count travels in the node's state, where the app does not see it.
+    The count travels in the node's state, where the app does not see it. Lines that draw from `os.urandom` are named
+    in the reply, from which `TallyGrid` takes them.
     """
 
     _CALLS = "parley.calls"
+    UNSEEDED = "parley.unseeded"
 
-    def __init__(self, app: ClientApp, seed: int) -> None:
+    def __init__(self, app: ClientApp, seed: int, directory: Path) -> None:
         super().__init__()
         self._app = app
         self._seed = seed
+        self._directory = directory
 
     def __call__(self, message: Message, context: Context) -> Message:
         """Handle a message."""
         kept = context.state.pop(self._CALLS, None)
         calls = cast(int, kept["count"]) if isinstance(kept, ConfigRecord) else 0
-        with reproducible(self._seed, "node", context.node_id, calls):
+        lines: dict[str, None] = {}
+        with (
+            reproducible(self._seed, "node", context.node_id, calls),
+            noting_unseeded(self._directory, lambda line: lines.update({line: None})),
+        ):
             reply = self._app(message, context)
-        context.state[self._CALLS] = ConfigRecord({"count": calls + 1})
+        if isinstance(context.state, RecordDict):  # or the grid says what is wrong
+            context.state[self._CALLS] = ConfigRecord({"count": calls + 1})
+        if lines and isinstance(reply, Message) and reply.has_content():
+            reply.content[self.UNSEEDED] = ConfigRecord({"lines": list(lines)})
         return reply
 
 
@@ -183,9 +204,11 @@ class TallyGrid(ForwardingGrid):
     PATIENCE = 10
     """Looks for nodes, and seconds, after which a ServerApp that asks them nothing is stopped."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, modules: AppModules) -> None:
         super().__init__(grid)
+        self._modules = modules
         self.failures: list[Failure] = []
+        self.unseeded: dict[str, None] = {}
         self._messages: Counter[str] = Counter()
         self._rounds: dict[str, set[str]] = {}
         self._sends = 0
@@ -202,9 +225,14 @@ class TallyGrid(ForwardingGrid):
             for kind, messages in self._messages.items()
         ]
 
+    def note(self, line: str) -> None:
+        """Note a line of the app that no seed reaches."""
+        self.unseeded[line] = None
+
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of all nodes."""
-        found = list(super().get_node_ids())
+        with self._parley():
+            found = list(super().get_node_ids())
         now = time.monotonic()
         self._first_look = self._first_look if self._looks else now
         self._looks += 1
@@ -214,19 +242,32 @@ class TallyGrid(ForwardingGrid):
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages."""
-        with self._lock:
+        with self._parley():
             return super().push_messages(self._sent(messages))
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return replies that have come."""
-        with self._lock:
+        with self._parley():
             return [self._received(reply) for reply in super().pull_messages(message_ids)]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages and return the replies."""
-        with self._lock:
-            replies = super().send_and_receive(self._sent(messages), timeout=timeout)
-            return [self._received(reply) for reply in replies]
+        with self._parley():
+            sent = self._sent(messages)
+            replies = [self._received(reply) for reply in super().send_and_receive(sent, timeout=timeout)]
+            answered = {reply.metadata.reply_to_message_id for reply in replies}
+            self.failures += [
+                _failure(message.metadata.dst_node_id, message, f"no answer within {timeout:g} s")
+                for message in sent
+                if timeout is not None and message.metadata.message_id not in answered
+            ]
+            return replies
+
+    @contextmanager
+    def _parley(self) -> Iterator[None]:
+        """Let Parley's code run, in one thread at a time."""
+        with self._lock, self._modules.outside():
+            yield
 
     def _sent(self, messages: Iterable[Message]) -> list[Message]:
         sent = list(messages)
@@ -240,14 +281,17 @@ class TallyGrid(ForwardingGrid):
 
     def _received(self, reply: Message) -> Message:
         if not reply.has_error():
+            noted = reply.content.pop(Reproducible.UNSEEDED, None)
+            for line in cast(list[str], noted["lines"]) if isinstance(noted, ConfigRecord) else ():
+                self.note(line)
             return reply
-        failure = Failure(
-            partition=reply.metadata.src_node_id - FIRST_NODE_ID,
-            message_type=reply.metadata.message_type,
-            traceback=reason_of(reply.error),
-        )
+        failure = _failure(reply.metadata.src_node_id, reply, reason_of(reply.error))
         self.failures.append(failure)
         return with_content(reply.metadata, Error(code=reply.error.code, reason=failure.reason))
+
+
+def _failure(node_id: int, message: Message, reason: str) -> Failure:
+    return Failure(partition=node_id - FIRST_NODE_ID, message_type=message.metadata.message_type, traceback=reason)
 
 
 def last_line(text: str) -> str:

@@ -11,7 +11,7 @@ from simulations.reports.words import count
 EXAMPLES = 3
 """How many tracebacks are shown whole."""
 NAMED = 5
-"""How many nodes that failed alike are named."""
+"""How many nodes that failed alike are named, and lines that no seed reaches."""
 
 
 def tables(run: FlowerRun) -> Iterator[RenderableType]:
@@ -26,6 +26,8 @@ def tables(run: FlowerRun) -> Iterator[RenderableType]:
         nodes = sorted({failure.partition for failure in failures})
         named = ", ".join(str(node) for node in nodes[:NAMED]) + (", ..." if len(nodes) > NAMED else "")
         yield f"{count(len(failures), 'failure')} of {count(len(nodes), 'node')} ({named}): {reason}"
+    for line in run.unseeded[:NAMED]:
+        yield f"{line}: this draws from os.urandom, which no seed reaches, so the run may not repeat"
     yield f"{count(run.messages, 'message')} in {run.seconds:.1f} s, seed {run.seed}"
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from simulations.runs.entropy import entropy_from
 from strategies.privacy.secret_generator import seeded_generator
 
 
@@ -34,7 +35,10 @@ def torch_generator(seed: int, *labels: object) -> torch.Generator:
 
 @contextmanager
 def reproducible(seed: int, *purpose: object) -> Iterator[None]:
-    """Seed the global generators for one purpose and compute on one thread; afterwards all is as it was."""
+    """Seed all generators for one purpose and compute on one thread; afterwards all is as it was.
+
+    These are the global ones, and those made without a seed (see `entropy_from`).
+    """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.get_num_threads()
     start = int.from_bytes(secret(seed, "flower", *purpose)[:4])
     random.seed(start)
@@ -44,7 +48,8 @@ def reproducible(seed: int, *purpose: object) -> Iterator[None]:
         torch.cuda.manual_seed_all(start)
     torch.set_num_threads(1)
     try:
-        yield
+        with entropy_from(int.from_bytes(secret(seed, "entropy", *purpose))):
+            yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])

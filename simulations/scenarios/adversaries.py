@@ -1,7 +1,5 @@
 """Assigns a scenario's adversaries to parties, and imports adversaries from a user's file."""
 
-import importlib.util
-import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from protocol.compute.user_files import import_file, package_of
 from protocol.errors import BadInput
 from protocol.storage.user_files import user_path
 from simulations.scenarios.base import Mix
@@ -64,8 +63,8 @@ def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None)
     """Return the built-in adversaries and the user's own, by name.
 
     Args:
-        own: A Python file that declares adversaries; it is imported, so its code runs. Or declared classes and
-            functions.
+        own: A Python file that declares adversaries; it is imported, so its code runs, and may import modules of its
+            folder. Or declared classes and functions.
 
     Raises:
         BadInput: When the file is missing, cannot be imported, declares no adversary, or uses a built-in name.
@@ -88,15 +87,15 @@ def _declared_in(path: Path) -> "dict[str, Adversary]":
     """Import a file and return the adversaries that it declares, without those that it imports."""
     from parties.adversaries import ADVERSARIES, declared
 
-    spec = importlib.util.spec_from_file_location(f"adversaries_of_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
+    if "." in path.stem:
+        raise BadInput(
+            f"{path}: Python imports no file with a dot in its name; call it {path.stem.replace('.', '_')}.py"
+        )
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise BadInput(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
+        module = import_file(path)
+    except (Exception, SystemExit) as error:
+        said = str(error).replace(f"{package_of(path)}.", "")
+        raise BadInput(f"{path}{_line(error, path)}: {type(error).__name__}: {said}") from error
     found = declared(vars(module))
     own = {name: cheat for name, cheat in found.items() if ADVERSARIES.get(name) is not cheat}
     if not own:
@@ -115,10 +114,10 @@ def _declared_among(own: object) -> "dict[str, Adversary]":
     return found
 
 
-def _line(error: Exception, path: Path) -> str:
+def _line(error: BaseException, path: Path) -> str:
     """Return the line of the file that an error comes from."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
         return f", line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
     return f", line {lines[-1]}" if lines else ""

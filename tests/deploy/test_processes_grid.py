@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import Play, small
 from counting import Counting
-from flwr.app import RecordDict
+from flwr.app import Context, Message, RecordDict
 
 from deploy.processes import ProcessesGrid
 from protocol.errors import GridUnavailable
@@ -58,6 +59,24 @@ def test_parties_share_processes_keep_state_and_are_stopped(tmp_path: Path) -> N
         assert [grid.state(node_id)["count"]["n"] for node_id in nodes] == [1, 1, 2, 1]
         leave = grid.create_message(RecordDict(), "query.leave", nodes[0], "")
         assert list(grid.send_and_receive([leave], timeout=1.0)) == []
+
+
+class Straggler(Counting):
+    """Answers never."""
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        threading.Event().wait()
+        raise AssertionError
+
+
+@pytest.mark.slow
+def test_a_party_that_is_late_holds_up_none_that_shares_its_process(tmp_path: Path) -> None:
+    apps = [Counting(), Straggler(), Counting(), Straggler(), Counting()]
+    with ProcessesGrid(apps, Vault(str(tmp_path)), workers=1) as grid:
+        nodes = list(grid.get_node_ids())
+        messages = [grid.create_message(RecordDict(), "query.count", node_id, "") for node_id in nodes]
+        replies = list(grid.send_and_receive(messages, timeout=5.0))
+        assert [reply.metadata.src_node_id for reply in replies] == [nodes[0], nodes[2], nodes[4]]
 
 
 class Stillborn(Counting):

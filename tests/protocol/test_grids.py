@@ -1,6 +1,10 @@
 """What every grid has to do; a new grid inherits `GridContract`."""
 
+import signal
+import sys
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,30 @@ from protocol.grids import Envelope, LocalGrid, Nodes, ObservedGrid, TimedGrid, 
 from protocol.grids.host import Shared
 
 
+class Odd(BaseException):
+    """Not an `Exception`."""
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _lose_state(message: Message, context: Context) -> Message:
+    context.state = {}  # type: ignore[assignment]
+    return Message(RecordDict(), reply_to=message)
+
+
+MISBEHAVIOUR: dict[str, Callable[[Message, Context], Any]] = {
+    "answered query.echo with nothing": lambda message, context: None,
+    "answered query.echo with a dict": lambda message, context: {"value": 1},
+    "raised SystemExit: 3": lambda message, context: sys.exit(3),
+    "raised KeyboardInterrupt": lambda message, context: _raise(KeyboardInterrupt()),
+    "Odd: no Exception": lambda message, context: _raise(Odd("no Exception")),
+    "context.state a dict": _lose_state,
+}
+"""What apps do instead of answering, by what is said of it."""
+
+
 def echo_app() -> ClientApp:
     """Answers with its node id, counts its calls, changes what it was sent, and fails when told to."""
     app = ClientApp()
@@ -28,6 +56,8 @@ def echo_app() -> ClientApp:
         sent["touched"] = True
         if sent.get("fail"):
             raise RuntimeError("told to fail")
+        if misbehave := MISBEHAVIOUR.get(str(sent.get("misbehave"))):
+            return misbehave(message, context)  # type: ignore[no-any-return]
         answer = ConfigRecord({"node": context.node_id, "calls": counter["calls"], **context.node_config})
         return Message(RecordDict({"fields": answer}), reply_to=message)
 
@@ -93,6 +123,16 @@ class GridContract(ABC):
         replies = list(grid.send_and_receive(messages))
         assert [reply.has_error() for reply in replies] == [False, True, False]
         assert "told to fail" in str(replies[1].error.reason)
+
+    def test_a_node_that_misbehaves_is_one_failed_node_and_may_go_on(self, grid: Grid) -> None:
+        for said in MISBEHAVIOUR:
+            fields = {node: ConfigRecord({"misbehave": said if node == 3 else ""}) for node in (2, 3, 4)}
+            messages = [grid.create_message(RecordDict({"fields": f}), "query.echo", n, "g") for n, f in fields.items()]
+            replies = list(grid.send_and_receive(messages))
+            assert [reply.has_error() for reply in replies] == [False, True, False]
+            assert said in str(replies[1].error.reason)
+        (reply,) = self.send(grid, [3])
+        assert reply.content["fields"]["calls"] == 1
 
     def test_a_failed_step_leaves_the_state_as_it_was(self, grid: Grid) -> None:
         self.send(grid, [2])
@@ -161,6 +201,42 @@ class GridContract(ABC):
 class TestLocalGrid(GridContract):
     def make(self, apps: list[ClientApp]) -> Grid:
         return LocalGrid(apps)
+
+    def test_who_is_late_is_not_waited_for_nor_among_the_replies_and_answers_again_later(self) -> None:
+        app = ClientApp()
+
+        @app.query("wait")
+        def wait(message: Message, context: Context) -> Message:
+            if message.content["fields"]["waiting"] == context.node_id:
+                threading.Event().wait()
+            return Message(RecordDict(), reply_to=message)
+
+        grid = LocalGrid([app] * 3)
+
+        def ask(waiting: int, timeout: float | None) -> list[int]:
+            records = RecordDict({"fields": ConfigRecord({"waiting": waiting})})
+            messages = [grid.create_message(records, "query.wait", node, "g") for node in (2, 3, 4)]
+            answered = [reply.metadata.src_node_id for reply in grid.send_and_receive(messages, timeout=timeout)]
+            assert not list(grid.pull_messages([message.metadata.message_id for message in messages]))
+            return answered
+
+        assert ask(2, 0.3) == [3, 4]
+        assert ask(3, 0.3) == [2, 4]
+        assert ask(0, None) == ask(0, 60.0) == [2, 3, 4]
+
+    def test_a_signal_to_this_process_is_no_fault_of_an_app(self) -> None:
+        app = ClientApp()
+
+        @app.query("stop")
+        def stop(message: Message, context: Context) -> Message:
+            signal.raise_signal(signal.SIGINT)
+            return Message(RecordDict(), reply_to=message)
+
+        grid = LocalGrid([app])
+        before = signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            list(grid.send_and_receive([grid.create_message(RecordDict(), "query.stop", 2, "g")]))
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 class TestObservedGrid(GridContract):

@@ -1,8 +1,12 @@
 """Cheats in a user's own file, and what cheating did, in the report."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 from conftest import Play, Played, small
 
@@ -10,9 +14,12 @@ from parties.adversaries import ADVERSARIES
 from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
+from protocol.compute.ray_cluster import search_path
 from protocol.disputes.arbitration import Deal, Fault, Verdict
 from protocol.errors import BadInput
+from simulations.runs.runner import run
 from simulations.scenarios.adversaries import known_adversaries
+from simulations.scenarios.files import load
 from simulations.workflows.purchase.scoring import damage_by_buyer, damage_by_sellers
 
 GOOD = """
@@ -56,6 +63,8 @@ def test_a_file_adds_to_the_built_in_ones(tmp_path: Path) -> None:
         ("x = 1\n", "declares no adversaries"),
         ("import parties\n\nraise ValueError('no')\n", "my_cheats.py, line 3: ValueError: no"),
         ("def f(:\n", "my_cheats.py, line 1: SyntaxError"),
+        ("x = 1\nimport nothing_here\n", "my_cheats.py, line 2: ModuleNotFoundError: No module named 'nothing_here'"),
+        ("raise SystemExit(2)\n", "my_cheats.py, line 1: SystemExit: 2"),
         (GOOD.replace('"black"', '"ring"'), "'ring' is the name of a built-in adversary"),
         (GOOD.replace('"black"', '"B!"'), "invalid adversary name 'B!'"),
         (GOOD.replace('role="seller", ', ""), "'late' has to be a class that extends Seller"),
@@ -66,6 +75,72 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, text: str, t
     with pytest.raises(BadInput) as error:
         known_adversaries(write(tmp_path, text))
     assert told in str(error.value)
+
+
+HELPED = """
+import helper, strategies
+from parties.adversaries import adversary
+from parties.purchase.seller import Seller
+
+@adversary("dear", knowledge="nothing", profit="none")
+class Dear(Seller):
+    "Asks for more."
+
+    def price(self, image):
+        from helper import factor
+        return factor() * self.costs[image] if factor is helper.factor else None
+"""
+
+
+def helped(folder: Path, factor: int) -> Path:
+    """A file of cheats that has a helper, which has a package and what cannot be pickled."""
+    (folder / "tools").mkdir(parents=True)
+    (folder / "tools" / "numbers.py").write_text(f"FACTOR = {factor}\n")
+    (folder / "strategies.py").touch()
+    (folder / "helper.py").write_text(
+        "import threading, tools.numbers\nLOCK = threading.Lock()\ndef factor():\n    return tools.numbers.FACTOR\n"
+    )
+    return write(folder, HELPED)
+
+
+PRICES = """
+import pickle, sys
+for cheat in pickle.load(sys.stdin.buffer):
+    seller = object.__new__(cheat)
+    seller.costs = {0: 10}
+    print(seller.price(0))
+"""
+
+
+def test_each_file_has_the_modules_of_its_own_folder_in_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = helped(tmp_path / "one", 3), helped(tmp_path / "two", 5)
+    monkeypatch.chdir(tmp_path)
+    cheats = [known_adversaries(path)["dear"].cast() for path in (one, "two/my_cheats.py")]
+    there = subprocess.run(
+        [sys.executable, "-c", PRICES],
+        input=cloudpickle.dumps(cheats),
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": search_path()},
+        cwd="/",
+        check=False,
+    )
+    assert there.stdout.split() == [b"30", b"50"], there.stderr
+    assert {"helper", "tools"}.isdisjoint(sys.modules)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["ray", "grpc"])
+def test_cheats_with_helpers_play_alike_on_every_grid(tmp_path: Path, grid: str) -> None:
+    path = helped(tmp_path / "mine", 3)
+    digests = []
+    for settings in ({"grid": "local"}, {"grid": grid, "workers": 1}):
+        known = known_adversaries(path)
+        scenario = load("purchase", {"adversaries.dear": 0.5, "sellers.count": 6, **settings}, known)
+        report = run(scenario, tmp_path / str(settings["grid"]), adversaries=known)
+        digests.append(report.outcome.digest)  # type: ignore[union-attr]
+    assert digests[0] == digests[1]
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -318,6 +319,113 @@ def test_a_server_app_that_raises_ends_the_run(app: Path, capsys: pytest.Capture
     assert "server.py" in capsys.readouterr().err
 
 
+OWN = ("strategies", "protocol", "parties", "simulations", "deploy", "parley")
+OWN_CLIENT = """
+import importlib, pickle, deploy, parley, parties, protocol, simulations, strategies.deep.nets as nets
+app = ClientApp()
+
+@app.query()
+def query(message, context):
+    import strategies.late
+    assert importlib.import_module("strategies.deep.nets") is nets
+    values = [module.value for module in (deploy, parley, parties, protocol, simulations, strategies)]
+    net = pickle.dumps(nets.Net(2.0))
+    return Message(RecordDict({"answer": ConfigRecord({"values": values, "net": net})}), reply_to=message)
+"""
+OWN_SERVER = """
+import pickle
+from strategies.deep.nets import Net
+from protocol import value
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    replies = list(grid.send_and_receive([Message(RecordDict(), n, "query") for n in grid.get_node_ids()]))
+    assert all(type(pickle.loads(reply.content["answer"]["net"])) is Net for reply in replies)
+    told = {tuple(reply.content["answer"]["values"]) for reply in replies}
+    open(context.run_config["result"], "w").write(str(len(replies)) + value + str(told))
+"""
+
+
+@pytest.mark.parametrize("grid", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_packages_of_an_app_that_are_called_like_ours_are_its_own(app: Path, grid: Literal["local", "ray"]) -> None:
+    for name in OWN:
+        (app / name).mkdir()
+        (app / name / "__init__.py").write_text(f"value = '{name} of mine'")
+    (app / "strategies" / "deep").mkdir()
+    (app / "strategies" / "late.py").touch()
+    (app / "strategies" / "deep" / "nets.py").write_text(
+        "from dataclasses import dataclass\n@dataclass\nclass Net:\n    w: float\n"
+    )
+    (app / "strategies" / "server.py").write_text(HEAD + OWN_SERVER)
+    (app / "parties" / "client.py").write_text(HEAD + OWN_CLIENT)
+    write(app, components='serverapp = "strategies.server:app"\nclientapp = "parties.client:app"\n')
+    path, ours = list(sys.path), {name: sys.modules[name] for name in OWN if name in sys.modules}
+    done = run(app, on_grid(grid), 3)
+    assert result(app).startswith("3protocol of mine{('deploy of mine', 'parley of mine', 'parties of mine'")
+    assert not done.failures
+    assert sys.path == path
+    assert {name: sys.modules[name] for name in ours} == ours
+
+
+def test_generators_without_a_seed_follow_from_ours_and_what_does_not_is_named(app: Path) -> None:
+    client = """
+    import torch, uuid
+    app = ClientApp()
+
+    @app.query()
+    def query(message, context):
+        np.random.seed(), random.seed(), torch.seed(), uuid.uuid4()
+        drawn = [np.random.default_rng().random(), random.Random().random(), np.random.RandomState().random()]
+        drawn += [np.random.random(), random.random(), float(torch.rand(1))]
+        record = ConfigRecord({"values": [float(value) for value in drawn]})
+        return Message(RecordDict({"drawn": record}), reply_to=message)
+    """
+    server = """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid, context):
+        replies = list(grid.send_and_receive([Message(RecordDict(), n, "query") for n in grid.get_node_ids()]))
+        assert all(set(reply.content) == {"drawn"} for reply in replies)
+        open(context.run_config["result"], "w").write(str([reply.content["drawn"]["values"] for reply in replies]))
+    """
+    write(app, client, server)
+    results = []
+    for seed in (1, 1, 2):
+        done = local(app, 2, seed=seed)
+        assert done.unseeded == [f"{app.name}/client.py, line 12"]
+        results.append(json.loads(result(app)))
+    assert results[0] == results[1]
+    assert len({value for drawn in (results[0], results[2]) for node in drawn for value in node}) == 2 * 2 * 6
+
+
+def test_who_is_late_is_a_failed_node(app: Path) -> None:
+    client = """
+    import threading
+    app = ClientApp()
+
+    @app.query()
+    def query(message, context):
+        if context.node_config["partition-id"] == 0:
+            threading.Event().wait()
+        return Message(RecordDict(), reply_to=message)
+    """
+    server = """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid, context):
+        messages = [Message(RecordDict(), n, "query") for n in grid.get_node_ids()]
+        replies = list(grid.send_and_receive(messages, timeout=0.5))
+        open(context.run_config["result"], "w").write(str([reply.metadata.src_node_id for reply in replies]))
+    """
+    write(app, client, server)
+    done = local(app, 3)
+    assert result(app) == "[3, 4]"
+    assert [(failure.partition, failure.reason) for failure in done.failures] == [(0, "no answer within 0.5 s")]
+
+
 class TestMistakes:
     def test_in_the_address_of_ray(self) -> None:
         with pytest.raises(GridUnavailable, match=r"no Ray cluster at 127\.0\.0\.1:9"):
@@ -369,6 +477,7 @@ class TestMistakes:
             ("app = (\n", "SyntaxError"),
             ("client = 1\n", "Unable to load attribute app"),
             ("app = 1\n", "is a int, not a ClientApp"),
+            ("raise SystemExit(2)\n", "cannot be imported: SystemExit: 2"),
         ],
     )
     def test_in_the_code(self, app: Path, client: str, sentence: str) -> None:
@@ -410,6 +519,12 @@ class TestCommand:
         assert done.stdout.startswith("hello")
         assert "2 failures of 1 node (2): ValueError: no such picture" in done.stdout
         assert done.stderr.count("Traceback (most recent call last)") == 1
+
+    @pytest.mark.slow
+    def test_hashes_follow_from_the_seed(self, app: Path) -> None:
+        write(app, server="app = ServerApp()\n@app.main()\ndef main(grid, context):\n    print(hash('x'))\n")
+        said = [self.parley(str(app), "--seed", seed, cwd=app).stdout.partition("\n")[0] for seed in ("1", "1", "2")]
+        assert said[0] == said[1] != said[2]
 
     def test_json_is_all_there_is_on_stdout(self, app: Path) -> None:
         write(app, FAILING, "print('hello')\n" + TRAIN, "wanted = 2")
