@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from protocol.compute import user_files
+from protocol.compute import user_modules
 from protocol.errors import ProtocolError
 
 
@@ -158,7 +158,7 @@ def _start(ray: Any, workers: int) -> None:
 def _join(ray: Any, address: str) -> None:
     """Join a running cluster, and send it our packages."""
     _probe(address)
-    ray.cloudpickle.register_pickle_by_value(user_files)  # the machines there do not have them
+    ray.cloudpickle.register_pickle_by_value(user_modules)  # the machines there do not have them
     packages = [str(Path(spec.origin).parent) for spec in map(find_spec, PACKAGES) if spec and spec.origin]
     hashing = {name: os.environ[name] for name in ("PYTHONHASHSEED",) if name in os.environ}
     try:

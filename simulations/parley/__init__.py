@@ -15,6 +15,8 @@ it is first used, so that ``import parley`` is quick.
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,6 +72,20 @@ _HOMES = {
     "run": ".running",
     "step": "parties.party",
 }
+
+
+def _check_packages() -> None:
+    """Raise `ImportError` where somebody's own package has the name of one of Parley's, and comes first."""
+    for name in ("strategies", "protocol", "parties", "deploy", "simulations"):
+        spec = find_spec(name)
+        folder = Path(spec.origin).resolve().parent if spec is not None and spec.origin else None
+        if folder is None or folder.parent not in Path(__file__).resolve().parents:
+            raise ImportError(
+                f"{folder or name} hides Parley's package {name}; rename it, or start from another folder"
+            )
+
+
+_check_packages()
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from protocol.compute.user_files import import_file, package_of
+from protocol.compute.user_modules import import_file, package_of
 from protocol.errors import BadInput
 from protocol.storage.user_files import user_path
 from simulations.scenarios.base import Mix

@@ -267,3 +267,12 @@ def test_a_notebook_shows_progress_and_report() -> None:
     assert [output.data["text/html"] for output in outputs[1]] == [""]
     assert "<caption>purchase, seed 7</caption>" in outputs[2][0].data["text/html"]
     assert outputs[3][-1].ename == "BadScenario"
+
+
+def test_a_package_that_hides_one_of_parleys_is_named(tmp_path: Path) -> None:
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "__init__.py").touch()
+    script = tmp_path / "script.py"
+    script.write_text("import parley")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert f"{tmp_path / 'strategies'} hides Parley's package strategies; rename it" in done.stderr
