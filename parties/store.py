@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from protocol.encoding.records import pack, unpack
 from protocol.errors import ProtocolError
+from protocol.grids.guard import HostFailed
 from protocol.storage.database import Database, Schema, opening
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
@@ -42,7 +43,7 @@ _replies = Table(
 _PARTY = Schema("party", _metadata)
 
 
-class DiskFailed(BaseException):
+class DiskFailed(HostFailed):
     """The party's database cannot be written.
 
     This is not an error of the step, which would be reported to the cloud: the party leaves without an answer, and is

@@ -14,6 +14,7 @@ import torch
 from accessibility import axe_core, faults
 from browser import chromium
 from hypothesis import settings
+from joblib import cpu_count
 
 from parties.featurizers import load_featurizer
 from parties.purchase.buyer import Buyer
@@ -70,6 +71,12 @@ def faults_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     axe_core()
     with chromium(tmp_path_factory.mktemp("accessibility")) as tab:
         yield partial(faults, tab)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as cores: a third of the time, tests wait for processes that they have started."""
+    cores = cpu_count()
+    return cores + cores // 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,6 +19,10 @@ class TimeIsUp(BaseException):
     """Interrupts an app; not an `Exception`, which apps catch."""
 
 
+class HostFailed(BaseException):
+    """The machine failed, not the app that it runs: no grid takes this for the app's answer."""
+
+
 class AppLeft(Exception):
     """An app raised what ends a process, such as `SystemExit`; the text says what it should do instead."""
 
@@ -60,6 +64,7 @@ class Guard:
         Raises:
             TimeIsUp: When it was interrupted.
             AppLeft: When it tried to end the process.
+            HostFailed: When the app found that the machine cannot go on.
         """
         timed = self._timed and 0 < seconds <= threading.TIMEOUT_MAX
         try:
@@ -67,7 +72,7 @@ class Guard:
             if timed:
                 signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
             return app()
-        except (Exception, TimeIsUp):
+        except (Exception, TimeIsUp, HostFailed):
             raise
         except BaseException as error:
             if self._stopped:

@@ -29,8 +29,8 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
         OutputExists: When the folder is there, or another run has it.
         BadInput: When it cannot be made or written.
     """
-    partial = out.with_name(f".{out.name}.partial")
     with _claimed(out):
+        partial = out.with_name(f".{out.name}.partial")
         try:
             shutil.rmtree(partial, ignore_errors=True)  # what a run left that was killed
             partial.mkdir()

@@ -65,6 +65,7 @@ def test_mislabelled_features_hurt_and_the_defence_leaves_them_out() -> None:
     assert doubted(hurt) > 0.9 * 240
 
 
+@pytest.mark.slow
 def test_a_backdoor_opens_where_nobody_looks_and_hardly_where_somebody_does() -> None:
     pool = played("backdoored-features", portion=0.5, target=1)
     pictures, labels, _ = common()
@@ -80,6 +81,7 @@ def test_a_backdoor_opens_where_nobody_looks_and_hardly_where_somebody_does() ->
     assert taken[CAREFUL] < taken[CARELESS] - 0.3
 
 
+@pytest.mark.slow
 def test_a_free_rider_gets_everything_for_noise_and_the_defence_leaves_most_of_it_out() -> None:
     pool = played("free-rider")
     assert pool.record.refined[0][FIRST_NODE_ID + CHEATS].used == 48

@@ -206,7 +206,10 @@ def test_accounts_are_opened_once(tmp_path: Path) -> None:
     assert few.outcome().balances["mint"] == before
 
 
-@pytest.mark.parametrize("step", ["enrol", "publish", "contribute", "draw", "refine"])
+@pytest.mark.parametrize(
+    "step",
+    ["publish", *(pytest.param(step, marks=pytest.mark.slow) for step in ("enrol", "contribute", "draw", "refine"))],
+)
 def test_any_workflow_goes_on_from_the_journal(tmp_path: Path, step: str) -> None:
     """A pool whose cloud stops while it waits comes to what one comes to that was never interrupted."""
     entities = [member(Prepared, 24, 2), member(Prepared, 12, 3)]

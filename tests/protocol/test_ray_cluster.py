@@ -83,7 +83,7 @@ def test_without_ray_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupt_leaves_no_process(number: signal.Signals) -> None:
     handled = f"import signal, sys\nsignal.signal(signal.SIGTERM, lambda n, f: sys.exit(128 + n))\n{SLOW}"
     driver = subprocess.Popen(

@@ -42,6 +42,7 @@ class Lent(ClientApp):
         return Message(RecordDict({"here": ConfigRecord({"gpu": gpu})}), reply_to=message)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # Ray's tip on its own future
 @pytest.mark.skipif(torch.cuda.is_available(), reason="pretends to GPUs where there are none")
 def test_each_job_is_lent_a_gpu_of_its_own_and_the_report_tells_the_device_that_computed(

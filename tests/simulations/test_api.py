@@ -232,7 +232,8 @@ print(report.outcome.digest)
 """It has no ``if __name__ == "__main__":``, and defines a party."""
 
 
-@pytest.mark.parametrize("grid", ["grpc", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", ["grpc", "ray"])
 def test_a_plain_script_runs_on_every_grid(grid: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     said = {}

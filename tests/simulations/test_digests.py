@@ -71,7 +71,9 @@ def test_every_packaged_scenario_is_recorded() -> None:
     assert sorted(RECORDED["scenarios"]) == sorted(path.stem for path in PACKAGED.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("scenario", RECORDED["scenarios"])
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=pytest.mark.slow if "-" in name else ()) for name in RECORDED["scenarios"]]
+)
 def test_the_outcome_is_the_recorded_one(
     parley: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, scenario: str, grid: str
 ) -> None:

@@ -500,7 +500,13 @@ class TestCommand:
             [program, "flower", *words], capture_output=True, text=True, cwd=cwd, env=environment, check=False
         )
 
-    @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+    @pytest.mark.parametrize(
+        "words",
+        [
+            pytest.param(words, marks=pytest.mark.slow if "ray" in words else (), id=" ".join(words))
+            for words in COMMANDS
+        ],
+    )
     def test_the_commands_of_the_readme_show_flowers_log_and_a_summary(self, tmp_path: Path, words: list[str]) -> None:
         (tmp_path / "tests").symlink_to(ROOT / "tests")
         done = self.parley(*words, cwd=tmp_path)

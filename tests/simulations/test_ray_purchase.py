@@ -88,6 +88,7 @@ def test_nor_on_a_worker_that_dies_in_the_middle(play_purchase: Play, died: Path
     assert outcome == play_purchase(honest).outcome
 
 
+@pytest.mark.slow
 def test_who_raises_is_one_failed_party_with_its_traceback_in_the_report(tmp_path: Path) -> None:
     cheats = tmp_path / "unlucky.py"
     cheats.write_text(UNLUCKY)
@@ -103,6 +104,7 @@ def test_who_raises_is_one_failed_party_with_its_traceback_in_the_report(tmp_pat
     assert report.outcome.sellers == 8
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
     mark = str(tmp_path / "interrupted")
     process = subprocess.Popen(

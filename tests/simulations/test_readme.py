@@ -12,18 +12,26 @@ from _pytest.mark.structures import ParameterSet
 from conftest import Command
 from PIL import Image
 
-from simulations.scenarios.files import WORKFLOWS
-
 ROOT = Path(__file__).parents[2]
-README = "".join(
-    path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("*/**/README.md")))
-)
-BLOCKS = re.findall(r"^```[a-z]*\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-LINES = [line.rpartition(".venv/bin/")[2] for block in BLOCKS for line in block.splitlines()]
-RUNS = (tuple(shlex.split(line, comments=True)[1:]) for line in LINES if line.startswith("parley run"))
-COMMANDS = [list(words) for words in dict.fromkeys(RUNS)]
-LONG = ("purchase-noise", "sellers.count=1000", *(WORKFLOWS.keys() - {"purchase"}))
-"""Half a minute or more: `pytest -m slow` plays them, and packaged variants, which `test_digests` plays made small."""
+READMES = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("*/**/README.md")))]
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```[a-z]*\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    lines = [line.rpartition(".venv/bin/")[2] for block in blocks(text) for line in block.splitlines()]
+    runs = (tuple(shlex.split(line, comments=True)[1:]) for line in lines if line.startswith("parley run"))
+    return [list(words) for words in dict.fromkeys(runs)]
+
+
+BLOCKS = blocks("".join(READMES))
+COMMANDS = commands("".join(READMES))
+QUICK = [
+    words for words in commands(READMES[0]) if "purchase-cheats" not in words and "sellers.count=1000" not in words
+]
+"""Commands of the front page; `pytest -m slow` plays the others, and `test_digests` what is packaged, made small."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
 """VGG-16's weights cannot be had here; `test_vgg` plays this command with weights that it writes."""
 
@@ -59,9 +67,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
 
 def marked(words: list[str]) -> ParameterSet:
-    variant = len(words) == 2 and "-" in words[1]
-    long = variant or not {words[1].partition("-")[0], *words}.isdisjoint(LONG)
-    return pytest.param(words, marks=pytest.mark.slow if long else (), id=" ".join(words))
+    return pytest.param(words, marks=() if words in QUICK else pytest.mark.slow, id=" ".join(words))
 
 
 @pytest.mark.parametrize("words", [marked(words) for words in COMMANDS])

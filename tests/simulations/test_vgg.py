@@ -20,6 +20,8 @@ from simulations.studies.calibration.calibrate import DRIFTING, Calibrated, Publ
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from strategies.features.featurizer import VECTOR_UNITS, Pixels
 
+pytestmark = pytest.mark.slow
+
 AGREE = 1e-4
 """Logits of one picture by two routes through one network, relative to the largest: float32 sums differ that much."""
 

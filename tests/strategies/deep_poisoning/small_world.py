@@ -1,6 +1,7 @@
 """One small world of Deep Poisoning, trained once for all tests here."""
 
 import copy
+from functools import cache
 
 import numpy as np
 import torch
@@ -52,3 +53,9 @@ class World:
         )  # fmt: skip
         self.poisoned = apply(self.features, self.module)
         self.fresh_poisoned = apply(self.fresh_features, self.module)
+
+
+@cache
+def small_world() -> World:
+    """The world of all tests of this process."""
+    return World()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_world import World
+from small_world import World, small_world
 
 from strategies.deep_poisoning.attacks import (
     from_leaked_pairs,
@@ -19,6 +19,11 @@ from strategies.deep_poisoning.training import train_reconstructor
 from strategies.learning.batches import guessed
 from strategies.learning.fit import Plan
 from strategies.scores.image_quality import Disclosure, disclosure
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return small_world()
 
 
 def generator(seed: int = 1) -> torch.Generator:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from small_world import World
+from small_world import World, small_world
 from torch import Tensor, nn
 
 from strategies.deep_poisoning.module import DeepPoisoningModule
@@ -14,6 +14,11 @@ from strategies.deep_poisoning.training import train_decider, train_poisoning, t
 from strategies.learning.batches import Joined, apply, guessed
 from strategies.learning.fit import Plan, Watch, classification_loss
 from strategies.scores.image_quality import disclosure
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return small_world()
 
 
 def generator(seed: int = 1) -> torch.Generator:

@@ -67,6 +67,7 @@ def test_an_album_of_one_picture_is_enough(pictures: int) -> None:
     assert np.isfinite(row_of(leader.players)).all()
 
 
+@pytest.mark.slow
 def test_steps_with_the_mean_of_what_four_owners_tell_hide_one_bar_and_show_the_others() -> None:
     """AUCs of .5 are a guess; where the classifier is not feared, all three are above .99."""
 
