@@ -1,5 +1,6 @@
 """Worlds to play in."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -60,9 +61,14 @@ def parley(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         return subprocess.CompletedProcess(words, int(ended.value.code or 0), said.out, said.err)
 
     monkeypatch.chdir(tmp_path)
-    terminate = signal.getsignal(signal.SIGTERM)
+    stops = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
     yield run
-    signal.signal(signal.SIGTERM, terminate)
+    for number, handler in stops.items():  # daemons change all of these
+        signal.signal(number, handler)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +83,11 @@ def pytest_xdist_auto_num_workers() -> int:
     """Half as many again as cores: a third of the time, tests wait for processes that they have started."""
     cores = cpu_count()
     return cores + cores // 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that start Ray: they are long, and mostly wait."""
+    items.sort(key=lambda item: not item.path.stem.startswith(("test_ray", "test_workshop")))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,6 +29,8 @@ FILE = Path(__file__).with_name("digests.yaml")
 PACKAGED = Path(__file__).parents[2] / "simulations" / "scenarios"
 RECORDED: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
 LIBRARIES = ("flwr", "numba", "numpy", "opacus", "pillow", "scikit-learn", "scipy", "torch", "torchvision")
+QUICK = ("purchase", "pool", "crowdsource-federated", "outsource", "publish", "federate-dropping")
+"""One of each workflow; `pytest -m slow` compares the others."""
 GRIDS = ("local", pytest.param("ray", marks=pytest.mark.slow), pytest.param("grpc", marks=pytest.mark.slow))
 
 
@@ -72,7 +74,8 @@ def test_every_packaged_scenario_is_recorded() -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario", [pytest.param(name, marks=pytest.mark.slow if "-" in name else ()) for name in RECORDED["scenarios"]]
+    "scenario",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in RECORDED["scenarios"]],
 )
 def test_the_outcome_is_the_recorded_one(
     parley: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, scenario: str, grid: str

@@ -26,6 +26,8 @@ from conftest import SMALL, Play, small
 
 from simulations.flower.apps import on_grid, run
 
+pytestmark = pytest.mark.slow  # Flower starts servers, clients and a Ray of its own
+
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "tests" / "flower_apps" / "digits"
 ENVIRONMENT = {

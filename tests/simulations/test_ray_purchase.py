@@ -78,9 +78,10 @@ class Unlucky(Seller):
 def test_the_outcome_does_not_depend_on_the_grid_and_the_workers(play_purchase: Play) -> None:
     local = play_purchase(MIXED).outcome
     assert local.verified > 0
-    assert [play_purchase(MIXED, open_grid=workers(number)).outcome for number in (1, 2, 4)] == [local] * 3
+    assert [play_purchase(MIXED, open_grid=workers(number)).outcome for number in (1, 3)] == [local] * 2
 
 
+@pytest.mark.slow
 def test_nor_on_a_worker_that_dies_in_the_middle(play_purchase: Play, died: Path) -> None:
     honest = small(sellers={"count": 24})
     outcome = play_purchase(honest, sellers=Dying, open_grid=workers(2)).outcome

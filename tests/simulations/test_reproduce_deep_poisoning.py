@@ -14,6 +14,8 @@ from simulations.studies.reproductions.deep_poisoning.data import cropped
 from simulations.studies.reproductions.deep_poisoning.paper import PAPER
 from simulations.studies.reproductions.runner import run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ReproductionReport, Path]:
