@@ -30,6 +30,11 @@ class FirstUseCache(NullCache):
                 self._found = NullCache()
         return self._found
 
+    @property
+    def cache_path(self) -> Any:
+        """The folder of the machine code, None if there is no place for it."""
+        return self._cache().cache_path
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what is kept for a signature, None if nothing is."""
         with suppress(OSError):
