@@ -130,7 +130,7 @@ def parse_yaml(text: str) -> Any:
         {'rate': 0.001, 'train': 'no', 'since': '2026-01-01'}
     """
     try:
-        read = yaml.load(text, _Loader)
+        read = yaml.load(text, _Loader)  # a SafeLoader of fewer types: it builds plain values only
         _count(read, 0)
     except yaml.reader.ReaderError as error:
         raise BadYaml(

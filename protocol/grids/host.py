@@ -156,4 +156,8 @@ def _answer(reply: object, context: Context, message_type: str) -> RecordDict | 
         )
     if not isinstance(context.state, RecordDict):
         raise NoAnswer(f"the app made its context.state a {type(context.state).__name__}; it has to stay a RecordDict")
-    return reply.error if reply.has_error() else copy_records(reply.content)
+    if not reply.has_error():
+        return copy_records(reply.content)
+    if reply.error.code == GIVEN_UP:  # which only a grid may say: the answer would be lost on some and not on others
+        return Error(code=APP_FAILED, reason=reply.error.reason)
+    return reply.error

@@ -121,8 +121,10 @@ def test_this_machine_is_reached_without(tmp_path: Path, monkeypatch: pytest.Mon
         assert {finding.severity for finding in check_machine(tmp_path / "kit" / "seller1")} == {Severity.OK}
 
 
-def test_a_proxy_of_another_kind_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+@pytest.mark.parametrize("url", ["socks5://127.0.0.1:9", "http://[bad", "http://proxy:port", "proxy:99999", "http://"])
+def test_a_proxy_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("https_proxy", url)
+    assert proxy_for("cloud.example.org") is None
     provision(tmp_path / "kit", Address("localhost", free_port()), {"seller": 1})
     (finding,) = (each for each in check_machine(tmp_path / "kit" / "seller1") if each.subject == "proxy")
     assert "https_proxy names no http:// proxy" in finding.seen

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
@@ -17,6 +17,7 @@ from flwr.serverapp.strategy import FedAvg
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, new_run, task_identity
 from protocol.grids import Envelope, LocalGrid, Nodes, ObservedGrid, TimedGrid, VirtualClock
+from protocol.grids.base import APP_FAILED, GIVEN_UP
 from protocol.grids.host import Shared
 
 
@@ -139,6 +140,18 @@ class GridContract(ABC):
         self.send(grid, [2], fail=True)
         (reply,) = self.send(grid, [2])
         assert reply.content["fields"]["calls"] == 2
+
+    def test_an_app_that_says_that_nobody_waits_for_it_has_failed_like_any_other(self) -> None:
+        app = ClientApp()
+
+        @app.query("leave")
+        def leave(message: Message, context: Context) -> Message:
+            return Message(Error(code=GIVEN_UP, reason="gone"), reply_to=message)
+
+        grid = self.make([app] * 3)
+        asked = [grid.create_message(RecordDict(), "query.leave", 3, "g")]
+        (reply,) = grid.send_and_receive(asked, timeout=60.0)
+        assert (reply.error.code, reply.error.reason) == (APP_FAILED, "gone")
 
     def test_an_answer_that_says_it_took_longer_than_the_question_lives_is_an_error(self) -> None:
         app = ClientApp()

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from socket import create_connection, socket
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 _KINDS = ("grpc", "https", "http")
@@ -59,19 +59,14 @@ def proxy_for(host: str) -> Proxy | None:
     named = getproxies_environment()
     if is_loopback(host) or proxy_bypass(host) or _in_a_network(host, named.get("no", "")):
         return None
-    for kind in _KINDS:
-        if kind in named:
-            url = _parse(named[kind])
-            if url.scheme == "http" and url.hostname:
-                user = url.netloc.rpartition("@")[0] or None
-                return Proxy(f"{kind}_proxy", url.hostname, url.port or _PORT, user)
-    return None
+    proxies = (_parse(f"{kind}_proxy", named[kind]) for kind in _KINDS if kind in named)
+    return next((proxy for proxy in proxies if proxy is not None), None)
 
 
 def unusable_proxies() -> list[str]:
-    """Return the variables that name a proxy of a kind that no party can use, such as SOCKS."""
+    """Return the variables that name no proxy that parties can use: one of another kind, such as SOCKS, or no URL."""
     named = getproxies_environment()
-    return [f"{kind}_proxy" for kind in _KINDS if kind in named and _parse(named[kind]).scheme != "http"]
+    return [f"{kind}_proxy" for kind in _KINDS if kind in named and _parse(f"{kind}_proxy", named[kind]) is None]
 
 
 def dial(host: str, port: int, timeout: float) -> socket:
@@ -94,8 +89,13 @@ def dial(host: str, port: int, timeout: float) -> socket:
     return tunnel.sock
 
 
-def _parse(url: str) -> SplitResult:
-    return urlsplit(url if "://" in url else f"http://{url}")
+def _parse(variable: str, text: str) -> Proxy | None:
+    try:
+        url = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = url.hostname, url.port or _PORT
+    except ValueError:  # an address or a port that is none
+        return None
+    return Proxy(variable, host, port, url.netloc.rpartition("@")[0] or None) if url.scheme == "http" and host else None
 
 
 def _in_a_network(host: str, hosts: str) -> bool:
