@@ -58,7 +58,10 @@ class WorkflowState(StrEnum):
 
 @dataclass(frozen=True)
 class WorkflowRow:
-    """A workflow that was begun: its name, which one it is, for which node, its step, when it began, why it failed."""
+    """A workflow that was begun: its name, which one it is, for which node, its step, when it began, why it failed.
+
+    `heard_at` is the workflow's own time.
+    """
 
     name: str
     workflow: str
@@ -66,6 +69,7 @@ class WorkflowRow:
     state: WorkflowState
     step: int
     begun_at: float
+    heard_at: float
     note: str
 
 
@@ -107,7 +111,7 @@ class Journal:
         with self._database.transaction() as connection:
             if connection.execute(select(workflows.c.name).where(workflows.c.name == name)).first() is not None:
                 return False
-            row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, note="")
+            row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, heard_at=now, note="")
             connection.execute(insert(workflows), [vars(row)])
             return True
 
@@ -209,7 +213,7 @@ class Journal:
 
 def _workflow(row: Row[Any]) -> WorkflowRow:
     state = WorkflowState(row.state)
-    return WorkflowRow(row.name, row.workflow, row.opener, state, row.step, row.begun_at, row.note)
+    return WorkflowRow(row.name, row.workflow, row.opener, state, row.step, row.begun_at, row.heard_at, row.note)
 
 
 class JournaledExchange(Exchange):

@@ -101,7 +101,7 @@ class Ledger:
     def escrows(self) -> Iterator[EscrowRow]:
         """Every escrow, in the order they were held."""
         for row in self._rows(escrows):
-            yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state))
+            yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state), row.scope)
 
     def close(self) -> None:
         """Close the database."""
