@@ -34,16 +34,28 @@ class Broker:
         grid: Carries the messages of all workflows; several threads use it at once.
         plays: By kind of workflow.
         clock: Unix time.
+        monotonic: Seconds that no clock setting changes.
+        stopping: Set when the program stops; workflows pause by waiting for it.
+        thread: Makes the thread of a workflow, as `threading.Thread` does.
     """
 
     def __init__(
-        self, journal: Journal, grid: Grid, plays: Mapping[str, Play], clock: Callable[[], float] = time.time
+        self,
+        journal: Journal,
+        grid: Grid,
+        plays: Mapping[str, Play],
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        stopping: threading.Event | None = None,
+        thread: Callable[..., threading.Thread] = threading.Thread,
     ) -> None:
         self.journal = journal
         self._grid = grid
         self._plays = plays
         self._clock = clock
-        self._stopping = threading.Event()
+        self._monotonic = monotonic
+        self._stopping = stopping or threading.Event()
+        self._thread = thread
         self._changed = threading.Condition()
         self._threads: dict[str, threading.Thread] = {}
 
@@ -56,7 +68,7 @@ class Broker:
 
     def resume(self) -> list[str]:
         """Continue all open workflows, and return their names; call it once, before the first `open`."""
-        self.journal.tidy(time.time())
+        self.journal.tidy(self._clock())
         rows = self.journal.workflows(WorkflowState.OPEN)
         for row in rows:
             _log.info("%s %s goes on at step %d", row.workflow, row.name, row.step)
@@ -92,7 +104,7 @@ class Broker:
             Interrupted: When the broker is closed meanwhile.
         """
         row = self.journal.workflow(name)
-        exchange = JournaledExchange(self._grid, self._clock, self.journal, name, self._stopping)
+        exchange = JournaledExchange(self._grid, self._clock, self.journal, name, self._stopping, self._monotonic)
         on_step = partial(self._reach, name)
         try:
             self._plays[row.workflow](row, exchange, on_step)
@@ -113,7 +125,7 @@ class Broker:
         self.journal.reach(name, number)
 
     def _start(self, name: str) -> None:
-        thread = threading.Thread(target=self._play, args=[name], name=f"workflow {name}", daemon=True)
+        thread = self._thread(target=self._play, args=[name], name=f"workflow {name}", daemon=True)
         self._threads = {name: thread for name, thread in self._threads.items() if thread.is_alive()} | {name: thread}
         thread.start()
 

@@ -40,7 +40,8 @@ _replies = Table(
     Column("reply", LargeBinary),
 )
 
-_PARTY = Schema("party", _metadata)
+PARTY = Schema("party", _metadata)
+"""A party's database."""
 
 
 class DiskFailed(HostFailed):
@@ -60,7 +61,7 @@ class PartyStore:
 
     Args:
         path: The file; made if missing. It holds what the party remembers between messages, including a buyer's
-            one-time keys: it belongs in a private folder.
+            one-time keys: it belongs in a private folder. Or a database that is open.
         clock: Unix time.
 
     Raises:
@@ -68,12 +69,9 @@ class PartyStore:
         DatabaseVersion: When the file was written by a newer program.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(self, path: Path | Database, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        with opening(path):
-            self.database = Database(path, _PARTY)
-        path.chmod(0o600)
+        self.database = path if isinstance(path, Database) else _private_database(path)
         with self.database.transaction() as connection:
             old = select(_states.c.conversation).where(_states.c.touched_at < clock() - KEPT_DAYS * 86_400)
             connection.execute(delete(_replies).where(_replies.c.conversation.in_(old)))
@@ -91,6 +89,14 @@ class PartyStore:
     def close(self) -> None:
         """Close the file."""
         self.database.close()
+
+
+def _private_database(path: Path) -> Database:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with opening(path):
+        database = Database(path, PARTY)
+    path.chmod(0o600)
+    return database
 
 
 class RememberingApp(ClientApp):

@@ -232,7 +232,8 @@ class JournaledExchange(Exchange):
         grid, clock: See `Exchange`. The grid is asked by `push_messages` and `pull_messages`.
         journal: Where answers are recorded.
         name: The workflow's name.
-        stopping: Set when the program stops.
+        stopping: Set when the program stops; the exchange pauses by waiting for it.
+        monotonic: Seconds that no clock setting changes.
     """
 
     def __init__(
@@ -242,11 +243,13 @@ class JournaledExchange(Exchange):
         journal: Journal,
         name: str,
         stopping: threading.Event | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(grid, clock)
         self._journal = journal
         self._name = name
         self._stopping = stopping or threading.Event()
+        self._monotonic = monotonic
         self._number = 0
 
     def now(self) -> float:
@@ -313,14 +316,14 @@ class JournaledExchange(Exchange):
         self, messages: list[Message], timeout: float | None, deadline: float | None, absence: float
     ) -> Iterator[dict[int, Entry]]:
         """Send messages and yield answers as they come in, then the silence of the others."""
-        begun = time.monotonic()
+        begun = self._monotonic()
         end = math.inf if timeout is None else begun + timeout
         seen = dict.fromkeys((message.metadata.dst_node_id for message in messages), begun)
         ids = set(self.grid.push_messages(messages))
         pause = _SHORTEST_PAUSE
         while seen:
             arrived = {}
-            now = time.monotonic()
+            now = self._monotonic()
             for reply in self.grid.pull_messages(ids):
                 ids.discard(reply.metadata.reply_to_message_id)
                 if seen.pop(reply.metadata.src_node_id, None) is not None:

@@ -106,15 +106,16 @@ class Database:
     Args:
         url: A file for SQLite, or any database SQLAlchemy knows, as ``sqlite:////var/parley/cloud.db`` or
             ``postgresql://parley@host/parley``; ``sqlite://`` is in memory. SQLite is used in WAL mode with full
-            synchronisation: what was committed survives a power cut. What is deleted there is overwritten.
+            synchronisation: what was committed survives a power cut. What is deleted there is overwritten. Or an
+            engine, prepared by `for_parley` if it is SQLite's.
         schema: Its tables, which are made or brought up to date.
 
     Raises:
         DatabaseVersion: When the database is newer than this program.
     """
 
-    def __init__(self, url: str | Path, schema: Schema) -> None:
-        self._engine = _engine(database_url(url))
+    def __init__(self, url: str | Path | Engine, schema: Schema) -> None:
+        self._engine = url if isinstance(url, Engine) else _engine(database_url(url))
         self._schema = schema
         self._lock = threading.RLock()
         self._in_use = False
@@ -228,6 +229,11 @@ def _engine(url: URL) -> Engine:
         engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     else:
         engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    return for_parley(engine)
+
+
+def for_parley(engine: Engine) -> Engine:
+    """Prepare an engine of SQLite's that has not connected yet, and return it."""
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
