@@ -85,11 +85,13 @@ class Purchase(Workflow[PurchaseRecord]):
     def __init__(
         self, cloud: Cloud, exchange: Exchange, on_step: OnStep = any_step, *, buyer: int | None = None
     ) -> None:
-        present = roll_call(exchange, cloud.patience)
-        buyers = present.get("buyer", []) if buyer is None else [buyer]
+        roll = roll_call(exchange, cloud.patience)
+        buyers = roll.present.get("buyer", []) if buyer is None else [buyer]
         if len(buyers) != 1:
             raise WorkflowFailed(f"a purchase needs one buyer, and there are {len(buyers)}")
-        record = PurchaseRecord(buyer=buyers[0], sellers=present.get("seller", []))
+        sellers = [node_id for node_id in roll.present.get("seller", []) if node_id != buyers[0]]
+        record = PurchaseRecord(buyer=buyers[0], sellers=sellers)
+        record.fail("introduce", roll.impostors)
         super().__init__(exchange, record, cloud.patience, on_step)
         self.cloud = cloud
 

@@ -1,5 +1,6 @@
 """Money: double entry in integer minor units, escrows that resolve exactly once, retries without effect."""
 
+from protocol.storage.ledger.audit import Audit, Head, audit, head_of
 from protocol.storage.ledger.errors import (
     AccountExists,
     EscrowExists,
@@ -9,6 +10,7 @@ from protocol.storage.ledger.errors import (
     InvalidAmount,
     LedgerError,
     ReservedAccount,
+    Unbalanced,
     UnknownAccount,
     UnknownEscrow,
 )
@@ -20,11 +22,13 @@ from protocol.storage.tables import ESCROW
 __all__ = [
     "ESCROW",
     "AccountExists",
+    "Audit",
     "Entry",
     "EscrowExists",
     "EscrowResolved",
     "EscrowRow",
     "EscrowState",
+    "Head",
     "Hold",
     "IdempotencyConflict",
     "InsufficientFunds",
@@ -35,6 +39,9 @@ __all__ = [
     "Release",
     "ReservedAccount",
     "Transfer",
+    "Unbalanced",
     "UnknownAccount",
     "UnknownEscrow",
+    "audit",
+    "head_of",
 ]

@@ -41,3 +41,7 @@ class EscrowResolved(LedgerError):
 
 class IdempotencyConflict(LedgerError):
     """The key was used before, for another request."""
+
+
+class Unbalanced(LedgerError):
+    """What would be written does not sum to zero, or changes an account that is not there: the program is wrong."""

@@ -15,6 +15,7 @@ from protocol.storage.ledger.errors import (
     InsufficientFunds,
     InvalidAmount,
     ReservedAccount,
+    Unbalanced,
     UnknownAccount,
     UnknownEscrow,
 )
@@ -274,6 +275,8 @@ class Posting:
         for movement in movements:
             for name, amount in movement.lines:
                 changes[name] += amount
+            if sum(amount for _, amount in movement.lines):
+                raise Unbalanced(f"the lines of {movement.memo!r} do not sum to zero")
         self._load(changes)
         for name, change in changes.items():
             account = self._known(name)
@@ -299,12 +302,14 @@ class Posting:
             for (number, account, amount, memo), hashed in zip(lines, hashes, strict=True)
         ]
         self._connection.execute(insert(entries), rows)
-        self._connection.execute(
+        written = self._connection.execute(
             update(accounts)
             .where(accounts.c.name == bindparam("of"))
             .values(balance=accounts.c.balance + bindparam("change")),
             [{"of": name, "change": change} for name, change in checked.changes.items()],
         )
+        if written.rowcount != len(checked.changes):
+            raise Unbalanced(f"{len(checked.changes)} accounts should change, and {written.rowcount} did")
         for name, change in checked.changes.items():
             self._accounts[name].balance += change
         self._last_transaction += len(checked.movements)
