@@ -27,9 +27,11 @@ class Ledger:
 
     Args:
         database: The URL of a database (SQLite in memory by default; see `Database`), or one that is open.
+        checked: See `Database`.
 
     Raises:
         DatabaseVersion: When the database is newer than this program.
+        DatabaseDamaged: When its file is checked, and is not as it was written.
 
     Examples:
         >>> from protocol.storage.ledger import Transfer
@@ -47,8 +49,8 @@ class Ledger:
         {'buyer': 100, 'escrow': 0, 'mint': -100}
     """
 
-    def __init__(self, database: str | Path | Database = "sqlite://") -> None:
-        self.database = database if isinstance(database, Database) else Database(database, CLOUD)
+    def __init__(self, database: str | Path | Database = "sqlite://", *, checked: bool = False) -> None:
+        self.database = database if isinstance(database, Database) else Database(database, CLOUD, checked=checked)
 
     def once(self, key: str, request: bytes, effect: Callable[[Posting], bytes]) -> bytes:
         """Run an effect unless this key was answered before, and return its response.
