@@ -76,12 +76,6 @@ def audit(connection: Connection, known: Head | None = None) -> Audit:
     return audit
 
 
-def head_of(connection: Connection) -> Head:
-    """Return the last line of a ledger."""
-    row = connection.execute(select(entries.c.id, entries.c.hash).order_by(entries.c.id.desc()).limit(1)).one_or_none()
-    return Head() if row is None else Head(row.id, bytes(row.hash))
-
-
 class _Lines:
     """The lines of a ledger as they are read, and the escrows that they hold and resolve."""
 
