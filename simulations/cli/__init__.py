@@ -34,6 +34,7 @@ from simulations.cli import (
     init,
     parties,
     provision,
+    purchase,
     reproduce,
     run,
     schema,
@@ -85,6 +86,7 @@ PANELS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "buyer": parties.buyer,
         "entity": parties.entity,
         "status": cloud.status,
+        "purchase": purchase.app,
         "pool": cloud.pool,
     },
     "Measure": {

@@ -15,12 +15,13 @@ from protocol.storage.ledger.errors import (
     InsufficientFunds,
     InvalidAmount,
     ReservedAccount,
+    ScopeClosed,
     Unbalanced,
     UnknownAccount,
     UnknownEscrow,
 )
 from protocol.storage.ledger.rows import EscrowState
-from protocol.storage.tables import ESCROW, accounts, entries, escrows
+from protocol.storage.tables import ESCROW, accounts, entries, escrows, workflows
 
 MAX_BALANCE = 2**63 - 1
 """The largest amount and the largest balance: what a database's integer holds."""
@@ -160,8 +161,15 @@ class Posting:
 
         Raises:
             EscrowExists: When an id was held before, whatever became of it.
+            ScopeClosed: When the workflow that is their scope has ended.
             InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds: When one of the holds cannot be made.
         """
+        for scope in {hold.scope for hold in holds if hold.scope}:
+            if self._connection.scalar(select(workflows.c.state).where(workflows.c.name == scope)) not in (
+                None,
+                "open",
+            ):
+                raise ScopeClosed(f"the workflow {scope!r} has ended, and holds nothing more")
         for hold in holds:
             _check_amount(hold.amount, f"escrow {hold.escrow_id!r}", least=1)
             _refuse_reserved((hold.payer,))
