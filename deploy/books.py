@@ -18,7 +18,7 @@ from deploy.roster_file import take_over_roster
 from protocol.crypto.signing import derive
 from protocol.errors import BadKit, ProtocolError
 from protocol.journal import Journal, WorkflowState
-from protocol.storage.database import DatabaseDamaged, database_url, looking_into, opening, without_secrets
+from protocol.storage.database import DatabaseDamaged, check_file, database_url, looking_into, opening, without_secrets
 from protocol.storage.lease import Lease, LeaseHeld, LeaseLost
 from protocol.storage.ledger import Audit, EscrowState, Ledger, Posting, audit
 from protocol.storage.tables import CLOUD, books, workflows
@@ -80,6 +80,31 @@ def open_books(
     memory.write(ledger)
     stack.callback(remember)
     return ledger
+
+
+def audit_ledger(url: str | Path, state: Path | None = None) -> Audit:
+    """Audit a ledger, reading only, also while its cloud runs.
+
+    Args:
+        url: Where it is.
+        state: The state folder of its cloud, which remembers the ledger's end.
+
+    Raises:
+        BadKit: When there is no ledger, or one of another version.
+        DatabaseUnavailable, DatabaseDamaged: When it cannot be read.
+    """
+    memory = None if state is None else LedgerMemory(state).last
+    with looking_into(url) as connection:
+        version = None if connection is None else CLOUD.found(connection)
+        if connection is None or version is None:
+            raise BadKit(f"there is no ledger at {_shown(url)}")
+        check_file(connection)
+        if version < CLOUD.version:
+            raise BadKit(
+                f"the ledger at {_shown(url)} has version {version}, not {CLOUD.version}; starting its cloud updates it"
+            )
+        is_ours = memory is not None and memory.ledger == connection.scalar(select(books.c.ledger))
+        return audit(connection, memory.head if memory is not None and is_ours else None)
 
 
 def end_all(ledger: Ledger, journal: Journal) -> None:
