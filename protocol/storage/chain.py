@@ -21,6 +21,8 @@ _ENTRIES = table(
     column("hash", LargeBinary),
 )
 
+_LINE = ("id", "transaction", "account", "amount", "memo")
+
 Line = tuple[int, str, int, str]
 """A line of the ledger: transaction, account, amount and memo."""
 
@@ -43,7 +45,7 @@ def chain_again(connection: Connection, renamed: Mapping[str, str] = MappingProx
     """Write the hash of every line anew, some of whose accounts have new names."""
     written = update(_ENTRIES).where(_ENTRIES.c.id == bindparam("line"))
     written = written.values(account=bindparam("name"), hash=bindparam("hashed"))
-    query = select(_ENTRIES.c["id", "transaction", "account", "amount", "memo"]).order_by(_ENTRIES.c.id).limit(_PAGE)
+    query = select(*(_ENTRIES.c[name] for name in _LINE)).order_by(_ENTRIES.c.id).limit(_PAGE)
     last, previous = 0, START
     while rows := connection.execute(query.where(_ENTRIES.c.id > last)).all():
         names = [renamed.get(row.account, row.account) for row in rows]

@@ -4,9 +4,10 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from protocol.errors import ProtocolError
@@ -89,7 +90,7 @@ class Lease:
 
     def _check(self, connection: Connection) -> None:
         if connection.scalar(text("SELECT token FROM lease")) != self._token:
-            raise LeaseLost(f"{described(connection) or 'another program'} has taken over the ledger")
+            raise LeaseLost(f"the ledger was taken over by {held(connection) or 'another cloud'}")
 
     def _keep(self) -> None:
         while not self._released.wait(RENEWAL):
@@ -104,29 +105,37 @@ class Lease:
                 self._on_renewed()
 
 
-def described(connection: Connection) -> str | None:
-    """Say who holds the lease and since when; None when it is free."""
+@dataclass(frozen=True)
+class Held:
+    """Who holds a lease, where that program runs, and since when (Unix seconds)."""
+
+    holder: str
+    place: str
+    since: float
+
+    def __str__(self) -> str:
+        return f"the cloud on {self.place}, started at {datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def held(connection: Connection) -> Held | None:
+    """Return who holds the lease; None when it is free, or was not renewed."""
     row = connection.execute(select(lease)).one_or_none()
-    if row is None or not _is_fresh(row, connection):
+    if row is None or abs(_now(connection) - row.renewed_at) >= STALE:
         return None
-    return f"the cloud on {row.place}, which started at {datetime.fromtimestamp(row.since, UTC):%Y-%m-%d %H:%M:%S} UTC,"
+    return Held(row.holder, row.place, row.since)
 
 
 def _take(connection: Connection, holder: str, token: str, place: str) -> None:
-    row = connection.execute(select(lease)).one_or_none()
-    if row is not None and row.holder != holder and _is_fresh(row, connection):
+    other = held(connection)
+    if other is not None and other.holder != holder:
         raise LeaseHeld(
-            f"{described(connection)} holds the ledger, and only one may: stop it, or name another ledger; if it was"
-            f" killed, start again in {STALE:.0f} s"
+            f"the ledger is held by {other}: stop that one, or name another ledger; one that was killed holds it for"
+            f" {STALE:.0f} s"
         )
     now = _now(connection)
     connection.execute(delete(lease))
     taken = {"id": 1, "holder": holder, "token": token, "place": place, "since": now, "renewed_at": now}
     connection.execute(insert(lease), [taken])
-
-
-def _is_fresh(row: Row[tuple[object, ...]], connection: Connection) -> bool:
-    return abs(_now(connection) - row.renewed_at) < STALE
 
 
 def _now(connection: Connection) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy import func, insert, select
 
+from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
 from protocol.storage.database import Database
 from protocol.storage.tables import parties
@@ -25,13 +26,14 @@ class Roster:
     """
 
     def __init__(self, members: Iterable[str] = ()) -> None:
-        self._nodes = {urn: FIRST_NODE_ID + index for index, urn in enumerate(dict.fromkeys(members))}
+        self._urns = dict(enumerate(dict.fromkeys(members), FIRST_NODE_ID))
+        self._nodes = {urn: node_id for node_id, urn in self._urns.items()}
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self._urns)
 
     def __contains__(self, node_id: int) -> bool:
-        return FIRST_NODE_ID <= node_id < FIRST_NODE_ID + len(self)
+        return node_id in self._urns
 
     def node_id(self, urn: str) -> int | None:
         """Return a party's node, None for one that the roster does not name."""
@@ -39,7 +41,7 @@ class Roster:
 
     def members(self) -> dict[int, str]:
         """Return the parties by their nodes."""
-        return {node_id: urn for urn, node_id in self._nodes.copy().items()}
+        return self._urns.copy()
 
 
 class EnrolledRoster(Roster):
@@ -55,14 +57,30 @@ class EnrolledRoster(Roster):
         self._database = database
         self._clock = clock
         self._turn = threading.Lock()
-        self._nodes = {row.urn: row.node_id for row in database.read(select(parties).order_by(parties.c.node_id))}
+        for row in database.read(select(parties).order_by(parties.c.node_id)):
+            self._add(row.urn, row.node_id)
 
     def node_id(self, urn: str) -> int:
         """Return a party's node; a party without one gets the next, in the transaction that enrols it."""
         with self._turn:
             if urn not in self._nodes:
-                self._nodes[urn] = self._enrol(urn)
+                self._add(urn, self._enrol(urn))
             return self._nodes[urn]
+
+    def account(self, role: str, node_id: int) -> str:
+        """Name the account of a party: by its URN, which is its own whatever becomes of node ids.
+
+        Raises:
+            ProtocolError: When this party has no such role.
+        """
+        urn = self._urns.get(node_id, "")
+        if not urn.startswith(f"urn:parley:{role}:"):
+            raise ProtocolError(f"node {node_id} has no account as a {role}: its certificate names {urn or 'nobody'}")
+        return urn
+
+    def _add(self, urn: str, node_id: int) -> None:
+        self._urns[node_id] = urn
+        self._nodes[urn] = node_id
 
     def _enrol(self, urn: str) -> int:
         with self._database.transaction() as connection:

@@ -1,6 +1,6 @@
 """Money: double entry in integer minor units, escrows that resolve exactly once, retries without effect."""
 
-from protocol.storage.ledger.audit import Audit, Head, audit, head_of
+from protocol.storage.ledger.audit import Audit, Head, audit
 from protocol.storage.ledger.errors import (
     AccountExists,
     EscrowExists,
@@ -45,5 +45,4 @@ __all__ = [
     "UnknownAccount",
     "UnknownEscrow",
     "audit",
-    "head_of",
 ]

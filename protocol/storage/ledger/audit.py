@@ -51,6 +51,13 @@ class Audit:
     stranded: list[str] = field(default_factory=list)
     older: bool = False
 
+    def sentences(self) -> list[str]:
+        """Say all that is wrong; nothing when the books are in order."""
+        said = list(self.findings)
+        if self.older:
+            said.append("the ledger is an older copy: it lacks lines that its cloud has written")
+        return said + [f"escrow {name} is pending, and no open workflow holds it" for name in self.stranded]
+
 
 def audit(connection: Connection, known: Head | None = None) -> Audit:
     """Go through the books once, within one transaction that only reads.
@@ -74,12 +81,6 @@ def audit(connection: Connection, known: Head | None = None) -> Audit:
         audit.findings.append("the tables are not defined as Parley has defined them")
     _Lines(connection, audit, known or Head()).read()
     return audit
-
-
-def head_of(connection: Connection) -> Head:
-    """Return the last line of a ledger."""
-    row = connection.execute(select(entries.c.id, entries.c.hash).order_by(entries.c.id.desc()).limit(1)).one_or_none()
-    return Head() if row is None else Head(row.id, bytes(row.hash))
 
 
 class _Lines:
@@ -113,7 +114,7 @@ class _Lines:
         for number, transaction in groupby(lines, key=itemgetter(0)):
             self._check_transaction(number, list(transaction))
 
-    def _chained(self, page: Sequence[Row[Any]]) -> list[Line]:
+    def _chained(self, page: Sequence[Any]) -> list[Line]:
         """Check the hashes of some lines, and return the lines."""
         lines = [(transaction, account, amount, memo) for _, transaction, account, amount, memo, _ in page]
         hashes = [bytes(row[5]) for row in page]
