@@ -55,9 +55,7 @@ def test_one_buyer_has_a_quarter_of_the_places_and_an_operator_can_empty_them(
     names = [begin(first, bytes([7, number])).name for number in range(4)]
     assert begin(first, bytes([7, 1])).name == names[1]  # the same purchase
     for wish in (b"fifth", bytes([1])):  # the second is the end of a name that is there
-        with pytest.raises(
-            Unreachable, match=r"4 purchases of urn:parley:buyer:buyer1 are running, all that one buyer"
-        ):
+        with pytest.raises(Unreachable, match="4 purchases of urn:parley:buyer:buyer1 are running, all that"):
             begin(first, wish)
     others = begin(second, b"another buyer's").name
     with pytest.raises(Unreachable, match="no purchase of this name has ended"):
