@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from protocol.errors import ProtocolError
@@ -208,6 +208,11 @@ def opening(text: str | Path) -> Iterator[None]:
         for secret in (url.password, *(value for value in url.query.values() if isinstance(value, str))):
             why = why.replace(str(secret), "***") if secret else why
         raise DatabaseUnavailable(f"the database {without_secrets(url)} cannot be opened: {why}") from None
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether a database cannot be reached, or has broken off: it may be there again later."""
+    return isinstance(error, (OperationalError, InterfaceError))
 
 
 def check_database(text: str) -> str:
