@@ -31,6 +31,9 @@ SILENT = "no answer"
 LOST = "the cloud has lost the answer"
 NO_ROOM = "the cloud had no room for the answer"
 """Why there is no answer from a party that gave one; it is not at fault."""
+BLAMELESS = frozenset({LOST, NO_ROOM})
+CLOUD_FAILED = 7
+"""The code of an error that is the cloud's own; no grid lets a party use it."""
 
 
 class Failed(str):
@@ -182,9 +185,12 @@ def read_reply(content: RecordDict | None, failure: str | None, answer: Expected
 
 def opened(reply: Message) -> tuple[RecordDict | None, str | None]:
     """Return the content of a reply, or the reason of its error."""
-    if reply.has_error():
-        return None, reason_of(reply.error)
-    return reply.content, None
+    if not reply.has_error():
+        return reply.content, None
+    reason = reason_of(reply.error)
+    if reason in BLAMELESS and reply.error.code != CLOUD_FAILED:
+        reason = f"the party says: {reason}"
+    return None, reason
 
 
 def reason_of(error: Error) -> str:

@@ -7,6 +7,7 @@ from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from protocol.exchange import CLOUD_FAILED
 from protocol.flower import new_message, new_run
 
 APP_FAILED = 2
@@ -15,7 +16,10 @@ TOO_LATE = 4
 UNREADABLE = 5
 GIVEN_UP = 6
 """Codes of the errors with which a grid answers for a party: it raised; it does not exist; it was too slow; its answer
-could not be read; nobody waits for it any longer, and nobody gets this error."""
+could not be read; nobody waits for it any longer, and nobody gets this error. `CLOUD_FAILED`: the cloud has lost its
+answer."""
+GRIDS_OWN = frozenset({GIVEN_UP, CLOUD_FAILED})
+"""Codes that no party may say: they excuse it."""
 
 
 def given_up(answer: RecordDict | Error) -> bool:

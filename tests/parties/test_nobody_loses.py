@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from conftest import Play, small
 from durable import BUYER, NOON, WISH, Crash, Town
+from flwr.app import Context, Error, Message
+from flwr.clientapp.typing import ClientAppCallable
 from money import check_money
 from test_crashes import At
 from test_deadlines import Timed
@@ -23,6 +25,7 @@ from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
 from parties.workflow import WorkflowFailed
 from protocol.encoding.canonical import canonical
+from protocol.exchange import BLAMELESS, CLOUD_FAILED
 from protocol.journal import Journal, WorkflowState
 from protocol.messages.purchase import (
     Bids,
@@ -368,3 +371,17 @@ class TestTheCloudsSide:
         jumping.clock = lambda: NOON + (next(times) % 2) * 365 * 86_400
         jumping.play()
         assert jumping.outcome() == whole.outcome()
+
+
+@pytest.mark.parametrize("code", [CLOUD_FAILED, 2])
+@pytest.mark.parametrize("excuse", sorted(BLAMELESS))
+def test_no_seller_excuses_itself_in_the_clouds_name(play_purchase: Play, excuse: str, code: int) -> None:
+    def lies(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        if message.metadata.message_type == "query.deliver":
+            return Message(Error(code=code, reason=excuse), reply_to=message)
+        return call_next(message, context)
+
+    played = play_purchase(small(), sellers=type("Liar", (Seller,), {"mods": (lies,)}))
+    check_money(played)
+    assert {offer.outcome for offer in played.record.winners} == {Outcome.UNDELIVERED}
+    assert played.outcome.penalties == sum(offer.bid.bid.stake for offer in played.record.winners) > 0

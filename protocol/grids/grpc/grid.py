@@ -15,7 +15,7 @@ from protocol.crypto.certificates import Revocations
 from protocol.encoding.codec import UnreadableMessage, reading
 from protocol.encoding.records import pack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
-from protocol.exchange import LOST
+from protocol.exchange import CLOUD_FAILED, LOST
 from protocol.flower import reply, with_id
 from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
 from protocol.grids.grpc.admission import Admission
@@ -233,7 +233,7 @@ class GrpcGrid(CarryingGrid):
             return reply(question.message, Error(code=UNREADABLE, reason=str(error)))
         except Exception:  # of the vault
             _log.exception("an answer of node %d is lost", question.node_id)
-            return reply(question.message, Error(code=UNREADABLE, reason=LOST))
+            return reply(question.message, Error(code=CLOUD_FAILED, reason=LOST))
         finally:
             self._let_go(question)
 

@@ -10,8 +10,7 @@ from typing import Protocol
 from flwr.app import Message
 
 from protocol.encoding.bounds import Bound, answer_bound
-from protocol.exchange import NO_ROOM
-from protocol.grids.base import UNREADABLE
+from protocol.exchange import CLOUD_FAILED, NO_ROOM
 from protocol.grids.grpc.frames import write_blob
 from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
@@ -215,7 +214,7 @@ class Questions:
             closed = [question for each in question_ids if (question := self._close(each)) is not None]
             for question in closed:
                 if question.no_room:
-                    failure = wire.Failure(code=UNREADABLE, reason=NO_ROOM)
+                    failure = wire.Failure(code=CLOUD_FAILED, reason=NO_ROOM)
                     self._answers[question.id] = (question, wire.Answer(failure=failure))
         for question in closed:
             if not question.no_room:
