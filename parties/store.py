@@ -9,11 +9,10 @@ from pathlib import Path
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.exc import OperationalError
 
 from protocol.encoding.records import pack, unpack
-from protocol.errors import ProtocolError
 from protocol.grids.guard import HostFailed
 from protocol.storage.database import Database, Schema, opening
 
@@ -40,7 +39,8 @@ _replies = Table(
     Column("reply", LargeBinary),
 )
 
-_PARTY = Schema("party", _metadata)
+PARTY = Schema("party", _metadata)
+"""A party's database."""
 
 
 class DiskFailed(HostFailed):
@@ -51,16 +51,12 @@ class DiskFailed(HostFailed):
     """
 
 
-class AskedAgain(ProtocolError):
-    """A question that is over was asked again, or another one under its name."""
-
-
 class PartyStore:
     """The states and replies of one party, in one SQLite file.
 
     Args:
         path: The file; made if missing. It holds what the party remembers between messages, including a buyer's
-            one-time keys: it belongs in a private folder.
+            one-time keys: it belongs in a private folder. Or a database that is open.
         clock: Unix time.
 
     Raises:
@@ -68,12 +64,9 @@ class PartyStore:
         DatabaseVersion: When the file was written by a newer program.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def __init__(self, path: Path | Database, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
-        with opening(path):
-            self.database = Database(path, _PARTY)
-        path.chmod(0o600)
+        self.database = path if isinstance(path, Database) else _private_database(path)
         with self.database.transaction() as connection:
             old = select(_states.c.conversation).where(_states.c.touched_at < clock() - KEPT_DAYS * 86_400)
             connection.execute(delete(_replies).where(_replies.c.conversation.in_(old)))
@@ -93,18 +86,26 @@ class PartyStore:
         self.database.close()
 
 
+def _private_database(path: Path) -> Database:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with opening(path):
+        database = Database(path, PARTY)
+    path.chmod(0o600)
+    return database
+
+
 class RememberingApp(ClientApp):
     """An app whose answers are committed, each with the new state, before they are sent.
 
     A conversation is what messages name before the last ``/`` of their group, as the purchases of a
     `protocol.journal` do; its questions are numbered after it. Messages of other groups are
-    passed on. Each message is answered in four steps:
+    passed on.
 
-    1. one that was answered before gets the same answer again;
-    2. one that is over, because a later one was answered, is refused, and so is another question under
-       the number of one that was answered;
-    3. the app answers with the conversation's own state; earlier answers have arrived, and are deleted;
-    4. the state and the answer are committed together.
+    1. the question that was answered last gets the same answer again;
+    2. the app answers any other, with the conversation's own state. What was answered before has arrived, and is
+       deleted. Who asks under an earlier number was restored from a backup: the party follows it, and does not lose by
+       what the other has forgotten;
+    3. the state and the answer are committed together.
 
     When the disk fails, it raises `DiskFailed`, which no grid takes for an answer.
     """
@@ -133,18 +134,10 @@ class RememberingApp(ClientApp):
     def _answer(self, conversation: str, number: int, message: Message, context: Context) -> Message:
         database = self._store.database
         question = hashlib.sha256(message.metadata.message_type.encode() + pack(message.content)).digest()
-        known = database.read(
-            select(_replies)
-            .where(_replies.c.conversation == conversation, _replies.c.number >= number)
-            .order_by(_replies.c.number)
-        )
-        if known and known[0].number == number:
-            if bytes(known[0].question) != question:
-                raise AskedAgain(f"question {number} of {conversation} was another one before")
-            if known[0].reply is not None:
-                return Message(unpack(bytes(known[0].reply)), reply_to=message)
-        if known:
-            raise AskedAgain(f"question {number} of {conversation} is over: a later one was answered")
+        same = (_replies.c.conversation == conversation) & (_replies.c.number == number)
+        known = database.read(select(_replies).where(same))
+        if known and bytes(known[0].question) == question and known[0].reply is not None:
+            return Message(unpack(bytes(known[0].reply)), reply_to=message)
         own = Context(
             run_id=context.run_id,
             node_id=context.node_id,
@@ -159,7 +152,7 @@ class RememberingApp(ClientApp):
             connection.execute(delete(_states).where(_states.c.conversation == conversation))
             state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}
             connection.execute(insert(_states), [state])
-            connection.execute(update(_replies).where(_replies.c.conversation == conversation).values(reply=None))
+            connection.execute(delete(_replies).where(_replies.c.conversation == conversation))
             answered = {
                 "conversation": conversation,
                 "number": number,

@@ -28,9 +28,12 @@ A party with less time than that until its deadline is not asked to deliver.
 LATE = "the answer came after the deadline"
 SILENT = "no answer"
 """Why there is no answer from a silent party."""
+CLOUD_FAILED = 7
+"""The code of an error by which a grid says that it is the cloud that failed."""
 LOST = "the cloud has lost the answer"
 NO_ROOM = "the cloud had no room for the answer"
-"""Why there is no answer from a party that gave one; it is not at fault."""
+NOT_AT_FAULT = (LOST, NO_ROOM)
+"""Why there is none where the party is not at fault; no party can say so itself."""
 
 
 class Failed(str):
@@ -81,6 +84,12 @@ def ask(
     return _sorted_out(_heard(grid, questions, replies, answer))
 
 
+def roles_on(grid: Grid) -> dict[int, str] | None:
+    """Return the role that each node's certificate names; None on a grid without certificates, by its `roles`."""
+    roles: Callable[[], dict[int, str] | None] | None = getattr(grid, "roles", None)
+    return None if roles is None else roles()
+
+
 class Exchange:
     """A workflow's questions to its parties, their answers, and the time: all that it cannot compute itself.
 
@@ -107,8 +116,12 @@ class Exchange:
         """Return who is attached, ascending."""
         return sorted(self.grid.get_node_ids())
 
-    def read(self, kind: str, reading: Callable[[], int]) -> int:
-        """Return a number that may change between readings, such as a balance."""
+    def roles(self) -> Mapping[int, str] | None:
+        """Return the role that each node's certificate names; None where there are no certificates."""
+        return roles_on(self.grid)
+
+    def read(self, kind: str, reading: Callable[[], str]) -> str:
+        """Return what may change between readings, such as settings."""
         return reading()
 
     def ask(
@@ -178,13 +191,14 @@ def opened(reply: Message) -> tuple[RecordDict | None, str | None]:
 
 
 def reason_of(error: Error) -> str:
-    r"""Return why a party failed; it may send a blank reason, and every reader takes a line of it.
+    r"""Return why a party failed, as text that can be stored, and of which there is a line.
 
     Examples:
-        >>> reason_of(Error(code=2, reason=" \n"))
-        'error 2'
+        >>> reason_of(Error(code=2, reason=" \n")), reason_of(Error(code=2, reason="n\0"))
+        ('error 2', 'n')
     """
-    return Failed(error.reason or "").strip() or f"error {error.code}"
+    reason = Failed(error.reason or "").strip() or f"error {error.code}"
+    return f"it said: {reason}" if reason in NOT_AT_FAULT and error.code != CLOUD_FAILED else reason
 
 
 def messages_for(

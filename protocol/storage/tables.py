@@ -1,4 +1,4 @@
-"""The tables of the cloud's database: its ledger, and the journal of its workflows."""
+"""The tables of the cloud's database: its ledger, the journal of its workflows, its parties, and who may write."""
 
 from sqlalchemy import (
     BigInteger,
@@ -6,8 +6,10 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
+    Dialect,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     insert,
 )
 
+from protocol.storage import migrations
 from protocol.storage.database import Schema
 
 ESCROW = "escrow"
@@ -24,6 +27,14 @@ ESCROW = "escrow"
 metadata = MetaData()
 
 _Rising = BigInteger().with_variant(Integer, "sqlite")
+
+
+class _Hash(LargeBinary):
+    """Bytes that drivers take as they are: to convert each one takes longer than to hash it."""
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Return no conversion."""
+
 
 accounts = Table(
     "accounts",
@@ -42,6 +53,7 @@ entries = Table(
     Column("account", Text, ForeignKey(accounts.c.name), nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("memo", Text, nullable=False),
+    Column("hash", _Hash, nullable=False),
 )
 
 escrows = Table(
@@ -53,9 +65,11 @@ escrows = Table(
     Column("amount", BigInteger, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("scope", Text, nullable=False, server_default=""),
     CheckConstraint("amount > 0", name="something_is_held"),
     CheckConstraint("state IN ('pending', 'posted', 'voided')", name="known_state"),
 )
+Index("escrows_by_scope", escrows.c.scope)
 
 replies = Table(
     "replies",
@@ -74,6 +88,7 @@ workflows = Table(
     Column("state", Text, nullable=False),
     Column("step", Integer, nullable=False),
     Column("begun_at", Double, nullable=False),
+    Column("heard_at", Double, nullable=False),
     Column("note", Text, nullable=False),
     CheckConstraint("state IN ('open', 'ended', 'failed')", name="known_workflow_state"),
 )
@@ -96,49 +111,55 @@ blobs = Table(
     Column("workflow", Text, ForeignKey(workflows.c.name), nullable=False),
 )
 
+parties = Table(
+    "parties",
+    metadata,
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("urn", Text, nullable=False, unique=True),
+    Column("enrolled_at", Double, nullable=False),
+)
 
-def _open_escrow(connection: Connection) -> None:
+books = Table(
+    "books",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("ledger", Text, nullable=False),
+    Column("secret", LargeBinary),
+    Column("definitions", LargeBinary),
+    CheckConstraint("id = 1", name="one_ledger"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("renewed_at", Double, nullable=False),
+    CheckConstraint("id = 1", name="one_holder"),
+)
+
+
+for _table in (accounts, escrows, replies, workflows, journal, blobs, parties, books, lease):
+    Index(f"{_table.name}_copy", *_table.columns).ddl_if(dialect="sqlite")
+"""SQLite keeps every row twice, but for the chained ones, and `PRAGMA integrity_check` compares them."""
+
+
+def _prepare(connection: Connection) -> None:
     connection.execute(insert(accounts), [{"name": ESCROW, "overdraft": False, "balance": 0}])
+    migrations.name_ledger(connection)
 
 
-def _add_journal(connection: Connection) -> None:
-    double, binary = Double().compile(connection.dialect), LargeBinary().compile(connection.dialect)
-    for statement in (
-        "CREATE TABLE purchases (name TEXT NOT NULL, buyer BIGINT NOT NULL, state TEXT NOT NULL, "
-        f"step INTEGER NOT NULL, begun_at {double} NOT NULL, note TEXT NOT NULL, PRIMARY KEY (name), "
-        "CONSTRAINT known_purchase_state CHECK (state IN ('open', 'settled', 'failed')))",
-        "CREATE TABLE journal (purchase TEXT NOT NULL, number INTEGER NOT NULL, node BIGINT NOT NULL, "
-        f"kind TEXT NOT NULL, failure TEXT, content {binary}, "
-        "PRIMARY KEY (purchase, number, node), FOREIGN KEY(purchase) REFERENCES purchases (name))",
-        "CREATE TABLE blobs (digest TEXT NOT NULL, purchase TEXT NOT NULL, PRIMARY KEY (digest), "
-        "FOREIGN KEY(purchase) REFERENCES purchases (name))",
-    ):
-        connection.exec_driver_sql(statement)
+CLOUD = Schema(
+    "ledger",
+    metadata,
+    migrations=(migrations.add_journal, migrations.journal_any_workflow, migrations.chain_and_enrol),
+    prepare=_prepare,
+)
+"""The cloud's database.
 
-
-def _journal_any_workflow(connection: Connection) -> None:
-    double, binary = Double().compile(connection.dialect), LargeBinary().compile(connection.dialect)
-    for statement in (
-        "CREATE TABLE workflows (name TEXT NOT NULL, workflow TEXT NOT NULL, opener BIGINT NOT NULL, "
-        f"state TEXT NOT NULL, step INTEGER NOT NULL, begun_at {double} NOT NULL, note TEXT NOT NULL, "
-        "PRIMARY KEY (name), CONSTRAINT known_workflow_state CHECK (state IN ('open', 'ended', 'failed')))",
-        "INSERT INTO workflows SELECT name, 'purchase', buyer, "
-        "CASE state WHEN 'settled' THEN 'ended' ELSE state END, step, begun_at, note FROM purchases",
-        "ALTER TABLE journal RENAME TO journal_2",
-        "ALTER TABLE blobs RENAME TO blobs_2",
-        "CREATE TABLE journal (workflow TEXT NOT NULL, number INTEGER NOT NULL, node BIGINT NOT NULL, "
-        f"kind TEXT NOT NULL, failure TEXT, content {binary}, "
-        "PRIMARY KEY (workflow, number, node), FOREIGN KEY(workflow) REFERENCES workflows (name))",
-        "CREATE TABLE blobs (digest TEXT NOT NULL, workflow TEXT NOT NULL, PRIMARY KEY (digest), "
-        "FOREIGN KEY(workflow) REFERENCES workflows (name))",
-        "INSERT INTO journal SELECT purchase, number, node, kind, failure, content FROM journal_2",
-        "INSERT INTO blobs SELECT digest, purchase FROM blobs_2",
-        "DROP TABLE journal_2",
-        "DROP TABLE blobs_2",
-        "DROP TABLE purchases",
-    ):
-        connection.exec_driver_sql(statement)
-
-
-CLOUD = Schema("ledger", metadata, migrations=(_add_journal, _journal_any_workflow), prepare=_open_escrow)
-"""The cloud's database. Version 2 added the journal of purchases, version 3 made it one of any workflow."""
+Version 2 added the journal of purchases, version 3 made it one of any workflow. Version 4 chains the ledger's lines,
+names the workflow that holds an escrow, and adds the parties, the lease, and what the books remember of their cloud.
+"""

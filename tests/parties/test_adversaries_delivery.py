@@ -40,7 +40,7 @@ class TestNoDelivery:
     @pytest.mark.parametrize("name", ["dropping-out", "straggler"])
     def test_the_buyer_goes_without(self, play_purchase: Play, name: str) -> None:
         honest = play_purchase(small(**MATCHING))
-        played = play_purchase(with_cheats(name, cloud={"stake": 0.0}, **MATCHING))
+        played = play_purchase(with_cheats(name, cloud={"stake": 0.0, "least_stake": 0.0}, **MATCHING))
         assert outcomes(played) == {Outcome.UNDELIVERED}
         assert played.outcome.verified < honest.outcome.verified
         assert gain(played) == 0

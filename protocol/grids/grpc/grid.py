@@ -15,9 +15,9 @@ from protocol.crypto.certificates import Revocations
 from protocol.encoding.codec import UnreadableMessage, reading
 from protocol.encoding.records import pack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
-from protocol.exchange import LOST
+from protocol.exchange import CLOUD_FAILED, LOST, NO_ROOM
 from protocol.flower import reply, with_id
-from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
+from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid, of_a_party
 from protocol.grids.grpc.admission import Admission
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
 from protocol.grids.grpc.frames import read_blob, read_content, write_content
@@ -115,6 +115,10 @@ class GrpcGrid(CarryingGrid):
     def get_node_ids(self) -> Iterable[int]:
         """Return the ids of the nodes that are attached, or were within the time of `absence`, ascending."""
         return self._questions.present()
+
+    def roles(self) -> dict[int, str]:
+        """Return the role that each node's certificate names."""
+        return {node_id: urn.split(":")[2] for node_id, urn in self.roster.members().items()}
 
     def attached(self) -> list[int]:
         """Return the ids of the nodes that are attached at this moment."""
@@ -223,19 +227,21 @@ class GrpcGrid(CarryingGrid):
 
     def _reply(self, question: Question, answer: wire.Answer) -> Message:
         """Return an answer as a message; whatever is wrong with it, no other answer is touched by that."""
+        if question.no_room and not answer.WhichOneof("body"):
+            return reply(question.message, Error(code=CLOUD_FAILED, reason=NO_ROOM))
         try:
             return reply(question.message, self._content(question, answer))
         except UnreadableMessage as error:
             return reply(question.message, Error(code=UNREADABLE, reason=str(error)))
         except Exception:  # of the vault
             _log.exception("an answer of node %d is lost", question.node_id)
-            return reply(question.message, Error(code=UNREADABLE, reason=LOST))
+            return reply(question.message, Error(code=CLOUD_FAILED, reason=LOST))
         finally:
             self._let_go(question)
 
     def _content(self, question: Question, answer: wire.Answer) -> RecordDict | Error:
         if answer.HasField("failure"):
-            return Error(code=answer.failure.code, reason=answer.failure.reason)
+            return of_a_party(Error(code=answer.failure.code, reason=answer.failure.reason))
         stored = answer.WhichOneof("body") == "stored"
         packed = self._storage.read(read_blob(answer.stored)) if stored else answer.content
         with reading("the answer"):

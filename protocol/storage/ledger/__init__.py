@@ -1,5 +1,6 @@
 """Money: double entry in integer minor units, escrows that resolve exactly once, retries without effect."""
 
+from protocol.storage.ledger.audit import Audit, Head, audit
 from protocol.storage.ledger.errors import (
     AccountExists,
     EscrowExists,
@@ -9,6 +10,8 @@ from protocol.storage.ledger.errors import (
     InvalidAmount,
     LedgerError,
     ReservedAccount,
+    ScopeClosed,
+    Unbalanced,
     UnknownAccount,
     UnknownEscrow,
 )
@@ -20,11 +23,13 @@ from protocol.storage.tables import ESCROW
 __all__ = [
     "ESCROW",
     "AccountExists",
+    "Audit",
     "Entry",
     "EscrowExists",
     "EscrowResolved",
     "EscrowRow",
     "EscrowState",
+    "Head",
     "Hold",
     "IdempotencyConflict",
     "InsufficientFunds",
@@ -34,7 +39,10 @@ __all__ = [
     "Posting",
     "Release",
     "ReservedAccount",
+    "ScopeClosed",
     "Transfer",
+    "Unbalanced",
     "UnknownAccount",
     "UnknownEscrow",
+    "audit",
 ]

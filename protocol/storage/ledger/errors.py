@@ -39,5 +39,13 @@ class EscrowResolved(LedgerError):
     """The escrow was posted or voided before."""
 
 
+class ScopeClosed(LedgerError):
+    """The workflow that money is to be held for has ended."""
+
+
 class IdempotencyConflict(LedgerError):
     """The key was used before, for another request."""
+
+
+class Unbalanced(LedgerError):
+    """What would be written does not sum to zero, or changes an account that is not there: the program is wrong."""

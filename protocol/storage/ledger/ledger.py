@@ -5,13 +5,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, Table, insert, select
+from sqlalchemy import ColumnElement, Row, Table, insert, select
 
 from protocol.storage.database import Database
+from protocol.storage.ledger.audit import Head
 from protocol.storage.ledger.errors import IdempotencyConflict, UnknownAccount
 from protocol.storage.ledger.posting import Posting
 from protocol.storage.ledger.rows import Entry, EscrowRow, EscrowState
-from protocol.storage.tables import CLOUD, accounts, entries, escrows, replies
+from protocol.storage.tables import CLOUD, accounts, books, entries, escrows, replies
 
 _PAGE = 10_000
 
@@ -27,9 +28,11 @@ class Ledger:
 
     Args:
         database: The URL of a database (SQLite in memory by default; see `Database`), or one that is open.
+        checked: See `Database`.
 
     Raises:
         DatabaseVersion: When the database is newer than this program.
+        DatabaseDamaged: When its file is checked, and is not as it was written.
 
     Examples:
         >>> from protocol.storage.ledger import Transfer
@@ -47,8 +50,8 @@ class Ledger:
         {'buyer': 100, 'escrow': 0, 'mint': -100}
     """
 
-    def __init__(self, database: str | Path | Database = "sqlite://") -> None:
-        self.database = database if isinstance(database, Database) else Database(database, CLOUD)
+    def __init__(self, database: str | Path | Database = "sqlite://", *, checked: bool = False) -> None:
+        self.database = database if isinstance(database, Database) else Database(database, CLOUD, checked=checked)
 
     def once(self, key: str, request: bytes, effect: Callable[[Posting], bytes]) -> bytes:
         """Run an effect unless this key was answered before, and return its response.
@@ -77,6 +80,15 @@ class Ledger:
                 raise IdempotencyConflict(f"key {key!r} was used before, for another request")
             return bytes(stored.response)
 
+    def id(self) -> str:
+        """Return what this ledger is called, since it was made."""
+        return str(self.database.read(select(books.c.ledger))[0].ledger)
+
+    def head(self) -> Head:
+        """Return the last line of the journal."""
+        last = self.database.read(select(entries.c.id, entries.c.hash).order_by(entries.c.id.desc()).limit(1))
+        return Head(last[0].id, bytes(last[0].hash)) if last else Head()
+
     def balance(self, account: str) -> int:
         """Money in one account.
 
@@ -98,17 +110,18 @@ class Ledger:
         for row in self._rows(entries):
             yield Entry(row.transaction, row.account, row.amount, row.memo)
 
-    def escrows(self) -> Iterator[EscrowRow]:
-        """Every escrow, in the order they were held."""
-        for row in self._rows(escrows):
-            yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state))
+    def escrows(self, scope: str | None = None) -> Iterator[EscrowRow]:
+        """Every escrow, or those of one workflow, in the order they were held."""
+        for row in self._rows(escrows, *([] if scope is None else [escrows.c.scope == scope])):
+            yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state), row.scope)
 
     def close(self) -> None:
         """Close the database."""
         self.database.close()
 
-    def _rows(self, table: Table) -> Iterator[Row[Any]]:
+    def _rows(self, table: Table, *wanted: ColumnElement[bool]) -> Iterator[Row[Any]]:
         last = 0
-        while page := self.database.read(select(table).where(table.c.id > last).order_by(table.c.id).limit(_PAGE)):
+        rows = select(table).where(*wanted).order_by(table.c.id).limit(_PAGE)
+        while page := self.database.read(rows.where(table.c.id > last)):
             yield from page
             last = page[-1].id
