@@ -28,12 +28,12 @@ A party with less time than that until its deadline is not asked to deliver.
 LATE = "the answer came after the deadline"
 SILENT = "no answer"
 """Why there is no answer from a silent party."""
+CLOUD_FAILED = 7
+"""The code of an error by which a grid says that it is the cloud that failed."""
 LOST = "the cloud has lost the answer"
 NO_ROOM = "the cloud had no room for the answer"
-"""Why there is no answer from a party that gave one; it is not at fault."""
-BLAMELESS = frozenset({LOST, NO_ROOM})
-CLOUD_FAILED = 7
-"""The code of an error that is the cloud's own; no grid lets a party use it."""
+NOT_AT_FAULT = (LOST, NO_ROOM)
+"""Why there is none where the party is not at fault; no party can say so itself."""
 
 
 class Failed(str):
@@ -200,8 +200,8 @@ def reason_of(error: Error) -> str:
         >>> reason_of(Error(code=2, reason=" \n")), reason_of(Error(code=2, reason="n\0"))
         ('error 2', 'n')
     """
-    reason = (error.reason or "").encode("utf-8", "replace").decode()
-    return Failed(reason).strip() or f"error {error.code}"
+    reason = Failed(error.reason or "").strip() or f"error {error.code}"
+    return f"it said: {reason}" if reason in NOT_AT_FAULT and error.code != CLOUD_FAILED else reason
 
 
 def messages_for(

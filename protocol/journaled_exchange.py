@@ -30,9 +30,9 @@ It is twice the longest pause between a party's attempts (`protocol.grids.grpc.a
 """
 _LARGE, _HASH = 65_536, 32
 """Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
-_COUNT, _GAP = struct.Struct(">I"), struct.Struct(">Q32s")
 _AT_ONCE = 16_000_000
 """Bytes of answers that are recorded together, beside the last of them."""
+_COUNT, _GAP = struct.Struct(">I"), struct.Struct(">Q32s")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _READING = 0
 """The node under which readings are recorded; parties have higher numbers."""

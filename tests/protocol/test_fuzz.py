@@ -24,7 +24,8 @@ from protocol.exchange import SILENT, Exchange
 from protocol.grids import LocalGrid, Nodes, ObservedGrid, TimedGrid, VirtualClock
 from protocol.grids.grpc.frames import parse, read_content
 from protocol.grids.grpc.transport import ATTACH, MAX_INLINE, channel, introduction
-from protocol.journal import Journal, JournaledExchange
+from protocol.journal import Journal
+from protocol.journaled_exchange import JournaledExchange
 from protocol.messages.base import Hello, Introduction, ProtocolMessage
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -134,7 +135,7 @@ def test_what_one_party_answers_costs_no_other_its_answer(grid: Callable[[], Gri
     if journaled:
         journal = Journal(Ledger().database, Vault("memory://fuzz"))
         journal.begin("w", "test", opener=2, now=0.0)
-        exchange = JournaledExchange(exchange.grid, time.time, journal, "w")
+        exchange = JournaledExchange(exchange.grid, journal, "w")
     for _ in range(150):
         replies = exchange.ask("introduce", dict.fromkeys(range(2, 6), Hello()), Introduction)
         assert {replies.answers[3], replies.answers[5]} == {HONEST}
@@ -156,9 +157,9 @@ def test_what_one_party_answers_along_a_wire_costs_no_other_its_answer(wires: Wi
     assert grid.wait_attached([2, 3], 20) == set()
     journal = Journal(Ledger().database, wires.vault)
     journal.begin("w", "test", opener=2, now=0.0)
-    exchange = JournaledExchange(grid, time.time, journal, "w")
+    exchange = JournaledExchange(grid, journal, "w")
     for _ in range(rounds):
-        replies = exchange.ask("introduce", {2: Hello(), 3: Hello()}, Introduction, time.time() + 30.0)
+        replies = exchange.ask("introduce", {2: Hello(), 3: Hello()}, Introduction, exchange.now() + 30.0)
         assert replies.answers[3] == HONEST
         assert replies.failures.get(2) != SILENT
 

@@ -15,9 +15,9 @@ from protocol.crypto.certificates import Revocations
 from protocol.encoding.codec import UnreadableMessage, reading
 from protocol.encoding.records import pack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
-from protocol.exchange import CLOUD_FAILED, LOST
+from protocol.exchange import CLOUD_FAILED, LOST, NO_ROOM
 from protocol.flower import reply, with_id
-from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
+from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid, of_a_party
 from protocol.grids.grpc.admission import Admission
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
 from protocol.grids.grpc.frames import read_blob, read_content, write_content
@@ -227,6 +227,8 @@ class GrpcGrid(CarryingGrid):
 
     def _reply(self, question: Question, answer: wire.Answer) -> Message:
         """Return an answer as a message; whatever is wrong with it, no other answer is touched by that."""
+        if question.no_room and not answer.WhichOneof("body"):
+            return reply(question.message, Error(code=CLOUD_FAILED, reason=NO_ROOM))
         try:
             return reply(question.message, self._content(question, answer))
         except UnreadableMessage as error:
@@ -239,7 +241,7 @@ class GrpcGrid(CarryingGrid):
 
     def _content(self, question: Question, answer: wire.Answer) -> RecordDict | Error:
         if answer.HasField("failure"):
-            return Error(code=answer.failure.code, reason=answer.failure.reason)
+            return of_a_party(Error(code=answer.failure.code, reason=answer.failure.reason))
         stored = answer.WhichOneof("body") == "stored"
         packed = self._storage.read(read_blob(answer.stored)) if stored else answer.content
         with reading("the answer"):

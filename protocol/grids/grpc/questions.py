@@ -10,7 +10,6 @@ from typing import Protocol
 from flwr.app import Message
 
 from protocol.encoding.bounds import Bound, answer_bound
-from protocol.exchange import CLOUD_FAILED, NO_ROOM
 from protocol.grids.grpc.frames import write_blob
 from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
@@ -209,13 +208,12 @@ class Questions:
             return [self._answers.pop(each) for each in question_ids if each in self._answers]
 
     def withdraw(self, question_ids: Iterable[str]) -> None:
-        """Close questions that were given up; where the vault had no room for the answer, that is the answer."""
+        """Close questions that were given up; where the vault had no room for the answer, an empty one says so."""
         with self._changed:
             closed = [question for each in question_ids if (question := self._close(each)) is not None]
             for question in closed:
                 if question.no_room:
-                    failure = wire.Failure(code=CLOUD_FAILED, reason=NO_ROOM)
-                    self._answers[question.id] = (question, wire.Answer(failure=failure))
+                    self._answers[question.id] = (question, wire.Answer())
         for question in closed:
             if not question.no_room:
                 self._closed(question)

@@ -158,7 +158,7 @@ class Service:
 
     async def _attach(self, peer: Peer, _frames: Any, context: Any) -> None:
         urn = peer.identity.urn
-        node_id = self._roster.node_id(urn)
+        node_id = await asyncio.to_thread(self._roster.node_id, urn)  # which may be a transaction
         if node_id is None:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{urn} is not enrolled with this cloud")
         await context.send_initial_metadata(())  # or a refusal could not overtake a frame that waits

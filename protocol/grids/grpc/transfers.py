@@ -165,7 +165,7 @@ class Transfers:
             await asyncio.gather(working, ending, return_exceptions=True)
 
     def _open_question(self, peer: Peer, question_id: str) -> Question:
-        node_id = self._roster.node_id(peer.identity.urn)
+        node_id = self._roster.known(peer.identity.urn)
         question = None if node_id is None else self._questions.find(node_id, question_id)
         if question is None:
             raise Refused(grpc.StatusCode.FAILED_PRECONDITION, "the blob belongs to no open question to this party")
