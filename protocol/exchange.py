@@ -185,12 +185,9 @@ def read_reply(content: RecordDict | None, failure: str | None, answer: Expected
 
 def opened(reply: Message) -> tuple[RecordDict | None, str | None]:
     """Return the content of a reply, or the reason of its error."""
-    if not reply.has_error():
-        return reply.content, None
-    reason = reason_of(reply.error)
-    if reason in BLAMELESS and reply.error.code != CLOUD_FAILED:
-        reason = f"the party says: {reason}"
-    return None, reason
+    if reply.has_error():
+        return None, reason_of(reply.error)
+    return reply.content, None
 
 
 def reason_of(error: Error) -> str:

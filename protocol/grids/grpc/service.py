@@ -14,7 +14,6 @@ from grpc_health.v1 import health, health_pb2
 from protocol.crypto.certificates import ROLES, Identity
 from protocol.encoding.codec import UnreadableMessage
 from protocol.errors import ProtocolError
-from protocol.grids.base import APP_FAILED, GRIDS_OWN
 from protocol.grids.grpc.admission import PARTIES, Admission, Peer, Refused
 from protocol.grids.grpc.blobs import Storage
 from protocol.grids.grpc.frames import parse, read_blob, read_content, write_content
@@ -267,7 +266,5 @@ def _check_answer(question: Question, answer: wire.Answer) -> None:
                 raise UnreadableMessage("an answer is in a blob that was not put for it")
         case "failure":
             answer.failure.reason = answer.failure.reason[:MAX_REASON]
-            if answer.failure.code in GRIDS_OWN:
-                answer.failure.code = APP_FAILED
         case _:
             raise UnreadableMessage("an answer says nothing")
