@@ -10,7 +10,7 @@ from money import check_money
 from test_checks import BLOB, REFERENCE, delivery, offer
 
 from parties.adversaries.buyers import FalseComplaint
-from parties.purchase.disputes import evidence
+from parties.purchase.disputes import checking_time, evidence
 from parties.purchase.offer import Offer, Outcome
 from protocol.messages.purchase import Shown
 from protocol.storage.vault import Vault
@@ -19,6 +19,13 @@ from protocol.storage.vault import Vault
 @pytest.fixture
 def disputed() -> Offer:
     return replace(offer(), receipt=delivery().receipt, blob=REFERENCE.digest.hex())
+
+
+def test_the_time_to_check_grows_with_images_and_bytes(disputed: Offer) -> None:
+    large = replace(disputed, receipt=delivery(length=75_000_000).receipt)
+    undelivered = replace(disputed, receipt=None)
+    assert checking_time([disputed] * 3) == pytest.approx(3 * (1 + 6e-6))
+    assert checking_time([large, undelivered]) == pytest.approx(76.0)
 
 
 def never(offer: Offer) -> Shown | None:
