@@ -240,9 +240,10 @@ def _heard(
 ) -> Iterator[tuple[int, R | Failed]]:
     """Yield each node's answer, or why there is none, in ascending order of node ids.
 
-    A grid that streams returns replies in this order, and reads each from the vault when its turn comes.
+    A grid that streams returns an iterator in this order, and reads each reply from the vault when its turn comes. What
+    stands before such a grid may return a list in any order.
     """
-    if not streams(grid):
+    if not (streams(grid) and isinstance(replies, Iterator)):
         replies = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
     silent = deque(sorted(questions))
     for reply in replies:
