@@ -140,7 +140,11 @@ class Turns:
 
 
 class NoRoom(Exception):
-    """The vault has no room for a blob now; the text says whose share is full."""
+    """A party's share of the vault has no room for a blob now."""
+
+
+class VaultFull(NoRoom):
+    """The vault has none for anybody, which is no fault of the party's."""
 
 
 class Room:
@@ -174,7 +178,7 @@ class Room:
             if self._of(node_id) + length > self._quotas.party:
                 raise NoRoom("this party's share of the cloud's vault is full; try again later")
             if self._held() + self._arriving + length > self._quotas.vault:
-                raise NoRoom("the cloud's vault is full; try again later")
+                raise VaultFull("the cloud's vault is full; try again later")
             self._taken[node_id] += length
             self._arriving += length
 

@@ -16,7 +16,7 @@ from protocol.grids.grpc.admission import Peer, Refused
 from protocol.grids.grpc.blobs import Storage
 from protocol.grids.grpc.frames import parse, read_blob, write_blob
 from protocol.grids.grpc.questions import Question, Questions
-from protocol.grids.grpc.quotas import NoRoom
+from protocol.grids.grpc.quotas import NoRoom, VaultFull
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.transport import CHUNK
 from protocol.messages.base import BlobReference
@@ -83,7 +83,7 @@ class Transfers:
         try:
             self._storage.room.reserve(question.node_id, blob.length)
         except NoRoom as error:
-            question.no_room = True
+            question.no_room = isinstance(error, VaultFull)
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)) from None
         question.promised += blob.length
         stored = False
