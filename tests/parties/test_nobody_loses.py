@@ -51,6 +51,10 @@ NAME = name_of(BUYER, WISH)
 EVERYBODY = {"buyer": 1200, "seller": 2000}
 
 
+def damaged(blob: bytes) -> bytes:
+    return blob[:-1] + bytes([blob[-1] ^ 1])
+
+
 def nothing_is_held(ledger: Ledger) -> None:
     assert ledger.balances()["escrow"] == 0
     assert not [escrow for escrow in ledger.escrows() if escrow.state == "pending"]
@@ -161,7 +165,7 @@ class TestTheBuyersSide:
             def verify(self, call: Any) -> Any:
                 first, second, *_ = sorted((self.store / "sealed").iterdir())
                 first.unlink()
-                second.write_bytes(second.read_bytes()[:-1] + b"x")
+                second.write_bytes(damaged(second.read_bytes()))
                 return super().verify(call)
 
         played = play_purchase(small(), buyer=Loses)
@@ -172,7 +176,7 @@ class TestTheBuyersSide:
         class Damaged(Buyer):
             def receive(self, parcel: Parcel) -> Any:
                 first, *rest = parcel.items
-                blob = bytes(first.blob)[:-1] + b"x"  # type: ignore[arg-type]
+                blob = damaged(bytes(first.blob))  # type: ignore[arg-type]
                 return super().receive(
                     parcel.model_copy(update={"items": (first.model_copy(update={"blob": blob}), *rest)})
                 )
