@@ -63,7 +63,7 @@ def open_books(
         with opening(url):
             ledger = stack.enter_context(closing(Ledger(url, checked=True)))
     except DatabaseDamaged as error:
-        raise BadKit(f"{error}; restore the ledger from a backup") from None
+        raise BadKit(str(error)) from None
     except ProtocolError as error:
         raise BadKit(f"the ledger cannot be opened: {error}") from None
     remember = partial(memory.refresh, ledger)

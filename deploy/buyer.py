@@ -15,7 +15,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from deploy.kit import Kit
-from deploy.party import Away, alone, ask_cloud, attachment, user_errors
+from deploy.party import Away, alone, ask_cloud, attachment, open_store, user_errors
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
@@ -23,7 +23,6 @@ from parties.purchase.buyer import Basket, Buyer, Purchased
 from parties.purchase.offer import Outcome
 from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
-from parties.store import PartyStore
 from parties.workflow import Progress
 from protocol.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
 from protocol.journal import WorkflowState
@@ -219,7 +218,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         Unreachable: When the cloud cannot be reached for a long time, or refuses.
     """
     wanted, out = replace(wanted, samples=user_path(wanted.samples)), user_path(out)
-    with user_errors(), alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
+    with user_errors(), alone(kit.state), closing(open_store(kit)) as store:
         wish = _begun(kit, wanted, out) or secrets.token_hex(16)
         purchases = Purchases(kit)
         try:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.books import audit_ledger, ledger_of
 from deploy.findings import Finding, failed, ok, warning
-from deploy.kit import Kit
+from deploy.kit import SECRET, Kit
 from deploy.ledger_memory import LedgerMemory
 from protocol.errors import BadKit, ProtocolError
 from protocol.storage.database import database_url, looking_into, without_secrets
@@ -18,7 +18,8 @@ from protocol.storage.tables import CLOUD
 
 PATIENCE = 5.0
 """Seconds that the database may take to answer."""
-_START = "start the database, or correct `ledger` in party.yaml or PARLEY_LEDGER"
+_START = "start the database, give the cloud's role its rights, or correct `ledger` in party.yaml or PARLEY_LEDGER"
+_RESTORE = "restore it from a backup, or begin with a new one: `parley cloud --adopt`"
 _GRANT = "let the cloud's user, or its role in the database, make tables and write to all of them"
 
 
@@ -28,16 +29,20 @@ def check_ledger(kit: Kit, url: str | None) -> Iterator[Finding]:
     try:
         shown = without_secrets(database_url(place))
         with looking_into(place, trial=True, seconds=PATIENCE) as connection:
+            version = None if connection is None else CLOUD.found(connection)
+            memory = LedgerMemory(kit.state).last
+            if version is None and (memory.ledger or (kit.state / SECRET).exists()):
+                yield failed("ledger", f"this cloud has had a ledger, and there is none at {shown}", _RESTORE)
+                return
             if connection is None:
                 yield _can_be_made(Path(database_url(place).database or ""), kit.state)
                 return
-            version = CLOUD.found(connection)
             if (why := _cannot_write(connection, version)) is not None:
                 yield failed("ledger", f"{shown} cannot be written: {why}", _GRANT)
                 return
             yield ok("ledger", shown)
             if version == CLOUD.version:
-                yield _lease(connection, LedgerMemory(kit.state).last.holder)
+                yield _lease(connection, memory.holder)
             yield from _checksums(connection)
         if version == CLOUD.version:
             yield _audit(place, kit.state)

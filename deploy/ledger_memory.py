@@ -47,7 +47,7 @@ class LedgerMemory:
             kept = json.loads(self._path.read_bytes())
             head = Head(int(kept["line"]), bytes.fromhex(kept["hash"]))
             self.last = Memory(str(kept["holder"]), str(kept["ledger"]), head)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self.last = Memory(secrets.token_hex(16))
         except OSError as error:
             raise BadKit(f"{self._path} cannot be read: {error.strerror}") from None

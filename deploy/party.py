@@ -24,7 +24,10 @@ from protocol.errors import BadKit, Unreachable
 from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.database import DatabaseUnavailable, DatabaseVersion
-from protocol.storage.files import disk_failure, private_folder
+from protocol.storage.files import disk_failure, private_folder, write_once
+
+STORE, STORED = "party.sqlite", "party.made"
+"""In the state folder of every party but the cloud: its memory, and the mark that there is one."""
 
 _log = logging.getLogger("parley")
 
@@ -105,6 +108,24 @@ def ask_cloud(kit: Kit, method: str, question: ProtocolMessage, answer: type[M],
         return decode(call(str(kit.party.address), credentials(kit), method, encode(question), timeout), answer)
 
 
+def open_store(kit: Kit) -> PartyStore:
+    """Open the party's memory, which has to be there if it was there before.
+
+    Raises:
+        BadKit: When it is missing: answers that the party has given would be given again, and not be the same.
+        DatabaseUnavailable: When it cannot be opened, or is damaged.
+    """
+    path, mark = kit.state / STORE, kit.state / STORED
+    if mark.exists() and not path.exists():
+        raise BadKit(
+            f"{path} is missing, the memory of this party: restore it from a backup, or delete {mark} as well and begin"
+            " without what was promised in open purchases"
+        )
+    store = PartyStore(path)
+    write_once(mark, b"")
+    return store
+
+
 def stay_attached(kit: Kit, party: Party) -> None:
     """Let a party answer the cloud until the process is stopped (SIGINT or SIGTERM).
 
@@ -120,7 +141,7 @@ def stay_attached(kit: Kit, party: Party) -> None:
             await attached
         log("stopped", party=kit.identity.urn)
 
-    with user_errors(), alone(kit.state), closing(PartyStore(kit.state / "party.sqlite")) as store:
+    with user_errors(), alone(kit.state), closing(open_store(kit)) as store:
         asyncio.run(forever(store.app(party.client_app())))
 
 

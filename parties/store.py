@@ -61,6 +61,7 @@ class PartyStore:
 
     Raises:
         DatabaseUnavailable: When the file cannot be opened.
+        DatabaseDamaged: When it is not as it was written.
         DatabaseVersion: When the file was written by a newer program.
     """
 
@@ -89,7 +90,7 @@ class PartyStore:
 def _private_database(path: Path) -> Database:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with opening(path):
-        database = Database(path, PARTY)
+        database = Database(path, PARTY, checked=True)
     path.chmod(0o600)
     return database
 

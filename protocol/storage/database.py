@@ -37,6 +37,7 @@ from protocol.errors import ProtocolError
 _BUSY_SECONDS = 30
 _WRITES = "parley_writes"
 _OPENING = 0x7061726C6579
+_RESTORE = " and has to be restored from a backup"
 
 
 _PLAIN = re.compile(r"[^:/?#@]+://([^:/?#@]*(:[^/?#@]*)?@)?(\[[^\]@]*\]|[^:/?#@]*)(:\d*)?(/[^?#@]*)?(\?.*)?", re.DOTALL)
@@ -230,13 +231,13 @@ def opening(text: str | Path) -> Iterator[None]:
     try:
         yield
     except DatabaseDamaged as error:
-        raise DatabaseDamaged(f"the database {without_secrets(url)} is damaged: {error}") from None
+        raise DatabaseDamaged(f"the database {without_secrets(url)} is damaged{_RESTORE}: {error}") from None
     except (SQLAlchemyError, ImportError, ValueError, TypeError) as error:
         why = " ".join(str(error).split("\n")[0].split())
         for secret in (url.password, *(value for value in url.query.values() if isinstance(value, str))):
             why = why.replace(str(secret), "***") if secret else why
         if _is_damage(error):
-            raise DatabaseDamaged(f"the database {without_secrets(url)} is damaged: {why}") from None
+            raise DatabaseDamaged(f"the database {without_secrets(url)} is damaged{_RESTORE}: {why}") from None
         raise DatabaseUnavailable(f"the database {without_secrets(url)} cannot be opened: {why}") from None
 
 
@@ -278,8 +279,8 @@ def looking_into(
         DatabaseUnavailable, DatabaseDamaged, BadDatabaseUrl: See `opening`.
     """
     url = database_url(text)
-    local = url.get_backend_name() == "sqlite"
-    if local and not (url.database and Path(url.database).exists()):
+    local, path = url.get_backend_name() == "sqlite", url.database or ""
+    if local and not (path.startswith("file:") or (path and Path(path).exists())):
         yield None
         return
     with opening(text):

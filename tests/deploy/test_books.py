@@ -164,9 +164,9 @@ class TestBooksThatAreNotInOrder:
             buy(ledger)
         whole = path_of(kit).read_bytes()
         path_of(kit).write_bytes(whole[: len(whole) // 2])
-        assert "is damaged" in refusal(kit)
+        assert "is damaged and has to be restored from a backup" in refusal(kit)
         path_of(kit).write_bytes(b"not a database" * 1000)
-        assert "is damaged: (sqlite3.DatabaseError) file is not a database; restore" in refusal(kit)
+        assert "from a backup: (sqlite3.DatabaseError) file is not a database" in refusal(kit)
 
     def test_money_that_nobody_will_release(self, kit: Kit) -> None:
         with started(kit) as ledger:

@@ -165,7 +165,8 @@ def test_what_cannot_start_says_why(running: Deployment, parley: Parley, words: 
 
 def test_doctor_finds_everything_in_order(running: Deployment, parley: Parley) -> None:
     running.wait_attached(set(running.sellers))
-    for words in (readme("doctor"), ["doctor", "--kit", "kit/seller1"], ["doctor", "--kit", "kit/operator"]):
+    audit = readme("audit")
+    for words in (audit, readme("doctor"), ["doctor", "--kit", "kit/seller1"], ["doctor", "--kit", "kit/operator"]):
         code, said = parley(*words)
         assert code == 0, said
         assert "FAIL" not in said

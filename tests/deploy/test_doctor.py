@@ -1,25 +1,33 @@
 """What `parley doctor` finds on machines that are ready, and on broken ones."""
 
 import socket
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from flwr.app import RecordDict
+from postgresql import server
+from sqlalchemy import create_engine, text
 
+from deploy.books import ledger_of, open_books
 from deploy.doctor import check_machine
 from deploy.findings import Finding, Severity
-from deploy.kit import Address
+from deploy.kit import Address, read_kit
 from deploy.provisioning import provision, revoke
 from protocol.crypto.certificates import Credentials, Identity, Revocations, mint, mint_authority
 from protocol.encoding.codec import decode, encode
 from protocol.grids.grpc import Call, GrpcGrid, Roster, Secure
 from protocol.messages import service
+from protocol.storage.database import database_url
+from protocol.storage.files import private_folder
+from protocol.storage.lease import Lease
+from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 from simulations.cli import main
 
@@ -208,3 +216,80 @@ def test_the_command_prints_findings_and_ends_with_its_code(
     shown = capsys.readouterr()
     assert "-> start it there with `parley cloud`" in shown.out
     assert "is not ready: fix cloud" in shown.err
+
+
+class TestTheLedger:
+    @pytest.fixture
+    def state(self, out: Path) -> Path:
+        """The state folder of a cloud that has run."""
+        kit = read_kit(out / "cloud", ["cloud"])
+        private_folder(kit.state)
+        with ExitStack() as stack:
+            open_books(kit, ledger_of(kit), stack, adopt=False, on_lost=lambda lost: None)
+        return kit.state
+
+    def found(self, out: Path, subject: str) -> Finding:
+        (finding,) = (finding for finding in check_machine(out / "cloud") if finding.subject == subject)
+        return finding
+
+    def name(self, out: Path, url: str) -> None:
+        path = out / "cloud" / "party.yaml"
+        path.write_text(path.read_text().replace("ledger: null", f"ledger: {url}"))
+
+    def test_books_in_order_that_nobody_holds(self, out: Path, state: Path) -> None:
+        assert (self.found(out, "books").severity, self.found(out, "books").seen) == ("ok", "0 lines in order")
+        assert self.found(out, "lease").seen == "no cloud holds the ledger"
+
+    def test_books_that_are_not_in_order(self, out: Path, state: Path) -> None:
+        with closing(sqlite3.connect(state / "cloud.sqlite")) as database:
+            database.execute("UPDATE accounts SET balance = 5")
+            database.commit()
+        finding = failed(check_machine(out / "cloud"))
+        assert (finding.subject, finding.seen) == (
+            "books",
+            "account escrow holds 5, and its lines sum to 0, and 2 more",
+        )
+
+    def test_a_ledger_that_is_lost_or_damaged(self, out: Path, state: Path) -> None:
+        whole = (state / "cloud.sqlite").read_bytes()
+        (state / "cloud.sqlite").write_bytes(whole[:5000])
+        assert "is damaged and has to be restored" in failed(check_machine(out / "cloud")).seen
+        (state / "cloud.sqlite").unlink()
+        assert "this cloud has had a ledger" in failed(check_machine(out / "cloud")).seen
+
+    def test_another_cloud_holds_it(self, out: Path, state: Path) -> None:
+        with (
+            closing(Ledger(state / "cloud.sqlite")) as ledger,
+            closing(Lease(ledger.database, "another", "elsewhere, process 7")),
+        ):
+            finding = self.found(out, "lease")
+            assert finding.severity is Severity.WARNING
+            assert finding.seen.startswith("the ledger is held by the cloud on elsewhere, process 7, started at")
+
+    def test_a_ledger_that_is_read_only(self, out: Path, state: Path) -> None:
+        self.name(out, f"sqlite:///file:{state / 'cloud.sqlite'}?mode=ro&uri=true")
+        finding = failed(check_machine(out / "cloud"))
+        assert finding.subject == "ledger"
+        assert "cannot be written: attempt to write a readonly database" in finding.seen
+
+    def test_a_role_without_rights(self, out: Path) -> None:
+        with server() as url:
+            Ledger(url).close()
+            engine = create_engine(database_url(url), isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(text("CREATE ROLE guest LOGIN"))
+                connection.execute(text("CREATE SCHEMA empty AUTHORIZATION parley"))
+                connection.execute(text("GRANT USAGE ON SCHEMA empty TO guest"))
+                self.name(out, url.replace("parley@", "guest@"))
+                assert "permission denied for table" in failed(check_machine(out / "cloud")).seen
+                connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO guest"))
+                assert self.found(out, "ledger").severity is Severity.OK
+                connection.execute(text("REVOKE DELETE ON journal FROM guest"))
+                assert "permission denied for table journal" in failed(check_machine(out / "cloud")).seen
+                connection.execute(text("ALTER ROLE guest SET search_path = empty"))
+                assert "permission denied for schema empty" in failed(check_machine(out / "cloud")).seen
+                connection.execute(text("ALTER ROLE parley SET default_transaction_read_only = on"))
+            engine.dispose()
+            path = out / "cloud" / "party.yaml"
+            path.write_text(path.read_text().replace("guest@", "parley@"))
+            assert "in a read-only transaction" in failed(check_machine(out / "cloud")).seen

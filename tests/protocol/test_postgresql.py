@@ -19,6 +19,7 @@ from test_ledger import TestTransfer as Transfers
 from test_ledger_crash import TestCrash as Crashes
 from test_ledger_crash import purchase
 from test_ledger_once import TestOnce as Once
+from test_renaming import TestRenaming as Renaming
 
 from protocol.storage.ledger import Ledger, Posting, Transfer
 from protocol.storage.tables import entries
@@ -65,6 +66,10 @@ class TestJournalHere(JournalContract):
 
 
 class TestLeaseHere(Leases):
+    pass
+
+
+class TestRenamingHere(Renaming):
     pass
 
 

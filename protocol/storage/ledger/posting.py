@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 
 from protocol.storage.chain import START, chain
 from protocol.storage.ledger.errors import (
@@ -183,18 +183,9 @@ class Posting:
             [_Movement(f"hold {hold.escrow_id}", ((hold.payer, -hold.amount), (ESCROW, hold.amount))) for hold in holds]
         )
         if holds:
-            rows = [
-                {
-                    "escrow_id": hold.escrow_id,
-                    "payer": hold.payer,
-                    "amount": hold.amount,
-                    "purpose": hold.purpose,
-                    "scope": hold.scope,
-                    "state": EscrowState.PENDING,
-                }
-                for hold in holds
-            ]
-            self._connection.execute(insert(escrows), rows)
+            pending = str(EscrowState.PENDING)
+            rows = [(hold.escrow_id, hold.payer, hold.amount, hold.purpose, pending, hold.scope) for hold in holds]
+            self._insert(escrows, ("escrow_id", "payer", "amount", "purpose", "state", "scope"), rows)
         self._write(checked)
 
     def post(self, releases: Sequence[Release]) -> None:
@@ -267,6 +258,12 @@ class Posting:
             for row in self._connection.execute(select(escrows).where(escrows.c.escrow_id.in_(chunk)))
         }
 
+    def _insert(self, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, whose columns are in the order of the table's, past SQLAlchemy, which looks at every value."""
+        statement = insert(table).compile(dialect=self._connection.dialect, column_keys=columns)
+        named = [dict(zip(columns, row, strict=True)) for row in rows] if not statement.positional else rows
+        self._connection.exec_driver_sql(str(statement), named)
+
     def _load(self, names: Iterable[str]) -> None:
         """Read the accounts that this transaction has not read yet; the lock keeps them as they are."""
         for chunk in _chunks([name for name in names if name not in self._accounts]):
@@ -305,11 +302,8 @@ class Posting:
             for account, amount in movement.lines
         ]
         hashes = list(chain(self._last_hash, lines))
-        rows = [
-            {"transaction": number, "account": account, "amount": amount, "memo": memo, "hash": hashed}
-            for (number, account, amount, memo), hashed in zip(lines, hashes, strict=True)
-        ]
-        self._connection.execute(insert(entries), rows)
+        rows = [(*line, hashed) for line, hashed in zip(lines, hashes, strict=True)]
+        self._insert(entries, ("transaction", "account", "amount", "memo", "hash"), rows)
         written = self._connection.execute(
             update(accounts)
             .where(accounts.c.name == bindparam("of"))
