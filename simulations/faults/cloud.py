@@ -1,0 +1,167 @@
+"""The cloud's machine."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from parties.broker import Broker
+from parties.purchase.cloud import Cloud
+from parties.purchase.record import PurchaseRecord
+from parties.purchase.workflow import played_by
+from parties.workflow import OnStep
+from protocol.errors import ProtocolError
+from protocol.exchange import Exchange
+from protocol.journal import Interrupted, Journal, WorkflowRow
+from protocol.storage.database import Database
+from protocol.storage.files import disk_failure
+from protocol.storage.ledger import Ledger
+from protocol.storage.tables import CLOUD
+from protocol.storage.vault import Vault
+from simulations.faults.machine import Machine
+from simulations.faults.network import Link, SimulatedGrid
+from simulations.faults.virtual import Killed, Task
+
+if TYPE_CHECKING:
+    from simulations.faults.parties import BuyerMachine
+    from simulations.faults.town import Town
+
+PURCHASE = "purchase"
+GATHERING = 4.0
+"""Seconds that parties have to attach before the cloud goes on with its purchases."""
+SLACK = 1.0
+"""Seconds that a pause of a workflow takes at least, unless an answer comes: a host may be slow, and time is free."""
+
+
+class Stopping(threading.Event):
+    """Tells tasks to stop, and lets them pause in virtual time."""
+
+    def __init__(self, town: "Town") -> None:
+        super().__init__()
+        self._town = town
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Pause the task that runs."""
+        task = self._town.agenda.task
+        assert task is not None
+        task.pause(max(SLACK, timeout or 0.0))
+        return self.is_set()
+
+
+class CloudMachine(Machine):
+    """The cloud's machine: ledger, vault, journal, broker.
+
+    Args:
+        cloud: Makes the cloud from its ledger and vault.
+    """
+
+    def __init__(self, town: "Town", cloud: Callable[[Ledger, Vault], Cloud]) -> None:
+        super().__init__(town, "cloud")
+        self._cloud = cloud
+        self._tasks: list[Task] = []
+        self._broker: Broker | None = None
+        self._life = 0
+        self._stopping: Stopping | None = None
+        self.grid: SimulatedGrid | None = None
+        self.links: dict[int, Link] = {}
+        self.records: dict[str, PurchaseRecord] = {}
+
+    def begin(self) -> None:
+        """Open the books, listen, and go on with open purchases."""
+        self._life += 1
+        life = self._life
+        ledger = Ledger(Interleaving(self.disk.engine(), self.town))
+        vault = Vault(self.disk.folder / "vault")
+        cloud = replace(self._cloud(ledger, vault), clock=self.clock)
+        self._stopping = Stopping(self.town)
+        self.grid = SimulatedGrid(self.town, self.links, life)
+        broker = Broker(
+            Journal(ledger.database, vault),
+            self.grid,
+            {PURCHASE: self._watched(played_by(cloud, self.records.__setitem__))},
+            self.clock,
+            lambda: self.town.agenda.now,
+            self._stopping,
+            self._thread,
+        )
+        self.town.agenda.after(GATHERING, lambda: self._resume(broker, life))
+
+    def _resume(self, broker: Broker, life: int) -> None:
+        if not self.alive or life != self._life:
+            return
+        try:
+            broker.resume()
+        except Killed:
+            return
+        except Exception as error:
+            self.unbootable(error)
+            return
+        self._broker = broker
+
+    def leave(self) -> None:
+        """Break all links."""
+        self.grid, self._broker = None, None
+        for link in self.links.values():
+            link.disconnect()
+
+    def end(self) -> None:
+        """Stop all workflows, or unwind them where the machine has died."""
+        tasks, self._tasks = self._tasks, []
+        if self.alive and self._stopping is not None:
+            self._stopping.set()
+        for task in tasks:
+            task.join() if self.alive else task.kill()
+
+    def hear(self, frame: bytes) -> None:
+        """Take an answer off the wire."""
+        if self.grid is not None:
+            self.grid.hear(frame)
+
+    def call(self, buyer: "BuyerMachine", wish: bytes) -> None:
+        """Begin a purchase, or say how it stands."""
+        if self._broker is None:
+            return
+        try:
+            name = self._broker.open(PURCHASE, buyer.node, wish)
+            state = self._broker.journal.workflow(name).state
+        except Killed:
+            return
+        except Exception as error:
+            if disk_failure(error) is None:
+                self.town.violated("exception", f"cloud: {type(error).__name__}: {error}")
+            return
+        buyer.link.send("call", "down", state.value.encode(), buyer.told)
+
+    def _watched(self, play: Any) -> Any:
+        """Note what a workflow raises that is no typed refusal."""
+
+        def watch(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
+            try:
+                play(row, exchange, on_step)
+            except (ProtocolError, Interrupted):
+                raise
+            except Exception as error:
+                if disk_failure(error) is None:
+                    self.town.violated("exception", f"cloud: {type(error).__name__}: {error}")
+                raise
+
+        return watch
+
+    def _thread(self, target: Any, args: Any, name: str, daemon: bool) -> Any:
+        task = Task(self.town.agenda, target, args, name, self.town.broken)
+        self._tasks = [each for each in self._tasks if each.is_alive()] + [task]
+        return task
+
+
+class Interleaving(Database):
+    """A database before whose transactions other tasks may run."""
+
+    def __init__(self, engine: Any, town: "Town") -> None:
+        self._town = town
+        super().__init__(engine, CLOUD)
+
+    def _exclusive(self, writes: bool) -> Any:
+        task = self._town.agenda.task
+        if task is not None and self._town.interleaves():
+            task.pause(0.001)
+        return super()._exclusive(writes)

@@ -1,0 +1,240 @@
+"""A town under faults: a cloud, buyers and sellers, honest and not, in virtual time and from one seed."""
+
+import hashlib
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from flwr.app import Error, RecordDict
+
+from parties.adversaries import ADVERSARIES
+from parties.album import Pixels
+from parties.purchase.buyer import Buyer
+from parties.purchase.cloud import Cloud
+from parties.purchase.seller import Seller
+from parties.purchase.terms import CloudSection, terms_of
+from protocol.encoding.canonical import digest
+from protocol.encoding.codec import UnreadableMessage, decode
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids.grpc.frames import parse, read_content
+from protocol.messages.purchase import Bids, Invoice, Quality, SignedBid
+from protocol.storage.ledger import Ledger
+from protocol.storage.vault import Vault
+from protocol.wire import parley_pb2 as wire
+from simulations.faults.cloud import CloudMachine
+from simulations.faults.goods import CANARY, MODEL, paint
+from simulations.faults.machine import Machine, watched_files
+from simulations.faults.network import Link
+from simulations.faults.parties import BuyerMachine, PartyMachine, SellerMachine
+from simulations.faults.schedule import Fault, Schedule
+from simulations.faults.virtual import Agenda
+from simulations.runs.seeding import secret
+
+PATIENCE = 600.0
+UNPLAYABLE = {"feature-collision", "flooding"}
+"""Cheats of sellers that need a real network, or thousands of bids."""
+
+
+@dataclass
+class Violation:
+    """A promise that was broken."""
+
+    promise: str
+    text: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened."""
+
+    at: float
+    who: str
+    what: str
+
+
+class Town:
+    """Everybody, and all that happens to them.
+
+    Args:
+        seed: Everything follows from it.
+        folder: In memory, empty.
+        schedule: What goes wrong.
+    """
+
+    def __init__(self, seed: str, folder: Path, schedule: Schedule) -> None:
+        self.seed = seed
+        self.folder = folder
+        self.schedule = schedule
+        self.agenda = Agenda()
+        self.events: list[Event] = []
+        self.violations: list[Violation] = []
+        self.last_fault = 0.0
+        self._turns = random.Random(f"{seed}/turns")
+        self.machines: dict[str, Machine] = {}
+        self.albums: dict[int, list[Pixels]] = {}
+        self.bids: dict[bytes, tuple[int, SignedBid]] = {}
+        self.invoices: dict[int, list[bytes]] = {}
+        draw = random.Random(f"{seed}/town")
+        self.budget = draw.choice([60, 120, 200])
+        self.deposits = {"buyer": self.budget * draw.choice([1, 2]), "seller": 100}
+        section = CloudSection(privacy="level1", commission=draw.choice([0.0, 0.05]), stake=0.2, bond=0.1)  # type: ignore[arg-type]
+        self.terms = terms_of(section, MODEL)
+        self.cloud = CloudMachine(self, self._cloud)
+        self.machines["cloud"] = self.cloud
+        buyers, sellers = draw.choice([2, 2, 3, 4]), draw.choice([2, 3])
+        spots = [(draw.randrange(10_000, 50_000), draw.randrange(10_000, 50_000)) for _ in range(2)]
+        samples = [paint(draw, x, y, marked=False) for x, y in spots]
+        self.parties: dict[int, PartyMachine] = {}
+        for index in range(buyers):
+            node = FIRST_NODE_ID + index
+            name = f"buyer-{node}"
+            cheat = self._cheat(draw, "buyer", 0.15)
+            make = self._buyer(draw, index, cheat, samples)
+            self._settle(BuyerMachine(self, name, node, cheat, make, starts=6.0 + draw.uniform(0.0, 20.0)))
+        for index in range(sellers):
+            node = FIRST_NODE_ID + buyers + index
+            cheat = self._cheat(draw, "seller", 0.25)
+            album = []
+            for _ in range(draw.choice([1, 1, 2])):
+                x, y = draw.choice(spots)
+                album.append(paint(draw, x + draw.randrange(1, 3000), y + draw.randrange(-3000, 3000), marked=True))
+            self.albums[node] = album
+            make = self._seller(draw, index, cheat, album)
+            self._settle(SellerMachine(self, f"seller-{node}", node, cheat, make))
+
+    @property
+    def buyers(self) -> list[BuyerMachine]:
+        """The machines of buyers."""
+        return [each for each in self.parties.values() if isinstance(each, BuyerMachine)]
+
+    @property
+    def sellers(self) -> list[SellerMachine]:
+        """The machines of sellers."""
+        return [each for each in self.parties.values() if isinstance(each, SellerMachine)]
+
+    def play(self) -> None:
+        """Let everything happen until all purchases are over, or nothing can be waited for any longer."""
+        with watched_files(self.machines, self.folder), from_seed(self.seed):
+            for machine in self.machines.values():
+                machine.boot()
+            while not self._settled():
+                if self.agenda.now > self.last_fault + 12 * PATIENCE:
+                    self.violated("settling", "not everything settles after the last fault")
+                    break
+                if not self.agenda.step():
+                    self.violated("settling", "nothing happens any more")
+                    break
+            self.schedule.over = True
+            for machine in self.machines.values():
+                machine.disk.make_room()
+
+    def close(self) -> None:
+        """Stop everything."""
+        for machine in self.machines.values():
+            machine.alive = False
+            machine.end()
+        for machine in self.machines.values():
+            machine.disk.close()
+
+    def _settled(self) -> bool:
+        return all(buyer.over is not None for buyer in self.buyers) and all(m.alive for m in self.machines.values())
+
+    def note(self, who: str, what: str) -> None:
+        """Remember what happened."""
+        self.events.append(Event(self.agenda.now, who, what))
+
+    def strike(self, fault: Fault, who: str) -> None:
+        """Remember that a fault took effect."""
+        self.schedule.strike(fault)
+        self.last_fault = self.agenda.now
+        self.note(who, f"! {fault}")
+
+    def violated(self, promise: str, text: str) -> None:
+        """Remember that a promise was broken, once."""
+        text = text.partition("\n")[0]
+        if any((each.promise, each.text) == (promise, text) for each in self.violations):
+            return
+        self.violations.append(Violation(promise, text, self.agenda.now))
+        self.note("!", f"{promise}: {text}")
+
+    def broken(self, error: BaseException) -> None:
+        """A task ended in what nothing caught."""
+        self.violated("exception", f"a workflow's thread ended: {type(error).__name__}: {error}")
+
+    def interleaves(self) -> bool:
+        """Whether another task may run now."""
+        return self._turns.random() < 0.05
+
+    def look(self, link: Link, way: str, frame: bytes) -> None:
+        """Look at a frame on the wire."""
+        if CANARY in frame:
+            self.violated("secrecy", f"a picture is in the open on the link of {link.party.name}, {way}")
+
+    def saw(self, party: PartyMachine, kind: str, question: RecordDict, answer: RecordDict | Error) -> None:
+        """Remember what a party was asked and answered, as far as promises are about it."""
+        self.note(party.name, kind)
+        if isinstance(answer, Error):
+            return
+        try:
+            if kind == "query.bid":
+                self.bids |= {digest(each): (party.node, each) for each in decode(answer, Bids).bids}
+            elif kind == "query.pay":
+                self.invoices[party.node] = [digest(item.bid) for item in decode(question, Invoice).items]
+        except UnreadableMessage:
+            pass  # of a cheat
+
+    def fuzz(self, way: str, frame: bytes) -> None:
+        """Read a damaged frame, which must not raise anything but a refusal."""
+        kind: Any = wire.Answer if way == "up" else wire.Question
+        try:
+            read_content(parse(kind, frame).content)
+        except UnreadableMessage:
+            pass
+        except Exception as error:
+            self.violated("exception", f"a damaged frame raises {type(error).__name__}: {error}")
+
+    def digest(self) -> str:
+        """Return a hash of all that happened."""
+        return hashlib.sha256(repr([(e.at, e.who, e.what) for e in self.events]).encode()).hexdigest()
+
+    def _settle(self, machine: PartyMachine) -> None:
+        self.machines[machine.name] = machine
+        self.parties[machine.node] = machine
+        machine.link = Link(self, machine, self.cloud)
+        self.cloud.links[machine.node] = machine.link
+
+    def _cheat(self, draw: random.Random, role: str, chance: float) -> str | None:
+        names = sorted(name for name, each in ADVERSARIES.items() if each.role == role and name not in UNPLAYABLE)
+        chosen = draw.choice([*names, "mutation", "mutation"])
+        return chosen if draw.random() < chance else None
+
+    def _cloud(self, ledger: Ledger, vault: Vault) -> Cloud:
+        return Cloud(secret(0, self.seed, "cloud"), self.terms, MODEL, ledger, vault, self.deposits, PATIENCE)
+
+    def _buyer(self, draw: random.Random, index: int, cheat: str | None, samples: list[Pixels]) -> Any:
+        role = cast(type[Buyer], ADVERSARIES[cheat].cast() if cheat in ADVERSARIES else Buyer)
+        quality = draw.choice(list(Quality))
+        own, budget = secret(0, self.seed, "buyer", index), self.budget
+        return lambda store: role(own, samples, budget, quality, MODEL, store, lasting=False)
+
+    def _seller(self, draw: random.Random, index: int, cheat: str | None, album: list[Pixels]) -> Any:
+        role = cast(type[Seller], ADVERSARIES[cheat].cast() if cheat in ADVERSARIES else Seller)
+        costs = [draw.randrange(10, 40) for _ in album]
+        own = secret(0, self.seed, "seller", index)
+        return lambda: role(own, album, costs, MODEL)
+
+
+@contextmanager
+def from_seed(seed: str) -> Iterator[None]:
+    """Take what programs draw from the system from a seed, for a while."""
+    source = random.Random(f"{seed}/entropy")
+    before, os.urandom = os.urandom, source.randbytes
+    try:
+        yield
+    finally:
+        os.urandom = before
