@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from deploy.party import Away, alone, ask_cloud, attachment, user_errors
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
-from parties.purchase.buyer import REFUSED, Basket, Buyer, Purchased
+from parties.purchase.buyer import Basket, Buyer, Purchased
 from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
 from parties.store import PartyStore
@@ -27,10 +28,12 @@ from protocol.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
 from protocol.journal import WorkflowState
 from protocol.messages import service
 from protocol.messages.base import Acknowledgement
-from protocol.messages.purchase import Quality, Statement, StatementLine, VerificationCall
+from protocol.messages.purchase import Quality, Statement, StatementLine
 from protocol.settings import Section
 from protocol.storage.files import make_lasting, private_folder, write_private
 from protocol.storage.user_files import user_path
+
+_WISH = re.compile(r"[0-9a-f]{2,64}")
 
 RECEIPT = "receipt.json"
 MARK = ".purchase"
@@ -71,7 +74,7 @@ class Picture(Section):
 
 
 class Receipt(Section):
-    """What was bought, and for how many coins; no balance if the cloud settled while the buyer was away."""
+    """What was bought, and for how many coins."""
 
     purchase: str
     cloud: str
@@ -79,18 +82,19 @@ class Receipt(Section):
     settled_at: str
     budget: float
     paid: float
-    balance: float | None
+    balance: float
     pictures: tuple[Picture, ...]
 
     def sentence(self, out: Path) -> str:
         """Return the receipt as text for a person."""
         if not self.pictures:
             return f"Nothing was bought: no such images were offered within the budget.\nReceipt: {out / RECEIPT}"
-        kept = sum(picture.paid > 0 for picture in self.pictures)
-        lost = len(self.pictures) - kept
+        paid = [picture for picture in self.pictures if picture.paid > 0]
+        kept = sum(picture.file is not None for picture in paid)
+        lost = len(self.pictures) - len(paid)
+        missing = f" {len(paid) - kept} more were paid for, and this machine has lost them." if kept < len(paid) else ""
         refunded = f" {lost} did not arrive or were not as promised, and cost nothing." if lost else ""
-        away = " At most: the purchase was settled while this buyer was away." if self.balance is None else ""
-        return f"Bought {kept} pictures for {self.paid:.2f} coins.{away}{refunded}\nPictures and receipt: {out}"
+        return f"Bought {kept} pictures for {self.paid:.2f} coins.{missing}{refunded}\nPictures and receipt: {out}"
 
 
 class RequestingBuyer(Buyer):
@@ -114,29 +118,21 @@ class RequestingBuyer(Buyer):
 
     @step("settle")
     def settle(self, statement: Statement) -> Acknowledgement:
-        """Step 12: write down what was paid and refunded, and drop the sealed pictures."""
+        """Step 12: open what is left, write down what was paid and refunded, and drop the sealed pictures."""
+        self.open_rest(statement.releases)
         self._write(statement.lines, statement.balance)
         return Acknowledgement()
 
-    def settle_alone(self, state: RecordDict) -> None:
-        """Open what has arrived, and write the receipt, after the cloud settled without this buyer.
-
-        A buyer that is silent after delivery has accepted, and pays; whether a complaint was in time is unknown.
+    def settle_alone(self, state: RecordDict, statement: Statement) -> None:
+        """Open what was paid for, and write the receipt, after the cloud settled without this buyer.
 
         Args:
             state: The buyer's memory of the purchase.
+            statement: The cloud's, asked for afterwards.
         """
         self.memory = Memory(state)
-        lines = []
-        items = self._basket()
-        if items:
-            self.verify(VerificationCall(request_id=items[0].order.order.request_id, undelivered=()))
-        for number, item in enumerate(items):
-            file = self._file(number)
-            outcome = "undelivered" if file is None else "disputed" if file.startswith(REFUSED) else "accepted"
-            cost = 0 if file is None else item.cost
-            lines.append(StatementLine(bid=item.order.order.bid, outcome=outcome, amount=-cost))
-        self._write(lines, None)
+        self.open_rest(statement.releases)
+        self._write(statement.lines, statement.balance)
 
     def _basket(self) -> tuple[Purchased, ...]:
         try:
@@ -144,7 +140,7 @@ class RequestingBuyer(Buyer):
         except KeyError:
             return ()
 
-    def _write(self, lines: Sequence[StatementLine], balance: int | None) -> None:
+    def _write(self, lines: Sequence[StatementLine], balance: int) -> None:
         numbers = {item.order.order.bid: number for number, item in enumerate(self._basket())}
         receipt = Receipt(
             purchase=self.wish,
@@ -153,10 +149,10 @@ class RequestingBuyer(Buyer):
             settled_at=datetime.now(UTC).isoformat(timespec="seconds"),
             budget=self.budget / COIN,
             paid=-sum(line.amount for line in lines) / COIN,
-            balance=None if balance is None else balance / COIN,
+            balance=balance / COIN,
             pictures=tuple(
                 Picture(
-                    file=self._file(numbers.get(line.bid)),
+                    file=self.file(numbers[line.bid]) if line.bid in numbers else None,
                     bid=line.bid.hex(),
                     outcome=line.outcome,
                     paid=-line.amount / COIN,
@@ -167,10 +163,6 @@ class RequestingBuyer(Buyer):
         shutil.rmtree(self.store / "sealed", ignore_errors=True)
         write_private(self.store / RECEIPT, (receipt.model_dump_json(indent=2) + "\n").encode())
         make_lasting([self.store / RECEIPT])
-
-    def _file(self, number: int | None) -> str | None:
-        names = [] if number is None else [f"{number:05d}.png", f"{REFUSED}/{number:05d}.png"]
-        return next((name for name in names if (self.store / name).exists()), None)
 
 
 class Idle(Party):
@@ -195,7 +187,9 @@ class Purchases(ClientApp):
     def __call__(self, message: Message, context: Context) -> Message:
         """Answer a message; its group names the purchase."""
         wish = message.metadata.group_id.rpartition("/")[0].rpartition("-")[2]
-        if wish not in self._apps and _wish_file(self._kit, wish).exists():
+        if not _WISH.fullmatch(wish):  # the cloud names it, and it becomes the name of a file
+            wish = ""
+        if wish and wish not in self._apps and _wish_file(self._kit, wish).exists():
             self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
         return self._apps.get(wish, self._idle)(message, context)
 
@@ -234,7 +228,10 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         except KeyboardInterrupt:
             raise Stopped("interrupted; the same command resumes this purchase") from None
         if standing.state == WorkflowState.ENDED and not (out / RECEIPT).exists():
-            buyer.settle_alone(store.state(standing.name))
+            asked = service.AskStatement(wish=bytes.fromhex(wish))
+            with user_errors():
+                statement = ask_cloud(kit, service.STATEMENT, asked, Statement)
+            buyer.settle_alone(store.state(standing.name), statement)
         _wish_file(kit, wish).unlink()
         (out / MARK).unlink()
         if standing.state != WorkflowState.ENDED:

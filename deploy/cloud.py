@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
@@ -15,12 +16,12 @@ from flwr.app import RecordDict
 from deploy.kit import REVOKED, CloudFile, Kit
 from deploy.party import alone, credentials, log, user_errors
 from deploy.pools import Pools
-from parties.broker import Broker
+from parties.broker import Broker, name_of
 from parties.featurizers import load_featurizer
 from parties.purchase.cloud import ARBITERS, Cloud
 from parties.purchase.settlement import CLOUD, account
 from parties.purchase.terms import COIN, terms_of
-from parties.purchase.workflow import played_by
+from parties.purchase.workflow import Purchase, played_by, statement
 from protocol.crypto.certificates import ROLES, Identity, Revocations
 from protocol.encoding.codec import decode, encode
 from protocol.errors import BadKit, ProtocolError
@@ -28,6 +29,7 @@ from protocol.grids.grpc import BadAddress, Call, GrpcGrid, Roster
 from protocol.journal import Journal, WorkflowRow, WorkflowState
 from protocol.messages import service
 from protocol.messages.base import ProtocolMessage
+from protocol.messages.purchase import Statement
 from protocol.storage.database import opening
 from protocol.storage.ledger import Ledger
 from protocol.storage.tables import ESCROW
@@ -37,6 +39,9 @@ POOL = "pool"
 """The folder in the cloud's state with the features of a pool until it is closed."""
 ABSENCE = 3.0
 """Seconds after which a party that has left is no longer asked to take part."""
+
+LAST_ABORT = Purchase.STEPS.index("sealed delivery") + 1
+"""The last step in which a purchase can be aborted: from the next on its buyer opens images."""
 
 GATHERING = 15.0
 """Seconds that sellers have to attach again when the cloud restarts."""
@@ -144,12 +149,14 @@ class Desk:
 
     Args:
         cloud: The cloud that the questions are about.
-        most: Purchases that may run at the same time.
+        most: Purchases that may run at the same time; one buyer may have a quarter of them.
     """
 
     def __init__(self, cloud: Cloud, most: int) -> None:
         self._cloud = cloud
         self._most = most
+        self._most_each = max(1, most // 4)
+        self._turn = threading.Lock()
         self._broker: Broker | None = None
         self._grid: GrpcGrid | None = None
         self._pools: Pools | None = None
@@ -166,6 +173,8 @@ class Desk:
         return {
             service.HEALTH: Call(everybody, self._answering(service.AskHealth, self._health)),
             service.PURCHASE: Call(frozenset({"buyer"}), self._answering(service.BeginPurchase, self._purchase)),
+            service.STATEMENT: Call(frozenset({"buyer"}), self._answering(service.AskStatement, self._statement)),
+            service.ABORT: Call(operators, self._answering(service.AbortPurchase, self._abort)),
             service.STATUS: Call(operators, self._answering(service.AskStatus, self._status)),
             service.POOL: Call(operators, self._answering(service.BeginPool, self._pool)),
         }
@@ -178,12 +187,37 @@ class Desk:
         node_id = grid.roster.node_id(who.urn)
         if node_id is None:
             raise ProtocolError(f"{who.urn} is not enrolled with this cloud")
-        rows = broker.journal.workflows()
-        begun = any(row.opener == node_id and row.name.endswith(asked.wish.hex()) for row in rows)
-        running = sum(row.state is WorkflowState.OPEN for row in rows)
-        if not begun and running >= self._most:
-            raise ProtocolError(f"{running} purchases are running, the most that this cloud allows; ask again later")
-        return self._standing(broker.journal.workflow(broker.open(service.PURCHASE, node_id, asked.wish)))
+        with self._turn:
+            begun = broker.begun(name_of(node_id, asked.wish))
+            running = [] if begun else broker.journal.workflows(WorkflowState.OPEN)
+            if len(running) >= self._most:
+                raise ProtocolError(f"{self._most} purchases are running, all that this cloud plays; ask again later")
+            if sum(row.opener == node_id for row in running) >= self._most_each:
+                raise ProtocolError(
+                    f"{self._most_each} purchases of {who.urn} are running, all that one buyer may have"
+                )
+            return self._standing(broker.journal.workflow(broker.open(service.PURCHASE, node_id, asked.wish)))
+
+    def _statement(self, who: Identity, asked: service.AskStatement) -> Statement:
+        broker, grid = self._parts()
+        name = name_of(grid.roster.node_id(who.urn) or 0, asked.wish)
+        if not broker.begun(name) or broker.journal.workflow(name).state is WorkflowState.OPEN:
+            raise ProtocolError("no purchase of this name has ended")
+        buyer = self._cloud.accounts("buyer", broker.journal.workflow(name).opener)
+        return statement(replace(self._cloud, purchase=name), buyer)
+
+    def _abort(self, who: Identity, asked: service.AbortPurchase) -> service.PurchaseStanding:
+        broker, _ = self._parts()
+        if not broker.begun(asked.name):
+            raise ProtocolError(f"there is no purchase {asked.name}; `parley status` names them")
+        row = broker.journal.workflow(asked.name)
+        if row.state is not WorkflowState.OPEN:
+            raise ProtocolError(f"the purchase {asked.name} has ended already")
+        if row.step > LAST_ABORT:
+            raise ProtocolError(f"the buyer of {asked.name} is opening its images; it ends by itself at its deadline")
+        broker.abort(asked.name, f"{who.urn} ended it")
+        log("purchase aborted", purchase=asked.name, by=who.urn)
+        return self._standing(broker.journal.workflow(asked.name))
 
     def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:
         self._parts()

@@ -87,13 +87,13 @@ class FolderSeller(Seller):
             log("cannot be delivered", why=str(gone))
             raise ProtocolError("the picture that was offered is gone") from None
 
-    def seal(self, opening: Opening, order: Order) -> bytes:
+    def seal(self, opening: Opening, order: Order, release: bytes) -> bytes:
         """Seal a picture, unless another one has taken its place since it was offered."""
         bids = self.memory.recall(f"bids-{order.request_id.hex()}", OpenBids).bids
         bid = next(open_bid.bid.bid for open_bid in bids if digest(open_bid.bid) == order.bid)
         if commit_image(opening.image_salt, opening.image) != bid.image_commitment:
             raise ProtocolError("the picture that was offered has been replaced by another")
-        return super().seal(opening, order)
+        return super().seal(opening, order, release)
 
     def _read_again(self) -> PricedAlbum:
         """Read the folder; while it or its list cannot be read, what was read before is what there is."""

@@ -8,14 +8,19 @@ from functools import partial
 from typing import Self
 
 from flwr.serverapp import Grid
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from parties.workflow import OnStep, WorkflowFailed
 from protocol.exchange import Exchange
-from protocol.journal import Interrupted, Journal, JournaledExchange, WorkflowRow, WorkflowState
+from protocol.journal import Interrupted, Journal, WorkflowRow, WorkflowState
+from protocol.journaled_exchange import JournaledExchange
 from protocol.storage.files import disk_failure
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0
 """Seconds before a workflow that broke off, as without its database, is retried: at first, and at most."""
+NOTE = 300
+"""Characters of an error in the note of a workflow."""
+
 Play = Callable[[WorkflowRow, Exchange, OnStep], None]
 """Plays a workflow of one kind to its end."""
 
@@ -28,6 +33,8 @@ class Broker:
     1. An attached party asks for a workflow by a name of its own (a wish); asking again refers to the same workflow.
     2. Answers are in the journal before they are used. `resume` continues open workflows.
     3. Money and blobs are held once, however often a workflow is replayed (`settlement`, `Journal`).
+    4. Only what the machine fails at is tried again: a full disk, a database that is away. Any other failure ends the
+       workflow, gives back what it holds, and is its note.
 
     Args:
         journal: All workflows, and the answers of parties.
@@ -85,11 +92,15 @@ class Broker:
         """
         if not 1 <= len(wish) <= 32:
             raise ValueError(f"a wish has 1 to 32 bytes, not {len(wish)}")
-        name = f"{opener}-{wish.hex()}"
+        name = name_of(opener, wish)
         if self.journal.begin(name, workflow, opener, self._clock()):
             _log.info("%s %s begins", workflow, name)
             self._start(name)
         return name
+
+    def begun(self, name: str) -> bool:
+        """Whether a workflow of this name was ever begun."""
+        return self.journal.begun(name)
 
     def wait(self, name: str, timeout: float | None = None) -> WorkflowRow:
         """Wait until a workflow has ended, or the time (seconds) is up, and return its state."""
@@ -97,23 +108,44 @@ class Broker:
             self._changed.wait_for(lambda: self.journal.workflow(name).state is not WorkflowState.OPEN, timeout)
         return self.journal.workflow(name)
 
+    def abort(self, name: str, why: str) -> bool:
+        """End a workflow as failed, give back what it holds, and return whether it was open."""
+        ended = self._end(name, why)
+        with self._changed:
+            self._changed.notify_all()
+        return ended
+
     def play(self, name: str) -> None:
         """Play an open workflow from its start to its end, in this thread.
 
         Raises:
-            Interrupted: When the broker is closed meanwhile.
+            Interrupted: When the broker is closed meanwhile, or the workflow aborted.
+            OSError, OperationalError, InterfaceError: When the machine cannot go on, and it is worth another try.
         """
         row = self.journal.workflow(name)
-        exchange = JournaledExchange(self._grid, self._clock, self.journal, name, self._stopping, self._monotonic)
+        play = self._plays.get(row.workflow)
+        if play is None:
+            self._end(name, f"this cloud does not play {row.workflow}")
+            return
+        exchange = JournaledExchange(self._grid, self.journal, name, self._stopping, self._monotonic)
         on_step = partial(self._reach, name)
         try:
-            self._plays[row.workflow](row, exchange, on_step)
+            play(row, exchange, on_step)
         except WorkflowFailed as failed:
-            _log.warning("%s %s failed: %s", row.workflow, name, failed)
-            self.journal.end(name, WorkflowState.FAILED, str(failed))
-            return
-        self.journal.end(name, WorkflowState.ENDED)
-        _log.info("%s %s has ended", row.workflow, name)
+            self._end(name, str(failed))
+        except (Interrupted, OSError, OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            _log.exception("%s %s breaks off", row.workflow, name)
+            self._end(name, f"the cloud failed at step {self.journal.workflow(name).step}: {_sentence(error)}")
+        else:
+            self.journal.end(name, WorkflowState.ENDED)
+            _log.info("%s %s has ended", row.workflow, name)
+
+    def _end(self, name: str, why: str) -> bool:
+        if ended := self.journal.end(name, WorkflowState.FAILED, why):
+            _log.warning("workflow %s failed: %s", name, why)
+        return ended
 
     def close(self) -> None:
         """Stop all workflows; the next `resume` continues them."""
@@ -147,3 +179,17 @@ class Broker:
                 with self._changed:
                     self._changed.notify_all()
                 return
+
+
+def name_of(opener: int, wish: bytes) -> str:
+    """Return the name of a workflow.
+
+    Examples:
+        >>> name_of(7, b"tea")
+        '7-746561'
+    """
+    return f"{opener}-{wish.hex()}"
+
+
+def _sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:NOTE]}"

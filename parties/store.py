@@ -53,7 +53,7 @@ class DiskFailed(HostFailed):
 
 
 class AskedAgain(ProtocolError):
-    """A question that is over was asked again, or another one under its name."""
+    """A question that is over was asked first now, or another one under its name."""
 
 
 class PartyStore:
@@ -107,9 +107,11 @@ class RememberingApp(ClientApp):
     passed on. Each message is answered in four steps:
 
     1. one that was answered before gets the same answer again;
-    2. one that is over, because a later one was answered, is refused, and so is another question under
-       the number of one that was answered;
-    3. the app answers with the conversation's own state; earlier answers have arrived, and are deleted;
+    2. another question under the number of one that was answered is refused, and so is a new one where a later one
+       was answered;
+    3. the app answers with the conversation's own state; earlier answers have arrived, and are deleted. One whose
+       answer was deleted is answered anew: a cloud that was restored from a backup asks it again, and the party must
+       not lose by that;
     4. the state and the answer are committed together.
 
     When the disk fails, it raises `DiskFailed`, which no grid takes for an answer.
@@ -149,7 +151,7 @@ class RememberingApp(ClientApp):
                 raise AskedAgain(f"question {number} of {conversation} was another one before")
             if known[0].reply is not None:
                 return Message(unpack(bytes(known[0].reply)), reply_to=message)
-        if known:
+        elif known:
             raise AskedAgain(f"question {number} of {conversation} is over: a later one was answered")
         own = Context(
             run_id=context.run_id,
@@ -165,6 +167,8 @@ class RememberingApp(ClientApp):
             connection.execute(delete(_states).where(_states.c.conversation == conversation))
             state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}
             connection.execute(insert(_states), [state])
+            same = (_replies.c.conversation == conversation) & (_replies.c.number == number)
+            connection.execute(delete(_replies).where(same))
             connection.execute(update(_replies).where(_replies.c.conversation == conversation).values(reply=None))
             answered = {
                 "conversation": conversation,

@@ -25,6 +25,8 @@ A party with less time than that until its deadline is not asked to deliver.
 LATE = "the answer came after the deadline"
 SILENT = "no answer"
 """Why there is no answer from a silent party."""
+LOST = "the cloud has lost the answer"
+"""Why there is none where the party is not at fault."""
 
 
 class Failed(str):
@@ -89,8 +91,8 @@ class Exchange:
         """Return who is attached, ascending."""
         return sorted(self.grid.get_node_ids())
 
-    def read(self, kind: str, reading: Callable[[], int]) -> int:
-        """Return a number that may change between readings, such as a balance."""
+    def read(self, kind: str, reading: Callable[[], str]) -> str:
+        """Return what may change between readings, such as settings."""
         return reading()
 
     def ask(
@@ -159,13 +161,14 @@ def opened(reply: Message) -> tuple[RecordDict | None, str | None]:
 
 
 def reason_of(error: Error) -> str:
-    r"""Return why a party failed; it may send a blank reason, and every reader takes a line of it.
+    r"""Return why a party failed, as text that can be stored, and of which there is a line.
 
     Examples:
-        >>> reason_of(Error(code=2, reason=" \n"))
-        'error 2'
+        >>> reason_of(Error(code=2, reason=" \n")), reason_of(Error(code=2, reason="n\0"))
+        ('error 2', 'n')
     """
-    return (error.reason or "").strip() or f"error {error.code}"
+    reason = (error.reason or "").replace("\0", "").encode("utf-8", "replace").decode()
+    return reason.strip() or f"error {error.code}"
 
 
 def messages_for(

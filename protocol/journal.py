@@ -1,43 +1,33 @@
 """The journal: the input of workflows, from which they are replayed after a crash.
 
-A workflow is a function of its secret, of the answers it gets and of its readings (the clock, a
-balance). These are recorded as they come in. After a crash the cloud replays its unfinished workflows:
+A workflow is a function of its secret, of the answers it gets and of its readings (the clock,
+settings). These are recorded as they come in. After a crash the cloud replays its unfinished workflows:
 what is on record is not asked again. Effects have a key (in the ledger) or a hash (in the vault), and
 happen once however often they are repeated.
+
+A workflow's time stands still while the cloud is down: it counts the seconds for which the cloud has listened, and is
+on record with the answers. So no party is late by an outage of the cloud, or by a jump of its clock.
 """
 
-import json
-import math
-import struct
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from flwr.app import Message, RecordDict
-from flwr.serverapp import Grid
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from protocol.encoding.codec import MAX_MESSAGE_BYTES
-from protocol.encoding.records import parts, unpack
-from protocol.encoding.streaming import blobs_of, streams
 from protocol.errors import ProtocolError
-from protocol.exchange import GRACE, LATE, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
-from protocol.messages.base import BlobReference, ProtocolMessage
+from protocol.exchange import LOST
+from protocol.messages.base import ProtocolMessage
 from protocol.storage.database import Database
+from protocol.storage.ledger import Posting
 from protocol.storage.tables import blobs, journal, workflows
 from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
-_LARGE, _HASH = 65_536, 32
-"""Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
-_COUNT, _GAP = struct.Struct(">I"), struct.Struct(">Q32s")
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
-_READING = 0
-"""The node under which readings are recorded; parties have higher numbers."""
+_log = logging.getLogger(__name__)
 
 
 class JournalMismatch(ProtocolError):
@@ -58,7 +48,10 @@ class WorkflowState(StrEnum):
 
 @dataclass(frozen=True)
 class WorkflowRow:
-    """A workflow that was begun: its name, which one it is, for which node, its step, when it began, why it failed."""
+    """A workflow that was begun: its name, which one it is, for which node, its step, when it began, why it failed.
+
+    `heard_at` is the workflow's own time.
+    """
 
     name: str
     workflow: str
@@ -66,6 +59,7 @@ class WorkflowRow:
     state: WorkflowState
     step: int
     begun_at: float
+    heard_at: float
     note: str
 
 
@@ -107,7 +101,7 @@ class Journal:
         with self._database.transaction() as connection:
             if connection.execute(select(workflows.c.name).where(workflows.c.name == name)).first() is not None:
                 return False
-            row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, note="")
+            row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, heard_at=now, note="")
             connection.execute(insert(workflows), [vars(row)])
             return True
 
@@ -117,12 +111,20 @@ class Journal:
         rows = self._database.read(query if state is None else query.where(workflows.c.state == state))
         return [_workflow(row) for row in rows]
 
+    def begun(self, name: str) -> bool:
+        """Whether a workflow of this name was ever begun."""
+        return bool(self._database.read(select(workflows.c.name).where(workflows.c.name == name)))
+
     def workflow(self, name: str) -> WorkflowRow:
         """Return one workflow; KeyError when there is none of this name."""
         rows = self._database.read(select(workflows).where(workflows.c.name == name))
         if not rows:
             raise KeyError(f"there is no workflow {name}")
         return _workflow(rows[0])
+
+    def has_entries(self, name: str) -> bool:
+        """Whether anything of a workflow is on record."""
+        return bool(self._database.read(select(journal.c.number).where(journal.c.workflow == name).limit(1)))
 
     def reach(self, name: str, step: int) -> None:
         """Note a workflow's step; replays do not go back."""
@@ -131,13 +133,35 @@ class Journal:
                 update(workflows).where(workflows.c.name == name, workflows.c.step < step).values(step=step)
             )
 
-    def end(self, name: str, state: WorkflowState, note: str = "") -> None:
-        """Close an open workflow, and delete its entries."""
+    def end(self, name: str, state: WorkflowState, note: str = "") -> bool:
+        """Close an open workflow, give back what it still holds, and delete its entries, all at once.
+
+        Returns:
+            Whether it was open.
+        """
         with self._database.transaction() as connection:
             open_one = (workflows.c.name == name) & (workflows.c.state == WorkflowState.OPEN)
-            connection.execute(update(workflows).where(open_one).values(state=state, note=note))
+            was_open = connection.execute(update(workflows).where(open_one).values(state=state, note=note)).rowcount > 0
+            posting = Posting(connection)
+            if held := posting.pending(name):
+                if state is WorkflowState.ENDED:
+                    _log.error("workflow %s has ended with %d escrows unresolved; they go back", name, len(held))
+                posting.void(held)
             connection.execute(delete(journal).where(journal.c.workflow == name))
         self._drop_blobs(name)
+        return was_open
+
+    def heard_at(self, name: str) -> float:
+        """Return the time of a workflow, Unix seconds, as last recorded."""
+        rows = self._database.read(select(workflows.c.heard_at).where(workflows.c.name == name))
+        if not rows:
+            raise KeyError(f"there is no workflow {name}")
+        return float(rows[0].heard_at)
+
+    def hear(self, name: str, now: float) -> None:
+        """Record the time of a workflow; it never goes back."""
+        with self._database.transaction() as connection:
+            _hear(connection, name, now)
 
     def tidy(self, before: float) -> int:
         """Remove blobs of no open workflow that are older than `before` (Unix seconds); return how many."""
@@ -163,16 +187,21 @@ class Journal:
                 )
         return {row.node: Entry(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
 
-    def write(self, name: str, number: int, kind: str, entries: Mapping[int, Entry]) -> dict[int, Entry]:
-        """Record answers to a question, or a reading; they are committed when this returns.
+    def write(self, name: str, number: int, kind: str, entries: Mapping[int, Entry], now: float) -> dict[int, Entry]:
+        """Record answers to a question, or a reading, and the workflow's time; all are committed when this returns.
 
         An answer that brings a blob of another workflow is no answer: no two honest ones are the same,
         and a blob goes when the workflow that it belongs to ends.
 
         Returns:
             What was written.
+
+        Raises:
+            Interrupted: When the workflow has ended meanwhile, as by an operator.
         """
         with self._database.transaction() as connection:
+            if connection.scalar(select(workflows.c.state).where(workflows.c.name == name)) != WorkflowState.OPEN:
+                raise Interrupted
             written = {node: self._claimed(connection, name, entry) for node, entry in entries.items()}
             rows = [
                 {
@@ -186,6 +215,7 @@ class Journal:
                 for node, entry in written.items()
             ]
             connection.execute(insert(journal), rows)
+            _hear(connection, name, now)
         return written
 
     def _claimed(self, connection: Connection, name: str, entry: Entry) -> Entry:
@@ -194,7 +224,7 @@ class Journal:
             if owner not in (None, name):
                 return Entry("it brings a blob that belongs to another workflow", None)
             if digest not in self.vault:
-                return Entry("it brings a blob that is not there any more", None)
+                return Entry(LOST, None)
             if owner is None:
                 connection.execute(insert(blobs), [{"digest": digest, "workflow": name}])
         return entry
@@ -207,166 +237,11 @@ class Journal:
             connection.execute(delete(blobs).where(blobs.c.workflow == name))
 
 
+def _hear(connection: Connection, name: str, now: float) -> None:
+    later = (workflows.c.name == name) & (workflows.c.heard_at < now)
+    connection.execute(update(workflows).where(later).values(heard_at=now))
+
+
 def _workflow(row: Row[Any]) -> WorkflowRow:
     state = WorkflowState(row.state)
-    return WorkflowRow(row.name, row.workflow, row.opener, state, row.step, row.begun_at, row.note)
-
-
-class JournaledExchange(Exchange):
-    """An exchange that records answers as they come in, and replays them after a crash.
-
-    Questions and readings are numbered as the workflow comes to them. Asking takes these steps:
-
-    1. what is on record for the question's number is taken from there;
-    2. the other parties are asked, until they have answered or the deadline has passed. Messages name
-       workflow and number in their group, so that a party knows a question that it has answered
-       before (see `parties.store`);
-    3. each answer is on record, with large values in the vault, before the workflow hears of it;
-       so is each silence, once the deadline has passed.
-
-    Args:
-        grid, clock: See `Exchange`. The grid is asked by `push_messages` and `pull_messages`.
-        journal: Where answers are recorded.
-        name: The workflow's name.
-        stopping: Set when the program stops; the exchange pauses by waiting for it.
-        monotonic: Seconds that no clock setting changes.
-    """
-
-    def __init__(
-        self,
-        grid: Grid,
-        clock: Callable[[], float],
-        journal: Journal,
-        name: str,
-        stopping: threading.Event | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(grid, clock)
-        self._journal = journal
-        self._name = name
-        self._stopping = stopping or threading.Event()
-        self._monotonic = monotonic
-        self._number = 0
-
-    def now(self) -> float:
-        """Return the time, Unix seconds, as first read."""
-        return float(self._once("now", lambda: repr(self.clock())))
-
-    def node_ids(self) -> list[int]:
-        """Return who was attached at the first reading, ascending."""
-        ids: list[int] = json.loads(
-            self._once("node ids", lambda: json.dumps(super(JournaledExchange, self).node_ids()))
-        )
-        return ids
-
-    def read(self, kind: str, reading: Callable[[], int]) -> int:
-        """Return a number as first read."""
-        return int(self._once(kind, lambda: str(reading())))
-
-    def each(
-        self,
-        step: str,
-        questions: Mapping[int, ProtocolMessage],
-        answer: Expected[R],
-        deadline: float | None = None,
-        absence: float = math.inf,
-        until: float = math.inf,
-    ) -> Iterator[tuple[int, R | Failed]]:
-        """Ask parties, those whose answers are not on record; see `Exchange.each`."""
-        number = self._next()
-        kind = f"query.{step}"
-        entries = self._journal.entries(self._name, number, kind)
-        unheard = {node_id: question for node_id, question in questions.items() if node_id not in entries}
-        if unheard:
-            timeout = self._left(deadline, until)
-            ttl = None if timeout is None else timeout + GRACE
-            messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}", ttl)
-            for arrived in self._hear(messages, timeout, deadline, absence):
-                entries |= self._journal.write(self._name, number, kind, arrived)
-        for node_id in sorted(questions):
-            yield node_id, self._reply(entries[node_id], answer)
-
-    def close(self, vault: Vault, kept: Iterable[str]) -> None:
-        """The workflow has ended and will not be played again; the journal knows which blobs were its own."""
-        self._journal.end(self._name, WorkflowState.ENDED)
-
-    def _reply(self, entry: Entry, answer: Expected[R]) -> R | Failed:
-        content = None if entry.content is None else self._unpacked(entry.content)
-        return read_reply(content, entry.failure, answer)
-
-    def _next(self) -> int:
-        if self._stopping.is_set():
-            raise Interrupted
-        self._number += 1
-        return self._number
-
-    def _once(self, kind: str, reading: Callable[[], str]) -> str:
-        number = self._next()
-        entries = self._journal.entries(self._name, number, kind)
-        if not entries:
-            entries = {_READING: Entry(None, reading().encode())}
-            self._journal.write(self._name, number, kind, entries)
-        return (entries[_READING].content or b"").decode()
-
-    def _hear(
-        self, messages: list[Message], timeout: float | None, deadline: float | None, absence: float
-    ) -> Iterator[dict[int, Entry]]:
-        """Send messages and yield answers as they come in, then the silence of the others."""
-        begun = self._monotonic()
-        end = math.inf if timeout is None else begun + timeout
-        seen = dict.fromkeys((message.metadata.dst_node_id for message in messages), begun)
-        ids = set(self.grid.push_messages(messages))
-        pause = _SHORTEST_PAUSE
-        while seen:
-            arrived = {}
-            now = self._monotonic()
-            for reply in self.grid.pull_messages(ids):
-                ids.discard(reply.metadata.reply_to_message_id)
-                if seen.pop(reply.metadata.src_node_id, None) is not None:
-                    arrived[reply.metadata.src_node_id] = self._entry(*opened(reply), deadline)
-            if not arrived:
-                if absence < math.inf:
-                    seen |= dict.fromkeys(seen.keys() & set(self.grid.get_node_ids()), now)
-                silent = [node for node, last in seen.items() if now >= min(end, last + absence)]
-                arrived = dict.fromkeys(silent, Entry(SILENT, None))
-                seen = {node: last for node, last in seen.items() if node not in arrived}
-            if arrived:
-                yield arrived
-                pause = _SHORTEST_PAUSE
-            elif self._stopping.wait(pause):
-                raise Interrupted
-            else:
-                pause = min(2 * pause, _LONGEST_PAUSE)
-
-    def _entry(self, content: RecordDict | None, failure: str | None, deadline: float | None) -> Entry:
-        if content is None:
-            return Entry(failure, None)
-        if deadline is not None and self.clock() > deadline + GRACE:
-            return Entry(LATE, None)
-        packed, stored = self._packed(content)
-        if streams(self.grid):
-            stored |= {blob.digest.hex() for blob in blobs_of(content).values() if isinstance(blob, BlobReference)}
-        return Entry(None, packed, frozenset(stored))
-
-    def _packed(self, content: RecordDict) -> tuple[bytes, set[str]]:
-        """Pack an answer, without the values that go to the vault: first come their number, places and digests."""
-        structure, values = parts(content)
-        pieces, gaps, place = [structure], [], len(structure)
-        for field, value in values:
-            if len(value) >= _LARGE or (len(value) > _HASH and field.rpartition("/")[2] == "blob"):
-                blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
-                gaps.append((place, bytes.fromhex(blob.digest)))
-            else:
-                pieces.append(value)
-                place += len(value)
-        head = [_COUNT.pack(len(gaps)), *(_GAP.pack(*gap) for gap in gaps)]
-        return b"".join(head + pieces), {digest.hex() for _, digest in gaps}
-
-    def _unpacked(self, packed: bytes) -> RecordDict:
-        (count,) = _COUNT.unpack_from(packed)
-        body = _COUNT.size + count * _GAP.size
-        pieces, start = [], body
-        for place, digest in _GAP.iter_unpack(packed[_COUNT.size : body]):
-            pieces += [packed[start : body + place], self._journal.vault.read(digest.hex(), MAX_MESSAGE_BYTES)]
-            start = body + place
-        return unpack(b"".join([*pieces, packed[start:]]))
+    return WorkflowRow(row.name, row.workflow, row.opener, state, row.step, row.begun_at, row.heard_at, row.note)

@@ -20,9 +20,9 @@ from protocol.messages.purchase import SignedConfirmation, VerificationCall
 class FalseComplaint(Buyer):
     """Complains about every good image, hoping to keep it and its money (CrowdBuy, section II.C)."""
 
-    def judge(self, number: int, deal: Deal, private_key: bytes, *, check_feature: bool) -> str:
+    def judge(self, number: int, deal: Deal, blob: bytes, private_key: bytes, *, check_feature: bool) -> str:
         """Keep the image, and complain."""
-        super().judge(number, deal, private_key, check_feature=check_feature)
+        super().judge(number, deal, blob, private_key, check_feature=check_feature)
         return "this is not what was offered"
 
 

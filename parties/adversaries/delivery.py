@@ -43,9 +43,9 @@ class SwappedDelivery(Seller):
 class JunkCiphertext(Seller):
     """Delivers, and signs for, random bytes of the right length."""
 
-    def seal(self, opening: Opening, order: Order) -> bytes:
+    def seal(self, opening: Opening, order: Order, release: bytes) -> bytes:
         """Return noise as long as the sealed picture."""
-        return self.generator("junk", digest(order)).bytes(len(super().seal(opening, order)))
+        return self.generator("junk", digest(order)).bytes(len(super().seal(opening, order, release)))
 
 
 @adversary(

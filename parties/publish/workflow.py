@@ -91,8 +91,7 @@ class Publish(Workflow[PublishRecord]):
 
     def _collect(self, call: CallForPictures, owners: Sequence[int]) -> Collection:
         known = len(self.record.failures)
-        replies = self.ask("publish", dict.fromkeys(owners, call), Publication)
-        answers = {node_id: found for node_id, found in replies.items() if len(found.labels)}
+        answers = self.ask("publish", dict.fromkeys(owners, call), Publication)
         if not answers:
             why = next((each.sentence for each in self.record.failures[known:]), "there are no owners")
             raise WorkflowFailed(f"no pictures were published by {call.method}: {why}")

@@ -23,12 +23,17 @@ from protocol.messages.purchase import (
     Confirmation,
     Invitation,
     Invoice,
+    Kept,
     Order,
     Parcel,
+    ParcelItem,
     Payment,
     PurchaseRequest,
     Quality,
+    Release,
     SelectionResult,
+    ShowCall,
+    Shown,
     SignedBid,
     SignedConfirmation,
     SignedOrder,
@@ -80,8 +85,9 @@ class Buyer(Party):
     3. ``pay`` (7): check the invoice against bids and budget, place one order per image, each with
        its own one-time key, and release the money into escrow;
     4. ``receive`` (9): keep sealed images whose receipts fit;
-    5. ``verify`` (10, 11): open every image that came, check it, keep it or complain about it;
-    6. ``settle`` (12): take note of payments and refunds.
+    5. ``verify`` (10, 11): open the images whose releases come, check them, keep or complain about each;
+    6. ``show`` (11): show a sealed image that the cloud has lost;
+    7. ``settle`` (12): take note of payments and refunds, and open what was paid for and is not open yet.
 
     Args:
         secret: See `Party`.
@@ -141,10 +147,15 @@ class Buyer(Party):
 
     @step("pay")
     def pay(self, invoice: Invoice) -> SignedPayment:
-        """Step 7: check the invoice, order each image to a key of its own, and pay into escrow."""
+        """Step 7: check the invoice, order each image to a key of its own, and pay into escrow.
+
+        Asked again for the same, it orders to the same keys: images may already be sealed to them.
+        """
         wish = self.memory.recall("wish", Wish)
         key = self._key(wish.nonce)
         amount = self._due(invoice, wish)
+        if self.memory.keeps(f"invoice-{digest(invoice).hex()}"):
+            return self._payment(invoice, amount, self.memory.recall("basket", Basket).items)
         items = []
         for item in invoice.items:
             delivery_key = new_delivery_key(wish.terms.suite)
@@ -160,65 +171,87 @@ class Buyer(Party):
             cost = item.payment + item.commission
             items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, cost=cost))
         self.memory.keep("basket", Basket(salt=invoice.salt, items=tuple(items)))
+        self.memory.keep(f"invoice-{digest(invoice).hex()}", Acknowledgement())
+        return self._payment(invoice, amount, items)
+
+    def _payment(self, invoice: Invoice, amount: int, items: Sequence[Purchased]) -> SignedPayment:
         payment = Payment(request_id=invoice.request_id, amount=amount, orders=tuple(item.order for item in items))
+        key = self._key(self.memory.recall("wish", Wish).nonce)
         return SignedPayment(payment=payment, signature=key.sign("payment", canonical(payment)))
 
     @step("receive")
-    def receive(self, parcel: Parcel) -> Acknowledgement:
+    def receive(self, parcel: Parcel) -> Kept:
         """Step 9: keep each sealed image that matches its receipt, under the order's hash."""
         basket = self.memory.recall("basket", Basket)
         ordered = {digest(item.bid): item for item in basket.items}
         sealed = self.store / "sealed"
         sealed.mkdir(parents=True, exist_ok=True)
-        kept = []
+        kept, refused = [], ""
         for item in parcel.items:
-            if item.bid not in ordered:
-                raise ProtocolError("the parcel holds an image that was not ordered")
-            if isinstance(item.blob, BlobReference):
-                raise ProtocolError("the parcel refers to a sealed image instead of bringing it")
-            self._check_receipt(ordered[item.bid], item.receipt, item.blob)
-            kept.append(sealed / item.bid.hex())
-            with _whole(kept[-1]) as file:
+            why = _parcel_refusal(item, ordered.get(item.bid))
+            if why is not None:
+                refused = why
+                continue
+            assert isinstance(item.blob, bytes)
+            with _whole(sealed / item.bid.hex()) as file:
                 file.write(item.blob)
+            kept.append(item.bid)
             self.memory.keep(f"receipt-{item.bid.hex()}", item.receipt)
         if self.lasting:
-            make_lasting(kept)
-        return Acknowledgement()
+            make_lasting([sealed / bid.hex() for bid in kept])
+        return Kept(bids=tuple(kept), refused=refused)
 
     @step("verify")
     def verify(self, call: VerificationCall) -> SignedConfirmation:
         """Steps 10 and 11: open and check what arrived; accept it, or complain and reveal its one-time key."""
         wish = self.memory.recall("wish", Wish)
-        basket = self.memory.recall("basket", Basket)
-        targets = features_under(wish.terms, self.featurizer, self.samples)
-        draws = self.generator("verify", call.request_id).random(len(basket.items))
         accepted: list[bytes] = []
         complaints: list[Complaint] = []
-        for number, (item, draw) in enumerate(zip(basket.items, draws, strict=True)):
+        for number, item, fault in self.open(call.request_id, call.releases):
             bid = digest(item.bid)
-            try:
-                receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
-            except KeyError:
-                continue  # it did not come
-            deal = Deal(item.bid, item.order, receipt, wish.terms, targets, basket.salt)
-            fault = self.judge(number, deal, item.private_key, check_feature=bool(draw < self.checked))
             if fault is None:
                 accepted.append(bid)
             else:
                 image = self.evidence(number) if wish.terms.arbitration == "paper" else None
                 complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key, image=image))
-        if self.lasting:
-            make_lasting([*self.store.glob("*.png"), *self.store.glob(f"{REFUSED}/*.png")])
         confirmation = Confirmation(request_id=call.request_id, accepted=tuple(accepted), complaints=tuple(complaints))
         signature = self._key(wish.nonce).sign("confirmation", canonical(confirmation))
         return SignedConfirmation(confirmation=confirmation, signature=signature)
 
-    def judge(self, number: int, deal: Deal, private_key: bytes, *, check_feature: bool) -> str | None:
-        """Open one image, return what is wrong with it (None: nothing), and save it."""
-        order = deal.order.order
-        blob = (self.store / "sealed" / order.bid.hex()).read_bytes()
+    def open(self, request_id: bytes, releases: Sequence[Release]) -> Iterator[tuple[int, Purchased, str | None]]:
+        """Open sealed images, save each, and yield its number in the basket and what is wrong with it (None: nothing).
+
+        One that this buyer has lost itself is left out: that is not the seller's fault.
+        """
+        wish = self.memory.recall("wish", Wish)
+        basket = self.memory.recall("basket", Basket)
+        targets = features_under(wish.terms, self.featurizer, self.samples)
+        draws = self.generator("verify", request_id).random(len(basket.items))
+        secrets = {release.bid: release.secret for release in releases}
+        for number, (item, draw) in enumerate(zip(basket.items, draws, strict=True)):
+            bid = digest(item.bid)
+            if bid not in secrets or not self.memory.keeps(f"receipt-{bid.hex()}"):
+                continue
+            receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
+            blob = self.sealed(bid, receipt)
+            if blob is not None:
+                deal = Deal(item.bid, item.order, receipt, wish.terms, targets, basket.salt, secrets[bid])
+                yield number, item, self.judge(number, deal, blob, item.private_key, check_feature=draw < self.checked)
+        if self.lasting:
+            make_lasting([*self.store.glob("*.png"), *self.store.glob(f"{REFUSED}/*.png")])
+
+    def sealed(self, bid: bytes, receipt: SignedReceipt) -> bytes | None:
+        """Return a sealed image as it arrived; None if it is lost or damaged here."""
         try:
-            opening = open_sealed(blob, private_key, digest(order), order.suite, deal.dimensions)
+            blob = (self.store / "sealed" / bid.hex()).read_bytes()
+        except FileNotFoundError:
+            return None
+        return blob if matches_receipt(blob, receipt.receipt) else None
+
+    def judge(self, number: int, deal: Deal, blob: bytes, private_key: bytes, *, check_feature: bool) -> str | None:
+        """Open one image, return what is wrong with it (None: nothing), and save it."""
+        try:
+            opening = open_sealed(blob, private_key, deal.context, deal.order.order.suite, deal.dimensions)
         except SealBroken as broken:
             return f"the delivery does not open: {broken}"
         recomputed = features_under(deal.terms, self.featurizer, [opening.image])[0] if check_feature else None
@@ -228,6 +261,17 @@ class Buyer(Party):
         with _whole(kept / f"{number:05d}.png") as file:
             PillowImage.fromarray(np.asarray(opening.image)).save(file, "png")
         return fault
+
+    @step("show")
+    def show(self, call: ShowCall) -> Shown:
+        """Step 11: show a sealed image that it complains about and the cloud has lost."""
+        try:
+            blob = self.sealed(call.bid, self.memory.recall(f"receipt-{call.bid.hex()}", SignedReceipt))
+        except KeyError:
+            blob = None
+        if blob is None:
+            raise ProtocolError("this buyer does not have the sealed image")
+        return Shown(blob=blob)
 
     def evidence(self, number: int) -> Pixels | None:
         """Return the refused image, to go with a complaint under the paper's arbitration; None if it did not open."""
@@ -239,8 +283,24 @@ class Buyer(Party):
 
     @step("settle")
     def settle(self, statement: Statement) -> Acknowledgement:
-        """Step 12: take note of payments and refunds."""
+        """Step 12: take note of payments and refunds, and open what was paid for and is not open yet."""
+        self.open_rest(statement.releases)
         return Acknowledgement()
+
+    def open_rest(self, releases: Sequence[Release]) -> None:
+        """Open images that were paid for, and whose call for verification this buyer has missed."""
+        if not self.memory.keeps("basket"):
+            return
+        items = self.memory.recall("basket", Basket).items
+        opened = {digest(item.bid) for number, item in enumerate(items) if self.file(number) is not None}
+        missing = [release for release in releases if release.bid not in opened]
+        if missing:
+            list(self.open(items[0].order.order.request_id, missing))
+
+    def file(self, number: int) -> str | None:
+        """Return where in the folder an image is, by its number in the basket; None: it is not there."""
+        names = (f"{number:05d}.png", f"{REFUSED}/{number:05d}.png")
+        return next((name for name in names if (self.store / name).exists()), None)
 
     def _due(self, invoice: Invoice, wish: Wish) -> int:
         """Return the invoice's total, or refuse it."""
@@ -250,7 +310,7 @@ class Buyer(Party):
         if len({item.bid.bid.pseudonym for item in invoice.items}) < len(invoice.items):
             raise ProtocolError("the invoice names a bid twice")
         commission = sum(item.commission for item in invoice.items)
-        if commission > (amount - commission) * wish.terms.commission // 1_000_000:
+        if commission * 1_000_000 >= (amount - commission) * wish.terms.commission + 1_000_000:
             raise ProtocolError("the invoice takes more commission than was agreed")
         for item in invoice.items:
             bid = item.bid.bid
@@ -261,15 +321,24 @@ class Buyer(Party):
                 raise ProtocolError("the invoice holds a bid that is for another buyer")
         return amount
 
-    def _check_receipt(self, item: Purchased, receipt: SignedReceipt, blob: bytes) -> None:
-        signed = verify(item.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature)
-        fits = receipt.receipt.order == digest(item.order.order) and matches_receipt(blob, receipt.receipt)
-        if not (signed and fits):
-            raise ProtocolError("the parcel holds an image that is not the one its seller signed for")
-
     def _key(self, nonce: bytes) -> SigningKey:
         """Return the key of one purchase; keys differ so that sellers cannot link purchases."""
         return SigningKey.derive(self.derive("purchase", nonce), "buyer")
+
+
+def _parcel_refusal(item: ParcelItem, ordered: Purchased | None) -> str | None:
+    """Return why an image of a parcel is not kept, None when it is the one that its seller signed for."""
+    if ordered is None:
+        return "the parcel holds an image that was not ordered"
+    if isinstance(item.blob, BlobReference):
+        return "the parcel refers to a sealed image instead of bringing it"
+    receipt = item.receipt
+    signed = verify(ordered.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature)
+    if not (signed and receipt.receipt.order == digest(ordered.order.order)):
+        return "the parcel holds an image that its seller did not sign for"
+    if not matches_receipt(item.blob, receipt.receipt):
+        return "the parcel holds an image that is not the one its seller signed for"
+    return None
 
 
 @contextmanager

@@ -18,20 +18,35 @@ from protocol.messages.purchase import (
     Invoice,
     Privacy,
     SignedBid,
+    SignedConfirmation,
     SignedPayment,
+    SignedRequest,
     Terms,
 )
 from strategies.features.featurizer import Featurizer
 
 
-def stake(price: int, rate: int) -> int:
-    """Return the stake on a bid: `rate` millionths of its price, rounded up, minor units."""
-    return -(-price * rate // 1_000_000)
+def stake(price: int, terms: Terms) -> int:
+    """Return the stake on a bid: its share of the price, rounded up, and no less than the least stake, minor units."""
+    return max(terms.least_stake, -(-price * terms.stake // 1_000_000))
 
 
 def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels]) -> NDArray[np.int64]:
     """Return the (n, D) features under these terms: fc8 vectors in the basic mode, else lattice points."""
     return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
+
+
+def request_refusal(signed: SignedRequest, nonce: bytes, featurizer: Featurizer) -> str | None:
+    """Return why a request is refused, None when it is signed and shows no more than the featurizer uses."""
+    request = signed.request
+    if request.nonce != nonce or not verify(request.identity, "request", canonical(request), signed.signature):
+        return "the buyer's request is not signed by the key in it"
+    wanted = featurizer.prepare(np.zeros((1, 1, 3), dtype=np.uint8)).shape
+    for sample in request.samples:
+        if sample.shape != wanted:
+            sizes = [f"{height} x {width}" for height, width, _ in (sample.shape, wanted)]
+            return f"the request shows a sample of {sizes[0]} pixels; the model uses {sizes[1]}"
+    return None
 
 
 def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensions: int = 2) -> str | None:
@@ -57,7 +72,7 @@ def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensio
         return f"its feature has {len(bid.feature)} numbers, not {dimensions}"
     if terms.privacy is Privacy.LEVEL2 and len(bid.signature_points or ()) != terms.signature_size:
         return f"it does not bring a signature of {terms.signature_size} points"
-    if bid.stake != stake(bid.price, terms.stake):
+    if bid.stake != stake(bid.price, terms):
         return "its stake is not the one in the terms"
     return None
 
@@ -73,6 +88,8 @@ def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) 
         return "the payment is not the amount of the invoice"
     if [order.order.bid for order in payment.orders] != [digest(item.bid) for item in invoice.items]:
         return "the orders are not for the images of the invoice"
+    if len({order.order.delivery_key for order in payment.orders}) < len(payment.orders):
+        return "two orders name the same key: to complain about one image would open the other"
     for order in payment.orders:
         expected = (call.request_id, terms.suite, terms.tolerance, invoice.deliver_by)
         terms_of_order = (order.order.request_id, order.order.suite, order.order.tolerance, order.order.deliver_by)
@@ -84,6 +101,15 @@ def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) 
             check_delivery_key(order.order.delivery_key, terms.suite)
         except BadDeliveryKey:
             return "an order names a key that images cannot be sealed to"
+    return None
+
+
+def confirmation_refusal(signed: SignedConfirmation, request_id: bytes, buyer: bytes) -> str | None:
+    """Return why a confirmation is refused, None when the buyer (by its key) signed it for this request."""
+    if not verify(buyer, "confirmation", canonical(signed.confirmation), signed.signature):
+        return "the confirmation is not signed by the buyer"
+    if signed.confirmation.request_id != request_id:
+        return "the confirmation is for another request"
     return None
 
 

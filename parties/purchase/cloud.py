@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from parties.purchase.auction import Auctioneer, by_the_rules
+from parties.purchase.settlement import account
 from protocol.crypto.signing import SigningKey, derive
 from protocol.disputes.arbitration import Deal, Featurize, Verdict, arbitrate, arbitrate_paper
+from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import Complaint, Terms
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -28,13 +30,28 @@ ABSENCE = 60.0
 """Seconds for which the cloud waits for the bids of a seller that has left; winners have until their deadline."""
 COURTESY, MOMENT = 5.0, 2.0
 """Seconds that the cloud waits for acknowledgements of notices, and for parties that have left."""
+CHECKING, CHECKING_BYTE = 1.0, 1e-6
+"""Seconds that the buyer has to check an image, and for each of its bytes, beside the cloud's patience."""
+
+
+class Agreement(ProtocolMessage):
+    """What a purchase begins with and goes on under, whatever the cloud's settings say later.
+
+    Attributes:
+        fingerprint: Of the cloud's secret, from which its keys and releases derive.
+        patience: Seconds.
+    """
+
+    terms: Terms
+    fingerprint: str
+    patience: float
 
 
 @dataclass(frozen=True)
 class Cloud:
     """The cloud's terms, money and storage.
 
-    It is trusted with money and with staying up, never with a picture. It could name keys of its own
+    It is trusted with money, never with a picture. It could name keys of its own
     as the buyer's and the sellers', and open everything: a deployment's certificates do not sign a purchase's keys.
 
     Attributes:
@@ -47,6 +64,7 @@ class Cloud:
         arbiter: How complaints are decided.
         auctioneer: How winners and payments are decided. Only the cloud sees all bids, so no party can check it.
         purchase: The name of the present purchase, among several; their random draws differ.
+        accounts: Names the account of a role and a node.
     """
 
     secret: bytes = field(repr=False)
@@ -60,11 +78,21 @@ class Cloud:
     arbiter: Arbiter = sound
     auctioneer: Auctioneer = by_the_rules
     purchase: str = ""
+    accounts: Callable[[str, int], str] = account
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
         """Return secret bytes for one purpose, another for each purchase."""
         scope = ("purchase", self.purchase) if self.purchase else ()
         return derive(self.secret, *scope, *labels, length=length)
+
+    @property
+    def agreement(self) -> Agreement:
+        """What a purchase that begins now goes on under."""
+        return Agreement(terms=self.terms, fingerprint=self.derive("fingerprint").hex(), patience=self.patience)
+
+    def release(self, bid_id: bytes) -> bytes:
+        """Return the secret that one image of this purchase is sealed under as well, 32 bytes."""
+        return self.derive("release", bid_id)
 
     @property
     def identity(self) -> SigningKey:

@@ -1,5 +1,6 @@
 """Steps 8 and 9: orders go to sellers, and their sealed images into the vault, a bounded number at once."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from parties.purchase.checks import delivery_refusal
@@ -9,9 +10,12 @@ from parties.purchase.waves import FIRST_WAVE, next_size, next_wave, waves_left
 from protocol.disputes.refusal import convicts, pass_on
 from protocol.encoding.canonical import digest
 from protocol.encoding.streaming import streams
-from protocol.exchange import GRACE, SILENT, Exchange, Failed
+from protocol.exchange import GRACE, LOST, SILENT, Exchange, Failed
 from protocol.messages.base import BlobReference
-from protocol.messages.purchase import MAX_BLOB, Delivery, Parcel, ParcelItem, Refusal
+from protocol.messages.purchase import MAX_BLOB, Delivery, DeliveryOrder, Parcel, ParcelItem, Refusal
+from protocol.storage.vault import BlobDamaged, BlobMissing
+
+_log = logging.getLogger(__name__)
 
 
 class Courier:
@@ -52,7 +56,7 @@ class Courier:
                 break
             for offer in batch.values():
                 offer.asked = True
-            questions = {seller: pass_on(offer.placed, self._cloud.identity) for seller, offer in batch.items()}
+            questions = {seller: self._order(offer) for seller, offer in batch.items()}
             until = now + (deadline - now) / (1 + waves_left(pending, wave) - last)
             pending = [offer for offer in pending if batch.get(offer.seller) is not offer]
             self._begin_deliveries()
@@ -61,6 +65,7 @@ class Courier:
                 problem = self._problem(batch[seller], answer)
                 if problem is not None:
                     self._note("deliver", {seller: problem})
+                    batch[seller].asked = problem != LOST  # what the cloud lost is not the seller's fault
                 elif isinstance(answer, Delivery):
                     self._keep(batch[seller], answer)
                     delivered, total = delivered + 1, total + len(answer.blob)
@@ -69,6 +74,9 @@ class Courier:
                 del answer  # one sealed image at a time
             wave = next_size(wave, delivered, total)
         return silent
+
+    def _order(self, offer: Offer) -> DeliveryOrder:
+        return pass_on(offer.placed, self._cloud.release(offer.bid_id), self._cloud.identity)
 
     def _problem(self, offer: Offer, answer: Delivery | Refusal | Failed) -> str | None:
         """Return what is wrong with an answer to an order; a refusal with proof saves its seller's stake."""
@@ -88,15 +96,21 @@ class Courier:
         if isinstance(delivery.blob, bytes) and offer.blob not in self._cloud.vault:
             self._cloud.vault.put([delivery.blob], MAX_BLOB)
 
-    def parcel(self, request_id: bytes, offers: Sequence[Offer]) -> Parcel:
-        """Pack deliveries, from the vault unless the grid reads it itself."""
+    def parcel(self, request_id: bytes, offers: Sequence[Offer]) -> Parcel | None:
+        """Pack deliveries, from the vault unless the grid reads it itself; None when the vault has lost them all."""
         items = []
         for offer in offers:
             assert offer.receipt is not None
             assert offer.blob is not None
             receipt = offer.receipt.receipt
             blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
-            if not streams(self._exchange.grid):
-                blob = self._cloud.vault.read(offer.blob, MAX_BLOB)
+            try:
+                if not streams(self._exchange.grid):
+                    blob = self._cloud.vault.read(offer.blob, MAX_BLOB)
+                elif offer.blob not in self._cloud.vault:
+                    raise BlobMissing(f"the vault holds no blob {offer.blob}")
+            except (BlobMissing, BlobDamaged) as error:
+                _log.error("a sealed image is lost: %s", error)
+                continue
             items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
-        return Parcel(request_id=request_id, items=tuple(items))
+        return Parcel(request_id=request_id, items=tuple(items)) if items else None

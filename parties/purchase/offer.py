@@ -8,14 +8,18 @@ from protocol.messages.purchase import Complaint, Refusal, SignedBid, SignedOrde
 
 
 class Outcome(StrEnum):
-    """The outcome of an offer."""
+    """The outcome of an offer; `LOST`: the sealed image never came to the buyer, or was lost, by nobody's fault."""
 
     DECLINED = "declined"
     UNPAID = "unpaid"
     UNDELIVERED = "undelivered"
+    LOST = "lost"
     ACCEPTED = "accepted"
     REFUNDED = "refunded"
     UPHELD = "upheld"
+
+
+_DECIDED = {Fault.SELLER: Outcome.REFUNDED, Fault.BUYER: Outcome.UPHELD, Fault.NOBODY: Outcome.LOST}
 
 
 @dataclass
@@ -28,9 +32,11 @@ class Offer:
         bid_id: Its hash, by which all refer to it.
         candidate: Whether it matched the request.
         payment, commission: What the buyer pays for it, minor units; 0 unless it won.
+        compensation: What its seller gets of the deposit of a buyer that did not pay, minor units.
         asked: Whether the seller was asked to deliver while there was time.
         refusal: The seller's proof that its order is not the buyer's.
         order, receipt, blob: What was signed for it, and the vault's name of the sealed image.
+        kept: Whether the buyer has acknowledged the sealed image.
         complaint, verdict: The buyer's complaint and the arbiter's decision.
     """
 
@@ -42,11 +48,13 @@ class Offer:
     won: bool = False
     payment: int = 0
     commission: int = 0
+    compensation: int = 0
     asked: bool = False
     refusal: Refusal | None = None
     order: SignedOrder | None = None
     receipt: SignedReceipt | None = None
     blob: str | None = None
+    kept: bool = False
     complaint: Complaint | None = None
     verdict: Verdict | None = None
 
@@ -59,9 +67,9 @@ class Offer:
             return Outcome.UNPAID
         if self.receipt is None:
             return Outcome.UNDELIVERED
-        if self.verdict is None:
-            return Outcome.ACCEPTED
-        return Outcome.REFUNDED if self.verdict.fault is Fault.SELLER else Outcome.UPHELD
+        if not self.kept:
+            return Outcome.LOST
+        return Outcome.ACCEPTED if self.verdict is None else _DECIDED[self.verdict.fault]
 
     @property
     def placed(self) -> SignedOrder:
@@ -78,6 +86,7 @@ class Offer:
     def forfeited(self) -> bool:
         """Whether its seller loses the stake: it was asked to deliver and did not, or delivered something else.
 
-        A proof that the order is not the buyer's saves the stake.
+        A proof that the order is not the buyer's saves the stake, and so does a failure of the cloud's (`asked` is
+        then false).
         """
         return self.asked and self.refusal is None and self.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)

@@ -19,6 +19,7 @@ class PurchaseRecord(Record):
         sellers: Node ids of those who were called.
         call: The call for bids.
         offers: All valid bids, by seller and position.
+        reserve: What the buyer has set aside, minor units.
         rejected: Bids that were refused: the seller, and why.
         unreadable: Pictures that sellers could not open.
     """
@@ -31,6 +32,7 @@ class PurchaseRecord(Record):
     offers: list[Offer] = field(default_factory=list)
     rejected: list[tuple[int, str]] = field(default_factory=list)
     unreadable: int = 0
+    reserve: int = 0
 
     @property
     def winners(self) -> list[Offer]:

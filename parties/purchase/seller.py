@@ -14,6 +14,7 @@ from parties.purchase.checks import features_under, stake
 from protocol.crypto.commitments import commit_feature, commit_image
 from protocol.crypto.sealing import Opening, seal
 from protocol.crypto.signing import SigningKey
+from protocol.disputes.arbitration import delivery_context
 from protocol.disputes.refusal import is_buyers, is_from_cloud
 from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
@@ -103,7 +104,7 @@ class Seller(Party):
         if call.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
         positions, features, unreadable = self.look(call)
-        offered = self.choose(call, features)
+        offered = self.choose(call, features)[: call.terms.most_bids]
         bids = tuple(
             self._bid(call, positions[index], self.claim(call, _numbers(features[index]))) for index in offered
         )
@@ -152,9 +153,9 @@ class Seller(Party):
         """Return the picture to deliver."""
         return self.album[image]
 
-    def seal(self, opening: Opening, order: Order) -> bytes:
-        """Return the picture and what opens its commitments, sealed to the order's key."""
-        return seal(opening, order.delivery_key, digest(order), order.suite)
+    def seal(self, opening: Opening, order: Order, release: bytes) -> bytes:
+        """Return the picture and what opens its commitments, sealed to the order's key under the cloud's release."""
+        return seal(opening, order.delivery_key, delivery_context(order, release), order.suite)
 
     @step("notify")
     def notify(self, notice: SelectionNotice) -> Acknowledgement:
@@ -180,7 +181,7 @@ class Seller(Party):
         pseudonym = self.pseudonym(order.request_id, opened.image)
         image_salt, feature_salt = self._salts(order.request_id, opened.image)
         opening = Opening(image_salt, feature_salt, opened.feature, self.picture(opened.image))
-        blob = self.seal(opening, order)
+        blob = self.seal(opening, order, asked.release)
         receipt = Receipt(order=digest(order), blob=hashlib.sha256(blob).digest(), length=len(blob))
         signature = pseudonym.sign("receipt", canonical(receipt))
         return Delivery(receipt=SignedReceipt(receipt=receipt, signature=signature), blob=blob)
@@ -208,7 +209,7 @@ class Seller(Party):
             feature=None if terms.privacy is Privacy.LEVEL2 else feature,
             signature_points=points,
             price=price,
-            stake=stake(price, terms.stake),
+            stake=stake(price, terms),
             expires_at=call.expires_at,
         )
         signed = SignedBid(bid=bid, signature=pseudonym.sign("bid", canonical(bid)))

@@ -1,37 +1,85 @@
-"""The money of a purchase: stakes, escrow, bonds, and the final settlement.
+"""The money of a purchase: the buyer's reserve, stakes, escrow, bonds, and the final settlement.
 
-Every function is one ledger transaction under a key of its own: repeated, it has no further effect.
+Every function is one ledger transaction under a key of its own: repeated, it has no further effect. All that is held
+bears the name of the purchase as its scope, so that a purchase that fails gives everything back.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from parties.purchase.offer import Offer, Outcome
-from protocol.storage.ledger import Hold, Ledger, Posting, Release, Transfer
+from protocol.messages.purchase import StatementLine
+from protocol.storage.ledger import EscrowState, Hold, Ledger, Posting, Release, Transfer
 
 MINT = "mint"
 """Where deposits come from; the only account that may be below zero."""
 CLOUD = "cloud"
 
+MILLION = 1_000_000
+_ESCROW = "escrow/"
+
 
 def account(role: str, node_id: int) -> str:
-    """Name the account of a party."""
+    """Name the account of a party, where nothing else names it."""
     return f"{role}-{node_id}"
+
+
+@dataclass(frozen=True)
+class Books:
+    """The ledger as one purchase uses it.
+
+    Attributes:
+        scope: The name of the purchase.
+        request: The request, by which effects are named.
+        buyer: The buyer's account.
+        sellers: The account of each seller, by node id.
+    """
+
+    ledger: Ledger
+    scope: str
+    request: str
+    buyer: str
+    sellers: Mapping[int, str]
+
+    def stake_of(self, offer: Offer) -> Hold:
+        """Return the stake on a bid."""
+        return Hold(_stake(offer), self.sellers[offer.seller], offer.bid.bid.stake, "stake on a bid", self.scope)
 
 
 def shares(payments: Sequence[int], rate: int) -> list[int]:
     """Split a commission of `rate` millionths on all payments among them, to whole minor units.
 
-    They sum to the commission on the total, rounded down; each share is within one unit of its exact value.
+    They sum to the commission on the total, rounded up; each share is within one unit of its exact value.
 
     Examples:
-        >>> shares([49, 49, 49], 50_000)
-        [2, 2, 3]
+        >>> shares([49, 49, 49], 50_000), shares([3], 50_000)
+        ([3, 2, 3], [1])
     """
-    totals = [total * rate // 1_000_000 for total in accumulate(payments, initial=0)]
+    totals = [-(-total * rate // MILLION) for total in accumulate(payments, initial=0)]
     return [after - before for before, after in pairwise(totals)]
+
+
+def bond(payment: int, rate: int) -> int:
+    """Return the bond on a complaint: `rate` millionths of the payment, minor units, rounded down."""
+    return payment * rate // MILLION
+
+
+def wanted_reserve(budget: int, commission: int, bond: int) -> int:
+    """Return what a budget locks: itself, and the bonds on all that it can buy; rates in millionths.
+
+    Examples:
+        >>> wanted_reserve(1050, 50_000, 100_000)
+        1150
+    """
+    return budget - (-payable(budget, commission) * bond // MILLION)
+
+
+def payable(money: int, *rates: int) -> int:
+    """Return what payments may add up to, so that they and these shares of them, in millionths, fit into the money."""
+    return money * MILLION // (MILLION + sum(rates))
 
 
 def open_accounts(ledger: Ledger, deposits: Mapping[str, int]) -> None:
@@ -48,75 +96,106 @@ def open_accounts(ledger: Ledger, deposits: Mapping[str, int]) -> None:
     ledger.once(f"accounts/{hashlib.sha256(parties).hexdigest()}", parties, effect)
 
 
-def lock_stakes(ledger: Ledger, request: str, offers: Sequence[Offer]) -> list[bool]:
+def reserve(books: Books, wanted: int) -> int:
+    """Step 1: set the buyer's money aside, so that it can pay whatever it wins; return how much, if it has less."""
+
+    def effect(posting: Posting) -> bytes:
+        held = min(wanted, posting.balance(books.buyer))
+        if held:
+            posting.hold([Hold(_reserve(books), books.buyer, held, "what a request may cost", books.scope)])
+        return str(held).encode()
+
+    return int(books.ledger.once(f"{books.request}/reserve", str(wanted).encode(), effect))
+
+
+def release_reserve(books: Books, held: int) -> None:
+    """Give the buyer back what it set aside, when it has won nothing."""
+
+    def effect(posting: Posting) -> bytes:
+        posting.void([_reserve(books)] if held else [])
+        return b""
+
+    books.ledger.once(f"{books.request}/reserve/released", str(held).encode(), effect)
+
+
+def lock_stakes(books: Books, offers: Sequence[Offer]) -> list[bool]:
     """Step 4: each bid locks its stake; False for bids whose seller cannot afford it."""
 
     def effect(posting: Posting) -> bytes:
-        funds = posting.balances({account("seller", offer.seller) for offer in offers})
+        funds = posting.balances({books.sellers[offer.seller] for offer in offers})
         holds, locked = [], bytearray()
         for offer in offers:
-            payer, amount = account("seller", offer.seller), offer.bid.bid.stake
-            locked.append(amount <= funds[payer])
-            if locked[-1] and amount:
-                funds[payer] -= amount
-                holds.append(Hold(_stake(offer), payer, amount, "stake on a bid"))
+            stake = books.stake_of(offer)
+            locked.append(stake.amount <= funds[stake.payer])
+            if locked[-1] and stake.amount:
+                funds[stake.payer] -= stake.amount
+                holds.append(stake)
         posting.hold(holds)
         return bytes(locked)
 
-    return [bool(one) for one in ledger.once(f"{request}/stakes", _fingerprint(offers), effect)]
+    return [bool(one) for one in books.ledger.once(f"{books.request}/stakes", _fingerprint(offers), effect)]
 
 
-def release_stakes(ledger: Ledger, request: str, offers: Sequence[Offer], why: str) -> None:
-    """Release the stakes of bids that are out."""
+def release_stakes(books: Books, offers: Sequence[Offer]) -> None:
+    """Release the stakes of bids that did not win."""
 
     def effect(posting: Posting) -> bytes:
         posting.void([_stake(offer) for offer in offers if offer.bid.bid.stake])
         return b""
 
-    ledger.once(f"{request}/released/{why}", _fingerprint(offers), effect)
+    books.ledger.once(f"{books.request}/released/declined", _fingerprint(offers), effect)
 
 
-def take_payment(ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer]) -> bool:
-    """Step 7: the buyer's money for each image goes into an escrow of its own; False when it has too little."""
+def take_payment(books: Books, held: int, offers: Sequence[Offer], bond_rate: int) -> None:
+    """Step 7: the buyer's money for each image, and the bond on a complaint about it, go into escrows of their own.
 
-    def effect(posting: Posting) -> bytes:
-        if posting.balance(buyer) < sum(offer.payment + offer.commission for offer in offers):
-            return b"refused"
-        posting.hold([Hold(_escrow(offer), buyer, offer.payment + offer.commission, "an image") for offer in offers])
-        return b"taken"
-
-    return ledger.once(f"{request}/escrow", _fingerprint(offers), effect) == b"taken"
-
-
-def lock_bonds(ledger: Ledger, request: str, buyer: str, complaints: Sequence[Offer], rate: int) -> int:
-    """Step 11: each complaint locks its `bond`; return how many, from the first on, the buyer can afford."""
+    They come out of its reserve; the rest of that is free again.
+    """
 
     def effect(posting: Posting) -> bytes:
-        bonds = [bond(offer, rate) for offer in complaints]
-        funds = posting.balance(buyer)
-        affordable = sum(total <= funds for total in accumulate(bonds))
-        held = zip(complaints[:affordable], bonds, strict=False)
-        posting.hold([Hold(_bond(offer), buyer, amount, "bond on a complaint") for offer, amount in held if amount])
-        return str(affordable).encode()
+        posting.void([_reserve(books)] if held else [])
+        holds = []
+        for offer in offers:
+            holds.append(Hold(_escrow(offer), books.buyer, offer.payment + offer.commission, "an image", books.scope))
+            if amount := bond(offer.payment, bond_rate):
+                holds.append(Hold(_bond(offer), books.buyer, amount, "bond on a complaint", books.scope))
+        posting.hold(holds)
+        return b""
 
-    return int(ledger.once(f"{request}/bonds", _fingerprint(complaints), effect))
-
-
-def bond(offer: Offer, rate: int) -> int:
-    """Return the bond on a complaint about this offer: `rate` millionths of its payment, minor units, rounded down."""
-    return offer.payment * rate // 1_000_000
+    books.ledger.once(f"{books.request}/escrow", _fingerprint(offers), effect)
 
 
-def settle(
-    ledger: Ledger, request: str, buyer: str, offers: Sequence[Offer], bond_rate: int, parties: Collection[str]
-) -> dict[str, int]:
+def forfeit_deposit(books: Books, held: int, deposit: int, offers: Sequence[Offer]) -> list[int]:
+    """Step 7, unpaid: winners get their stakes back, and share the buyer's deposit.
+
+    Returns:
+        Each winner's share, minor units.
+    """
+    deposit = min(deposit, held)
+    each = [deposit // len(offers) + (place < deposit % len(offers)) for place in range(len(offers))]
+
+    def effect(posting: Posting) -> bytes:
+        if held:
+            payouts = {books.buyer: held - deposit}
+            for offer, share in zip(offers, each, strict=True):
+                payouts[books.sellers[offer.seller]] = payouts.get(books.sellers[offer.seller], 0) + share
+            posting.post([Release(_reserve(books), payouts)])
+        posting.void([_stake(offer) for offer in offers if offer.bid.bid.stake])
+        return b""
+
+    books.ledger.once(f"{books.request}/unpaid", _fingerprint(offers), effect)
+    return each
+
+
+def settle(books: Books, offers: Sequence[Offer], bond_rate: int, parties: Collection[str]) -> dict[str, int]:
     """Step 12: pay out, refund and penalise, all in one transaction; return the balances of these parties.
 
     ============  =====================  ==================  ==================
     outcome       escrow                 stake               bond
     ============  =====================  ==================  ==================
-    accepted      to seller and cloud    back to the seller  (none)
-    undelivered   back to the buyer      to the buyer        (none)
+    accepted      to seller and cloud    back to the seller  back to the buyer
+    undelivered   back to the buyer      to the buyer        back to the buyer
+    lost          back to the buyer      back to the seller  back to the buyer
     refunded      back to the buyer      to the buyer        back to the buyer
     upheld        to seller and cloud    back to the seller  to the seller
     ============  =====================  ==================  ==================
@@ -129,29 +208,48 @@ def settle(
         post: list[Release] = []
         void: list[str] = []
         for offer in offers:
-            seller = account("seller", offer.seller)
+            seller = books.sellers[offer.seller]
             if offer.paid:
                 post.append(Release(_escrow(offer), {seller: offer.payment, CLOUD: offer.commission}))
             else:
                 void.append(_escrow(offer))
             if offer.bid.bid.stake and offer.forfeited:
-                post.append(Release(_stake(offer), {buyer: offer.bid.bid.stake}))
+                post.append(Release(_stake(offer), {books.buyer: offer.bid.bid.stake}))
             elif offer.bid.bid.stake:
                 void.append(_stake(offer))
-            if offer.outcome is Outcome.REFUNDED and bond(offer, bond_rate):
+            if (amount := bond(offer.payment, bond_rate)) and offer.outcome is Outcome.UPHELD:
+                post.append(Release(_bond(offer), {seller: amount}))
+            elif amount:
                 void.append(_bond(offer))
-            elif offer.outcome is Outcome.UPHELD and bond(offer, bond_rate):
-                post.append(Release(_bond(offer), {seller: bond(offer, bond_rate)}))
         posting.post(post)
         posting.void(void)
         return json.dumps(posting.balances(parties)).encode()
 
-    balances: dict[str, int] = json.loads(ledger.once(f"{request}/settlement", _fingerprint(offers), effect))
+    balances: dict[str, int] = json.loads(
+        books.ledger.once(f"{books.request}/settlement", _fingerprint(offers), effect)
+    )
     return balances
 
 
+def bought(ledger: Ledger, scope: str, buyer: str) -> list[StatementLine]:
+    """Return what became of each image that a buyer ordered in a purchase that has ended, by the ledger alone."""
+    return [
+        StatementLine(
+            bid=bytes.fromhex(escrow.escrow_id.removeprefix(_ESCROW)),
+            outcome=str(Outcome.ACCEPTED if escrow.state is EscrowState.POSTED else Outcome.REFUNDED),
+            amount=-escrow.amount if escrow.state is EscrowState.POSTED else 0,
+        )
+        for escrow in ledger.escrows(scope)
+        if escrow.payer == buyer and escrow.escrow_id.startswith(_ESCROW)
+    ]
+
+
+def _reserve(books: Books) -> str:
+    return f"reserve/{books.request}"
+
+
 def _escrow(offer: Offer) -> str:
-    return f"escrow/{offer.bid_id.hex()}"
+    return f"{_ESCROW}{offer.bid_id.hex()}"
 
 
 def _stake(offer: Offer) -> str:

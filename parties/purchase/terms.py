@@ -29,7 +29,14 @@ class CloudSection(Section):
     calibration: str | None = Field(None, description="a folder that `parley calibrate` wrote; vgg16 needs one")
     commission: Share = Field(0.05, description="the cloud's share on top of each payment")
     stake: Share = Field(0.1, description="what a bid locks, as a share of its price; lost by a seller who cheats")
+    least_stake: Annotated[float, Ge(0), Le(10**6)] = Field(
+        0.05, description="coins that a bid locks at least, so that cheap bids without delivery cost something"
+    )
+    most_bids: Annotated[int, Ge(1), Le(100_000)] = Field(1000, description="bids of one seller on a request, at most")
     bond: Share = Field(0.1, description="what a complaint locks, as a share of the payment; lost if it is false")
+    deposit: Share = Field(
+        0.05, description="share of its budget that a buyer who does not pay its invoice loses to the winners"
+    )
     suite: Literal[tuple(SUITES)] = Field(  # type: ignore[valid-type]
         "x25519", description=f"how images are sealed: {' or '.join(SUITES)}"
     )
@@ -54,5 +61,8 @@ def terms_of(section: CloudSection, featurizer: Featurizer) -> Terms:
         commission=round(section.commission * 1_000_000),
         stake=round(section.stake * 1_000_000),
         bond=round(section.bond * 1_000_000),
+        deposit=round(section.deposit * 1_000_000),
+        least_stake=round(section.least_stake * COIN),
+        most_bids=section.most_bids,
         arbitration=section.arbitration,
     )

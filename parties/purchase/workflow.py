@@ -1,40 +1,55 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parties.broker import Play
 from parties.purchase import settlement
 from parties.purchase.auction import Auction
-from parties.purchase.checks import bid_refusal, columns, features_under, payment_refusal
-from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud
+from parties.purchase.checks import (
+    bid_refusal,
+    columns,
+    confirmation_refusal,
+    features_under,
+    payment_refusal,
+    request_refusal,
+)
+from parties.purchase.cloud import (
+    ABSENCE,
+    ARBITERS,
+    COURTESY,
+    MOMENT,
+    Agreement,
+    Cloud,
+)
 from parties.purchase.courier import Courier
+from parties.purchase.disputes import checking_time, decide, evidence
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseRecord
-from parties.purchase.settlement import account, shares
+from parties.purchase.settlement import MILLION, Books, payable, shares, wanted_reserve
 from parties.purchase.waves import parcels
 from parties.workflow import OnStep, Workflow, WorkflowFailed, any_step, roll_call
-from protocol.crypto.signing import verify
-from protocol.disputes.arbitration import Deal
-from protocol.encoding.canonical import canonical, digest
+from protocol.encoding.canonical import digest
 from protocol.exchange import SILENT, Exchange
 from protocol.journal import WorkflowRow
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.purchase import (
-    MAX_BLOB,
     Award,
     Bids,
     CallForBids,
     Invitation,
     Invoice,
     InvoiceItem,
+    Kept,
+    Release,
     SelectionNotice,
     SelectionResult,
+    ShowCall,
+    Shown,
     SignedConfirmation,
     SignedPayment,
     SignedRequest,
@@ -50,14 +65,15 @@ M = TypeVar("M", bound=ProtocolMessage)
 class Purchase(Workflow[PurchaseRecord]):
     """One purchase between one buyer and many sellers.
 
-    1. the buyer states its request; 2. the cloud broadcasts the samples to all sellers, who 3. match
-    their albums and 4. bid, each bid locking its stake; 5. the cloud decides which bids match and
+    1. the buyer states its request, and sets its budget aside; 2. the cloud broadcasts the samples to all sellers, who
+    3. match their albums and 4. bid, each bid locking its stake; 5. the cloud decides which bids match and
     selects winners and payments; 6. it notifies everybody; 7. the buyer pays into escrow and places
     its orders, which 8. go to the winners, who 9. deliver sealed images through the cloud; 10. the
-    buyer verifies and 11. confirms or complains, and the cloud arbitrates; 12. money moves.
+    buyer opens and verifies those that it has acknowledged and 11. confirms or complains, and the cloud arbitrates;
+    12. money moves.
 
     All input comes through its exchange and the ledger, and each effect happens once, under a key or a hash: so it
-    can be replayed from the start (`protocol.journal`).
+    can be replayed from the start (`protocol.journal`). What is held bears its name, and goes back if it fails.
 
     Args:
         cloud: Terms, money and storage.
@@ -85,13 +101,14 @@ class Purchase(Workflow[PurchaseRecord]):
     def __init__(
         self, cloud: Cloud, exchange: Exchange, on_step: OnStep = any_step, *, buyer: int | None = None
     ) -> None:
-        present = roll_call(exchange, cloud.patience)
+        self.cloud = agreed(cloud, exchange)
+        present = roll_call(exchange, self.cloud.patience)
         buyers = present.get("buyer", []) if buyer is None else [buyer]
         if len(buyers) != 1:
             raise WorkflowFailed(f"a purchase needs one buyer, and there are {len(buyers)}")
-        record = PurchaseRecord(buyer=buyers[0], sellers=present.get("seller", []))
-        super().__init__(exchange, record, cloud.patience, on_step)
-        self.cloud = cloud
+        sellers = [node_id for node_id in present.get("seller", []) if node_id != buyers[0]]
+        record = PurchaseRecord(buyer=buyers[0], sellers=sellers)
+        super().__init__(exchange, record, self.cloud.patience, on_step)
 
     def run(self) -> PurchaseRecord:
         """Play all steps; those that need a winner are skipped without one."""
@@ -120,17 +137,22 @@ class Purchase(Workflow[PurchaseRecord]):
 
     @property
     def _buyer_account(self) -> str:
-        return account("buyer", self.record.buyer)
+        return self.cloud.accounts("buyer", self.record.buyer)
 
     @property
     def _id(self) -> bytes:
         assert self.record.call is not None
         return self.record.call.request_id
 
+    @property
+    def _books(self) -> Books:
+        sellers = {node_id: self.cloud.accounts("seller", node_id) for node_id in self.record.sellers}
+        return Books(self.cloud.ledger, self.cloud.purchase, self._id.hex(), self._buyer_account, sellers)
+
     def _open_accounts(self) -> None:
         record, deposits = self.record, self.cloud.deposits
         names = {self._buyer_account: deposits["buyer"]}
-        names |= {account("seller", node_id): deposits["seller"] for node_id in record.sellers}
+        names |= {self.cloud.accounts("seller", node_id): deposits["seller"] for node_id in record.sellers}
         settlement.open_accounts(self.cloud.ledger, names)
 
     def _ask_buyer(self, step: str, question: ProtocolMessage, answer: type[M], deadline: float) -> M | None:
@@ -145,26 +167,29 @@ class Purchase(Workflow[PurchaseRecord]):
 
     def _request(self) -> None:
         nonce = self.cloud.derive("nonce", length=16)
-        invitation = Invitation(terms=self.cloud.terms, nonce=nonce)
+        terms = self.cloud.terms
+        invitation = Invitation(terms=terms, nonce=nonce)
         signed = self._ask_buyer("request", invitation, SignedRequest, self.deadline())
         if signed is None:
             raise WorkflowFailed(f"the buyer made no request: {self.record.failures[-1].sentence}")
         request = signed.request
-        if request.nonce != nonce or not verify(request.identity, "request", canonical(request), signed.signature):
-            raise WorkflowFailed("the buyer's request is not signed by the key in it")
+        if refusal := request_refusal(signed, nonce, self.cloud.featurizer):
+            raise WorkflowFailed(refusal)
         request_id = digest(signed)
         self.record.request = request
         self.record.call = CallForBids(
             request_id=request_id,
             cloud=self.cloud.identity.public,
             buyer=request.identity,
-            terms=self.cloud.terms,
+            terms=terms,
             samples=request.samples,
             salt=self.cloud.derive("salt", request_id, length=16),
             tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
             expires_at=int(self.deadline()),
         )
-        self.record.targets = features_under(self.cloud.terms, self.cloud.featurizer, request.samples)
+        self.record.targets = features_under(terms, self.cloud.featurizer, request.samples)
+        wanted = wanted_reserve(request.budget, terms.commission, terms.bond)
+        self.record.reserve = settlement.reserve(self._books, wanted)
 
     def _tie_seed(self, request_id: bytes) -> bytes:
         return self.cloud.derive("ties", request_id)
@@ -179,14 +204,16 @@ class Purchase(Workflow[PurchaseRecord]):
         offers: list[Offer] = []
         for seller, bids in answers.items():
             record.unreadable += bids.unreadable
-            for index, bid in enumerate(bids.bids):
+            if len(bids.bids) > call.terms.most_bids:
+                record.rejected.append((seller, f"the seller made more than {call.terms.most_bids} bids"))
+            for index, bid in enumerate(bids.bids[: call.terms.most_bids]):
                 refusal = bid_refusal(bid, call, seen, record.targets.shape[1])
                 if refusal is not None:
                     record.rejected.append((seller, refusal))
                     continue
                 seen |= {bid.bid.pseudonym, bid.bid.image_commitment}
                 offers.append(Offer(seller, index, bid, digest(bid)))
-        locked = settlement.lock_stakes(self.cloud.ledger, self._id.hex(), offers)
+        locked = settlement.lock_stakes(self._books, offers)
         for offer, stands in zip(offers, locked, strict=True):
             if stands:
                 record.offers.append(offer)
@@ -199,14 +226,14 @@ class Purchase(Workflow[PurchaseRecord]):
         offers = record.offers
         prices = np.array([offer.bid.bid.price for offer in offers], dtype=np.int64)
         keys = [f"{offer.seller}/{offer.index}".encode() for offer in offers]
-        funds = self.exchange.read("funds", lambda: self.cloud.ledger.balance(self._buyer_account))
-        budget = min(record.request.budget, funds)
         auction = Auction(
             sellers=np.array([offer.seller for offer in offers], dtype=np.int64),
             offers=Offers(*columns(offers, terms, record.targets.shape[1]), prices),
             targets=record.targets,
             quality=record.request.quality,
-            budget=budget * 1_000_000 // (1_000_000 + terms.commission),
+            budget=min(
+                payable(record.request.budget, terms.commission), payable(record.reserve, terms.commission, terms.bond)
+            ),
             radius=terms.radius,
             reach=terms.reach,
             ranks=tie_ranks(self._tie_seed(self._id), keys),
@@ -239,13 +266,15 @@ class Purchase(Workflow[PurchaseRecord]):
             commission=sum(offer.commission for offer in record.winners),
         )
         self._tell("notify", notices)
-        losers = [offer for offer in record.offers if not offer.won]
-        settlement.release_stakes(self.cloud.ledger, self._id.hex(), losers, "declined")
+        settlement.release_stakes(self._books, [offer for offer in record.offers if not offer.won])
+        if not record.winners:
+            settlement.release_reserve(self._books, record.reserve)
 
     def _pay(self) -> bool:
-        """Step 7; False when the buyer does not pay, which ends the purchase."""
-        record, call = self.record, self.record.call
+        """Step 7; False when the buyer does not pay, which costs it its deposit and ends the purchase."""
+        record, call, terms = self.record, self.record.call, self.cloud.terms
         assert call is not None
+        assert record.request is not None
         invoice = Invoice(
             request_id=self._id,
             salt=call.salt,
@@ -257,14 +286,15 @@ class Purchase(Workflow[PurchaseRecord]):
         )
         signed = self._ask_buyer("pay", invoice, SignedPayment, invoice.deliver_by)
         refusal = "" if signed is None else payment_refusal(signed, invoice, call)
-        ledger, buyer = self.cloud.ledger, self._buyer_account
-        if signed and not refusal and not settlement.take_payment(ledger, self._id.hex(), buyer, record.winners):
-            refusal = "the buyer cannot afford the amount any more"
         if signed is None or refusal:
             if refusal:
                 self.record.fail("pay", {record.buyer: refusal})
-            settlement.release_stakes(self.cloud.ledger, self._id.hex(), record.winners, "unpaid")
+            deposit = -(-record.request.budget * terms.deposit // MILLION)
+            each = settlement.forfeit_deposit(self._books, record.reserve, deposit, record.winners)
+            for offer, share in zip(record.winners, each, strict=True):
+                offer.compensation = share
             return False
+        settlement.take_payment(self._books, record.reserve, record.winners, terms.bond)
         orders = {order.order.bid: order for order in signed.payment.orders}
         for offer in record.winners:
             offer.order = orders[offer.bid_id]
@@ -274,53 +304,62 @@ class Purchase(Workflow[PurchaseRecord]):
         """Steps 8 and 9; silent sellers are asked once more, as an order or a delivery may have been lost.
 
         Nothing goes to the buyer before everything is there: the waves would reveal which images cannot be from one
-        seller.
+        seller. What it does not acknowledge, it cannot open, and does not pay.
         """
         courier = Courier(self.cloud, self.exchange, self.record.fail, lambda: self.begin(9))
         silent = courier.collect(self.record.winners, last=False)
         courier.collect(silent, last=True)
-        deadline = self.deadline()
-        for offers in parcels([offer for offer in self.record.winners if offer.receipt is not None]):
-            self._ask_buyer("receive", courier.parcel(self._id, offers), Acknowledgement, deadline)
+        delivered = [offer for offer in self.record.winners if offer.receipt is not None]
+        deadline = self.deadline() + checking_time(delivered)
+        for offers in parcels(delivered):
+            if (parcel := courier.parcel(self._id, offers)) is None:
+                continue
+            kept = self._ask_buyer("receive", parcel, Kept, deadline)
+            for offer in offers:
+                offer.kept = kept is not None and offer.bid_id in kept.bids
+            if kept is not None and kept.refused:
+                self.record.fail("receive", {self.record.buyer: kept.refused})
 
     def _verify(self) -> None:
-        """Steps 10 and 11; a buyer that is silent after delivery, or too late, has accepted."""
-        record = self.record
-        assert record.request is not None
-        undelivered = tuple(offer.bid_id for offer in record.winners if offer.receipt is None)
-        call = VerificationCall(request_id=self._id, undelivered=undelivered)
-        signed = self._ask_buyer("verify", call, SignedConfirmation, self.deadline())
-        if signed is None:
-            return
-        confirmation = signed.confirmation
-        if not verify(record.request.identity, "confirmation", canonical(confirmation), signed.signature):
-            self.record.fail("verify", {record.buyer: "the confirmation is not signed by the buyer"})
-            return
-        complaints = {complaint.bid: complaint for complaint in confirmation.complaints}
-        for offer in record.winners:
-            if offer.receipt is not None:
+        """Steps 10 and 11, part by part; a buyer that is silent after delivery, or too late, has accepted.
+
+        The time for all grows with what there is to check.
+        """
+        record, request = self.record, self.record.request
+        assert request is not None
+        kept = [offer for offer in record.winners if offer.kept]
+        deadline = self.deadline() + checking_time(kept)
+        for offers in parcels(kept):
+            call = VerificationCall(request_id=self._id, releases=self._releases(offers))
+            signed = self._ask_buyer("verify", call, SignedConfirmation, deadline)
+            if signed is None:
+                continue
+            if refusal := confirmation_refusal(signed, self._id, request.identity):
+                record.fail("verify", {record.buyer: refusal})
+                continue
+            complaints = {complaint.bid: complaint for complaint in signed.confirmation.complaints}
+            for offer in offers:
                 offer.complaint = complaints.get(offer.bid_id)
 
-    def _arbitrate(self) -> None:
-        """Step 11: lock a bond for each complaint that the buyer can afford, then look at the image."""
-        record, cloud = self.record, self.cloud
-        call = record.call
-        assert call is not None
-        disputed = [offer for offer in record.winners if offer.complaint is not None]
-        paid_up = settlement.lock_bonds(cloud.ledger, self._id.hex(), self._buyer_account, disputed, cloud.terms.bond)
-        if paid_up < len(disputed):
-            self.record.fail("verify", {record.buyer: "the buyer cannot afford the bond on a complaint"})
-        for offer in disputed[:paid_up]:
-            assert offer.receipt is not None
-            assert offer.blob is not None
-            assert offer.complaint is not None
-            deal = Deal(offer.bid, offer.placed, offer.receipt, cloud.terms, record.targets, call.salt)
-            blob = cloud.vault.read(offer.blob, MAX_BLOB)
-            offer.verdict = cloud.arbiter(deal, blob, offer.complaint, self._featurize)
+    def _releases(self, offers: Iterable[Offer]) -> tuple[Release, ...]:
+        return tuple(Release(bid=offer.bid_id, secret=self.cloud.release(offer.bid_id)) for offer in offers)
 
-    def _featurize(self, image: NDArray[np.uint8]) -> NDArray[np.int64]:
-        feature: NDArray[np.int64] = features_under(self.cloud.terms, self.cloud.featurizer, [image])[0]
-        return feature
+    def _arbitrate(self) -> None:
+        """Step 11: look at the images that the buyer complains about, while it is there to show what the vault lost."""
+        disputed = [offer for offer in self.record.winners if offer.complaint is not None]
+        deadline = self.deadline() + checking_time(disputed)
+
+        def show(offer: Offer) -> Shown | None:
+            return self._ask_buyer("show", ShowCall(bid=offer.bid_id), Shown, deadline)
+
+        for offer in disputed:
+            blob = evidence(offer, self.cloud.vault, show)
+            if blob is None:
+                self.record.fail(
+                    "show", {self.record.buyer: "the buyer does not show an image that it complains about"}
+                )
+            else:
+                offer.verdict = decide(offer, blob, self.cloud, self.record)
 
     def _settle(self) -> None:
         """Step 12: move the money and send statements; an absent buyer has time to come back for its own.
@@ -331,21 +370,35 @@ class Purchase(Workflow[PurchaseRecord]):
         dealt = [offer for offer in record.winners if offer.order is not None]
         lines: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
         for offer in record.offers:
-            amount = offer.payment if offer.paid else 0
-            lines[offer.seller].append(line(offer, amount))
-        names = {seller: account("seller", seller) for seller in lines} | {record.buyer: self._buyer_account}
+            lines[offer.seller].append(line(offer, offer.payment if offer.paid else offer.compensation))
+        names = {seller: cloud.accounts("seller", seller) for seller in lines} | {record.buyer: self._buyer_account}
         lines[record.buyer] = [
-            line(offer, -(offer.payment + offer.commission) if offer.paid else 0) for offer in record.winners
+            line(offer, -(offer.payment + offer.commission) if offer.paid else -offer.compensation)
+            for offer in record.winners
         ]
-        balances = settlement.settle(
-            cloud.ledger, self._id.hex(), self._buyer_account, dealt, cloud.terms.bond, list(names.values())
-        )
+        balances = settlement.settle(self._books, dealt, cloud.terms.bond, list(names.values()))
+        releases = {record.buyer: self._releases(offer for offer in dealt if offer.paid)}
         statements = {
-            node_id: Statement(request_id=self._id, lines=tuple(lines[node_id]), balance=balances[name])
+            node_id: Statement(lines=tuple(lines[node_id]), balance=balances[name], releases=releases.get(node_id, ()))
             for node_id, name in names.items()
         }
         if record.buyer in self._tell("settle", statements):
             self._ask_buyer("settle", statements[record.buyer], Acknowledgement, self.deadline())
+
+
+def agreed(cloud: Cloud, exchange: Exchange) -> Cloud:
+    """Return the cloud under the terms with which this purchase began, whatever its settings say by now.
+
+    Raises:
+        WorkflowFailed: When it cannot go on under them: its secret or its model is another one.
+    """
+    began = Agreement.model_validate_json(exchange.read("terms", cloud.agreement.model_dump_json))
+    if began.fingerprint != cloud.agreement.fingerprint:
+        raise WorkflowFailed("the cloud's secret is not the one with which this purchase began")
+    if began.terms.model_id != cloud.featurizer.model_id:
+        raise WorkflowFailed(f"this purchase began with model {began.terms.model_id}, which the cloud has no more")
+    arbiter = cloud.arbiter if began.terms == cloud.terms else ARBITERS[began.terms.arbitration]
+    return replace(cloud, terms=began.terms, patience=began.patience, arbiter=arbiter)
 
 
 def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = lambda name, record: None) -> Play:
@@ -361,6 +414,18 @@ def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = 
         on_settled(row.name, record)
 
     return play
+
+
+def statement(cloud: Cloud, buyer: str) -> Statement:
+    """Return the buyer's statement of a purchase that has ended, by the ledger alone.
+
+    Args:
+        cloud: With the name of the purchase.
+        buyer: The buyer's account.
+    """
+    lines = settlement.bought(cloud.ledger, cloud.purchase, buyer)
+    releases = tuple(Release(bid=each.bid, secret=cloud.release(each.bid)) for each in lines if each.amount)
+    return Statement(lines=tuple(lines), balance=cloud.ledger.balance(buyer), releases=releases)
 
 
 def line(offer: Offer, amount: int) -> StatementLine:

@@ -17,8 +17,10 @@ from protocol.crypto.commitments import commit_feature, commit_image
 from protocol.crypto.sealing import BadDeliveryKey, Opening, SealBroken, delivery_public_key, open_sealed
 from protocol.encoding.canonical import digest
 from protocol.messages.base import BlobReference
-from protocol.messages.purchase import Bid, Complaint, Receipt, SignedBid, SignedOrder, SignedReceipt, Terms
+from protocol.messages.purchase import Bid, Complaint, Order, Receipt, SignedBid, SignedOrder, SignedReceipt, Terms
 from strategies.features.signatures import on_lattice, signature_table
+
+_CONTEXT = b"parley/delivery/context/1"
 
 Featurize = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
 """From one image to its feature under the deal's terms, shape (D,)."""
@@ -28,7 +30,8 @@ Featurize = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
 class Deal:
     """All that was promised and signed about one image.
 
-    `targets` are the features of the buyer's samples, (m, D); `salt` is the request's.
+    `targets` are the features of the buyer's samples, (m, D); `salt` is the request's. `release` is the cloud's secret
+    in the order that went to the seller.
     """
 
     bid: SignedBid
@@ -37,6 +40,12 @@ class Deal:
     terms: Terms
     targets: NDArray[np.int64]
     salt: bytes
+    release: bytes
+
+    @property
+    def context(self) -> bytes:
+        """What the image is sealed in; see `delivery_context`."""
+        return delivery_context(self.order.order, self.release)
 
     @property
     def dimensions(self) -> int:
@@ -49,6 +58,7 @@ class Fault(StrEnum):
 
     SELLER = "seller"
     BUYER = "buyer"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ def arbitrate(deal: Deal, blob: bytes, private_key: bytes, featurize: Featurize)
     if not matches_receipt(blob, deal.receipt.receipt):
         return Verdict(Fault.SELLER, "the stored blob is not the one that was signed for")
     try:
-        opening = open_sealed(blob, private_key, digest(order), order.suite, deal.dimensions)
+        opening = open_sealed(blob, private_key, deal.context, order.suite, deal.dimensions)
     except SealBroken as broken:
         return Verdict(Fault.SELLER, f"the delivery does not open: {broken}")
     fault = find_fault(deal, opening, featurize(opening.image))
@@ -114,6 +124,16 @@ def find_fault(deal: Deal, opening: Opening, recomputed: NDArray[np.int64] | Non
     if recomputed is not None and np.abs(recomputed - np.array(opening.feature)).max() > deal.order.order.tolerance:
         return "the image's feature is not the one that was bid with"
     return None
+
+
+def delivery_context(order: Order, release: bytes) -> bytes:
+    """Return the context, 32 bytes, that an image is sealed in: without the cloud's release nobody can open it.
+
+    Args:
+        order: The buyer's.
+        release: 32 bytes.
+    """
+    return hashlib.sha256(_CONTEXT + digest(order) + release).digest()
 
 
 def matches_receipt(blob: bytes | BlobReference, receipt: Receipt) -> bool:

@@ -13,14 +13,14 @@ from protocol.messages.purchase import Bid, DeliveryOrder, Refusal, SignedOrder
 _DOMAIN = "delivery order"
 
 
-def pass_on(order: SignedOrder, cloud: SigningKey) -> DeliveryOrder:
-    """Sign an order as the one that goes to the seller."""
-    return DeliveryOrder(order=order, signature=cloud.sign(_DOMAIN, canonical(order)))
+def pass_on(order: SignedOrder, release: bytes, cloud: SigningKey) -> DeliveryOrder:
+    """Sign an order, and the release that its image is sealed under, as what goes to the seller."""
+    return DeliveryOrder(order=order, release=release, signature=cloud.sign(_DOMAIN, canonical(order) + release))
 
 
 def is_from_cloud(asked: DeliveryOrder, cloud: bytes) -> bool:
     """Whether the cloud of this public key passed on this order."""
-    return verify(cloud, _DOMAIN, canonical(asked.order), asked.signature)
+    return verify(cloud, _DOMAIN, canonical(asked.order) + asked.release, asked.signature)
 
 
 def is_buyers(order: SignedOrder, bid: Bid) -> bool:

@@ -19,12 +19,15 @@ class ArrayOf:
         dtype: NumPy's name of the dtype; anything else is refused, never cast.
         shape: The exact extent of each axis, None where it is free.
         max_bytes: The most bytes the array may hold.
+        least: The least extent of the first axis where it is free, such as how many pictures there are; every other
+            free axis has at least 1.
     """
 
-    def __init__(self, dtype: str, shape: tuple[int | None, ...], max_bytes: int) -> None:
+    def __init__(self, dtype: str, shape: tuple[int | None, ...], max_bytes: int, least: int = 1) -> None:
         self.dtype = np.dtype(dtype)
         self.shape = shape
         self.max_bytes = max_bytes
+        self._least = (least, *[1] * (len(shape) - 1))
 
     def admits(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
         """Whether an array of this dtype and shape is allowed; needs only its header."""
@@ -34,12 +37,18 @@ class ArrayOf:
         return (
             dtype == self.dtype
             and len(shape) == len(self.shape)
-            and all(want in (None, have) for want, have in zip(self.shape, shape, strict=True))
+            and all(
+                have >= least if want is None else have == want
+                for want, least, have in zip(self.shape, self._least, shape, strict=True)
+            )
             and size <= self.max_bytes
         )
 
     def __str__(self) -> str:
-        extents = " x ".join("any" if extent is None else str(extent) for extent in self.shape)
+        extents = " x ".join(
+            f"{least} or more" if extent is None else str(extent)
+            for extent, least in zip(self.shape, self._least, strict=True)
+        )
         return f"{self.dtype} of shape {extents}, at most {self.max_bytes} bytes"
 
     def check(self, value: Any) -> NDArray[Any]:

@@ -31,10 +31,10 @@ MAX_REPRESENTATIONS = 250_000_000
 """Bytes, of one extractor and of one album's representations."""
 
 Names = Annotated[tuple[Name, ...], Len(0, 100)]
-Codes = Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None, None, None), MAX_REPRESENTATIONS)]
-Values = Annotated[NDArray[np.float32], ArrayOf("float32", (None, None, None, None), MAX_REPRESENTATIONS)]
-Highest = Annotated[NDArray[np.float32], ArrayOf("float32", (None,), MAX_REPRESENTATIONS)]
-Labels = Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None), MAX_REPRESENTATIONS)]
+Codes = Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None, None, None), MAX_REPRESENTATIONS, least=0)]
+Values = Annotated[NDArray[np.float32], ArrayOf("float32", (None, None, None, None), MAX_REPRESENTATIONS, least=0)]
+Highest = Annotated[NDArray[np.float32], ArrayOf("float32", (None,), MAX_REPRESENTATIONS, least=0)]
+Labels = Annotated[NDArray[np.uint8], ArrayOf("uint8", (None, None), MAX_REPRESENTATIONS, least=0)]
 
 
 class TrainingPlan(ProtocolMessage):

@@ -11,8 +11,9 @@ step  asked       the cloud says                      the party answers
 6     all         `SelectionNotice`, `SelectionResult`  `Acknowledgement`
 7     buyer       `Invoice`                           `SignedPayment`
 8-9   sellers     `DeliveryOrder`                     `Delivery`
-9     buyer       `Parcel`                            `Acknowledgement`
+9     buyer       `Parcel`                            `Kept`
 10-11 buyer       `VerificationCall`                  `SignedConfirmation`
+11    buyer       `ShowCall`                          `Shown`
 12    all         `Statement`                         `Acknowledgement`
 ====  ==========  ==================================  =============================
 
@@ -43,7 +44,8 @@ Price = Annotated[int, Gt(0), Le(10**9)]
 Rate = Annotated[int, Ge(0), Le(1_000_000)]
 Coordinate = Annotated[int, Ge(0), Le(65_535)]
 Point = tuple[Coordinate, Coordinate]
-Component = Annotated[int, Ge(-(2**31)), Le(2**31 - 1)]
+Component = Annotated[int, Ge(-(2**20)), Le(2**20)]
+"""One number of an fc8 vector, to 4096 in absolute value; sums of their squares stay exact in 64 bits."""
 Vector = Annotated[tuple[Component, ...], Len(3, 4096)]
 Feature = tuple[int, ...]
 """A point or a vector."""
@@ -76,7 +78,9 @@ class Terms(ProtocolMessage):
 
     Rates are in parts per million. `radius`, `reach` and `signature_size` are the paper's R, d and
     k; `tolerance` is how far (L-infinity, in the features' units) a recomputed feature may lie from a
-    committed one. `arbitration` names the rule by which complaints are decided.
+    committed one. A bid locks `stake` of its price, and `least_stake` minor units or more; a seller may make
+    `most_bids`. A buyer that does not pay its invoice loses `deposit` of its budget to the winners. `arbitration` names
+    the rule by which complaints are decided.
     """
 
     privacy: Annotated[Privacy, Field(strict=False)]
@@ -89,6 +93,9 @@ class Terms(ProtocolMessage):
     commission: Rate
     stake: Rate
     bond: Rate
+    deposit: Rate = 0
+    least_stake: Annotated[int, Ge(0), Le(10**9)] = 0
+    most_bids: Annotated[int, Gt(0), Le(MAX_ITEMS)] = MAX_ITEMS
     arbitration: Name = "sound"
 
 
@@ -249,9 +256,14 @@ class SignedPayment(ProtocolMessage):
 
 
 class DeliveryOrder(ProtocolMessage):
-    """Step 8: the money is in escrow; deliver this image, sealed to the order's key. Signed by the cloud."""
+    """Step 8: the money is in escrow; deliver this image, sealed to the order's key. Signed by the cloud.
+
+    `release` is a secret of the cloud's that the image is sealed under as well. The buyer gets it when it has
+    acknowledged the sealed image: it can open what it pays for, and nothing else.
+    """
 
     order: SignedOrder
+    release: Digest
     signature: Signature
 
 
@@ -299,11 +311,25 @@ class Parcel(ProtocolMessage):
     items: Annotated[tuple[ParcelItem, ...], Len(1, MAX_ITEMS)]
 
 
+class Kept(ProtocolMessage):
+    """Step 9: the sealed images that the buyer has stored, by the hashes of their bids, and why not the others."""
+
+    bids: Annotated[tuple[Digest, ...], MaxLen(MAX_ITEMS)]
+    refused: Name = ""
+
+
+class Release(ProtocolMessage):
+    """The cloud's secret that one sealed image opens with, beside the buyer's key."""
+
+    bid: Digest
+    secret: Digest
+
+
 class VerificationCall(ProtocolMessage):
-    """Step 10: delivery is over; verify the images."""
+    """Step 10: open and verify these images; a purchase of many is verified in parts."""
 
     request_id: Digest
-    undelivered: Annotated[tuple[Digest, ...], MaxLen(MAX_ITEMS)]
+    releases: Annotated[tuple[Release, ...], Len(1, MAX_ITEMS)]
 
 
 class Complaint(ProtocolMessage):
@@ -333,6 +359,18 @@ class SignedConfirmation(ProtocolMessage):
     signature: Signature
 
 
+class ShowCall(ProtocolMessage):
+    """Step 11: the cloud has lost this sealed image, about which the buyer complains; show it."""
+
+    bid: Digest
+
+
+class Shown(ProtocolMessage):
+    """Step 11: the sealed image as it arrived."""
+
+    blob: SealedImage
+
+
 class StatementLine(ProtocolMessage):
     """The outcome of one image: `delivered`, `refunded`, ... and the money that moved for this party."""
 
@@ -342,8 +380,11 @@ class StatementLine(ProtocolMessage):
 
 
 class Statement(ProtocolMessage):
-    """Step 12: the account of a party after payout, refunds and penalties."""
+    """Step 12: the account of a party after payout, refunds and penalties.
 
-    request_id: Digest
+    The buyer's brings the releases of all images that it has paid for.
+    """
+
     lines: Annotated[tuple[StatementLine, ...], MaxLen(MAX_ITEMS)]
     balance: int
+    releases: Annotated[tuple[Release, ...], MaxLen(MAX_ITEMS)] = ()

@@ -61,7 +61,7 @@ class Roster(ProtocolMessage):
     round: Round
     you: Place
     threshold: Annotated[int, Gt(0)]
-    peers: Annotated[tuple[Peer, ...], MaxLen(10_000)]
+    peers: Annotated[tuple[Peer, ...], Len(1, 10_000)]
 
 
 class SealedShares(ProtocolMessage):
@@ -69,13 +69,13 @@ class SealedShares(ProtocolMessage):
 
     source: Place
     target: Place
-    sealed: Annotated[bytes, MaxLen(400)]
+    sealed: Annotated[bytes, Len(1, 400)]
 
 
 class DealtShares(ProtocolMessage):
-    """Shares for all peers."""
+    """Shares for all peers, oneself included."""
 
-    shares: Annotated[tuple[SealedShares, ...], MaxLen(10_000)]
+    shares: Annotated[tuple[SealedShares, ...], Len(1, 10_000)]
 
 
 class AddCall(ProtocolMessage):
@@ -100,7 +100,7 @@ class ShowCall(ProtocolMessage):
     """These places have answered, those have not: show the shares that they dealt you."""
 
     round: Round
-    present: Annotated[tuple[Place, ...], MaxLen(10_000)]
+    present: Annotated[tuple[Place, ...], Len(1, 10_000)]
     absent: Annotated[tuple[Place, ...], MaxLen(10_000)]
     shares: Annotated[tuple[SealedShares, ...], MaxLen(10_000)]
 

@@ -5,6 +5,8 @@ method           asked by            the party says         the cloud answers
 ===============  ==================  =====================  ================================
 ``health``       everybody           `AskHealth`            `Health`
 ``purchase``     buyers              `BeginPurchase`        `PurchaseStanding`
+``statement``    buyers              `AskStatement`         `Statement`
+``abort``        operators           `AbortPurchase`        `PurchaseStanding`
 ``status``       operators           `AskStatus`            `Status`
 ``pool``         operators           `BeginPool`            `PoolStanding`
 ===============  ==================  =====================  ================================
@@ -17,7 +19,7 @@ from annotated_types import Ge, Gt, Le, Len, MaxLen
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.pool import Rules, Share
 
-HEALTH, PURCHASE, STATUS, POOL = "health", "purchase", "status", "pool"
+HEALTH, PURCHASE, STATEMENT, ABORT, STATUS, POOL = "health", "purchase", "statement", "abort", "status", "pool"
 MOST = 20_000
 """Parties or purchases that a status lists, at most."""
 
@@ -51,6 +53,18 @@ class PurchaseStanding(ProtocolMessage):
     step: Annotated[int, Ge(0)]
     begun_at: float
     note: Text
+
+
+class AskStatement(ProtocolMessage):
+    """Tell me what became of my purchase of this name, which has ended, and what its images open with."""
+
+    wish: Wish
+
+
+class AbortPurchase(ProtocolMessage):
+    """End the purchase of this name, before its images are opened, and give back all that it holds."""
+
+    name: Text
 
 
 class AskStatus(ProtocolMessage):

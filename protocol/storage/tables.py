@@ -1,4 +1,6 @@
-"""The tables of the cloud's database: its ledger, and the journal of its workflows."""
+"""The tables of the cloud's database: its ledger, the journal of its workflows, its parties, and who may write."""
+
+import secrets
 
 from sqlalchemy import (
     BigInteger,
@@ -8,20 +10,28 @@ from sqlalchemy import (
     Connection,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    bindparam,
     insert,
+    select,
+    text,
+    update,
 )
 
+from protocol.storage.chain import START, chain
 from protocol.storage.database import Schema
 
 ESCROW = "escrow"
 """The ledger's own account, where everything pending is held."""
 
 metadata = MetaData()
+
+_PAGE = 10_000
 
 _Rising = BigInteger().with_variant(Integer, "sqlite")
 
@@ -42,6 +52,7 @@ entries = Table(
     Column("account", Text, ForeignKey(accounts.c.name), nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("memo", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
 )
 
 escrows = Table(
@@ -53,9 +64,12 @@ escrows = Table(
     Column("amount", BigInteger, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("scope", Text, nullable=False, server_default=""),
     CheckConstraint("amount > 0", name="something_is_held"),
     CheckConstraint("state IN ('pending', 'posted', 'voided')", name="known_state"),
 )
+_IS_PENDING = text("state = 'pending'")
+Index("pending_escrows", escrows.c.scope, sqlite_where=_IS_PENDING, postgresql_where=_IS_PENDING)
 
 replies = Table(
     "replies",
@@ -74,6 +88,7 @@ workflows = Table(
     Column("state", Text, nullable=False),
     Column("step", Integer, nullable=False),
     Column("begun_at", Double, nullable=False),
+    Column("heard_at", Double, nullable=False),
     Column("note", Text, nullable=False),
     CheckConstraint("state IN ('open', 'ended', 'failed')", name="known_workflow_state"),
 )
@@ -96,9 +111,43 @@ blobs = Table(
     Column("workflow", Text, ForeignKey(workflows.c.name), nullable=False),
 )
 
+parties = Table(
+    "parties",
+    metadata,
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("urn", Text, nullable=False, unique=True),
+    Column("enrolled_at", Double, nullable=False),
+)
 
-def _open_escrow(connection: Connection) -> None:
+books = Table(
+    "books",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("ledger", Text, nullable=False),
+    Column("secret", LargeBinary),
+    CheckConstraint("id = 1", name="one_ledger"),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("renewed_at", Double, nullable=False),
+    CheckConstraint("id = 1", name="one_holder"),
+)
+
+
+def _prepare(connection: Connection) -> None:
     connection.execute(insert(accounts), [{"name": ESCROW, "overdraft": False, "balance": 0}])
+    _name_ledger(connection)
+
+
+def _name_ledger(connection: Connection) -> None:
+    connection.execute(insert(books), [{"id": 1, "ledger": secrets.token_hex(16), "secret": None}])
 
 
 def _add_journal(connection: Connection) -> None:
@@ -140,5 +189,42 @@ def _journal_any_workflow(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-CLOUD = Schema("ledger", metadata, migrations=(_add_journal, _journal_any_workflow), prepare=_open_escrow)
-"""The cloud's database. Version 2 added the journal of purchases, version 3 made it one of any workflow."""
+def _chain_and_enrol(connection: Connection) -> None:
+    double, binary = Double().compile(connection.dialect), LargeBinary().compile(connection.dialect)
+    for statement in (
+        f"ALTER TABLE entries ADD COLUMN hash {binary} NOT NULL DEFAULT ''",
+        "ALTER TABLE escrows ADD COLUMN scope TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX pending_escrows ON escrows (scope) WHERE state = 'pending'",
+        f"ALTER TABLE workflows ADD COLUMN heard_at {double} NOT NULL DEFAULT 0",
+        "UPDATE workflows SET heard_at = begun_at",
+        "CREATE TABLE parties (node_id BIGINT NOT NULL, urn TEXT NOT NULL, "
+        f"enrolled_at {double} NOT NULL, PRIMARY KEY (node_id), UNIQUE (urn))",
+        f"CREATE TABLE books (id INTEGER NOT NULL, ledger TEXT NOT NULL, secret {binary}, "
+        "PRIMARY KEY (id), CONSTRAINT one_ledger CHECK (id = 1))",
+        "CREATE TABLE lease (id INTEGER NOT NULL, holder TEXT NOT NULL, token TEXT NOT NULL, place TEXT NOT NULL, "
+        f"since {double} NOT NULL, renewed_at {double} NOT NULL, PRIMARY KEY (id), "
+        "CONSTRAINT one_holder CHECK (id = 1))",
+    ):
+        connection.exec_driver_sql(statement)
+    chain_again(connection)
+    _name_ledger(connection)
+
+
+def chain_again(connection: Connection) -> None:
+    """Write the hash of every line anew, after lines were changed on purpose."""
+    lines = select(entries.c.id, entries.c.transaction, entries.c.account, entries.c.amount, entries.c.memo)
+    write = update(entries).where(entries.c.id == bindparam("line")).values(hash=bindparam("hashed"))
+    last, previous = 0, START
+    while rows := connection.execute(lines.where(entries.c.id > last).order_by(entries.c.id).limit(_PAGE)).all():
+        hashes = list(chain(previous, ((row.transaction, row.account, row.amount, row.memo) for row in rows)))
+        changed = [{"line": row.id, "hashed": hashed} for row, hashed in zip(rows, hashes, strict=True)]
+        connection.execute(write, changed)
+        last, previous = rows[-1].id, hashes[-1]
+
+
+CLOUD = Schema("ledger", metadata, migrations=(_add_journal, _journal_any_workflow, _chain_and_enrol), prepare=_prepare)
+"""The cloud's database.
+
+Version 2 added the journal of purchases, version 3 made it one of any workflow. Version 4 chains the ledger's lines,
+names the workflow that holds an escrow, and adds the parties, the lease, and what the books remember of their cloud.
+"""

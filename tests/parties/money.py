@@ -15,4 +15,5 @@ def check_money(played: Played) -> None:
     assert not [escrow for escrow in played.ledger.escrows() if escrow.state == "pending"]
     bonds = sum(o.payment // 10 for o in played.by_outcome(Outcome.UPHELD))
     stakes = sum(o.bid.bid.stake for o in played.record.winners if o.forfeited)
-    assert played.profit("buyer-2") == stakes - bonds - outcome.paid_total - outcome.commission
+    deposit = sum(o.compensation for o in played.record.winners)
+    assert played.profit("buyer-2") == stakes - bonds - deposit - outcome.paid_total - outcome.commission

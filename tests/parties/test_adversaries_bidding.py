@@ -109,7 +109,7 @@ class TestFlooding:
     }
 
     def test_it_drowns_a_cloud_that_asks_for_no_stake(self, play_purchase: Play) -> None:
-        played = play_purchase(with_cheats("flooding", 0.17, cloud={"stake": 0.0}, **self.FLOOD))
+        played = play_purchase(with_cheats("flooding", 0.17, cloud={"stake": 0.0, "least_stake": 0.0}, **self.FLOOD))
         assert len(of_cheats(played)) >= 200
         assert len(of_cheats(played)) > 0.9 * played.outcome.bids
 

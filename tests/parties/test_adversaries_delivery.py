@@ -40,7 +40,7 @@ class TestNoDelivery:
     @pytest.mark.parametrize("name", ["dropping-out", "straggler"])
     def test_the_buyer_goes_without(self, play_purchase: Play, name: str) -> None:
         honest = play_purchase(small(**MATCHING))
-        played = play_purchase(with_cheats(name, cloud={"stake": 0.0}, **MATCHING))
+        played = play_purchase(with_cheats(name, cloud={"stake": 0.0, "least_stake": 0.0}, **MATCHING))
         assert outcomes(played) == {Outcome.UNDELIVERED}
         assert played.outcome.verified < honest.outcome.verified
         assert gain(played) == 0
@@ -71,6 +71,7 @@ class TestReplay:
         self, play_purchase: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("parties.purchase.courier.delivery_refusal", lambda delivery, offer, streamed: None)
+        monkeypatch.setattr("parties.purchase.buyer._parcel_refusal", lambda item, ordered: None)
         played = play_purchase(with_cheats("replay", 1.0, **MATCHING), buyer=Careless)
         paid = [offer for offer in played.record.offers if offer.paid]
         assert len({offer.blob for offer in paid}) < len(paid) == played.outcome.selected

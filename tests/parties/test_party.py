@@ -42,7 +42,7 @@ def question(step_name: str, content: RecordDict) -> Message:
 
 
 def count(party: Party, held: Context, amount: int) -> int:
-    statement = Statement(request_id=bytes(32), lines=(), balance=amount)
+    statement = Statement(lines=(), balance=amount)
     reply = party.client_app()(question("count", encode(statement)), held)
     return decode(reply.content, Statement).balance
 

@@ -26,13 +26,25 @@ class TestBuyersThatFail:
         with pytest.raises(WorkflowFailed, match="cannot request"):
             play_purchase(small(), buyer=self.failing("request"))
 
-    def test_no_payment_frees_everybody(self, play_purchase: Play) -> None:
+    def test_no_payment_frees_everybody_and_the_winners_share_the_deposit(self, play_purchase: Play) -> None:
         played = play_purchase(small(), buyer=self.failing("pay"))
         check_money(played)
         assert {offer.outcome for offer in played.record.winners} == {Outcome.UNPAID}
-        assert played.profit("buyer-2") == played.outcome.penalties == 0
+        deposit = -(-played.world.buyer.budget // 20)
+        assert played.profit("buyer-2") == -deposit == -played.outcome.penalties
+        assert sum(offer.compensation for offer in played.record.winners) == deposit
+        for offer in played.record.winners:
+            assert played.profit(f"seller-{offer.seller}") > 0
 
-    @pytest.mark.parametrize("step", ["notify", "receive", "verify", "settle"])
+    def test_who_acknowledges_nothing_gets_nothing_and_pays_nothing(self, play_purchase: Play) -> None:
+        """It has the sealed images, and not what they open with."""
+        played = play_purchase(small(), buyer=self.failing("receive"))
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.LOST}
+        assert played.outcome.paid_total == played.outcome.penalties == 0
+        assert not list(played.world.buyer.store.glob("*.png"))
+
+    @pytest.mark.parametrize("step", ["notify", "verify", "settle"])
     def test_silence_after_delivery_is_acceptance(self, play_purchase: Play, step: str) -> None:
         played = play_purchase(small(), buyer=self.failing(step))
         check_money(played)

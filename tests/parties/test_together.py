@@ -61,7 +61,7 @@ def told(parties: Sequence[Party], balance: int = 3, mods: dict[int, Any] | None
     Doubler.sizes.clear()
     apps = [party.client_app([mods[index]] if mods and index in mods else []) for index, party in enumerate(parties)]
     grid = LocalGrid(apps)
-    question = Statement(request_id=bytes(32), lines=(), balance=balance)
+    question = Statement(lines=(), balance=balance)
     replies = ask(grid, "double", dict.fromkeys(grid.get_node_ids(), question), Statement)
     answers: dict[int, int | str] = {node: answer.balance for node, answer in replies.answers.items()}
     return answers | {node: why.strip().splitlines()[-1] for node, why in replies.failures.items()}
@@ -77,7 +77,7 @@ def test_the_batched_form_runs_once_for_all() -> None:
 
 
 def test_alone_it_is_a_batch_of_one() -> None:
-    assert Doubler(bytes(32)).double(Statement(request_id=bytes(32), lines=(), balance=4)).balance == 8
+    assert Doubler(bytes(32)).double(Statement(lines=(), balance=4)).balance == 8
 
 
 def test_whose_message_was_changed_on_its_way_computes_alone() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from parties.purchase.checks import features_under
 from protocol.crypto.commitments import commit_feature, commit_image
 from protocol.crypto.sealing import DeliveryKey, Opening, new_delivery_key, open_sealed, seal
-from protocol.disputes.arbitration import Deal, Fault, arbitrate, find_fault
+from protocol.disputes.arbitration import Deal, Fault, arbitrate, delivery_context, find_fault
 from protocol.encoding.canonical import digest
 from protocol.messages.purchase import (
     Bid,
@@ -25,6 +25,7 @@ from protocol.messages.purchase import (
 from strategies.features.featurizer import Featurizer
 from strategies.features.signatures import signature_table
 
+RELEASE = bytes(range(32))
 SALT = bytes(range(16))
 SALTS = bytes(16), bytes([1] * 16)
 
@@ -116,7 +117,7 @@ def case(
         deliver_by=0,
     )
     opening = Opening(SALTS[0], SALTS[1], inside, image if delivered is None else delivered)
-    blob = junk if junk is not None else seal(opening, key.public, digest(order), "x25519")
+    blob = junk if junk is not None else seal(opening, key.public, delivery_context(order, RELEASE), "x25519")
     receipt = Receipt(order=digest(order), blob=hashlib.sha256(blob).digest(), length=len(blob))
     deal = Deal(
         signed_bid,
@@ -125,6 +126,7 @@ def case(
         terms,
         targets,
         SALT,
+        RELEASE,
     )
     return Case(featurizer, deal, key, blob)
 
@@ -179,7 +181,7 @@ class TestVerdicts:
     ) -> None:
         good = case(featurizer, privacy)
         order = digest(good.deal.order.order)
-        opening = open_sealed(good.blob, good.key.private, order, "x25519", good.deal.dimensions)
+        opening = open_sealed(good.blob, good.key.private, good.deal.context, "x25519", good.deal.dimensions)
         replayed = seal(opening, good.key.public, bytes(32), "x25519")
         receipt = Receipt(order=order, blob=hashlib.sha256(replayed).digest(), length=len(replayed))
         deal = replace(good.deal, receipt=SignedReceipt(receipt=receipt, signature=bytes(64)))
@@ -202,7 +204,7 @@ class TestVerdicts:
 
 def test_honest_drift_within_the_tolerance_is_no_fault(featurizer: Featurizer) -> None:
     good = case(featurizer)
-    opening = open_sealed(good.blob, good.key.private, digest(good.deal.order.order), "x25519")
+    opening = open_sealed(good.blob, good.key.private, good.deal.context, "x25519")
     committed = np.array(opening.feature)
     tolerance = featurizer.calibration.tolerance
     assert find_fault(good.deal, opening, committed + tolerance) is None

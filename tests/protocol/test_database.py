@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, create_engine, inspect, select, text
 
 from protocol.journal import Journal, WorkflowState
+from protocol.storage.chain import START, chain
 from protocol.storage.database import Database, DatabaseVersion, Schema
 from protocol.storage.ledger import Ledger, Transfer
-from protocol.storage.tables import CLOUD
+from protocol.storage.tables import CLOUD, entries
 from protocol.storage.vault import Vault
 
 VERSION_1 = """
@@ -76,7 +77,9 @@ def test_a_ledger_of_the_first_version_goes_on_with_a_journal(old: str, tmp_path
         ledger.once("key", b"", spend)
         assert Journal(ledger.database, Vault(str(tmp_path / "vault"))).begin("p", "purchase", 2, 0.0)
     with closing(Ledger(old)) as ledger:
-        assert [entry.transaction for entry in ledger.entries()] == [1, 1, 2, 2]
+        lines = [(row.transaction, row.account, row.amount, row.memo) for row in ledger.entries()]
+        assert [transaction for transaction, *_ in lines] == [1, 1, 2, 2]
+        assert ledger.database.read(select(entries.c.hash)) == [(hashed,) for hashed in chain(START, lines)]
 
 
 def test_an_old_database_becomes_the_one_that_is_made_now(old: str, tmp_path: Path) -> None:
@@ -99,6 +102,7 @@ def test_purchases_of_the_second_version_are_workflows_of_the_third(old: str, pa
         rows = [(row.name, row.workflow, row.opener, str(row.state), row.step) for row in journal.workflows()]
         assert rows == [("2-aa", "purchase", 2, "ended", 12), ("2-bb", "purchase", 2, "open", 4)]
         assert journal.entries("2-bb", 1, "now")[0].content == b"2.0"
+        assert [row.heard_at for row in journal.workflows()] == [1.0, 2.0]
         journal.end("2-bb", WorkflowState.FAILED)
         assert journal.entries("2-bb", 1, "now") == {}
 

@@ -11,10 +11,11 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from protocol.encoding.codec import encode
-from protocol.exchange import GRACE, LATE, SILENT
+from protocol.exchange import GRACE, LATE, LOST, SILENT
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
-from protocol.journal import Entry, Interrupted, Journal, JournaledExchange, JournalMismatch, WorkflowState
+from protocol.journal import Entry, Interrupted, Journal, JournalMismatch, WorkflowState
+from protocol.journaled_exchange import RETURN, JournaledExchange
 from protocol.messages.base import Acknowledgement, Hello, Introduction
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
 from protocol.storage.ledger import Ledger
@@ -78,7 +79,7 @@ class JournalContract:
         with closing(Ledger(url)) as ledger:
             journal = Journal(ledger.database, vault)
             for number, name in enumerate("pq"):
-                journal.begin(name, "purchase", FIRST, float(number))
+                journal.begin(name, "purchase", FIRST, 1000.0 + number)
             yield journal
 
     @pytest.fixture
@@ -89,8 +90,8 @@ class JournalContract:
     def grid(self, apps: list[Answers]) -> SilentGrid:
         return SilentGrid(apps)
 
-    def exchange(self, grid: LocalGrid, journal: Journal, name: str = "p", now: float = 1000.0) -> JournaledExchange:
-        return JournaledExchange(grid, lambda: now, journal, name)
+    def exchange(self, grid: LocalGrid, journal: Journal, name: str = "p") -> JournaledExchange:
+        return JournaledExchange(grid, journal, name)
 
     def introduced(self, exchange: JournaledExchange, *nodes: int, deadline: float | None = None) -> dict[int, str]:
         replies = exchange.ask("introduce", dict.fromkeys(nodes, Hello()), Introduction, deadline)
@@ -123,7 +124,7 @@ class JournalContract:
     ) -> None:
         grid.silent = frozenset([SECOND])
         stopping = threading.Event()
-        exchange = JournaledExchange(grid, lambda: 1000.0, journal, "p", stopping)
+        exchange = JournaledExchange(grid, journal, "p", stopping)
         timer = threading.Timer(0.05, stopping.set)
         timer.start()
         with pytest.raises(Interrupted):
@@ -142,25 +143,47 @@ class JournalContract:
         assert self.introduced(self.exchange(grid, journal), FIRST, SECOND, deadline=1000.02) == expected
 
     def test_each_answer_is_late_for_itself(self, grid: SilentGrid, journal: Journal, apps: list[Answers]) -> None:
-        """What came in time counts, however late the cloud has started again and asks the others."""
+        """What came in time counts, however late the cloud asks the others."""
         grid.silent = frozenset([SECOND])
         stopping = threading.Event()
         timer = threading.Timer(0.05, stopping.set)
         timer.start()
         with pytest.raises(Interrupted):
-            self.introduced(
-                JournaledExchange(grid, lambda: 1000.0, journal, "p", stopping), FIRST, SECOND, deadline=2000
-            )
+            self.introduced(JournaledExchange(grid, journal, "p", stopping), FIRST, SECOND, deadline=2000)
         timer.join()
         grid.silent = frozenset()
-        late = self.exchange(grid, journal, now=2000 + GRACE + 1)
+        journal.hear("p", 2000 + GRACE + 1)
+        late = self.exchange(grid, journal)
         assert self.introduced(late, FIRST, SECOND, deadline=2000) == {FIRST: "1", SECOND: LATE}
+
+    def test_time_stands_still_while_the_cloud_is_away(self, grid: SilentGrid, journal: Journal) -> None:
+        """Seconds count from life to life while the cloud listens; no clock is asked."""
+        seconds = iter([50.0, 60.0, 60.0, 9_000.0, 9_000.0])
+        first = JournaledExchange(grid, journal, "p", monotonic=lambda: next(seconds))
+        assert first.now() == 1010.0
+        again = JournaledExchange(grid, journal, "p", monotonic=lambda: 9_000.0)
+        assert [again.now(), again.now()] == [1010.0, 1010.0]
+
+    def test_parties_have_time_to_come_back_after_a_restart(self, grid: SilentGrid, journal: Journal) -> None:
+        """The deadline passes only when they have had it."""
+        self.exchange(grid, journal).now()
+        grid.silent = grid.absent = frozenset([FIRST])
+        life = [0.0]
+
+        def ticking() -> float:
+            life[0] += 1.0
+            return life[0]
+
+        exchange = JournaledExchange(grid, journal, "p", monotonic=ticking)
+        began = exchange.now()
+        assert self.introduced(exchange, FIRST, deadline=began + 10) == {FIRST: SILENT}
+        assert RETURN < life[0] < 2 * RETURN
 
     def test_who_has_left_is_not_waited_for(self, grid: SilentGrid, journal: Journal) -> None:
         """The others are, as long as there is time."""
         grid.silent, grid.absent = frozenset([FIRST, SECOND]), frozenset([SECOND])
         stopping = threading.Event()
-        exchange = JournaledExchange(grid, lambda: 1000.0, journal, "p", stopping)
+        exchange = JournaledExchange(grid, journal, "p", stopping)
         timer = threading.Timer(0.3, stopping.set)
         timer.start()
         with pytest.raises(Interrupted):
@@ -181,14 +204,23 @@ class JournalContract:
     ) -> None:
         digest = hashlib.sha256(apps[0].blob).hexdigest()
         entry = Entry(None, b"content", frozenset([digest]))
-        written = journal.write("p", 1, "query.deliver", {FIRST: entry})
-        assert written[FIRST].failure == "it brings a blob that is not there any more"
+        written = journal.write("p", 1, "query.deliver", {FIRST: entry}, now=1000.0)
+        assert written[FIRST].failure == LOST
 
     def test_readings_stay_as_they_were(self, grid: SilentGrid, journal: Journal) -> None:
-        exchange = self.exchange(grid, journal, now=1.5)
-        assert (exchange.now(), exchange.read("funds", lambda: 7), exchange.node_ids()) == (1.5, 7, [2, 3, 4])
-        exchange = self.exchange(LocalGrid([]), journal, now=9.0)
-        assert (exchange.now(), exchange.read("funds", lambda: 8), exchange.node_ids()) == (1.5, 7, [2, 3, 4])
+        exchange = self.exchange(grid, journal)
+        first = (exchange.now(), exchange.read("terms", lambda: "7"), exchange.node_ids())
+        assert first[1:] == ("7", [2, 3, 4])
+        exchange = self.exchange(LocalGrid([]), journal)
+        assert (exchange.now(), exchange.read("terms", lambda: "8"), exchange.node_ids()) == first
+
+    def test_a_workflow_that_has_ended_takes_no_answer(self, grid: SilentGrid, journal: Journal) -> None:
+        """As when an operator ends it while it waits."""
+        exchange = self.exchange(grid, journal)
+        exchange.now()
+        journal.end("p", WorkflowState.FAILED, "ended by the operator")
+        with pytest.raises(Interrupted):
+            self.introduced(exchange, FIRST)
 
     def test_another_workflow_than_the_one_on_record_is_refused(self, grid: SilentGrid, journal: Journal) -> None:
         self.exchange(grid, journal).now()

@@ -218,6 +218,21 @@ class TestEscrow:
         assert ledger.balances() == before
         assert len(list(ledger.escrows())) == 2
 
+    def test_what_a_workflow_holds_can_be_voided_by_its_name(self, ledger: Ledger) -> None:
+        holds = [Hold(f"{scope}{i}", "buyer", 10, "", scope) for i in range(2) for scope in ("one", "other")]
+        do(ledger, lambda posting: posting.hold(holds))
+        do(ledger, lambda posting: posting.void(["one0"]))
+        found: list[list[str]] = []
+
+        def void_all(posting: Posting) -> None:
+            found.append(posting.pending("other"))
+            posting.void(found[0])
+            found.append(posting.pending("other"))
+
+        do(ledger, void_all)
+        assert found == [["other0", "other1"], []]
+        assert [row.scope for row in ledger.escrows() if row.state == EscrowState.PENDING] == ["", "", "one"]
+
     def test_more_than_one_statement_can_name(self, ledger: Ledger) -> None:
         count = 12_000
         do(ledger, lambda posting: posting.transfer([Transfer("mint", "buyer", count, "")]))

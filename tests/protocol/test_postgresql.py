@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from books import do, fund
 from postgresql import new_schema, server
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 from test_database import shape
 from test_journal import JournalContract
 from test_ledger import TestAccounts as Accounts
@@ -20,6 +20,7 @@ from test_ledger_crash import purchase
 from test_ledger_once import TestOnce as Once
 
 from protocol.storage.ledger import Ledger, Posting, Transfer
+from protocol.storage.tables import entries
 
 _numbers = count()
 
@@ -79,15 +80,20 @@ def test_the_purchase_is_the_one_on_sqlite(url: str) -> None:
     assert purchase(url) == purchase("sqlite://")
 
 
-def test_a_ledger_of_the_first_version_gets_a_journal(url: str) -> None:
-    Ledger(url).close()
+def test_a_ledger_of_the_first_version_gets_a_journal_and_a_chain(url: str) -> None:
+    with closing(Ledger(url)) as ledger:
+        do(ledger, fund)
+        lines = ledger.database.read(select(entries.c.id, entries.c.hash))
     made = shape(url)
     engine = create_engine(url.replace("://", "+psycopg://"))
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE journal, blobs, workflows"))
+        connection.execute(text("DROP TABLE journal, blobs, workflows, parties, books, lease"))
+        connection.execute(text("ALTER TABLE entries DROP COLUMN hash"))
+        connection.execute(text("ALTER TABLE escrows DROP COLUMN scope"))
         connection.execute(text("UPDATE ledger_version SET version = 1"))
     engine.dispose()
-    Ledger(url).close()
+    with closing(Ledger(url)) as ledger:
+        assert ledger.database.read(select(entries.c.id, entries.c.hash)) == lines
     assert shape(url) == made
 
 

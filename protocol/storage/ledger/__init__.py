@@ -9,6 +9,7 @@ from protocol.storage.ledger.errors import (
     InvalidAmount,
     LedgerError,
     ReservedAccount,
+    ScopeClosed,
     UnknownAccount,
     UnknownEscrow,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Posting",
     "Release",
     "ReservedAccount",
+    "ScopeClosed",
     "Transfer",
     "UnknownAccount",
     "UnknownEscrow",

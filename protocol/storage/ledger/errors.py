@@ -39,5 +39,9 @@ class EscrowResolved(LedgerError):
     """The escrow was posted or voided before."""
 
 
+class ScopeClosed(LedgerError):
+    """The workflow that money is to be held for has ended."""
+
+
 class IdempotencyConflict(LedgerError):
     """The key was used before, for another request."""

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, Table, insert, select
+from sqlalchemy import ColumnElement, Row, Table, insert, select
 
 from protocol.storage.database import Database
 from protocol.storage.ledger.errors import IdempotencyConflict, UnknownAccount
@@ -98,17 +98,18 @@ class Ledger:
         for row in self._rows(entries):
             yield Entry(row.transaction, row.account, row.amount, row.memo)
 
-    def escrows(self) -> Iterator[EscrowRow]:
-        """Every escrow, in the order they were held."""
-        for row in self._rows(escrows):
-            yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state))
+    def escrows(self, scope: str | None = None) -> Iterator[EscrowRow]:
+        """Every escrow, or those of one workflow, in the order they were held."""
+        for row in self._rows(escrows, *([] if scope is None else [escrows.c.scope == scope])):
+            yield EscrowRow(row.escrow_id, row.payer, row.amount, row.purpose, EscrowState(row.state), row.scope)
 
     def close(self) -> None:
         """Close the database."""
         self.database.close()
 
-    def _rows(self, table: Table) -> Iterator[Row[Any]]:
+    def _rows(self, table: Table, *wanted: ColumnElement[bool]) -> Iterator[Row[Any]]:
         last = 0
-        while page := self.database.read(select(table).where(table.c.id > last).order_by(table.c.id).limit(_PAGE)):
+        rows = select(table).where(*wanted).order_by(table.c.id).limit(_PAGE)
+        while page := self.database.read(rows.where(table.c.id > last)):
             yield from page
             last = page[-1].id

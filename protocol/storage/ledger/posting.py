@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from protocol.storage.chain import START, chain
 from protocol.storage.ledger.errors import (
     AccountExists,
     EscrowExists,
@@ -14,11 +15,12 @@ from protocol.storage.ledger.errors import (
     InsufficientFunds,
     InvalidAmount,
     ReservedAccount,
+    ScopeClosed,
     UnknownAccount,
     UnknownEscrow,
 )
 from protocol.storage.ledger.rows import EscrowState
-from protocol.storage.tables import ESCROW, accounts, entries, escrows
+from protocol.storage.tables import ESCROW, accounts, entries, escrows, workflows
 
 MAX_BALANCE = 2**63 - 1
 """The largest amount and the largest balance: what a database's integer holds."""
@@ -38,12 +40,13 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Hold:
-    """Money for a payer to set aside, under an id never used before."""
+    """Money for a payer to set aside, under an id never used before; `scope` names the workflow that holds it."""
 
     escrow_id: str
     payer: str
     amount: int
     purpose: str
+    scope: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,10 @@ class Posting:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._accounts: dict[str, _Account] = {}
-        last = select(entries.c.transaction).order_by(entries.c.id.desc()).limit(1)
-        self._last_transaction: int = connection.scalar(last) or 0
+        last = select(entries.c.transaction, entries.c.hash).order_by(entries.c.id.desc()).limit(1)
+        row = connection.execute(last).one_or_none()
+        self._last_transaction: int = 0 if row is None else row.transaction
+        self._last_hash = START if row is None else bytes(row.hash)
 
     def open_account(self, account: str, overdraft: bool = False) -> None:
         """Open one account; see `open_accounts`."""
@@ -155,8 +160,12 @@ class Posting:
 
         Raises:
             EscrowExists: When an id was held before, whatever became of it.
+            ScopeClosed: When the workflow that is their scope has ended.
             InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds: When one of the holds cannot be made.
         """
+        for scope in {hold.scope for hold in holds if hold.scope}:
+            if self._connection.scalar(select(workflows.c.state).where(workflows.c.name == scope)) not in (None, "open"):
+                raise ScopeClosed(f"the workflow {scope!r} has ended, and holds nothing more")
         for hold in holds:
             _check_amount(hold.amount, f"escrow {hold.escrow_id!r}", least=1)
             _refuse_reserved((hold.payer,))
@@ -176,6 +185,7 @@ class Posting:
                     "payer": hold.payer,
                     "amount": hold.amount,
                     "purpose": hold.purpose,
+                    "scope": hold.scope,
                     "state": EscrowState.PENDING,
                 }
                 for hold in holds
@@ -217,6 +227,11 @@ class Posting:
             for escrow_id, row in ((escrow_id, pending[escrow_id]) for escrow_id in escrow_ids)
         ]
         self._resolve(pending, movements, EscrowState.VOIDED)
+
+    def pending(self, scope: str) -> list[str]:
+        """Return the ids of the escrows of a workflow that are pending, in the order they were held."""
+        query = select(escrows.c.escrow_id).where(escrows.c.scope == scope, escrows.c.state == EscrowState.PENDING)
+        return list(self._connection.scalars(query.order_by(escrows.c.id)))
 
     def _pending(self, escrow_ids: Sequence[str]) -> dict[str, Row[Any]]:
         """Read escrows that must be pending, and must be named once each."""
@@ -278,10 +293,15 @@ class Posting:
         if not checked.movements:
             return
         numbered = enumerate(checked.movements, start=self._last_transaction + 1)
-        rows = [
-            {"transaction": number, "account": account, "amount": amount, "memo": movement.memo}
+        lines = [
+            (number, account, amount, movement.memo)
             for number, movement in numbered
             for account, amount in movement.lines
+        ]
+        hashes = list(chain(self._last_hash, lines))
+        rows = [
+            {"transaction": number, "account": account, "amount": amount, "memo": memo, "hash": hashed}
+            for (number, account, amount, memo), hashed in zip(lines, hashes, strict=True)
         ]
         self._connection.execute(insert(entries), rows)
         self._connection.execute(
@@ -293,6 +313,7 @@ class Posting:
         for name, change in checked.changes.items():
             self._accounts[name].balance += change
         self._last_transaction += len(checked.movements)
+        self._last_hash = hashes[-1]
 
 
 def _check_amount(amount: int, what: str, least: int) -> None:

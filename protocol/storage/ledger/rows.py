@@ -24,10 +24,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class EscrowRow:
-    """Money that a payer set aside, and its state."""
+    """Money that a payer set aside, its state, and the workflow that holds it."""
 
     escrow_id: str
     payer: str
     amount: int
     purpose: str
     state: EscrowState
+    scope: str = ""

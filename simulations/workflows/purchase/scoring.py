@@ -233,7 +233,7 @@ def _outcome(
 ) -> PurchaseOutcome:
     winners = record.winners
     bought = [trade for trade in traded if trade.offer.paid]
-    refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.REFUNDED)]
+    refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.LOST, Outcome.REFUNDED)]
     stakes = sum(offer.bid.bid.stake for offer in winners if offer.forfeited)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
@@ -251,7 +251,9 @@ def _outcome(
         "paid_total": sum(trade.offer.payment for trade in bought),
         "refunded_total": sum(offer.payment + offer.commission for offer in refunded),
         "commission": sum(trade.offer.commission for trade in bought),
-        "penalties": stakes + sum(bond(offer, bond_rate) for offer in upheld),
+        "penalties": stakes
+        + sum(bond(offer.payment, bond_rate) for offer in upheld)
+        + sum(offer.compensation for offer in winners),
         "kept_for_nothing": _kept_for_nothing(world, winners, traded),
         "budget": world.buyer.budget,
         "precision": _precision(bought),

@@ -23,13 +23,14 @@ def link(cloud_view: View, buyer_view: View) -> dict[bytes, int]:
         if isinstance(message, Bids)
         for bid in message.bids
     }
-    bought: dict[bytes, int] = {}
+    ordered: dict[bytes, int] = {}
+    opened: set[bytes] = set()
     for _, message in buyer_view.received():
         if isinstance(message, Invoice):
-            bought |= {digest(item.bid): sellers[item.bid.bid.image_commitment] for item in message.items}
+            ordered |= {digest(item.bid): sellers[item.bid.bid.image_commitment] for item in message.items}
         elif isinstance(message, VerificationCall):
-            bought = {bid: seller for bid, seller in bought.items() if bid not in message.undelivered}
-    return bought
+            opened |= {release.bid for release in message.releases}
+    return {bid: seller for bid, seller in ordered.items() if bid in opened}
 
 
 def linked(sellers: dict[bytes, int]) -> Learned:

@@ -11,6 +11,7 @@ from flwr.serverapp import Grid
 from parties.purchase.record import PurchaseRecord
 from protocol.crypto.sealing import SealBroken, new_delivery_key, open_sealed, seal
 from protocol.crypto.signing import SigningKey, derive
+from protocol.disputes.arbitration import delivery_context
 from protocol.disputes.refusal import pass_on
 from protocol.encoding.canonical import canonical, digest
 from protocol.encoding.codec import decode, encode
@@ -44,6 +45,16 @@ class _Substituted:
     key: SigningKey
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """An order in two forms: the buyer's, and the cloud's own that went to the seller, with what opens its image."""
+
+    buyers: Order
+    own: Order
+    release: bytes
+    private_key: bytes
+
+
 class KeySubstitution(ObservedGrid):
     """A cloud that stands between both sides: the buyer to the sellers, and each seller to the buyer.
 
@@ -71,7 +82,7 @@ class KeySubstitution(ObservedGrid):
         self._late = late
         self._key = SigningKey.derive(derive(secret, "buyer"), "buyer")
         self._bids: dict[bytes, _Substituted] = {}
-        self._orders: dict[bytes, tuple[Order, bytes]] = {}
+        self._orders: dict[bytes, _Opened] = {}
         self._sellers: set[int] = set()
         self.opened = 0
 
@@ -132,21 +143,23 @@ class KeySubstitution(ObservedGrid):
         buyers = asked.order.order
         delivery_key = new_delivery_key(buyers.suite)
         own = buyers.model_copy(update={"bid": self._original(buyers.bid), "delivery_key": delivery_key.public})
-        self._orders[digest(own)] = buyers, delivery_key.private
-        return pass_on(SignedOrder(order=own, signature=self._key.sign("order", canonical(own))), self._identity)
+        self._orders[digest(own)] = _Opened(buyers, own, asked.release, delivery_key.private)
+        signed = SignedOrder(order=own, signature=self._key.sign("order", canonical(own)))
+        return pass_on(signed, asked.release, self._identity)
 
     def _deliver(self, delivery: Delivery) -> Delivery:
-        own = delivery.receipt.receipt.order
         if isinstance(delivery.blob, BlobReference):
             return delivery
-        buyers, private_key = self._orders[own]
+        asked = self._orders[delivery.receipt.receipt.order]
+        buyers = asked.buyers
         dimensions = len(self._bids[buyers.bid].bid.bid.feature or (0, 0))
         try:
-            opening = open_sealed(delivery.blob, private_key, own, buyers.suite, dimensions)
+            context = delivery_context(asked.own, asked.release)
+            opening = open_sealed(delivery.blob, asked.private_key, context, buyers.suite, dimensions)
         except SealBroken:
             return delivery
         self.opened += 1
-        blob = seal(opening, buyers.delivery_key, digest(buyers), buyers.suite)
+        blob = seal(opening, buyers.delivery_key, delivery_context(buyers, asked.release), buyers.suite)
         receipt = Receipt(order=digest(buyers), blob=hashlib.sha256(blob).digest(), length=len(blob))
         signature = self._bids[buyers.bid].key.sign("receipt", canonical(receipt))
         return Delivery(receipt=SignedReceipt(receipt=receipt, signature=signature), blob=blob)

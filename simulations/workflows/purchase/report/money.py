@@ -26,6 +26,7 @@ def movements(report: PurchaseReport, record: PurchaseRecord) -> list[Movement]:
     ordered = [offer for offer in record.winners if offer.order is not None]
     back = [offer for offer in ordered if not offer.paid]
     forfeited = [offer for offer in back if offer.forfeited]
+    unpaid = [offer for offer in record.winners if offer.compensation]
     escrow = sum(offer.payment + offer.commission for offer in ordered)
     moved = [
         Movement("buyer", "escrow", "payments and commission, before delivery", len(ordered), escrow),
@@ -34,6 +35,7 @@ def movements(report: PurchaseReport, record: PurchaseRecord) -> list[Movement]:
         Movement("escrow", "buyer", "refunds for other images", len(back), outcome.refunded_total),
         Movement("sellers", "buyer", "stakes lost with them", len(forfeited), lost_stakes(record)),
         Movement("buyer", "sellers", "bonds lost on unfounded complaints", outcome.upheld, lost_bonds(report, record)),
+        Movement("buyer", "sellers", "deposit lost for not paying", len(unpaid), compensation(record)),
     ]
     return [movement for movement in moved if movement.amount]
 
@@ -44,8 +46,13 @@ def lost_stakes(record: PurchaseRecord) -> int:
 
 
 def lost_bonds(report: PurchaseReport, record: PurchaseRecord) -> int:
-    """Add up the bonds on unfounded complaints: the penalties that are not stakes."""
-    return report.outcome.penalties - lost_stakes(record)
+    """Add up the bonds on unfounded complaints: the penalties that are neither stakes nor a deposit."""
+    return report.outcome.penalties - lost_stakes(record) - compensation(record)
+
+
+def compensation(record: PurchaseRecord) -> int:
+    """Add up what winners got of the deposit of a buyer that did not pay."""
+    return sum(offer.compensation for offer in record.winners)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ INVERTED = 8
 _REFUSED = {
     Outcome.REFUNDED: "delivered",
     Outcome.UNDELIVERED: "never delivered",
+    Outcome.LOST: "lost on the way",
     Outcome.UNPAID: "never ordered",
 }
 

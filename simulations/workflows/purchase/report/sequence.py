@@ -41,7 +41,10 @@ _SAID = {
     "DeliveryOrder": (8, "deliver, sealed to this key"),
     "Delivery": (9, "sealed image, signed receipt"),
     "Parcel": (9, "sealed images, receipts"),
-    "VerificationCall": (10, "all delivered; please verify"),
+    "Kept": (9, "stored"),
+    "VerificationCall": (10, "what they open with; please verify"),
+    "ShowCall": (11, "I lost it; show it"),
+    "Shown": (11, "the sealed image"),
     "SignedConfirmation": (11, "accepted, or complaints"),
     "Statement": (12, "your statement"),
 }

@@ -1,0 +1,69 @@
+"""What holds for every kind of message, whoever adds one."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from flwr.app import Array
+from kinds import arrays, example, kinds
+
+from protocol.encoding.canonical import canonical
+from protocol.encoding.codec import UnreadableMessage, decode, encode
+from protocol.messages.base import ArrayOf, ProtocolMessage
+from protocol.messages.crowdsource import Contribution
+from protocol.messages.secure_sum import DealtShares, Roster, Round, SealedShares, ShowCall
+
+ARRAYS = [(kind, name, array) for kind in kinds() for name, array in arrays(kind)]
+MAY_BE_EMPTY = {
+    ("Contribution", "values"), ("Contribution", "codes"), ("Contribution", "highest"), ("TaskLabels", "labels"),
+}  # fmt: skip
+"""Arrays that have a row for each picture of an album, which may be empty."""
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.kind())
+def test_every_kind_comes_back_as_it_was(kind: type[ProtocolMessage]) -> None:
+    random = Random(kind.kind())
+    for _ in range(20):
+        message = example(kind, random)
+        back = decode(encode(message), kind)
+        assert canonical(back) == canonical(message)
+
+
+@pytest.mark.parametrize(("kind", "name", "array"), ARRAYS, ids=lambda value: str(getattr(value, "__name__", value)))
+def test_no_array_has_an_axis_of_nothing(kind: type[ProtocolMessage], name: str, array: ArrayOf) -> None:
+    whole = tuple(2 if extent is None else extent for extent in array.shape)
+    assert array.admits(array.dtype, whole)
+    for axis in range(len(whole)):
+        shape = (*whole[:axis], 0, *whole[axis + 1 :])
+        assert array.admits(array.dtype, shape) is (axis == 0 and (kind.kind(), name) in MAY_BE_EMPTY)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (5, 0, 3), (0, 0, 3)])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name, array in ARRAYS if array.shape[2:] == (3,)])
+def test_a_picture_without_pixels_is_refused(kind: type[ProtocolMessage], name: str, shape: tuple[int, ...]) -> None:
+    random, places = Random(1), []
+    while not places:  # where the field is optional, until it is there
+        records = encode(example(kind, random))
+        places = [path for path in records["arrays"] if path.startswith(name)]
+    records["arrays"][places[0]] = Array(np.empty(shape, dtype=np.uint8))
+    with pytest.raises(UnreadableMessage, match=rf"{name}.*1 or more x 1 or more x 3, .*got uint8 of shape \("):
+        decode(records, kind)
+
+
+def test_an_album_may_be_empty() -> None:
+    empty = Contribution(publication=bytes(32), values=np.empty((0, 4, 2, 2), dtype=np.float32), unreadable=3)
+    assert len(decode(encode(empty), Contribution)) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (Roster, {"round": Round(training="t", number=1), "you": 1, "threshold": 1, "peers": ()}),
+        (DealtShares, {"shares": ()}),
+        (SealedShares, {"source": 1, "target": 2, "sealed": b""}),
+        (ShowCall, {"round": Round(training="t", number=1), "present": (), "absent": (), "shares": ()}),
+    ],
+)
+def test_sums_of_nobody_are_refused(kind: type[ProtocolMessage], fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        kind.model_validate(fields)
