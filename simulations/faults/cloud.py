@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 from parties.broker import Broker
 from parties.purchase.cloud import Cloud
 from parties.purchase.record import PurchaseRecord
-from parties.purchase.workflow import played_by
+from parties.purchase.workflow import played_by, statement
 from parties.workflow import OnStep
+from protocol.encoding.codec import encode
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
-from protocol.journal import Interrupted, Journal, WorkflowRow
+from protocol.grids.grpc.frames import write_content
+from protocol.journal import Interrupted, Journal, WorkflowRow, WorkflowState
+from protocol.messages.base import Name, ProtocolMessage
+from protocol.messages.purchase import Statement
 from protocol.storage.database import Database
 from protocol.storage.files import disk_failure
 from protocol.storage.ledger import Ledger
@@ -31,6 +35,13 @@ GATHERING = 4.0
 """Seconds that parties have to attach before the cloud goes on with its purchases."""
 SLACK = 1.0
 """Seconds that a pause of a workflow takes at least, unless an answer comes: a host may be slow, and time is free."""
+
+
+class Standing(ProtocolMessage):
+    """How a purchase stands; once it has ended, with the buyer's statement."""
+
+    state: Name
+    statement: Statement | None = None
 
 
 class Stopping(threading.Event):
@@ -72,7 +83,7 @@ class CloudMachine(Machine):
         life = self._life
         ledger = Ledger(Interleaving(self.disk.engine(), self.town))
         vault = Vault(self.disk.folder / "vault")
-        cloud = replace(self._cloud(ledger, vault), clock=self.clock)
+        cloud = self._opened = replace(self._cloud(ledger, vault), clock=self.clock)
         self._stopping = Stopping(self.town)
         self.grid = SimulatedGrid(self.town, self.links, life)
         broker = Broker(
@@ -123,14 +134,20 @@ class CloudMachine(Machine):
             return
         try:
             name = self._broker.open(PURCHASE, buyer.node, wish)
-            state = self._broker.journal.workflow(name).state
+            row = self._broker.journal.workflow(name)
+            said = encode(Standing(state=str(row.state), statement=self._statement(row)))
         except Killed:
             return
         except Exception as error:
             if disk_failure(error) is None:
                 self.town.violated("exception", f"cloud: {type(error).__name__}: {error}")
             return
-        buyer.link.send("call", "down", state.value.encode(), buyer.told)
+        buyer.link.send("call", "down", b"".join(write_content(said)), buyer.told)
+
+    def _statement(self, row: WorkflowRow) -> Statement | None:
+        if row.state is not WorkflowState.ENDED:
+            return None
+        return statement(replace(self._opened, purchase=row.name), self._opened.accounts("buyer", row.opener))
 
     def _watched(self, play: Any) -> Any:
         """Note what a workflow raises that is no typed refusal."""

@@ -27,8 +27,10 @@ class PublicModel:
     )
 
     def prepare(self, picture: Pixels) -> Pixels:
-        """Return the picture."""
-        return picture
+        """Return the picture at the size of all pictures here, repeating or cutting it."""
+        if picture.shape == (SIDE, SIDE, 3):
+            return picture
+        return np.resize(picture, (SIDE, SIDE, 3))
 
     def features(self, images: Iterable[Pixels]) -> NDArray[np.int64]:
         """Return the (n, 2) points of pictures."""

@@ -5,7 +5,7 @@ The contract of each role, in words:
 - *The books*: all balances sum to zero, each is the sum of its entries, none but the mint's is below zero, and nothing
   is held once a purchase is over.
 - *A buyer* pays for a picture if and only if it has it, opened and as promised, and never more than its budget. It
-  loses no bond.
+  loses neither deposit nor bond.
 - *A seller* is paid for each of its pictures that a buyer has. It loses no stake.
 - *Everybody*: no picture is anywhere but with its seller and the buyer who paid, and no program raises anything but a
   typed refusal.
@@ -74,6 +74,10 @@ def pictures(town: "Town") -> None:
     """Compare what was paid with who has which picture, and see that honest parties kept their stakes and bonds."""
     states = dict(town.cloud.disk.rows("SELECT escrow_id, state FROM escrows"))
     paid = {bid for bid in town.bids if states.get(f"escrow/{bid.hex()}") == "posted"}
+    for payer, state in town.cloud.disk.rows("SELECT payer, state FROM escrows WHERE escrow_id LIKE 'reserve/%'"):
+        buyer = next(each for each in town.buyers if each.name == payer)
+        if state == "posted" and not excused(town, buyer):
+            town.violated("buyer", f"honest {payer} lost its deposit")
     for bid, (node, _) in town.bids.items():
         if states.get(f"stake/{bid.hex()}") == "posted" and not excused(town, town.parties[node]):
             town.violated("seller", f"honest {town.parties[node].name} lost the stake on {bid.hex()[:8]}")

@@ -8,18 +8,20 @@ from flwr.app import DEFAULT_TTL, Context, Error, Message, Metadata
 from flwr.clientapp.typing import ClientAppCallable
 
 from parties.party import Memory, Party
-from parties.purchase.buyer import Basket, Buyer
+from parties.purchase.buyer import Buyer
 from parties.store import PARTY, PartyStore
+from protocol.encoding.codec import decode
 from protocol.errors import ProtocolError
 from protocol.exchange import reason_of
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.grpc.frames import read_content, write_content
 from protocol.grids.host import NodeHost
 from protocol.journal import WorkflowState
-from protocol.messages.purchase import VerificationCall
+from protocol.messages.purchase import Statement
 from protocol.storage.database import Database
 from protocol.storage.files import disk_failure
 from protocol.wire import parley_pb2 as wire
+from simulations.faults.cloud import Standing
 from simulations.faults.machine import Machine
 from simulations.faults.network import Link
 from simulations.faults.virtual import Killed
@@ -182,12 +184,13 @@ class BuyerMachine(PartyMachine):
 
     def told(self, frame: bytes) -> None:
         """Hear the state of the purchase."""
-        state = WorkflowState(frame.decode())
+        standing = decode(read_content(frame), Standing)
+        state = WorkflowState(standing.state)
         if not self.alive or state is WorkflowState.OPEN or self.over is not None:
             return
         try:
-            if state is WorkflowState.ENDED:
-                self._open_all()
+            if standing.statement is not None:
+                self._settle(standing.statement)
         except Killed:
             return
         except Exception as error:
@@ -198,14 +201,12 @@ class BuyerMachine(PartyMachine):
                 return
         self.over = state
 
-    def _open_all(self) -> None:
-        """Open what has arrived, if the purchase ended without this buyer."""
+    def _settle(self, statement: Statement) -> None:
+        """Open what was paid for, if the purchase ended without this buyer."""
         buyer = self.made
         assert isinstance(buyer, Buyer)
         buyer.memory = Memory(self.store.state(self.purchase))
-        if buyer.memory.keeps("basket"):
-            items = buyer.memory.recall("basket", Basket).items
-            buyer.verify(VerificationCall(request_id=items[0].order.order.request_id, undelivered=()))
+        buyer.open_rest(statement.releases)
 
 
 def _metadata(question: wire.Question, node: int) -> Metadata:
