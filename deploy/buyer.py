@@ -53,14 +53,12 @@ class Wanted:
         samples: A folder of pictures like the wanted ones.
         budget: Coins, commission included.
         quality: What to maximise.
-        checked: Share of the pictures whose features are recomputed.
         model: The cloud's public model.
     """
 
     samples: Path
     budget: float
     quality: Quality
-    checked: float
     model: Model
 
 
@@ -112,7 +110,7 @@ class RequestingBuyer(Buyer):
             raise BadInput(f"{wanted.samples} holds {len(pictures)} pictures; the limit is {MOST_SAMPLES}")
         samples = [pictures[index] for index in range(len(pictures))]
         budget = round(wanted.budget * COIN)
-        super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out, wanted.checked)
+        super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out)
         self.kit = kit
         self.wish = wish
 
@@ -302,7 +300,6 @@ def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
         "samples": str(wanted.samples.absolute()),
         "budget": wanted.budget,
         "quality": wanted.quality.value,
-        "checked": wanted.checked,
         "model": vars(wanted.model),
         "out": str(out.absolute()),
     }
@@ -321,7 +318,7 @@ def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
 def _recall(kit: Kit, wish: str) -> tuple[Wanted, Path]:
     read = json.loads(_wish_file(kit, wish).read_bytes())
     quality, model = Quality(read["quality"]), Model(**read["model"])
-    return Wanted(Path(read["samples"]), read["budget"], quality, read["checked"], model), Path(read["out"])
+    return Wanted(Path(read["samples"]), read["budget"], quality, model), Path(read["out"])
 
 
 def _wish_file(kit: Kit, wish: str) -> Path:

@@ -4,8 +4,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from flwr.app import RecordDict
 
+from deploy.books import end_all, ledger_of, open_books
 from deploy.kit import REVOKED, CloudFile, Kit
 from deploy.party import alone, credentials, log, user_errors
 from deploy.pools import Pools
@@ -25,12 +26,12 @@ from parties.purchase.workflow import Purchase, played_by, statement
 from protocol.crypto.certificates import ROLES, Identity, Revocations
 from protocol.encoding.codec import decode, encode
 from protocol.errors import BadKit, ProtocolError
-from protocol.grids.grpc import BadAddress, Call, GrpcGrid, Roster
+from protocol.grids.grpc import BadAddress, Call, EnrolledRoster, GrpcGrid
 from protocol.journal import Journal, WorkflowRow, WorkflowState
 from protocol.messages import service
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import Statement
-from protocol.storage.database import opening
+from protocol.storage.lease import LeaseLost
 from protocol.storage.ledger import Ledger
 from protocol.storage.tables import ESCROW
 from protocol.storage.vault import Vault
@@ -52,7 +53,7 @@ Q = TypeVar("Q", bound=ProtocolMessage)
 Answer = Callable[[Identity, RecordDict], RecordDict]
 
 
-def serve(kit: Kit, ledger_url: str | None = None) -> None:
+def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
     """Run the cloud until the process is stopped (SIGINT or SIGTERM).
 
     Purchases that were running when it last stopped, or was killed, continue.
@@ -60,37 +61,50 @@ def serve(kit: Kit, ledger_url: str | None = None) -> None:
     Args:
         kit: The cloud's.
         ledger_url: The ledger's database, instead of the one in ``party.yaml``.
+        adopt: Take over a ledger that is not the one this cloud had, or not as it left it; what is open there ends.
 
     Raises:
-        BadKit: When it cannot listen, or its database cannot be opened.
+        BadKit: When it cannot listen, when its ledger cannot be used, or when another cloud has taken it over.
         BadInput: When its featurizer cannot be loaded.
     """
     stop = threading.Event()
+    lost: list[LeaseLost] = []
+
+    def give_up(error: LeaseLost) -> None:
+        lost.append(error)
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.set())
     with user_errors(), ExitStack() as stack:
         stack.enter_context(alone(kit.state))
-        start(kit, ledger_url, stack)
+        ledger = open_books(kit, ledger_of(kit, ledger_url), stack, adopt=adopt, on_lost=give_up)
+        start(kit, ledger, stack, adopt)
         log("ready")
         stop.wait()
         log("stopping")
+    if lost:
+        raise BadKit(f"{lost[0]}, and this one has stopped")
     log("stopped")
 
 
-def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
-    """Open the ledger, listen, and resume purchases; the stack closes everything in the right order."""
+def start(kit: Kit, ledger: Ledger, stack: ExitStack, adopted: bool) -> None:
+    """Listen, and resume purchases, or end those of a ledger that was adopted; the stack closes everything in order."""
     party = kit.party
     assert isinstance(party, CloudFile)
     features = kit.state / POOL
     shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
-    ledger = stack.enter_context(closing(_open_ledger(ledger_url or party.ledger or kit.state / "cloud.sqlite")))
-    cloud = cloud_of(kit, party, ledger)
+    roster = EnrolledRoster(ledger.database)
+    cloud = cloud_of(kit, party, ledger, roster.account)
+    journal = Journal(ledger.database, cloud.vault)
+    if adopted:
+        end_all(ledger, journal)
     desk = Desk(cloud, party.purchases)
     try:
         grid = GrpcGrid(
             party.listen,
             credentials(kit),
-            Roster(path=kit.state / "roster.json"),
+            roster,
             cloud.vault,
             revoked=Revocations(kit.folder / REVOKED),
             calls=desk.calls(),
@@ -101,7 +115,6 @@ def start(kit: Kit, ledger_url: str | None, stack: ExitStack) -> None:
     stack.enter_context(grid)
     log("listening", address=grid.address, release=version("parley"))
     _gather(grid)
-    journal = Journal(cloud.ledger.database, cloud.vault)
     broker = Broker(journal, grid, {service.PURCHASE: played_by(cloud)}, cloud.clock)
     stack.enter_context(broker)
     desk.open(broker, grid, Pools(grid, Vault(features, lasting=False)))
@@ -114,14 +127,6 @@ def _gather(grid: GrpcGrid) -> None:
         log("some sellers did not come back", missing=len(missing), known=len(sellers))
 
 
-def _open_ledger(url: str | Path) -> Ledger:
-    try:
-        with opening(url):
-            return Ledger(url)
-    except ProtocolError as error:
-        raise BadKit(f"the ledger's database cannot be opened: {error}") from None
-
-
 def _open_vault(url: str | Path) -> Vault:
     try:
         return Vault(url)
@@ -129,8 +134,8 @@ def _open_vault(url: str | Path) -> Vault:
         raise BadKit(f"the vault in party.yaml cannot be opened: {' '.join(str(error).split())}") from None
 
 
-def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
-    """Return the cloud that a kit describes, with its ledger and vault."""
+def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger, accounts: Callable[[str, int], str] = account) -> Cloud:
+    """Return the cloud that a kit describes, with its ledger and vault, and the names of accounts."""
     featurizer = load_featurizer(party.terms.featurizer, party.terms.weights, party.terms.calibration)
     return Cloud(
         kit.secret(),
@@ -141,6 +146,7 @@ def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger) -> Cloud:
         {"buyer": round(party.deposits.buyer * COIN), "seller": round(party.deposits.seller * COIN)},
         patience=party.patience,
         arbiter=ARBITERS[party.terms.arbitration],
+        accounts=accounts,
     )
 
 
@@ -229,9 +235,7 @@ class Desk:
         balances = self._cloud.ledger.balances()
         attached = set(grid.attached())
         parties = [
-            service.PartyStanding(
-                urn=urn, node_id=node_id, attached=node_id in attached, balance=_balance(balances, urn, node_id)
-            )
+            service.PartyStanding(urn=urn, node_id=node_id, attached=node_id in attached, balance=balances.get(urn))
             for node_id, urn in sorted(grid.roster.members().items())
         ]
         return service.Status(
@@ -261,8 +265,3 @@ class Desk:
         kind: type[Q], answer: Callable[[Identity, Q], ProtocolMessage]
     ) -> Callable[[Identity, RecordDict], RecordDict]:
         return lambda who, content: encode(answer(who, decode(content, kind)))
-
-
-def _balance(balances: Mapping[str, int], urn: str, node_id: int) -> int | None:
-    role = urn.split(":")[2]
-    return balances.get(account(role, node_id))

@@ -9,16 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from uuid import uuid4
 
 from packaging.requirements import Requirement
 
+from deploy.findings import Finding, Severity, failed, ok, warning
 from deploy.kit import CA, CERTIFICATE, KEY, NEW_KIT, REVOKED, Address, CloudFile, Kit, again, read_kit
+from deploy.ledger_checks import check_ledger
 from deploy.party import ask_cloud
 from protocol.crypto.certificates import (
     ROLES,
@@ -30,10 +30,9 @@ from protocol.crypto.certificates import (
     names_host,
     peer_identity,
 )
-from protocol.errors import BadInput, BadKit, ProtocolError, Unreachable
+from protocol.errors import BadInput, BadKit, Unreachable
 from protocol.grids.grpc.proxy import Proxy, dial, proxy_for, unusable_proxies
 from protocol.messages import service
-from protocol.storage.database import check_database
 
 SOON = timedelta(days=30)
 """Certificates that expire within this time get a warning."""
@@ -43,31 +42,6 @@ MOST_SKEW = 10.0
 """Seconds that clocks may differ, the round trip to the cloud included."""
 PATIENCE = 5.0
 """Seconds that a connection may take."""
-
-
-class Severity(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        subject: What was checked.
-        severity: FAILED: the party cannot work; WARNING: it may not, or not for long.
-        seen: What was found.
-        fix: What to do about it; empty if nothing is wrong.
-    """
-
-    subject: str
-    severity: Severity
-    seen: str
-    fix: str = ""
 
 
 def check_machine(folder: Path, state: Path | None = None, cloud: Address | None = None) -> list[Finding]:
@@ -84,23 +58,11 @@ def check_machine(folder: Path, state: Path | None = None, cloud: Address | None
     except BadKit as error:
         seen, _, fix = str(error).partition("; ")
         subject = "clock" if isinstance(error.__context__, NotYetValid) else "kit"
-        return [*findings, _failed(subject, seen, fix or "copy the folder from where `parley provision` was run")]
-    findings += [_ok("kit", f"{kit.party.role} {kit.party.name} of the cloud at {kit.party.address}")]
+        return [*findings, failed(subject, seen, fix or "copy the folder from where `parley provision` was run")]
+    findings += [ok("kit", f"{kit.party.role} {kit.party.name} of the cloud at {kit.party.address}")]
     findings += [_expiry(kit), _permissions(kit), _state(kit)]
     findings += _cloud(kit, kit.party) if isinstance(kit.party, CloudFile) else _connection(kit)
     return findings
-
-
-def _ok(subject: str, seen: str) -> Finding:
-    return Finding(subject, Severity.OK, seen)
-
-
-def _warning(subject: str, seen: str, fix: str) -> Finding:
-    return Finding(subject, Severity.WARNING, seen, fix)
-
-
-def _failed(subject: str, seen: str, fix: str) -> Finding:
-    return Finding(subject, Severity.FAILED, seen, fix)
 
 
 def _versions() -> Finding:
@@ -109,7 +71,7 @@ def _versions() -> Finding:
     try:
         needed = [Requirement(line) for line in requires("parley") or []]
     except PackageNotFoundError:
-        return _failed("versions", "Parley is not installed here", "install it: pip install .")
+        return failed("versions", "Parley is not installed here", "install it: pip install .")
     for need in needed:
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
@@ -121,27 +83,27 @@ def _versions() -> Finding:
         if not need.specifier.contains(found, prereleases=True):
             wrong.append(f"{need.name} is {found}, not {need.specifier}")
     if wrong:
-        return _failed("versions", "; ".join(wrong), "install Parley again: pip install .")
+        return failed("versions", "; ".join(wrong), "install Parley again: pip install .")
     python = ".".join(str(part) for part in sys.version_info[:3])
-    return _ok("versions", f"Parley {version('parley')}, Python {python}, {len(needed)} packages in the right versions")
+    return ok("versions", f"Parley {version('parley')}, Python {python}, {len(needed)} packages in the right versions")
 
 
 def _expiry(kit: Kit) -> Finding:
     last, end = good_from_until(kit.credentials.certificate)[1], good_from_until(kit.ca)[1]
     left = min(last, end) - datetime.now(UTC)
     if left < SOON and end <= last:
-        return _warning("certificate", f"its authority expires in {left.days} days, on {end:%Y-%m-%d}", NEW_KIT)
+        return warning("certificate", f"its authority expires in {left.days} days, on {end:%Y-%m-%d}", NEW_KIT)
     if left < SOON:
-        return _warning("certificate", f"it expires in {left.days} days, on {last:%Y-%m-%d}", again(kit.party.name))
-    return _ok("certificate", f"valid until {last:%Y-%m-%d}")
+        return warning("certificate", f"it expires in {left.days} days, on {last:%Y-%m-%d}", again(kit.party.name))
+    return ok("certificate", f"valid until {last:%Y-%m-%d}")
 
 
 def _permissions(kit: Kit) -> Finding:
     """Only the owner and the group may read the key; containers mount secrets for a group."""
     path = kit.folder / KEY
     if path.stat().st_mode & 0o007:
-        return _failed("key", f"every user of this machine can read {path}", f"chmod 600 {path}")
-    return _ok("key", "not readable by other users")
+        return failed("key", f"every user of this machine can read {path}", f"chmod 600 {path}")
+    return ok("key", "not readable by other users")
 
 
 def _state(kit: Kit) -> Finding:
@@ -154,35 +116,35 @@ def _state(kit: Kit) -> Finding:
             trial.unlink(missing_ok=True)
     except OSError as error:
         fix = f"let this user (id {os.getuid()}) write there, or name another folder with --state"
-        return _failed("state", f"{above} cannot be written to: {error.strerror}", fix)
+        return failed("state", f"{above} cannot be written to: {error.strerror}", fix)
     free = shutil.disk_usage(above).free
     if free < SPARE:
-        return _warning(
+        return warning(
             "state", f"{free >> 20} MB are free for {kit.state}", "make room, or name another folder: --state"
         )
-    return _ok("state", f"{kit.state}, {free >> 30} GB free")
+    return ok("state", f"{kit.state}, {free >> 30} GB free")
 
 
 def _cloud(kit: Kit, party: CloudFile) -> Iterator[Finding]:
     yield _hosts(kit, party.address)
     yield _port(kit, Address.parse(party.listen))
     yield _revocations(kit)
-    yield _ledger(party)
+    yield from check_ledger(kit, os.environ.get("PARLEY_LEDGER"))
     from parties.featurizers import load_featurizer
 
     try:
         load_featurizer(party.terms.featurizer, party.terms.weights, party.terms.calibration)
-        yield _ok("featurizer", party.terms.featurizer)
+        yield ok("featurizer", party.terms.featurizer)
     except BadInput as error:
-        yield _failed("featurizer", str(error), "correct terms.featurizer, weights or calibration in party.yaml")
+        yield failed("featurizer", str(error), "correct terms.featurizer, weights or calibration in party.yaml")
 
 
 def _hosts(kit: Kit, address: Address) -> Finding:
     hosts = hosts_of(kit.credentials.certificate)
     if not names_host(kit.credentials.certificate, address.host):
         fix = f"add the name: `parley provision --cloud ... --also {address.host}`, or correct `cloud` in party.yaml"
-        return _failed("hosts", f"the certificate is for {', '.join(hosts)}, and parties dial {address.host}", fix)
-    return _ok("hosts", ", ".join(hosts))
+        return failed("hosts", f"the certificate is for {', '.join(hosts)}, and parties dial {address.host}", fix)
+    return ok("hosts", ", ".join(hosts))
 
 
 def _port(kit: Kit, listen: Address) -> Finding:
@@ -192,17 +154,17 @@ def _port(kit: Kit, listen: Address) -> Finding:
         try:
             trial.bind((listen.host, listen.port))
             trial.listen()
-            return _ok("port", f"{listen} is free")
+            return ok("port", f"{listen} is free")
         except OSError as error:
             if error.errno == errno.EADDRINUSE and _is_this_cloud(kit, listen):
-                return _ok("port", f"this cloud is running on {listen}")
+                return ok("port", f"this cloud is running on {listen}")
             if error.errno == errno.EADDRINUSE:
                 fix = "stop the other program, or change `listen` in party.yaml"
-                return _failed("port", f"another program has {listen}", fix)
+                return failed("port", f"another program has {listen}", fix)
             why = error.strerror or str(error)
-            return _failed("port", f"nothing can listen on {listen}: {why}", "change `listen` in party.yaml")
+            return failed("port", f"nothing can listen on {listen}: {why}", "change `listen` in party.yaml")
         except OverflowError as error:
-            return _failed("port", str(error), "change `listen` in party.yaml")
+            return failed("port", str(error), "change `listen` in party.yaml")
 
 
 def _is_this_cloud(kit: Kit, listen: Address) -> bool:
@@ -218,18 +180,8 @@ def _revocations(kit: Kit) -> Finding:
     try:
         count = len(Revocations(kit.folder / REVOKED).serials())
     except CertificateError as error:
-        return _failed("revoked", str(error), f"copy {REVOKED} from the authority's folder")
-    return _ok("revoked", f"{count} certificates")
-
-
-def _ledger(party: CloudFile) -> Finding:
-    url = os.environ.get("PARLEY_LEDGER") or party.ledger
-    if url is None:
-        return _ok("ledger", "SQLite in the state folder")
-    try:
-        return _ok("ledger", check_database(url))
-    except ProtocolError as error:
-        return _failed("ledger", str(error), "start the database, or correct `ledger` in party.yaml or PARLEY_LEDGER")
+        return failed("revoked", str(error), f"copy {REVOKED} from the authority's folder")
+    return ok("revoked", f"{count} certificates")
 
 
 def _connection(kit: Kit) -> Iterator[Finding]:
@@ -238,9 +190,9 @@ def _connection(kit: Kit) -> Iterator[Finding]:
     if unusable := unusable_proxies():
         names = "names" if len(unusable) == 1 else "name"
         seen = f"{' and '.join(unusable)} {names} no http:// proxy, and parties use no other"
-        yield _warning("proxy", seen, "write http://HOST:PORT, or name the cloud in no_proxy if none is needed")
+        yield warning("proxy", seen, "write http://HOST:PORT, or name the cloud in no_proxy if none is needed")
     proxy = proxy_for(address.host)
-    yield (way := _name(address) if proxy is None else _ok("proxy", f"{proxy}, as {proxy.variable} says"))
+    yield (way := _name(address) if proxy is None else ok("proxy", f"{proxy}, as {proxy.variable} says"))
     if way.severity == Severity.FAILED:
         return
     context = ssl.create_default_context(cadata=kit.ca.decode())
@@ -251,7 +203,7 @@ def _connection(kit: Kit) -> Iterator[Finding]:
         yield _distrust(error)
     except ssl.SSLError as error:
         why = f"it does not accept this party's certificate: {error.reason}"
-        yield _failed("cloud", why, f"compare {CA} on both machines, and their clocks")
+        yield failed("cloud", why, f"compare {CA} on both machines, and their clocks")
     except OSError as error:
         yield _unreachable(address, proxy, error)
     else:
@@ -263,19 +215,19 @@ def _name(address: Address) -> Finding:
         socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError as error:
         fix = "correct `cloud` in party.yaml, or DNS; or name a proxy that knows it in https_proxy"
-        return _failed("name", f"{address.host} has no address: {error.strerror}", fix)
-    return _ok("name", address.host)
+        return failed("name", f"{address.host} has no address: {error.strerror}", fix)
+    return ok("name", address.host)
 
 
 def _unreachable(address: Address, proxy: Proxy | None, error: OSError) -> Finding:
     why = error.strerror or str(error)
     if proxy is not None:
         fix = f"have it open tunnels to {address}, or name the cloud in no_proxy if it is reached without"
-        return _failed("cloud", f"{address} cannot be reached through the proxy {proxy}: {why}", fix)
+        return failed("cloud", f"{address} cannot be reached through the proxy {proxy}: {why}", fix)
     if isinstance(error, TimeoutError):
-        return _failed("cloud", f"{address} does not answer", f"open port {address.port} in the cloud's firewall")
+        return failed("cloud", f"{address} does not answer", f"open port {address.port} in the cloud's firewall")
     fix = "start it there with `parley cloud`, or correct `cloud` in party.yaml"
-    return _failed("cloud", f"{address} cannot be reached: {why}", fix)
+    return failed("cloud", f"{address} cannot be reached: {why}", fix)
 
 
 def _cloud_health(kit: Kit) -> Iterator[Finding]:
@@ -284,17 +236,17 @@ def _cloud_health(kit: Kit) -> Iterator[Finding]:
         health = ask_cloud(kit, service.HEALTH, service.AskHealth(), service.Health)
     except Unreachable as error:
         fix = f"ask its operator; a party that was revoked needs `parley provision add {kit.party.name}`"
-        yield _failed("cloud", str(error), fix)
+        yield failed("cloud", str(error), fix)
         return
-    yield _ok("cloud", f"{kit.party.address} is up, and accepts this party")
+    yield ok("cloud", f"{kit.party.address} is up, and accepts this party")
     skew = time.time() - health.time
     if abs(skew) > MOST_SKEW:
         seen = f"this machine's is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the cloud's"
-        yield _warning("clock", seen, "set both clocks by NTP: deadlines and certificates depend on them")
+        yield warning("clock", seen, "set both clocks by NTP: deadlines and certificates depend on them")
     else:
-        yield _ok("clock", "as the cloud's")
+        yield ok("clock", "as the cloud's")
     if health.release != version("parley"):
-        yield _warning("release", f"the cloud runs Parley {health.release}", "install the same release on both")
+        yield warning("release", f"the cloud runs Parley {health.release}", "install the same release on both")
 
 
 def _distrust(error: ssl.SSLCertVerificationError) -> Finding:
@@ -307,7 +259,7 @@ def _distrust(error: ssl.SSLCertVerificationError) -> Finding:
         62: f"{name}, or add this one where the kit was made: `parley provision --also`",
         64: f"{name}, or add this one where the kit was made: `parley provision --also`",
     }
-    return _failed("cloud", seen, fixes.get(error.verify_code, f"compare {CA} on both machines"))
+    return failed("cloud", seen, fixes.get(error.verify_code, f"compare {CA} on both machines"))
 
 
 def _shake_hands(context: ssl.SSLContext, address: Address, name: str | None) -> int:

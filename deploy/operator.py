@@ -11,6 +11,7 @@ from parties.pool.published import blank
 from parties.pool.workflow import Pool
 from parties.workflow import Progress
 from protocol.errors import BadInput, RunFailed
+from protocol.journal import WorkflowState
 from protocol.messages import service
 from protocol.messages.pool import Rules
 from protocol.storage.user_files import composed
@@ -40,6 +41,23 @@ def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
     except ValueError as error:
         raise BadInput(str(error)) from None
     return rules
+
+
+def abort_purchase(kit: Kit, name: str) -> service.PurchaseStanding:
+    """End a purchase, and return its state.
+
+    Args:
+        kit: The operator's.
+        name: Of the purchase, or the beginning of the name of one that is running.
+
+    Raises:
+        Unreachable: When the cloud cannot be reached, or refuses.
+    """
+    status = ask_cloud(kit, service.STATUS, service.AskStatus(), service.Status)
+    running = [each.name for each in status.purchases if each.state == WorkflowState.OPEN]
+    meant = [each for each in running if each.startswith(name)]
+    whole = meant[0] if len(meant) == 1 else name
+    return ask_cloud(kit, service.ABORT, service.AbortPurchase(name=whole), service.PurchaseStanding)
 
 
 def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress) -> service.PoolStanding:

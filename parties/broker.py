@@ -15,6 +15,7 @@ from protocol.exchange import Exchange
 from protocol.journal import Interrupted, Journal, WorkflowRow, WorkflowState
 from protocol.journaled_exchange import JournaledExchange
 from protocol.storage.files import disk_failure
+from protocol.storage.lease import LeaseLost
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 300.0
 """Seconds before a workflow that broke off, as without its database, is retried: at first, and at most."""
@@ -120,6 +121,7 @@ class Broker:
 
         Raises:
             Interrupted: When the broker is closed meanwhile, or the workflow aborted.
+            LeaseLost: When another cloud goes on with it.
             OSError, OperationalError, InterfaceError: When the machine cannot go on, and it is worth another try.
         """
         row = self.journal.workflow(name)
@@ -133,7 +135,7 @@ class Broker:
             play(row, exchange, on_step)
         except WorkflowFailed as failed:
             self._end(name, str(failed))
-        except (Interrupted, OSError, OperationalError, InterfaceError):
+        except (Interrupted, LeaseLost, OSError, OperationalError, InterfaceError):
             raise
         except Exception as error:
             _log.exception("%s %s breaks off", row.workflow, name)
@@ -166,7 +168,7 @@ class Broker:
         while not self._stopping.is_set():
             try:
                 self.play(name)
-            except Interrupted:
+            except (Interrupted, LeaseLost):
                 return
             except Exception as error:
                 if why := disk_failure(error):

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select
 from sqlalchemy.exc import OperationalError
 
 from protocol.encoding.records import pack, unpack
-from protocol.errors import ProtocolError
 from protocol.grids.guard import HostFailed
 from protocol.storage.database import Database, Schema, opening
 
@@ -50,10 +49,6 @@ class DiskFailed(HostFailed):
     This is not an error of the step, which would be reported to the cloud: the party leaves without an answer, and is
     asked again when it is back.
     """
-
-
-class AskedAgain(ProtocolError):
-    """A question that is over was asked first now, or another one under its name."""
 
 
 class PartyStore:
@@ -104,15 +99,14 @@ class RememberingApp(ClientApp):
 
     A conversation is what messages name before the last ``/`` of their group, as the purchases of a
     `protocol.journal` do; its questions are numbered after it. Messages of other groups are
-    passed on. Each message is answered in four steps:
+    passed on.
 
-    1. one that was answered before gets the same answer again;
-    2. another question under the number of one that was answered is refused, and so is a new one where a later one
-       was answered;
-    3. the app answers with the conversation's own state; earlier answers have arrived, and are deleted. One whose
-       answer was deleted is answered anew: a cloud that was restored from a backup asks it again, and the party must
-       not lose by that;
-    4. the state and the answer are committed together.
+
+    1. the question that was answered last gets the same answer again;
+    2. the app answers any other, with the conversation's own state. What was answered before has arrived, and is
+       deleted. Who asks under an earlier number was restored from a backup: the party follows it, and does not lose by
+       what the other has forgotten;
+    3. the state and the answer are committed together.
 
     When the disk fails, it raises `DiskFailed`, which no grid takes for an answer.
     """
@@ -141,18 +135,10 @@ class RememberingApp(ClientApp):
     def _answer(self, conversation: str, number: int, message: Message, context: Context) -> Message:
         database = self._store.database
         question = hashlib.sha256(message.metadata.message_type.encode() + pack(message.content)).digest()
-        known = database.read(
-            select(_replies)
-            .where(_replies.c.conversation == conversation, _replies.c.number >= number)
-            .order_by(_replies.c.number)
-        )
-        if known and known[0].number == number:
-            if bytes(known[0].question) != question:
-                raise AskedAgain(f"question {number} of {conversation} was another one before")
-            if known[0].reply is not None:
-                return Message(unpack(bytes(known[0].reply)), reply_to=message)
-        elif known:
-            raise AskedAgain(f"question {number} of {conversation} is over: a later one was answered")
+        same = (_replies.c.conversation == conversation) & (_replies.c.number == number)
+        known = database.read(select(_replies).where(same))
+        if known and bytes(known[0].question) == question and known[0].reply is not None:
+            return Message(unpack(bytes(known[0].reply)), reply_to=message)
         own = Context(
             run_id=context.run_id,
             node_id=context.node_id,
@@ -167,9 +153,7 @@ class RememberingApp(ClientApp):
             connection.execute(delete(_states).where(_states.c.conversation == conversation))
             state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}
             connection.execute(insert(_states), [state])
-            same = (_replies.c.conversation == conversation) & (_replies.c.number == number)
-            connection.execute(delete(_replies).where(same))
-            connection.execute(update(_replies).where(_replies.c.conversation == conversation).values(reply=None))
+            connection.execute(delete(_replies).where(_replies.c.conversation == conversation))
             answered = {
                 "conversation": conversation,
                 "number": number,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
+from protocol.crypto.certificates import ROLES
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange, Expected
 from protocol.messages.base import Hello, Introduction, ProtocolMessage
@@ -115,7 +116,13 @@ class Workflow(ABC, Generic[R]):
 
     def present(self, role: str) -> list[int]:
         """Ask all nodes for their role; return the node ids of one role, ascending."""
-        return roll_call(self.exchange, self.patience).get(role, [])
+        return self.roll_call().get(role, [])
+
+    def roll_call(self) -> dict[str, list[int]]:
+        """Ask all nodes for their role, and record who claims another one than it has; return node ids by role."""
+        roll = roll_call(self.exchange, self.patience)
+        self.record.fail("introduce", roll.impostors)
+        return roll.present
 
     def ask(
         self,
@@ -137,11 +144,34 @@ class Workflow(ABC, Generic[R]):
         return replies.answers
 
 
-def roll_call(exchange: Exchange, patience: float) -> dict[str, list[int]]:
-    """Ask all nodes for their role; return node ids by role, ascending. Silent nodes count as absent."""
-    present: dict[str, list[int]] = {}
+@dataclass(frozen=True)
+class RollCall:
+    """Who is there.
+
+    Attributes:
+        present: Node ids by role, ascending. Silent nodes count as absent.
+        impostors: Why a node is left out that claims a role which its certificate does not name.
+    """
+
+    present: dict[str, list[int]] = field(default_factory=dict)
+    impostors: dict[int, str] = field(default_factory=dict)
+
+
+def roll_call(exchange: Exchange, patience: float) -> RollCall:
+    """Ask all nodes for their role.
+
+    Where certificates vouch for roles, nobody has a role of theirs that its own certificate does not name. Roles that
+    no certificate names are what parties say, and so are all of them within one program.
+    """
+    roll = RollCall()
     everyone = dict.fromkeys(exchange.node_ids(), Hello())
     replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, RETURN)
+    vouched = exchange.roles()
     for node_id, introduction in replies.answers.items():
-        present.setdefault(introduction.role, []).append(node_id)
-    return present
+        role = introduction.role
+        if vouched is None or role not in ROLES or role == vouched.get(node_id):
+            roll.present.setdefault(role, []).append(node_id)
+        else:
+            named = vouched.get(node_id, "nobody")
+            roll.impostors[node_id] = f"it says that it is a {role}, and its certificate names a {named}"
+    return roll

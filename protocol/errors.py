@@ -70,7 +70,7 @@ class Unreachable(UserError):
 
 
 class CheckFailed(UserError):
-    """`parley doctor` found something that keeps a party from working."""
+    """`parley doctor` found something that keeps a party from working, or `parley audit` something wrong."""
 
     exit_code = 11
 

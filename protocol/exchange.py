@@ -65,6 +65,12 @@ def ask(
     return _sorted_out(_ask(grid, step, questions, answer, timeout, step))
 
 
+def roles_on(grid: Grid) -> dict[int, str] | None:
+    """Return the role that each node's certificate names; None on a grid without certificates, by its `roles`."""
+    roles: Callable[[], dict[int, str] | None] | None = getattr(grid, "roles", None)
+    return None if roles is None else roles()
+
+
 class Exchange:
     """A workflow's questions to its parties, their answers, and the time: all that it cannot compute itself.
 
@@ -90,6 +96,10 @@ class Exchange:
     def node_ids(self) -> list[int]:
         """Return who is attached, ascending."""
         return sorted(self.grid.get_node_ids())
+
+    def roles(self) -> Mapping[int, str] | None:
+        """Return the role that each node's certificate names; None where there are no certificates."""
+        return roles_on(self.grid)
 
     def read(self, kind: str, reading: Callable[[], str]) -> str:
         """Return what may change between readings, such as settings."""

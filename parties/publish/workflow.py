@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step, roll_call
+from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step
 from protocol.crypto.signing import derive
 from protocol.exchange import Exchange
 from protocol.messages.base import Acknowledgement
@@ -79,7 +79,7 @@ class Publish(Workflow[PublishRecord]):
         Raises:
             WorkflowFailed: When a method brings no pictures.
         """
-        present = roll_call(self.exchange, self.patience)
+        present = self.roll_call()
         for number, call in enumerate(self.curator.calls, 1):
             self.begin(number, f"publishing by {call.method}")
             for ask in range(self.curator.asks):

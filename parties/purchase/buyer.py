@@ -188,7 +188,7 @@ class Buyer(Party):
         sealed.mkdir(parents=True, exist_ok=True)
         kept, refused = [], ""
         for item in parcel.items:
-            why = _parcel_refusal(item, ordered.get(item.bid))
+            why = self.refusal_of(item, ordered.get(item.bid))
             if why is not None:
                 refused = why
                 continue
@@ -200,6 +200,20 @@ class Buyer(Party):
         if self.lasting:
             make_lasting([sealed / bid.hex() for bid in kept])
         return Kept(bids=tuple(kept), refused=refused)
+
+    def refusal_of(self, item: ParcelItem, ordered: Purchased | None) -> str | None:
+        """Return why an image of a parcel is not kept, None when it is the one that its seller signed for."""
+        if ordered is None:
+            return "the parcel holds an image that was not ordered"
+        if isinstance(item.blob, BlobReference):
+            return "the parcel refers to a sealed image instead of bringing it"
+        receipt = item.receipt
+        signed = verify(ordered.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature)
+        if not (signed and receipt.receipt.order == digest(ordered.order.order)):
+            return "the parcel holds an image that its seller did not sign for"
+        if not matches_receipt(item.blob, receipt.receipt):
+            return "the parcel holds an image that is not the one its seller signed for"
+        return None
 
     @step("verify")
     def verify(self, call: VerificationCall) -> SignedConfirmation:
@@ -324,21 +338,6 @@ class Buyer(Party):
     def _key(self, nonce: bytes) -> SigningKey:
         """Return the key of one purchase; keys differ so that sellers cannot link purchases."""
         return SigningKey.derive(self.derive("purchase", nonce), "buyer")
-
-
-def _parcel_refusal(item: ParcelItem, ordered: Purchased | None) -> str | None:
-    """Return why an image of a parcel is not kept, None when it is the one that its seller signed for."""
-    if ordered is None:
-        return "the parcel holds an image that was not ordered"
-    if isinstance(item.blob, BlobReference):
-        return "the parcel refers to a sealed image instead of bringing it"
-    receipt = item.receipt
-    signed = verify(ordered.bid.bid.pseudonym, "receipt", canonical(receipt.receipt), receipt.signature)
-    if not (signed and receipt.receipt.order == digest(ordered.order.order)):
-        return "the parcel holds an image that its seller did not sign for"
-    if not matches_receipt(item.blob, receipt.receipt):
-        return "the parcel holds an image that is not the one its seller signed for"
-    return None
 
 
 @contextmanager

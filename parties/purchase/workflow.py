@@ -102,12 +102,13 @@ class Purchase(Workflow[PurchaseRecord]):
         self, cloud: Cloud, exchange: Exchange, on_step: OnStep = any_step, *, buyer: int | None = None
     ) -> None:
         self.cloud = agreed(cloud, exchange)
-        present = roll_call(exchange, self.cloud.patience)
-        buyers = present.get("buyer", []) if buyer is None else [buyer]
+        roll = roll_call(exchange, self.cloud.patience)
+        buyers = roll.present.get("buyer", []) if buyer is None else [buyer]
         if len(buyers) != 1:
             raise WorkflowFailed(f"a purchase needs one buyer, and there are {len(buyers)}")
-        sellers = [node_id for node_id in present.get("seller", []) if node_id != buyers[0]]
+        sellers = [node_id for node_id in roll.present.get("seller", []) if node_id != buyers[0]]
         record = PurchaseRecord(buyer=buyers[0], sellers=sellers)
+        record.fail("introduce", roll.impostors)
         super().__init__(exchange, record, self.cloud.patience, on_step)
 
     def run(self) -> PurchaseRecord:

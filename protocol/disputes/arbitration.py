@@ -162,7 +162,7 @@ def arbitrate_paper(deal: Deal, blob: bytes, complaint: Complaint, featurize: Fe
         complaint: With the image that the buyer says it got.
         featurize: The featurizer of `deal.terms.model_id`.
     """
-    if complaint.image is None or complaint.image.size == 0:
+    if complaint.image is None:
         return Verdict(Fault.BUYER, "the buyer sent no image")
     if not matches_receipt(blob, deal.receipt.receipt):
         return Verdict(Fault.BUYER, "the ciphertext is not the one that was stored")

@@ -7,6 +7,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from protocol.encoding.streaming import streams
+from protocol.exchange import roles_on
 
 
 class ForwardingGrid(Grid):
@@ -28,6 +29,10 @@ class ForwardingGrid(Grid):
     def streams(self) -> bool:
         """Whether the grid keeps blobs out of messages (see `protocol.encoding.streaming`)."""
         return streams(self._grid)
+
+    def roles(self) -> dict[int, str] | None:
+        """Return the role that each node's certificate names (see `roles_on`)."""
+        return roles_on(self._grid)
 
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None

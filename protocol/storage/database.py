@@ -1,6 +1,7 @@
 """Databases: one engine, transactions that take turns, a schema that is brought up to date when it is opened."""
 
 import re
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ class DatabaseUnavailable(ProtocolError):
     """A database that cannot be opened; the text shows no password."""
 
 
+class DatabaseDamaged(DatabaseUnavailable):
+    """A database whose file is not as it was written."""
+
+
 @dataclass(frozen=True)
 class Schema:
     """The tables of one kind of database, in all their versions.
@@ -80,22 +85,34 @@ class Schema:
 
     def open(self, connection: Connection) -> None:
         """Make the tables, or bring them up to date, or refuse what is newer than this program."""
-        versions = Table(f"{self.name}_version", MetaData(), Column("version", Integer, primary_key=True))
-        if not inspect(connection).has_table(versions.name):
-            versions.create(connection)
+        found = self.found(connection)
+        if found is None:
+            self._versions.create(connection)
             self.tables.create_all(connection, checkfirst=False)
-            connection.execute(insert(versions), [{"version": self.version}])
+            connection.execute(insert(self._versions), [{"version": self.version}])
             self.prepare(connection)
             return
-        found = int(connection.scalars(select(versions.c.version)).one())
+        for migrate in self.migrations[found - 1 :]:
+            migrate(connection)
+        connection.execute(update(self._versions).values(version=self.version))
+
+    def found(self, connection: Connection) -> int | None:
+        """Return the version that a database has, None when it is empty; raises `DatabaseVersion`."""
+        if not inspect(connection).has_table(self._versions.name):
+            return None
+        found = int(connection.scalars(select(self._versions.c.version)).one())
+        if found < 1:
+            raise DatabaseDamaged(f"there is no schema version {found}")
         if found > self.version:
             raise DatabaseVersion(
                 f"this {self.name} has schema version {found}, but this program needs {self.version}: "
                 "start it with the newer program that wrote it"
             )
-        for migrate in self.migrations[found - 1 :]:
-            migrate(connection)
-        connection.execute(update(versions).values(version=self.version))
+        return found
+
+    @property
+    def _versions(self) -> Table:
+        return Table(f"{self.name}_version", MetaData(), Column("version", Integer, primary_key=True))
 
 
 class Database:
@@ -109,20 +126,26 @@ class Database:
             synchronisation: what was committed survives a power cut. What is deleted there is overwritten. Or an
             engine, prepared by `for_parley` if it is SQLite's.
         schema: Its tables, which are made or brought up to date.
+        checked: Whether to go through a whole file of SQLite's first.
 
     Raises:
         DatabaseVersion: When the database is newer than this program.
+        DatabaseDamaged: When its file is checked, and is not as it was written.
     """
 
-    def __init__(self, url: str | Path | Engine, schema: Schema) -> None:
+    def __init__(self, url: str | Path | Engine, schema: Schema, *, checked: bool = False) -> None:
         self._engine = url if isinstance(url, Engine) else _engine(database_url(url))
         self._schema = schema
         self._lock = threading.RLock()
         self._in_use = False
+        self.guard: Callable[[Connection], None] = lambda connection: None
+        """Called first in every transaction; what it raises keeps the transaction from writing."""
         try:
             with self._exclusive(writes=True) as connection:
                 if connection.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _OPENING})
+                if checked:
+                    check_file(connection)
                 schema.open(connection)
         except BaseException:
             self.close()
@@ -134,6 +157,7 @@ class Database:
         with self._exclusive(writes=True) as connection:
             if connection.dialect.name != "sqlite":
                 connection.execute(text(f"SELECT version FROM {self._schema.name}_version FOR UPDATE"))
+            self.guard(connection)
             yield connection
 
     def read(self, query: Select[Any]) -> list[Row[Any]]:
@@ -152,7 +176,7 @@ class Database:
                 raise RuntimeError("inside an effect the ledger is reached through its posting only")
             self._in_use = True
             try:
-                with self._engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
+                with _connected(self._engine, writes) as connection, connection.begin():
                     yield connection
             finally:
                 self._in_use = False
@@ -199,27 +223,80 @@ def opening(text: str | Path) -> Iterator[None]:
     """Turn what goes wrong while a database is opened into one sentence.
 
     Raises:
-        DatabaseUnavailable: When it cannot be opened; BadDatabaseUrl: when it has no such URL.
+        DatabaseUnavailable: When it cannot be opened; DatabaseDamaged: when it is damaged; BadDatabaseUrl: when it has
+            no such URL.
     """
     url = database_url(text)
     try:
         yield
+    except DatabaseDamaged as error:
+        raise DatabaseDamaged(f"the database {without_secrets(url)} is damaged: {error}") from None
     except (SQLAlchemyError, ImportError, ValueError, TypeError) as error:
         why = " ".join(str(error).split("\n")[0].split())
         for secret in (url.password, *(value for value in url.query.values() if isinstance(value, str))):
             why = why.replace(str(secret), "***") if secret else why
+        if _is_damage(error):
+            raise DatabaseDamaged(f"the database {without_secrets(url)} is damaged: {why}") from None
         raise DatabaseUnavailable(f"the database {without_secrets(url)} cannot be opened: {why}") from None
 
 
-def check_database(text: str) -> str:
-    """Connect to a database once, and return its URL as it may be shown; raises as `opening` does."""
+def _is_damage(error: BaseException) -> bool:
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def check_file(connection: Connection) -> None:
+    """Go through a whole file of SQLite's; other databases check theirs themselves.
+
+    Raises:
+        DatabaseDamaged: With the first thing that is wrong.
+    """
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+        if found != "ok":
+            raise DatabaseDamaged(" ".join(str(found).split()))
+
+
+@contextmanager
+def looking_into(
+    text: str | Path, *, trial: bool = False, seconds: float = _BUSY_SECONDS
+) -> Iterator[Connection | None]:
+    """Open a database only to look into it; None for a file that is not there.
+
+    Args:
+        text: Its URL.
+        trial: Whether to write as well, to see if that is possible; all of it is undone.
+        seconds: How long to wait for a connection, or for others that write.
+
+    Raises:
+        DatabaseUnavailable, DatabaseDamaged, BadDatabaseUrl: See `opening`.
+    """
+    url = database_url(text)
+    local = url.get_backend_name() == "sqlite"
+    if local and not (url.database and Path(url.database).exists()):
+        yield None
+        return
     with opening(text):
-        engine = create_engine(database_url(text))
+        waits = {"timeout": seconds} if local else {"connect_timeout": max(1, round(seconds))}
+        engine = create_engine(url, connect_args=waits)
+        event.listen(engine, "begin", _begin_sqlite) if local else None
         try:
-            engine.connect().close()
+            with _connected(engine, writes=trial) as connection:
+                transaction = connection.begin()
+                try:
+                    yield connection
+                finally:
+                    transaction.rollback()
         finally:
             engine.dispose()
-    return without_secrets(database_url(text))
+
+
+def _connected(engine: Engine, writes: bool) -> Connection:
+    """Connect; a transaction that only reads sees one moment."""
+    options: dict[str, Any] = {_WRITES: writes}
+    if not writes and engine.dialect.name == "postgresql":
+        options["isolation_level"] = "REPEATABLE READ"
+    return engine.connect().execution_options(**options)
 
 
 def _engine(url: URL) -> Engine:

@@ -4,8 +4,9 @@ Exit codes: 0 success (also when nothing matched or the budget was too small), 1
 own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, or a full disk,
 5 the output is already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no
 Ray, or no cluster at the address, 9 a kit, a setting or a disk of a deployed party that cannot be used, 10 the cloud
-cannot be reached or refuses, 11 `parley doctor` found something to fix, 12 `parley faults` found a broken promise, 130
-interrupted, 143 terminated. What runs until it is stopped (`parley cloud`, `seller`, `entity`) ends with 0 when it is.
+cannot be reached or refuses, 11 `parley doctor` or `parley audit` found something to fix, 12 `parley faults` found a
+broken promise, 130 interrupted, 143 terminated. What runs until it is stopped (`parley cloud`, `seller`, `entity`)
+ends with 0 when it is.
 """
 
 import gc
@@ -25,6 +26,7 @@ import typer
 from protocol.errors import BadInput, UserError
 from protocol.storage.files import disk_failure
 from simulations.cli import (
+    audit,
     bench,
     calibrate,
     catalogue,
@@ -35,6 +37,7 @@ from simulations.cli import (
     init,
     parties,
     provision,
+    purchase,
     reproduce,
     run,
     schema,
@@ -86,7 +89,9 @@ PANELS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "buyer": parties.buyer,
         "entity": parties.entity,
         "status": cloud.status,
+        "purchase": purchase.app,
         "pool": cloud.pool,
+        "audit": audit.app,
     },
     "Measure": {
         "reproduce": reproduce.reproduce,

@@ -18,6 +18,12 @@ def cloud(
     ledger: Annotated[
         str | None, typer.Option(envvar="PARLEY_LEDGER", help="The ledger's database, by URL; overrides party.yaml.")
     ] = None,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt", help="Take over a ledger that is new, restored or another cloud's; end what is open there."
+        ),
+    ] = False,
 ) -> None:
     """Run the cloud until it is stopped: many purchases at once, and those that it was stopped in."""
     from deploy.cloud import serve
@@ -25,7 +31,7 @@ def cloud(
     from deploy.party import log_to_stdout
 
     log_to_stdout()
-    serve(read_kit(kit, ["cloud"], state), ledger)
+    serve(read_kit(kit, ["cloud"], state), ledger, adopt)
 
 
 def status(

@@ -14,7 +14,8 @@ def doctor(
     cloud: CloudAddress = None,
 ) -> None:
     """Check clock, certificate, names, ports, versions and state folder, and say how to fix what is wrong."""
-    from deploy.doctor import Severity, check_machine
+    from deploy.doctor import check_machine
+    from deploy.findings import Severity
     from protocol.errors import CheckFailed
 
     findings = check_machine(kit, state, address_of(cloud))

@@ -71,9 +71,6 @@ def request(
     quality: Annotated[
         Literal["quantity", "matching", "diversity"], typer.Option(help="The quality to maximise.")
     ] = "diversity",
-    checked: Annotated[
-        float, typer.Option(min=0, max=1, callback=_number, help="Share of images whose features are recomputed.")
-    ] = 1,
     state: StateFolder = None,
     cloud: CloudAddress = None,
     featurizer: Featurizer = "small",
@@ -87,7 +84,7 @@ def request(
     from protocol.messages.purchase import Quality
     from simulations.cli.progress import shown
 
-    wanted = Wanted(samples, budget, Quality(quality), checked, Model(featurizer, weights, calibration))
+    wanted = Wanted(samples, budget, Quality(quality), Model(featurizer, weights, calibration))
     with shown() as progress:
         receipt = buy(read_kit(kit, ["buyer"], state, address_of(cloud)), wanted, out, progress)
     typer.echo(receipt.sentence(out))

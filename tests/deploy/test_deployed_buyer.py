@@ -37,7 +37,7 @@ def kit(deployment: Deployment) -> Kit:
 
 @pytest.fixture
 def wanted(deployment: Deployment) -> Wanted:
-    return Wanted(deployment.folder / "wanted", 20.0, Quality.QUANTITY, 1.0, Model())
+    return Wanted(deployment.folder / "wanted", 20.0, Quality.QUANTITY, Model())
 
 
 class Leaving(RequestingBuyer):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from flwr.app import RecordDict
 
-from deploy.doctor import Finding, Severity, check_machine
+from deploy.doctor import check_machine
+from deploy.findings import Finding, Severity
 from deploy.kit import Address
 from deploy.provisioning import provision, revoke
 from protocol.crypto.certificates import Credentials, Identity, Revocations, mint, mint_authority

@@ -54,7 +54,7 @@ def album(deployment: Deployment, tmp_path: Path) -> Path:
 @pytest.fixture
 def buy(deployment: Deployment, tmp_path: Path) -> Buy:
     """Play a purchase from a seller."""
-    wanted = Wanted(deployment.folder / "wanted", 100.0, Quality.QUANTITY, 1.0, Model())
+    wanted = Wanted(deployment.folder / "wanted", 100.0, Quality.QUANTITY, Model())
     kits: dict[str, Kit] = {name: read_kit(deployment.kit / name, [name[:5]]) for name in ("cloud", "buyer1")}
     party = kits["cloud"].party
     assert isinstance(party, CloudFile)

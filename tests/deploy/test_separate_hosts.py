@@ -103,7 +103,7 @@ def test_a_purchase_between_hosts_survives_cuts_and_kills(hosts: Hosts, tmp_path
         deployment.close()
     words = deployment.service("buyer1")
     budget = float(words[words.index("--budget") + 1])
-    wanted = Wanted(tmp_path / "wanted", budget, Quality.DIVERSITY, 1.0, Model())
+    wanted = Wanted(tmp_path / "wanted", budget, Quality.DIVERSITY, Model())
     there = bought(tmp_path / "bought")
     assert there
     assert there == play_again(deployment, wanted, PRICES, tmp_path / "bought", tmp_path / "twin")

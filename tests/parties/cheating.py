@@ -27,10 +27,10 @@ FIRST_SELLER = FIRST_NODE_ID + 1
 class Careless(Buyer):
     """Accepts whatever arrives."""
 
-    def judge(self, number: int, deal: Deal, private_key: bytes, *, check_feature: bool) -> None:
-        super().judge(number, deal, private_key, check_feature=check_feature)
+    def judge(self, number: int, deal: Deal, blob: bytes, private_key: bytes, *, check_feature: bool) -> None:
+        super().judge(number, deal, blob, private_key, check_feature=check_feature)
 
-    def _check_receipt(self, *_: Any) -> None:
+    def refusal_of(self, *_: Any) -> None:
         """Take any receipt for good."""
 
 

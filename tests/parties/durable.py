@@ -1,6 +1,7 @@
 """A small town whose cloud and parties keep all they have in one folder, and may die at any point."""
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -213,7 +214,10 @@ class Town:
 
     @contextmanager
     def alive(
-        self, point: Callable[[str], None] = lambda kind: None, grid: Grid | None = None
+        self,
+        point: Callable[[str], None] = lambda kind: None,
+        grid: Grid | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Iterator[tuple[Broker, list[PurchaseRecord]]]:
         """Bring everybody to life; when the block ends, or somebody dies, all that is not in the folder is gone."""
         records: list[PurchaseRecord] = []
@@ -223,11 +227,14 @@ class Town:
             stack.callback(cloud.ledger.close)
             play = played_by(cloud, lambda name, record: records.append(record))
             journal = Journal(cloud.ledger.database, cloud.vault)
-            yield Broker(journal, grid, {"purchase": play}, cloud.clock), records
+            yield Broker(journal, grid, {"purchase": play}, cloud.clock, monotonic), records
 
     def play(self, point: Callable[[str], None] = lambda kind: None) -> list[PurchaseRecord]:
-        """Play one purchase, in this thread, as far as it has not been played before; returns its record if it ends."""
-        with watched(point), self.alive(point) as (broker, records):
+        """Play one purchase, in this thread, as far as it has not been played before; returns its record if it ends.
+
+        It takes no time, so that its deadlines, and the names of its bids, are the same however often it is played.
+        """
+        with watched(point), self.alive(point, monotonic=lambda: 0.0) as (broker, records):
             broker.journal.tidy(before=float("inf"))
             name = f"{BUYER}-{WISH.hex()}"
             broker.journal.begin(name, "purchase", BUYER, self.clock())

@@ -71,7 +71,6 @@ class TestReplay:
         self, play_purchase: Play, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("parties.purchase.courier.delivery_refusal", lambda delivery, offer, streamed: None)
-        monkeypatch.setattr("parties.purchase.buyer._parcel_refusal", lambda item, ordered: None)
         played = play_purchase(with_cheats("replay", 1.0, **MATCHING), buyer=Careless)
         paid = [offer for offer in played.record.offers if offer.paid]
         assert len({offer.blob for offer in paid}) < len(paid) == played.outcome.selected

@@ -31,11 +31,8 @@ class TestPaperRule:
     def test_a_swapped_image_convicts_the_seller(self, featurizer: Featurizer, privacy: Privacy) -> None:
         assert verdict(case(featurizer, privacy, delivered=picture(5)), picture(5))[0] is Fault.SELLER
 
-    @pytest.mark.parametrize("image", [None, np.zeros((0, 4, 3), np.uint8)])
-    def test_no_image_convicts_the_buyer(
-        self, featurizer: Featurizer, privacy: Privacy, image: NDArray[np.uint8] | None
-    ) -> None:
-        assert verdict(case(featurizer, privacy), image) == (Fault.BUYER, "the buyer sent no image")
+    def test_no_image_convicts_the_buyer(self, featurizer: Featurizer, privacy: Privacy) -> None:
+        assert verdict(case(featurizer, privacy), None) == (Fault.BUYER, "the buyer sent no image")
 
     def test_another_ciphertext_convicts_the_buyer(self, featurizer: Featurizer, privacy: Privacy) -> None:
         assert verdict(replace(case(featurizer, privacy), blob=b"x"), picture(5))[0] is Fault.BUYER

@@ -18,11 +18,12 @@ from test_grids import echo_app
 from wiring import BUYER, SECURITY, SELLERS, Wires, ask, echo, refused
 
 from protocol.encoding.codec import decode, encode
-from protocol.grids.grpc import Backoff, CloudUnreachable, GrpcGrid, Insecure, Pace, Roster, attach, blobs
+from protocol.grids.grpc import Backoff, CloudUnreachable, EnrolledRoster, GrpcGrid, Insecure, Pace, attach, blobs
 from protocol.grids.grpc.blobs import Storage
 from protocol.grids.grpc.transport import GET, PUT
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
+from protocol.storage.ledger import Ledger
 from protocol.wire import parley_pb2 as wire
 
 SELLER = SELLERS[0]
@@ -147,15 +148,16 @@ class TestBrokenStreams:
     def test_parties_come_back_to_a_cloud_that_starts_again_and_are_who_they_were(
         self, wires: Wires, tmp_path: Path
     ) -> None:
-        path = tmp_path / "roster.json"
-        first = wires.cloud([], roster=Roster(path=path))
+        first = wires.cloud([], roster=EnrolledRoster(Ledger(tmp_path / "cloud.sqlite").database))
         for node_id, urn in enumerate((BUYER, SELLER), start=2):
             wires.attach(first.address, urn, echo_app())
             assert first.wait_attached([node_id], 20) == set()
         first.close()
-        second = wires.cloud([], address=first.address, roster=Roster(path=path))
+        roster = EnrolledRoster(Ledger(tmp_path / "cloud.sqlite").database)
+        second = wires.cloud([], address=first.address, roster=roster)
         assert second.wait_attached([2, 3], 20) == set()
         assert second.roster.members() == {2: BUYER, 3: SELLER}
+        assert second.roles() == {2: "buyer", 3: "seller"}
         assert echo(second, 3)
 
     def test_giving_up_says_on_whom_and_why(self) -> None:

@@ -2,7 +2,7 @@
 
 from protocol.grids.grpc.attach import Attachment, AttachRefused, Backoff, CloudUnreachable, attach, call
 from protocol.grids.grpc.grid import GrpcGrid
-from protocol.grids.grpc.roster import Roster
+from protocol.grids.grpc.roster import EnrolledRoster, Roster
 from protocol.grids.grpc.service import Call, Pace
 from protocol.grids.grpc.transport import BadAddress, Insecure, InsecureAddress, Secure, Security
 
@@ -13,6 +13,7 @@ __all__ = [
     "BadAddress",
     "Call",
     "CloudUnreachable",
+    "EnrolledRoster",
     "GrpcGrid",
     "Insecure",
     "InsecureAddress",

@@ -108,6 +108,10 @@ class GrpcGrid(CarryingGrid):
         """Return the ids of the nodes that are attached, or were within the time of `absence`, ascending."""
         return self._questions.present()
 
+    def roles(self) -> dict[int, str]:
+        """Return the role that each node's certificate names."""
+        return {node_id: urn.split(":")[2] for node_id, urn in self.roster.members().items()}
+
     def attached(self) -> list[int]:
         """Return the ids of the nodes that are attached at this moment."""
         return self._questions.attached()

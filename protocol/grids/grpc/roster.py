@@ -1,24 +1,23 @@
 """Which node each party is."""
 
-import json
 import threading
-from collections.abc import Iterable
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable
 
+from sqlalchemy import func, insert, select
+
+from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
-from protocol.storage.files import write_private
+from protocol.storage.database import Database
+from protocol.storage.tables import parties
 
 
 class Roster:
-    """Parties in the order of their enrolment, which gives them their node ids for good.
-
-    A roster with a path is open: parties that attach with a good certificate are enrolled, and remembered
-    over restarts. One without is closed: its parties are those given.
+    """The parties that may attach, in an order that gives them their node ids for good.
 
     Args:
         members: URNs (``urn:parley:<role>:<name>``), in order; the first one is node `FIRST_NODE_ID`. With the buyer
             before the sellers, as in simulations, outcomes compare.
-        path: A JSON file with the members so far, which come first.
 
     Examples:
         >>> roster = Roster(["urn:parley:buyer:ann", "urn:parley:seller:bob"])
@@ -26,32 +25,66 @@ class Roster:
         (3, None)
     """
 
-    def __init__(self, members: Iterable[str] = (), path: Path | None = None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        remembered = json.loads(path.read_text(encoding="utf-8")) if path is not None and path.exists() else []
-        self._nodes = {urn: FIRST_NODE_ID + index for index, urn in enumerate(dict.fromkeys([*remembered, *members]))}
-        if path is not None and len(self._nodes) > len(remembered):
-            self._remember(path)
+    def __init__(self, members: Iterable[str] = ()) -> None:
+        self._urns = dict(enumerate(dict.fromkeys(members), FIRST_NODE_ID))
+        self._nodes = {urn: node_id for node_id, urn in self._urns.items()}
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self._urns)
 
     def __contains__(self, node_id: int) -> bool:
-        return FIRST_NODE_ID <= node_id < FIRST_NODE_ID + len(self._nodes)
+        return node_id in self._urns
 
     def node_id(self, urn: str) -> int | None:
-        """Return a party's node, None for one that a closed roster does not name."""
-        with self._lock:
-            if urn not in self._nodes and self._path is not None:
-                self._nodes[urn] = FIRST_NODE_ID + len(self._nodes)
-                self._remember(self._path)
-            return self._nodes.get(urn)
+        """Return a party's node, None for one that the roster does not name."""
+        return self._nodes.get(urn)
 
     def members(self) -> dict[int, str]:
         """Return the parties by their nodes."""
-        with self._lock:
-            return {node_id: urn for urn, node_id in self._nodes.items()}
+        return self._urns.copy()
 
-    def _remember(self, path: Path) -> None:
-        write_private(path, json.dumps(list(self._nodes), indent=1).encode())
+
+class EnrolledRoster(Roster):
+    """An open roster in the cloud's database: who attaches with a good certificate is enrolled, for good.
+
+    Args:
+        database: Where the parties are; its ledger has their accounts.
+        clock: Unix time.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._database = database
+        self._clock = clock
+        self._turn = threading.Lock()
+        for row in database.read(select(parties).order_by(parties.c.node_id)):
+            self._add(row.urn, row.node_id)
+
+    def node_id(self, urn: str) -> int:
+        """Return a party's node; a party without one gets the next, in the transaction that enrols it."""
+        with self._turn:
+            if urn not in self._nodes:
+                self._add(urn, self._enrol(urn))
+            return self._nodes[urn]
+
+    def account(self, role: str, node_id: int) -> str:
+        """Name the account of a party: by its URN, which is its own whatever becomes of node ids.
+
+        Raises:
+            ProtocolError: When this party has no such role.
+        """
+        urn = self._urns.get(node_id, "")
+        if not urn.startswith(f"urn:parley:{role}:"):
+            raise ProtocolError(f"node {node_id} has no account as a {role}: its certificate names {urn or 'nobody'}")
+        return urn
+
+    def _add(self, urn: str, node_id: int) -> None:
+        self._urns[node_id] = urn
+        self._nodes[urn] = node_id
+
+    def _enrol(self, urn: str) -> int:
+        with self._database.transaction() as connection:
+            last: int | None = connection.scalar(select(func.max(parties.c.node_id)))
+            node_id = FIRST_NODE_ID if last is None else last + 1
+            connection.execute(insert(parties), [{"node_id": node_id, "urn": urn, "enrolled_at": self._clock()}])
+        return node_id

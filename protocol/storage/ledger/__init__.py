@@ -1,5 +1,6 @@
 """Money: double entry in integer minor units, escrows that resolve exactly once, retries without effect."""
 
+from protocol.storage.ledger.audit import Audit, Head, audit
 from protocol.storage.ledger.errors import (
     AccountExists,
     EscrowExists,
@@ -10,6 +11,7 @@ from protocol.storage.ledger.errors import (
     LedgerError,
     ReservedAccount,
     ScopeClosed,
+    Unbalanced,
     UnknownAccount,
     UnknownEscrow,
 )
@@ -21,11 +23,13 @@ from protocol.storage.tables import ESCROW
 __all__ = [
     "ESCROW",
     "AccountExists",
+    "Audit",
     "Entry",
     "EscrowExists",
     "EscrowResolved",
     "EscrowRow",
     "EscrowState",
+    "Head",
     "Hold",
     "IdempotencyConflict",
     "InsufficientFunds",
@@ -37,6 +41,8 @@ __all__ = [
     "ReservedAccount",
     "ScopeClosed",
     "Transfer",
+    "Unbalanced",
     "UnknownAccount",
     "UnknownEscrow",
+    "audit",
 ]

@@ -45,3 +45,7 @@ class ScopeClosed(LedgerError):
 
 class IdempotencyConflict(LedgerError):
     """The key was used before, for another request."""
+
+
+class Unbalanced(LedgerError):
+    """What would be written does not sum to zero, or changes an account that is not there: the program is wrong."""

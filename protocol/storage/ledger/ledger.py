@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Table, insert, select
 
 from protocol.storage.database import Database
+from protocol.storage.ledger.audit import Head
 from protocol.storage.ledger.errors import IdempotencyConflict, UnknownAccount
 from protocol.storage.ledger.posting import Posting
 from protocol.storage.ledger.rows import Entry, EscrowRow, EscrowState
-from protocol.storage.tables import CLOUD, accounts, entries, escrows, replies
+from protocol.storage.tables import CLOUD, accounts, books, entries, escrows, replies
 
 _PAGE = 10_000
 
@@ -27,9 +28,11 @@ class Ledger:
 
     Args:
         database: The URL of a database (SQLite in memory by default; see `Database`), or one that is open.
+        checked: See `Database`.
 
     Raises:
         DatabaseVersion: When the database is newer than this program.
+        DatabaseDamaged: When its file is checked, and is not as it was written.
 
     Examples:
         >>> from protocol.storage.ledger import Transfer
@@ -47,8 +50,8 @@ class Ledger:
         {'buyer': 100, 'escrow': 0, 'mint': -100}
     """
 
-    def __init__(self, database: str | Path | Database = "sqlite://") -> None:
-        self.database = database if isinstance(database, Database) else Database(database, CLOUD)
+    def __init__(self, database: str | Path | Database = "sqlite://", *, checked: bool = False) -> None:
+        self.database = database if isinstance(database, Database) else Database(database, CLOUD, checked=checked)
 
     def once(self, key: str, request: bytes, effect: Callable[[Posting], bytes]) -> bytes:
         """Run an effect unless this key was answered before, and return its response.
@@ -76,6 +79,15 @@ class Ledger:
             if bytes(stored.request) != digest:
                 raise IdempotencyConflict(f"key {key!r} was used before, for another request")
             return bytes(stored.response)
+
+    def id(self) -> str:
+        """Return what this ledger is called, since it was made."""
+        return str(self.database.read(select(books.c.ledger))[0].ledger)
+
+    def head(self) -> Head:
+        """Return the last line of the journal."""
+        last = self.database.read(select(entries.c.id, entries.c.hash).order_by(entries.c.id.desc()).limit(1))
+        return Head(last[0].id, bytes(last[0].hash)) if last else Head()
 
     def balance(self, account: str) -> int:
         """Money in one account.

@@ -16,6 +16,7 @@ from protocol.storage.ledger.errors import (
     InvalidAmount,
     ReservedAccount,
     ScopeClosed,
+    Unbalanced,
     UnknownAccount,
     UnknownEscrow,
 )
@@ -164,7 +165,10 @@ class Posting:
             InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds: When one of the holds cannot be made.
         """
         for scope in {hold.scope for hold in holds if hold.scope}:
-            if self._connection.scalar(select(workflows.c.state).where(workflows.c.name == scope)) not in (None, "open"):
+            if self._connection.scalar(select(workflows.c.state).where(workflows.c.name == scope)) not in (
+                None,
+                "open",
+            ):
                 raise ScopeClosed(f"the workflow {scope!r} has ended, and holds nothing more")
         for hold in holds:
             _check_amount(hold.amount, f"escrow {hold.escrow_id!r}", least=1)
@@ -279,6 +283,8 @@ class Posting:
         for movement in movements:
             for name, amount in movement.lines:
                 changes[name] += amount
+            if sum(amount for _, amount in movement.lines):
+                raise Unbalanced(f"the lines of {movement.memo!r} do not sum to zero")
         self._load(changes)
         for name, change in changes.items():
             account = self._known(name)
@@ -304,12 +310,14 @@ class Posting:
             for (number, account, amount, memo), hashed in zip(lines, hashes, strict=True)
         ]
         self._connection.execute(insert(entries), rows)
-        self._connection.execute(
+        written = self._connection.execute(
             update(accounts)
             .where(accounts.c.name == bindparam("of"))
             .values(balance=accounts.c.balance + bindparam("change")),
             [{"of": name, "change": change} for name, change in checked.changes.items()],
         )
+        if written.rowcount != len(checked.changes):
+            raise Unbalanced(f"{len(checked.changes)} accounts should change, and {written.rowcount} did")
         for name, change in checked.changes.items():
             self._accounts[name].balance += change
         self._last_transaction += len(checked.movements)

@@ -20,6 +20,7 @@ from protocol.errors import BadInput, BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.partition import album_sizes, by_classes, by_dirichlet, by_person
 from simulations.data.stock import UNLABELLED, Pile, Stock, folder_pile, stock
+from simulations.reports.words import percent
 from simulations.runs.seeding import numpy_generator, secret
 from simulations.scenarios.adversaries import draw_adversaries
 from simulations.workflows.purchase.scenario import AlbumSection, PriceSection, PurchaseScenario
@@ -96,6 +97,12 @@ def build(
         BadScenario: When the scenario wants more classes than there are, or albums of persons whom nobody knows.
     """
     notes: list[str] = []
+    unchecked = 1 - scenario.buyer.checked
+    if unchecked > scenario.buyer.checked * scenario.cloud.stake:
+        notes.append(
+            f"Forged features pay: {percent(unchecked, digits=0)} of the images are not featurised again, and a seller "
+            f"that is found out loses a stake of {percent(scenario.cloud.stake, digits=0)} of its price."
+        )
     supply = _supply(scenario, notes, painted)
     samples, wanted = _samples(scenario, supply, notes)
     sellers = list(_sellers(scenario, supply, wanted, featurizer, adversaries))

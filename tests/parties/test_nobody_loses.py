@@ -1,0 +1,370 @@
+"""Who is honest in a purchase loses nothing by what others do, the cloud included."""
+
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Play, small
+from durable import BUYER, NOON, WISH, Crash, Town
+from money import check_money
+from test_crashes import At
+from test_deadlines import Timed
+
+from parties.adversaries.buyers import FalseComplaint
+from parties.adversaries.delivery import SwappedDelivery
+from parties.broker import name_of
+from parties.purchase.buyer import Buyer, Wish
+from parties.purchase.cloud import Cloud
+from parties.purchase.offer import Outcome
+from parties.purchase.seller import Seller
+from parties.workflow import WorkflowFailed
+from protocol.encoding.canonical import canonical
+from protocol.journal import Journal, WorkflowState
+from protocol.messages.purchase import (
+    Bids,
+    CallForBids,
+    Invitation,
+    Invoice,
+    Parcel,
+    ShowCall,
+    Shown,
+    SignedOrder,
+    SignedPayment,
+    SignedRequest,
+)
+from protocol.storage.ledger import Ledger, Posting, Transfer
+from protocol.storage.vault import Vault
+
+NAME = name_of(BUYER, WISH)
+EVERYBODY = {"buyer": 1200, "seller": 2000}
+
+
+def nothing_is_held(ledger: Ledger) -> None:
+    assert ledger.balances()["escrow"] == 0
+    assert not [escrow for escrow in ledger.escrows() if escrow.state == "pending"]
+
+
+class TestTheBuyersSide:
+    def test_a_buyer_that_has_no_more_than_its_budget_can_complain(self, play_purchase: Play) -> None:
+        played = play_purchase(
+            small(),
+            sellers=SwappedDelivery,
+            change_cloud=lambda cloud: replace(cloud, deposits=EVERYBODY),
+        )
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.REFUNDED}
+        assert played.profit("buyer-2") > 0
+
+    def test_a_buyer_never_spends_what_it_has_set_aside_elsewhere(self, play_purchase: Play) -> None:
+        """Its other purchases, or whoever empties its account, come too late once it has made its request."""
+
+        class Spends(Seller):
+            def bid(self, call: CallForBids) -> Bids:
+                ledger = played_cloud[0].ledger
+                left = ledger.balance("buyer-2")
+
+                def spend(posting: Posting) -> bytes:
+                    if left:
+                        posting.transfer([Transfer("buyer-2", "mint", left, "spent elsewhere")])
+                    return b""
+
+                ledger.once("elsewhere", b"", spend)
+                return super().bid(call)
+
+        played_cloud: list[Cloud] = []
+
+        def remember(cloud: Cloud) -> Cloud:
+            played_cloud.append(cloud)
+            return cloud
+
+        played = play_purchase(small(), sellers=Spends, change_cloud=remember)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
+
+    def test_checking_time_grows_with_what_there_is_to_check(
+        self, play_purchase: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Noise is not sold to a buyer that needs its time for each image, however short the cloud's patience."""
+        monkeypatch.setattr("parties.purchase.disputes.CHECKING", 10.0)
+        timed = Timed(play_purchase)
+
+        class Slow(Buyer):
+            def judge(self, number: int, *rest: Any, **more: Any) -> str | None:
+                timed.clock.now += 10.0
+                return super().judge(number, *rest, **more)
+
+        played = play_purchase(
+            small(),
+            buyer=Slow,
+            sellers=SwappedDelivery,
+            change_cloud=lambda cloud: replace(cloud, clock=timed.clock, patience=6.0),
+        )
+        assert len(played.record.winners) > 2
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.REFUNDED}
+
+    @pytest.mark.parametrize("part", [2, 3])
+    def test_what_was_confirmed_in_parts_counts(
+        self, play_purchase: Play, monkeypatch: pytest.MonkeyPatch, part: int
+    ) -> None:
+        """A buyer that fails in the middle has complained about what came before."""
+        monkeypatch.setattr("parties.purchase.waves.PARCEL_BYTES", 1)
+
+        class Fails(Buyer):
+            def verify(self, call: Any) -> Any:
+                self.calls = getattr(self, "calls", 0) + 1
+                if self.calls >= part:
+                    raise RuntimeError("no more")
+                return super().verify(call)
+
+        played = play_purchase(small(), buyer=Fails, sellers=SwappedDelivery)
+        outcomes = [offer.outcome for offer in played.record.winners]
+        assert outcomes.count(Outcome.REFUNDED) == part - 1 < len(outcomes)
+
+    def test_a_buyer_that_missed_the_call_opens_what_it_pays_for_with_its_statement(self, play_purchase: Play) -> None:
+        class Misses(Buyer):
+            def verify(self, call: Any) -> Any:
+                raise RuntimeError("away")
+
+        played = play_purchase(small(), buyer=Misses)
+        assert len(list(played.world.buyer.store.glob("*.png"))) == played.outcome.verified > 0
+
+    def test_what_this_buyer_has_lost_itself_is_not_complained_about(self, play_purchase: Play) -> None:
+        """Or bit rot in its folder would cost it the bonds, and sellers their stakes."""
+
+        class Loses(Buyer):
+            def verify(self, call: Any) -> Any:
+                first, second, *_ = sorted((self.store / "sealed").iterdir())
+                first.unlink()
+                second.write_bytes(second.read_bytes()[:-1] + b"x")
+                return super().verify(call)
+
+        played = play_purchase(small(), buyer=Loses)
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
+
+    def test_one_damaged_image_of_a_parcel_costs_the_others_nothing(self, play_purchase: Play) -> None:
+        class Damaged(Buyer):
+            def receive(self, parcel: Parcel) -> Any:
+                first, *rest = parcel.items
+                blob = bytes(first.blob)[:-1] + b"x"  # type: ignore[arg-type]
+                return super().receive(
+                    parcel.model_copy(update={"items": (first.model_copy(update={"blob": blob}), *rest)})
+                )
+
+        played = play_purchase(small(), buyer=Damaged)
+        check_money(played)
+        outcomes = [offer.outcome for offer in played.record.winners]
+        assert outcomes.count(Outcome.LOST) == 1
+        assert outcomes.count(Outcome.ACCEPTED) == len(outcomes) - 1
+        assert len(list(played.world.buyer.store.glob("*.png"))) == len(outcomes) - 1
+
+
+class TestTheSellersSide:
+    def test_one_key_for_all_orders_is_refused_and_costs_the_deposit(self, play_purchase: Play) -> None:
+        class OneKey(Buyer):
+            def pay(self, invoice: Invoice) -> SignedPayment:
+                honest = super().pay(invoice)
+                key = self._key(self.memory.recall("wish", Wish).nonce)
+                first = honest.payment.orders[0].order.delivery_key
+                orders = []
+                for signed in honest.payment.orders:
+                    order = signed.order.model_copy(update={"delivery_key": first})
+                    orders.append(SignedOrder(order=order, signature=key.sign("order", canonical(order))))
+                payment = honest.payment.model_copy(update={"orders": tuple(orders)})
+                return SignedPayment(payment=payment, signature=key.sign("payment", canonical(payment)))
+
+        played = play_purchase(small(), buyer=OneKey)
+        check_money(played)
+        assert "two orders name the same key" in played.record.failures[0].reason
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.UNPAID}
+        assert played.outcome.penalties > 0
+
+    def test_a_false_complaint_about_what_the_vault_has_lost_is_decided_all_the_same(self, play_purchase: Play) -> None:
+        """The buyer shows what it got; the seller is paid, and gets the bond."""
+        played = play_purchase(small(), buyer=losing(FalseComplaint))
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.UPHELD}
+
+    def test_a_buyer_that_does_not_show_what_it_complains_about_has_accepted(self, play_purchase: Play) -> None:
+        class Hides(losing(FalseComplaint)):  # type: ignore[misc]
+            def show(self, call: ShowCall) -> Shown:
+                return Shown(blob=b"something else")
+
+        played = play_purchase(small(), buyer=Hides)
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
+
+    def test_a_cheat_is_found_out_though_the_vault_has_lost_the_image(self, play_purchase: Play) -> None:
+        played = play_purchase(small(), buyer=losing(Buyer), sellers=SwappedDelivery)
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.REFUNDED}
+
+    def test_what_the_vault_loses_before_the_buyer_has_it_is_nobodys_fault(
+        self, play_purchase: Play, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put = Vault.put
+
+        def loses(self: Vault, *arguments: Any, **more: Any) -> Any:
+            stored = put(self, *arguments, **more)
+            self.delete(stored.digest)
+            return stored
+
+        monkeypatch.setattr(Vault, "put", loses)
+        played = play_purchase(small())
+        check_money(played)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.LOST}
+        assert played.outcome.penalties == played.outcome.paid_total == 0
+
+    def test_more_bids_than_allowed_are_not_heard(self, play_purchase: Play) -> None:
+        played = play_purchase(small(cloud={"most_bids": 1}))
+        assert {offer.index for offer in played.record.offers} == {0}
+
+        class Pushes(Seller):
+            def choose(self, call: CallForBids, features: Any) -> Any:
+                return super().choose(call.model_copy(update={"terms": small_terms(call)}), features)
+
+            def bid(self, call: CallForBids) -> Bids:
+                return super().bid(call.model_copy(update={"terms": small_terms(call)}))
+
+        def small_terms(call: CallForBids) -> Any:
+            return call.terms.model_copy(update={"most_bids": 100})
+
+        played = play_purchase(small(cloud={"most_bids": 1}), sellers=Pushes)
+        assert {offer.index for offer in played.record.offers} == {0}
+        assert ("the seller made more than 1 bids") in {why for _, why in played.record.rejected}
+
+    def test_commission_on_the_smallest_amount_is_not_nothing(self, play_purchase: Play) -> None:
+        played = play_purchase(small(sellers={"price": {"model": "identical", "mean": 0.05}}, buyer={"budget": 0.1}))
+        assert 0 < played.outcome.paid_total < 20
+        assert played.outcome.commission == 1
+
+
+def losing(role: type[Buyer]) -> type[Buyer]:
+    """A buyer of this kind, whose cloud loses all sealed images before they are disputed."""
+
+    class Unlucky(role):  # type: ignore[misc,valid-type]
+        def verify(self, call: Any) -> Any:
+            for file in (self.store.parent / "vault").iterdir():
+                file.unlink()
+            return super().verify(call)
+
+    return Unlucky
+
+
+class TestRequests:
+    @pytest.mark.parametrize("shape", [(1, 5, 3), (64, 63, 3), (640, 640, 3)])
+    def test_a_sample_is_no_larger_than_the_model_needs(self, play_purchase: Play, shape: tuple[int, ...]) -> None:
+        class Shows(Buyer):
+            def request(self, invitation: Invitation) -> SignedRequest:
+                self.featurizer = Unprepared(self.featurizer)
+                self.samples = [np.zeros(shape, np.uint8)]
+                return super().request(invitation)
+
+        with pytest.raises(WorkflowFailed, match="the request shows a sample of"):
+            play_purchase(small(), buyer=Shows)
+
+
+class Unprepared:
+    """A model whose user does not cut pictures."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def prepare(self, picture: Any) -> Any:
+        return picture
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+class TestTheCloudsSide:
+    def test_new_terms_are_for_new_purchases(self, tmp_path: Path) -> None:
+        """An operator may change commission, stakes and patience while purchases are open."""
+        whole, broken = Town(tmp_path / "whole"), Town(tmp_path / "broken")
+        whole.play()
+        with pytest.raises(Crash):
+            broken.play(At("question pay"))
+        broken.change_cloud = lambda cloud: replace(
+            cloud, terms=cloud.terms.model_copy(update={"commission": 900_000, "stake": 0, "bond": 0}), patience=1.0
+        )
+        broken.play()
+        assert broken.outcome() == whole.outcome()
+
+    @pytest.mark.parametrize("dies", ["question bid", "question pay", "question deliver", "question verify"])
+    def test_a_cloud_that_has_lost_its_secret_gives_everything_back(self, tmp_path: Path, dies: str) -> None:
+        town = Town(tmp_path)
+        with pytest.raises(Crash):
+            town.play(At(dies))
+        town.change_cloud = lambda cloud: replace(cloud, secret=bytes(32))
+        town.play()
+        with closing(Ledger(town.url)) as ledger:
+            row = Journal(ledger.database, Vault(str(tmp_path / "vault"))).workflow(NAME)
+            assert row.state is WorkflowState.FAILED
+            assert "secret" in row.note
+            nothing_is_held(ledger)
+            names = {"mint", "cloud", "escrow"}
+            brought = {entry.account: entry.amount for entry in ledger.entries() if entry.memo == "deposit"}
+            assert {k: v for k, v in ledger.balances().items() if k not in names} == {
+                k: v for k, v in brought.items() if k not in names
+            }
+
+    @pytest.mark.parametrize("step", [3, 5, 7, 8, 9])
+    def test_a_fault_of_the_clouds_ends_a_purchase_and_gives_everything_back(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    ) -> None:
+        """It is not played again for ever."""
+        reach = Journal.reach
+
+        def fails(self: Journal, name: str, number: int) -> None:
+            reach(self, name, number)
+            if number == step:
+                raise ZeroDivisionError("a fault of the cloud's")
+
+        monkeypatch.setattr(Journal, "reach", fails)
+        town = Town(tmp_path)
+        with town.alive() as (broker, _), broker:
+            row = broker.wait(broker.open("purchase", BUYER, WISH), 60)
+        assert row.state is WorkflowState.FAILED
+        assert row.note == f"the cloud failed at step {step}: ZeroDivisionError: a fault of the cloud's"
+        with closing(Ledger(town.url)) as ledger:
+            nothing_is_held(ledger)
+            assert all(entry.memo == "deposit" or "/" in entry.memo for entry in ledger.entries())
+        assert list((tmp_path / "vault").iterdir()) == []
+
+    def test_a_workflow_that_this_cloud_does_not_play_ends(self, tmp_path: Path) -> None:
+        town = Town(tmp_path)
+        with town.alive() as (broker, _), broker:
+            row = broker.wait(broker.open("barter", BUYER, WISH), 60)
+        assert (row.state, row.note) == (WorkflowState.FAILED, "this cloud does not play barter")
+
+    @pytest.mark.parametrize("step", ["request", "bid", "pay", "deliver"])
+    def test_an_operator_ends_a_purchase(self, tmp_path: Path, step: str) -> None:
+        """While the cloud waits for an answer; what comes afterwards has no effect."""
+        town, asked, ended = Town(tmp_path), threading.Event(), threading.Event()
+
+        def point(kind: str) -> None:
+            if kind == f"question {step}":
+                asked.set()
+                assert ended.wait(60)
+
+        with town.grid(point) as grid, town.alive(grid=grid) as (broker, _), broker:
+            name = broker.open("purchase", BUYER, WISH)
+            assert asked.wait(60)
+            assert broker.abort(name, "ended by the operator")
+            ended.set()
+            row = broker.wait(name, 60)
+        assert (row.state, row.note) == (WorkflowState.FAILED, "ended by the operator")
+        with closing(Ledger(town.url)) as ledger:
+            nothing_is_held(ledger)
+
+    def test_the_clouds_clock_may_jump(self, tmp_path: Path) -> None:
+        """Forwards by a year, and back."""
+        whole, jumping = Town(tmp_path / "whole"), Town(tmp_path / "jumping")
+        whole.play()
+        times = iter(range(10_000))
+        jumping.clock = lambda: NOON + (next(times) % 2) * 365 * 86_400
+        jumping.play()
+        assert jumping.outcome() == whole.outcome()
