@@ -40,6 +40,7 @@ def faults(
         typer.echo(f"  parley faults {workflow} --replay '{failed.replay}'")
     kinds = ", ".join(f"{number} {kind}" for kind, number in found.faults.most_common())
     typer.echo(f"{found.faults.total()} faults in {found.runs} runs ({kinds}); {len(found.failed)} runs failed.")
+    typer.echo(", ".join(f"{number} {what}" for what, number in sorted(found.outcomes.items())))
     typer.echo(f"digest {found.digest[:16]}")
     if found.failed:
         raise typer.Exit(FOUND)

@@ -19,12 +19,14 @@ class Campaign:
 
     Attributes:
         faults: How many took effect, by kind.
+        outcomes: What became of purchases and pictures.
         failed: Runs in which a promise was broken.
         digest: A hash of all that happened in all of them.
     """
 
     runs: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     failed: list[Result] = field(default_factory=list)
     digest: str = ""
 
@@ -32,6 +34,7 @@ class Campaign:
         """Count a run."""
         self.runs += 1
         self.faults += result.kinds
+        self.outcomes += result.outcomes
         self.digest = hashlib.sha256(f"{self.digest}{result.digest}".encode()).hexdigest()
         if result.violations:
             self.failed.append(result)

@@ -1,9 +1,13 @@
 """The cloud's machine."""
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DatabaseError
 
 from parties.broker import Broker
 from parties.purchase.cloud import Cloud
@@ -17,13 +21,15 @@ from protocol.grids.grpc.frames import write_content
 from protocol.journal import Interrupted, Journal, WorkflowRow, WorkflowState
 from protocol.messages.base import Name, ProtocolMessage
 from protocol.messages.purchase import Statement
-from protocol.storage.database import Database
+from protocol.storage.database import Database, opening
 from protocol.storage.files import disk_failure
 from protocol.storage.ledger import Ledger
+from protocol.storage.ledger.audit import audit
 from protocol.storage.tables import CLOUD
 from protocol.storage.vault import Vault
 from simulations.faults.machine import Machine
 from simulations.faults.network import Link, SimulatedGrid
+from simulations.faults.schedule import Kind
 from simulations.faults.virtual import Killed, Task
 
 if TYPE_CHECKING:
@@ -42,6 +48,10 @@ class Standing(ProtocolMessage):
 
     state: Name
     statement: Statement | None = None
+
+
+class BooksWrong(ProtocolError):
+    """The audit at the start has found something; an operator has to restore a backup."""
 
 
 class Stopping(threading.Event):
@@ -73,6 +83,7 @@ class CloudMachine(Machine):
         self._broker: Broker | None = None
         self._life = 0
         self._stopping: Stopping | None = None
+        self._books: dict[str, list[tuple[Any, ...]]] | None = None
         self.grid: SimulatedGrid | None = None
         self.links: dict[int, Link] = {}
         self.records: dict[str, PurchaseRecord] = {}
@@ -81,7 +92,7 @@ class CloudMachine(Machine):
         """Open the books, listen, and go on with open purchases."""
         self._life += 1
         life = self._life
-        ledger = Ledger(Interleaving(self.disk.engine(), self.town))
+        ledger = Ledger(self._opened_books())
         vault = Vault(self.disk.folder / "vault")
         cloud = self._opened = replace(self._cloud(ledger, vault), clock=self.clock)
         self._stopping = Stopping(self.town)
@@ -96,6 +107,38 @@ class CloudMachine(Machine):
             self._thread,
         )
         self.town.agenda.after(GATHERING, lambda: self._resume(broker, life))
+
+    def _opened_books(self) -> Database:
+        """Open and audit the books, as `deploy.books` does."""
+        engine = self.disk.engine()
+        with opening("sqlite://"):
+            database = Interleaving(engine, self.town)
+            with engine.connect() as connection, connection.begin():
+                found = audit(connection)
+        if wrong := found.sentences():
+            raise BooksWrong(wrong[0])
+        if self._books is not None and (before := self._books) != self.money():
+            self.town.violated("books", f"the cloud starts on books that have changed: {changed(before, self.money())}")
+        self._books = None
+        return database
+
+    def money(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return all that the books say of money."""
+        return {table: self.disk.rows(f"SELECT * FROM {table}") for table in ("accounts", "entries", "escrows")}
+
+    def harmed(self) -> None:
+        """Remember the money, before a bit of the disk flips."""
+        try:
+            self._books = self.money()
+        except sqlite3.DatabaseError:
+            self._books = None  # it is rotten already, or there is none yet
+
+    def unbootable(self, error: Exception) -> None:
+        """Leave it to the operator if the disk has changed, and else try again."""
+        if Kind.ROT in self.lost and isinstance(error, ProtocolError):
+            self.town.close_down(str(error))
+        else:
+            super().unbootable(error)
 
     def _resume(self, broker: Broker, life: int) -> None:
         if not self.alive or life != self._life:
@@ -139,8 +182,7 @@ class CloudMachine(Machine):
         except Killed:
             return
         except Exception as error:
-            if disk_failure(error) is None:
-                self.town.violated("exception", f"cloud: {type(error).__name__}: {error}")
+            self._failed(error)
             return
         buyer.link.send("call", "down", b"".join(write_content(said)), buyer.told)
 
@@ -158,11 +200,19 @@ class CloudMachine(Machine):
             except (ProtocolError, Interrupted):
                 raise
             except Exception as error:
-                if disk_failure(error) is None:
-                    self.town.violated("exception", f"cloud: {type(error).__name__}: {error}")
+                self._failed(error)
                 raise
 
         return watch
+
+    def _failed(self, error: Exception) -> None:
+        """Start again where the disk's database cannot be read; anything else that is not the disk's is our fault."""
+        if Kind.ROT in self.lost:
+            self.town.note("cloud", f"fails by its rotten disk: {type(error).__name__}")
+            if isinstance(error, DatabaseError):
+                self.die(5.0)
+        elif disk_failure(error) is None:
+            self.town.violated("exception", f"cloud: {type(error).__name__}: {error}")
 
     def _thread(self, target: Any, args: Any, name: str, daemon: bool) -> Any:
         task = Task(self.town.agenda, target, args, name, self.town.broken)
@@ -170,12 +220,21 @@ class CloudMachine(Machine):
         return task
 
 
+def changed(before: dict[str, list[tuple[Any, ...]]], after: dict[str, list[tuple[Any, ...]]]) -> str:
+    """Return the first row that is not as it was."""
+    for table, rows in before.items():
+        for old, new in zip_longest(rows, after[table]):
+            if old != new:
+                return f"{table} has {new}, not {old}"
+    return ""
+
+
 class Interleaving(Database):
     """A database before whose transactions other tasks may run."""
 
     def __init__(self, engine: Any, town: "Town") -> None:
         self._town = town
-        super().__init__(engine, CLOUD)
+        super().__init__(engine, CLOUD, checked=True)
 
     def _exclusive(self, writes: bool) -> Any:
         task = self._town.agenda.task

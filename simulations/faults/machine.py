@@ -72,6 +72,9 @@ class Machine:
     def leave(self) -> None:
         """Break its connections."""
 
+    def harmed(self) -> None:
+        """Called before a bit of the disk flips."""
+
     def unbootable(self, error: Exception) -> None:
         """Try again while the disk is full; its operator restores the last backup, where the disk was harmed."""
         if disk_failure(error) is not None:
@@ -163,6 +166,7 @@ class Machine:
                     self._backups[min(int(self._harm.amount * len(self._backups)), len(self._backups) - 1)]
                 )
             else:
+                self.harmed()
                 self.disk.restore(rotten(self.disk.image(), self._harm.amount))
             self._harm = None
         self.town.agenda.after(downtime, self.boot)

@@ -86,7 +86,7 @@ class Link:
         """
         if not self.connected:
             return None
-        self.town.look(self, way, frame)
+        self.town.secrecy.on_wire(self, way, frame)
         agenda = self.town.agenda
         seconds, copies, overtaken = within(LATENCY, self._random.random()), 1, False
         fault = self.town.schedule.at(f"{self.party.name}/{kind}")

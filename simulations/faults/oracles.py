@@ -17,6 +17,7 @@ away since; it takes nothing from anybody then, but a buyer may keep what it got
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ from PIL import Image
 
 from parties.purchase.buyer import REFUSED
 from parties.purchase.seller import Seller
-from simulations.faults.goods import CANARY
 from simulations.faults.parties import BuyerMachine, PartyMachine
 
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ LONG_AWAY = 120.0
 
 def check(town: "Town") -> None:
     """Note every promise that was broken."""
+    if town.closed:
+        return
     try:
         books(town)
         pictures(town)
-        secrecy(town)
+        town.secrecy.on_disk()
     except sqlite3.DatabaseError as error:
         town.violated("books", f"the cloud's books cannot be read: {error}")
 
@@ -126,14 +128,24 @@ def _is_of(town: "Town", seller: PartyMachine, bid: bytes, pixels: np.ndarray) -
     )
 
 
+def outcomes(town: "Town") -> Counter[str]:
+    """Count what became of purchases and pictures."""
+    if town.closed:
+        return Counter({"worlds left to the operator": 1})
+    try:
+        states = town.cloud.disk.rows("SELECT state, count(*) FROM workflows GROUP BY state")
+        escrows = town.cloud.disk.rows(
+            "SELECT state, count(*) FROM escrows WHERE escrow_id LIKE 'escrow/%' GROUP BY state"
+        )
+    except sqlite3.DatabaseError:
+        return Counter()
+    said = {"posted": "pictures sold", "voided": "pictures refunded"}
+    return Counter(
+        {f"purchases {state}": number for state, number in states}
+        | {said.get(state, f"pictures {state}"): number for state, number in escrows}
+    )
+
+
 def _balance(town: "Town", party: PartyMachine) -> int:
     rows = town.cloud.disk.rows(f"SELECT balance FROM accounts WHERE name = '{party.name}'")
     return int(rows[0][0]) if rows else town.deposits[party.name.partition("-")[0]]
-
-
-def secrecy(town: "Town") -> None:
-    """Look for pictures on the cloud's disk."""
-    image = town.cloud.disk.image()
-    for name, content in [("its database", image.database), *image.files.items()]:
-        if CANARY in content:
-            town.violated("secrecy", f"the cloud has a picture in {name}")

@@ -1,6 +1,5 @@
 """One run: a town, its faults, and which promises were broken."""
 
-import logging
 import re
 import tempfile
 from collections import Counter
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from simulations.faults.oracles import check
+from simulations.faults.oracles import check, outcomes
 from simulations.faults.schedule import Fault, Schedule
 from simulations.faults.town import Event, Town, Violation
 
@@ -42,11 +41,13 @@ class Result:
     Attributes:
         replay: The faults that took effect, in order.
         digest: A hash of all that happened.
+        outcomes: What became of purchases and pictures.
     """
 
     replay: Replay
     digest: str
     violations: tuple[Violation, ...]
+    outcomes: Counter[str]
     events: tuple[Event, ...]
 
     @property
@@ -65,19 +66,19 @@ def run(seed: str, faults: Iterable[Fault] | None = None, most: int = 60) -> Res
     """
     schedule = Schedule(seed, faults, most)
     shared = Path("/dev/shm")
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-            town = Town(seed, Path(folder), schedule)
-            try:
-                town.play()
-                check(town)
-            finally:
-                town.close()
-    finally:
-        logging.disable(before)
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        town = Town(seed, Path(folder), schedule)
+        try:
+            town.play()
+            check(town)
+            became = outcomes(town)
+        finally:
+            town.close()
     violations = tuple(town.violations)
     return Result(
-        Replay(seed, tuple(schedule.struck)), town.digest(), violations, tuple(town.events) if violations else ()
+        Replay(seed, tuple(schedule.struck)),
+        town.digest(),
+        violations,
+        became,
+        tuple(town.events) if violations or faults is not None else (),
     )

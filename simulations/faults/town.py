@@ -1,10 +1,7 @@
 """A town under faults: a cloud, buyers and sellers, honest and not, in virtual time and from one seed."""
 
 import hashlib
-import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -26,11 +23,14 @@ from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 from protocol.wire import parley_pb2 as wire
 from simulations.faults.cloud import CloudMachine
-from simulations.faults.goods import CANARY, MODEL, paint
+from simulations.faults.entropy import from_seed
+from simulations.faults.goods import MODEL, paint
+from simulations.faults.logs import read_logs
 from simulations.faults.machine import Machine, watched_files
 from simulations.faults.network import Link
 from simulations.faults.parties import BuyerMachine, PartyMachine, SellerMachine
 from simulations.faults.schedule import Fault, Schedule
+from simulations.faults.secrecy import Secrecy
 from simulations.faults.virtual import Agenda
 from simulations.runs.seeding import secret
 
@@ -64,6 +64,9 @@ class Town:
         seed: Everything follows from it.
         folder: In memory, empty.
         schedule: What goes wrong.
+
+    Attributes:
+        closed: Why the cloud does not start any more, if its disk is no longer as it was written.
     """
 
     def __init__(self, seed: str, folder: Path, schedule: Schedule) -> None:
@@ -74,6 +77,8 @@ class Town:
         self.events: list[Event] = []
         self.violations: list[Violation] = []
         self.last_fault = 0.0
+        self.closed = ""
+        self.secrecy = Secrecy(self)
         self._turns = random.Random(f"{seed}/turns")
         self.machines: dict[str, Machine] = {}
         self.albums: dict[int, list[Pixels]] = {}
@@ -119,7 +124,11 @@ class Town:
 
     def play(self) -> None:
         """Let everything happen until all purchases are over, or nothing can be waited for any longer."""
-        with watched_files(self.machines, self.folder), from_seed(self.seed):
+        with (
+            watched_files(self.machines, self.folder),
+            from_seed(self.seed, self.secrecy.draws, self.secrecy.wraps),
+            read_logs(self.secrecy.in_log),
+        ):
             for machine in self.machines.values():
                 machine.boot()
             while not self._settled():
@@ -142,7 +151,7 @@ class Town:
             machine.disk.close()
 
     def _settled(self) -> bool:
-        return all(buyer.over is not None for buyer in self.buyers) and all(m.alive for m in self.machines.values())
+        return bool(self.closed) or all(buyer.over is not None for buyer in self.buyers) and all(m.alive for m in self.machines.values())
 
     def note(self, who: str, what: str) -> None:
         """Remember what happened."""
@@ -166,14 +175,14 @@ class Town:
         """A task ended in what nothing caught."""
         self.violated("exception", f"a workflow's thread ended: {type(error).__name__}: {error}")
 
+    def close_down(self, why: str) -> None:
+        """Leave the cloud to its operator: it has found that its disk is not as it was written, and does not start."""
+        self.closed = why
+        self.note("cloud", f"does not start: {why}")
+
     def interleaves(self) -> bool:
         """Whether another task may run now."""
         return self._turns.random() < 0.05
-
-    def look(self, link: Link, way: str, frame: bytes) -> None:
-        """Look at a frame on the wire."""
-        if CANARY in frame:
-            self.violated("secrecy", f"a picture is in the open on the link of {link.party.name}, {way}")
 
     def saw(self, party: PartyMachine, kind: str, question: RecordDict, answer: RecordDict | Error) -> None:
         """Remember what a party was asked and answered, as far as promises are about it."""
@@ -213,28 +222,21 @@ class Town:
         chosen = draw.choice([*names, "mutation", "mutation"])
         return chosen if draw.random() < chance else None
 
+    def _secret(self, *whose: object) -> bytes:
+        made = self.secrecy.secrets[" ".join(map(str, whose))] = secret(0, self.seed, *whose)
+        return made
+
     def _cloud(self, ledger: Ledger, vault: Vault) -> Cloud:
-        return Cloud(secret(0, self.seed, "cloud"), self.terms, MODEL, ledger, vault, self.deposits, PATIENCE)
+        return Cloud(self._secret("cloud"), self.terms, MODEL, ledger, vault, self.deposits, PATIENCE)
 
     def _buyer(self, draw: random.Random, index: int, cheat: str | None, samples: list[Pixels]) -> Any:
         role = cast(type[Buyer], ADVERSARIES[cheat].cast() if cheat in ADVERSARIES else Buyer)
         quality = draw.choice(list(Quality))
-        own, budget = secret(0, self.seed, "buyer", index), self.budget
+        own, budget = self._secret("buyer", index), self.budget
         return lambda store: role(own, samples, budget, quality, MODEL, store, lasting=False)
 
     def _seller(self, draw: random.Random, index: int, cheat: str | None, album: list[Pixels]) -> Any:
         role = cast(type[Seller], ADVERSARIES[cheat].cast() if cheat in ADVERSARIES else Seller)
         costs = [draw.randrange(10, 40) for _ in album]
-        own = secret(0, self.seed, "seller", index)
+        own = self._secret("seller", index)
         return lambda: role(own, album, costs, MODEL)
-
-
-@contextmanager
-def from_seed(seed: str) -> Iterator[None]:
-    """Take what programs draw from the system from a seed, for a while."""
-    source = random.Random(f"{seed}/entropy")
-    before, os.urandom = os.urandom, source.randbytes
-    try:
-        yield
-    finally:
-        os.urandom = before
