@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,13 +92,15 @@ class Disk:
     def fill(self) -> None:
         """Leave no room."""
         self.full = True
-        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
-        self._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with suppress(sqlite3.DatabaseError):  # a database that is rotten cannot be written anyway
+            (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+            self._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     def make_room(self) -> None:
         """Leave room again."""
         self.full = False
-        self._connection.execute(f"PRAGMA max_page_count = {_NO_LIMIT}")
+        with suppress(sqlite3.DatabaseError):
+            self._connection.execute(f"PRAGMA max_page_count = {_NO_LIMIT}")
 
     def image(self) -> Image:
         """Return all that is committed, while no transaction is under way."""

@@ -20,9 +20,7 @@ _SUITE = b"HPKE\x00\x20\x00\x01\x00\x02"
 
 
 @contextmanager
-def from_seed(
-    seed: str, on_draw: Callable[[bytes], None], on_wrap: Callable[[bytes], None]
-) -> Iterator[None]:
+def from_seed(seed: str, on_draw: Callable[[bytes], None], on_wrap: Callable[[bytes], None]) -> Iterator[None]:
     """Take what programs draw from the system from a seed, for a while.
 
     Args:

@@ -17,8 +17,9 @@ away since; it takes nothing from anybody then, but a buyer may keep what it got
 """
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,12 +27,13 @@ from PIL import Image
 
 from parties.purchase.buyer import REFUSED
 from parties.purchase.seller import Seller
+from protocol.storage.ledger.audit import audit
 from simulations.faults.parties import BuyerMachine, PartyMachine
 
 if TYPE_CHECKING:
     from simulations.faults.town import Town
 
-LONG_AWAY = 120.0
+LONG_AWAY = 360.0
 """Seconds, of the `PATIENCE` that a party has for an answer, all its outages together."""
 
 
@@ -41,14 +43,41 @@ def check(town: "Town") -> None:
         return
     try:
         books(town)
-        pictures(town)
+        market = Market(
+            dict(town.cloud.disk.rows("SELECT escrow_id, state FROM escrows")),
+            bool(town.cloud.lost),
+        )
+        payouts(town, market)
+        for seller in town.sellers:
+            kept_stakes(town, market, seller)
+        for buyer in town.buyers:
+            purchase(town, market, buyer)
         town.secrecy.on_disk()
     except sqlite3.DatabaseError as error:
         town.violated("books", f"the cloud's books cannot be read: {error}")
 
 
+@dataclass(frozen=True)
+class Market:
+    """How all escrows stand, and whether the cloud has lost something that it had committed."""
+
+    states: dict[str, str]
+    set_back: bool
+
+    def posted(self, escrow: str) -> bool:
+        """Whether money was paid out."""
+        return self.states.get(escrow) == "posted"
+
+    def sold(self, bid: bytes) -> bool:
+        """Whether a picture was paid for."""
+        return self.posted(f"escrow/{bid.hex()}")
+
+
 def books(town: "Town") -> None:
-    """Check the money."""
+    """Check the money: by the program's own audit, and once more."""
+    with town.cloud.disk.engine().connect() as connection, connection.begin():
+        for sentence in audit(connection).sentences():
+            town.violated("books", sentence)
     rows = town.cloud.disk.rows
     balances = {
         name: (balance, overdraft) for name, balance, overdraft in rows("SELECT name, balance, overdraft FROM accounts")
@@ -62,9 +91,28 @@ def books(town: "Town") -> None:
         if balance < 0 and not overdraft:
             town.violated("books", f"{name} is at {balance}")
     pending = rows("SELECT escrow_id, amount FROM escrows WHERE state = 'pending'")
-    over = not rows("SELECT name FROM workflows WHERE state = 'open'")
-    if pending and over:
+    if pending and not rows("SELECT name FROM workflows WHERE state = 'open'"):
         town.violated("books", f"{len(pending)} escrows are pending, and no purchase is open: {pending[0][0][:14]}")
+
+
+def payouts(town: "Town", market: Market) -> None:
+    """See that each picture was paid for once, as invoiced, and that no other money came to anybody."""
+    paid: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for memo, account, amount in town.cloud.disk.rows("SELECT memo, account, amount FROM entries"):
+        paid[memo][account] += amount
+    for items in town.invoices.values():
+        for bid, payment, commission in items:
+            escrow = f"escrow/{bid.hex()}"
+            want = Counter({town.parties[town.bids[bid][0]].name: payment, "cloud": commission})
+            got = paid[f"post {escrow}"]
+            if market.posted(escrow) and +got != +want:
+                town.violated("books", f"picture {bid.hex()[:8]} paid {dict(got)} and not {dict(want)}")
+    verbs = {memo.partition(" ")[0] for memo in paid}
+    if strange := sorted(verbs - {"hold", "post", "void", "deposit"}):
+        town.violated("books", f"money moved for {strange[0]!r}")
+    for party in town.parties.values():
+        if paid["deposit"].get(party.name, 0) not in (0, town.deposits[party.role]):
+            town.violated("books", f"{party.name} got {paid['deposit'][party.name]} as its deposit")
 
 
 def excused(town: "Town", party: PartyMachine) -> bool:
@@ -72,39 +120,39 @@ def excused(town: "Town", party: PartyMachine) -> bool:
     return not party.honest or bool(party.lost) or party.down + party.link.trouble > LONG_AWAY
 
 
-def pictures(town: "Town") -> None:
-    """Compare what was paid with who has which picture, and see that honest parties kept their stakes and bonds."""
-    states = dict(town.cloud.disk.rows("SELECT escrow_id, state FROM escrows"))
-    paid = {bid for bid in town.bids if states.get(f"escrow/{bid.hex()}") == "posted"}
-    for payer, state in town.cloud.disk.rows("SELECT payer, state FROM escrows WHERE escrow_id LIKE 'reserve/%'"):
-        buyer = next(each for each in town.buyers if each.name == payer)
-        if state == "posted" and not excused(town, buyer):
-            town.violated("buyer", f"honest {payer} lost its deposit")
+def kept_stakes(town: "Town", market: Market, seller: PartyMachine) -> None:
+    """See that an honest seller has all its stakes."""
     for bid, (node, _) in town.bids.items():
-        if states.get(f"stake/{bid.hex()}") == "posted" and not excused(town, town.parties[node]):
-            town.violated("seller", f"honest {town.parties[node].name} lost the stake on {bid.hex()[:8]}")
-    for buyer in town.buyers:
-        invoiced = town.invoices.get(buyer.node, [])
-        found = dict(folder(buyer))
-        for number, bid in enumerate(invoiced):
-            seller, promised = town.parties[town.bids[bid][0]], bid in paid
-            pixels = found.get((number, True))
-            if not excused(town, buyer):
-                if states.get(f"bond/{bid.hex()}") == "posted":
-                    town.violated("buyer", f"honest {buyer.name} lost the bond on picture {number}")
-                if promised and pixels is None:
-                    town.violated("buyer", f"honest {buyer.name} paid for picture {number} and does not have it")
-                if pixels is not None and not promised and not town.cloud.lost:
-                    town.violated("seller", f"honest {buyer.name} has picture {number} and did not pay")
-                if promised and seller.honest and pixels is not None and not _is_of(town, seller, bid, pixels):
-                    town.violated("buyer", f"picture {number} of honest {buyer.name} is not the one that it paid for")
-            kept = pixels if pixels is not None else found.get((number, False))
-            unpaid = kept is not None and not promised and not town.cloud.lost
-            if unpaid and seller.honest and _is_of(town, seller, bid, kept):
-                town.violated("seller", f"{buyer.name} has picture {number} of honest {seller.name} unpaid")
-        spent = town.deposits["buyer"] - _balance(town, buyer)
-        if buyer.honest and spent > town.budget:
-            town.violated("buyer", f"honest {buyer.name} spent {spent} of a budget of {town.budget}")
+        if node == seller.node and market.posted(f"stake/{bid.hex()}") and not excused(town, seller):
+            town.violated("seller", f"honest {seller.name} lost the stake on {bid.hex()[:8]}")
+
+
+def purchase(town: "Town", market: Market, buyer: BuyerMachine) -> None:
+    """Compare what a buyer paid with the pictures that it has."""
+    found = dict(folder(buyer))
+    for number, (bid, _, _) in enumerate(town.invoices.get(buyer.node, [])):
+        seller = town.parties[town.bids[bid][0]]
+        good, bad = found.get((number, True)), found.get((number, False))
+        if not excused(town, buyer):
+            if market.posted(f"bond/{bid.hex()}"):
+                town.violated("buyer", f"honest {buyer.name} lost the bond on picture {number}")
+            if market.sold(bid) and good is None:
+                town.violated("buyer", f"honest {buyer.name} paid for picture {number} and does not have it")
+            if market.sold(bid) and good is not None and seller.honest and not _is_of(town, seller, bid, good):
+                town.violated("buyer", f"picture {number} of honest {buyer.name} is not the one that it paid for")
+        kept = bad if good is None else good
+        unpaid = kept is not None and not market.sold(bid) and not market.set_back
+        if unpaid and seller.honest and _is_of(town, seller, bid, kept):
+            town.violated("seller", f"{buyer.name} has picture {number} of honest {seller.name} unpaid")
+    if not excused(town, buyer):
+        rows = town.cloud.disk.rows(
+            f"SELECT 1 FROM escrows WHERE payer = '{buyer.name}' AND escrow_id LIKE 'reserve/%' AND state = 'posted'"
+        )
+        if rows:
+            town.violated("buyer", f"honest {buyer.name} lost its deposit")
+    spent = town.deposits["buyer"] - _balance(town, buyer)
+    if buyer.honest and spent > town.budget:
+        town.violated("buyer", f"honest {buyer.name} spent {spent} of a budget of {town.budget}")
 
 
 def folder(buyer: BuyerMachine) -> Iterator[tuple[tuple[int, bool], np.ndarray]]:
@@ -139,13 +187,16 @@ def outcomes(town: "Town") -> Counter[str]:
         )
     except sqlite3.DatabaseError:
         return Counter()
+    honest = [party for party in town.parties.values() if party.honest]
+    watched = sum(not excused(town, party) for party in honest)
     said = {"posted": "pictures sold", "voided": "pictures refunded"}
     return Counter(
         {f"purchases {state}": number for state, number in states}
+        | {"honest parties": len(honest), "honest parties held harmless": watched}
         | {said.get(state, f"pictures {state}"): number for state, number in escrows}
     )
 
 
 def _balance(town: "Town", party: PartyMachine) -> int:
     rows = town.cloud.disk.rows(f"SELECT balance FROM accounts WHERE name = '{party.name}'")
-    return int(rows[0][0]) if rows else town.deposits[party.name.partition("-")[0]]
+    return int(rows[0][0]) if rows else town.deposits[party.role]

@@ -43,6 +43,7 @@ class PartyMachine(Machine):
     """
 
     link: Link
+    role: str
 
     def __init__(self, town: "Town", name: str, node: int, cheat: str | None) -> None:
         super().__init__(town, name)
@@ -135,6 +136,8 @@ def mutated(content: bytes, generator: random.Random) -> bytes:
 class SellerMachine(PartyMachine):
     """A seller's machine: `make` makes the seller."""
 
+    role = "seller"
+
     def __init__(self, town: "Town", name: str, node: int, cheat: str | None, make: Any) -> None:
         super().__init__(town, name, node, cheat)
         self._make = make
@@ -151,6 +154,8 @@ class BuyerMachine(PartyMachine):
     Attributes:
         over: The state in which the purchase ended, once the buyer knows it.
     """
+
+    role = "buyer"
 
     def __init__(self, town: "Town", name: str, node: int, cheat: str | None, make: Any, starts: float) -> None:
         super().__init__(town, name, node, cheat)

@@ -73,6 +73,10 @@ class Fault:
         return cls(place, int(number), Kind(kind), float(amount))
 
 
+MOST = 200
+"""Faults that are drawn in one run at most."""
+
+
 class Schedule:
     """Decides at each point whether something goes wrong there, and remembers what did.
 
@@ -89,16 +93,16 @@ class Schedule:
     """
 
     RATES: Mapping[str, float] = {
-        "question": 0.1,
-        "answer": 0.1,
-        "call": 0.05,
-        "sql": 0.004,
+        "question": 0.3,
+        "answer": 0.3,
+        "call": 0.3,
+        "sql": 0.003,
         "commit": 0.02,
-        "file": 0.04,
+        "file": 0.08,
     }
     """How often something goes wrong, by the last part of the place."""
 
-    def __init__(self, seed: str, replayed: Iterable[Fault] | None = None, most: int = 60) -> None:
+    def __init__(self, seed: str, replayed: Iterable[Fault] | None = None, most: int = MOST) -> None:
         self._seed = seed
         self._replayed = None if replayed is None else {(each.place, each.number): each for each in replayed}
         self._most = most
@@ -132,4 +136,4 @@ class Schedule:
         kinds = [kind for kind in self._kinds if kind in machine or framed]
         if drawn >= self.RATES[what] or not kinds or len(self.struck) >= self._most:
             return None
-        return Fault(place, number, kinds[int(choice * len(kinds))], round(amount, 4))
+        return Fault(place, number, kinds[int(choice * len(kinds))], int(10_000 * amount) / 10_000)

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -34,7 +35,7 @@ from simulations.faults.secrecy import Secrecy
 from simulations.faults.virtual import Agenda
 from simulations.runs.seeding import secret
 
-PATIENCE = 600.0
+PATIENCE = 1_800.0
 UNPLAYABLE = {"feature-collision", "flooding"}
 """Cheats of sellers that need a real network, or thousands of bids."""
 
@@ -64,15 +65,17 @@ class Town:
         seed: Everything follows from it.
         folder: In memory, empty.
         schedule: What goes wrong.
+        without: Names of parties that are left out.
 
     Attributes:
         closed: Why the cloud does not start any more, if its disk is no longer as it was written.
     """
 
-    def __init__(self, seed: str, folder: Path, schedule: Schedule) -> None:
+    def __init__(self, seed: str, folder: Path, schedule: Schedule, without: Collection[str] = ()) -> None:
         self.seed = seed
         self.folder = folder
         self.schedule = schedule
+        self._without = without
         self.agenda = Agenda()
         self.events: list[Event] = []
         self.violations: list[Violation] = []
@@ -83,7 +86,7 @@ class Town:
         self.machines: dict[str, Machine] = {}
         self.albums: dict[int, list[Pixels]] = {}
         self.bids: dict[bytes, tuple[int, SignedBid]] = {}
-        self.invoices: dict[int, list[bytes]] = {}
+        self.invoices: dict[int, list[tuple[bytes, int, int]]] = {}
         draw = random.Random(f"{seed}/town")
         self.budget = draw.choice([60, 120, 200])
         self.deposits = {"buyer": self.budget * draw.choice([1, 2]), "seller": 100}
@@ -151,7 +154,10 @@ class Town:
             machine.disk.close()
 
     def _settled(self) -> bool:
-        return bool(self.closed) or all(buyer.over is not None for buyer in self.buyers) and all(m.alive for m in self.machines.values())
+        if self.closed:
+            return True
+        over = all(buyer.over is not None for buyer in self.buyers)
+        return over and all(machine.alive for machine in self.machines.values()) and self.cloud.idle()
 
     def note(self, who: str, what: str) -> None:
         """Remember what happened."""
@@ -193,7 +199,8 @@ class Town:
             if kind == "query.bid":
                 self.bids |= {digest(each): (party.node, each) for each in decode(answer, Bids).bids}
             elif kind == "query.pay":
-                self.invoices[party.node] = [digest(item.bid) for item in decode(question, Invoice).items]
+                items = decode(question, Invoice).items
+                self.invoices[party.node] = [(digest(item.bid), item.payment, item.commission) for item in items]
         except UnreadableMessage:
             pass  # of a cheat
 
@@ -212,6 +219,9 @@ class Town:
         return hashlib.sha256(repr([(e.at, e.who, e.what) for e in self.events]).encode()).hexdigest()
 
     def _settle(self, machine: PartyMachine) -> None:
+        if machine.name in self._without:
+            machine.disk.close()
+            return
         self.machines[machine.name] = machine
         self.parties[machine.node] = machine
         machine.link = Link(self, machine, self.cloud)
