@@ -138,6 +138,8 @@ def purchase(town: "Town", market: Market, buyer: BuyerMachine) -> None:
                 town.violated("buyer", f"honest {buyer.name} lost the bond on picture {number}")
             if market.sold(bid) and good is None:
                 town.violated("buyer", f"honest {buyer.name} paid for picture {number} and does not have it")
+            if good is not None and not market.sold(bid) and not market.set_back:
+                town.violated("seller", f"honest {buyer.name} has picture {number} and did not pay")
             if market.sold(bid) and good is not None and seller.honest and not _is_of(town, seller, bid, good):
                 town.violated("buyer", f"picture {number} of honest {buyer.name} is not the one that it paid for")
         kept = bad if good is None else good

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 POLL = 20.0
 """Seconds between two questions of a buyer for the state of its purchase."""
 WISH = b"wish"
+_ARRAY = b"\x93NUMPY"
 
 
 class PartyMachine(Machine):
@@ -118,18 +119,22 @@ class PartyMachine(Machine):
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
-    """Return an answer's bytes with something changed: a bit, some bytes, its length."""
+    """Return an answer's bytes with something changed: a bit, some bytes, its length, or the header of an array."""
     damaged = bytearray(content)
     place = generator.randrange(len(damaged))
-    match generator.randrange(4):
+    header = content.find(_ARRAY)
+    match generator.randrange(4 if header < 0 else 8):
         case 0:
             damaged[place] ^= 1 << generator.randrange(8)
         case 1:
             damaged[place : place + generator.randrange(1, 9)] = generator.randbytes(generator.randrange(9))
         case 2:
             del damaged[place:]
-        case _:
+        case 3:
             damaged[place:place] = damaged[place : place + generator.randrange(1, 33)]
+        case _:
+            place = header + generator.randrange(8, 80)
+            damaged[place] = generator.choice(b"(){}[]'\",:\\\n\0<0 #")
     return bytes(damaged)
 
 
