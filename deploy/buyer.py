@@ -20,6 +20,7 @@ from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
 from parties.purchase.buyer import Basket, Buyer, Purchased
+from parties.purchase.offer import Outcome
 from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
 from parties.store import PartyStore
@@ -87,11 +88,14 @@ class Receipt(Section):
         """Return the receipt as text for a person."""
         if not self.pictures:
             return f"Nothing was bought: no such images were offered within the budget.\nReceipt: {out / RECEIPT}"
+        if all(picture.outcome == Outcome.UNPAID for picture in self.pictures):
+            why = f"the invoice was not paid in time, which cost {self.paid:.2f} coins"
+            return f"Nothing was bought: {why}.\nReceipt: {out / RECEIPT}"
         paid = [picture for picture in self.pictures if picture.paid > 0]
         kept = sum(picture.file is not None for picture in paid)
         lost = len(self.pictures) - len(paid)
-        missing = f" {len(paid) - kept} more were paid for, and this machine has lost them." if kept < len(paid) else ""
         refunded = f" {lost} did not arrive or were not as promised, and cost nothing." if lost else ""
+        missing = f" {len(paid) - kept} more were paid for, and this machine has lost them." if kept < len(paid) else ""
         return f"Bought {kept} pictures for {self.paid:.2f} coins.{missing}{refunded}\nPictures and receipt: {out}"
 
 

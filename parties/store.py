@@ -101,7 +101,6 @@ class RememberingApp(ClientApp):
     `protocol.journal` do; its questions are numbered after it. Messages of other groups are
     passed on.
 
-
     1. the question that was answered last gets the same answer again;
     2. the app answers any other, with the conversation's own state. What was answered before has arrived, and is
        deleted. Who asks under an earlier number was restored from a backup: the party follows it, and does not lose by

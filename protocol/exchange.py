@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -9,7 +10,9 @@ from typing import Generic, TypeVar
 from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 
+from protocol.encoding.bounds import bound_of, with_bound
 from protocol.encoding.codec import UnreadableMessage, decode, encode
+from protocol.encoding.streaming import streams
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.vault import Vault
 
@@ -25,12 +28,27 @@ A party with less time than that until its deadline is not asked to deliver.
 LATE = "the answer came after the deadline"
 SILENT = "no answer"
 """Why there is no answer from a silent party."""
+CLOUD_FAILED = 7
+"""The code of an error by which a grid says that it is the cloud that failed."""
 LOST = "the cloud has lost the answer"
-"""Why there is none where the party is not at fault."""
+NO_ROOM = "the cloud had no room for the answer"
+NOT_AT_FAULT = (LOST, NO_ROOM)
+"""Why there is none where the party is not at fault; no party can say so itself."""
 
 
 class Failed(str):
-    """Why there is no answer from a party."""
+    r"""Why there is no answer from a party; it may quote the party, so it holds no character that controls anything.
+
+    Examples:
+        >>> Failed("no\x00\x1b[2Jway\n")
+        'no  [2Jway\n'
+    """
+
+    def __new__(cls, why: str) -> "Failed":
+        """Take a sentence, or a traceback."""
+        if not why.isprintable():
+            why = "".join(letter if letter.isprintable() or letter in "\n\t" else " " for letter in why)
+        return super().__new__(cls, why)
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,8 @@ def ask(
     Returns:
         Answers and failures, each in ascending order of node ids.
     """
-    return _sorted_out(_ask(grid, step, questions, answer, timeout, step))
+    replies = _ask(grid, step, questions, answer, timeout, step)
+    return _sorted_out(_heard(grid, questions, replies, answer))
 
 
 def roles_on(grid: Grid) -> dict[int, str] | None:
@@ -137,10 +156,11 @@ class Exchange:
         timeout = self._left(deadline, until)
         self._asked += 1
         group = f"{self._conversation}/{self._asked}" if self._conversation else step
-        heard = _ask(self.grid, step, questions, answer, timeout, group)
+        replies = _ask(self.grid, step, questions, answer, timeout, group)
         late = deadline is not None and self.clock() > deadline + GRACE
-        for node_id, reply in heard:
+        for node_id, reply in _heard(self.grid, questions, replies, answer):
             yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
+            del reply  # a large answer goes before the next one is read
 
     def _left(self, deadline: float | None, until: float) -> float | None:
         """Return for how many seconds to wait from now on; None for ever."""
@@ -158,7 +178,7 @@ def read_reply(content: RecordDict | None, failure: str | None, answer: Expected
     if content is None:
         return Failed(failure or SILENT)
     try:
-        return decode(content, *(answer if isinstance(answer, tuple) else (answer,)))
+        return decode(content, *_kinds(answer))
     except UnreadableMessage as unreadable:
         return Failed(str(unreadable))
 
@@ -177,20 +197,30 @@ def reason_of(error: Error) -> str:
         >>> reason_of(Error(code=2, reason=" \n")), reason_of(Error(code=2, reason="n\0"))
         ('error 2', 'n')
     """
-    reason = (error.reason or "").replace("\0", "").encode("utf-8", "replace").decode()
-    return reason.strip() or f"error {error.code}"
+    reason = Failed(error.reason or "").strip() or f"error {error.code}"
+    return f"it said: {reason}" if reason in NOT_AT_FAULT and error.code != CLOUD_FAILED else reason
 
 
 def messages_for(
-    grid: Grid, step: str, questions: Mapping[int, ProtocolMessage], group: str, ttl: float | None = None
+    grid: Grid,
+    step: str,
+    questions: Mapping[int, ProtocolMessage],
+    answer: Expected[R],
+    group: str,
+    ttl: float | None = None,
 ) -> list[Message]:
     """Make the messages of a question, in ascending order of node ids; equal objects are encoded once."""
     different = {id(question): question for question in questions.values()}
     encoded = {key: encode(question) for key, question in different.items()}
+    bound = bound_of(*_kinds(answer))
     return [
-        grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=group, ttl=ttl)
+        with_bound(grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=group, ttl=ttl), bound)
         for node_id, question in sorted(questions.items())
     ]
+
+
+def _kinds(answer: Expected[R]) -> tuple[type[R], ...]:
+    return answer if isinstance(answer, tuple) else (answer,)
 
 
 def _ask(
@@ -200,12 +230,29 @@ def _ask(
     answer: Expected[R],
     timeout: float | None,
     group: str,
-) -> list[tuple[int, R | Failed]]:
-    heard: dict[int, R | Failed] = dict.fromkeys(sorted(questions), Failed(SILENT))
-    for reply in grid.send_and_receive(messages_for(grid, step, questions, group, timeout), timeout=timeout):
-        if reply.metadata.src_node_id in heard:
-            heard[reply.metadata.src_node_id] = read_reply(*opened(reply), answer)
-    return list(heard.items())
+) -> Iterable[Message]:
+    messages = messages_for(grid, step, questions, answer, group, timeout)
+    return grid.send_and_receive(messages, timeout=timeout)
+
+
+def _heard(
+    grid: Grid, questions: Iterable[int], replies: Iterable[Message], answer: Expected[R]
+) -> Iterator[tuple[int, R | Failed]]:
+    """Yield each node's answer, or why there is none, in ascending order of node ids.
+
+    A grid that streams returns replies in this order, and reads each from the vault when its turn comes.
+    """
+    if not streams(grid):
+        replies = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
+    silent = deque(sorted(questions))
+    for reply in replies:
+        while silent and silent[0] < reply.metadata.src_node_id:
+            yield silent.popleft(), Failed(SILENT)
+        if silent and silent[0] == reply.metadata.src_node_id:
+            yield silent.popleft(), read_reply(*opened(reply), answer)
+        del reply
+    for node_id in silent:
+        yield node_id, Failed(SILENT)
 
 
 def _sorted_out(heard: Iterable[tuple[int, R | Failed]]) -> Replies[R]:

@@ -88,6 +88,7 @@ class Journal:
         >>> journal.begin("p1", "purchase", opener=7, now=1000.0), journal.begin("p1", "purchase", opener=7, now=2000.0)
         (True, False)
         >>> journal.end("p1", WorkflowState.ENDED)
+        True
         >>> [(row.name, str(row.state)) for row in journal.workflows()]
         [('p1', 'ended')]
     """

@@ -5,19 +5,19 @@ import math
 import struct
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from protocol.encoding.codec import MAX_MESSAGE_BYTES
+from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage, reading
 from protocol.encoding.records import parts, unpack
-from protocol.encoding.streaming import blobs_of, streams
-from protocol.exchange import GRACE, LATE, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
+from protocol.encoding.streaming import blobs_of, give_up, streams
+from protocol.exchange import GRACE, LATE, LOST, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
 from protocol.journal import Entry, Interrupted, Journal, WorkflowState
 from protocol.messages.base import BlobReference, ProtocolMessage
-from protocol.storage.vault import Vault
+from protocol.storage.vault import BlobDamaged, BlobMissing, Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
@@ -30,6 +30,8 @@ It is twice the longest pause between a party's attempts (`protocol.grids.grpc.a
 """
 _LARGE, _HASH = 65_536, 32
 """Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
+_AT_ONCE = 16_000_000
+"""Bytes of answers that are recorded together, beside the last of them."""
 _COUNT, _GAP = struct.Struct(">I"), struct.Struct(">Q32s")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _READING = 0
@@ -117,7 +119,7 @@ class JournaledExchange(Exchange):
         if unheard:
             timeout = self._left(deadline, until)
             ttl = None if timeout is None else timeout + GRACE + RETURN
-            messages = messages_for(self.grid, step, unheard, f"{self._name}/{number}", ttl)
+            messages = messages_for(self.grid, step, unheard, answer, f"{self._name}/{number}", ttl)
             for arrived in self._hear(messages, timeout, deadline, absence):
                 entries |= self._journal.write(self._name, number, kind, arrived, self._time())
         for node_id in sorted(questions):
@@ -128,7 +130,12 @@ class JournaledExchange(Exchange):
         self._journal.end(self._name, WorkflowState.ENDED)
 
     def _reply(self, entry: Entry, answer: Expected[R]) -> R | Failed:
-        content = None if entry.content is None else self._unpacked(entry.content)
+        try:
+            content = None if entry.content is None else self._unpacked(entry.content)
+        except (BlobMissing, BlobDamaged):
+            return Failed(LOST)
+        except UnreadableMessage as error:
+            return Failed(str(error))
         return read_reply(content, entry.failure, answer)
 
     def _next(self) -> int:
@@ -153,20 +160,28 @@ class JournaledExchange(Exchange):
         end = math.inf if timeout is None else begun + timeout
         seen = dict.fromkeys((message.metadata.dst_node_id for message in messages), begun)
         ids = set(self.grid.push_messages(messages))
+        asked = {message.metadata.dst_node_id: message.metadata.message_id for message in messages}
         pause = _SHORTEST_PAUSE
         while seen:
-            arrived = {}
+            arrived, size = {}, 0
             self._all_back(seen)
             now = self._time()
             for reply in self.grid.pull_messages(ids):
                 ids.discard(reply.metadata.reply_to_message_id)
                 if seen.pop(reply.metadata.src_node_id, None) is not None:
-                    arrived[reply.metadata.src_node_id] = self._entry(*opened(reply), deadline)
+                    entry = arrived[reply.metadata.src_node_id] = self._entry(*opened(reply), deadline)
+                    size += len(entry.content or b"")
+                del reply  # a large answer goes before the next one is read
+                if size > _AT_ONCE:
+                    yield arrived
+                    arrived, size = {}, 0
             if not arrived:
                 if absence < math.inf:
                     seen |= dict.fromkeys(seen.keys() & set(self.grid.get_node_ids()), now)
                 silent = [node for node, last in seen.items() if now >= min(end, last + absence)]
                 arrived = dict.fromkeys(silent, Entry(SILENT, None))
+                for reply in give_up(self.grid, [asked[node] for node in silent]):
+                    arrived[reply.metadata.src_node_id] = self._entry(*opened(reply), deadline)
                 seen = {node: last for node, last in seen.items() if node not in arrived}
             if arrived:
                 yield arrived
@@ -184,14 +199,19 @@ class JournaledExchange(Exchange):
             return Entry(failure, None)
         if deadline is not None and self.clock() > deadline + GRACE:
             return Entry(LATE, None)
-        packed, stored = self._packed(content)
+        try:
+            with reading("the answer"):
+                structure, values = parts(content)
+                references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
+        except UnreadableMessage as error:
+            return Entry(Failed(str(error)), None)
+        packed, stored = self._packed(structure, values)
         if streams(self.grid):
-            stored |= {blob.digest.hex() for blob in blobs_of(content).values() if isinstance(blob, BlobReference)}
+            stored |= {blob.digest.hex() for blob in references}
         return Entry(None, packed, frozenset(stored))
 
-    def _packed(self, content: RecordDict) -> tuple[bytes, set[str]]:
+    def _packed(self, structure: bytes, values: Sequence[tuple[str, bytes]]) -> tuple[bytes, set[str]]:
         """Pack an answer, without the values that go to the vault: first come their number, places and digests."""
-        structure, values = parts(content)
         pieces, gaps, place = [structure], [], len(structure)
         for field, value in values:
             if len(value) >= _LARGE or (len(value) > _HASH and field.rpartition("/")[2] == "blob"):

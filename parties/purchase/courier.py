@@ -10,7 +10,7 @@ from parties.purchase.waves import FIRST_WAVE, next_size, next_wave, waves_left
 from protocol.disputes.refusal import convicts, pass_on
 from protocol.encoding.canonical import digest
 from protocol.encoding.streaming import streams
-from protocol.exchange import GRACE, LOST, SILENT, Exchange, Failed
+from protocol.exchange import GRACE, NOT_AT_FAULT, SILENT, Exchange, Failed
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import MAX_BLOB, Delivery, DeliveryOrder, Parcel, ParcelItem, Refusal
 from protocol.storage.vault import BlobDamaged, BlobMissing
@@ -65,7 +65,7 @@ class Courier:
                 problem = self._problem(batch[seller], answer)
                 if problem is not None:
                     self._note("deliver", {seller: problem})
-                    batch[seller].asked = problem != LOST  # what the cloud lost is not the seller's fault
+                    batch[seller].asked = problem not in NOT_AT_FAULT  # what the cloud lost is not the seller's fault
                 elif isinstance(answer, Delivery):
                     self._keep(batch[seller], answer)
                     delivered, total = delivered + 1, total + len(answer.blob)

@@ -12,7 +12,7 @@ from typing import Any
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from google.protobuf.message import DecodeError
 
-from protocol.encoding.codec import UnreadableMessage, read_array
+from protocol.encoding.codec import UnreadableMessage, read_array, reading
 from protocol.errors import ProtocolError
 from protocol.wire import parley_pb2 as wire
 
@@ -77,6 +77,11 @@ def unpack(packed: bytes, max_structure: int | None = None) -> RecordDict:
     Raises:
         UnreadableMessage: When it is anything else.
     """
+    with reading("a record"):
+        return _unpacked(packed, max_structure)
+
+
+def _unpacked(packed: bytes, max_structure: int | None) -> RecordDict:
     if len(packed) < _LENGTH.size:
         raise UnreadableMessage("a message ends before it says how long its structure is")
     (length,) = _LENGTH.unpack_from(packed)
@@ -90,13 +95,10 @@ def unpack(packed: bytes, max_structure: int | None = None) -> RecordDict:
         raise UnreadableMessage("a message has no readable structure") from None
     data = _Data(packed, start)
     content = RecordDict()
-    try:
-        for record in records.records:
-            if record.name in content:
-                raise UnreadableMessage(f"the record {record.name[:80]!r} comes twice")
-            content[record.name] = _read_record(record, data)
-    except (ValueError, TypeError) as error:
-        raise UnreadableMessage(f"a record is not one of Flower's: {str(error)[:200]}") from None
+    for record in records.records:
+        if record.name in content:
+            raise UnreadableMessage(f"the record {record.name[:80]!r} comes twice")
+        content[record.name] = _read_record(record, data)
     data.finish()
     return content
 
@@ -187,7 +189,8 @@ def _read_array(entry: wire.Entry, data: _Data) -> Array:
     read = read_array(array)
     if (str(read.dtype), read.shape) != (array.dtype, array.shape):
         raise UnreadableMessage(
-            f"an array says that it is {array.dtype[:40]} of shape {array.shape} and is {read.dtype} of {read.shape}"
+            f"an array says that it is {array.dtype[:40]} of shape {str(array.shape)[:80]}"
+            f" and is {read.dtype} of {read.shape}"
         )
     return array
 

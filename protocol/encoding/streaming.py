@@ -4,10 +4,10 @@ Over such a grid a `bytes` in a field called ``blob`` that is not small goes to 
 in the cloud's copy of the message a `BlobReference` stands in its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flwr.app import ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from protocol.encoding.codec import RECORDS
@@ -20,6 +20,12 @@ _DIGEST, _LENGTH = "/digest", "/length"
 def streams(grid: Grid) -> bool:
     """Whether this grid keeps blobs out of messages; by its attribute ``streams``."""
     return bool(getattr(grid, "streams", False))
+
+
+def give_up(grid: Grid, message_ids: Iterable[str]) -> Iterable[Message]:
+    """Withdraw messages that nobody waits for any longer, where the grid can; returns late replies to them."""
+    withdraw = getattr(grid, "give_up", None)
+    return [] if withdraw is None else withdraw(message_ids)
 
 
 def blobs_of(content: RecordDict) -> dict[str, bytes | BlobReference]:

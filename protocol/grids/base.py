@@ -7,6 +7,7 @@ from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from protocol.exchange import CLOUD_FAILED
 from protocol.flower import new_message, new_run
 
 APP_FAILED = 2
@@ -15,7 +16,13 @@ TOO_LATE = 4
 UNREADABLE = 5
 GIVEN_UP = 6
 """Codes of the errors with which a grid answers for a party: it raised; it does not exist; it was too slow; its answer
-could not be read; nobody waits for it any longer, and nobody gets this error."""
+could not be read; nobody waits for it any longer, and nobody gets this error. With `CLOUD_FAILED` it is the cloud that
+failed. No party sends one of the last two by itself."""
+
+
+def of_a_party(error: Error) -> Error:
+    """Return the error that a party has sent, with a code that parties may send."""
+    return Error(APP_FAILED, error.reason) if error.code in (GIVEN_UP, CLOUD_FAILED) else error
 
 
 def given_up(answer: RecordDict | Error) -> bool:

@@ -6,7 +6,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-from protocol.encoding.streaming import streams
+from protocol.encoding.streaming import give_up, streams
 from protocol.exchange import roles_on
 
 
@@ -51,6 +51,10 @@ class ForwardingGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return replies that have come."""
         return self._grid.pull_messages(message_ids)
+
+    def give_up(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Withdraw messages (see `protocol.encoding.streaming`)."""
+        return give_up(self._grid, message_ids)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages and return the replies."""

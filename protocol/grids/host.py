@@ -15,7 +15,7 @@ from protocol.encoding.codec import copy_records
 from protocol.errors import ProtocolError
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, with_content
-from protocol.grids.base import APP_FAILED, GIVEN_UP, TOO_LATE, UNKNOWN_NODE
+from protocol.grids.base import APP_FAILED, GIVEN_UP, TOO_LATE, UNKNOWN_NODE, of_a_party
 from protocol.grids.guard import AppLeft, Guard, TimeIsUp
 
 _log = logging.getLogger(__name__)
@@ -158,6 +158,4 @@ def _answer(reply: object, context: Context, message_type: str) -> RecordDict | 
         raise NoAnswer(f"the app made its context.state a {type(context.state).__name__}; it has to stay a RecordDict")
     if not reply.has_error():
         return copy_records(reply.content)
-    if reply.error.code == GIVEN_UP:  # which only a grid may say: the answer would be lost on some and not on others
-        return Error(code=APP_FAILED, reason=reply.error.reason)
-    return reply.error
+    return of_a_party(reply.error)

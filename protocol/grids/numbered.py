@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from typing import cast
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
@@ -122,8 +121,17 @@ class NumberedGrid(MessageMaker, ForwardingGrid):
         for reply in self.send_and_receive(questions, timeout=until - time.monotonic()):
             if reply.has_error():
                 raise ProtocolError(f"node {reply.metadata.src_node_id} does not join: {reply.error.reason}")
-            answer = cast(ConfigRecord, reply.content[ROLL])
-            told[reply.metadata.src_node_id] = cast(int, answer[_PARTITION]), cast(int, answer[_PARTITIONS])
+            told[reply.metadata.src_node_id] = _told(reply)
         if silent := set(nodes) - told.keys():
             raise ProtocolError(f"{len(silent)} of {len(nodes)} nodes do not say which partition they hold")
         return [told[node] for node in nodes]
+
+
+def _told(reply: Message) -> tuple[int, int]:
+    """Return the partition that a node reports, and how many there are."""
+    answer = reply.content.get(ROLL)
+    told = [answer.get(key) for key in (_PARTITION, _PARTITIONS)] if isinstance(answer, ConfigRecord) else []
+    match told:
+        case [int() as partition, int() as partitions] if 0 <= partition < partitions:
+            return partition, partitions
+    raise ProtocolError(f"node {reply.metadata.src_node_id} does not say which partition of how many it holds")

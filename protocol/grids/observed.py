@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from protocol.encoding.codec import encoded_size
@@ -65,11 +65,12 @@ class ObservedGrid(ForwardingGrid):
 def _envelope(message: Message) -> Envelope:
     content = message.content if message.has_content() else None
     header = None if content is None else content.get("message")
+    kind = str(header.get("kind", "records"))[:80] if isinstance(header, ConfigRecord) else "records"
     return Envelope(
         source=message.metadata.src_node_id,
         target=message.metadata.dst_node_id,
         step=message.metadata.message_type.partition(".")[2] or message.metadata.message_type,
-        kind=str(header["kind"]) if header else ("Error" if content is None else "records"),
+        kind="Error" if content is None else kind,
         size=0 if content is None else encoded_size(content) + _referred(content),
         content=content,
     )

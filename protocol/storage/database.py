@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from protocol.errors import ProtocolError
@@ -238,6 +238,11 @@ def opening(text: str | Path) -> Iterator[None]:
         if _is_damage(error):
             raise DatabaseDamaged(f"the database {without_secrets(url)} is damaged: {why}") from None
         raise DatabaseUnavailable(f"the database {without_secrets(url)} cannot be opened: {why}") from None
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether a database cannot be reached, or has broken off: it may be there again later."""
+    return isinstance(error, (OperationalError, InterfaceError))
 
 
 def _is_damage(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -64,6 +65,18 @@ class Vault:
         self._root: str
         self._files, self._root = (LocalFileSystem(), str(url)) if isinstance(url, Path) else url_to_fs(url)
         self._files.makedirs(self._root, exist_ok=True)
+        self._lock = threading.Lock()
+        self._lengths = {
+            found["name"].rpartition("/")[2]: int(found["size"] or 0)
+            for found in self._files.ls(self._root, detail=True)
+        }
+
+        self._held = sum(self._lengths.values())
+
+    @property
+    def held(self) -> int:
+        """How many bytes are here, not counting what is arriving."""
+        return self._held
 
     def sweep(self, keep: Collection[str], before: float) -> int:
         """Remove what is not needed any more; call it when nothing older than `before` is being put.
@@ -83,6 +96,7 @@ class Vault:
             with suppress(FileNotFoundError):
                 if left_behind and self._files.modified(path).timestamp() < before:
                     self._files.rm_file(path)
+                    self._forget(name)
                     removed += 1
         return removed
 
@@ -93,27 +107,31 @@ class Vault:
             BlobTooLarge: When it goes over `limit` bytes. Then, as after any other error, nothing of it is left.
             BlobDamaged: When its digest is not the `expected` one, where one is given.
         """
-        arriving = f"{self._root}/{_ARRIVING}{uuid4().hex}"
-        state, length = sha256(), 0
+        arrival = self.arrive(limit)
         try:
-            with self._files.open(arriving, "wb") as file:
-                for chunk in chunks:
-                    length += len(chunk)
-                    if length > limit:
-                        raise BlobTooLarge(f"a blob of at most {limit} bytes was expected, but more arrived")
-                    state.update(chunk)
-                    file.write(chunk)
-                self._sync(file)
-            stored = Stored(state.hexdigest(), length)
-            if expected not in (None, stored.digest):
-                raise BlobDamaged(f"what arrived is not the blob {expected}")
-            self._files.mv(arriving, self._path(stored.digest))
+            for chunk in chunks:
+                arrival.write(chunk)
+            return arrival.finish(expected)
         except BaseException:
-            with suppress(FileNotFoundError):
-                self._files.rm_file(arriving)
+            arrival.abandon()
             raise
+
+    def arrive(self, limit: int) -> "Arrival":
+        """Begin to store a blob of at most `limit` bytes."""
+        path = f"{self._root}/{_ARRIVING}{uuid4().hex}"
+        return Arrival(self, path, self._files.open(path, "wb"), limit)
+
+    def _take(self, path: str, stored: Stored) -> None:
+        """Give what has arrived its name."""
+        self._files.mv(path, self._path(stored.digest))
+        with self._lock:
+            self._held += stored.length - self._lengths.get(stored.digest, 0)
+            self._lengths[stored.digest] = stored.length
         self._sync_folder()
-        return stored
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            self._held -= self._lengths.pop(name, 0)
 
     def get(self, digest: str) -> Iterator[bytes]:
         """Read a blob in chunks, checking its hash at the end: what was yielded is valid only if no error follows.
@@ -158,6 +176,7 @@ class Vault:
         """Remove a blob, if it is there."""
         with suppress(FileNotFoundError):
             self._files.rm_file(self._path(digest))
+        self._forget(digest)
 
     def __contains__(self, digest: str) -> bool:
         return bool(self._files.exists(self._path(digest)))
@@ -180,3 +199,63 @@ class Vault:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+class Arrival:
+    """A blob that is being stored; it is there when it is finished, and leaves nothing when it is abandoned.
+
+    Threads may call it one after the other; what comes after its end is ignored.
+    """
+
+    def __init__(self, vault: Vault, path: str, file: Any, limit: int) -> None:
+        self._vault = vault
+        self._path = path
+        self._file = file
+        self._limit = limit
+        self._state, self._length = sha256(), 0
+        self._lock = threading.Lock()
+        self._over = False
+
+    def write(self, chunk: bytes) -> None:
+        """Store the next bytes.
+
+        Raises:
+            BlobTooLarge: When they go over the limit.
+        """
+        with self._lock:
+            if self._over:
+                return
+            self._length += len(chunk)
+            if self._length > self._limit:
+                raise BlobTooLarge(f"a blob of at most {self._limit} bytes was expected, but more arrived")
+            self._state.update(chunk)
+            self._file.write(chunk)
+
+    def finish(self, expected: str | None = None) -> Stored:
+        """Store the blob under its digest.
+
+        Raises:
+            BlobDamaged: When its digest is not the `expected` one, where one is given.
+        """
+        with self._lock:
+            if self._over:
+                raise BlobDamaged("the blob was abandoned before it was whole")
+            self._vault._sync(self._file)
+            self._file.close()
+            stored = Stored(self._state.hexdigest(), self._length)
+            if expected not in (None, stored.digest):
+                raise BlobDamaged(f"what arrived is not the blob {expected}")
+            self._vault._take(self._path, stored)
+            self._over = True
+            return stored
+
+    def abandon(self) -> None:
+        """Remove what has arrived, unless it is stored by now."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            with suppress(Exception):  # a full disk, which the first error has named
+                self._file.close()
+            with suppress(FileNotFoundError):
+                self._vault._files.rm_file(self._path)

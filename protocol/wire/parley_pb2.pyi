@@ -8,12 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class FromCloud(_message.Message):
-    __slots__ = ("welcome", "question")
+    __slots__ = ("welcome", "question", "alive")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
+    ALIVE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     question: Question
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., question: _Optional[_Union[Question, _Mapping]] = ...) -> None: ...
+    alive: Alive
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., question: _Optional[_Union[Question, _Mapping]] = ..., alive: _Optional[_Union[Alive, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("run_id", "node_id", "nodes", "run_config")
@@ -48,16 +50,24 @@ class Question(_message.Message):
     def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., group: _Optional[str] = ..., created_at: _Optional[float] = ..., ttl: _Optional[float] = ..., run_id: _Optional[int] = ..., content: _Optional[bytes] = ..., stored: _Optional[_Union[Blob, _Mapping]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("question", "content", "stored", "failure")
+    __slots__ = ("question", "content", "stored", "failure", "alive")
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     STORED_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ALIVE_FIELD_NUMBER: _ClassVar[int]
     question: str
     content: bytes
     stored: Blob
     failure: Failure
-    def __init__(self, question: _Optional[str] = ..., content: _Optional[bytes] = ..., stored: _Optional[_Union[Blob, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    alive: Alive
+    def __init__(self, question: _Optional[str] = ..., content: _Optional[bytes] = ..., stored: _Optional[_Union[Blob, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., alive: _Optional[_Union[Alive, _Mapping]] = ...) -> None: ...
+
+class Alive(_message.Message):
+    __slots__ = ("other",)
+    OTHER_FIELD_NUMBER: _ClassVar[int]
+    other: str
+    def __init__(self, other: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "reason")

@@ -15,7 +15,7 @@ from parties.album import read_folder
 from parties.featurizers import Model
 from parties.purchase.seller import Seller
 from parties.purchase.terms import COIN
-from parties.purchase.workflow import Purchase
+from parties.purchase.workflow import Purchase, statement
 from parties.workflow import unwatched
 from protocol.errors import BadInput, BadKit, OutputExists, Stopped
 from protocol.exchange import Exchange
@@ -67,13 +67,27 @@ def test_a_buyer_that_comes_back_too_late_has_what_it_paid_for(
         state = grid.state(FIRST_NODE_ID)
     assert [step for step, _, _ in record.failures] == (["verify", "settle"] if delivering else ["settle"])
     out.mkdir(exist_ok=True)
-    RequestingBuyer(kit, "w", wanted, out).settle_alone(state)
+    RequestingBuyer(kit, "w", wanted, out).settle_alone(state, statement(cloud, f"buyer-{FIRST_NODE_ID}"))
     receipt = Receipt.model_validate_json((out / "receipt.json").read_bytes())
     spent = cloud.deposits["buyer"] - cloud.ledger.balance(f"buyer-{FIRST_NODE_ID}")
     assert round(receipt.paid * COIN) == spent
     assert (spent > 0) is delivering
     assert {path.name for path in out.iterdir()} == {"receipt.json", *(picture.file for picture in receipt.pictures)}
-    assert "while this buyer was away" in receipt.sentence(out) or not delivering
+    assert f"Bought {len(receipt.pictures)} pictures for" in receipt.sentence(out) or not delivering
+
+
+def test_a_receipt_says_what_became_of_the_money(tmp_path: Path) -> None:
+    """Also where nothing is in the folder for it."""
+    outcomes = [("accepted", "0.png", 2.0), ("accepted", None, 2.0), ("refunded", "refused/2.png", 0.0)]
+    pictures = [{"file": file, "bid": "", "outcome": outcome, "paid": paid} for outcome, file, paid in outcomes]
+    shared = {"purchase": "", "cloud": "", "buyer": "", "settled_at": "", "budget": 9.0, "balance": 5.0}
+    said = Receipt.model_validate({**shared, "paid": 4.0, "pictures": pictures}).sentence(tmp_path)
+    assert "Bought 1 pictures for 4.00 coins." in said
+    assert "1 more were paid for, and this machine has lost them." in said
+    assert "1 did not arrive or were not as promised, and cost nothing." in said
+    unpaid = [{"file": None, "bid": "", "outcome": "unpaid", "paid": 0.3}]
+    said = Receipt.model_validate({**shared, "paid": 0.3, "pictures": unpaid}).sentence(tmp_path)
+    assert "Nothing was bought: the invoice was not paid in time, which cost 0.30 coins." in said
 
 
 @pytest.fixture

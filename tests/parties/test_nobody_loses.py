@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from conftest import Play, small
 from durable import BUYER, NOON, WISH, Crash, Town
+from flwr.app import Context, Error, Message
+from flwr.clientapp.typing import ClientAppCallable
 from money import check_money
 from test_crashes import At
 from test_deadlines import Timed
@@ -21,8 +23,10 @@ from parties.purchase.buyer import Buyer, Wish
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
+from parties.purchase.workflow import statement
 from parties.workflow import WorkflowFailed
 from protocol.encoding.canonical import canonical
+from protocol.exchange import CLOUD_FAILED, NOT_AT_FAULT
 from protocol.journal import Journal, WorkflowState
 from protocol.messages.purchase import (
     Bids,
@@ -130,6 +134,21 @@ class TestTheBuyersSide:
 
         played = play_purchase(small(), buyer=Misses)
         assert len(list(played.world.buyer.store.glob("*.png"))) == played.outcome.verified > 0
+
+    def test_a_statement_asked_for_long_afterwards_says_what_became_of_everything(self, play_purchase: Play) -> None:
+        """By the ledger alone: what was paid and opens, what was refunded, and nothing of bonds or of others."""
+        played = play_purchase(small(), sellers=OneInTwo)
+        told = statement(played.cloud, "buyer-2")
+        outcomes = {offer.bid_id: offer for offer in played.record.winners}
+        assert {line.bid for line in told.lines} == outcomes.keys()
+        for line in told.lines:
+            offer = outcomes[line.bid]
+            assert line.amount == (-(offer.payment + offer.commission) if offer.paid else 0)
+            assert line.outcome == str(offer.outcome)
+        assert {release.bid for release in told.releases} == {bid for bid, offer in outcomes.items() if offer.paid}
+        assert {Outcome.ACCEPTED, Outcome.REFUNDED} == {offer.outcome for offer in outcomes.values()}
+        assert told.balance == played.ledger.balance("buyer-2")
+        assert statement(played.cloud, "seller-3").lines == ()
 
     def test_what_this_buyer_has_lost_itself_is_not_complained_about(self, play_purchase: Play) -> None:
         """Or bit rot in its folder would cost it the bonds, and sellers their stakes."""
@@ -240,6 +259,13 @@ class TestTheSellersSide:
         played = play_purchase(small(sellers={"price": {"model": "identical", "mean": 0.05}}, buyer={"budget": 0.1}))
         assert 0 < played.outcome.paid_total < 20
         assert played.outcome.commission == 1
+
+
+class OneInTwo(SwappedDelivery):
+    """Delivers every second picture."""
+
+    def picture(self, image: int) -> Any:
+        return super().picture(image) if image % 2 else self.album[image]
 
 
 def losing(role: type[Buyer]) -> type[Buyer]:
@@ -368,3 +394,17 @@ class TestTheCloudsSide:
         jumping.clock = lambda: NOON + (next(times) % 2) * 365 * 86_400
         jumping.play()
         assert jumping.outcome() == whole.outcome()
+
+
+@pytest.mark.parametrize("code", [CLOUD_FAILED, 2])
+@pytest.mark.parametrize("excuse", NOT_AT_FAULT)
+def test_no_seller_excuses_itself_in_the_clouds_name(play_purchase: Play, excuse: str, code: int) -> None:
+    def lies(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        if message.metadata.message_type == "query.deliver":
+            return Message(Error(code=code, reason=excuse), reply_to=message)
+        return call_next(message, context)
+
+    played = play_purchase(small(), sellers=type("Liar", (Seller,), {"mods": (lies,)}))
+    check_money(played)
+    assert {offer.outcome for offer in played.record.winners} == {Outcome.UNDELIVERED}
+    assert played.outcome.penalties == sum(offer.bid.bid.stake for offer in played.record.winners) > 0

@@ -10,6 +10,7 @@ from parties.adversaries.buyers import WrongKey
 from parties.purchase.buyer import Buyer, Wish
 from parties.purchase.offer import Outcome
 from parties.workflow import WorkflowFailed
+from protocol.encoding.canonical import canonical
 from protocol.messages.base import Acknowledgement
 from protocol.messages.purchase import Invitation, Invoice, Parcel, SignedPayment, SignedRequest
 
@@ -65,10 +66,12 @@ class TestBuyersThatFail:
             def pay(self, invoice: Invoice) -> SignedPayment:
                 honest = super().pay(invoice)
                 less = honest.payment.model_copy(update={"amount": honest.payment.amount - 1})
-                return honest.model_copy(update={"payment": less})
+                key = self._key(self.memory.recall("wish", Wish).nonce)
+                return SignedPayment(payment=less, signature=key.sign("payment", canonical(less)))
 
         played = play_purchase(small(), buyer=Haggles)
         assert {offer.outcome for offer in played.record.winners} == {Outcome.UNPAID}
+        assert played.record.failures[0].reason == "the payment is not the amount of the invoice"
 
     def test_a_key_that_is_not_the_one_in_the_order_convicts_the_buyer(self, play_purchase: Play) -> None:
         played = play_purchase(small(), buyer=WrongKey)

@@ -8,7 +8,7 @@ from conftest import Play, small
 from money import check_money
 
 from parties.purchase.offer import Outcome
-from parties.purchase.seller import OpenBid, Seller
+from parties.purchase.seller import OpenBid, OpenBids, Seller
 from protocol.encoding.canonical import digest
 from protocol.messages.purchase import CallForBids, DeliveryOrder, Feature, Refusal
 
@@ -37,7 +37,9 @@ class Refuses(Seller):
     """Shows the very order that it got."""
 
     def deliver(self, asked: DeliveryOrder) -> Refusal:
-        bids = (open_bid.bid for open_bid in self._recall(asked.order.order.request_id).bids)
+        bids = (
+            open_bid.bid for open_bid in self.memory.recall(f"bids-{asked.order.order.request_id.hex()}", OpenBids).bids
+        )
         return Refusal(bid=next(bid for bid in bids if digest(bid) == asked.order.order.bid), asked=asked)
 
 
@@ -56,6 +58,7 @@ def test_an_order_of_the_buyers_is_no_reason(play_purchase: Play, role: type[Sel
     check_money(played)
     assert {offer.outcome for offer in played.record.winners} == {Outcome.UNDELIVERED}
     assert played.outcome.penalties == sum(offer.bid.bid.stake for offer in played.record.winners) > 0
+    assert {why for _, _, why in played.record.failures} == {"the seller refused without proof"}
 
 
 def test_a_bid_for_another_buyer_is_refused_in_time(play_purchase: Play) -> None:

@@ -197,9 +197,13 @@ class TestVerdicts:
         assert "own samples" in reason
 
     def test_a_feature_off_the_lattice_is_no_crash(self, featurizer: Featurizer, privacy: Privacy) -> None:
-        good = case(featurizer, privacy)
-        opening = Opening(*SALTS, (-5, 70_000), picture(0))
-        assert find_fault(good.deal, opening, None) is not None
+        """The seller committed to it, so that no other check answers first."""
+        good, off = case(featurizer, privacy), (-5, 70_000)
+        committed = commit_feature(SALTS[1], off, good.deal.terms.model_id)
+        bid = good.deal.bid.bid.model_copy(update={"feature_commitment": committed})
+        deal = replace(good.deal, bid=good.deal.bid.model_copy(update={"bid": bid}))
+        fault = find_fault(deal, Opening(*SALTS, off, picture(0)), None)
+        assert fault == "the feature that was bid with is not the one that was committed to"
 
 
 def test_honest_drift_within_the_tolerance_is_no_fault(featurizer: Featurizer) -> None:

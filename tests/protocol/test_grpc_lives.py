@@ -377,7 +377,7 @@ class TestBlobs:
             status, _ = refused(grid, PUT, [frame.SerializeToString() for frame in frames], SECURITY[whose])
             return status
 
-        assert put(3, b"abcd") is StatusCode.RESOURCE_EXHAUSTED
+        assert put(3, b"abcd") is StatusCode.OUT_OF_RANGE
         assert put(3, b"a") is StatusCode.DEADLINE_EXCEEDED  # and then nothing: a slow loris
         assert put(3) is StatusCode.DEADLINE_EXCEEDED
         assert put(0) is StatusCode.INVALID_ARGUMENT

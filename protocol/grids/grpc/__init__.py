@@ -1,12 +1,16 @@
 """Parties on separate machines: `GrpcGrid` is the cloud's end of the wire, `attach` a party's."""
 
-from protocol.grids.grpc.attach import Attachment, AttachRefused, Backoff, CloudUnreachable, attach, call
+from protocol.grids.grpc.attach import Attachment, Backoff, attach
+from protocol.grids.grpc.calling import AttachRefused, CloudUnreachable, call
 from protocol.grids.grpc.grid import GrpcGrid
+from protocol.grids.grpc.quotas import Allowance, Quotas
 from protocol.grids.grpc.roster import EnrolledRoster, Roster
-from protocol.grids.grpc.service import Call, Pace
+from protocol.grids.grpc.service import Call
+from protocol.grids.grpc.transfers import Pace
 from protocol.grids.grpc.transport import BadAddress, Insecure, InsecureAddress, Secure, Security
 
 __all__ = [
+    "Allowance",
     "AttachRefused",
     "Attachment",
     "Backoff",
@@ -18,6 +22,7 @@ __all__ = [
     "Insecure",
     "InsecureAddress",
     "Pace",
+    "Quotas",
     "Roster",
     "Secure",
     "Security",

@@ -53,26 +53,32 @@ class Admission:
         self._secure = secure
         self._revoked = revoked
 
-    def admit(self, context: Any, roles: Container[str]) -> Peer:
-        """Return who is calling.
+    def identify(self, context: Any) -> Peer:
+        """Return who is calling, admitted or not.
 
         Raises:
-            Refused: When the peer speaks another version, its certificate is not good, or its role may not call this.
+            Refused: When its certificate names no party.
         """
-        version, claimed = introduced(context.invocation_metadata() or ())
+        try:
+            return _peer(context, introduced(context.invocation_metadata() or ())[1], secure=self._secure)
+        except CertificateError as error:
+            raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from None
+
+    def admit(self, peer: Peer, context: Any, roles: Container[str]) -> None:
+        """Let a peer call.
+
+        Raises:
+            Refused: When it speaks another version, its certificate is not good, or its role may not call this.
+        """
+        version, _ = introduced(context.invocation_metadata() or ())
         if version != str(PROTOCOL_VERSION):
             raise Refused(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"this cloud speaks version {PROTOCOL_VERSION} of the wire format, the party {version[:20] or 'none'}",
             )
-        try:
-            peer = _peer(context, claimed, secure=self._secure)
-        except CertificateError as error:
-            raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from None
         self.check(peer)
         if peer.identity.role not in roles:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"a {peer.identity.role} may not call this")
-        return peer
 
     def check(self, peer: Peer) -> None:
         """Raise `Refused` when the certificate of an admitted peer has expired or was revoked."""

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import count
 from random import SystemRandom
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from flwr.app import Error, Message, Metadata, RecordDict
@@ -21,24 +21,20 @@ from protocol.crypto.certificates import check_issuer, check_key, check_time
 from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.encoding.records import Unwritable, unpack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
-from protocol.errors import ProtocolError
 from protocol.exchange import reason_of
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
+from protocol.grids.grpc.calling import LATER, AttachRefused, CloudUnreachable, trouble_of
 from protocol.grids.grpc.frames import parse, read_blob, read_content, write_blob, write_content
-from protocol.grids.grpc.proxy import proxy_for
 from protocol.grids.grpc.transport import (
     ATTACH,
-    CALL,
     CHUNK,
     GET,
     PUT,
     Secure,
     Security,
-    blocking_channel,
     channel,
-    host_of,
     introduction,
 )
 from protocol.grids.host import NodeHost
@@ -46,6 +42,8 @@ from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REMEMBERED = 64
 """Answers that are kept, to be sent again when the cloud did not get them."""
@@ -58,19 +56,10 @@ _FINAL = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.UNIMPLEMENTED,
-    grpc.StatusCode.ABORTED,
 }
 """Refusals that are final."""
-_AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
-"""No answer: none got there, or none came back."""
-
-
-class AttachRefused(ProtocolError):
-    """The cloud refuses this party; the text says why."""
-
-
-class CloudUnreachable(ProtocolError):
-    """The cloud could not be reached in time."""
+_LOST = {grpc.StatusCode.OUT_OF_RANGE, grpc.StatusCode.NOT_FOUND}
+"""Refusals of a blob: it is too large, or not there."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +129,7 @@ class Attachment:
         self._worked: tuple[str, RecordDict | Error] | None = None
         self._node_id = 0
         self._welcomed = False
+        self._broken = asyncio.Event()
 
     async def run(self) -> None:
         """Stay attached until cancelled.
@@ -158,7 +148,7 @@ class Attachment:
                     await self._attend(cloud)
                 trouble = "the cloud ended the stream"
             except aio.AioRpcError as error:
-                trouble = _trouble(error, self._address)
+                trouble = trouble_of(error, self._address)
                 if error.code() in _FINAL:
                     raise AttachRefused(
                         f"the cloud at {self._address} refused {self._security.urn}: {trouble}"
@@ -178,21 +168,56 @@ class Attachment:
             await asyncio.sleep(wait)
 
     async def _attend(self, cloud: aio.Channel) -> None:
-        """Stay attached until the stream breaks."""
-        stream = cloud.stream_stream(ATTACH)(metadata=introduction(self._security))
+        """Stay attached until the stream breaks; what is being worked on then is still finished."""
+        stream = _Stream(cloud.stream_stream(ATTACH)(metadata=introduction(self._security)))
+        questions: asyncio.Queue[wire.Question | None] = asyncio.Queue()
+        self._broken = asyncio.Event()
+        working = asyncio.create_task(self._work_off(cloud, stream, questions))
+        reading = asyncio.create_task(self._listen(stream, questions))
+        try:
+            await asyncio.wait([working, reading], return_when=asyncio.FIRST_COMPLETED)
+            self._broken.set()
+            if not working.done():
+                while not questions.empty():  # they will be asked again
+                    questions.get_nowait()
+                questions.put_nowait(None)
+            await working
+            await reading
+        finally:
+            for task in (working, reading):
+                task.cancel()
+            await asyncio.gather(working, reading, return_exceptions=True)
+
+    async def _listen(self, stream: "_Stream", questions: "asyncio.Queue[wire.Question | None]") -> None:
+        """Read what the cloud says; whether this party is alive it says at once, whatever it is working on."""
         while (frame := await stream.read()) is not aio.EOF:
             said = parse(wire.FromCloud, frame)
             if said.HasField("welcome"):
                 self._enter(said.welcome)
                 self._welcomed = True
                 log.info("attached to %s as node %d", self._address, self._node_id)
+            elif said.HasField("alive"):
+                log.warning(
+                    "another process tries to attach with the certificate of %s, from %s: end one of the two, or have"
+                    " the certificate revoked if that is not you",
+                    self._security.urn,
+                    said.alive.other[:100],
+                )
+                await stream.write(wire.Answer(alive=wire.Alive()).SerializeToString())
             elif self._host is not None and said.HasField("question"):
-                answer = await self._answer(cloud, self._host[1], said.question)
-                if answer is not None:
-                    with suppress(asyncio.InvalidStateError):  # it is over; reading on says why
-                        await stream.write(answer)
+                questions.put_nowait(said.question)
             else:
                 raise UnreadableMessage("it asked before it said welcome")
+
+    async def _work_off(
+        self, cloud: aio.Channel, stream: "_Stream", questions: "asyncio.Queue[wire.Question | None]"
+    ) -> None:
+        """Answer one question after the other, until there is None."""
+        while (question := await questions.get()) is not None:
+            assert self._host is not None
+            answer = await self._answer(cloud, self._host[1], question)
+            if answer is not None:
+                await stream.write(answer)
 
     def _enter(self, welcome: wire.Welcome) -> None:
         """Become the node that the cloud assigns, with the present state."""
@@ -216,7 +241,7 @@ class Attachment:
                 if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
                     log.warning("the cloud withdrew %s: %s", question.type, error.details())
                     return None
-                if error.code() not in {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND}:
+                if error.code() not in _LOST:
                     raise
                 answer = _failure(question, f"{error.code().name}: {error.details()}")
             except (UnreadableMessage, Unwritable) as error:
@@ -270,75 +295,71 @@ class Attachment:
     async def _put(self, cloud: aio.Channel, question_id: str, pieces: list[bytes]) -> BlobReference:
         blob = reference(pieces)
         announced = wire.BlobOfQuestion(question=question_id, blob=write_blob(blob))
-        await cloud.stream_unary(PUT)(_uploads(announced, pieces), metadata=introduction(self._security))
+
+        async def put() -> None:
+            await cloud.stream_unary(PUT)(_uploads(announced, pieces), metadata=introduction(self._security))
+
+        await self._patiently(put)
         return blob
 
     async def _get(self, cloud: aio.Channel, question_id: str, blob: BlobReference) -> bytes:
         if len(blob) > MAX_MESSAGE_BYTES:
             raise UnreadableMessage(f"a blob of {len(blob)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
         wanted = wire.BlobOfQuestion(question=question_id, blob=write_blob(blob)).SerializeToString()
-        chunks: list[bytes] = []
-        size = 0
-        async for frame in cloud.unary_stream(GET)(wanted, metadata=introduction(self._security)):
-            chunks.append(parse(wire.Chunk, frame).data)
-            size += len(chunks[-1])
-            if size > len(blob):
-                break
+
+        async def get() -> list[bytes]:
+            chunks: list[bytes] = []
+            size = 0
+            async for frame in cloud.unary_stream(GET)(wanted, metadata=introduction(self._security)):
+                chunks.append(parse(wire.Chunk, frame).data)
+                size += len(chunks[-1])
+                if size > len(blob):
+                    break
+            return chunks
+
+        chunks = await self._patiently(get)
         if reference(chunks) != blob:
             raise UnreadableMessage("a blob is not the one that was announced")
         return b"".join(chunks)
+
+    async def _patiently(self, transfer: Callable[[], Awaitable[T]]) -> T:
+        """Move a blob; when the cloud cannot take it now, try again until it can, or has closed the question."""
+        for attempt in count():
+            try:
+                return await transfer()
+            except aio.AioRpcError as error:
+                if error.code() is not LATER:
+                    raise
+                wait = self._backoff.wait(attempt)
+                log.info("the cloud cannot move a blob now (%s); trying again in %.1f s", error.details(), wait)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._broken.wait(), wait)
+                if self._broken.is_set():
+                    raise
+        raise AssertionError("there is always another attempt")
+
+
+class _Stream:
+    """An attached stream that two tasks write to; one that is over is read to its end, which says why."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._writing = asyncio.Lock()
+
+    async def read(self) -> Any:
+        """Return the next frame, or `aio.EOF`."""
+        return await self._call.read()
+
+    async def write(self, frame: bytes) -> None:
+        """Write a frame."""
+        async with self._writing:
+            with suppress(asyncio.InvalidStateError):
+                await self._call.write(frame)
 
 
 def attach(address: str, security: Security, app: ClientApp, **options: Any) -> None:
     """Stay attached to the cloud, in this thread; see `Attachment` for the options and `Attachment.run` for errors."""
     asyncio.run(Attachment(address, security, app, **options).run())
-
-
-def call(address: str, security: Security, method: str, content: RecordDict, timeout: float = 30.0) -> RecordDict:
-    """Ask something of the cloud.
-
-    Raises:
-        AttachRefused: When the cloud does not answer that, or not to this party.
-        CloudUnreachable: When it cannot be reached, or does not answer in time.
-        UnreadableMessage: When its answer cannot be read.
-    """
-    request = wire.Request(method=method, content=b"".join(write_content(content))).SerializeToString()
-    try:
-        with blocking_channel(address, security) as cloud:
-            metadata = introduction(security)
-            answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout)
-        return read_content(parse(wire.Response, answer).content)
-    except grpc.RpcError as error:
-        trouble = _trouble(error, address)
-        if error.code() in _AWAY:
-            raise CloudUnreachable(f"the cloud at {address} does not answer {method}: {trouble}") from None
-        raise AttachRefused(f"the cloud at {address} refused {method}: {trouble}") from None
-
-
-_DISTRUST = {
-    "certificate is not yet valid": "the cloud's certificate is not yet valid by this machine's clock, which says"
-    " {now:%Y-%m-%d %H:%M} UTC: it is behind, or that of the machine that made the certificate was ahead",
-    "certificate has expired": "the cloud's certificate has expired by this machine's clock, which says"
-    " {now:%Y-%m-%d %H:%M} UTC: the cloud needs a new one",
-    "CERTIFICATE_VERIFY_FAILED": "the server there has no certificate of this party's authority",
-    "Hostname Verification Check failed": "the cloud's certificate is not for this name: dial one that it is for, or"
-    " have `parley provision --also` add this one",
-    "Socket closed": "it closed the connection, as it does when this party's certificate is of another authority, or"
-    " not valid by the cloud's clock",
-}
-"""What gRPC says of a failed handshake, the first that fits, and what it means."""
-
-
-def _trouble(error: Any, address: str) -> str:
-    """Return what went wrong with a call; for a failed connection, its last cause, and the proxy on the way."""
-    details, connecting = str(error.details()), "last error" in str(error.details())
-    if found := next((sentence for sign, sentence in _DISTRUST.items() if connecting and sign in details), None):
-        details = found.format(now=datetime.now(UTC))
-    elif error.code() is grpc.StatusCode.UNAVAILABLE and (connecting or "DNS" in details):
-        details = details.rpartition(": ")[2]
-    proxy = proxy_for(host_of(address)) if error.code() in _AWAY else None
-    through = "" if proxy is None else f" (through the proxy {proxy}, as {proxy.variable} says)"
-    return f"{error.code().name}: {details}{through}"
 
 
 def check_own(security: Secure) -> None:

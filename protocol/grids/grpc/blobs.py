@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
+from protocol.grids.grpc.quotas import Quotas, Room
 from protocol.grids.grpc.transport import MAX_INLINE
 from protocol.messages.base import BlobReference
-from protocol.storage.vault import Vault
+from protocol.storage.vault import Arrival, Vault
 
 MAX_BLOB_INLINE = 64 << 10
 """Bytes of a field called ``blob`` that may stay in the message."""
@@ -43,12 +44,17 @@ class Storage:
 
     Args:
         vault: The cloud's.
+        quotas: How much of it parties may take.
+
+    Attributes:
+        room: Who takes how much.
     """
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, quotas: Quotas) -> None:
         self._vault = vault
         self._lock = threading.Lock()
         self._uses: Counter[bytes] = Counter()
+        self.room = Room(quotas, lambda: vault.held, lambda blob: blob.hex() in vault)
 
     def put(self, blob: BlobReference, pieces: Iterable[bytes]) -> None:
         """Store a blob until it has been released as often as it was put.
@@ -56,13 +62,27 @@ class Storage:
         Raises:
             BlobTooLarge, BlobDamaged: When these pieces are not this blob; then nothing of them is left.
         """
+        arrival = self.arrive(blob)
+        try:
+            for piece in pieces:
+                arrival.write(piece)
+            self.store(blob, arrival)
+        finally:
+            arrival.abandon()
+
+    def arrive(self, blob: BlobReference) -> Arrival:
+        """Begin to store a blob that comes piece by piece; `store` finishes it."""
+        return self._vault.arrive(blob.length)
+
+    def store(self, blob: BlobReference, arrival: Arrival) -> None:
+        """Finish storing a blob; see `put`."""
         name = blob.digest.hex()
         with self._lock:
             of_a_workflow = blob.digest not in self._uses and name in self._vault
             if not of_a_workflow:
                 self._uses[blob.digest] += 1
         try:
-            self._vault.put(pieces, blob.length, name)
+            arrival.finish(name)
         except BaseException:
             if not of_a_workflow:
                 self.let_go([blob.digest])

@@ -5,13 +5,11 @@ from typing import Any, TypeVar
 from flwr.app import RecordDict
 from google.protobuf.message import DecodeError
 
+from protocol.encoding.bounds import ANY, MAX_STRUCTURE_BYTES, Bound
 from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.encoding.records import Unwritable, parts, unpack
 from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
-
-MAX_STRUCTURE_BYTES = 16_000_000
-"""The most bytes that names, numbers and lengths of a message may take: about 30,000 bids."""
 
 F = TypeVar("F")
 
@@ -62,12 +60,12 @@ def write_content(content: RecordDict) -> list[bytes]:
     return pieces
 
 
-def read_content(packed: bytes) -> RecordDict:
+def read_content(packed: bytes, bound: Bound = ANY) -> RecordDict:
     """Read records.
 
     Raises:
         UnreadableMessage: When the bytes are none, or too many.
     """
-    if len(packed) > MAX_MESSAGE_BYTES:
-        raise UnreadableMessage(f"a message of {len(packed)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
-    return unpack(packed, MAX_STRUCTURE_BYTES)
+    if len(packed) > (limit := min(bound.total, MAX_MESSAGE_BYTES)):
+        raise UnreadableMessage(f"a message of {len(packed)} bytes is over the limit of {limit}")
+    return unpack(packed, bound.structure)

@@ -1,32 +1,37 @@
 """Parties on separate machines, who attach to the cloud over mutual TLS."""
 
 import asyncio
+import logging
 import threading
-from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
 from flwr.app import Error, Message, RecordDict, UserConfig
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from protocol.crypto.certificates import Revocations
-from protocol.encoding.codec import UnreadableMessage
+from protocol.encoding.codec import UnreadableMessage, reading
 from protocol.encoding.records import pack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
-from protocol.flower import with_id
-from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid
+from protocol.exchange import CLOUD_FAILED, LOST, NO_ROOM
+from protocol.flower import reply, with_id
+from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid, of_a_party
 from protocol.grids.grpc.admission import Admission
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, reference
 from protocol.grids.grpc.frames import read_blob, read_content, write_content
 from protocol.grids.grpc.questions import Question, Questions
+from protocol.grids.grpc.quotas import Quotas
 from protocol.grids.grpc.roster import Roster
-from protocol.grids.grpc.service import Call, Pace, Service
-from protocol.grids.grpc.transport import SERVICE, Secure, Security, listen, server
+from protocol.grids.grpc.service import Call, Service
+from protocol.grids.grpc.transfers import Pace
+from protocol.grids.grpc.transport import Secure, Security, listen, server
 from protocol.messages.base import BlobReference
-from protocol.storage.vault import BlobDamaged, BlobMissing, Vault
+from protocol.storage.vault import Vault
 from protocol.wire import parley_pb2 as wire
+
+_log = logging.getLogger(__name__)
 
 MAX_STREAMS = 20_000
 """Calls at once, attached streams included; one more is refused with RESOURCE_EXHAUSTED."""
@@ -59,6 +64,7 @@ class GrpcGrid(CarryingGrid):
         calls: What parties may request of the cloud.
         absence: Seconds for which a party that is not attached is still waited for.
         pace: How slowly blobs may move.
+        quotas: How much each party may have under way.
 
     Raises:
         InsecureAddress, BadAddress: When it cannot listen there.
@@ -80,11 +86,13 @@ class GrpcGrid(CarryingGrid):
         calls: Mapping[str, Call] | None = None,
         absence: float = 60.0,
         pace: Pace | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self.roster = roster
         super().__init__(run_id)
         self._run_config = pack_config("run_config", dict(run_config or {}))
-        self._storage = Storage(vault)
+        quotas = quotas or Quotas()
+        self._storage = Storage(vault, quotas)
         self._questions = Questions(absence, self._let_go)
         self._session, self._numbers = uuid4().hex[:16], count(1)
         self._admission = Admission(secure=isinstance(security, Secure), revoked=revoked)
@@ -92,7 +100,7 @@ class GrpcGrid(CarryingGrid):
         self._thread = threading.Thread(target=self._loop.run_forever, name="grpc-grid", daemon=True)
         self._thread.start()
         try:
-            self._wait(self._start(address, security, calls or {}, pace or Pace()))
+            self._wait(self._start(address, security, calls or {}, pace or Pace(), quotas))
         except BaseException:
             self._stop_loop()
             raise
@@ -115,6 +123,10 @@ class GrpcGrid(CarryingGrid):
     def attached(self) -> list[int]:
         """Return the ids of the nodes that are attached at this moment."""
         return self._questions.attached()
+
+    def contested(self) -> dict[int, str]:
+        """Return the nodes as which another process has tried to attach, and from which address the last one did."""
+        return dict(self._service.contested)
 
     def wait_attached(self, node_ids: Iterable[int], timeout: float) -> set[int]:
         """Wait until these nodes are attached; returns those that are not when the time (seconds) is up."""
@@ -142,9 +154,21 @@ class GrpcGrid(CarryingGrid):
                 self._questions.answer(question, wire.Answer(failure=failure))
         return [question.id for question in questions]
 
-    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the replies to these messages that have not been pulled yet."""
-        return [with_id(self._reply(*answered), self._next_id()) for answered in self._questions.take(message_ids)]
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:
+        """Yield the replies to these messages that have not been pulled yet, each read when it is wanted."""
+        answered = deque(self._questions.take(message_ids))
+        try:
+            while answered:
+                yield with_id(self._reply(*answered.popleft()), self._next_id())
+        finally:
+            for question, _ in answered:
+                self._let_go(question)
+
+    def give_up(self, message_ids: Iterable[str]) -> Iterator[Message]:
+        """Withdraw messages that nobody waits for any longer, and yield replies that have come at the last moment."""
+        ids = list(message_ids)
+        self._questions.withdraw(ids)
+        return self.pull_messages(ids)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages and return the replies that came in time, in the order of the nodes' ids."""
@@ -155,15 +179,13 @@ class GrpcGrid(CarryingGrid):
             self._questions.withdraw(message_ids)
         return self.pull_messages(message_ids)
 
-    async def _start(self, address: str, security: Security, calls: Mapping[str, Call], pace: Pace) -> None:
+    async def _start(
+        self, address: str, security: Security, calls: Mapping[str, Call], pace: Pace, quotas: Quotas
+    ) -> None:
         self._service = Service(
-            self._admission, self.roster, self._questions, self._storage, self._welcome, calls, pace
+            self._admission, self.roster, self._questions, self._storage, self._welcome, calls, pace, quotas
         )
-        self._server = server([self._service.handler()], MAX_STREAMS)
-        healthy = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(healthy, self._server)
-        for name in ("", SERVICE):
-            await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._server = server(self._service.handlers(), MAX_STREAMS)
         self.port = listen(self._server, address, security)
         self.address = f"{address.rpartition(':')[0]}:{self.port}"
         await self._server.start()
@@ -204,28 +226,39 @@ class GrpcGrid(CarryingGrid):
         return blob
 
     def _reply(self, question: Question, answer: wire.Answer) -> Message:
+        """Return an answer as a message; whatever is wrong with it, no other answer is touched by that."""
+        if question.no_room and not answer.WhichOneof("body"):
+            return reply(question.message, Error(code=CLOUD_FAILED, reason=NO_ROOM))
         try:
-            if answer.HasField("failure"):
-                return Message(Error(code=answer.failure.code, reason=answer.failure.reason), reply_to=question.message)
-            return Message(self._unpack(question, answer), reply_to=question.message)
-        except (UnreadableMessage, BlobDamaged, BlobMissing) as error:
-            return Message(Error(code=UNREADABLE, reason=str(error)), reply_to=question.message)
+            return reply(question.message, self._content(question, answer))
+        except UnreadableMessage as error:
+            return reply(question.message, Error(code=UNREADABLE, reason=str(error)))
+        except Exception:  # of the vault
+            _log.exception("an answer of node %d is lost", question.node_id)
+            return reply(question.message, Error(code=CLOUD_FAILED, reason=LOST))
         finally:
             self._let_go(question)
 
-    def _unpack(self, question: Question, answer: wire.Answer) -> RecordDict:
+    def _content(self, question: Question, answer: wire.Answer) -> RecordDict | Error:
+        if answer.HasField("failure"):
+            return of_a_party(Error(code=answer.failure.code, reason=answer.failure.reason))
         stored = answer.WhichOneof("body") == "stored"
-        content = read_content(self._storage.read(read_blob(answer.stored)) if stored else answer.content)
-        references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
+        packed = self._storage.read(read_blob(answer.stored)) if stored else answer.content
+        with reading("the answer"):
+            content = read_content(packed, question.bound)
+            references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
         for blob in references:
             if question.stored.get(blob.digest) != blob:
                 raise UnreadableMessage("a message refers to a blob that was not put for it")
         for blob in references:
             self._storage.keep(blob.digest)
+            self._storage.room.keep(question.node_id, blob.digest, blob.length)
         return content
 
     def _let_go(self, question: Question) -> None:
+        """Release what belongs to a question that is closed."""
         self._storage.let_go([*question.lent, *question.stored])
+        self._storage.room.release(question.node_id, sum(len(blob) for blob in question.stored.values()))
 
     def _next_id(self) -> str:
         return f"{self._session}-{next(self._numbers)}"

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from flwr.app import Message
 
+from protocol.encoding.bounds import Bound, answer_bound
 from protocol.grids.grpc.frames import write_blob
 from protocol.messages.base import BlobReference
 from protocol.wire import parley_pb2 as wire
@@ -27,6 +28,8 @@ class Question:
         lent: SHA-256 of each blob that the party may fetch while the question is open.
         stored: What the party has put for its answer.
         promised: Bytes of what it has put and is putting.
+        no_room: Whether something that it put was refused because the vault was full.
+        listeners: Called when the question is closed.
     """
 
     message: Message
@@ -34,6 +37,13 @@ class Question:
     lent: frozenset[bytes] = frozenset()
     stored: dict[bytes, BlobReference] = field(default_factory=dict)
     promised: int = 0
+    no_room: bool = False
+    listeners: list[Callable[[], object]] = field(default_factory=list)
+
+    @property
+    def bound(self) -> Bound:
+        """How large the answer may be."""
+        return answer_bound(self.message)
 
     @property
     def id(self) -> str:
@@ -115,6 +125,28 @@ class Questions:
             if self._close(question.id) is not None:
                 self._answers[question.id] = (question, answer)
 
+    def stored(self, question: Question, blob: BlobReference) -> bool:
+        """Note that a blob was put for the answer to a question; False when it is closed by now, or has this blob."""
+        with self._changed:
+            if self._open.get(question.id) is not question or blob.digest in question.stored:
+                return False
+            question.stored[blob.digest] = blob
+            return True
+
+    def on_close(self, question: Question, listener: Callable[[], object]) -> Callable[[], None]:
+        """Call a listener when a question is closed, at once if it is; returns how to stop listening."""
+        with self._changed:
+            if self._open.get(question.id) is question:
+                question.listeners.append(listener)
+                return lambda: question.listeners.remove(listener) if listener in question.listeners else None
+        listener()
+        return lambda: None
+
+    def holder(self, node_id: int) -> Stream | None:
+        """Return the stream of a party that is attached."""
+        with self._changed:
+            return self._streams.get(node_id)
+
     def attach(self, node_id: int, stream: Stream) -> None:
         """Let a party have its open questions, and those to come, along this stream and no other."""
         with self._changed:
@@ -176,11 +208,15 @@ class Questions:
             return [self._answers.pop(each) for each in question_ids if each in self._answers]
 
     def withdraw(self, question_ids: Iterable[str]) -> None:
-        """Close questions that were given up."""
+        """Close questions that were given up; where the vault had no room for the answer, an empty one says so."""
         with self._changed:
-            closed = [self._close(each) for each in question_ids]
-        for question in filter(None, closed):
-            self._closed(question)
+            closed = [question for each in question_ids if (question := self._close(each)) is not None]
+            for question in closed:
+                if question.no_room:
+                    self._answers[question.id] = (question, wire.Answer())
+        for question in closed:
+            if not question.no_room:
+                self._closed(question)
 
     def expire(self) -> None:
         """Close questions when their time to live is over, and drop answers that are still unread long after it."""
@@ -197,6 +233,9 @@ class Questions:
         """Close a question, and wake the threads for which it was the last."""
         question = self._open.pop(question_id, None)
         if question is not None:
+            for listener in question.listeners:
+                listener()
+            question.listeners.clear()
             for waiting in self._waits:
                 waiting.discard(question_id)
                 if not waiting:

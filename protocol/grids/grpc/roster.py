@@ -35,9 +35,13 @@ class Roster:
     def __contains__(self, node_id: int) -> bool:
         return node_id in self._urns
 
+    def known(self, urn: str) -> int | None:
+        """Return the node of a party that the roster names."""
+        return self._nodes.get(urn)
+
     def node_id(self, urn: str) -> int | None:
         """Return a party's node, None for one that the roster does not name."""
-        return self._nodes.get(urn)
+        return self.known(urn)
 
     def members(self) -> dict[int, str]:
         """Return the parties by their nodes."""

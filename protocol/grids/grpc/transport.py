@@ -10,7 +10,7 @@ from protocol.crypto.certificates import Credentials
 from protocol.errors import ProtocolError
 from protocol.grids.grpc.proxy import is_loopback, proxy_for
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """The version of `protocol/wire/parley.proto`; ends that speak another one refuse each other."""
 
 SERVICE = "parley.v1.Parley"
@@ -40,6 +40,7 @@ _CLOUD = [
     ),  # parties measure by pings how fast a blob comes; a busy cloud sees them in bursts
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_concurrent_streams", 16),
+    ("grpc.max_connection_idle_ms", 60_000),
     ("grpc.max_metadata_size", 8_192),
     ("grpc.so_reuseport", 0),
 ]

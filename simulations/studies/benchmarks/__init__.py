@@ -9,6 +9,7 @@ BENCHMARKS = {
     "signatures": "MinHash signatures, one and a million",
     "selection": "mechanisms with all payments over a million bids",
     "grpc": "round trips, a thousand parties and a delivery of 2 GB between processes over mutual TLS",
+    "flood": "what other parties notice while one floods the cloud, and the cloud's memory and vault meanwhile",
     "grid": "echo messages per second on Ray, compared with Flower's simulation engine",
     "obfuscation": "each technique on 256x256 images, on one core",
     "outsource": "streaming an epoch of 22,800 images at 256x256 from an owner to a training service",

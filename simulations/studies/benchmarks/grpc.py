@@ -103,7 +103,7 @@ def _attached(folder: Path, count: int, processes: int) -> Iterator[GrpcGrid]:
     with GrpcGrid("127.0.0.1:0", cloud, Roster(urns), Vault(str(folder / "vault"))) as grid:
         spawning = get_context("spawn")
         children = [
-            spawning.Process(target=_attend, args=(grid.address, sellers[part::processes]), daemon=True)
+            spawning.Process(target=attend, args=(grid.address, sellers[part::processes]), daemon=True)
             for part in range(processes)
         ]
         for child in children:
@@ -118,7 +118,7 @@ def _attached(folder: Path, count: int, processes: int) -> Iterator[GrpcGrid]:
                 child.join()
 
 
-def _attend(address: str, securities: Sequence[Secure]) -> None:
+def attend(address: str, securities: Sequence[Secure]) -> None:
     """Host all these parties."""
     app = echo_app()
 

@@ -1,0 +1,60 @@
+"""The cloud's end of one attached party's stream."""
+
+import asyncio
+
+from protocol.grids.grpc.questions import Question
+from protocol.wire import parley_pb2 as wire
+
+PATIENCE = 3.0
+"""Seconds that an attached party has to say that it is alive, when another process attaches with its certificate."""
+FRESH = 10.0
+"""Seconds for which a party that has just said so is not asked again."""
+
+
+class AttachedStream:
+    """One attached stream (see `questions.Stream`).
+
+    Args:
+        address: Where the party is, as gRPC says it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._loop = asyncio.get_running_loop()
+        self.to_say: asyncio.Queue[Question | bytes] = asyncio.Queue()
+        self.replaced = asyncio.Event()
+        self._alive = asyncio.Event()
+        self._asked, self._heard_at = False, float("-inf")
+
+    def send(self, question: Question) -> None:
+        """Send a question soon."""
+        self._loop.call_soon_threadsafe(self.to_say.put_nowait, question)
+
+    def replace(self) -> None:
+        """End the stream: the party has attached again."""
+        self._loop.call_soon_threadsafe(self.replaced.set)
+
+    async def is_alive(self, other: str) -> bool:
+        """Ask whether the party is there.
+
+        Args:
+            other: From where another process tries to attach, for the party's log.
+        """
+        if self._loop.time() < self._heard_at + FRESH:
+            return True
+        self._asked = True
+        self._alive.clear()
+        self.to_say.put_nowait(bytes(wire.FromCloud(alive=wire.Alive(other=other)).SerializeToString()))
+        try:
+            await asyncio.wait_for(self._alive.wait(), PATIENCE)
+        except TimeoutError:
+            return False
+        return True
+
+    def hear(self) -> bool:
+        """Note that the party says that it is alive; False when it was not asked."""
+        asked, self._asked = self._asked, False
+        if asked:
+            self._heard_at = self._loop.time()
+            self._alive.set()
+        return asked

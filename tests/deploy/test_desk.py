@@ -1,0 +1,97 @@
+"""What a cloud answers about its purchases, asked over the wire, and what it may ask of a buyer's machine."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from deployment import Deployment
+from flwr.app import RecordDict
+
+from deploy.books import ledger_of, open_books
+from deploy.buyer import Purchases
+from deploy.cloud import start
+from deploy.kit import Kit, read_kit
+from deploy.operator import abort_purchase
+from deploy.party import alone, ask_cloud
+from protocol.encoding.codec import encode
+from protocol.errors import Unreachable
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids import LocalGrid
+from protocol.messages import service
+from protocol.messages.base import Hello
+from protocol.messages.purchase import Statement
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A cloud in this process, whose buyers ask and never attach: their purchases stay open."""
+    made = Deployment(tmp_path_factory.mktemp("desk"), sellers=1)
+    kit = read_kit(made.kit / "cloud", ["cloud"])
+    with alone(kit.state), ExitStack() as stack:
+        ledger = open_books(kit, ledger_of(kit, None), stack, adopt=False, on_lost=lambda error: None)
+        start(kit, ledger, stack, False)
+        yield made
+
+
+@pytest.fixture
+def operator(deployment: Deployment) -> Kit:
+    return read_kit(deployment.kit / "operator", ["operator"])
+
+
+def buyer(deployment: Deployment, number: int) -> Kit:
+    return read_kit(deployment.kit / f"buyer{number}", ["buyer"])
+
+
+def begin(kit: Kit, wish: bytes) -> service.PurchaseStanding:
+    return ask_cloud(kit, service.PURCHASE, service.BeginPurchase(wish=wish), service.PurchaseStanding)
+
+
+def test_one_buyer_has_a_quarter_of_the_places_and_an_operator_can_empty_them(
+    deployment: Deployment, operator: Kit
+) -> None:
+    first, second = buyer(deployment, 1), buyer(deployment, 2)
+    names = [begin(first, bytes([7, number])).name for number in range(4)]
+    assert begin(first, bytes([7, 1])).name == names[1]  # the same purchase
+    for wish in (b"fifth", bytes([1])):  # the second is the end of a name that is there
+        with pytest.raises(Unreachable, match="4 purchases of urn:parley:buyer:buyer1 are running, all that"):
+            begin(first, wish)
+    others = begin(second, b"another buyer's").name
+    with pytest.raises(Unreachable, match="no purchase of this name has ended"):
+        ask_cloud(first, service.STATEMENT, service.AskStatement(wish=bytes([7, 0])), Statement)
+    for name in [*names, others]:
+        ended = abort_purchase(operator, name[:-1] if name == others else name)
+        assert (ended.name, ended.state, ended.note) == (name, "failed", "urn:parley:operator:operator ended it")
+    with pytest.raises(Unreachable, match=f"the purchase {names[0]} has ended already"):
+        abort_purchase(operator, names[0])
+    with pytest.raises(Unreachable, match="there is no purchase nowhere; `parley status` names them"):
+        abort_purchase(operator, "nowhere")
+    assert begin(first, b"fifth").state == "open"
+    assert begin(first, bytes([7, 0])).state == "failed"
+
+
+def test_only_an_operator_ends_purchases_and_only_a_buyer_has_statements(deployment: Deployment, operator: Kit) -> None:
+    with pytest.raises(Unreachable, match="may not call abort; it is for operator"):
+        ask_cloud(buyer(deployment, 2), service.ABORT, service.AbortPurchase(name="x"), service.PurchaseStanding)
+    with pytest.raises(Unreachable, match="may not call statement; it is for buyer"):
+        ask_cloud(operator, service.STATEMENT, service.AskStatement(wish=b"x"), Statement)
+
+
+@pytest.mark.parametrize("wish", ["../../planted", "..", "x/../planted", "ABCD", "é"])
+def test_a_cloud_names_no_file_of_the_buyers(deployment: Deployment, wish: str) -> None:
+    """A purchase is named in every message; the name is looked up in the state folder only if it is one."""
+    kit = buyer(deployment, 1)
+    planted = {"samples": "/", "budget": 1.0, "quality": "quantity", "model": {}, "out": str(kit.state / "out")}
+    for folder in (kit.state, kit.folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        Path(folder / "planted.json").write_text(json.dumps(planted))
+    with LocalGrid([Purchases(kit)]) as grid:
+        content: RecordDict = encode(Hello())
+        (reply,) = grid.send_and_receive(
+            [grid.create_message(content, "query.introduce", FIRST_NODE_ID, f"2-{wish}/1")]
+        )
+        assert reply.content["fields"]["role"] == "buyer"
+        (reply,) = grid.send_and_receive([grid.create_message(content, "query.request", FIRST_NODE_ID, f"2-{wish}/2")])
+        assert "No" in reply.error.reason or "no" in reply.error.reason
+    assert not (kit.state / "out").exists()
