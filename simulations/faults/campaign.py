@@ -30,6 +30,14 @@ class Campaign:
     failed: list[Result] = field(default_factory=list)
     digest: str = ""
 
+    @property
+    def vacuous(self) -> str:
+        """What makes all this show nothing, if anything does: where next to nothing is sold, nobody can lose much."""
+        sold = self.outcomes["pictures sold"]
+        if sold >= self.runs / 2:
+            return ""
+        return f"{sold} pictures were sold in {self.runs} runs: that is too little to show anything"
+
     def add(self, result: Result) -> None:
         """Count a run."""
         self.runs += 1

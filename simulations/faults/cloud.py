@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
 
+from deploy.cloud import LAST_ABORT
 from parties.broker import Broker
 from parties.purchase.cloud import Cloud
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.workflow import played_by, statement
-from parties.workflow import OnStep
+from parties.workflow import OnStep, WorkflowFailed
 from protocol.encoding.codec import encode
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
@@ -29,7 +30,7 @@ from protocol.storage.tables import CLOUD
 from protocol.storage.vault import Vault
 from simulations.faults.machine import Machine
 from simulations.faults.network import Link, SimulatedGrid
-from simulations.faults.schedule import Kind
+from simulations.faults.schedule import Fault, Kind
 from simulations.faults.virtual import Killed, Task
 
 if TYPE_CHECKING:
@@ -193,6 +194,27 @@ class CloudMachine(Machine):
             return
         buyer.link.send("call", "down", b"".join(write_content(said)), buyer.told)
 
+    def suffer(self, fault: Fault) -> None:
+        """Let a fault take effect; its operator may end a purchase, too."""
+        if fault.kind is Kind.ABORT:
+            self.town.agenda.after(0.0, lambda: self._abort(fault))
+        else:
+            super().suffer(fault)
+
+    def _abort(self, fault: Fault) -> None:
+        """End one of the purchases that may still be ended, as `parley purchase abort` does."""
+        if self._broker is None:
+            return
+        try:
+            rows = [row for row in self._broker.journal.workflows(WorkflowState.OPEN) if row.step <= LAST_ABORT]
+            if rows:
+                self.town.strike(fault, self.name)
+                self._broker.abort(rows[int(fault.amount * len(rows))].name, "the operator ended it")
+        except Killed:
+            return
+        except Exception as error:
+            self._failed(error)
+
     def _statement(self, row: WorkflowRow) -> Statement | None:
         if row.state is not WorkflowState.ENDED:
             return None
@@ -204,7 +226,7 @@ class CloudMachine(Machine):
         def watch(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
             try:
                 play(row, exchange, on_step)
-            except (ProtocolError, Interrupted):
+            except (WorkflowFailed, Interrupted):
                 raise
             except Exception as error:
                 self._failed(error)

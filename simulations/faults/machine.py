@@ -173,9 +173,11 @@ class Machine:
 
 
 def rotten(image: Image, amount: float) -> Image:
-    """Return a disk's image with one bit flipped: in the database, or in one of the files."""
-    parts = [("", image.database), *image.files.items()]
-    name, content = parts[int(amount * 7919) % len(parts)]
+    """Return a disk's image with one bit flipped, in the database or in one of the files, or without one of these."""
+    files, choice = list(image.files.items()), int(amount * 10_000)
+    name, content = files[choice // 4 % len(files)] if files and choice % 2 else ("", image.database)
+    if name and choice % 4 == 1:
+        return Image(image.database, {path: each for path, each in files if path != name})
     if not content:
         return image
     damaged = bytearray(content)

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     ROLLBACK = "rollback"
     ROT = "rot"
     JUMP = "jump"
+    ABORT = "abort"
 
 
 MEANING: Mapping[Kind, str] = {
@@ -38,8 +39,9 @@ MEANING: Mapping[Kind, str] = {
     Kind.FULL: "a disk is full for a while",
     Kind.UNSYNCED: "a disk lies about what it has written: at the next crash that is gone",
     Kind.ROLLBACK: "a machine dies, and comes back with an older state of its disk",
-    Kind.ROT: "a machine dies, and a bit of its disk has flipped",
+    Kind.ROT: "a machine dies, and a bit of its disk has flipped, or a file is gone",
     Kind.JUMP: "a clock is set forwards or backwards",
+    Kind.ABORT: "the cloud's operator ends a purchase",
 }
 
 ON_FRAMES = (Kind.DROP, Kind.DUPLICATE, Kind.DELAY, Kind.REORDER, Kind.FLIP, Kind.PARTITION)
@@ -110,6 +112,7 @@ class Schedule:
         self._generators: dict[str, random.Random] = {}
         weather = random.Random(f"{seed}/weather")
         chances = dict.fromkeys(ON_FRAMES, 0.8) | dict.fromkeys(ON_MACHINES, 0.7) | dict.fromkeys(ON_DISKS, 0.15)
+        chances[Kind.ABORT] = 0.3
         self._kinds = [kind for kind, chance in chances.items() if weather.random() < chance]
         self.struck: list[Fault] = []
         self.over = False
@@ -133,7 +136,9 @@ class Schedule:
         drawn, amount, choice = generator.random(), generator.random(), generator.random()
         framed = what in ("question", "answer", "call")
         machine = ON_MACHINES + ON_DISKS
-        kinds = [kind for kind in self._kinds if kind in machine or framed]
+        kinds = [kind for kind in self._kinds if (kind in machine or framed) and kind is not Kind.ABORT]
+        if place.startswith("cloud/") and Kind.ABORT in self._kinds:
+            kinds.append(Kind.ABORT)
         if drawn >= self.RATES[what] or not kinds or len(self.struck) >= self._most:
             return None
         return Fault(place, number, kinds[int(choice * len(kinds))], int(10_000 * amount) / 10_000)
