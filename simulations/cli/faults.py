@@ -18,7 +18,9 @@ def faults(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other runs.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the results do not depend on it.")] = 1,
     replay: Annotated[str | None, typer.Option(help="Play one run again: what a failed run printed.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A folder for a timeline of each failed run, or of a replay.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for a timeline of each failed run, or of a replay.")
+    ] = None,
 ) -> None:
     """Simulate crashes, full disks, bad networks and cheats; exits with 12 when a promise is broken."""
     from simulations.cli.progress import shown

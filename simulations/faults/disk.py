@@ -73,13 +73,14 @@ class Disk:
         self._handles: list[_Handle] = []
         self.full = False
 
-    def engine(self) -> Engine:
-        """Return a new engine on the database."""
+    def engine(self, *, watched: bool = True) -> Engine:
+        """Return a new engine on the database, whose statements are points of the program if it is watched."""
         pool = StaticPool(self._handle)
         engine = Engine(pool, _TEMPLATE.dialect, _TEMPLATE.url, execution_options={"compiled_cache": _COMPILED})
         for_parley(engine)
-        event.listen(engine, "before_cursor_execute", lambda *_: self.point("sql"))
-        event.listen(engine, "commit", self._commit)
+        if watched:
+            event.listen(engine, "before_cursor_execute", lambda *_: self.point("sql"))
+            event.listen(engine, "commit", self._commit)
         return engine
 
     def crash(self) -> None:

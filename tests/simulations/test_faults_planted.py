@@ -17,7 +17,6 @@ from parties.purchase.offer import Offer, Outcome
 from parties.store import RememberingApp
 from protocol.errors import ProtocolError
 from protocol.journal import Journal
-from protocol.journaled_exchange import JournaledExchange
 from protocol.storage.ledger import Ledger, Posting, Transfer
 from protocol.storage.vault import Vault
 from simulations.faults.campaign import campaign
@@ -175,7 +174,7 @@ FOUND_LATER: list[tuple[Plant, str]] = [
     (starts_on_any_books, "books"),
     (retries_for_ever, "exception"),
     (loses_blobs, "buyer"),
-    (sweeps_too_much, "buyer"),
+    (sweeps_too_much, "exception"),
 ]
 
 
