@@ -1,6 +1,5 @@
 """One run: a town, its faults, and which promises were broken."""
 
-import gc
 import re
 import tempfile
 from collections import Counter
@@ -14,8 +13,6 @@ from simulations.faults.schedule import MOST, Fault, Schedule
 from simulations.faults.town import Event, Town, Violation
 
 _REPLAY = re.compile(r"seed=(?P<seed>[^,\s]+), (without=(?P<without>[^,\s]+), )?faults=(?P<faults>\S*)")
-
-gc.set_threshold(100_000, 50, 50)  # collecting garbage takes a tenth of the time, and little of it is cyclic
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ ON_DISKS = (Kind.UNSYNCED, Kind.ROLLBACK, Kind.ROT)
 """Faults of links, of machines, and those that take away what a machine had committed."""
 
 
+def strikes(kind: Kind, place: str) -> bool:
+    """Whether a kind of fault can strike at a place: some only on links, and one only at the cloud."""
+    if kind is Kind.ABORT:
+        return place.startswith("cloud/")
+    return kind not in ON_FRAMES or place.endswith(("/question", "/answer", "/call"))
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault: what goes wrong at which point.
@@ -132,13 +139,11 @@ class Schedule:
         if place not in self._generators:
             self._generators[place] = random.Random(f"{self._seed}/{place}")
         generator = self._generators[place]
-        what = place.rpartition("/")[2]
         drawn, amount, choice = generator.random(), generator.random(), generator.random()
-        framed = what in ("question", "answer", "call")
-        machine = ON_MACHINES + ON_DISKS
-        kinds = [kind for kind in self._kinds if (kind in machine or framed) and kind is not Kind.ABORT]
-        if place.startswith("cloud/") and Kind.ABORT in self._kinds:
-            kinds.append(Kind.ABORT)
-        if drawn >= self.RATES[what] or not kinds or len(self.struck) >= self._most:
+        rate = self.RATES[place.rpartition("/")[2]]
+        if drawn >= rate or len(self.struck) >= self._most:
+            return None
+        kinds = [kind for kind in self._kinds if strikes(kind, place)]
+        if not kinds:
             return None
         return Fault(place, number, kinds[int(choice * len(kinds))], int(10_000 * amount) / 10_000)

@@ -46,16 +46,16 @@ def _fewer_parties(attempt: Callable[[Sequence[str]], bool], best: Callable[[], 
 
 
 def _fewer_faults(attempt: Callable[[Sequence[Fault]], bool], best: Callable[[], Result]) -> None:
-    """Leave out ever smaller parts of the list."""
+    """Leave out ever smaller parts of the list, and at last single ones until none can be."""
     if attempt(()):
         return
     size = len(best().replay.faults)
     while size:
-        start = 0
+        before, start = best(), 0
         while start < len(faults := best().replay.faults):
             if not attempt(faults[:start] + faults[start + size :]):
                 start += size
-        size //= 2
+        size = 1 if size == 1 and best() is not before else size // 2
 
 
 def _kind(violation: Violation) -> tuple[str, str]:
