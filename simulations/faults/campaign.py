@@ -12,6 +12,9 @@ from multiprocessing import get_context
 from parties.workflow import Progress, unwatched
 from simulations.faults.run import Result, run
 
+_COLLECTED = 50
+"""Runs after which the garbage of this process is collected: the command line turns that off for short programs."""
+
 
 @dataclass
 class Campaign:
@@ -58,6 +61,8 @@ def campaign(seed: int, faults: int, workers: int, stop_at: int = 20, progress: 
         for result in _results(seed, workers):
             found.add(result)
             total = found.faults.total()
+            if found.runs % _COLLECTED == 0:
+                gc.collect()
             progress(f"{found.runs} runs, {len(found.failed)} failed", min(total, faults), faults)
             if total >= faults or len(found.failed) >= stop_at:
                 break

@@ -26,6 +26,7 @@ from protocol.storage.database import Database, opening
 from protocol.storage.files import disk_failure
 from protocol.storage.ledger import Ledger
 from protocol.storage.ledger.audit import audit
+from protocol.storage.ledger.errors import ScopeClosed
 from protocol.storage.tables import CLOUD
 from protocol.storage.vault import Vault
 from simulations.faults.machine import Machine
@@ -84,6 +85,7 @@ class CloudMachine(Machine):
         self._broker: Broker | None = None
         self._life = 0
         self._stopping: Stopping | None = None
+        self._aborted: set[str] = set()
         self._books: dict[str, list[tuple[Any, ...]]] | None = None
         self.grid: SimulatedGrid | None = None
         self.links: dict[int, Link] = {}
@@ -209,7 +211,9 @@ class CloudMachine(Machine):
             rows = [row for row in self._broker.journal.workflows(WorkflowState.OPEN) if row.step <= LAST_ABORT]
             if rows:
                 self.town.strike(fault, self.name)
-                self._broker.abort(rows[int(fault.amount * len(rows))].name, "the operator ended it")
+                name = rows[int(fault.amount * len(rows))].name
+                self._aborted.add(name)
+                self._broker.abort(name, "the operator ended it")
         except Killed:
             return
         except Exception as error:
@@ -229,7 +233,8 @@ class CloudMachine(Machine):
             except (WorkflowFailed, Interrupted):
                 raise
             except Exception as error:
-                self._failed(error)
+                if not (isinstance(error, ScopeClosed) and row.name in self._aborted):
+                    self._failed(error)
                 raise
 
         return watch
