@@ -24,9 +24,8 @@ from protocol.messages.base import Name, ProtocolMessage
 from protocol.messages.purchase import Statement
 from protocol.storage.database import Database, opening
 from protocol.storage.files import disk_failure
-from protocol.storage.ledger import Ledger
+from protocol.storage.ledger import Ledger, ScopeClosed
 from protocol.storage.ledger.audit import audit
-from protocol.storage.ledger.errors import ScopeClosed
 from protocol.storage.tables import CLOUD
 from protocol.storage.vault import Vault
 from simulations.faults.machine import Machine

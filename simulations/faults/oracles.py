@@ -144,8 +144,8 @@ def purchase(town: "Town", market: Market, buyer: BuyerMachine) -> None:
             if market.sold(bid) and good is not None and seller.honest and not _is_of(town, seller, bid, good):
                 town.violated("buyer", f"picture {number} of honest {buyer.name} is not the one that it paid for")
         kept = bad if good is None else good
-        unpaid = kept is not None and not market.sold(bid) and not market.set_back
-        if unpaid and seller.honest and _is_of(town, seller, bid, kept):
+        free = seller.honest and not market.sold(bid) and not market.set_back
+        if free and kept is not None and _is_of(town, seller, bid, kept):
             town.violated("seller", f"{buyer.name} has picture {number} of honest {seller.name} unpaid")
     if not excused(town, buyer):
         rows = town.cloud.disk.rows(

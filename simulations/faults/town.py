@@ -90,7 +90,7 @@ class Town:
         draw = random.Random(f"{seed}/town")
         self.budget = draw.choice([60, 120, 200])
         self.deposits = {"buyer": self.budget * draw.choice([1, 2]), "seller": 100}
-        section = CloudSection(privacy="level1", commission=draw.choice([0.0, 0.05]), stake=0.2, bond=0.1)  # type: ignore[arg-type]
+        section = CloudSection(privacy="level1", commission=draw.choice([0.0, 0.05]), stake=0.2, bond=0.1)
         self.terms = terms_of(section, MODEL)
         self.cloud = CloudMachine(self, self._cloud)
         self.machines["cloud"] = self.cloud
