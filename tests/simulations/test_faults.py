@@ -20,7 +20,7 @@ from simulations.faults.schedule import Fault, Kind
 
 
 def test_no_promise_is_broken() -> None:
-    played = campaign(seed=2, faults=1_000, workers=1)
+    played = campaign(seed=2, faults=600, workers=1)
     assert [str(failed.replay) for failed in played.failed] == []
     assert played.vacuous == ""
     assert played.outcomes["honest parties held harmless"] > played.outcomes["honest parties"] / 2
@@ -36,9 +36,9 @@ def test_no_promise_is_broken_by_many() -> None:
 
 
 def test_workers_change_nothing_nor_what_they_hash_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = campaign(seed=5, faults=150, workers=1)
+    alone = campaign(seed=5, faults=80, workers=1)
     monkeypatch.setenv("PYTHONHASHSEED", "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1")
-    assert campaign(seed=5, faults=150, workers=2) == alone
+    assert campaign(seed=5, faults=80, workers=2) == alone
 
 
 def test_a_run_is_replayed_from_its_line() -> None:
