@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from parties.purchase.workflow import Purchase, played_by, statement
 from protocol.crypto.certificates import ROLES, Identity, Revocations
 from protocol.encoding.codec import decode, encode
 from protocol.errors import BadKit, ProtocolError
-from protocol.grids.grpc import BadAddress, Call, EnrolledRoster, GrpcGrid
+from protocol.grids.grpc import SWITCH, BadAddress, Call, EnrolledRoster, GrpcGrid
 from protocol.journal import Journal, WorkflowRow, WorkflowState
 from protocol.messages import service
 from protocol.messages.base import ProtocolMessage
@@ -67,6 +68,7 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
         BadKit: When it cannot listen, when its ledger cannot be used, or when another cloud has taken it over.
         BadInput: When its featurizer cannot be loaded.
     """
+    sys.setswitchinterval(SWITCH)
     stop = threading.Event()
     lost: list[LeaseLost] = []
 
@@ -109,6 +111,7 @@ def start(kit: Kit, ledger: Ledger, stack: ExitStack, adopted: bool) -> None:
             revoked=Revocations(kit.folder / REVOKED),
             calls=desk.calls(),
             absence=ABSENCE,
+            quotas=party.quotas.quotas,
         )
     except BadAddress as error:
         raise BadKit(f"{error}; `parley doctor` finds the reason") from None
@@ -233,16 +236,29 @@ class Desk:
     def _status(self, who: Identity, asked: service.AskStatus) -> service.Status:
         broker, grid = self._parts()
         balances = self._cloud.ledger.balances()
-        attached = set(grid.attached())
+        attached, rivals, members = set(grid.attached()), grid.contested(), grid.roster.members()
+        counts, listed = broker.journal.counts(), broker.journal.latest(service.PURCHASES, asked.without)
         parties = [
-            service.PartyStanding(urn=urn, node_id=node_id, attached=node_id in attached, balance=balances.get(urn))
-            for node_id, urn in sorted(grid.roster.members().items())
+            service.PartyStanding(
+                urn=urn,
+                node_id=node_id,
+                attached=node_id in attached,
+                balance=balances.get(urn),
+                rival=rivals.get(node_id, ""),
+            )
+            for node_id, urn in sorted(members.items())
+            if node_id > asked.after
         ]
         return service.Status(
             time=time.time(),
             release=version("parley"),
-            parties=tuple(parties[: service.MOST]),
-            purchases=tuple(self._standing(row) for row in broker.journal.workflows()[-service.MOST :]),
+            known=len(members),
+            attached=len(attached),
+            open=counts.get(WorkflowState.OPEN, 0),
+            ended=counts.get(WorkflowState.ENDED, 0),
+            failed=counts.get(WorkflowState.FAILED, 0),
+            parties=tuple(parties[: service.PARTIES]),
+            purchases=tuple(self._standing(row) for row in listed),
             escrow=balances.get(ESCROW, 0),
             earned=balances.get(CLOUD, 0),
         )

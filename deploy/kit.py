@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from protocol.crypto.certificates import (
 )
 from protocol.crypto.signing import SECRET_BYTES
 from protocol.errors import BadKit
+from protocol.grids.grpc import Quotas
 from protocol.settings import Section
 from protocol.storage.files import private_folder, write_once
 from protocol.strict_yaml import BadYaml, parse_yaml, read_yaml
@@ -89,6 +90,27 @@ class Deposits(Section):
     seller: Coins = 20.0
 
 
+class QuotasSection(Section):
+    """How much parties may take of the cloud."""
+
+    vault: Annotated[float, Gt(0)] = Field(50.0, description="gigabytes of the vault, for all parties")
+    party: Annotated[float, Gt(0)] = Field(10.0, description="gigabytes of the vault, for each party")
+    transfers: Annotated[int, Ge(1), Le(16)] = Field(2, description="blobs of one party that move at once")
+    calls: Annotated[float, Gt(0)] = Field(20.0, description="requests of one party per second, in the long run")
+
+    @property
+    def quotas(self) -> Quotas:
+        """The quotas as the grid takes them."""
+        usual = Quotas()
+        return replace(
+            usual,
+            transfers=replace(usual.transfers, each=self.transfers),
+            calls=replace(usual.calls, rate=self.calls),
+            vault=round(self.vault * 1e9),
+            party=round(self.party * 1e9),
+        )
+
+
 class CloudFile(Section):
     """``party.yaml`` of the cloud."""
 
@@ -102,6 +124,7 @@ class CloudFile(Section):
     purchases: Annotated[int, Ge(1), Le(1000)] = Field(16, description="purchases played at the same time, at most")
     terms: CloudSection = CloudSection()
     deposits: Deposits = Deposits()
+    quotas: QuotasSection = QuotasSection()
 
     _address = field_validator("cloud", "listen")(_is_address)
 

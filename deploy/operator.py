@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from deploy.kit import Kit
-from deploy.party import ask_cloud
+from deploy.party import Away, ask_cloud
 from deploy.pools import FAILED, OPEN
 from parties.pool.published import blank
 from parties.pool.workflow import Pool
@@ -18,8 +18,8 @@ from protocol.storage.user_files import composed
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
 LONGEST_NAME = 200
-PAUSE = 0.5
-"""Seconds between two questions for the state of a pool."""
+PAUSE, PATIENCE = 0.5, 600.0
+"""Seconds between two questions for the state of a pool, and without any answer."""
 
 
 def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
@@ -43,6 +43,22 @@ def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
     return rules
 
 
+def status_of(kit: Kit, everything: bool = False) -> service.Status:
+    """Return the state of the cloud: what runs and what is latest, or, page by page, everything.
+
+    Raises:
+        Unreachable: When the cloud cannot be reached, or refuses.
+    """
+    status = page = ask_cloud(kit, service.STATUS, service.AskStatus(), service.Status)
+    while everything and (page.parties or page.purchases):
+        after = max((party.node_id for party in status.parties), default=0)
+        question = service.AskStatus(after=after, without=len(status.purchases))
+        page = ask_cloud(kit, service.STATUS, question, service.Status)
+        more = {"parties": status.parties + page.parties, "purchases": status.purchases + page.purchases}
+        status = page.model_copy(update=more)
+    return status
+
+
 def abort_purchase(kit: Kit, name: str) -> service.PurchaseStanding:
     """End a purchase, and return its state.
 
@@ -53,7 +69,7 @@ def abort_purchase(kit: Kit, name: str) -> service.PurchaseStanding:
     Raises:
         Unreachable: When the cloud cannot be reached, or refuses.
     """
-    status = ask_cloud(kit, service.STATUS, service.AskStatus(), service.Status)
+    status = status_of(kit)
     running = [each.name for each in status.purchases if each.state == WorkflowState.OPEN]
     meant = [each for each in running if each.startswith(name)]
     whole = meant[0] if len(meant) == 1 else name
@@ -73,8 +89,9 @@ def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: 
         RunFailed: When the pool could not be finished.
     """
     question = service.BeginPool(rules=rules, entities=entities, patience=patience)
+    standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
+    heard_at = time.monotonic()
     while True:
-        standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
         if standing.state == FAILED:
             why = [standing.note, *(f"{each.urn}: {each.note}" for each in standing.entities if each.note)]
             raise RunFailed(f"the pool failed: {'; '.join(why)}")
@@ -82,3 +99,9 @@ def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: 
             return standing
         progress(Pool.STEPS[max(standing.step, 1) - 1], standing.step, len(Pool.STEPS) + 1)
         time.sleep(PAUSE)
+        try:
+            standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
+            heard_at = time.monotonic()
+        except Away:  # its database may be, for a while
+            if time.monotonic() > heard_at + PATIENCE:
+                raise

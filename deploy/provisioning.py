@@ -68,6 +68,11 @@ terms:
 deposits:                     # what a new account starts with, the first time a party trades
   buyer: 100.0
   seller: 20.0
+quotas:                       # who has more waits; the others do not
+  vault: 50.0                 # gigabytes of sealed pictures, of all parties
+  party: 10.0                 # gigabytes of sealed pictures, of each party
+  transfers: 2                # blobs of each party that move at once
+  calls: 20.0                 # requests of each party per second
 """
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from protocol.crypto.certificates import ROLES
+from protocol.encoding.bounds import Bound
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange, Expected
 from protocol.messages.base import Hello, Introduction, ProtocolMessage
@@ -131,15 +132,16 @@ class Workflow(ABC, Generic[R]):
         answer: Expected[M],
         deadline: float | None = None,
         absence: float = float("inf"),
+        bound: Bound | None = None,
     ) -> dict[int, M]:
         """Ask parties, record failures, and return the answers by node id.
 
         Args:
-            step, questions, answer, absence: See `Exchange.each`.
+            step, questions, answer, absence, bound: See `Exchange.each`.
             deadline: Unix seconds; else `deadline()`.
         """
         due = self.deadline() if deadline is None else deadline
-        replies = self.exchange.ask(step, questions, answer, due, absence)
+        replies = self.exchange.ask(step, questions, answer, due, absence, bound=bound)
         self.record.fail(step, replies.failures)
         return replies.answers
 
@@ -172,6 +174,6 @@ def roll_call(exchange: Exchange, patience: float) -> RollCall:
         if vouched is None or role not in ROLES or role == vouched.get(node_id):
             roll.present.setdefault(role, []).append(node_id)
         else:
-            named = vouched.get(node_id, "nobody")
-            roll.impostors[node_id] = f"it says that it is a {role}, and its certificate names a {named}"
+            named = vouched.get(node_id, "nothing")
+            roll.impostors[node_id] = f"it introduces itself as {role}, and its certificate names {named}"
     return roll

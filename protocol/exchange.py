@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
 
-from protocol.encoding.bounds import bound_of, with_bound
+from protocol.encoding.bounds import Bound, bound_of, with_bound
 from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.encoding.streaming import streams
 from protocol.messages.base import ProtocolMessage
@@ -132,9 +132,10 @@ class Exchange:
         deadline: float | None = None,
         absence: float = math.inf,
         until: float = math.inf,
+        bound: Bound | None = None,
     ) -> Replies[R]:
         """Ask parties and return all answers; see `each`."""
-        return _sorted_out(self.each(step, questions, answer, deadline, absence, until))
+        return _sorted_out(self.each(step, questions, answer, deadline, absence, until, bound))
 
     def each(
         self,
@@ -144,6 +145,7 @@ class Exchange:
         deadline: float | None = None,
         absence: float = math.inf,
         until: float = math.inf,
+        bound: Bound | None = None,
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties and yield what each answered, or why it did not, in ascending order of node ids.
 
@@ -152,11 +154,12 @@ class Exchange:
             deadline: Unix seconds. What comes more than `GRACE` after it is no answer.
             absence: Seconds for which a party that has left is still waited for, where the grid does not see to that.
             until: Unix seconds at which to stop waiting, if that is before the deadline.
+            bound: How large an answer may be, if less than its kind allows.
         """
         timeout = self._left(deadline, until)
         self._asked += 1
         group = f"{self._conversation}/{self._asked}" if self._conversation else step
-        replies = _ask(self.grid, step, questions, answer, timeout, group)
+        replies = _ask(self.grid, step, questions, answer, timeout, group, bound)
         late = deadline is not None and self.clock() > deadline + GRACE
         for node_id, reply in _heard(self.grid, questions, replies, answer):
             yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
@@ -208,11 +211,12 @@ def messages_for(
     answer: Expected[R],
     group: str,
     ttl: float | None = None,
+    bound: Bound | None = None,
 ) -> list[Message]:
     """Make the messages of a question, in ascending order of node ids; equal objects are encoded once."""
     different = {id(question): question for question in questions.values()}
     encoded = {key: encode(question) for key, question in different.items()}
-    bound = bound_of(*_kinds(answer))
+    bound = bound or bound_of(*_kinds(answer))
     return [
         with_bound(grid.create_message(encoded[id(question)], f"query.{step}", node_id, group_id=group, ttl=ttl), bound)
         for node_id, question in sorted(questions.items())
@@ -230,8 +234,9 @@ def _ask(
     answer: Expected[R],
     timeout: float | None,
     group: str,
+    bound: Bound | None = None,
 ) -> Iterable[Message]:
-    messages = messages_for(grid, step, questions, answer, group, timeout)
+    messages = messages_for(grid, step, questions, answer, group, timeout, bound)
     return grid.send_and_receive(messages, timeout=timeout)
 
 
@@ -240,9 +245,10 @@ def _heard(
 ) -> Iterator[tuple[int, R | Failed]]:
     """Yield each node's answer, or why there is none, in ascending order of node ids.
 
-    A grid that streams returns replies in this order, and reads each from the vault when its turn comes.
+    A grid that streams returns an iterator in this order, and reads each reply from the vault when its turn comes. What
+    stands before such a grid may return a list in any order.
     """
-    if not streams(grid):
+    if not (streams(grid) and isinstance(replies, Iterator)):
         replies = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
     silent = deque(sorted(questions))
     for reply in replies:

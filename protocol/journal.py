@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from protocol.errors import ProtocolError
 from protocol.exchange import LOST
@@ -111,6 +111,21 @@ class Journal:
         query = select(workflows).order_by(workflows.c.begun_at, workflows.c.name)
         rows = self._database.read(query if state is None else query.where(workflows.c.state == state))
         return [_workflow(row) for row in rows]
+
+    def latest(self, most: int, without: int = 0) -> list[WorkflowRow]:
+        """Return the workflows that are open and then the latest others, at most so many, without the first of them."""
+        is_open = workflows.c.state == WorkflowState.OPEN
+        order = (is_open.desc(), workflows.c.begun_at.desc(), workflows.c.name)
+        return [
+            _workflow(row)
+            for row in self._database.read(select(workflows).order_by(*order).limit(most).offset(without))
+        ]
+
+    def counts(self) -> dict[WorkflowState, int]:
+        """Count the workflows by their state."""
+        count = func.count().label("number")
+        rows = self._database.read(select(workflows.c.state, count).group_by(workflows.c.state))
+        return {WorkflowState(row.state): row.number for row in rows}
 
     def begun(self, name: str) -> bool:
         """Whether a workflow of this name was ever begun."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from protocol.encoding.bounds import Bound
 from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage, reading
 from protocol.encoding.records import parts, unpack
 from protocol.encoding.streaming import blobs_of, give_up, streams
@@ -110,6 +111,7 @@ class JournaledExchange(Exchange):
         deadline: float | None = None,
         absence: float = math.inf,
         until: float = math.inf,
+        bound: Bound | None = None,
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties, those whose answers are not on record; see `Exchange.each`."""
         number = self._next()
@@ -119,7 +121,7 @@ class JournaledExchange(Exchange):
         if unheard:
             timeout = self._left(deadline, until)
             ttl = None if timeout is None else timeout + GRACE + RETURN
-            messages = messages_for(self.grid, step, unheard, answer, f"{self._name}/{number}", ttl)
+            messages = messages_for(self.grid, step, unheard, answer, f"{self._name}/{number}", ttl, bound)
             for arrived in self._hear(messages, timeout, deadline, absence):
                 entries |= self._journal.write(self._name, number, kind, arrived, self._time())
         for node_id in sorted(questions):

@@ -10,9 +10,11 @@ from parties.purchase.offer import Offer
 from protocol.crypto.sealing import BadDeliveryKey, check_delivery_key
 from protocol.crypto.signing import verify
 from protocol.disputes.arbitration import matches_receipt
+from protocol.encoding.bounds import Bound, bound_of
 from protocol.encoding.canonical import canonical, digest
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import (
+    Bids,
     CallForBids,
     Delivery,
     Invoice,
@@ -24,6 +26,14 @@ from protocol.messages.purchase import (
     Terms,
 )
 from strategies.features.featurizer import Featurizer
+
+
+def largest_bids(terms: Terms) -> Bound:
+    """Return how large the bids of one seller may be: with twice the bytes that honest ones take."""
+    features = 50_000 if terms.privacy is Privacy.BASIC else 200 * terms.signature_size
+    one = Bound(2_000 + features, bound_of(SignedBid).values)
+    whole = Bound(2_000 + terms.most_bids * one.structure, terms.most_bids * one.values)
+    return whole.at_most(bound_of(Bids))
 
 
 def stake(price: int, terms: Terms) -> int:

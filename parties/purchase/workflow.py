@@ -15,6 +15,7 @@ from parties.purchase.checks import (
     columns,
     confirmation_refusal,
     features_under,
+    largest_bids,
     payment_refusal,
     request_refusal,
 )
@@ -199,7 +200,8 @@ class Purchase(Workflow[PurchaseRecord]):
         call, record = self.record.call, self.record
         assert call is not None
         self.begin(3)
-        answers = self.ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE)
+        most = largest_bids(call.terms)
+        answers = self.ask("bid", dict.fromkeys(record.sellers, call), Bids, call.expires_at, ABSENCE, most)
         self.begin(4)
         seen: set[bytes] = set()
         offers: list[Offer] = []

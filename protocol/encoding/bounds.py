@@ -33,6 +33,10 @@ class Bound(NamedTuple):
     def __add__(self, other: "Bound") -> "Bound":  # type: ignore[override]
         return Bound(self.structure + other.structure, self.values + other.values)
 
+    def at_most(self, other: "Bound") -> "Bound":
+        """Return the smaller one of each."""
+        return Bound(min(self.structure, other.structure), min(self.values, other.values))
+
     def largest(self, other: "Bound") -> "Bound":
         """Return the larger one of each."""
         return Bound(max(self.structure, other.structure), max(self.values, other.values))
@@ -56,7 +60,7 @@ def bound_of(*kinds: type[ProtocolMessage]) -> Bound:
     for kind in kinds:
         found = found.largest(_message(kind, 0))
     head = Bound(1_000 + sum(len(kind.kind()) for kind in kinds), 0)
-    return Bound(*map(min, found + head, ANY))
+    return (found + head).at_most(ANY)
 
 
 def with_bound(message: Message, bound: Bound) -> Message:

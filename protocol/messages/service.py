@@ -20,8 +20,8 @@ from protocol.messages.base import ProtocolMessage
 from protocol.messages.pool import Rules, Share
 
 HEALTH, PURCHASE, STATEMENT, ABORT, STATUS, POOL = "health", "purchase", "statement", "abort", "status", "pool"
-MOST = 20_000
-"""Parties or purchases that a status lists, at most."""
+PARTIES, PURCHASES = 1_000, 100
+"""Parties and purchases that one answer lists, at most: it fits in a frame."""
 
 Text = Annotated[str, MaxLen(1000)]
 Wish = Annotated[bytes, Len(1, 32)]
@@ -68,25 +68,47 @@ class AbortPurchase(ProtocolMessage):
 
 
 class AskStatus(ProtocolMessage):
-    """An operator asks for the state of everything."""
+    """An operator asks for the state of everything, a page of it.
+
+    Listed are the parties after a node, and purchases, those that run first and then the latest, without so many.
+    """
+
+    after: Annotated[int, Ge(0)] = 0
+    without: Annotated[int, Ge(0), Le(10**12)] = 0
 
 
 class PartyStanding(ProtocolMessage):
-    """A party that has ever attached, and the money on its account, minor units; None: it has not traded yet."""
+    """A party that has ever attached, and the money on its account, minor units; None: it has not traded yet.
+
+    `rival` is the address from which another process tried to attach with its certificate while it was attached.
+    """
+
+    version = 2
 
     urn: Text
     node_id: Annotated[int, Ge(0)]
     attached: bool
     balance: int | None = None
+    rival: Text = ""
 
 
 class Status(ProtocolMessage):
-    """All parties, all purchases, and the money in escrow and earned by the cloud, minor units."""
+    """Parties, purchases, and the money in escrow and earned by the cloud, minor units.
+
+    `known` and `attached` count all parties, the others all purchases by their state.
+    """
+
+    version = 2
 
     time: float
     release: Text
-    parties: Annotated[tuple[PartyStanding, ...], MaxLen(MOST)]
-    purchases: Annotated[tuple[PurchaseStanding, ...], MaxLen(MOST)]
+    known: Annotated[int, Ge(0)]
+    attached: Annotated[int, Ge(0)]
+    open: Annotated[int, Ge(0)]
+    ended: Annotated[int, Ge(0)]
+    failed: Annotated[int, Ge(0)]
+    parties: Annotated[tuple[PartyStanding, ...], MaxLen(PARTIES)]
+    purchases: Annotated[tuple[PurchaseStanding, ...], MaxLen(PURCHASES)]
     escrow: Annotated[int, Ge(0)]
     earned: int
 

@@ -37,16 +37,14 @@ def cloud(
 def status(
     kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
     cloud: CloudAddress = None,
+    everything: Annotated[bool, typer.Option("--all", help="List all parties and purchases.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Show which parties are attached, the purchases and their steps, and the money in escrow."""
     from deploy.kit import read_kit
-    from deploy.party import ask_cloud
-    from protocol.messages import service
+    from deploy.operator import status_of
 
-    standing = ask_cloud(
-        read_kit(kit, ["operator"], cloud=address_of(cloud)), service.STATUS, service.AskStatus(), service.Status
-    )
+    standing = status_of(read_kit(kit, ["operator"], cloud=address_of(cloud)), everything)
     typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
 
 
@@ -109,12 +107,19 @@ def _show(status: "Status") -> None:
     parties = Table("party", "node", "", "coins", title="Parties", title_justify="left")
     for party in status.parties:
         name = party.urn.removeprefix("urn:parley:").replace(":", " ")
-        parties.add_row(name, str(party.node_id), "attached" if party.attached else "away", coins(party.balance))
+        there = "attached" if party.attached else "away"
+        if party.rival:
+            there += f"; another process tried to attach from {party.rival}"
+        parties.add_row(name, str(party.node_id), there, coins(party.balance))
     purchases = Table("purchase", "buyer", "begun", "", "step", title="Purchases", title_justify="left")
     for purchase in status.purchases:
         begun = f"{datetime.fromtimestamp(purchase.begun_at):%Y-%m-%d %H:%M:%S}"
         step = purchase.note or f"{purchase.step} of 12"
         buyer = purchase.buyer.rpartition(":")[2]
         purchases.add_row(purchase.name[:SHOWN], buyer, begun, purchase.state, step)
+    counted = (
+        f"{status.known} parties, {status.attached} attached; {status.open} purchases run, {status.ended} have ended,"
+        f" {status.failed} failed. `--all` lists all of them."
+    )
     earned = f"In escrow: {coins(status.escrow)} coins. The cloud has earned {coins(status.earned)}."
-    show([parties, purchases, earned])
+    show([parties, purchases, counted, earned])

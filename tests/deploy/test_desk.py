@@ -1,8 +1,9 @@
 """What a cloud answers about its purchases, asked over the wire, and what it may ask of a buyer's machine."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from deploy.books import ledger_of, open_books
 from deploy.buyer import Purchases
 from deploy.cloud import start
 from deploy.kit import Kit, read_kit
-from deploy.operator import abort_purchase
+from deploy.operator import abort_purchase, status_of
 from deploy.party import alone, ask_cloud
 from protocol.encoding.codec import encode
 from protocol.errors import Unreachable
@@ -76,6 +77,25 @@ def test_only_an_operator_ends_purchases_and_only_a_buyer_has_statements(deploym
         ask_cloud(buyer(deployment, 2), service.ABORT, service.AbortPurchase(name="x"), service.PurchaseStanding)
     with pytest.raises(Unreachable, match="may not call statement; it is for buyer"):
         ask_cloud(operator, service.STATEMENT, service.AskStatement(wish=b"x"), Statement)
+
+
+def test_status_lists_a_page_of_any_number_of_purchases(deployment: Deployment, operator: Kit) -> None:
+    before = status_of(operator)
+    many = 1_500
+    with closing(sqlite3.connect(deployment.kit / "cloud" / "state" / "cloud.sqlite", timeout=30)) as database:
+        columns = "name, workflow, opener, state, step, begun_at, heard_at, note"
+        rows = [(f"2-{number:064x}", "purchase", 2, "failed", 3, number, number, "n" * 900) for number in range(many)]
+        database.executemany(f"INSERT INTO workflows ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        database.commit()
+    page = status_of(operator)
+    assert (page.failed, page.ended, page.open) == (before.failed + many, before.ended, before.open)
+    assert len(page.purchases) == service.PURCHASES
+    assert [each.state for each in page.purchases[: page.open]] == ["open"] * page.open
+    begun = [each.begun_at for each in page.purchases[page.open :]]
+    assert begun == sorted(begun, reverse=True)
+    everything = status_of(operator, everything=True)
+    assert len({each.name for each in everything.purchases}) == page.failed + page.ended + page.open
+    assert everything.parties == page.parties
 
 
 @pytest.mark.parametrize("wish", ["../../planted", "..", "x/../planted", "ABCD", "é"])

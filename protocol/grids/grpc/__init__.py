@@ -2,7 +2,7 @@
 
 from protocol.grids.grpc.attach import Attachment, Backoff, attach
 from protocol.grids.grpc.calling import AttachRefused, CloudUnreachable, call
-from protocol.grids.grpc.grid import GrpcGrid
+from protocol.grids.grpc.grid import SWITCH, GrpcGrid
 from protocol.grids.grpc.quotas import Allowance, Quotas
 from protocol.grids.grpc.roster import EnrolledRoster, Roster
 from protocol.grids.grpc.service import Call
@@ -10,6 +10,7 @@ from protocol.grids.grpc.transfers import Pace
 from protocol.grids.grpc.transport import BadAddress, Insecure, InsecureAddress, Secure, Security
 
 __all__ = [
+    "SWITCH",
     "Allowance",
     "AttachRefused",
     "Attachment",

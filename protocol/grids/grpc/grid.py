@@ -5,6 +5,7 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -33,6 +34,11 @@ from protocol.wire import parley_pb2 as wire
 
 _log = logging.getLogger(__name__)
 
+SWITCH = 2e-4
+"""Seconds that a thread of a cloud's process may compute while another waits (`sys.setswitchinterval`).
+
+Python's own 5 ms would delay every frame, several times over, while a workflow reads a long answer.
+"""
 MAX_STREAMS = 20_000
 """Calls at once, attached streams included; one more is refused with RESOURCE_EXHAUSTED."""
 
@@ -94,6 +100,7 @@ class GrpcGrid(CarryingGrid):
         quotas = quotas or Quotas()
         self._storage = Storage(vault, quotas)
         self._questions = Questions(absence, self._let_go)
+        self._reading = threading.Lock()
         self._session, self._numbers = uuid4().hex[:16], count(1)
         self._admission = Admission(secure=isinstance(security, Secure), revoked=revoked)
         self._loop = asyncio.new_event_loop()
@@ -243,9 +250,11 @@ class GrpcGrid(CarryingGrid):
         if answer.HasField("failure"):
             return of_a_party(Error(code=answer.failure.code, reason=answer.failure.reason))
         stored = answer.WhichOneof("body") == "stored"
-        packed = self._storage.read(read_blob(answer.stored)) if stored else answer.content
+        with self._reading if stored else nullcontext():  # a large answer is read while no other one is
+            packed = self._storage.read(read_blob(answer.stored)) if stored else answer.content
+            with reading("the answer"):
+                content = read_content(packed, question.bound)
         with reading("the answer"):
-            content = read_content(packed, question.bound)
             references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
         for blob in references:
             if question.stored.get(blob.digest) != blob:

@@ -54,7 +54,7 @@ class Turns:
 
     1. A certificate that has more calls than its allowance is refused: it may try again later.
     2. One that calls too often is held back.
-    3. Certificates get free places one after the other, so that one with many calls waits for itself.
+    3. A free place goes to the certificate that has the fewest, so that one with many calls waits for itself.
     """
 
     def __init__(self, allowance: Allowance) -> None:
@@ -63,6 +63,7 @@ class Turns:
         self._running: Counter[str] = Counter()
         self._free = allowance.all
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._turns, self._served = 0, dict[str, int]()
         self._due: dict[str, float] = {}
 
     @asynccontextmanager
@@ -92,6 +93,7 @@ class Turns:
             self._here[urn] -= 1
             if not self._here[urn]:
                 del self._here[urn], self._running[urn]
+                self._served.pop(urn, None)
 
     async def _pace(self, urn: str) -> None:
         """Wait until a party may call again."""
@@ -121,16 +123,17 @@ class Turns:
             raise
 
     def _give(self) -> None:
-        """Give free places to the certificates that wait, one each in turn."""
+        """Give free places to those who wait: to who has the fewest, and of these to who was served longest ago."""
         while self._free:
-            urn = next((each for each in self._waiting if self._running[each] < self._allowance.each), None)
-            if urn is None:
+            urn = min(self._waiting, key=lambda each: (self._running[each], self._served.get(each, 0)), default=None)
+            if urn is None or self._running[urn] >= self._allowance.each:
                 return
-            places = self._waiting.pop(urn)
-            place = places.popleft()
-            if places:
-                self._waiting[urn] = places  # behind the others
+            place = self._waiting[urn].popleft()
+            if not self._waiting[urn]:
+                del self._waiting[urn]
             if not place.cancelled():
+                self._turns += 1
+                self._served[urn] = self._turns
                 self._running[urn] += 1
                 self._free -= 1
                 place.set_result(None)

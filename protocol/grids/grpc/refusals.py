@@ -10,8 +10,9 @@ log = logging.getLogger("protocol.grids.grpc.service")
 
 PERIOD = 60.0
 """Seconds for which the same refusal of the same caller is counted, and not logged again."""
-HOLD, HELD = 1.0, 64
-"""Seconds for which a refusal is held back of who was refused often, and how many of these at the same time."""
+STEP, LONGEST, HELD = 0.1, 10.0, 1_000
+"""Seconds for which a refusal is held back of who was refused often: by how much longer each time, and at most; and how
+many of one caller are held back at the same time."""
 MOST_CALLERS = 10_000
 """Callers that are told apart."""
 
@@ -39,10 +40,11 @@ class Refusals:
                 log.exception("a call of %s failed", where)
             else:
                 log.warning("refused %s: %s: %s", where, code.name, text)
-        if self._of[caller] > self._free and self._held[caller] < HELD:
+        wait = min(LONGEST, STEP * (self._of[caller] - self._free))
+        if wait > 0 and self._held[caller] < HELD:
             self._held[caller] += 1
             try:
-                await asyncio.sleep(HOLD)
+                await asyncio.sleep(wait)
             finally:
                 self._held[caller] -= 1
 

@@ -118,13 +118,13 @@ def _attached(folder: Path, count: int, processes: int) -> Iterator[GrpcGrid]:
                 child.join()
 
 
-def attend(address: str, securities: Sequence[Secure]) -> None:
-    """Host all these parties."""
+def attend(address: str, securities: Sequence[Secure], size: int = BLOB) -> None:
+    """Host all these parties, which deliver sealed images of a size."""
     app = echo_app()
 
     @app.query("deliver")
     def deliver(message: Message, context: Context) -> Message:
-        blob = os.urandom(BLOB)
+        blob = os.urandom(size)
         receipt = Receipt(order=bytes(32), blob=sha256(blob).digest(), length=len(blob))
         delivery = Delivery(receipt=SignedReceipt(receipt=receipt, signature=bytes(64)), blob=blob)
         return Message(encode(delivery), reply_to=message)
