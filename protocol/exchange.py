@@ -12,7 +12,6 @@ from flwr.serverapp import Grid
 
 from protocol.encoding.bounds import Bound, bound_of, with_bound
 from protocol.encoding.codec import UnreadableMessage, decode, encode
-from protocol.encoding.streaming import streams
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.vault import Vault
 
@@ -81,7 +80,7 @@ def ask(
         Answers and failures, each in ascending order of node ids.
     """
     replies = _ask(grid, step, questions, answer, timeout, step)
-    return _sorted_out(_heard(grid, questions, replies, answer))
+    return _sorted_out(_heard(questions, replies, answer))
 
 
 def roles_on(grid: Grid) -> dict[int, str] | None:
@@ -161,7 +160,7 @@ class Exchange:
         group = f"{self._conversation}/{self._asked}" if self._conversation else step
         replies = _ask(self.grid, step, questions, answer, timeout, group, bound)
         late = deadline is not None and self.clock() > deadline + GRACE
-        for node_id, reply in _heard(self.grid, questions, replies, answer):
+        for node_id, reply in _heard(questions, replies, answer):
             yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
             del reply  # a large answer goes before the next one is read
 
@@ -241,13 +240,13 @@ def _ask(
 
 
 def _heard(
-    grid: Grid, questions: Iterable[int], replies: Iterable[Message], answer: Expected[R]
+    questions: Iterable[int], replies: Iterable[Message], answer: Expected[R]
 ) -> Iterator[tuple[int, R | Failed]]:
     """Yield each node's answer, or why there is none, in ascending order of node ids.
 
-    A grid that streams returns replies in this order, and reads each from the vault when its turn comes.
+    A grid that returns an iterator has them in this order, and reads each from the vault when its turn comes.
     """
-    if not streams(grid):
+    if not isinstance(replies, Iterator):
         replies = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
     silent = deque(sorted(questions))
     for reply in replies:
