@@ -15,6 +15,7 @@ from protocol.storage.ledger.renaming import rename_accounts
 from protocol.storage.tables import accounts, parties
 
 FILE = "roster.json"
+_URN = re.compile(r"urn:parley:[a-z]+:[a-z0-9-]+")
 _NUMBERED = re.compile(r"(buyer|seller)-([0-9]+)")
 """How accounts were named."""
 
@@ -67,6 +68,7 @@ def _read(path: Path) -> list[str]:
         raise BadKit(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
         urns = None
-    if not isinstance(urns, list) or not all(isinstance(urn, str) for urn in urns) or len(set(urns)) != len(urns):
+    known = [urn for urn in urns if isinstance(urn, str) and _URN.fullmatch(urn)] if isinstance(urns, list) else None
+    if known is None or known != urns or len(set(known)) != len(known):
         raise BadKit(f"{path} is damaged: restore it from a backup")
-    return urns
+    return known

@@ -174,6 +174,6 @@ def roll_call(exchange: Exchange, patience: float) -> RollCall:
         if vouched is None or role not in ROLES or role == vouched.get(node_id):
             roll.present.setdefault(role, []).append(node_id)
         else:
-            named = vouched.get(node_id, "nobody")
-            roll.impostors[node_id] = f"it says that it is a {role}, and its certificate names a {named}"
+            named = vouched.get(node_id, "nothing")
+            roll.impostors[node_id] = f"it introduces itself as {role}, and its certificate names {named}"
     return roll

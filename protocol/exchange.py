@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 
 from protocol.encoding.bounds import Bound, bound_of, with_bound
 from protocol.encoding.codec import UnreadableMessage, decode, encode
+from protocol.encoding.streaming import streams
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.vault import Vault
 
@@ -80,7 +81,7 @@ def ask(
         Answers and failures, each in ascending order of node ids.
     """
     replies = _ask(grid, step, questions, answer, timeout, step)
-    return _sorted_out(_heard(questions, replies, answer))
+    return _sorted_out(_heard(grid, questions, replies, answer))
 
 
 def roles_on(grid: Grid) -> dict[int, str] | None:
@@ -160,7 +161,7 @@ class Exchange:
         group = f"{self._conversation}/{self._asked}" if self._conversation else step
         replies = _ask(self.grid, step, questions, answer, timeout, group, bound)
         late = deadline is not None and self.clock() > deadline + GRACE
-        for node_id, reply in _heard(questions, replies, answer):
+        for node_id, reply in _heard(self.grid, questions, replies, answer):
             yield node_id, reply if isinstance(reply, Failed) or not late else Failed(LATE)
             del reply  # a large answer goes before the next one is read
 
@@ -240,13 +241,14 @@ def _ask(
 
 
 def _heard(
-    questions: Iterable[int], replies: Iterable[Message], answer: Expected[R]
+    grid: Grid, questions: Iterable[int], replies: Iterable[Message], answer: Expected[R]
 ) -> Iterator[tuple[int, R | Failed]]:
     """Yield each node's answer, or why there is none, in ascending order of node ids.
 
-    A grid that returns an iterator has them in this order, and reads each from the vault when its turn comes.
+    A grid that streams returns an iterator in this order, and reads each reply from the vault when its turn comes. What
+    stands before such a grid may return a list in any order.
     """
-    if not isinstance(replies, Iterator):
+    if not (streams(grid) and isinstance(replies, Iterator)):
         replies = sorted(replies, key=lambda reply: reply.metadata.src_node_id)
     silent = deque(sorted(questions))
     for reply in replies:

@@ -247,7 +247,8 @@ def is_away(error: BaseException) -> bool:
 
 def _is_damage(error: BaseException) -> bool:
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    is_text = isinstance(error, UnicodeDecodeError) or "Could not decode" in str(error)
+    return is_text or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def check_file(connection: Connection) -> None:

@@ -94,5 +94,5 @@ def definitions(connection: Connection) -> bytes | None:
     """Hash the definitions of all tables, as SQLite keeps them; None elsewhere."""
     if connection.dialect.name != "sqlite":
         return None
-    query = "SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%' ORDER BY name"
-    return sha256("\n".join(connection.exec_driver_sql(query).scalars()).encode()).digest()
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%' ORDER BY name"
+    return sha256(repr([tuple(row) for row in connection.exec_driver_sql(query)]).encode()).digest()

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def check_bought(deployment: Deployment, out: str) -> dict[str, Any]:
 
 def check_books(deployment: Deployment) -> dict[str, int]:
     """Nothing is in escrow any more, and all money is somewhere."""
-    with sqlite3.connect(deployment.kit / "cloud" / "state" / "cloud.sqlite") as books:
+    with closing(sqlite3.connect(deployment.kit / "cloud" / "state" / "cloud.sqlite")) as books:
         balances: dict[str, int] = dict(books.execute("SELECT name, balance FROM accounts").fetchall())
     assert sum(balances.values()) == 0
     assert balances["escrow"] == 0
@@ -148,6 +149,11 @@ def test_a_folder_that_holds_something_is_left_alone(running: Deployment, parley
         ("seller --kit kit/seller1 --album albums/seller1", 4, "pictures have no price"),
         ("seller --kit kit/seller1 --album albums/seller1 --price 1", 9, "another process of this party"),
         ("cloud --kit kit/cloud", 9, "another process of this party"),
+        (
+            "cloud --kit kit/cloud --state other --ledger sqlite:///kit/cloud/state/cloud.sqlite",
+            9,
+            "the ledger is held by the cloud on",
+        ),
         ("status --kit kit/seller1", 9, "but this command needs operator"),
     ],
 )
@@ -194,3 +200,14 @@ def test_a_cloud_without_its_books_says_so(running: Deployment, parley: Parley) 
     code, said = parley("cloud", "--kit", "kit/cloud", "--ledger", "sqlite:////nowhere/books.sqlite")
     assert code == 9
     assert "has had a ledger, and there is none at" in " ".join(said.split())
+
+
+def test_a_cloud_whose_ledger_was_taken_over_stops(running: Deployment) -> None:
+    running.start("cloud")
+    running.wait_attached({"seller1"})
+    with closing(sqlite3.connect(running.kit / "cloud" / "state" / "cloud.sqlite", timeout=PATIENCE)) as books:
+        with books:
+            books.execute("UPDATE lease SET token = 'of another cloud'")
+        assert running.wait("cloud") == 9
+        assert "the ledger was taken over by the cloud on" in running.log("cloud")
+        assert books.execute("SELECT token FROM lease").fetchall() == [("of another cloud",)]

@@ -95,7 +95,7 @@ class TestTheCloudIsWatched:
     def test_a_parcel_that_was_changed_on_the_way_is_refused(self, play_purchase: Play) -> None:
         class Misled(Buyer):
             def receive(self, parcel: Parcel) -> Acknowledgement:
-                changed = tuple(item.model_copy(update={"blob": item.blob[:-1] + b"x"}) for item in parcel.items)
+                changed = tuple(item.model_copy(update={"blob": item.blob + b"x"}) for item in parcel.items)
                 return super().receive(parcel.model_copy(update={"items": changed}))
 
         played = play_purchase(small(), buyer=Misled)

@@ -12,6 +12,7 @@ from postgresql import new_schema, server
 from sqlalchemy import create_engine, select, text
 from test_database import shape
 from test_journal import JournalContract
+from test_lease import TestLease as Leases
 from test_ledger import TestAccounts as Accounts
 from test_ledger import TestEscrow as Escrow
 from test_ledger import TestTransfer as Transfers
@@ -60,6 +61,10 @@ class TestOnceHere(Once):
 
 
 class TestJournalHere(JournalContract):
+    pass
+
+
+class TestLeaseHere(Leases):
     pass
 
 

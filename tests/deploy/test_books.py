@@ -1,0 +1,375 @@
+"""A cloud starts on its own books, whole and in order, or says in one sentence why not."""
+
+import json
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.books import audit_ledger, end_all, ledger_of, open_books
+from deploy.kit import Address, Kit, read_kit
+from deploy.provisioning import provision
+from protocol.errors import BadKit
+from protocol.grids.grpc import EnrolledRoster
+from protocol.journal import Journal, WorkflowState
+from protocol.storage.files import private_folder
+from protocol.storage.ledger import Hold, Ledger, Posting, Transfer
+from protocol.storage.vault import Vault
+from simulations.cli import main
+
+BUYER, SELLER = "urn:parley:buyer:ann", "urn:parley:seller:bob"
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    provision(tmp_path / "kit", Address("localhost"), {"seller": 1})
+    return elsewhere(read_kit(tmp_path / "kit" / "cloud", ["cloud"]), "state")
+
+
+def elsewhere(kit: Kit, state: str) -> Kit:
+    """The same kit with another state folder."""
+    folder = kit.folder.parent / state
+    private_folder(folder)
+    return Kit(kit.folder, folder, kit.party, kit.credentials, kit.ca)
+
+
+@contextmanager
+def started(kit: Kit, url: str | None = None, adopt: bool = False) -> Iterator[Ledger]:
+    """A cloud's ledger, from start to stop."""
+    with ExitStack() as stack:
+        yield open_books(kit, ledger_of(kit, url), stack, adopt=adopt, on_lost=lambda lost: None)
+
+
+def refusal(kit: Kit, url: str | None = None) -> str:
+    with pytest.raises(BadKit) as error, started(kit, url):
+        pass
+    sentence = str(error.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def journal_of(ledger: Ledger) -> Journal:
+    return Journal(ledger.database, Vault("memory://books"))
+
+
+def buy(ledger: Ledger, name: str = "2-aa", end: bool = True) -> None:
+    """A purchase, up to its escrow or to its end."""
+
+    def effect(posting: Posting) -> bytes:
+        posting.open_account("mint", overdraft=True)
+        for account in posting.open_accounts([BUYER, SELLER]):
+            posting.transfer([Transfer("mint", account, 100, "deposit")])
+        posting.hold([Hold(f"escrow/{name}", BUYER, 30, "an image", name)])
+        return b""
+
+    journal_of(ledger).begin(name, "purchase", 2, 1000.0)
+    ledger.once(f"{name}/escrow", b"", effect)
+    if end:
+        journal_of(ledger).end(name, WorkflowState.FAILED)
+
+
+def path_of(kit: Kit) -> Path:
+    return kit.state / "cloud.sqlite"
+
+
+def change(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+        database.commit()
+
+
+def test_a_cloud_goes_on_with_its_books(kit: Kit) -> None:
+    with started(kit) as ledger:
+        buy(ledger, end=False)
+        name = ledger.id()
+    with started(kit) as ledger:
+        assert ledger.id() == name
+        assert ledger.balance(BUYER) == 70
+
+
+class TestBooksThatAreNotThere:
+    def test_a_ledger_that_is_missing(self, kit: Kit) -> None:
+        with started(kit):
+            pass
+        path_of(kit).unlink()
+        sentence = refusal(kit)
+        assert "this cloud has had a ledger, and there is none at sqlite:///" in sentence
+        assert "restore it from a backup" in sentence
+        assert not path_of(kit).exists()
+        with started(kit, adopt=True):
+            pass
+        with started(kit):
+            pass
+
+    def test_a_secret_without_a_ledger(self, kit: Kit) -> None:
+        kit.secret()
+        assert "this cloud has had a ledger" in refusal(kit)
+
+    def test_an_empty_database_in_its_place(self, kit: Kit) -> None:
+        with started(kit):
+            pass
+        sqlite3.connect(kit.state / "other.sqlite").close()
+        assert "there is none at" in refusal(kit, f"sqlite:///{kit.state / 'other.sqlite'}")
+
+    def test_the_ledger_of_another_cloud(self, kit: Kit) -> None:
+        with started(kit) as ledger:
+            mine = ledger.id()
+        url = f"sqlite:///{kit.state / 'other.sqlite'}"
+        Ledger(url).close()
+        assert f"and this cloud's is {mine}: name the right database" in refusal(kit, url)
+
+    def test_an_older_copy(self, kit: Kit) -> None:
+        with started(kit) as ledger:
+            buy(ledger)
+        shutil.copy(path_of(kit), kit.state / "backup")
+        with started(kit) as ledger:
+            buy(ledger, "2-bb")
+        shutil.copy(kit.state / "backup", path_of(kit))
+        assert "is an older copy: it lacks what this cloud has written last" in refusal(kit)
+        with started(kit, adopt=True):
+            pass
+        with started(kit) as ledger:
+            assert ledger.balance(BUYER) == 100
+
+
+class TestBooksThatAreNotInOrder:
+    @pytest.mark.parametrize(
+        ("statement", "sentence"),
+        [
+            (
+                f"UPDATE accounts SET balance = balance + 5 WHERE name = '{BUYER}'",
+                "holds 105, and its lines",
+            ),
+            ("UPDATE entries SET amount = 3 WHERE id = 2", "line 2 does not follow from the one before"),
+            ("DELETE FROM escrows", "holds escrow escrow/2-aa, which is not on record"),
+        ],
+    )
+    def test_what_was_forged(self, kit: Kit, statement: str, sentence: str) -> None:
+        with started(kit) as ledger:
+            buy(ledger)
+        change(path_of(kit), statement)
+        said = refusal(kit)
+        assert sentence in said
+        assert "`parley audit ledger` shows everything" in said
+        with pytest.raises(BadKit, match="not in order"), started(kit, adopt=True):
+            pass
+
+    def test_a_file_that_is_cut(self, kit: Kit) -> None:
+        with started(kit) as ledger:
+            buy(ledger)
+        whole = path_of(kit).read_bytes()
+        path_of(kit).write_bytes(whole[: len(whole) // 2])
+        assert "is damaged" in refusal(kit)
+        path_of(kit).write_bytes(b"not a database" * 1000)
+        assert "is damaged: (sqlite3.DatabaseError) file is not a database; restore" in refusal(kit)
+
+    def test_money_that_nobody_will_release(self, kit: Kit) -> None:
+        with started(kit) as ledger:
+            buy(ledger, end=False)
+        change(path_of(kit), "UPDATE workflows SET state = 'failed'")
+        assert "1 escrows belong to no open purchase, escrow/2-aa the first" in refusal(kit)
+        with started(kit, adopt=True) as ledger:
+            end_all(ledger, journal_of(ledger))
+            assert ledger.balance(BUYER) == 100
+        with started(kit):
+            pass
+
+
+class TestAnotherStateFolder:
+    def test_a_secret_that_was_lost_while_purchases_are_open(self, kit: Kit) -> None:
+        with started(kit) as ledger:
+            buy(ledger, end=False)
+        secret = kit.secret()
+        (kit.state / "secret").unlink()
+        assert "1 purchases are open in the ledger under another secret than" in refusal(kit)
+        assert not (kit.state / "secret").exists()
+        (kit.state / "secret").write_bytes(secret)
+        with started(kit):
+            pass
+
+    def test_taking_over_ends_what_is_open_and_gives_back_what_is_held(self, kit: Kit) -> None:
+        with started(kit) as ledger:
+            buy(ledger, end=False)
+        (kit.state / "secret").write_bytes(bytes(32))
+        refusal(kit)
+        with started(kit, adopt=True) as ledger:
+            end_all(ledger, journal_of(ledger))
+            (row,) = journal_of(ledger).workflows()
+            assert (row.state, row.note) == (WorkflowState.FAILED, "its cloud was replaced")
+            assert ledger.balances() == {BUYER: 100, SELLER: 100, "escrow": 0, "mint": -200}
+        with started(kit):
+            pass
+
+    def test_books_without_a_state_folder_know_who_is_who(self, kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
+        """Nobody gets another one's account, whoever attaches first."""
+        url = f"sqlite:///{kit.folder.parent / 'kept.sqlite'}"
+        with started(kit, url) as ledger:
+            roster = EnrolledRoster(ledger.database)
+            assert [roster.node_id(urn) for urn in (BUYER, SELLER)] == [2, 3]
+            buy(ledger)
+        with started(elsewhere(kit, "new"), url) as ledger:
+            assert "another state folder's" in caplog.text
+            roster = EnrolledRoster(ledger.database)
+            assert roster.node_id("urn:parley:seller:eve") == 4
+            assert (roster.account("seller", 3), roster.account("seller", 4)) == (SELLER, "urn:parley:seller:eve")
+        caplog.clear()
+        with started(elsewhere(kit, "new"), url):
+            assert "another state folder's" not in caplog.text
+
+    def test_a_memory_that_is_damaged(self, kit: Kit) -> None:
+        with started(kit):
+            pass
+        (kit.state / "ledger.json").write_text("{}")
+        assert "ledger.json is damaged" in refusal(kit)
+
+    def test_a_second_cloud_on_the_same_ledger(self, kit: Kit) -> None:
+        url = f"sqlite:///{kit.folder.parent / 'kept.sqlite'}"
+        with started(kit, url):
+            assert "the ledger is held by the cloud on" in refusal(elsewhere(kit, "other"), url)
+        with started(elsewhere(kit, "other"), url):
+            pass
+
+    def test_a_cloud_that_was_killed_starts_again_at_once(self, kit: Kit) -> None:
+        """Its lease is still there."""
+        with started(kit), started(kit) as ledger:
+            buy(ledger)
+
+
+VERSION_3 = """
+CREATE TABLE ledger_version (version INTEGER NOT NULL, PRIMARY KEY (version));
+CREATE TABLE accounts (
+    name TEXT NOT NULL, overdraft BOOLEAN NOT NULL, balance BIGINT NOT NULL, PRIMARY KEY (name),
+    CONSTRAINT never_below_zero CHECK (overdraft OR balance >= 0));
+CREATE TABLE escrows (
+    id INTEGER NOT NULL, escrow_id TEXT NOT NULL, payer TEXT NOT NULL, amount BIGINT NOT NULL,
+    purpose TEXT NOT NULL, state TEXT NOT NULL, PRIMARY KEY (id), CONSTRAINT something_is_held CHECK (amount > 0),
+    CONSTRAINT known_state CHECK (state IN ('pending', 'posted', 'voided')), UNIQUE (escrow_id),
+    FOREIGN KEY(payer) REFERENCES accounts (name));
+CREATE TABLE entries (
+    id INTEGER NOT NULL, "transaction" BIGINT NOT NULL, account TEXT NOT NULL, amount BIGINT NOT NULL,
+    memo TEXT NOT NULL, PRIMARY KEY (id), FOREIGN KEY(account) REFERENCES accounts (name));
+CREATE TABLE replies (key TEXT NOT NULL, request BLOB NOT NULL, response BLOB NOT NULL, PRIMARY KEY (key));
+CREATE TABLE workflows (name TEXT NOT NULL, workflow TEXT NOT NULL, opener BIGINT NOT NULL,
+    state TEXT NOT NULL, step INTEGER NOT NULL, begun_at DOUBLE NOT NULL, note TEXT NOT NULL,
+    PRIMARY KEY (name), CONSTRAINT known_workflow_state CHECK (state IN ('open', 'ended', 'failed')));
+CREATE TABLE journal (workflow TEXT NOT NULL, number INTEGER NOT NULL, node BIGINT NOT NULL,
+    kind TEXT NOT NULL, failure TEXT, content BLOB,
+    PRIMARY KEY (workflow, number, node), FOREIGN KEY(workflow) REFERENCES workflows (name));
+CREATE TABLE blobs (digest TEXT NOT NULL, workflow TEXT NOT NULL, PRIMARY KEY (digest),
+    FOREIGN KEY(workflow) REFERENCES workflows (name));
+INSERT INTO ledger_version VALUES (3);
+INSERT INTO accounts VALUES ('escrow', 0, 0), ('mint', 1, -200), ('buyer-2', 0, 90), ('seller-3', 0, 110);
+INSERT INTO entries VALUES
+    (1, 1, 'mint', -100, 'deposit'), (2, 1, 'buyer-2', 100, 'deposit'),
+    (3, 2, 'mint', -100, 'deposit'), (4, 2, 'seller-3', 100, 'deposit'),
+    (5, 3, 'buyer-2', -10, 'hold e'), (6, 3, 'escrow', 10, 'hold e'),
+    (7, 4, 'escrow', -10, 'post e'), (8, 4, 'seller-3', 10, 'post e');
+INSERT INTO escrows VALUES (1, 'e', 'buyer-2', 10, 'an image', 'posted');
+INSERT INTO workflows VALUES ('2-aa', 'purchase', 2, 'ended', 12, 1.0, '');
+"""
+"""What the version before wrote, with its roster in a file beside it."""
+
+
+class TestBooksOfAnEarlierVersion:
+    @pytest.fixture
+    def old(self, kit: Kit) -> Kit:
+        kit.secret()
+        with closing(sqlite3.connect(path_of(kit))) as database:
+            database.executescript(VERSION_3)
+        return kit
+
+    def roster(self, kit: Kit, content: Any) -> None:
+        (kit.state / "roster.json").write_text(content if isinstance(content, str) else json.dumps(content))
+
+    def test_its_parties_are_enrolled_and_keep_their_accounts(self, old: Kit) -> None:
+        self.roster(old, [BUYER, SELLER])
+        with started(old) as ledger:
+            assert ledger.balances() == {"escrow": 0, "mint": -200, BUYER: 90, SELLER: 110}
+            assert {entry.account for entry in ledger.entries()} == {"escrow", "mint", BUYER, SELLER}
+            assert [escrow.payer for escrow in ledger.escrows()] == [BUYER]
+            assert EnrolledRoster(ledger.database).members() == {2: BUYER, 3: SELLER}
+        assert audit_ledger(path_of(old), old.state).sentences() == []
+
+    def test_the_file_is_taken_over_once(self, old: Kit) -> None:
+        self.roster(old, [BUYER, SELLER])
+        with started(old):
+            pass
+        self.roster(old, [SELLER, BUYER])
+        with started(old) as ledger:
+            assert EnrolledRoster(ledger.database).members() == {2: BUYER, 3: SELLER}
+
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (None, "does not say whose"),
+            ([BUYER], "does not say whose seller-3 is"),
+            ([SELLER, BUYER], "does not say whose"),
+            ('["urn:parley:buyer:ann"', "roster.json is damaged"),
+            ([BUYER, BUYER], "roster.json is damaged"),
+            (["ann", "bob"], "roster.json is damaged"),
+            ({"a": 1}, "roster.json is damaged"),
+        ],
+    )
+    def test_a_file_that_is_lost_or_cut_gives_no_account_away(self, old: Kit, content: Any, sentence: str) -> None:
+        if content is not None:
+            self.roster(old, content)
+        assert sentence in refusal(old)
+        self.roster(old, [BUYER, SELLER])
+        with started(old) as ledger:
+            assert ledger.balance(SELLER) == 110
+
+    def test_accounts_of_nobody_can_be_left(self, old: Kit) -> None:
+        self.roster(old, [BUYER])
+        with started(old, adopt=True) as ledger:
+            assert ledger.balances() == {"escrow": 0, "mint": -200, BUYER: 90, "seller-3": 110}
+
+    def test_its_open_purchases_are_finished_first(self, old: Kit) -> None:
+        self.roster(old, [BUYER, SELLER])
+        change(path_of(old), "UPDATE workflows SET state = 'open'")
+        before = path_of(old).read_bytes()
+        assert "1 purchases of an earlier version are open: finish them with that version" in refusal(old)
+        assert path_of(old).read_bytes() == before
+
+
+class TestTheCommand:
+    @pytest.fixture
+    def run(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> Callable[..., tuple[int, str]]:
+        def run(*words: object) -> tuple[int, str]:
+            monkeypatch.setattr(sys, "argv", ["parley", "audit", "ledger", *map(str, words)])
+            with pytest.raises(SystemExit) as ended:
+                main()
+            said = capsys.readouterr()
+            return int(ended.value.code or 0), said.out + said.err
+
+        return run
+
+    def test_it_counts_what_is_in_order(self, kit: Kit, run: Callable[..., tuple[int, str]]) -> None:
+        with started(kit) as ledger:
+            buy(ledger, end=False)
+            code, said = run("--kit", kit.folder, "--state", kit.state)
+            assert (code, "3 transactions, 4 accounts, 1 escrows, of which 1 are pending with 0.30" in said) == (
+                0,
+                True,
+            )
+        assert run("--ledger", f"sqlite:///{path_of(kit)}")[0] == 0
+
+    def test_it_shows_every_finding(self, kit: Kit, run: Callable[..., tuple[int, str]]) -> None:
+        with started(kit) as ledger:
+            buy(ledger)
+        change(path_of(kit), f"UPDATE accounts SET balance = 7 WHERE name = '{BUYER}'")
+        change(path_of(kit), "UPDATE entries SET memo = '' WHERE id = 1")
+        code, said = run("--kit", kit.folder, "--state", kit.state)
+        assert code == 11
+        for part in ("holds 7, and its lines sum to 100", "line 1 does not follow", "not in order: 3 findings"):
+            assert part in " ".join(said.split())
+
+    def test_there_is_nothing_to_audit(self, kit: Kit, run: Callable[..., tuple[int, str]]) -> None:
+        assert run("--kit", kit.folder, "--state", kit.state)[0] == 9
+        assert run()[0] == 2
