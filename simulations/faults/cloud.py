@@ -242,7 +242,7 @@ class CloudMachine(Machine):
         """Start again where the disk's database cannot be read; anything else that is not the disk's is our fault."""
         if Kind.ROT in self.lost:
             self.town.note("cloud", f"fails by its rotten disk: {type(error).__name__}")
-            if isinstance(error, DatabaseError):
+            if isinstance(error, DatabaseError | UnicodeDecodeError):
                 self.die(5.0)
         elif disk_failure(error) is None:
             self.town.violated("exception", f"cloud: {type(error).__name__}: {error}")

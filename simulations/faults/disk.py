@@ -13,6 +13,8 @@ from sqlalchemy.pool import StaticPool
 
 from protocol.storage.database import for_parley
 
+ROTTEN = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a rotten database raises; the second where its schema is no text any more, which Python's driver would show."""
 _NO_LIMIT = 1_073_741_823
 _TEMPLATE = create_engine("sqlite://")
 _COMPILED: dict[Any, Any] = {}
@@ -93,14 +95,14 @@ class Disk:
     def fill(self) -> None:
         """Leave no room."""
         self.full = True
-        with suppress(sqlite3.DatabaseError):  # a database that is rotten cannot be written anyway
+        with suppress(*ROTTEN):  # a database that is rotten cannot be written anyway
             (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
             self._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     def make_room(self) -> None:
         """Leave room again."""
         self.full = False
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*ROTTEN):
             self._connection.execute(f"PRAGMA max_page_count = {_NO_LIMIT}")
 
     def image(self) -> Image:
@@ -123,7 +125,10 @@ class Disk:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query, beside the programs that use the disk."""
-        return self._connection.execute(query).fetchall()
+        try:
+            return self._connection.execute(query).fetchall()
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError(str(error)) from None
 
     def close(self) -> None:
         """Free the memory."""
