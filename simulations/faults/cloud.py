@@ -13,7 +13,8 @@ from deploy.cloud import LAST_ABORT
 from parties.broker import Broker
 from parties.purchase.cloud import Cloud
 from parties.purchase.record import PurchaseRecord
-from parties.purchase.workflow import played_by, statement
+from parties.purchase.statements import statement
+from parties.purchase.workflow import played_by
 from parties.workflow import OnStep, WorkflowFailed
 from protocol.encoding.codec import encode
 from protocol.errors import ProtocolError
