@@ -76,19 +76,22 @@ def abort_purchase(kit: Kit, name: str) -> service.PurchaseStanding:
     return ask_cloud(kit, service.ABORT, service.AbortPurchase(name=whole), service.PurchaseStanding)
 
 
-def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress) -> service.PoolStanding:
+def keep_pool(
+    kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress, publisher: str = ""
+) -> service.PoolStanding:
     """Have the cloud run a pool, and wait for its end.
 
     Args:
         kit: The operator's.
         entities: The least number of attached entities.
         patience: Seconds that they have for each step.
+        publisher: The name of the entity that pre-trains; none: the first one enrolled.
 
     Raises:
         Unreachable: When the cloud cannot be reached, or refuses.
         RunFailed: When the pool could not be finished.
     """
-    question = service.BeginPool(rules=rules, entities=entities, patience=patience)
+    question = service.BeginPool(rules=rules, entities=entities, patience=patience, publisher=publisher)
     while True:
         standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
         if standing.state == FAILED:
