@@ -26,7 +26,7 @@ class Attempt:
     """A workflow that has ended with its cloud alive.
 
     Attributes:
-        why: Why it failed, if it did; one sentence.
+        why: Why it failed, if it did: one sentence, or the name of what the host raised.
         host_failed: Whether it was the cloud's disk.
     """
 
@@ -81,9 +81,9 @@ class Conductor(CloudMachine):
         except WorkflowFailed as failed:
             why = str(failed)
         except Exception as error:
-            why, host_failed = f"{type(error).__name__}: {error}", disk_failure(error) is not None
+            why, host_failed = type(error).__name__, disk_failure(error) is not None
             if not host_failed:
-                self.town.violated("exception", f"cloud: {why}")
+                self.town.violated("exception", f"cloud: {why}: {error}")
         finally:
             self._close(workflow)
         self.attempt = Attempt(workflow, name, why, host_failed)

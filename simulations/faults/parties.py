@@ -120,11 +120,11 @@ class PartyMachine(Machine):
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
-    """Return an answer's bytes with something changed: a bit, some bytes, its length, or the header of an array."""
+    """Return an answer's bytes with something changed: a bit, some bytes, its length, or an array's header or values."""
     damaged = bytearray(content)
     place = generator.randrange(len(damaged))
     header = content.find(_ARRAY)
-    match generator.randrange(4 if header < 0 else 8):
+    match generator.randrange(5 if header < 0 else 9):
         case 0:
             damaged[place] ^= 1 << generator.randrange(8)
         case 1:
@@ -133,6 +133,10 @@ def mutated(content: bytes, generator: random.Random) -> bytes:
             del damaged[place:]
         case 3:
             damaged[place:place] = damaged[place : place + generator.randrange(1, 33)]
+        case 4:
+            start = place if header < 0 else header + generator.randrange(128, 256)
+            run = slice(start, start + generator.randrange(8, 17))
+            damaged[run] = b"\xff" * len(damaged[run])  # no number, or -1
         case _:
             place = header + generator.randrange(8, 80)
             damaged[place] = generator.choice(b"(){}[]'\",:\\\n\0<0 #")
