@@ -120,7 +120,7 @@ class PartyMachine(Machine):
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
-    """Return an answer's bytes with something changed: a bit, some bytes, its length, or an array's header or values."""
+    """Return an answer's bytes with something changed: a bit, some bytes, length, or an array's header or values."""
     damaged = bytearray(content)
     place = generator.randrange(len(damaged))
     header = content.find(_ARRAY)
