@@ -41,14 +41,14 @@ class Keeper:
         rules: The settings that all entities share.
         vault: Where features are kept.
         patience: Seconds that entities have for each step.
-        clock: Unix time.
+        clock: Seconds that no setting of a clock changes, as no deadline of a pool leaves the cloud.
         most_images: An entity that enrols with more is refused.
     """
 
     rules: Rules
     vault: Vault
     patience: float = 24 * 3600.0
-    clock: Callable[[], float] = field(default=time.time)
+    clock: Callable[[], float] = field(default=time.monotonic)
     most_images: int = 1_000_000
 
 

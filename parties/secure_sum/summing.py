@@ -1,6 +1,5 @@
 """The cloud's part in a secure sum: it passes on sealed shares and removes masks from the total."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -76,6 +75,7 @@ class SecureSum(Workflow[Summed]):
         asked = self._usable(
             "keys", self.ask("keys", dict.fromkeys(clients, KeyCall(round=round)), RoundKeys), _bad_keys
         )
+        self._enough(len(asked), 2, "made keys")
         places = {node_id: place for place, node_id in enumerate(asked, 1)}
         peers = tuple(Peer(place=places[node_id], keys=keys) for node_id, keys in asked.items())
         threshold = len(peers) // 2 + 1
@@ -84,17 +84,14 @@ class SecureSum(Workflow[Summed]):
             for node_id, place in places.items()
         }
         dealt = self.ask("deal", rosters, DealtShares)
+        self._enough(len(dealt), threshold, "dealt shares")
         question = self.call.model_copy(update={"dealt": tuple(places[node_id] for node_id in dealt)})
         added = self.ask("add", dict.fromkeys(dealt, question), MaskedValues)
-        sizes = Counter(len(answer.values) for answer in added.values())
-        size = max(sizes, key=lambda each: sizes[each], default=0)
+        size = 1 + len(self.call.model)
         added = self._usable("add", added, lambda answer: _bad_size(answer, size))
         present = sorted(places[node_id] for node_id in added)
         absent = sorted(places[node_id] for node_id in dealt if node_id not in added)
-        if len(present) < threshold:
-            raise WorkflowFailed(
-                f"{len(present)} of {len(clients)} clients were left in a sum, and {threshold} are needed"
-            )
+        self._enough(len(present), threshold, "were left in a sum")
         total: Masked = np.sum([answer.values for answer in added.values()], axis=0, dtype=np.uint64)
         inboxes = _inboxes(dealt, places)
         shows = {
@@ -102,15 +99,14 @@ class SecureSum(Workflow[Summed]):
             for node_id in added
         }
         shown = self.ask("show", shows, ShownShares)
-        if len(shown) < threshold:
-            raise WorkflowFailed(f"{len(shown)} of {len(clients)} clients showed shares, and {threshold} are needed")
+        self._enough(len(shown), threshold, "showed shares")
         own = _shares(present, threshold, {places[node_id]: each.own_masks for node_id, each in shown.items()})
         keys = _shares(absent, threshold, {places[node_id]: each.mask_keys for node_id, each in shown.items()})
         for place, shares in own.items():
-            total = total - mask(_restored(shares, f"the own mask of place {place}"), len(total))
+            total = total - mask(_restored(shares, threshold, f"the own mask of place {place}"), len(total))
         public = {peer.place: peer.keys.masks for peer in peers}
         for place, shares in keys.items():
-            private = _restored(shares, f"the mask key of place {place}")
+            private = _restored(shares, threshold, f"the mask key of place {place}")
             if public_key(private) != public[place]:
                 raise WorkflowFailed(f"the shares of a lost client's key do not give it back (place {place})")
             for other in present:
@@ -120,6 +116,11 @@ class SecureSum(Workflow[Summed]):
         if np.abs(self.record.total).max(initial=0.0) > LIMIT * len(present):
             raise WorkflowFailed("a summand of a sum is none, or a share was false: the total is out of range")
         return self.record
+
+    def _enough(self, number: int, needed: int, what: str) -> None:
+        """End the sum where too few are left; to ask them more would only let each of them refuse."""
+        if number < needed:
+            raise WorkflowFailed(f"{number} of {len(self.clients)} clients {what}, and {needed} are needed")
 
     def _usable(self, step: str, answers: Mapping[int, M], refusal: Callable[[M], str | None]) -> dict[int, M]:
         """Record those whose answers cannot be used, and return the others."""
@@ -139,14 +140,16 @@ def _bad_keys(keys: RoundKeys) -> str | None:
 
 
 def _bad_size(answer: MaskedValues, size: int) -> str | None:
-    return None if len(answer.values) == size else f"it adds {len(answer.values)} values, and the others {size}"
+    return None if len(answer.values) == size else f"it adds {len(answer.values)} values, and a summand has {size}"
 
 
-def _restored(shares: Mapping[int, bytes], what: str) -> bytes:
+def _restored(shares: Mapping[int, bytes], threshold: int, what: str) -> bytes:
     try:
-        return reconstruct(shares)
+        if len(shares) == threshold:
+            return reconstruct(shares)
     except ValueError:
-        raise WorkflowFailed(f"the shares of {what} do not give it back") from None
+        pass
+    raise WorkflowFailed(f"the shares of {what} do not give it back")
 
 
 def _shares(

@@ -10,7 +10,7 @@ from itertools import count
 from multiprocessing import get_context
 
 from parties.workflow import Progress, unwatched
-from simulations.faults.run import Result, run
+from simulations.faults.run import TOWNS, Result, run
 
 _COLLECTED = 50
 """Runs after which the garbage of this process is collected: the command line turns that off for short programs."""
@@ -21,12 +21,14 @@ class Campaign:
     """What came of many runs.
 
     Attributes:
+        workflow: Of which.
         faults: How many took effect, by kind.
-        outcomes: What became of purchases and pictures.
+        outcomes: What became of what was begun.
         failed: Runs in which a promise was broken.
         digest: A hash of all that happened in all of them.
     """
 
+    workflow: str
     runs: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -35,11 +37,12 @@ class Campaign:
 
     @property
     def vacuous(self) -> str:
-        """What makes all this show nothing, if anything does: where next to nothing is sold, nobody can lose much."""
-        sold = self.outcomes["pictures sold"]
-        if sold >= self.runs / 2:
+        """What makes all this show nothing, if anything does: where next to nothing is achieved, little can be lost."""
+        aim = TOWNS[self.workflow].AIM
+        reached = self.outcomes[aim]
+        if reached >= self.runs / 2:
             return ""
-        return f"{sold} pictures were sold in {self.runs} runs: that is too little to show anything"
+        return f"{reached} {aim} in {self.runs} runs: that is too little to show anything"
 
     def add(self, result: Result) -> None:
         """Count a run."""
@@ -51,14 +54,16 @@ class Campaign:
             self.failed.append(result)
 
 
-def campaign(seed: int, faults: int, workers: int, stop_at: int = 20, progress: Progress = unwatched) -> Campaign:
+def campaign(
+    workflow: str, seed: int, faults: int, workers: int, stop_at: int = 20, progress: Progress = unwatched
+) -> Campaign:
     """Play runs until so many faults have struck, or so many runs have failed; interrupted, return what there is.
 
     The runs are the same for any number of workers, and count in their order.
     """
-    found = Campaign()
+    found = Campaign(workflow)
     try:
-        for result in _results(seed, workers):
+        for result in _results(workflow, seed, workers):
             found.add(result)
             total = found.faults.total()
             if found.runs % _COLLECTED == 0:
@@ -71,17 +76,17 @@ def campaign(seed: int, faults: int, workers: int, stop_at: int = 20, progress: 
     return found
 
 
-def _results(seed: int, workers: int) -> Iterator[Result]:
+def _results(workflow: str, seed: int, workers: int) -> Iterator[Result]:
     seeds = (f"{seed}/{number}" for number in count())
     if workers == 1:
-        yield from map(run, seeds)
+        yield from (run(workflow, each) for each in seeds)
         return
     context = get_context("spawn")
     with context.Pool(workers, _begin) as pool:
-        ahead = [pool.apply_async(run, [next(seeds)]) for _ in range(4 * workers)]
+        ahead = [pool.apply_async(run, [workflow, next(seeds)]) for _ in range(4 * workers)]
         while True:
             yield ahead.pop(0).get()
-            ahead.append(pool.apply_async(run, [next(seeds)]))
+            ahead.append(pool.apply_async(run, [workflow, next(seeds)]))
 
 
 def _begin() -> None:

@@ -108,13 +108,16 @@ class Disk:
     def image(self) -> Image:
         """Return all that is committed, while no transaction is under way."""
         paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         return Image(
-            self._connection.serialize(), {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+            self._connection.serialize() if pages else b"",  # SQLite refuses where there is nothing
+            {str(path.relative_to(self.folder)): path.read_bytes() for path in paths},
         )
 
     def restore(self, image: Image) -> None:
         """Become what it was."""
-        self._connection.deserialize(image.database)
+        if image.database:
+            self._connection.deserialize(image.database)
         for path in self.folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         for name, content in image.files.items():

@@ -27,6 +27,8 @@ DELAY, OVERTAKEN, PARTITION = (1.0, 20.0), (0.2, 4.0), (1.0, 25.0)
 """Seconds, at least and at most."""
 ABSENCE = 3.0
 """Seconds after which a party that has left counts as away."""
+LOOK = 1.0
+"""Seconds between two looks at who is away."""
 
 
 def within(bounds: tuple[float, float], amount: float) -> float:
@@ -43,6 +45,7 @@ class Link:
 
     Attributes:
         trouble: Seconds for which frames could not pass.
+        longest: Seconds of the longest time away that has ended.
     """
 
     def __init__(self, town: "Town", party: "PartyMachine", cloud: "CloudMachine") -> None:
@@ -50,10 +53,21 @@ class Link:
         self.connected = False
         self.left = -math.inf
         self.trouble = 0.0
+        self.longest = 0.0
         self._random = random.Random(f"{town.seed}/{party.name}/link")
         self._down_until = 0.0
         self._epoch = 0
         self._last = {"down": 0.0, "up": 0.0}
+
+    @property
+    def left_at(self) -> float:
+        """When it left, or the cloud began to listen without it."""
+        return max(self.left, self.cloud.began)
+
+    @property
+    def away(self) -> float:
+        """Seconds of the longest time that the party was away, from the cloud's last start on."""
+        return self.longest if self.connected else max(self.longest, self.town.agenda.now - self.left_at)
 
     def connect(self) -> None:
         """Attach, or try again later."""
@@ -63,6 +77,7 @@ class Link:
             self.town.agenda.after(within(RECONNECT, self._random.random()), self.connect)
             return
         self.connected = True
+        self.longest = max(self.longest, self.town.agenda.now - self.left_at)
         self.town.note(self.party.name, "attaches")
         self.cloud.grid.attached(self)
 
@@ -86,7 +101,7 @@ class Link:
         """
         if not self.connected:
             return None
-        self.town.secrecy.on_wire(self, way, frame)
+        self.town.carries(self, way, frame)
         agenda = self.town.agenda
         seconds, copies, overtaken = within(LATENCY, self._random.random()), 1, False
         fault = self.town.schedule.at(f"{self.party.name}/{kind}")
@@ -191,8 +206,24 @@ class SimulatedGrid(CarryingGrid):
         return [self._reply(self._open.pop(key)) for key in answered]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Sequence[Message]:
-        """Refuse: workflows here are journaled."""
-        raise NotImplementedError("the simulated grid is asked by push_messages and pull_messages")
+        """Send messages, and return the replies that came in time, from parties that were not away for long."""
+        agenda = self._town.agenda
+        message_ids = list(self.push_messages(messages))
+        end = math.inf if timeout is None else agenda.now + timeout
+        while waiting := [each for each in map(self._open.get, message_ids) if each and each.answer is None]:
+            until = min(end, max(self._awaited_until(each) for each in waiting))
+            if agenda.now >= until:
+                break
+            assert agenda.task is not None
+            agenda.task.pause(min(until - agenda.now, LOOK))
+        replies = list(self.pull_messages(message_ids))
+        for each in message_ids:
+            self._open.pop(each, None)
+        return replies
+
+    def _awaited_until(self, asked: _Open) -> float:
+        link = self._links[asked.message.metadata.dst_node_id]
+        return asked.until if link.connected else min(asked.until, link.left_at + ABSENCE)
 
     def attached(self, link: Link) -> None:
         """Send again what is open."""

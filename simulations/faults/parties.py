@@ -1,4 +1,4 @@
-"""The machines of buyers and sellers."""
+"""The machine of a party."""
 
 import random
 import time
@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, Any
 from flwr.app import DEFAULT_TTL, Context, Error, Message, Metadata
 from flwr.clientapp.typing import ClientAppCallable
 
-from parties.party import Memory, Party
-from parties.purchase.buyer import Buyer
+from parties.party import Party
 from parties.store import PARTY, PartyStore
-from protocol.encoding.codec import decode
 from protocol.errors import ProtocolError
 from protocol.exchange import reason_of
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.grpc.frames import read_content, write_content
 from protocol.grids.host import NodeHost
-from protocol.journal import WorkflowState
-from protocol.messages.purchase import Statement
 from protocol.storage.database import Database
 from protocol.storage.files import disk_failure
 from protocol.wire import parley_pb2 as wire
-from simulations.faults.cloud import Standing
 from simulations.faults.machine import Machine
 from simulations.faults.network import Link
 from simulations.faults.virtual import Killed
@@ -29,14 +24,14 @@ from simulations.faults.virtual import Killed
 if TYPE_CHECKING:
     from simulations.faults.town import Town
 
-POLL = 20.0
-"""Seconds between two questions of a buyer for the state of its purchase."""
-WISH = b"wish"
 _ARRAY = b"\x93NUMPY"
 
 
 class PartyMachine(Machine):
     """A party's machine.
+
+    Args:
+        make: Makes the party.
 
     Attributes:
         node: The party's node.
@@ -44,14 +39,19 @@ class PartyMachine(Machine):
     """
 
     link: Link
-    role: str
 
-    def __init__(self, town: "Town", name: str, node: int, cheat: str | None) -> None:
+    def __init__(self, town: "Town", name: str, node: int, cheat: str | None, make: Any) -> None:
         super().__init__(town, name)
         self.node = node
         self.cheat = cheat
+        self._make = make
         self._mutations = random.Random(f"{town.seed}/{name}/mutations")
         self._host: NodeHost | None = None
+
+    @property
+    def role(self) -> str:
+        """The role that it plays."""
+        return self.name.partition("-")[0]
 
     @property
     def honest(self) -> bool:
@@ -60,7 +60,8 @@ class PartyMachine(Machine):
 
     def party(self) -> Party:
         """Make the party anew."""
-        raise NotImplementedError
+        made: Party = self._make()
+        return made
 
     def begin(self) -> None:
         """Open the store, and attach."""
@@ -119,11 +120,11 @@ class PartyMachine(Machine):
 
 
 def mutated(content: bytes, generator: random.Random) -> bytes:
-    """Return an answer's bytes with something changed: a bit, some bytes, its length, or the header of an array."""
+    """Return an answer's bytes with something changed: a bit, some bytes, length, or an array's header or values."""
     damaged = bytearray(content)
     place = generator.randrange(len(damaged))
     header = content.find(_ARRAY)
-    match generator.randrange(4 if header < 0 else 8):
+    match generator.randrange(5 if header < 0 else 9):
         case 0:
             damaged[place] ^= 1 << generator.randrange(8)
         case 1:
@@ -132,91 +133,14 @@ def mutated(content: bytes, generator: random.Random) -> bytes:
             del damaged[place:]
         case 3:
             damaged[place:place] = damaged[place : place + generator.randrange(1, 33)]
+        case 4:
+            start = place if header < 0 else header + generator.randrange(128, 256)
+            run = slice(start, start + generator.randrange(8, 17))
+            damaged[run] = b"\xff" * len(damaged[run])  # no number, or -1
         case _:
             place = header + generator.randrange(8, 80)
             damaged[place] = generator.choice(b"(){}[]'\",:\\\n\0<0 #")
     return bytes(damaged)
-
-
-class SellerMachine(PartyMachine):
-    """A seller's machine: `make` makes the seller."""
-
-    role = "seller"
-
-    def __init__(self, town: "Town", name: str, node: int, cheat: str | None, make: Any) -> None:
-        super().__init__(town, name, node, cheat)
-        self._make = make
-
-    def party(self) -> Party:
-        """Make the seller anew."""
-        made: Party = self._make()
-        return made
-
-
-class BuyerMachine(PartyMachine):
-    """A buyer's machine: it asks for one purchase, and afterwards whether that is over.
-
-    Attributes:
-        over: The state in which the purchase ended, once the buyer knows it.
-    """
-
-    role = "buyer"
-
-    def __init__(self, town: "Town", name: str, node: int, cheat: str | None, make: Any, starts: float) -> None:
-        super().__init__(town, name, node, cheat)
-        self._make = make
-        self.over: WorkflowState | None = None
-        self._starts = starts
-        self._asked = 0
-
-    @property
-    def purchase(self) -> str:
-        """The name of its purchase."""
-        return f"{self.node}-{WISH.hex()}"
-
-    def party(self) -> Party:
-        """Make the buyer anew."""
-        made: Party = self._make(self.disk.folder / "bought")
-        return made
-
-    def begin(self) -> None:
-        """Attach, and ask."""
-        super().begin()
-        self._asked += 1
-        asked = self._asked
-        self.town.agenda.after(max(0.1, self._starts - self.town.agenda.now), lambda: self._ask(asked))
-
-    def _ask(self, asked: int) -> None:
-        if not self.alive or self.over is not None or asked != self._asked:
-            return
-        self.link.send("call", "up", WISH, lambda frame: self.town.cloud.call(self, frame))
-        self.town.agenda.after(POLL, lambda: self._ask(asked))
-
-    def told(self, frame: bytes) -> None:
-        """Hear the state of the purchase."""
-        standing = decode(read_content(frame), Standing)
-        state = WorkflowState(standing.state)
-        if not self.alive or state is WorkflowState.OPEN or self.over is not None:
-            return
-        try:
-            if standing.statement is not None:
-                self._settle(standing.statement)
-        except Killed:
-            return
-        except Exception as error:
-            if disk_failure(error) is None and not self.lost:
-                self.town.violated("exception", f"{self.name}: {type(error).__name__}: {error}")
-            if disk_failure(error) is not None:
-                self.die(5.0)
-                return
-        self.over = state
-
-    def _settle(self, statement: Statement) -> None:
-        """Open what was paid for, if the purchase ended without this buyer."""
-        buyer = self.made
-        assert isinstance(buyer, Buyer)
-        buyer.memory = Memory(self.store.state(self.purchase))
-        buyer.open_rest(statement.releases)
 
 
 def _metadata(question: wire.Question, node: int) -> Metadata:

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from simulations.faults.oracles import check, outcomes
+from simulations.faults.federate import FederateTown
+from simulations.faults.pool import PoolTown
+from simulations.faults.purchase.town import PurchaseTown
 from simulations.faults.schedule import MOST, Fault, Schedule
 from simulations.faults.town import Event, Town, Violation
+
+TOWNS: dict[str, type[Town]] = {"purchase": PurchaseTown, "federate": FederateTown, "pool": PoolTown}
+"""The town of each workflow."""
 
 _REPLAY = re.compile(r"seed=(?P<seed>[^,\s]+), (without=(?P<without>[^,\s]+), )?faults=(?P<faults>\S*)")
 
@@ -44,11 +49,12 @@ class Result:
     Attributes:
         replay: The faults that took effect, in order.
         digest: A hash of all that happened.
-        outcomes: What became of purchases and pictures.
+        outcomes: What became of what was begun.
         parties: Who was there.
         events: All that happened, where a promise was broken, or the run was a replay.
     """
 
+    workflow: str
     replay: Replay
     digest: str
     violations: tuple[Violation, ...]
@@ -62,26 +68,34 @@ class Result:
         return Counter(str(fault.kind) for fault in self.replay.faults)
 
 
-def run(seed: str, faults: Iterable[Fault] | None = None, without: Collection[str] = (), most: int = MOST) -> Result:
+def run(
+    workflow: str,
+    seed: str,
+    faults: Iterable[Fault] | None = None,
+    without: Collection[str] = (),
+    most: int = MOST,
+) -> Result:
     """Play a town once.
 
     Args:
+        workflow: A key of `TOWNS`.
         seed: Everything follows from it.
         faults: Those to replay; None draws them from the seed.
         without: Names of parties that are left out.
         most: Faults that are drawn at most.
     """
-    schedule = Schedule(seed, faults, most)
+    kind = TOWNS[workflow]
+    schedule = Schedule(seed, faults, most, kind.RATE)
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        town = Town(seed, Path(folder), schedule, without)
+        town = kind(seed, Path(folder), schedule, without)
         try:
             town.play()
-            check(town)
-            became = outcomes(town)
+            became = town.outcomes()
         finally:
             town.close()
     return Result(
+        workflow,
         Replay(seed, tuple(schedule.struck), tuple(without)),
         town.digest(),
         tuple(town.violations),

@@ -96,6 +96,7 @@ class Schedule:
         seed: For drawing.
         replayed: Faults to replay instead.
         most: How many are drawn at most.
+        rate: How often something goes wrong, next to `RATES`.
 
     Attributes:
         struck: What went wrong, in order.
@@ -111,10 +112,10 @@ class Schedule:
     }
     """How often something goes wrong, by the last part of the place."""
 
-    def __init__(self, seed: str, replayed: Iterable[Fault] | None = None, most: int = MOST) -> None:
+    def __init__(self, seed: str, replayed: Iterable[Fault] | None = None, most: int = MOST, rate: float = 1.0) -> None:
         self._seed = seed
         self._replayed = None if replayed is None else {(each.place, each.number): each for each in replayed}
-        self._most = most
+        self._most, self._rate = most, rate
         self._passed: Counter[str] = Counter()
         self._generators: dict[str, random.Random] = {}
         weather = random.Random(f"{seed}/weather")
@@ -140,7 +141,7 @@ class Schedule:
             self._generators[place] = random.Random(f"{self._seed}/{place}")
         generator = self._generators[place]
         drawn, amount, choice = generator.random(), generator.random(), generator.random()
-        rate = self.RATES[place.rpartition("/")[2]]
+        rate = self._rate * self.RATES[place.rpartition("/")[2]]
         if drawn >= rate or len(self.struck) >= self._most:
             return None
         kinds = [kind for kind in self._kinds if strikes(kind, place)]

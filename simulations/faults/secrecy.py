@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from simulations.faults.goods import CANARY
-
 if TYPE_CHECKING:
-    from simulations.faults.network import Link
     from simulations.faults.town import Town
+
+CANARY = bytes.fromhex("c0ffee0ddba11ad5eed5")
+"""In every private picture, and in nothing else."""
 
 
 class Secrecy:
@@ -33,18 +33,13 @@ class Secrecy:
         if len(drawn) >= 32:
             self._drawn.append(drawn)
 
-    def on_wire(self, link: "Link", way: str, frame: bytes) -> None:
-        """Look at a frame: no picture is in the open, no secret in it, and no seller's name on its way to a buyer."""
-        party = link.party
+    def on_wire(self, party: str, way: str, frame: bytes) -> None:
+        """Look at a frame on the link of a party: no picture is in the open, and no secret in it."""
         if CANARY in frame:
-            self._violated(f"a picture is in the open on the link of {party.name}, {way}")
+            self._violated(f"a picture is in the open on the link of {party}, {way}")
         for owner, secret in self.secrets.items():
             if secret in frame:
-                self._violated(f"the secret of {owner} is on the link of {party.name}, {way}")
-        if way == "down" and party.name.startswith("buyer"):
-            for seller in self._town.sellers:
-                if seller.name.encode() in frame:
-                    self._violated(f"{party.name} is told of {seller.name}")
+                self._violated(f"the secret of {owner} is on the link of {party}, {way}")
 
     def in_log(self, line: str) -> None:
         """Look at a line of a log."""

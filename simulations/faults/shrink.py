@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from simulations.faults.run import Result, run
+from simulations.faults.run import TOWNS, Result, run
 from simulations.faults.schedule import Fault
 from simulations.faults.town import Violation
 
@@ -25,7 +25,7 @@ def shrink(failed: Result, tries: int = TRIES) -> Result:
         if left == 0:
             return False
         left -= 1
-        played = run(failed.replay.seed, faults, without)
+        played = run(failed.workflow, failed.replay.seed, faults, without)
         if not wanted & {_kind(violation) for violation in played.violations}:
             return False
         best = played
@@ -40,8 +40,10 @@ def shrink(failed: Result, tries: int = TRIES) -> Result:
 
 
 def _fewer_parties(attempt: Callable[[Sequence[str]], bool], best: Callable[[], Result]) -> None:
+    least = TOWNS[best().workflow].LEAST
     for name in best().parties:
-        if sum(each.startswith("buyer") for each in best().parties) > 1 or not name.startswith("buyer"):
+        role = name.partition("-")[0]
+        if sum(each.partition("-")[0] == role for each in best().parties) > least.get(role, 0):
             attempt((*best().replay.without, name))
 
 

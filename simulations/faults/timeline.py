@@ -35,7 +35,7 @@ class Timeline:
     meanings: dict[str, str]
 
 
-def write_timeline(path: Path, workflow: str, result: Result) -> None:
+def write_timeline(path: Path, result: Result) -> None:
     """Write the page of a run whose events are known."""
     end = max((event.at for event in result.events), default=0.0) or 1.0
     who = ["cloud", *result.parties]
@@ -54,7 +54,7 @@ def write_timeline(path: Path, workflow: str, result: Result) -> None:
         "faults/timeline.html",
         Timeline(
             f"{broken} by {len(result.replay.faults)} faults in {end:.0f} seconds of virtual time.",
-            f"parley faults {workflow} --replay '{result.replay}'",
+            f"parley faults {result.workflow} --replay '{result.replay}'",
             result.digest,
             [f"{each.promise}: {each.text} (after {each.at:.2f} s)" for each in result.violations],
             lanes,

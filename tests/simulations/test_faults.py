@@ -20,7 +20,7 @@ from simulations.faults.schedule import Fault, Kind
 
 
 def test_no_promise_is_broken() -> None:
-    played = campaign(seed=2, faults=600, workers=1)
+    played = campaign("purchase", seed=2, faults=600, workers=1)
     assert [str(failed.replay) for failed in played.failed] == []
     assert played.vacuous == ""
     assert played.outcomes["honest parties held harmless"] > played.outcomes["honest parties"] / 2
@@ -29,34 +29,34 @@ def test_no_promise_is_broken() -> None:
 
 @pytest.mark.slow
 def test_no_promise_is_broken_by_many() -> None:
-    played = campaign(seed=1, faults=20_000, workers=2)
+    played = campaign("purchase", seed=1, faults=20_000, workers=2)
     assert [str(failed.replay) for failed in played.failed] == []
     assert played.vacuous == ""
     assert set(played.faults) == {str(kind) for kind in Kind}
 
 
 def test_workers_change_nothing_nor_what_they_hash_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = campaign(seed=5, faults=80, workers=1)
+    alone = campaign("purchase", seed=5, faults=80, workers=1)
     monkeypatch.setenv("PYTHONHASHSEED", "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1")
-    assert campaign(seed=5, faults=80, workers=2) == alone
+    assert campaign("purchase", seed=5, faults=80, workers=2) == alone
 
 
 def test_a_run_is_replayed_from_its_line() -> None:
-    first = run("4/0")
+    first = run("purchase", "4/0")
     replay = Replay.parse(str(first.replay))
-    again = run(replay.seed, replay.faults, replay.without)
+    again = run("purchase", replay.seed, replay.faults, replay.without)
     assert again.replay == first.replay
     assert again.digest == first.digest
 
 
 def test_parties_can_be_left_out() -> None:
-    everybody = run("4/0", [])
-    others = run("4/0", [], [everybody.parties[-1]])
+    everybody = run("purchase", "4/0", [])
+    others = run("purchase", "4/0", [], [everybody.parties[-1]])
     assert others.parties == everybody.parties[:-1]
 
 
 def test_a_campaign_that_sells_nothing_shows_nothing() -> None:
-    idle = Campaign(runs=10)
+    idle = Campaign("purchase", runs=10)
     idle.outcomes["pictures sold"] = 4
     assert "too little" in idle.vacuous
 

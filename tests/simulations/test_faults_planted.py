@@ -9,7 +9,7 @@ import pytest
 import parties.purchase.workflow
 import protocol.crypto.sealing
 import protocol.storage.ledger.audit
-import simulations.faults.cloud
+import simulations.faults.purchase.cloud
 from parties.broker import Broker
 from parties.purchase import settlement
 from parties.purchase.buyer import Buyer
@@ -117,7 +117,7 @@ def leaves_a_restored_cloud_alone(patch: pytest.MonkeyPatch) -> None:
 
 def starts_on_any_books(patch: pytest.MonkeyPatch) -> None:
     """Finding 13: nothing looks at the books before a cloud starts."""
-    patch.setattr(simulations.faults.cloud, "audit", lambda connection: SimpleNamespace(sentences=list))
+    patch.setattr(simulations.faults.purchase.cloud, "audit", lambda connection: SimpleNamespace(sentences=list))
 
 
 def retries_for_ever(patch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ FOUND_LATER: list[tuple[Plant, str]] = [
 
 def found(plant: Plant, promise: str, patch: pytest.MonkeyPatch) -> None:
     plant(patch)
-    campaigned = campaign(seed=1, faults=10_000, workers=1, stop_at=1)
+    campaigned = campaign("purchase", seed=1, faults=10_000, workers=1, stop_at=1)
     assert campaigned.failed, f"{plant.__name__} is not found"
     assert promise in {violation.promise for violation in campaigned.failed[0].violations}
 
@@ -188,9 +188,9 @@ def test_what_is_planted_is_found_later(plant: Plant, promise: str, monkeypatch:
 
 def test_a_failure_shrinks_to_a_line_that_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:
     forgets_what_was_done(monkeypatch)
-    (failed,) = campaign(seed=1, faults=10_000, workers=1, stop_at=1).failed
+    (failed,) = campaign("purchase", seed=1, faults=10_000, workers=1, stop_at=1).failed
     shrunk = shrink(failed)
     assert len(shrunk.replay.faults) <= 5
-    again = run(shrunk.replay.seed, shrunk.replay.faults, shrunk.replay.without)
+    again = run("purchase", shrunk.replay.seed, shrunk.replay.faults, shrunk.replay.without)
     assert again.digest == shrunk.digest
     assert again.violations == shrunk.violations

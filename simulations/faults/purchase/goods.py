@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parties.album import Pixels
+from simulations.faults.secrecy import CANARY
 from strategies.features.featurizer import Calibration
 
-CANARY = bytes.fromhex("c0ffee0ddba11ad5eed5")
-"""In every picture on offer, and in nothing else."""
 SIDE = 6
 
 

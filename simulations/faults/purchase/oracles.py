@@ -1,4 +1,4 @@
-"""What must be true when a town has come to rest.
+"""What must be true when a market has come to rest.
 
 The contract of each role, in words:
 
@@ -28,19 +28,18 @@ from PIL import Image
 from parties.purchase.buyer import REFUSED
 from parties.purchase.seller import Seller
 from protocol.storage.ledger.audit import audit
-from simulations.faults.parties import BuyerMachine, PartyMachine
+from simulations.faults.parties import PartyMachine
+from simulations.faults.purchase.parties import BuyerMachine
 
 if TYPE_CHECKING:
-    from simulations.faults.town import Town
+    from simulations.faults.purchase.town import PurchaseTown
 
 LONG_AWAY = 360.0
 """Seconds, of the `PATIENCE` that a party has for an answer, all its outages together."""
 
 
-def check(town: "Town") -> None:
+def check(town: "PurchaseTown") -> None:
     """Note every promise that was broken."""
-    if town.closed:
-        return
     try:
         books(town)
         market = Market(
@@ -73,7 +72,7 @@ class Market:
         return self.posted(f"escrow/{bid.hex()}")
 
 
-def books(town: "Town") -> None:
+def books(town: "PurchaseTown") -> None:
     """Check the money: by the program's own audit, and once more."""
     with town.cloud.disk.engine(watched=False).connect() as connection, connection.begin():
         for sentence in audit(connection).sentences():
@@ -95,7 +94,7 @@ def books(town: "Town") -> None:
         town.violated("books", f"{len(pending)} escrows are pending, and no purchase is open: {pending[0][0][:14]}")
 
 
-def payouts(town: "Town", market: Market) -> None:
+def payouts(town: "PurchaseTown", market: Market) -> None:
     """See that each picture was paid for once, as invoiced, and that no other money came to anybody."""
     paid: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for memo, account, amount in town.cloud.disk.rows("SELECT memo, account, amount FROM entries"):
@@ -116,19 +115,19 @@ def payouts(town: "Town", market: Market) -> None:
             town.violated("books", f"{party.name} got {paid['deposit'][party.name]} as its deposit")
 
 
-def excused(town: "Town", party: PartyMachine) -> bool:
+def excused(town: "PurchaseTown", party: PartyMachine) -> bool:
     """Whether a party has itself to blame, or its host, or was away for too long."""
     return not party.honest or bool(party.lost) or party.down + party.link.trouble > LONG_AWAY
 
 
-def kept_stakes(town: "Town", market: Market, seller: PartyMachine) -> None:
+def kept_stakes(town: "PurchaseTown", market: Market, seller: PartyMachine) -> None:
     """See that an honest seller has all its stakes."""
     for bid, (node, _) in town.bids.items():
         if node == seller.node and market.posted(f"stake/{bid.hex()}") and not excused(town, seller):
             town.violated("seller", f"honest {seller.name} lost the stake on {bid.hex()[:8]}")
 
 
-def purchase(town: "Town", market: Market, buyer: BuyerMachine) -> None:
+def purchase(town: "PurchaseTown", market: Market, buyer: BuyerMachine) -> None:
     """Compare what a buyer paid with the pictures that it has."""
     found = dict(folder(buyer))
     for number, (bid, _, _) in enumerate(town.invoices.get(buyer.node, [])):
@@ -169,7 +168,7 @@ def folder(buyer: BuyerMachine) -> Iterator[tuple[tuple[int, bool], np.ndarray]]
             continue  # its disk is rotten
 
 
-def _is_of(town: "Town", seller: PartyMachine, bid: bytes, pixels: np.ndarray) -> bool:
+def _is_of(town: "PurchaseTown", seller: PartyMachine, bid: bytes, pixels: np.ndarray) -> bool:
     """Whether a picture is the one that a seller has bid."""
     made, signed = seller.party(), town.bids[bid][1].bid
     assert isinstance(made, Seller)
@@ -179,7 +178,7 @@ def _is_of(town: "Town", seller: PartyMachine, bid: bytes, pixels: np.ndarray) -
     )
 
 
-def outcomes(town: "Town") -> Counter[str]:
+def outcomes(town: "PurchaseTown") -> Counter[str]:
     """Count what became of purchases and pictures."""
     if town.closed:
         return Counter({"worlds left to the operator": 1})
@@ -200,6 +199,6 @@ def outcomes(town: "Town") -> Counter[str]:
     )
 
 
-def _balance(town: "Town", party: PartyMachine) -> int:
+def _balance(town: "PurchaseTown", party: PartyMachine) -> int:
     rows = town.cloud.disk.rows(f"SELECT balance FROM accounts WHERE name = '{party.name}'")
     return int(rows[0][0]) if rows else town.deposits[party.role]
