@@ -80,7 +80,7 @@ class CloudMachine(Machine):
         if self.grid is not None:
             self.grid.hear(frame)
 
-    def thread(self, target: Any, args: Any, name: str, daemon: bool = True) -> Task:
+    def thread(self, target: Any, args: Any, name: str, daemon: bool = True) -> Any:
         """Make a task, in place of `threading.Thread`."""
         task = Task(self.town.agenda, target, args, name, self.town.broken)
         self.tasks = [each for each in self.tasks if each.is_alive()] + [task]

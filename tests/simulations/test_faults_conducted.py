@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from conftest import Command
 
-import parties.federate.checks
 import parties.secure_sum.summand
 import simulations.faults.conducted
 from parties.pool.entity import Entity
@@ -61,11 +60,6 @@ def adds_something_else(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(parties.secure_sum.summand, "quantise", lambda values, limit: quantise(np.round(values, 3), limit))
 
 
-def averages_anything(patch: pytest.MonkeyPatch) -> None:
-    """Finding 14: nothing looks at the clients' models."""
-    patch.setattr(parties.federate.checks, "model_refusal", lambda content, sent: None)
-
-
 def records_no_failure(patch: pytest.MonkeyPatch) -> None:
     """Who fails is not in the record."""
     patch.setattr(Record, "fail", lambda self, step, reasons: None)
@@ -107,7 +101,6 @@ FOUND: list[tuple[str, Plant, str]] = [
     ("pool", forgets_its_decider, "entity"),
 ]
 FOUND_LATER: list[tuple[str, Plant, str]] = [
-    ("federate", averages_anything, "model"),
     ("federate", counts_by_the_clock, "client"),
     ("pool", counts_by_the_clock, "entity"),
 ]
