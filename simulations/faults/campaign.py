@@ -5,6 +5,7 @@ import hashlib
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from multiprocessing import get_context
@@ -81,12 +82,14 @@ def _results(workflow: str, seed: int, workers: int) -> Iterator[Result]:
     if workers == 1:
         yield from (run(workflow, each) for each in seeds)
         return
-    context = get_context("spawn")
-    with context.Pool(workers, _begin) as pool:
-        ahead = [pool.apply_async(run, [workflow, next(seeds)]) for _ in range(4 * workers)]
-        while True:
-            yield ahead.pop(0).get()
-            ahead.append(pool.apply_async(run, [workflow, next(seeds)]))
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
+        ahead = [pool.submit(run, workflow, next(seeds)) for _ in range(4 * workers)]
+        try:
+            while True:
+                yield ahead.pop(0).result()
+                ahead.append(pool.submit(run, workflow, next(seeds)))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:

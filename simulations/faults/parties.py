@@ -13,6 +13,7 @@ from protocol.errors import ProtocolError
 from protocol.exchange import reason_of
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.grpc.frames import read_content, write_content
+from protocol.grids.guard import HostFailed
 from protocol.grids.host import NodeHost
 from protocol.storage.database import Database
 from protocol.storage.files import disk_failure
@@ -85,10 +86,13 @@ class PartyMachine(Machine):
             answer = self._answer(self._host, question)
         except Killed:
             return
-        except BaseException as error:
-            if (why := disk_failure(error)) is None:
+        except (Exception, HostFailed) as error:
+            why = disk_failure(error)
+            if why is None and isinstance(error, HostFailed) and self.lost:
+                why = str(error)  # its disk is rotten
+            if why is None:
                 self.town.violated("exception", f"{self.name}: {type(error).__name__}: {error}")
-                raise
+                why = "it has failed"
             self.town.note(self.name, f"leaves: {why}")
             self.die(5.0)
             return

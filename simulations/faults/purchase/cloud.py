@@ -81,7 +81,7 @@ class PurchaseCloud(CloudMachine):
             self.clock,
             lambda: self.town.agenda.now,
             self.stopping,
-            self.thread,  # type: ignore[arg-type]
+            self.thread,
         )
         self.gathered(lambda: self._resume(broker))
 
