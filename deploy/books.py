@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, func, select, update
 
+from deploy.adoption import Adoption, end_all
 from deploy.kit import SECRET, CloudFile, Kit
 from deploy.ledger_memory import LedgerMemory
 from deploy.party import log
@@ -20,13 +20,13 @@ from protocol.errors import BadKit, ProtocolError
 from protocol.journal import Journal, WorkflowState
 from protocol.storage.database import DatabaseDamaged, check_file, database_url, looking_into, opening, without_secrets
 from protocol.storage.lease import Lease, LeaseHeld, LeaseLost
-from protocol.storage.ledger import Audit, EscrowState, Ledger, Posting, audit
+from protocol.storage.ledger import Audit, Ledger, audit
 from protocol.storage.tables import CLOUD, books, workflows
+from protocol.storage.vault import Vault
 
 FILE = "cloud.sqlite"
 """The ledger in the state folder, where no other database is named."""
 _log = logging.getLogger("parley")
-ADOPT = "go on without it: `parley cloud --adopt`"
 _OPEN = select(func.count()).select_from(workflows).where(workflows.c.state == WorkflowState.OPEN)
 
 
@@ -37,7 +37,13 @@ def ledger_of(kit: Kit, url: str | None = None) -> str | Path:
 
 
 def open_books(
-    kit: Kit, url: str | Path, stack: ExitStack, *, adopt: bool, on_lost: Callable[[LeaseLost], None]
+    kit: Kit,
+    url: str | Path,
+    vault: Vault,
+    stack: ExitStack,
+    *,
+    adopt: bool = False,
+    on_lost: Callable[[LeaseLost], None] = lambda lost: None,
 ) -> Ledger:
     """Open the ledger for this cloud alone.
 
@@ -49,17 +55,19 @@ def open_books(
     Args:
         kit: The cloud's.
         url: Where the ledger is.
+        vault: The cloud's.
         stack: Closes it.
-        adopt: Take a ledger that is new, older or another cloud's; what is open there has to be ended (`end_all`).
+        adopt: Take a ledger that is new, older or another cloud's, and end what is open there. It changes nothing where
+            all is as this cloud left it.
         on_lost: Called when another cloud has taken the ledger over.
 
     Raises:
         BadKit: With one sentence on what is wrong and what to do.
     """
-    memory = LedgerMemory(kit.state)
+    memory, adoption = LedgerMemory(kit.state), Adoption(adopt)
     try:
         with looking_into(url) as connection:
-            _check_there(kit, url, connection, memory.last.ledger, adopt)
+            _check_there(kit, url, connection, memory.last.ledger, adoption)
         with opening(url):
             ledger = stack.enter_context(closing(Ledger(url, checked=True)))
     except DatabaseDamaged as error:
@@ -74,9 +82,17 @@ def open_books(
         raise BadKit(str(error)) from None
     with looking_into(url) as connection:
         if connection is not None:
-            _check_audit(audit(connection, None if adopt else memory.last.head), adopt)
-    take_over_roster(ledger, kit.state, adopt)
-    _claim(kit, ledger, adopt)
+            known = memory.last.head if memory.last.ledger == ledger.id() else None
+            found = audit(connection, known)
+            _check_audit(found, adoption)
+            log("the ledger is in order", ledger=found.ledger, lines=found.lines, pending=found.pending)
+    take_over_roster(ledger, kit.state, adoption)
+    is_known = _check_secret(kit, ledger, adoption)
+    if adoption.reasons:
+        end_all(ledger, Journal(ledger.database, vault))
+    if not is_known:
+        with ledger.database.transaction() as writing:
+            writing.execute(update(books).values(secret=_hashed(kit.secret())))
     memory.write(ledger)
     stack.callback(remember)
     return ledger
@@ -107,87 +123,52 @@ def audit_ledger(url: str | Path, state: Path | None = None) -> Audit:
         return audit(connection, memory.head if memory is not None and is_ours else None)
 
 
-def end_all(ledger: Ledger, journal: Journal) -> None:
-    """End what is open in a ledger that was adopted, and give back all that is held."""
-    running = journal.workflows(WorkflowState.OPEN)
-    for row in running:
-        journal.end(row.name, WorkflowState.FAILED, "its cloud was replaced")
-    held = [row.escrow_id for row in ledger.escrows() if row.state is EscrowState.PENDING]
-
-    def give_back(posting: Posting) -> bytes:
-        posting.void(held)
-        return b""
-
-    ledger.once(f"adopted/{secrets.token_hex(16)}", b"", give_back)
-    log("ledger adopted", ended=len(running), given_back=len(held))
-
-
-def _check_there(kit: Kit, url: str | Path, connection: Connection | None, remembered: str, adopt: bool) -> None:
+def _check_there(kit: Kit, url: str | Path, connection: Connection | None, remembered: str, adoption: Adoption) -> None:
     """Compare what is there with what this cloud had before, before anything is made or changed."""
     version = None if connection is None else CLOUD.found(connection)
-    if adopt:
-        return
+    right = "restore it from a backup, or name the right database with --ledger"
     if connection is None or version is None:
         if remembered or (kit.state / SECRET).exists():
-            raise BadKit(
-                f"this cloud has had a ledger, and there is none at {_shown(url)}: restore it from a backup, name its"
-                f" database with --ledger, or {ADOPT}"
-            )
-        return
-    if version < CLOUD.version:
+            adoption.need(f"this cloud has had a ledger, and there is none at {_shown(url)}", right)
+    elif version < CLOUD.version:
         if version > 2 and (running := connection.scalar(_OPEN)):
-            raise BadKit(
-                f"{running} purchases of an earlier version are open: finish them with that version of Parley, or end"
-                " them: `parley cloud --adopt`"
+            adoption.need(
+                f"{running} purchases of an earlier version are open", "finish them with that version of Parley"
             )
-        return
-    found = connection.scalar(select(books.c.ledger))
-    if remembered and found != remembered:
-        raise BadKit(
-            f"the ledger at {_shown(url)} is {found}, and this cloud's is {remembered}: name the right database with"
-            f" --ledger, or {ADOPT}"
-        )
+    elif remembered and (found := connection.scalar(select(books.c.ledger))) != remembered:
+        adoption.need(f"the ledger at {_shown(url)} is {found}, and this cloud's is {remembered}", right)
 
 
-def _check_audit(found: Audit, adopt: bool) -> None:
+def _check_audit(found: Audit, adoption: Adoption) -> None:
     if found.findings:
         more = f" and {len(found.findings) - 1} more" if len(found.findings) > 1 else ""
         raise BadKit(
             f"the ledger is not in order: {found.findings[0]}{more}; `parley audit ledger` shows everything, and a"
             " backup has to be restored"
         )
-    if adopt:
-        return
     if found.older:
-        raise BadKit(
-            "the ledger is an older copy: it lacks what this cloud has written last; restore the newest one, or"
-            f" {ADOPT}"
-        )
+        adoption.need("the ledger is an older copy: it lacks what this cloud wrote last", "restore the newest one")
     if found.stranded:
-        raise BadKit(
-            f"{len(found.stranded)} escrows belong to no open purchase, {found.stranded[0]} the first: give them back"
-            " by `parley cloud --adopt`"
+        adoption.need(
+            f"{len(found.stranded)} escrows belong to no open purchase, {found.stranded[0]} the first",
+            "restore a backup",
         )
 
 
-def _claim(kit: Kit, ledger: Ledger, adopt: bool) -> None:
-    """Note whose books these are; an unknown secret goes on with them only when nothing is open under another."""
+def _check_secret(kit: Kit, ledger: Ledger, adoption: Adoption) -> bool:
+    """Whether the books are of this cloud's secret; those of another one are fine while nothing is open."""
     (known,) = ledger.database.read(select(books.c.secret))
     (running,) = ledger.database.read(_OPEN)
-    strange = known.secret is not None and (
-        not (kit.state / SECRET).exists() or bytes(known.secret) != _hashed(kit.secret())
-    )
-    if strange and running[0] and not adopt:
-        raise BadKit(
-            f"{running[0]} purchases are open in the ledger under another secret than {kit.state / SECRET}: restore"
-            " that file from a backup, or end them: `parley cloud --adopt`"
+    path = kit.state / SECRET
+    if known.secret is None or (path.exists() and bytes(known.secret) == _hashed(kit.secret())):
+        return known.secret is not None
+    if running[0]:
+        adoption.need(
+            f"{running[0]} purchases are open in the ledger under another secret than {path}",
+            "restore that file from a backup",
         )
-    if strange:
-        _log.warning("the ledger was another state folder's; it goes on, with all parties and accounts that are in it")
-    secret = _hashed(kit.secret())
-    if known.secret is None or strange:
-        with ledger.database.transaction() as connection:
-            connection.execute(update(books).values(secret=secret))
+    _log.warning("the ledger was another state folder's; it goes on, with all parties and accounts that are in it")
+    return False
 
 
 def _hashed(secret: bytes) -> bytes:

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TypeVar
 
 from flwr.app import RecordDict
 
-from deploy.books import end_all, ledger_of, open_books
+from deploy.books import ledger_of, open_books
 from deploy.kit import REVOKED, CloudFile, Kit
 from deploy.party import alone, credentials, log, user_errors
 from deploy.pools import Pools
@@ -81,8 +80,8 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
         signal.signal(number, lambda number, frame: stop.set())
     with user_errors(), ExitStack() as stack:
         stack.enter_context(alone(kit.state))
-        ledger = open_books(kit, ledger_of(kit, ledger_url), stack, adopt=adopt, on_lost=give_up)
-        start(kit, ledger, stack, adopt)
+        ledger = open_books(kit, ledger_of(kit, ledger_url), vault_of(kit), stack, adopt=adopt, on_lost=give_up)
+        start(kit, ledger, stack)
         log("ready")
         stop.wait()
         log("stopping")
@@ -91,8 +90,8 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
     log("stopped")
 
 
-def start(kit: Kit, ledger: Ledger, stack: ExitStack, adopted: bool) -> None:
-    """Listen, and resume purchases, or end those of a ledger that was adopted; the stack closes everything in order."""
+def start(kit: Kit, ledger: Ledger, stack: ExitStack) -> None:
+    """Listen, and resume purchases; the stack closes everything in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
     features = kit.state / POOL
@@ -100,8 +99,6 @@ def start(kit: Kit, ledger: Ledger, stack: ExitStack, adopted: bool) -> None:
     roster = EnrolledRoster(ledger.database)
     cloud = cloud_of(kit, party, ledger, roster.account)
     journal = Journal(ledger.database, cloud.vault)
-    if adopted:
-        end_all(ledger, journal)
     desk = Desk(cloud, party.purchases)
     try:
         grid = GrpcGrid(
@@ -131,9 +128,11 @@ def _gather(grid: GrpcGrid) -> None:
         log("some sellers did not come back", missing=len(missing), known=len(sellers))
 
 
-def _open_vault(url: str | Path) -> Vault:
+def vault_of(kit: Kit) -> Vault:
+    """Open the vault that ``party.yaml`` names, or the one in the state folder; raises `BadKit`."""
+    assert isinstance(kit.party, CloudFile)
     try:
-        return Vault(url)
+        return Vault(kit.party.vault or kit.state / "vault")
     except (ImportError, OSError, ValueError) as error:
         raise BadKit(f"the vault in party.yaml cannot be opened: {' '.join(str(error).split())}") from None
 
@@ -146,7 +145,7 @@ def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger, accounts: Callable[[str
         terms_of(party.terms, featurizer),
         featurizer,
         ledger,
-        _open_vault(party.vault or kit.state / "vault"),
+        vault_of(kit),
         {"buyer": round(party.deposits.buyer * COIN), "seller": round(party.deposits.seller * COIN)},
         patience=party.patience,
         arbiter=ARBITERS[party.terms.arbitration],

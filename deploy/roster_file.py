@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
+from deploy.adoption import Adoption
 from deploy.party import log
 from protocol.errors import BadKit
 from protocol.flower import FIRST_NODE_ID
@@ -20,13 +21,13 @@ _NUMBERED = re.compile(r"(buyer|seller)-([0-9]+)")
 """How accounts were named."""
 
 
-def take_over_roster(ledger: Ledger, state: Path, adopt: bool) -> None:
+def take_over_roster(ledger: Ledger, state: Path, adoption: Adoption) -> None:
     """Enrol the parties of a roster file once, and name their accounts after them, in one transaction.
 
     Args:
         ledger: Where nobody is enrolled yet; else nothing is done.
         state: The cloud's state folder.
-        adopt: Leave accounts alone that are nobody's.
+        adoption: Where accounts that are nobody's may be left alone.
 
     Raises:
         BadKit: When the file is missing or damaged, and somebody would lose an account.
@@ -45,10 +46,10 @@ def take_over_roster(ledger: Ledger, state: Path, adopt: bool) -> None:
                 renamed[name] = urn
             else:
                 nobodys.append(name)
-        if nobodys and not adopt:
-            raise BadKit(
-                f"the ledger has accounts of an earlier version, and {path} does not say whose {nobodys[0]} is: restore"
-                " that file from a backup, or leave such accounts: `parley cloud --adopt`"
+        if nobodys:
+            adoption.need(
+                f"the ledger has accounts of an earlier version, and {path} does not say whose {nobodys[0]} is",
+                "restore that file from a backup",
             )
         if members:
             now = time.time()

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgresql import new_schema, server
 
-from deploy.books import audit_ledger, end_all, ledger_of, open_books
+from deploy.books import audit_ledger, ledger_of, open_books
+from deploy.cloud import vault_of
 from deploy.kit import Address, Kit, read_kit
 from deploy.provisioning import provision
 from protocol.errors import BadKit
@@ -42,7 +44,7 @@ def elsewhere(kit: Kit, state: str) -> Kit:
 def started(kit: Kit, url: str | None = None, adopt: bool = False) -> Iterator[Ledger]:
     """A cloud's ledger, from start to stop."""
     with ExitStack() as stack:
-        yield open_books(kit, ledger_of(kit, url), stack, adopt=adopt, on_lost=lambda lost: None)
+        yield open_books(kit, ledger_of(kit, url), vault_of(kit), stack, adopt=adopt)
 
 
 def refusal(kit: Kit, url: str | None = None) -> str:
@@ -121,7 +123,7 @@ class TestBooksThatAreNotThere:
             mine = ledger.id()
         url = f"sqlite:///{kit.state / 'other.sqlite'}"
         Ledger(url).close()
-        assert f"and this cloud's is {mine}: name the right database" in refusal(kit, url)
+        assert f"and this cloud's is {mine}: restore it from a backup, or name the right" in refusal(kit, url)
 
     def test_an_older_copy(self, kit: Kit) -> None:
         with started(kit) as ledger:
@@ -130,7 +132,7 @@ class TestBooksThatAreNotThere:
         with started(kit) as ledger:
             buy(ledger, "2-bb")
         shutil.copy(kit.state / "backup", path_of(kit))
-        assert "is an older copy: it lacks what this cloud has written last" in refusal(kit)
+        assert "is an older copy: it lacks what this cloud wrote last" in refusal(kit)
         with started(kit, adopt=True):
             pass
         with started(kit) as ledger:
@@ -174,7 +176,6 @@ class TestBooksThatAreNotInOrder:
         change(path_of(kit), "UPDATE workflows SET state = 'failed'")
         assert "1 escrows belong to no open purchase, escrow/2-aa the first" in refusal(kit)
         with started(kit, adopt=True) as ledger:
-            end_all(ledger, journal_of(ledger))
             assert ledger.balance(BUYER) == 100
         with started(kit):
             pass
@@ -198,12 +199,19 @@ class TestAnotherStateFolder:
         (kit.state / "secret").write_bytes(bytes(32))
         refusal(kit)
         with started(kit, adopt=True) as ledger:
-            end_all(ledger, journal_of(ledger))
             (row,) = journal_of(ledger).workflows()
             assert (row.state, row.note) == (WorkflowState.FAILED, "its cloud was replaced")
             assert ledger.balances() == {BUYER: 100, SELLER: 100, "escrow": 0, "mint": -200}
         with started(kit):
             pass
+
+    def test_where_nothing_is_amiss_nothing_is_taken_over(self, kit: Kit) -> None:
+        """``--adopt`` may stay in a service's command."""
+        for _ in range(2):
+            with started(kit, adopt=True) as ledger:
+                if not journal_of(ledger).workflows():
+                    buy(ledger, end=False)
+                assert [row.state for row in journal_of(ledger).workflows()] == [WorkflowState.OPEN]
 
     def test_books_without_a_state_folder_know_who_is_who(self, kit: Kit, caplog: pytest.LogCaptureFixture) -> None:
         """Nobody gets another one's account, whoever attaches first."""
@@ -238,6 +246,24 @@ class TestAnotherStateFolder:
         """Its lease is still there."""
         with started(kit), started(kit) as ledger:
             buy(ledger)
+
+
+def test_books_on_postgresql(kit: Kit, tmp_path: Path) -> None:
+    """They outlive the cloud's machine; an empty database in their place is none."""
+    with server() as running:
+        kept, empty = new_schema(running, "kept"), new_schema(running, "empty")
+        with started(kit, kept) as ledger:
+            name = ledger.id()
+            buy(ledger, end=False)
+            assert "the ledger is held by the cloud on" in refusal(elsewhere(kit, "other"), kept)
+        assert "there is none at postgresql+psycopg://" in refusal(kit, empty)
+        assert "purchases are open in the ledger under another secret" in refusal(elsewhere(kit, "new"), kept)
+        with started(elsewhere(kit, "new"), kept, adopt=True) as ledger:
+            assert ledger.id() == name
+            assert ledger.balance(BUYER) == 100
+        with Ledger(kept).database.transaction() as connection:
+            connection.exec_driver_sql("UPDATE entries SET amount = amount + 1 WHERE id = 2")
+        assert "line 2 does not follow" in refusal(kit, kept)
 
 
 VERSION_3 = """

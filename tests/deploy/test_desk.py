@@ -12,7 +12,7 @@ from flwr.app import RecordDict
 
 from deploy.books import ledger_of, open_books
 from deploy.buyer import Purchases
-from deploy.cloud import start
+from deploy.cloud import start, vault_of
 from deploy.kit import Kit, read_kit
 from deploy.operator import abort_purchase, status_of
 from deploy.party import alone, ask_cloud
@@ -31,8 +31,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     made = Deployment(tmp_path_factory.mktemp("desk"), sellers=1)
     kit = read_kit(made.kit / "cloud", ["cloud"])
     with alone(kit.state), ExitStack() as stack:
-        ledger = open_books(kit, ledger_of(kit, None), stack, adopt=False, on_lost=lambda error: None)
-        start(kit, ledger, stack, False)
+        start(kit, open_books(kit, ledger_of(kit), vault_of(kit), stack), stack)
         yield made
 
 

@@ -16,6 +16,7 @@ from postgresql import server
 from sqlalchemy import create_engine, text
 
 from deploy.books import ledger_of, open_books
+from deploy.cloud import vault_of
 from deploy.doctor import check_machine
 from deploy.findings import Finding, Severity
 from deploy.kit import Address, read_kit
@@ -225,7 +226,7 @@ class TestTheLedger:
         kit = read_kit(out / "cloud", ["cloud"])
         private_folder(kit.state)
         with ExitStack() as stack:
-            open_books(kit, ledger_of(kit), stack, adopt=False, on_lost=lambda lost: None)
+            open_books(kit, ledger_of(kit), vault_of(kit), stack)
         return kit.state
 
     def found(self, out: Path, subject: str) -> Finding:
