@@ -9,7 +9,7 @@ from protocol.exchange import Exchange
 from protocol.messages.base import Acknowledgement
 from protocol.messages.crowdsource import GradientRequest, SignedTrainingPlan
 from protocol.messages.secure_sum import Round
-from strategies.pric.federated import Leader, row_of
+from strategies.pric.federated import Leader, gradients_length, row_of
 
 
 class JointTraining(Workflow[Record]):
@@ -59,7 +59,8 @@ class JointTraining(Workflow[Record]):
             call = GradientRequest(
                 round=Round(training=training, number=number), model=row_of(players), dealt=(), signed=self.signed
             )
-            summing = SecureSum(self.exchange, chosen, call, self.patience)
+            size = 1 + gradients_length(players)
+            summing = SecureSum(self.exchange, chosen, call, self.patience, size)
             try:
                 summed = summing.run()
             finally:

@@ -56,14 +56,23 @@ class SecureSum(Workflow[Summed]):
         clients: Node ids.
         call: The question to all of them; who has dealt is filled in.
         patience: Seconds that they have for each step.
+        size: Numbers in a summand; None: one more than the model has.
     """
 
     STEPS = ("keys", "deal", "add", "show")
 
-    def __init__(self, exchange: Exchange, clients: Sequence[int], call: AddCall, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        clients: Sequence[int],
+        call: AddCall,
+        patience: float = PATIENCE,
+        size: int | None = None,
+    ) -> None:
         super().__init__(exchange, Summed(), patience)
         self.clients = clients
         self.call = call
+        self.size = 1 + len(call.model) if size is None else size
 
     def run(self) -> Summed:
         """Sum.
@@ -87,8 +96,7 @@ class SecureSum(Workflow[Summed]):
         self._enough(len(dealt), threshold, "dealt shares")
         question = self.call.model_copy(update={"dealt": tuple(places[node_id] for node_id in dealt)})
         added = self.ask("add", dict.fromkeys(dealt, question), MaskedValues)
-        size = 1 + len(self.call.model)
-        added = self._usable("add", added, lambda answer: _bad_size(answer, size))
+        added = self._usable("add", added, lambda answer: _bad_size(answer, self.size))
         present = sorted(places[node_id] for node_id in added)
         absent = sorted(places[node_id] for node_id in dealt if node_id not in added)
         self._enough(len(present), threshold, "were left in a sum")
