@@ -90,12 +90,16 @@ class Receipt(Section):
         if all(picture.outcome == Outcome.UNPAID for picture in self.pictures):
             why = f"the invoice was not paid in time, which cost {self.paid:.2f} coins"
             return f"Nothing was bought: {why}.\nReceipt: {out / RECEIPT}"
-        paid = [picture for picture in self.pictures if picture.paid > 0]
+        paid = [picture for picture in self.pictures if picture.outcome in (Outcome.ACCEPTED, Outcome.UPHELD)]
         kept = sum(picture.file is not None for picture in paid)
-        lost = len(self.pictures) - len(paid)
+        left = [picture for picture in self.pictures if picture.outcome == Outcome.UNCLAIMED]
+        lost = len(self.pictures) - len(paid) - len(left)
+        late = f" {len(left)} came and were not stored here, which cost their bonds." if left else ""
         refunded = f" {lost} did not arrive or were not as promised, and cost nothing." if lost else ""
         missing = f" {len(paid) - kept} more were paid for, and this machine has lost them." if kept < len(paid) else ""
-        return f"Bought {kept} pictures for {self.paid:.2f} coins.{missing}{refunded}\nPictures and receipt: {out}"
+        return (
+            f"Bought {kept} pictures for {self.paid:.2f} coins.{missing}{refunded}{late}\nPictures and receipt: {out}"
+        )
 
 
 class RequestingBuyer(Buyer):

@@ -21,8 +21,9 @@ from parties.broker import Broker, name_of
 from parties.featurizers import load_featurizer
 from parties.purchase.cloud import ARBITERS, Cloud
 from parties.purchase.settlement import CLOUD, account
+from parties.purchase.statements import statement
 from parties.purchase.terms import COIN, terms_of
-from parties.purchase.workflow import Purchase, played_by, statement
+from parties.purchase.workflow import Purchase, played_by
 from protocol.crypto.certificates import ROLES, Identity, Revocations
 from protocol.encoding.codec import decode, encode
 from protocol.errors import BadKit, ProtocolError

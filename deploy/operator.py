@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from deploy.kit import Kit
-from deploy.party import Away, ask_cloud
+from deploy.party import ask_cloud
 from deploy.pools import FAILED, OPEN
 from parties.pool.published import blank
 from parties.pool.workflow import Pool
@@ -18,8 +18,8 @@ from protocol.storage.user_files import composed
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
 LONGEST_NAME = 200
-PAUSE, PATIENCE = 0.5, 600.0
-"""Seconds between two questions for the state of a pool, and without any answer."""
+PAUSE = 0.5
+"""Seconds between two questions for the state of a pool."""
 
 
 def rules_of(names: Sequence[str], side: int, architecture: str) -> Rules:
@@ -76,22 +76,24 @@ def abort_purchase(kit: Kit, name: str) -> service.PurchaseStanding:
     return ask_cloud(kit, service.ABORT, service.AbortPurchase(name=whole), service.PurchaseStanding)
 
 
-def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress) -> service.PoolStanding:
+def keep_pool(
+    kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress, publisher: str = ""
+) -> service.PoolStanding:
     """Have the cloud run a pool, and wait for its end.
 
     Args:
         kit: The operator's.
         entities: The least number of attached entities.
         patience: Seconds that they have for each step.
+        publisher: The name of the entity that pre-trains; none: the first one enrolled.
 
     Raises:
         Unreachable: When the cloud cannot be reached, or refuses.
         RunFailed: When the pool could not be finished.
     """
-    question = service.BeginPool(rules=rules, entities=entities, patience=patience)
-    standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
-    heard_at = time.monotonic()
+    question = service.BeginPool(rules=rules, entities=entities, patience=patience, publisher=publisher)
     while True:
+        standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
         if standing.state == FAILED:
             why = [standing.note, *(f"{each.urn}: {each.note}" for each in standing.entities if each.note)]
             raise RunFailed(f"the pool failed: {'; '.join(why)}")
@@ -99,9 +101,3 @@ def keep_pool(kit: Kit, rules: Rules, entities: int, patience: float, progress: 
             return standing
         progress(Pool.STEPS[max(standing.step, 1) - 1], standing.step, len(Pool.STEPS) + 1)
         time.sleep(PAUSE)
-        try:
-            standing = ask_cloud(kit, service.POOL, question, service.PoolStanding)
-            heard_at = time.monotonic()
-        except Away:  # its database may be, for a while
-            if time.monotonic() > heard_at + PATIENCE:
-                raise

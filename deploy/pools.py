@@ -3,7 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from deploy.party import log
@@ -19,6 +19,7 @@ from protocol.storage.vault import Vault
 
 _log = logging.getLogger(__name__)
 OPEN, CLOSED, FAILED = "open", "closed", "failed"
+_ENTITY = "urn:parley:entity:"
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Pools:
         """Begin a pool, unless it was begun before, and return its state.
 
         Raises:
-            ProtocolError: When another one is running, or too few entities are attached.
+            ProtocolError: When another one is running, too few entities are attached, or its publisher is not.
         """
         with self._turn:
             kept = self._kept.get(asked.rules.pool)
@@ -70,17 +71,30 @@ class Pools:
                 if any(each.state == OPEN for each in self._kept.values()):
                     raise ProtocolError("a pool is running; ask again when it is closed")
                 there = set(self._grid.attached())
-                here = sum(urn.startswith("urn:parley:entity:") for node_id, urn in self._members() if node_id in there)
-                if here < asked.entities:
-                    raise ProtocolError(f"{here} entities are attached, and this pool needs {asked.entities} or more")
-                kept = self._kept[asked.rules.pool] = self._start(asked)
+                here = {
+                    urn.removeprefix(_ENTITY): node_id
+                    for node_id, urn in self._members()
+                    if node_id in there and urn.startswith(_ENTITY)
+                }
+                if len(here) < asked.entities:
+                    raise ProtocolError(
+                        f"{len(here)} entities are attached, and this pool needs {asked.entities} or more"
+                    )
+                if asked.publisher and asked.publisher not in here:
+                    raise ProtocolError(
+                        f"no entity {asked.publisher!r} is attached that could publish; there are {', '.join(here)}"[
+                            :900
+                        ]
+                    )
+                publishers = [here[asked.publisher]] if asked.publisher else []
+                kept = self._kept[asked.rules.pool] = self._start(asked, publishers)
         return self._standing(kept)
 
-    def _start(self, asked: BeginPool) -> Kept:
+    def _start(self, asked: BeginPool, publishers: Sequence[int]) -> Kept:
         keeper = Keeper(asked.rules, self._vault, asked.patience)
         exchange = Exchange(self._grid, keeper.clock, f"pool-{asked.rules.pool.hex()}")
         kept = Kept(asked.rules)
-        kept.pool = Pool(keeper, exchange, kept.reach)
+        kept.pool = Pool(keeper, exchange, kept.reach, publishers=publishers)
         kept.thread = threading.Thread(target=self._play, args=[kept], name="pool", daemon=True)
         kept.thread.start()
         return kept

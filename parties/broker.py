@@ -138,6 +138,8 @@ class Broker:
         except (Interrupted, LeaseLost, OSError, OperationalError, InterfaceError):
             raise
         except Exception as error:
+            if self.journal.workflow(name).state is not WorkflowState.OPEN:  # it was aborted, and holds nothing more
+                raise Interrupted from error
             _log.exception("%s %s breaks off", row.workflow, name)
             self._end(name, f"the cloud failed at step {self.journal.workflow(name).step}: {_sentence(error)}")
         else:

@@ -92,7 +92,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--crashes", type=int, default=5, help="random sequences of crashes to try (test_crashes.py)")
-    parser.addoption("--kills", type=int, default=1, help="random sequences of killed processes (test_kills.py)")
+    parser.addoption("--kills", type=int, default=10, help="random sequences of killed processes (test_kills.py)")
     parser.addoption("--delivery", type=int, default=75, help="megabytes of the large delivery (test_kills.py)")
 
 

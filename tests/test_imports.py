@@ -11,7 +11,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = ("strategies", "protocol", "parties", "deploy", "simulations")
-FLOORS = (("scenarios", "reports"), ("runs",), ("data",), ("workflows",), ("studies", "flower"), ("cli",), ("parley",))
+FLOORS = (
+    ("scenarios", "reports"),
+    ("runs",),
+    ("data",),
+    ("workflows",),
+    ("studies", "flower", "faults"),
+    ("cli",),
+    ("parley",),
+)
 """Rooms of `simulations`, the lowest first; those on one floor do not import each other."""
 PATHS = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 

@@ -35,6 +35,25 @@ class Mislabelling(Entity):
 
 
 @adversary(
+    "huge-features",
+    knowledge="nothing beyond its role",
+    profit="none; the others' deciders get worse than its own",
+)
+class HugeFeatures(Entity):
+    """Scales a few of its poisoned features up: their labels are right, and they outweigh all others."""
+
+    count: Annotated[int, Ge(1)] = 10
+    factor: Annotated[float, Ge(1), Le(1e30)] = 1e6
+
+    def offer(self, chosen: Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
+        """Poison honestly, and scale the features of its first images."""
+        features, labels = super().offer(chosen, shared, device)
+        return LabelledFeatures(
+            features * torch.where(chosen < self.count, self.factor, 1.0)[:, None, None, None], labels
+        )
+
+
+@adversary(
     "backdoored-features",
     knowledge="nothing beyond its role",
     profit="deciders refined on them classify every picture with its stamp as its target",

@@ -16,6 +16,7 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
+from parties.federate.checks import CheckedGrid
 from parties.secure_sum.summing import SecureSum
 from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step
 from protocol.encoding.codec import read_array
@@ -99,7 +100,8 @@ class FederateRecord(Record):
 class Federate(Workflow[FederateRecord]):
     """One training: in each round clients train the model on their own images, and the cloud combines their updates.
 
-    It does so with one of Flower's strategies; or by secure sums, with failures of clients in the record.
+    It does so with one of Flower's strategies, which sees the models that can be used (`checks`), or by secure sums.
+    Failures of clients are in the record.
 
     Args:
         federation: What is trained, and how.
@@ -139,13 +141,15 @@ class Federate(Workflow[FederateRecord]):
 
     def _by_flower(self) -> Weights:
         start = self.federation.model
+        latest = [start]
 
         def told(number: int, arrays: ArrayRecord) -> MetricRecord | None:
-            self._watch(number, _weights(arrays, start))
+            latest[0] = _weights(arrays, start)
+            self._watch(number, latest[0])
             return None
 
         result = self.federation.flower_strategy().start(
-            self.exchange.grid,
+            CheckedGrid(self.exchange.grid, lambda: latest[0], self.record.fail),
             ArrayRecord({name: Array(value.numpy()) for name, value in start.items()}),
             self.federation.rounds,
             train_config=ConfigRecord({"training": self.federation.training, **self.federation.settings}),
@@ -175,6 +179,8 @@ class Federate(Workflow[FederateRecord]):
             pictures, *_ = summed.total
             mean = torch.from_numpy(np.asarray(summed.total[1:] / max(1.0, pictures)))
             model = from_row((to_row(model).double() + mean).float(), model)
+            if not all(bool(value.isfinite().all()) for value in model.values()):
+                raise WorkflowFailed(f"the sum of round {number} is no update")
             self._watch(number, model)
         return model
 

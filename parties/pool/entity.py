@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from parties.album import Album
 from parties.party import Party, step
 from parties.pool.checks import contribution_refusal
-from parties.pool.published import Published, blank, feature_shape, published
+from parties.pool.published import Published, blank, feature_shape, highest_features, published
 from protocol.compute.workshop import reproducible
 from protocol.errors import ProtocolError
 from protocol.messages.base import Acknowledgement, ProtocolMessage
@@ -108,13 +108,19 @@ class Module(ProtocolMessage):
     weights: Weights
 
 
+class Highest(ProtocolMessage):
+    """The highest values of a featurizer's channels."""
+
+    values: Weights
+
+
 class Entity(Party):
     """Pools its images as poisoned features, and learns from those of others.
 
     Steps:
 
     1. ``enrol``: take note of the rules, and return its number of images;
-    2. ``pretrain`` and ``publish``, if it is the one with most: train the network on its images and the reconstructor
+    2. ``pretrain`` and ``publish``, if it is the publisher: train the network on its images and the reconstructor
        on public ones, and publish featurizer, decider and reconstructor;
     3. ``adopt``: take over what was published;
     4. ``poison``: train its private Deep Poisoning Module, which never leaves it;
@@ -256,7 +262,8 @@ class Entity(Party):
         rules = self._rules(contribution.pool)
         shared = self._shared(rules)
         shape = feature_shape(shared.network, rules.side)
-        refusal = contribution_refusal(contribution, rules.pool, shared.fingerprint, shape, rules.classes)
+        highest = self._highest(rules, shared)
+        refusal = contribution_refusal(contribution, rules.pool, shared.fingerprint, shape, rules.classes, highest)
         if refusal is not None:
             raise ProtocolError(f"features from the pool are refused: {refusal}")
         self.memory.keep(f"drawn-{self._drawn()}", contribution)
@@ -331,6 +338,14 @@ class Entity(Party):
         while self.memory.keeps(f"drawn-{number}"):
             number += 1
         return number
+
+    def _highest(self, rules: Rules, shared: Published) -> NDArray[np.float32]:
+        """Return what the featurizer reaches; it is computed once."""
+        name = f"highest {shared.fingerprint.hex()}"
+        if not self.memory.keeps(name):
+            with computing():
+                self.memory.keep(name, Highest(values=highest_features(shared.network, rules.side)))
+        return self.memory.recall(name, Highest).values
 
     def _rules(self, pool: bytes) -> Rules:
         """Return the rules of the pool that this entity is in."""

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from protocol.errors import ProtocolError
 from protocol.messages.pool import Network, Role, Rules
 from strategies.deep_poisoning.reconstructor import Reconstructor, new_reconstructor
 from strategies.deep_poisoning.split import SplitNetwork, new_network
+from strategies.learning.batches import apply
 from strategies.learning.weights import fingerprint, in_one_row, restore_row
 
 
@@ -66,6 +68,36 @@ def feature_shape(network: SplitNetwork, side: int) -> tuple[int, int, int]:
     with torch.inference_mode():
         _, channels, height, width = network.featurizer(torch.zeros(1, 3, side, side)).shape
     return int(channels), int(height), int(width)
+
+
+def highest_features(network: SplitNetwork, side: int) -> NDArray[np.float32]:
+    """Return the highest value in each channel of a featurizer's maps of synthetic images, (channels,).
+
+    Noise, flat colours, gradients and stripes: always the same, so that whoever checks features computes the same.
+
+    Args:
+        side: Width and height of the images.
+
+    Raises:
+        BadNetwork: When a value is not finite.
+    """
+    maps = apply(_synthetic(side), network.featurizer)
+    highest: NDArray[np.float32] = maps.amax((0, 2, 3)).numpy()
+    if not np.isfinite(highest).all():
+        raise BadNetwork("the published featurizer cannot be used: its features are not finite")
+    return highest
+
+
+def _synthetic(side: int) -> Tensor:
+    """Return (n, 3, side, side) images in 0..1 with more contrast than pictures have."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(16, 3, side, side, generator=generator)
+    ends = torch.tensor([0.0, 1.0])
+    flat = torch.cartesian_prod(ends, ends, ends)[:, :, None, None].expand(-1, -1, side, side)
+    ramp, places = torch.linspace(0, 1, side), torch.arange(side)
+    rows = torch.stack([ramp, ramp.flip(0), *((places // width % 2).float() for width in (1, 2, 4, 8))])
+    across = rows[:, None, None, :].expand(-1, 3, side, side)
+    return torch.cat([noise, noise.round(), flat, across, across.transpose(2, 3)]).contiguous()
 
 
 def published(rules: Rules, networks: Mapping[Role, Network]) -> Published:

@@ -1,14 +1,14 @@
 """The `pool` workflow: Deep Poisoning's three steps, as the cloud drives them."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
 from parties.pool.checks import contribution_refusal
-from parties.pool.published import BadNetwork, Published, feature_shape, published
+from parties.pool.published import BadNetwork, Published, feature_shape, highest_features, published
 from parties.pool.record import Pooled, PoolRecord
 from parties.workflow import OnStep, Workflow, WorkflowFailed, any_step
 from protocol.exchange import Exchange, Failed
@@ -41,13 +41,15 @@ class Keeper:
         rules: The settings that all entities share.
         vault: Where features are kept.
         patience: Seconds that entities have for each step.
-        clock: Unix time.
+        clock: Seconds that no setting of a clock changes, as no deadline of a pool leaves the cloud.
+        most_images: An entity that enrols with more is refused.
     """
 
     rules: Rules
     vault: Vault
     patience: float = 24 * 3600.0
-    clock: Callable[[], float] = field(default=time.time)
+    clock: Callable[[], float] = field(default=time.monotonic)
+    most_images: int = 1_000_000
 
 
 class Pool(Workflow[PoolRecord]):
@@ -55,8 +57,8 @@ class Pool(Workflow[PoolRecord]):
 
     Each round
 
-    1. new entities enrol; in the first round, 2. the entity with most images pre-trains (the next one does if it
-       fails), and 3. its featurizer, decider and reconstructor go to all new ones;
+    1. new entities enrol; in the first round, 2. the publisher pre-trains (the next one does if it fails), and 3. its
+       featurizer, decider and reconstructor go to all new ones;
     4. new entities train their private modules and 5. contribute poisoned features, which the pool checks;
     6. contributors draw the features that are new to them, and 7. refine their deciders, the first time or with new
        features.
@@ -69,6 +71,8 @@ class Pool(Workflow[PoolRecord]):
         exchange: Asks the parties.
         on_step: Called as each step begins.
         late: Node ids of entities that join in a second round.
+        publishers: Node ids of who pre-trains, the first that can; none: whoever enrolled, by node id. What an entity
+            says of itself makes it no publisher.
     """
 
     STEPS = (
@@ -83,14 +87,21 @@ class Pool(Workflow[PoolRecord]):
     """The steps of a round."""
 
     def __init__(
-        self, keeper: Keeper, exchange: Exchange, on_step: OnStep = any_step, *, late: Collection[int] = ()
+        self,
+        keeper: Keeper,
+        exchange: Exchange,
+        on_step: OnStep = any_step,
+        *,
+        late: Collection[int] = (),
+        publishers: Sequence[int] = (),
     ) -> None:
         super().__init__(exchange, PoolRecord(), keeper.patience, on_step)
         self.keeper = keeper
-        self._late = late
+        self._late, self._publishers = late, publishers
         self._networks: dict[Role, Network] = {}
         self._published: Published | None = None
         self._shape = (0, 0, 0)
+        self._highest = np.zeros(0, np.float32)
         self._members: list[int] = []
         self._drawn: set[tuple[int, int]] = set()
 
@@ -137,13 +148,21 @@ class Pool(Workflow[PoolRecord]):
         return self.ask(step, dict.fromkeys(nodes, question), answer)
 
     def _enrol(self, nodes: Collection[int]) -> list[int]:
-        answers = self._ask_all("enrol", nodes, self.keeper.rules, Enrolment)
-        self.record.samples |= {node: enrolment.samples for node, enrolment in answers.items()}
-        return list(answers)
+        answers, most = self._ask_all("enrol", nodes, self.keeper.rules, Enrolment), self.keeper.most_images
+        self.record.fail("enrol", {
+            node: f"it says that it has {each.samples} images, and {most} are the most that an entity may have"
+            for node, each in answers.items() if each.samples > most
+        })  # fmt: skip
+        enrolled = {node: each.samples for node, each in answers.items() if each.samples <= most}
+        self.record.samples |= enrolled
+        return list(enrolled)
 
     def _pretrain(self, nodes: Collection[int]) -> None:
-        """Have the entity with most images pre-train; if it fails, or its networks cannot be used, the next one."""
-        for node in sorted(nodes, key=lambda node: (-self.record.samples[node], node)):
+        """Have the publisher pre-train; if it fails, or its networks cannot be used, the next one."""
+        publishers = [node for node in self._publishers if node in nodes] if self._publishers else sorted(nodes)
+        if nodes and not publishers:
+            raise WorkflowFailed("the publisher did not enrol")
+        for node in publishers:
             self.begin(2)
             if not self._ask_all("pretrain", [node], PretrainingCall(pool=self._id), Acknowledgement):
                 continue
@@ -155,15 +174,16 @@ class Pool(Workflow[PoolRecord]):
             if None in networks.values():
                 continue
             try:
-                self._published = published(self.keeper.rules, networks)
+                found = published(self.keeper.rules, networks)
+                self._highest = highest_features(found.network, self.keeper.rules.side)
             except BadNetwork as bad:
                 self.record.fail("publish", {node: str(bad)})
                 continue
-            self._networks = networks
+            self._published, self._networks = found, networks
             self._shape = feature_shape(self._published.network, self.keeper.rules.side)
             self.record.publisher, self.record.fingerprint = node, self._published.fingerprint
             return
-        raise WorkflowFailed(f"of {len(nodes)} entities none could pre-train the network")
+        raise WorkflowFailed(f"of {len(publishers)} entities none could pre-train the network")
 
     def _publish(self, nodes: Collection[int]) -> list[int]:
         """Send the published networks to entities; return those that have all of them."""
@@ -199,7 +219,9 @@ class Pool(Workflow[PoolRecord]):
         have = sum(part.count for part in self.record.parts if part.entity == node)
         if have + len(contribution.labels) > self.record.samples[node]:
             return "there are more features than the entity said it has images"
-        return contribution_refusal(contribution, self._id, self.record.fingerprint, self._shape, classes)
+        return contribution_refusal(
+            contribution, self._id, self.record.fingerprint, self._shape, classes, self._highest
+        )
 
     def _keep(self, node: int, contribution: PoisonedFeatures) -> None:
         features = np.ascontiguousarray(contribution.features, dtype="<f4")

@@ -8,7 +8,6 @@ from parties.purchase.auction import Auctioneer, by_the_rules
 from parties.purchase.settlement import account
 from protocol.crypto.signing import SigningKey, derive
 from protocol.disputes.arbitration import Deal, Featurize, Verdict, arbitrate, arbitrate_paper
-from protocol.messages.base import ProtocolMessage
 from protocol.messages.purchase import Complaint, Terms
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -32,19 +31,6 @@ COURTESY, MOMENT = 5.0, 2.0
 """Seconds that the cloud waits for acknowledgements of notices, and for parties that have left."""
 CHECKING, CHECKING_BYTE = 1.0, 1e-6
 """Seconds that the buyer has to check an image, and for each of its bytes, beside the cloud's patience."""
-
-
-class Agreement(ProtocolMessage):
-    """What a purchase begins with and goes on under, whatever the cloud's settings say later.
-
-    Attributes:
-        fingerprint: Of the cloud's secret, from which its keys and releases derive.
-        patience: Seconds.
-    """
-
-    terms: Terms
-    fingerprint: str
-    patience: float
 
 
 @dataclass(frozen=True)
@@ -84,11 +70,6 @@ class Cloud:
         """Return secret bytes for one purpose, another for each purchase."""
         scope = ("purchase", self.purchase) if self.purchase else ()
         return derive(self.secret, *scope, *labels, length=length)
-
-    @property
-    def agreement(self) -> Agreement:
-        """What a purchase that begins now goes on under."""
-        return Agreement(terms=self.terms, fingerprint=self.derive("fingerprint").hex(), patience=self.patience)
 
     def release(self, bid_id: bytes) -> bytes:
         """Return the secret that one image of this purchase is sealed under as well, 32 bytes."""

@@ -8,12 +8,13 @@ from protocol.messages.purchase import Complaint, Refusal, SignedBid, SignedOrde
 
 
 class Outcome(StrEnum):
-    """The outcome of an offer; `LOST`: the sealed image never came to the buyer, or was lost, by nobody's fault."""
+    """The outcome of an offer; `LOST`: the cloud has lost the sealed image, `UNCLAIMED`: the buyer did not take it."""
 
     DECLINED = "declined"
     UNPAID = "unpaid"
     UNDELIVERED = "undelivered"
     LOST = "lost"
+    UNCLAIMED = "unclaimed"
     ACCEPTED = "accepted"
     REFUNDED = "refunded"
     UPHELD = "upheld"
@@ -37,6 +38,7 @@ class Offer:
         refusal: The seller's proof that its order is not the buyer's.
         order, receipt, blob: What was signed for it, and the vault's name of the sealed image.
         kept: Whether the buyer has acknowledged the sealed image.
+        unclaimed: Whether it has not, although the cloud had it.
         complaint, verdict: The buyer's complaint and the arbiter's decision.
     """
 
@@ -55,6 +57,7 @@ class Offer:
     receipt: SignedReceipt | None = None
     blob: str | None = None
     kept: bool = False
+    unclaimed: bool = False
     complaint: Complaint | None = None
     verdict: Verdict | None = None
 
@@ -68,7 +71,7 @@ class Offer:
         if self.receipt is None:
             return Outcome.UNDELIVERED
         if not self.kept:
-            return Outcome.LOST
+            return Outcome.UNCLAIMED if self.unclaimed else Outcome.LOST
         return Outcome.ACCEPTED if self.verdict is None else _DECIDED[self.verdict.fault]
 
     @property

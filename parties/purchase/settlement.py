@@ -196,6 +196,7 @@ def settle(books: Books, offers: Sequence[Offer], bond_rate: int, parties: Colle
     accepted      to seller and cloud    back to the seller  back to the buyer
     undelivered   back to the buyer      to the buyer        back to the buyer
     lost          back to the buyer      back to the seller  back to the buyer
+    unclaimed     back to the buyer      back to the seller  to the seller
     refunded      back to the buyer      to the buyer        back to the buyer
     upheld        to seller and cloud    back to the seller  to the seller
     ============  =====================  ==================  ==================
@@ -217,7 +218,7 @@ def settle(books: Books, offers: Sequence[Offer], bond_rate: int, parties: Colle
                 post.append(Release(_stake(offer), {books.buyer: offer.bid.bid.stake}))
             elif offer.bid.bid.stake:
                 void.append(_stake(offer))
-            if (amount := bond(offer.payment, bond_rate)) and offer.outcome is Outcome.UPHELD:
+            if (amount := bond(offer.payment, bond_rate)) and offer.outcome in (Outcome.UPHELD, Outcome.UNCLAIMED):
                 post.append(Release(_bond(offer), {seller: amount}))
             elif amount:
                 void.append(_bond(offer))

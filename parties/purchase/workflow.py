@@ -1,7 +1,9 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from parties.broker import Play
 from parties.purchase import settlement
+from parties.purchase.agreement import agreed
 from parties.purchase.auction import Auction
 from parties.purchase.checks import (
     bid_refusal,
@@ -19,19 +22,13 @@ from parties.purchase.checks import (
     payment_refusal,
     request_refusal,
 )
-from parties.purchase.cloud import (
-    ABSENCE,
-    ARBITERS,
-    COURTESY,
-    MOMENT,
-    Agreement,
-    Cloud,
-)
+from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud
 from parties.purchase.courier import Courier
 from parties.purchase.disputes import checking_time, decide, evidence
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import MILLION, Books, payable, shares, wanted_reserve
+from parties.purchase.statements import releases, statements
 from parties.purchase.waves import parcels
 from parties.workflow import OnStep, Workflow, WorkflowFailed, any_step, roll_call
 from protocol.encoding.canonical import digest
@@ -39,6 +36,7 @@ from protocol.exchange import SILENT, Exchange
 from protocol.journal import WorkflowRow
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.purchase import (
+    MAX_BLOB,
     Award,
     Bids,
     CallForBids,
@@ -46,7 +44,6 @@ from protocol.messages.purchase import (
     Invoice,
     InvoiceItem,
     Kept,
-    Release,
     SelectionNotice,
     SelectionResult,
     ShowCall,
@@ -54,10 +51,9 @@ from protocol.messages.purchase import (
     SignedConfirmation,
     SignedPayment,
     SignedRequest,
-    Statement,
-    StatementLine,
     VerificationCall,
 )
+from protocol.storage.vault import BlobDamaged, BlobMissing
 from strategies.mechanisms.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
@@ -307,7 +303,8 @@ class Purchase(Workflow[PurchaseRecord]):
         """Steps 8 and 9; silent sellers are asked once more, as an order or a delivery may have been lost.
 
         Nothing goes to the buyer before everything is there: the waves would reveal which images cannot be from one
-        seller. What it does not acknowledge, it cannot open, and does not pay.
+        seller. What it does not acknowledge it cannot open, and does not pay; it loses the bond on it, unless the
+        cloud has lost it.
         """
         courier = Courier(self.cloud, self.exchange, self.record.fail, lambda: self.begin(9))
         silent = courier.collect(self.record.winners, last=False)
@@ -322,6 +319,17 @@ class Purchase(Workflow[PurchaseRecord]):
                 offer.kept = kept is not None and offer.bid_id in kept.bids
             if kept is not None and kept.refused:
                 self.record.fail("receive", {self.record.buyer: kept.refused})
+        missing = [offer for offer in delivered if not offer.kept]
+        whole = self.exchange.read("vault", lambda: json.dumps([self._is_whole(offer) for offer in missing]))
+        for offer, is_whole in zip(missing, json.loads(whole), strict=True):
+            offer.unclaimed = is_whole
+
+    def _is_whole(self, offer: Offer) -> bool:
+        """Whether the vault has a sealed image as its seller delivered it."""
+        assert offer.blob is not None
+        with suppress(BlobMissing, BlobDamaged):
+            return bool(self.cloud.vault.read(offer.blob, MAX_BLOB))
+        return False
 
     def _verify(self) -> None:
         """Steps 10 and 11, part by part; a buyer that is silent after delivery, or too late, has accepted.
@@ -333,7 +341,9 @@ class Purchase(Workflow[PurchaseRecord]):
         kept = [offer for offer in record.winners if offer.kept]
         deadline = self.deadline() + checking_time(kept)
         for offers in parcels(kept):
-            call = VerificationCall(request_id=self._id, releases=self._releases(offers))
+            call = VerificationCall(
+                request_id=self._id, releases=releases(self.cloud, [offer.bid_id for offer in offers])
+            )
             signed = self._ask_buyer("verify", call, SignedConfirmation, deadline)
             if signed is None:
                 continue
@@ -343,9 +353,6 @@ class Purchase(Workflow[PurchaseRecord]):
             complaints = {complaint.bid: complaint for complaint in signed.confirmation.complaints}
             for offer in offers:
                 offer.complaint = complaints.get(offer.bid_id)
-
-    def _releases(self, offers: Iterable[Offer]) -> tuple[Release, ...]:
-        return tuple(Release(bid=offer.bid_id, secret=self.cloud.release(offer.bid_id)) for offer in offers)
 
     def _arbitrate(self) -> None:
         """Step 11: look at the images that the buyer complains about, while it is there to show what the vault lost."""
@@ -371,37 +378,12 @@ class Purchase(Workflow[PurchaseRecord]):
         """
         record, cloud = self.record, self.cloud
         dealt = [offer for offer in record.winners if offer.order is not None]
-        lines: dict[int, list[StatementLine]] = {offer.seller: [] for offer in record.offers}
-        for offer in record.offers:
-            lines[offer.seller].append(line(offer, offer.payment if offer.paid else offer.compensation))
-        names = {seller: cloud.accounts("seller", seller) for seller in lines} | {record.buyer: self._buyer_account}
-        lines[record.buyer] = [
-            line(offer, -(offer.payment + offer.commission) if offer.paid else -offer.compensation)
-            for offer in record.winners
-        ]
+        names = {offer.seller: cloud.accounts("seller", offer.seller) for offer in record.offers}
+        names[record.buyer] = self._buyer_account
         balances = settlement.settle(self._books, dealt, cloud.terms.bond, list(names.values()))
-        releases = {record.buyer: self._releases(offer for offer in dealt if offer.paid)}
-        statements = {
-            node_id: Statement(lines=tuple(lines[node_id]), balance=balances[name], releases=releases.get(node_id, ()))
-            for node_id, name in names.items()
-        }
-        if record.buyer in self._tell("settle", statements):
-            self._ask_buyer("settle", statements[record.buyer], Acknowledgement, self.deadline())
-
-
-def agreed(cloud: Cloud, exchange: Exchange) -> Cloud:
-    """Return the cloud under the terms with which this purchase began, whatever its settings say by now.
-
-    Raises:
-        WorkflowFailed: When it cannot go on under them: its secret or its model is another one.
-    """
-    began = Agreement.model_validate_json(exchange.read("terms", cloud.agreement.model_dump_json))
-    if began.fingerprint != cloud.agreement.fingerprint:
-        raise WorkflowFailed("the cloud's secret is not the one with which this purchase began")
-    if began.terms.model_id != cloud.featurizer.model_id:
-        raise WorkflowFailed(f"this purchase began with model {began.terms.model_id}, which the cloud has no more")
-    arbiter = cloud.arbiter if began.terms == cloud.terms else ARBITERS[began.terms.arbitration]
-    return replace(cloud, terms=began.terms, patience=began.patience, arbiter=arbiter)
+        told = statements(record, cloud, {node_id: balances[name] for node_id, name in names.items()})
+        if record.buyer in self._tell("settle", told):
+            self._ask_buyer("settle", told[record.buyer], Acknowledgement, self.deadline())
 
 
 def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = lambda name, record: None) -> Play:
@@ -417,20 +399,3 @@ def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = 
         on_settled(row.name, record)
 
     return play
-
-
-def statement(cloud: Cloud, buyer: str) -> Statement:
-    """Return the buyer's statement of a purchase that has ended, by the ledger alone.
-
-    Args:
-        cloud: With the name of the purchase.
-        buyer: The buyer's account.
-    """
-    lines = settlement.bought(cloud.ledger, cloud.purchase, buyer)
-    releases = tuple(Release(bid=each.bid, secret=cloud.release(each.bid)) for each in lines if each.amount)
-    return Statement(lines=tuple(lines), balance=cloud.ledger.balance(buyer), releases=releases)
-
-
-def line(offer: Offer, amount: int) -> StatementLine:
-    """Return one offer's line of a statement."""
-    return StatementLine(bid=offer.bid_id, outcome=str(offer.outcome), amount=amount)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.crypto.pairwise import agreed, open_shares, public_key, seal_shares
+from protocol.crypto.pairwise import ShareBroken, agreed, open_shares, public_key, seal_shares
 from protocol.crypto.signing import derive
+from protocol.errors import ProtocolError
 from protocol.messages.secure_sum import (
     DealtShares,
     Peer,
@@ -25,7 +26,7 @@ LIMIT = 2.0**20
 """Larger values are clipped: far beyond any update, and 2^18 clients do not overflow."""
 
 
-class UnsafeSum(Exception):
+class UnsafeSum(ProtocolError):
     """The cloud's question would reveal this client's update; the text says why."""
 
 
@@ -93,6 +94,8 @@ class Summand:
     def show(self, call: ShowCall, roster: Roster) -> ShownShares:
         """Return shares of the own masks of those present and of the mask keys of those absent.
 
+        Shares that are none are left out: that is their dealer's doing, and those of the others may do.
+
         Raises:
             UnsafeSum: When both are asked of one client, or too few are present, or the roster is of another sum.
         """
@@ -103,13 +106,10 @@ class Summand:
                 f"{len(present)} present, {len(absent)} absent, {len(present & absent)} of them both;"
                 f" {roster.threshold} have to be present, this client among them"
             )
-        keys = {peer.place: peer.keys.shares for peer in roster.peers}
         opened = {
-            each.source: open_shares(
-                self._seed("share key"), keys[each.source], self._context(each.source, roster.you), each.sealed
-            )
+            each.source: both
             for each in call.shares
-            if each.source in present | absent
+            if each.source in present | absent and (both := self._opened(each, roster)) is not None
         }
         return ShownShares(
             own_masks=tuple(
@@ -124,10 +124,24 @@ class Summand:
             ),
         )
 
+    def _opened(self, sealed: SealedShares, roster: Roster) -> bytes | None:
+        """Return the two shares that a peer has sealed, None if it has not."""
+        for peer in roster.peers:
+            if peer.place == sealed.source:
+                context = self._context(peer.place, roster.you)
+                try:
+                    both = open_shares(self._seed("share key"), peer.keys.shares, context, sealed.sealed)
+                except ShareBroken:
+                    return None
+                return both if len(both) == 2 * SHARE_BYTES else None
+        return None
+
     def _check(self, roster: Roster) -> None:
         mine = [peer.keys for peer in roster.peers if peer.place == roster.you]
         if mine != [self.keys()] or roster.round != self.round:
             raise UnsafeSum("the roster does not list this client's keys of this round")
+        if len(roster.peers) < 2:
+            raise UnsafeSum("a sum of one client is what it adds: two or more have to take part")
         if 2 * roster.threshold <= len(roster.peers):
             raise UnsafeSum(f"{roster.threshold} of {len(roster.peers)} clients could remove masks: it has to be most")
 

@@ -1,12 +1,13 @@
 """The cloud's part in a secure sum: it passes on sealed shares and removes masks from the total."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parties.secure_sum.summand import mask_purpose
+from parties.secure_sum.summand import LIMIT, mask_purpose
 from parties.workflow import PATIENCE, Record, Workflow, WorkflowFailed
 from protocol.crypto.pairwise import agreed, public_key
 from protocol.exchange import Exchange
@@ -24,6 +25,8 @@ from protocol.messages.secure_sum import (
     ShownShares,
 )
 from strategies.privacy.secure_sum import Masked, mask, reconstruct, restore
+
+M = TypeVar("M")
 
 
 @dataclass
@@ -45,6 +48,9 @@ class SecureSum(Workflow[Summed]):
     1. clients make keys for this sum; 2. each deals shares of the seeds of its masks to the others; 3. each adds its
     values behind masks; 4. those present show shares that remove the masks from the total, and from no single value.
 
+    A client whose keys, values or shares cannot be used is a failure of its own, like one that is lost. The total is
+    compared with what so many summands can come to: a summand that is not one is seen, not whose it is.
+
     Args:
         exchange: Asks the clients.
         clients: Node ids.
@@ -63,10 +69,13 @@ class SecureSum(Workflow[Summed]):
         """Sum.
 
         Raises:
-            WorkflowFailed: When too few clients are left to remove the masks.
+            WorkflowFailed: When too few clients are left to remove the masks, or the total cannot be one.
         """
         round, clients = self.call.round, self.clients
-        asked = self.ask("keys", dict.fromkeys(clients, KeyCall(round=round)), RoundKeys)
+        asked = self._usable(
+            "keys", self.ask("keys", dict.fromkeys(clients, KeyCall(round=round)), RoundKeys), _bad_keys
+        )
+        self._enough(len(asked), 2, "made keys")
         places = {node_id: place for place, node_id in enumerate(asked, 1)}
         peers = tuple(Peer(place=places[node_id], keys=keys) for node_id, keys in asked.items())
         threshold = len(peers) // 2 + 1
@@ -75,14 +84,14 @@ class SecureSum(Workflow[Summed]):
             for node_id, place in places.items()
         }
         dealt = self.ask("deal", rosters, DealtShares)
+        self._enough(len(dealt), threshold, "dealt shares")
         question = self.call.model_copy(update={"dealt": tuple(places[node_id] for node_id in dealt)})
         added = self.ask("add", dict.fromkeys(dealt, question), MaskedValues)
+        size = 1 + len(self.call.model)
+        added = self._usable("add", added, lambda answer: _bad_size(answer, size))
         present = sorted(places[node_id] for node_id in added)
         absent = sorted(places[node_id] for node_id in dealt if node_id not in added)
-        if len(present) < threshold:
-            raise WorkflowFailed(
-                f"{len(present)} of {len(clients)} clients were left in a sum, and {threshold} are needed"
-            )
+        self._enough(len(present), threshold, "were left in a sum")
         total: Masked = np.sum([answer.values for answer in added.values()], axis=0, dtype=np.uint64)
         inboxes = _inboxes(dealt, places)
         shows = {
@@ -90,22 +99,57 @@ class SecureSum(Workflow[Summed]):
             for node_id in added
         }
         shown = self.ask("show", shows, ShownShares)
-        if len(shown) < threshold:
-            raise WorkflowFailed(f"{len(shown)} of {len(clients)} clients showed shares, and {threshold} are needed")
+        self._enough(len(shown), threshold, "showed shares")
         own = _shares(present, threshold, {places[node_id]: each.own_masks for node_id, each in shown.items()})
         keys = _shares(absent, threshold, {places[node_id]: each.mask_keys for node_id, each in shown.items()})
-        for shares in own.values():
-            total = total - mask(reconstruct(shares), len(total))
+        for place, shares in own.items():
+            total = total - mask(_restored(shares, threshold, f"the own mask of place {place}"), len(total))
         public = {peer.place: peer.keys.masks for peer in peers}
         for place, shares in keys.items():
-            private = reconstruct(shares)
+            private = _restored(shares, threshold, f"the mask key of place {place}")
             if public_key(private) != public[place]:
                 raise WorkflowFailed(f"the shares of a lost client's key do not give it back (place {place})")
             for other in present:
                 seed = mask(agreed(private, public[other], mask_purpose(round)), len(total))
                 total = total - seed if other < place else total + seed
         self.record.total, self.record.present = restore(total), sorted(added)
+        if np.abs(self.record.total).max(initial=0.0) > LIMIT * len(present):
+            raise WorkflowFailed("a summand of a sum is none, or a share was false: the total is out of range")
         return self.record
+
+    def _enough(self, number: int, needed: int, what: str) -> None:
+        """End the sum where too few are left; to ask them more would only let each of them refuse."""
+        if number < needed:
+            raise WorkflowFailed(f"{number} of {len(self.clients)} clients {what}, and {needed} are needed")
+
+    def _usable(self, step: str, answers: Mapping[int, M], refusal: Callable[[M], str | None]) -> dict[int, M]:
+        """Record those whose answers cannot be used, and return the others."""
+        refused = {node_id: why for node_id, answer in answers.items() if (why := refusal(answer)) is not None}
+        self.record.fail(step, refused)
+        return {node_id: answer for node_id, answer in answers.items() if node_id not in refused}
+
+
+def _bad_keys(keys: RoundKeys) -> str | None:
+    """Return why nobody could agree on a secret with these keys."""
+    try:
+        for key in (keys.masks, keys.shares):
+            agreed(bytes(range(32)), key, "trial")
+    except ValueError:
+        return "its keys are none that a secret can be agreed on with"
+    return None
+
+
+def _bad_size(answer: MaskedValues, size: int) -> str | None:
+    return None if len(answer.values) == size else f"it adds {len(answer.values)} values, and a summand has {size}"
+
+
+def _restored(shares: Mapping[int, bytes], threshold: int, what: str) -> bytes:
+    try:
+        if len(shares) == threshold:
+            return reconstruct(shares)
+    except ValueError:
+        pass
+    raise WorkflowFailed(f"the shares of {what} do not give it back")
 
 
 def _shares(

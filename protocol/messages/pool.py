@@ -7,8 +7,8 @@ step        asked        the cloud says       the entity answers
 ==========  ===========  ===================  ==================
 introduce   everyone     `Hello`              `Introduction`
 enrol       newcomers    `Rules`              `Enrolment`
-pretrain    the largest  `PretrainingCall`    `Acknowledgement`
-publish     the largest  `NetworkCall`        `Network`
+pretrain    publisher    `PretrainingCall`    `Acknowledgement`
+publish     publisher    `NetworkCall`        `Network`
 adopt       newcomers    `Network`            `Acknowledgement`
 poison      newcomers    `PoisoningCall`      `Poisoned`
 contribute  newcomers    `ContributionCall`   `PoisonedFeatures`
@@ -71,7 +71,7 @@ class Rules(ProtocolMessage):
 
 
 class Enrolment(ProtocolMessage):
-    """An entity takes part with this many images; the one with most pre-trains."""
+    """An entity takes part with this many images."""
 
     samples: Count
 

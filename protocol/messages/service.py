@@ -116,12 +116,14 @@ class Status(ProtocolMessage):
 class BeginPool(ProtocolMessage):
     """Begin a pool with these rules among the attached entities; asked again, return its state.
 
-    Entities have `patience` seconds for each step; with fewer than `entities` it is not begun.
+    Entities have `patience` seconds for each step; with fewer than `entities` it is not begun. `publisher` is the name
+    of the entity that pre-trains; none: the first one enrolled.
     """
 
     rules: Rules
     entities: Annotated[int, Ge(2), Le(10_000)]
     patience: Annotated[float, Gt(0), Le(30 * 86_400)]
+    publisher: Text = ""
 
 
 class EntityStanding(ProtocolMessage):

@@ -4,8 +4,9 @@ Exit codes: 0 success (also when nothing matched or the budget was too small), 1
 own, 2 a wrong command line, 3 a bad scenario or Flower app, 4 unusable pictures or weights, or a full disk,
 5 the output is already there, 6 the protocol could not be finished, 7 an expectation of the scenario did not hold, 8 no
 Ray, or no cluster at the address, 9 a kit, a setting or a disk of a deployed party that cannot be used, 10 the cloud
-cannot be reached or refuses, 11 `parley doctor` or `parley audit` found something to fix, 130 interrupted, 143
-terminated. What runs until it is stopped (`parley cloud`, `seller`, `entity`) ends with 0 when it is.
+cannot be reached or refuses, 11 `parley doctor` or `parley audit` found something to fix, 12 `parley faults` found a
+broken promise, 130 interrupted, 143 terminated. What runs until it is stopped (`parley cloud`, `seller`, `entity`)
+ends with 0 when it is.
 """
 
 import gc
@@ -31,6 +32,7 @@ from simulations.cli import (
     catalogue,
     cloud,
     doctor,
+    faults,
     flower,
     init,
     parties,
@@ -95,6 +97,7 @@ PANELS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "reproduce": reproduce.reproduce,
         "bench": bench.bench,
         "calibrate": calibrate.calibrate,
+        "faults": faults.faults,
         "survey": survey.app,
     },
 }

@@ -59,6 +59,9 @@ def pool(
     patience: Annotated[
         float, typer.Option(min=1, max=30 * 86_400, help="Seconds that entities have for each step.")
     ] = 3600,
+    publisher: Annotated[
+        str, typer.Option(help="Name of the entity that pre-trains and publishes; without it the first one enrolled.")
+    ] = "",
     cloud: CloudAddress = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
@@ -69,7 +72,8 @@ def pool(
 
     rules = rules_of([name.strip() for name in classes.split(",")], side, architecture)
     with shown() as progress:
-        standing = keep_pool(read_kit(kit, ["operator"], cloud=address_of(cloud)), rules, entities, patience, progress)
+        operator = read_kit(kit, ["operator"], cloud=address_of(cloud))
+        standing = keep_pool(operator, rules, entities, patience, progress, publisher)
     typer.echo(standing.model_dump_json(indent=2)) if json else _show_pool(standing)
 
 

@@ -14,8 +14,9 @@ from deploy.prices import priced
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.purchase.seller import Seller
+from parties.purchase.statements import statement
 from parties.purchase.terms import COIN
-from parties.purchase.workflow import Purchase, statement
+from parties.purchase.workflow import Purchase
 from parties.workflow import unwatched
 from protocol.errors import BadInput, BadKit, OutputExists, Stopped
 from protocol.exchange import Exchange

@@ -41,11 +41,11 @@ def ask(deployment: Deployment, name: str, words: str) -> tuple[int, str]:
 
 
 def test_two_institutions_pool_and_each_finds_its_model(running: Deployment) -> None:
-    code, _ = ask(running, "operator", f"{POOL} --json")
+    code, _ = ask(running, "operator", f"{POOL} --publisher entity2 --json")
     assert code == 0, running.log("operator") + running.log("cloud")
     standing = json.loads(running.log("operator")[running.log("operator").index("{") :])
     assert standing["state"] == "closed"
-    assert standing["publisher"].endswith(":entity1")
+    assert standing["publisher"].endswith(":entity2")
     entities = {each["urn"].rpartition(":")[2]: each for each in standing["entities"]}
     # A fifth of 24 + 24 pictures is held back, and of 12 + 12.
     assert [entities[name]["pooled"] for name in ("entity1", "entity2")] == [38, 20]
@@ -87,6 +87,11 @@ def test_an_institution_that_is_killed_goes_on_with_the_pool(running: Deployment
         (f"pool --kit kit/operator --classes cat,{'d' * 300}", 4, "the name of a class has at most 200 letters"),
         ("pool --kit kit/operator --classes cat,dog --architecture deep", 4, "there is no architecture 'deep'"),
         ("pool --kit kit/operator --classes cat,dog --entities 3", 10, "2 entities are attached, and this pool needs"),
+        (
+            "pool --kit kit/operator --classes cat,dog --publisher eve",
+            10,
+            "no entity 'eve' is attached that could publish",
+        ),
         ("pool --kit kit/entity1 --classes cat,dog", 9, "but this command needs operator"),
         ("entity --kit kit/buyer1 --images images/entity1", 9, "but this command needs entity"),
         ("entity --kit kit/entity1 --images public", 4, "holds pictures outside of sub-folders"),

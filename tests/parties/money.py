@@ -13,7 +13,7 @@ def check_money(played: Played) -> None:
     assert outcome.paid_total + outcome.commission <= outcome.budget
     assert balances["cloud"] == outcome.commission
     assert not [escrow for escrow in played.ledger.escrows() if escrow.state == "pending"]
-    bonds = sum(o.payment // 10 for o in played.by_outcome(Outcome.UPHELD))
+    bonds = sum(o.payment // 10 for o in [*played.by_outcome(Outcome.UPHELD), *played.by_outcome(Outcome.UNCLAIMED)])
     stakes = sum(o.bid.bid.stake for o in played.record.winners if o.forfeited)
     deposit = sum(o.compensation for o in played.record.winners)
     assert played.profit("buyer-2") == stakes - bonds - deposit - outcome.paid_total - outcome.commission

@@ -105,11 +105,14 @@ def play_pool(
     entities: Sequence[Entity],
     rounds: Sequence[Sequence[int]] = ((),),
     open_grid: Callable[..., Any] = LocalGrid,
+    publishers: Sequence[int] = (),
 ) -> PlayedPool:
-    """Play a pool; each round names those who are absent, by their index."""
+    """Play a pool; each round names those who are absent, by their index, and publishers are named so, too."""
     envelopes: list[Envelope] = []
     with open_grid([entity.client_app() for entity in entities]) as grid, task_identity(1):
-        pool = Pool(Keeper(RULES, Vault(str(folder / "vault"))), Exchange(ObservedGrid(grid, envelopes.append)))
+        exchange = Exchange(ObservedGrid(grid, envelopes.append))
+        named = [FIRST_NODE_ID + index for index in publishers]
+        pool = Pool(Keeper(RULES, Vault(str(folder / "vault"))), exchange, publishers=named)
         for absent in rounds:
             pool.round([FIRST_NODE_ID + index for index in absent])
         states = {FIRST_NODE_ID + index: grid.state(FIRST_NODE_ID + index) for index in range(len(entities))}

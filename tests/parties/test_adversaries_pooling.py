@@ -12,9 +12,11 @@ from pooling import PlayedPool, Prepared, common, member, play_pool, shared
 
 from parties.adversaries import ADVERSARIES
 from parties.party import Memory
+from parties.pool.checks import STRONGEST
 from parties.pool.entity import Entity, Module
+from parties.pool.published import Published, highest_features
 from protocol.flower import FIRST_NODE_ID
-from strategies.deep_poisoning.contributions import stamped
+from strategies.deep_poisoning.contributions import LabelledFeatures, stamped
 from strategies.deep_poisoning.split import new_network
 from strategies.learning.batches import Images, apply
 from strategies.learning.weights import restore_row
@@ -27,7 +29,10 @@ STEPS = 200
 @cache
 def played(name: str | None, **settings: Any) -> PlayedPool:
     """One large entity that cheats, and two copies of a small one, of which the second defends itself."""
-    cheats = () if name is None else (ADVERSARIES[name].cast(**settings),)
+    return played_by(*(() if name is None else (ADVERSARIES[name].cast(**settings),)))
+
+
+def played_by(*cheats: type) -> PlayedPool:
     large = type("Large", (*cheats, Prepared), {"pretrain": Prepared.pretrain})
     with TemporaryDirectory() as folder:
         return play_pool(
@@ -65,6 +70,46 @@ def test_mislabelled_features_hurt_and_the_defence_leaves_them_out() -> None:
     assert doubted(hurt) > 0.9 * 240
 
 
+def test_ten_huge_features_are_refused_and_undo_every_decider_where_nobody_checks() -> None:
+    refused = played("huge-features")
+    ((node, why),) = refused.record.refused
+    assert node == FIRST_NODE_ID + CHEATS
+    assert "times what the featurizer can produce" in why
+    with pytest.MonkeyPatch.context() as unchecked:
+        for side in ("workflow", "entity"):
+            unchecked.setattr(f"parties.pool.{side}.contribution_refusal", lambda *contribution: None)
+        hurt = played.__wrapped__("huge-features")
+    for index in (CARELESS, CAREFUL):
+        assert hurt.top1(index) < 0.4
+        assert refused.top1(index) > 0.75
+
+
+def test_an_entity_refuses_huge_features_that_its_pool_lets_through() -> None:
+    with pytest.MonkeyPatch.context() as unchecked:
+        unchecked.setattr("parties.pool.workflow.contribution_refusal", lambda *contribution: None)
+        pool = played.__wrapped__("huge-features")
+    assert {(step, node) for step, node, _ in pool.record.failures} == {
+        ("draw", FIRST_NODE_ID + index) for index in (CARELESS, CAREFUL)
+    }
+    assert pool.top1(CARELESS) > 0.75
+
+
+def test_features_as_strong_as_may_be_hardly_hurt() -> None:
+    """The strongest attack that passes: ten maps, all of whose numbers are as high as allowed."""
+    highest = torch.from_numpy(highest_features(shared().network, 32))[:, None, None]
+
+    class Saturating(Entity):
+        def offer(self, chosen: torch.Tensor, shared: Published, device: torch.device) -> LabelledFeatures:
+            features, labels = super().offer(chosen, shared, device)
+            most = torch.minimum(features * 1e6, 0.99 * STRONGEST * highest)
+            return LabelledFeatures(torch.where((chosen < 10)[:, None, None, None], most, features), labels)
+
+    pool = played_by(Saturating)
+    assert pool.record.refused == []
+    for index in (CARELESS, CAREFUL):
+        assert pool.top1(index) > played(None).top1(index) - 0.1
+
+
 @pytest.mark.slow
 def test_a_backdoor_opens_where_nobody_looks_and_hardly_where_somebody_does() -> None:
     pool = played("backdoored-features", portion=0.5, target=1)
@@ -89,7 +134,7 @@ def test_a_free_rider_gets_everything_for_noise_and_the_defence_leaves_most_of_i
     assert doubted(pool) > 0.5 * 240
 
 
-@pytest.mark.parametrize("name", ["mislabelled-features", "backdoored-features", "free-rider"])
+@pytest.mark.parametrize("name", ["mislabelled-features", "huge-features", "backdoored-features", "free-rider"])
 def test_a_cheat_is_declared_as_an_entity(name: str) -> None:
     assert ADVERSARIES[name].role == "entity"
     assert issubclass(ADVERSARIES[name].cast(), Entity)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from flwr.serverapp import Grid
 
+import parties.secure_sum.summand as summand_module
 from parties.adversaries import ADVERSARIES
 from parties.federate.client import Client
 from parties.federate.workflow import STRATEGIES, Federate, FederateRecord, Federation
@@ -19,7 +20,7 @@ from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.messages.federate import Setting, TrainCall
-from protocol.messages.secure_sum import KeyCall, Peer, Roster, Round, ShowCall, ShownShares
+from protocol.messages.secure_sum import DealtShares, KeyCall, Peer, Roster, Round, ShowCall, ShownShares
 from simulations.runs.seeding import reproducible
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import inputs_of, new_group_normalised
@@ -174,6 +175,10 @@ def plain_sum(parties: list[Client]) -> np.ndarray:
     return restore(total)
 
 
+def dropping(self: Any, asked: Any) -> Any:
+    raise TimeoutError("no answer")
+
+
 class TestSecureSum:
     def total(self, parties: list[Client], seen: list[Envelope] | None = None) -> Any:
         with on_grid(parties, seen) as grid:
@@ -196,12 +201,9 @@ class TestSecureSum:
     def test_whoever_drops_out_at_any_step_leaves_an_exact_sum_of_the_others(self, step: str) -> None:
         """After its update is in the sum it counts, even if it shows no shares any more."""
 
-        def silent(self: Any, asked: Any) -> Any:
-            raise TimeoutError("no answer")
-
         parties = clients(10)
         for party in parties[:3]:
-            party.__class__ = type("Silent", (Client,), {step: silent})
+            party.__class__ = type("Silent", (Client,), {step: dropping})
         summed = self.total(parties)
         counted = parties if step == "show" else parties[3:]
         assert np.array_equal(summed.total, plain_sum(counted))
@@ -211,6 +213,47 @@ class TestSecureSum:
     def test_too_few_are_one_sentence(self) -> None:
         with pytest.raises(WorkflowFailed, match="4 of 10 clients were left in a sum, and 6 are needed"):
             self.total(clients(10, 6, "dropping-client"))
+
+    @pytest.mark.parametrize("size", [0, 40])
+    def test_shares_that_do_not_open_or_are_none_harm_nobody(self, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a client that damages what it seals, or seals something else."""
+        parties = clients(5)
+        deal = Client.deal
+
+        def broken(self: Any, roster: Roster) -> Any:
+            if size:
+                seal = summand_module.seal_shares
+                with monkeypatch.context() as patch:
+                    patch.setattr(summand_module, "seal_shares", lambda *others: seal(*others[:-1], bytes(size)))
+                    return deal(self, roster)
+            shares = [each.model_copy(update={"sealed": bytes(160)}) for each in deal(self, roster).shares]
+            return DealtShares(shares=tuple(shares))
+
+        parties[0].__class__ = type("Broken", (Client,), {"deal": broken, "add": dropping})
+        with pytest.raises(WorkflowFailed, match="the mask key of place 1 do not give it back"):
+            self.total(parties)
+        parties[0].__class__ = type("Broken", (Client,), {"deal": broken})
+        with on_grid(parties) as grid:
+            summing = SecureSum(Exchange(grid), list(grid.get_node_ids()), call())
+            with pytest.raises(WorkflowFailed, match="the own mask of place 1 do not give it back"):
+                summing.run()
+        assert not summing.record.failures
+
+    def test_nobody_adds_to_a_sum_of_one(self) -> None:
+        with pytest.raises(WorkflowFailed, match="1 of 1 clients made keys, and 2 are needed"):
+            self.total(clients(1))
+        with pytest.raises(UnsafeSum, match="a sum of one client is what it adds"):
+            Summand(bytes([1]) * 32, ROUND).deal(self.roster(count=1, threshold=1))
+
+    def test_where_too_few_have_dealt_nobody_is_asked_to_add(self) -> None:
+        parties = clients(5)
+        for party in parties[:3]:
+            party.__class__ = type("Silent", (Client,), {"deal": dropping})
+        with on_grid(parties) as grid:
+            summing = SecureSum(Exchange(grid), list(grid.get_node_ids()), call())
+            with pytest.raises(WorkflowFailed, match="2 of 5 clients dealt shares, and 3 are needed"):
+                summing.run()
+        assert {each.node_id for each in summing.record.failures} == {FIRST_NODE_ID + number for number in range(3)}
 
     def test_what_the_cloud_sees_of_a_client_is_noise(self) -> None:
         seen: list[Envelope] = []

@@ -18,7 +18,7 @@ DEATHS = 8
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(metafunc.config.getoption("--kills", 1)))
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--kills", 10)))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from money import check_money
 from test_crashes import At
 from test_deadlines import Timed
 
+from parties.adversaries.bidding import Flooding
 from parties.adversaries.buyers import FalseComplaint
 from parties.adversaries.delivery import SwappedDelivery
 from parties.broker import name_of
@@ -23,7 +24,7 @@ from parties.purchase.buyer import Buyer, Wish
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
-from parties.purchase.workflow import statement
+from parties.purchase.statements import statement
 from parties.workflow import WorkflowFailed
 from protocol.encoding.canonical import canonical
 from protocol.exchange import CLOUD_FAILED, NOT_AT_FAULT
@@ -31,6 +32,8 @@ from protocol.journal import Journal, WorkflowState
 from protocol.messages.purchase import (
     Bids,
     CallForBids,
+    Delivery,
+    DeliveryOrder,
     Invitation,
     Invoice,
     Parcel,
@@ -42,9 +45,14 @@ from protocol.messages.purchase import (
 )
 from protocol.storage.ledger import Ledger, Posting, Transfer
 from protocol.storage.vault import Vault
+from simulations.workflows.purchase.world import PurchaseWorld
 
 NAME = name_of(BUYER, WISH)
 EVERYBODY = {"buyer": 1200, "seller": 2000}
+
+
+def damaged(blob: bytes) -> bytes:
+    return blob[:-1] + bytes([blob[-1] ^ 1])
 
 
 def nothing_is_held(ledger: Ledger) -> None:
@@ -157,7 +165,7 @@ class TestTheBuyersSide:
             def verify(self, call: Any) -> Any:
                 first, second, *_ = sorted((self.store / "sealed").iterdir())
                 first.unlink()
-                second.write_bytes(second.read_bytes()[:-1] + b"x")
+                second.write_bytes(damaged(second.read_bytes()))
                 return super().verify(call)
 
         played = play_purchase(small(), buyer=Loses)
@@ -168,7 +176,7 @@ class TestTheBuyersSide:
         class Damaged(Buyer):
             def receive(self, parcel: Parcel) -> Any:
                 first, *rest = parcel.items
-                blob = bytes(first.blob)[:-1] + b"x"  # type: ignore[arg-type]
+                blob = damaged(bytes(first.blob))  # type: ignore[arg-type]
                 return super().receive(
                     parcel.model_copy(update={"items": (first.model_copy(update={"blob": blob}), *rest)})
                 )
@@ -176,7 +184,7 @@ class TestTheBuyersSide:
         played = play_purchase(small(), buyer=Damaged)
         check_money(played)
         outcomes = [offer.outcome for offer in played.record.winners]
-        assert outcomes.count(Outcome.LOST) == 1
+        assert outcomes.count(Outcome.UNCLAIMED) == 1
         assert outcomes.count(Outcome.ACCEPTED) == len(outcomes) - 1
         assert len(list(played.world.buyer.store.glob("*.png"))) == len(outcomes) - 1
 
@@ -254,6 +262,32 @@ class TestTheSellersSide:
         played = play_purchase(small(cloud={"most_bids": 1}), sellers=Pushes)
         assert {offer.index for offer in played.record.offers} == {0}
         assert ("the seller made more than 1 bids") in {why for _, why in played.record.rejected}
+
+    def test_who_bids_next_to_nothing_and_never_delivers_pays_for_it(self, play_purchase: Play) -> None:
+        """It drives out the others with a hundred copies at a cent, and the buyer has more afterwards than before."""
+
+        class Griefer(Flooding):
+            def price(self, image: int) -> int:
+                return 1
+
+            def deliver(self, asked: DeliveryOrder) -> Delivery:
+                raise RuntimeError("never")
+
+        scenario = small(seed=2, sellers={"count": 6, "noise": 0.0}, buyer={"quality": "quantity"})
+
+        def first_is_griefer(world: PurchaseWorld) -> PurchaseWorld:
+            held = world.sellers[0]
+            party = Griefer(held.party.secret, held.party.album, held.party.costs, held.party.featurizer)
+            griefer = replace(held, party=party, labels=np.resize(held.labels, len(party.album)))
+            return replace(world, sellers=[griefer, *world.sellers[1:]])
+
+        played = play_purchase(scenario, change_world=first_is_griefer)
+        lost = [offer for offer in played.record.winners if offer.seller == 3]
+        least = played.cloud.terms.least_stake
+        assert len(lost) > 10
+        assert played.profit("seller-3") == -least * len(lost)
+        assert played.profit("buyer-2") + played.outcome.paid_total + played.outcome.commission == least * len(lost)
+        assert all(played.profit(f"seller-{node}") >= 0 for node in range(4, 9))
 
     def test_commission_on_the_smallest_amount_is_not_nothing(self, play_purchase: Play) -> None:
         played = play_purchase(small(sellers={"price": {"model": "identical", "mean": 0.05}}, buyer={"budget": 0.1}))

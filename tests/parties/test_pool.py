@@ -14,7 +14,15 @@ from parties.workflow import WorkflowFailed
 from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.base import Acknowledgement
-from protocol.messages.pool import ContributionCall, Network, NetworkCall, PoisonedFeatures, PretrainingCall
+from protocol.messages.pool import (
+    ContributionCall,
+    Enrolment,
+    Network,
+    NetworkCall,
+    PoisonedFeatures,
+    PretrainingCall,
+    Rules,
+)
 from strategies.learning.batches import Images, apply
 
 A, B, C = FIRST_NODE_ID, FIRST_NODE_ID + 1, FIRST_NODE_ID + 2
@@ -25,10 +33,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> PlayedPool:
     """Three unequal entities, the last of which joins late."""
     few = {"refinement": 2}
     entities = [member(Prepared, 30, 3, **few), member(Prepared, 120, 1, **few), member(Entity, 40, 2, **few)]
-    return play_pool(tmp_path_factory.mktemp("pool"), entities, rounds=[[2], [], []])
+    return play_pool(tmp_path_factory.mktemp("pool"), entities, rounds=[[2], [], []], publishers=[1])
 
 
-def test_the_entity_with_most_samples_publishes(played: PlayedPool) -> None:
+def test_the_named_entity_publishes(played: PlayedPool) -> None:
     assert played.record.samples == {A: 30, B: 120, C: 40}
     assert played.record.publisher == B
     assert played.record.fingerprint == shared().fingerprint
@@ -75,7 +83,7 @@ def test_features_are_poisoned_before_they_leave(played: PlayedPool) -> None:
     assert np.abs(clean - contribution.features).mean() > 0.3 * clean.std()
 
 
-def test_the_next_largest_takes_the_place_of_who_cannot_pretrain(tmp_path: Path) -> None:
+def test_the_next_publisher_takes_the_place_of_who_cannot_pretrain(tmp_path: Path) -> None:
     class Failing(Prepared):
         def pretrain(self, call: PretrainingCall) -> Acknowledgement:
             raise RuntimeError("out of memory")
@@ -89,12 +97,39 @@ def test_the_next_largest_takes_the_place_of_who_cannot_pretrain(tmp_path: Path)
 
     few = {"refinement": 2}
     entities = [member(Prepared, 30, 3, **few), member(Failing, 120, 1, **few), member(Rotten, 40, 2, **few)]
-    played = play_pool(tmp_path, entities)
+    played = play_pool(tmp_path, entities, publishers=[1, 2, 0])
     assert played.record.publisher == A
     assert [(step, node) for step, node, _ in played.record.failures[:2]] == [("pretrain", B), ("publish", C)]
     assert "not finite" in played.record.failures[1][2]
     with pytest.raises(WorkflowFailed, match="of 1 entities none could pre-train"):
         play_pool(tmp_path, [member(Failing, 30, 3)])
+    with pytest.raises(WorkflowFailed, match="of 1 entities none could pre-train"):
+        play_pool(tmp_path, entities, publishers=[1])
+
+
+def test_no_number_of_images_that_an_entity_claims_makes_it_the_publisher(tmp_path: Path) -> None:
+    def claiming(samples: int) -> type[Entity]:
+        class Boasting(Prepared):
+            def enrol(self, rules: Rules) -> Enrolment:
+                return super().enrol(rules).model_copy(update={"samples": samples})
+
+        return Boasting
+
+    few = {"refinement": 1}
+    entities = [member(Prepared, 30, 3, **few), member(claiming(10**6), 24, 2, **few), member(claiming(10**9), 2, 4)]
+    played = play_pool(tmp_path, entities)
+    assert played.record.publisher == A
+    assert played.record.samples == {A: 30, B: 10**6}
+    assert played.record.failures == [
+        ("enrol", C, "it says that it has 1000000000 images, and 1000000 are the most that an entity may have")
+    ]
+
+
+def test_a_publisher_that_does_not_enrol_is_one_sentence(tmp_path: Path) -> None:
+    entities = [member(Prepared, 30, 3), member(Prepared, 24, 2)]
+    for rounds in ([()], [(1,)]):
+        with pytest.raises(WorkflowFailed, match=r"^the publisher did not enrol$"):
+            play_pool(tmp_path, entities, rounds, publishers=[1 if rounds[0] else 7])
 
 
 def _contribution(**changes: object) -> type[Entity]:
@@ -113,6 +148,10 @@ def _bytes(content: RecordDict) -> bytes:
 REFUSALS = {
     "have shape \\(64, 4, 8\\), not \\(64, 8, 8\\)": {"features": lambda c: c.features[:, :, :4].copy()},
     "not finite": {"features": lambda c: np.where(c.features > 0, np.float32("nan"), c.features)},
+    "negative numbers": {"features": lambda c: -c.features},
+    "reaches [0-9.]+e\\+[0-9]+ times what": {"features": lambda c: np.full_like(c.features, 1e30)},
+    "reaches [0-9.]+ times what": {"features": lambda c: 200 * c.features},
+    "times as strong as the featurizer's": {"features": lambda c: np.full_like(c.features, 70)},
     "another version of the featurizer": {"featurizer": lambda c: bytes(32)},
     "another pool": {"pool": lambda c: bytes(32)},
     "not one of the 4 classes": {"labels": lambda c: c.labels + 4},

@@ -203,6 +203,20 @@ class TestSilence:
         assert len(ask(grid, 2, timeout=20)) == 1
         assert list(grid.pull_messages([message_id])) == []
 
+    def test_a_clock_that_jumps_closes_no_question(self, wires: Wires) -> None:
+        """Or who is asked at that moment would be to blame for it."""
+        grid, slow = wires.cloud([SELLER]), Slow()
+        wires.attach(grid.address, SELLER, slow.app)
+        assert grid.wait_attached([2], 20) == set()
+        question = grid.create_message(RecordDict(), "query.echo", 2, "g", ttl=60.0)
+        (message_id,) = grid.push_messages([question])
+        question.metadata.created_at -= 365 * 86_400  # as seen after the jump
+        other = grid.create_message(RecordDict(), "query.echo", 2, "g", ttl=60.0)
+        slow.go_on.release()
+        slow.go_on.release()
+        assert len(list(grid.send_and_receive([other], timeout=20))) == 1
+        assert len(list(grid.pull_messages([message_id]))) == 1
+
     def test_an_answer_that_came_in_time_is_there_for_who_is_slow_to_pull_it(self, wires: Wires) -> None:
         grid = wires.cloud([SELLER])
         wires.attach(grid.address, SELLER, echo_app())

@@ -119,7 +119,8 @@ def pooled(
 ) -> tuple[PoolRecord, list[RecordDict]]:
     """Play a pool; return its record, and what each entity keeps."""
     with open_grid(world.apps) as grid, task_identity(1):
-        record = Pool(Keeper(world.rules, vault), Exchange(ObservedGrid(grid, observe)), late=world.late).run()
+        exchange = Exchange(ObservedGrid(grid, observe))
+        record = Pool(Keeper(world.rules, vault), exchange, late=world.late, publishers=world.publishers).run()
         return record, [grid.state(FIRST_NODE_ID + index) for index in range(len(world.members))]
 
 

@@ -177,8 +177,8 @@ class GrpcGrid(CarryingGrid):
         self._questions.withdraw(ids)
         return self.pull_messages(ids)
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Send messages and return the replies that came in time, in the order of the nodes' ids."""
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
+        """Send messages and yield the replies that came in time, in the order of the nodes' ids."""
         message_ids = list(self.push_messages(messages))
         try:
             self._questions.wait_answered(message_ids, timeout)

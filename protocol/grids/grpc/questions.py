@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
-from time import monotonic, time
+from time import monotonic
 from typing import Protocol
 
 from flwr.app import Message
@@ -29,6 +29,7 @@ class Question:
         stored: What the party has put for its answer.
         promised: Bytes of what it has put and is putting.
         no_room: Whether something that it put was refused because the vault was full.
+        asked_at: When, by a clock that does not jump.
         listeners: Called when the question is closed.
     """
 
@@ -38,6 +39,7 @@ class Question:
     stored: dict[bytes, BlobReference] = field(default_factory=dict)
     promised: int = 0
     no_room: bool = False
+    asked_at: float = field(default_factory=monotonic)
     listeners: list[Callable[[], object]] = field(default_factory=list)
 
     @property
@@ -220,7 +222,7 @@ class Questions:
 
     def expire(self) -> None:
         """Close questions when their time to live is over, and drop answers that are still unread long after it."""
-        now = time()
+        now = monotonic()
         with self._changed:
             late = [each for each, question in self._open.items() if _expired(question, now)]
             unread = [each for each, (question, _) in self._answers.items() if _expired(question, now - UNREAD)]
@@ -250,5 +252,4 @@ class Questions:
 
 
 def _expired(question: Question, now: float) -> bool:
-    about = question.message.metadata
-    return bool(about.created_at + about.ttl < now)
+    return bool(question.asked_at + question.message.metadata.ttl < now)

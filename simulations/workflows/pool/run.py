@@ -29,7 +29,8 @@ def play(scenario: PoolScenario, folder: Path, progress: Progress, adversaries: 
         view = session.view(SERVER_NODE_ID, PoisonedFeatures, Network)
         with session.grid(world.apps, world.names, gpus=True) as grid:
             keeper = Keeper(world.rules, session.vault)
-            record = Pool(keeper, Exchange(grid), session.on_step, late=world.late).run()
+            pool = Pool(keeper, Exchange(grid), session.on_step, late=world.late, publishers=world.publishers)
+            record = pool.run()
         session.step("controls and attackers")
         with open_workshop(scenario) as workshop:
             scored = Scoring(scenario, world, record, PoolView.of(view, world.rules), workshop).score()

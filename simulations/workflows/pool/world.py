@@ -75,6 +75,13 @@ class PoolWorld:
         """Node ids of those who join in the second round."""
         return [FIRST_NODE_ID + index for index, member in enumerate(self.members) if member.late]
 
+    @property
+    def publishers(self) -> list[int]:
+        """Node ids of those who are there from the beginning, the one with most images first."""
+        early = [index for index, member in enumerate(self.members) if not member.late]
+        early.sort(key=lambda index: -len(self.members[index].party.holdings.images))
+        return [FIRST_NODE_ID + index for index in early]
+
     def images(self, index: int) -> Tensor:
         """Return an entity's images, (n, 3, side, side) in 0..1."""
         return everything(self.members[index].party.holdings.images)

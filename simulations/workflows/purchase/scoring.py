@@ -200,6 +200,9 @@ class ScoredPurchase:
     outcome: PurchaseOutcome
 
 
+_NOT_BOUGHT = (Outcome.UNDELIVERED, Outcome.LOST, Outcome.UNCLAIMED, Outcome.REFUNDED)
+
+
 def score(
     scenario: PurchaseScenario, featurizer: Featurizer, world: PurchaseWorld, record: PurchaseRecord, ledger: Ledger
 ) -> ScoredPurchase:
@@ -233,9 +236,10 @@ def _outcome(
 ) -> PurchaseOutcome:
     winners = record.winners
     bought = [trade for trade in traded if trade.offer.paid]
-    refunded = [offer for offer in winners if offer.outcome in (Outcome.UNDELIVERED, Outcome.LOST, Outcome.REFUNDED)]
+    refunded = [offer for offer in winners if offer.outcome in _NOT_BOUGHT]
     stakes = sum(offer.bid.bid.stake for offer in winners if offer.forfeited)
     upheld = [offer for offer in winners if offer.outcome is Outcome.UPHELD]
+    bonds = [*upheld, *(offer for offer in winners if offer.outcome is Outcome.UNCLAIMED)]
     bond_rate = round(scenario.cloud.bond * 1_000_000)
     fields: dict[str, Any] = {
         "sellers": len(record.sellers),
@@ -252,7 +256,7 @@ def _outcome(
         "refunded_total": sum(offer.payment + offer.commission for offer in refunded),
         "commission": sum(trade.offer.commission for trade in bought),
         "penalties": stakes
-        + sum(bond(offer.payment, bond_rate) for offer in upheld)
+        + sum(bond(offer.payment, bond_rate) for offer in bonds)
         + sum(offer.compensation for offer in winners),
         "kept_for_nothing": _kept_for_nothing(world, winners, traded),
         "budget": world.buyer.budget,

@@ -8,6 +8,8 @@ from parties.purchase.record import PurchaseRecord
 from simulations.workflows.purchase.report.model import CheatAccount, PartyAccount, PurchaseReport
 from simulations.workflows.purchase.world import PurchaseWorld
 
+_BONDS = "bonds lost on unfounded complaints, and on images not taken"
+
 
 @dataclass(frozen=True)
 class Movement:
@@ -26,6 +28,7 @@ def movements(report: PurchaseReport, record: PurchaseRecord) -> list[Movement]:
     ordered = [offer for offer in record.winners if offer.order is not None]
     back = [offer for offer in ordered if not offer.paid]
     forfeited = [offer for offer in back if offer.forfeited]
+    unclaimed = sum(offer.outcome is Outcome.UNCLAIMED for offer in record.winners)
     unpaid = [offer for offer in record.winners if offer.compensation]
     escrow = sum(offer.payment + offer.commission for offer in ordered)
     moved = [
@@ -34,7 +37,7 @@ def movements(report: PurchaseReport, record: PurchaseRecord) -> list[Movement]:
         Movement("escrow", "cloud", "commission on them", outcome.verified, outcome.commission),
         Movement("escrow", "buyer", "refunds for other images", len(back), outcome.refunded_total),
         Movement("sellers", "buyer", "stakes lost with them", len(forfeited), lost_stakes(record)),
-        Movement("buyer", "sellers", "bonds lost on unfounded complaints", outcome.upheld, lost_bonds(report, record)),
+        Movement("buyer", "sellers", _BONDS, outcome.upheld + unclaimed, lost_bonds(report, record)),
         Movement("buyer", "sellers", "deposit lost for not paying", len(unpaid), compensation(record)),
     ]
     return [movement for movement in moved if movement.amount]
@@ -46,7 +49,7 @@ def lost_stakes(record: PurchaseRecord) -> int:
 
 
 def lost_bonds(report: PurchaseReport, record: PurchaseRecord) -> int:
-    """Add up the bonds on unfounded complaints: the penalties that are neither stakes nor a deposit."""
+    """Add up the bonds that the buyer lost: the penalties that are neither stakes nor a deposit."""
     return report.outcome.penalties - lost_stakes(record) - compensation(record)
 
 

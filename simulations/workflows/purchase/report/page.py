@@ -43,7 +43,8 @@ INVERTED = 8
 _REFUSED = {
     Outcome.REFUNDED: "delivered",
     Outcome.UNDELIVERED: "never delivered",
-    Outcome.LOST: "lost on the way",
+    Outcome.LOST: "lost by the cloud",
+    Outcome.UNCLAIMED: "never taken",
     Outcome.UNPAID: "never ordered",
 }
 

@@ -13,7 +13,7 @@ from simulations.workflows.purchase.report.model import PurchaseReport
 BUYER, CLOUD, SELLERS = "buyer", "cloud", "seller"
 
 _EXPLANATIONS = (
-    "The buyer sends sample images, a budget, a quality, and the key that verifies its signatures.",
+    "The buyer sends sample images, a budget, which is set aside, a quality, and the key that verifies its signatures.",
     "The cloud sends the samples to all sellers, without the budget and without the buyer's name.",
     "Each phone computes features of the samples and of its own images, and keeps the images near a sample.",
     "For each such image the phone makes an offer: a price, a locked stake, and commitments.",
@@ -22,7 +22,7 @@ _EXPLANATIONS = (
     "The buyer checks the invoice and pays into escrow, with a fresh key for each image.",
     "The money is in escrow: the cloud asks winners to deliver.",
     "Each image is encrypted to its key and signed; the cloud passes on what it cannot open.",
-    "The buyer decrypts every image and compares it with its commitment.",
+    "The buyer learns what the images open with, decrypts each and compares it with its commitment.",
     "The buyer accepts, or complains and reveals the key of that one image, so that the cloud can check.",
     "Escrow is paid out or refunded, cheats lose their stake or bond, and each party gets a statement.",
 )

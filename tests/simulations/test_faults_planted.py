@@ -1,0 +1,196 @@
+"""Faults planted in the code that runs are found by the simulation, each within ten thousand faults."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import parties.purchase.workflow
+import protocol.crypto.sealing
+import protocol.storage.ledger.audit
+import simulations.faults.purchase.cloud
+from parties.broker import Broker
+from parties.purchase import settlement
+from parties.purchase.buyer import Buyer
+from parties.purchase.offer import Offer
+from parties.purchase.seller import Seller
+from parties.store import RememberingApp
+from protocol.errors import ProtocolError
+from protocol.journal import Journal
+from protocol.storage.ledger import Ledger, Posting, Transfer
+from protocol.storage.vault import Vault
+from simulations.faults.campaign import campaign
+from simulations.faults.run import run
+from simulations.faults.shrink import shrink
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def pays_twice(patch: pytest.MonkeyPatch) -> None:
+    """Sellers get their payments once more, from the mint."""
+    settle = settlement.settle
+
+    def twice(books: Any, offers: Any, *others: Any) -> dict[str, int]:
+        moved = [
+            Transfer("mint", books.sellers[each.seller], each.payment, "post again") for each in offers if each.paid
+        ]
+
+        def effect(posting: Posting) -> bytes:
+            posting.transfer(moved)
+            return b""
+
+        books.ledger.once(f"{books.request}/again", b"", effect)
+        return settle(books, offers, *others)
+
+    patch.setattr(settlement, "settle", twice)
+
+
+def forgets_what_was_done(patch: pytest.MonkeyPatch) -> None:
+    """Effects happen again when a workflow is replayed."""
+    keys = iter(range(10**9))
+    once = Ledger.once
+    patch.setattr(Ledger, "once", lambda self, key, *others: once(self, f"{key}/{next(keys)}", *others))
+
+
+def keeps_what_failed_purchases_hold(patch: pytest.MonkeyPatch) -> None:
+    """Escrows of a purchase that fails stay pending."""
+    end = Journal.end
+
+    def without_voiding(self: Journal, name: str, *others: Any) -> bool:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Posting, "pending", lambda self, scope: [])
+            return end(self, name, *others)
+
+    patch.setattr(Journal, "end", without_voiding)
+
+
+def draws_one_data_key(patch: pytest.MonkeyPatch) -> None:
+    """All pictures are sealed under one data key, and the nonce is constant."""
+    seal = Seller.seal
+
+    def under_one_key(self: Seller, *others: Any) -> bytes:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(protocol.crypto.sealing, "os", SimpleNamespace(urandom=lambda size: bytes([7]) * size))
+            return seal(self, *others)
+
+    patch.setattr(Seller, "seal", under_one_key)
+
+
+def names_sellers_to_the_buyer(patch: pytest.MonkeyPatch) -> None:
+    """A statement says whose picture it was."""
+    line = parties.purchase.workflow.line
+
+    def naming(offer: Offer, amount: int) -> Any:
+        said = line(offer, amount)
+        return said.model_copy(update={"outcome": f"{said.outcome} seller-{offer.seller}"})
+
+    patch.setattr(parties.purchase.workflow, "line", naming)
+
+
+def counts_outages(patch: pytest.MonkeyPatch) -> None:
+    """Finding 11: a workflow's time goes by the clock, also while the cloud is down."""
+    start = Broker.__init__
+
+    def by_the_clock(
+        self: Broker, journal: Any, grid: Any, plays: Any, clock: Any, monotonic: Any, *others: Any
+    ) -> None:
+        start(self, journal, grid, plays, clock, clock, *others)
+
+    patch.setattr(Broker, "__init__", by_the_clock)
+
+
+def leaves_a_restored_cloud_alone(patch: pytest.MonkeyPatch) -> None:
+    """Finding 12: a party does not follow a cloud that was restored from a backup."""
+    answer = RememberingApp._answer
+    seen: dict[tuple[int, str], int] = {}
+
+    def refusing(self: RememberingApp, conversation: str, number: int, *others: Any) -> Any:
+        last = seen.get((id(self._store), conversation), 0)
+        if number < last:
+            raise ProtocolError("this was asked and answered before")
+        seen[id(self._store), conversation] = number
+        return answer(self, conversation, number, *others)
+
+    patch.setattr(RememberingApp, "_answer", refusing)
+
+
+def starts_on_any_books(patch: pytest.MonkeyPatch) -> None:
+    """Finding 13: nothing looks at the books before a cloud starts."""
+    patch.setattr(simulations.faults.purchase.cloud, "audit", lambda connection: SimpleNamespace(sentences=list))
+
+
+def retries_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """Findings 1 and 2: an exception does not end a purchase."""
+    end = Broker._end
+
+    def only_typed(self: Broker, name: str, why: str) -> bool:
+        if "the cloud failed" in why:
+            raise RuntimeError(why)
+        return end(self, name, why)
+
+    patch.setattr(Broker, "_end", only_typed)
+    begin = parties.purchase.workflow.Purchase._select
+
+    def failing(self: Any) -> None:
+        if len(self.record.offers) == 1:
+            raise ZeroDivisionError
+        begin(self)
+
+    patch.setattr(parties.purchase.workflow.Purchase, "_select", failing)
+
+
+def loses_what_it_has_acknowledged(patch: pytest.MonkeyPatch) -> None:
+    """Finding 10: a buyer acknowledges pictures that it does not have when it comes to open them."""
+    patch.setattr(Buyer, "sealed", lambda self, bid, receipt: None)
+
+
+def sweeps_too_much(patch: pytest.MonkeyPatch) -> None:
+    """A restart deletes what open purchases have in the vault, and the purchase does not end."""
+    sweep = Vault.sweep
+    patch.setattr(Vault, "sweep", lambda self, kept, before: sweep(self, set(), before))
+
+
+FOUND: list[tuple[Plant, str]] = [
+    (pays_twice, "books"),
+    (forgets_what_was_done, "exception"),
+    (draws_one_data_key, "secrecy"),
+    (names_sellers_to_the_buyer, "secrecy"),
+    (loses_what_it_has_acknowledged, "buyer"),
+    (sweeps_too_much, "exception"),
+]
+FOUND_LATER: list[tuple[Plant, str]] = [
+    (counts_outages, "buyer"),
+    (keeps_what_failed_purchases_hold, "books"),
+    (leaves_a_restored_cloud_alone, "buyer"),
+    (retries_for_ever, "exception"),
+    (starts_on_any_books, "books"),
+]
+
+
+def found(plant: Plant, promise: str, patch: pytest.MonkeyPatch) -> None:
+    plant(patch)
+    campaigned = campaign("purchase", seed=1, faults=10_000, workers=1, stop_at=1)
+    assert campaigned.failed, f"{plant.__name__} is not found"
+    assert promise in {violation.promise for violation in campaigned.failed[0].violations}
+
+
+@pytest.mark.parametrize(("plant", "promise"), FOUND)
+def test_what_is_planted_is_found(plant: Plant, promise: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(plant, promise, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("plant", "promise"), FOUND_LATER)
+def test_what_is_planted_is_found_later(plant: Plant, promise: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(plant, promise, monkeypatch)
+
+
+def test_a_failure_shrinks_to_a_line_that_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgets_what_was_done(monkeypatch)
+    (failed,) = campaign("purchase", seed=1, faults=10_000, workers=1, stop_at=1).failed
+    shrunk = shrink(failed)
+    assert len(shrunk.replay.faults) <= 5
+    again = run("purchase", shrunk.replay.seed, shrunk.replay.faults, shrunk.replay.without)
+    assert again.digest == shrunk.digest
+    assert again.violations == shrunk.violations
