@@ -128,6 +128,8 @@ class _Lines:
             self._audit.older = False
         self._last = hashes[-1]
         self._audit.lines += len(lines)
+        if self._connection.dialect.name == "sqlite" and page[-1][0] != self._audit.lines:  # others leave numbers out
+            self._found(f"line {self._audit.lines} is numbered {page[-1][0]}")
         return lines
 
     def _check_transaction(self, number: int, lines: list[Line]) -> None:
