@@ -6,7 +6,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
-from parties.workflow import WorkflowFailed
+from parties.workflow import Failure, WorkflowFailed
 from protocol.encoding.codec import UnreadableMessage, read_array
 from protocol.exchange import SILENT, reason_of
 from protocol.grids.forwarding import ForwardingGrid
@@ -82,5 +82,6 @@ class CheckedGrid(ForwardingGrid):
                 failed[node_id] = why
         self._fail("train", dict(sorted(failed.items())))
         if asked and not good:
-            raise WorkflowFailed("no client sent a model that can be used")
+            first = Failure("train", *min(failed.items())).sentence
+            raise WorkflowFailed(f"no client sent a model that can be used; the first: {first}")
         return good
