@@ -7,7 +7,8 @@ from protocol.messages.pool import PoisonedFeatures
 
 HIGHEST, STRONGEST = 16.0, 2.0
 """How many times the featurizer's highest values a feature may reach, channel by channel: a number, and the root mean
-square of a map. Of modules trained for 15 steps or more, honest features reach 7 and 1."""
+square of a map. Honest features reach 7 and 1 from modules trained for 15 steps or more, and 22 and 4.5 after one to
+three steps."""
 
 
 def contribution_refusal(

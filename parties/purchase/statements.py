@@ -14,10 +14,10 @@ def statements(record: PurchaseRecord, cloud: Cloud, balances: Mapping[int, int]
     lines: dict[int, list[StatementLine]] = {node_id: [] for node_id in balances}
     for offer in record.offers:
         due = offer.payment if offer.paid else owed(offer, cloud.terms.bond)
-        lines[offer.seller].append(_line(offer, due))
+        lines[offer.seller].append(line(offer, due))
     for offer in record.winners:
         due = offer.payment + offer.commission if offer.paid else owed(offer, cloud.terms.bond)
-        lines[record.buyer].append(_line(offer, -due))
+        lines[record.buyer].append(line(offer, -due))
     opened = releases(cloud, (offer.bid_id for offer in record.winners if offer.paid))
     return {
         node_id: Statement(
@@ -50,5 +50,6 @@ def owed(offer: Offer, bond_rate: int) -> int:
     return offer.compensation + (settlement.bond(offer.payment, bond_rate) if unclaimed else 0)
 
 
-def _line(offer: Offer, amount: int) -> StatementLine:
+def line(offer: Offer, amount: int) -> StatementLine:
+    """Return one offer's line of a statement."""
     return StatementLine(bid=offer.bid_id, outcome=str(offer.outcome), amount=amount)

@@ -34,7 +34,7 @@ from strategies.learning.weights import in_one_row
 
 SIDE, CHANNELS = 12, 4
 NAMES = ("one", "other")
-HABITS = Habits(pretraining=1, reconstruction=1, poisoning=1, refinement=1, batch=4)
+HABITS = Habits(pretraining=1, reconstruction=1, poisoning=15, refinement=1, batch=4)
 
 
 def small_network(classes: int) -> SplitNetwork:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import parties.purchase.statements
 import parties.purchase.workflow
 import protocol.crypto.sealing
 import protocol.storage.ledger.audit
@@ -79,13 +80,13 @@ def draws_one_data_key(patch: pytest.MonkeyPatch) -> None:
 
 def names_sellers_to_the_buyer(patch: pytest.MonkeyPatch) -> None:
     """A statement says whose picture it was."""
-    line = parties.purchase.workflow.line
+    line = parties.purchase.statements.line
 
     def naming(offer: Offer, amount: int) -> Any:
         said = line(offer, amount)
         return said.model_copy(update={"outcome": f"{said.outcome} seller-{offer.seller}"})
 
-    patch.setattr(parties.purchase.workflow, "line", naming)
+    patch.setattr(parties.purchase.statements, "line", naming)
 
 
 def counts_outages(patch: pytest.MonkeyPatch) -> None:
