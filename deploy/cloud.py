@@ -209,7 +209,7 @@ class Desk:
 
     def _statement(self, who: Identity, asked: service.AskStatement) -> Statement:
         broker, grid = self._parts()
-        name = name_of(grid.roster.node_id(who.urn) or 0, asked.wish)
+        name = name_of(grid.roster.known(who.urn) or 0, asked.wish)
         if not broker.begun(name) or broker.journal.workflow(name).state is WorkflowState.OPEN:
             raise ProtocolError("no purchase of this name has ended")
         buyer = self._cloud.accounts("buyer", broker.journal.workflow(name).opener)
@@ -222,9 +222,8 @@ class Desk:
         row = broker.journal.workflow(asked.name)
         if row.state is not WorkflowState.OPEN:
             raise ProtocolError(f"the purchase {asked.name} has ended already")
-        if row.step > LAST_ABORT:
+        if not broker.abort(asked.name, f"{who.urn} ended it", LAST_ABORT):
             raise ProtocolError(f"the buyer of {asked.name} is opening its images; it ends by itself at its deadline")
-        broker.abort(asked.name, f"{who.urn} ended it")
         log("purchase aborted", purchase=asked.name, by=who.urn)
         return self._standing(broker.journal.workflow(asked.name))
 

@@ -109,9 +109,16 @@ class Broker:
             self._changed.wait_for(lambda: self.journal.workflow(name).state is not WorkflowState.OPEN, timeout)
         return self.journal.workflow(name)
 
-    def abort(self, name: str, why: str) -> bool:
-        """End a workflow as failed, give back what it holds, and return whether it was open."""
-        ended = self._end(name, why)
+    def abort(self, name: str, why: str, through: int | None = None) -> bool:
+        """End a workflow as failed, and give back what it holds.
+
+        Args:
+            through: The last step in which it may be ended; None: in any.
+
+        Returns:
+            Whether it was open, and no further.
+        """
+        ended = self._end(name, why, through)
         with self._changed:
             self._changed.notify_all()
         return ended
@@ -146,8 +153,8 @@ class Broker:
             self.journal.end(name, WorkflowState.ENDED)
             _log.info("%s %s has ended", row.workflow, name)
 
-    def _end(self, name: str, why: str) -> bool:
-        if ended := self.journal.end(name, WorkflowState.FAILED, why):
+    def _end(self, name: str, why: str, through: int | None = None) -> bool:
+        if ended := self.journal.end(name, WorkflowState.FAILED, why, through):
             _log.warning("workflow %s failed: %s", name, why)
         return ended
 

@@ -149,15 +149,21 @@ class Journal:
                 update(workflows).where(workflows.c.name == name, workflows.c.step < step).values(step=step)
             )
 
-    def end(self, name: str, state: WorkflowState, note: str = "") -> bool:
+    def end(self, name: str, state: WorkflowState, note: str = "", through: int | None = None) -> bool:
         """Close an open workflow, give back what it still holds, and delete its entries, all at once.
 
+        Args:
+            through: The last step in which it may be closed; None: in any.
+
         Returns:
-            Whether it was open.
+            Whether it was open, and no further.
         """
         with self._database.transaction() as connection:
-            open_one = (workflows.c.name == name) & (workflows.c.state == WorkflowState.OPEN)
-            was_open = connection.execute(update(workflows).where(open_one).values(state=state, note=note)).rowcount > 0
+            closing = (workflows.c.name == name) & (workflows.c.state == WorkflowState.OPEN)
+            if through is not None:
+                closing &= workflows.c.step <= through
+            if not connection.execute(update(workflows).where(closing).values(state=state, note=note)).rowcount:
+                return False
             posting = Posting(connection)
             if held := posting.pending(name):
                 if state is WorkflowState.ENDED:
@@ -165,7 +171,7 @@ class Journal:
                 posting.void(held)
             connection.execute(delete(journal).where(journal.c.workflow == name))
         self._drop_blobs(name)
-        return was_open
+        return True
 
     def heard_at(self, name: str) -> float:
         """Return the time of a workflow, Unix seconds, as last recorded."""

@@ -222,6 +222,14 @@ class JournalContract:
         with pytest.raises(Interrupted):
             self.introduced(exchange, FIRST)
 
+    def test_a_workflow_that_has_gone_further_stays_open(self, grid: SilentGrid, journal: Journal) -> None:
+        self.exchange(grid, journal).now()
+        journal.reach("p", 9)
+        assert not journal.end("p", WorkflowState.FAILED, "too late", through=8)
+        assert journal.workflow("p").state is WorkflowState.OPEN
+        assert journal.end("p", WorkflowState.FAILED, "in time", through=9)
+        assert not journal.end("p", WorkflowState.FAILED, "again", through=9)
+
     def test_another_workflow_than_the_one_on_record_is_refused(self, grid: SilentGrid, journal: Journal) -> None:
         self.exchange(grid, journal).now()
         with pytest.raises(JournalMismatch, match="entry 1 of p is 'now' in the journal"):
