@@ -1,18 +1,19 @@
-"""Steps 8 and 9: orders go to sellers, and their sealed images into the vault, a bounded number at once."""
+"""Steps 8 and 9: orders go to sellers, their sealed images into the vault and to the buyer, some at once."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from parties.purchase.checks import delivery_refusal
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Offer
-from parties.purchase.waves import FIRST_WAVE, next_size, next_wave, waves_left
+from parties.purchase.waves import FIRST_WAVE, next_size, next_wave, parcels, waves_left
 from protocol.disputes.refusal import convicts, pass_on
 from protocol.encoding.canonical import digest
 from protocol.encoding.streaming import streams
 from protocol.exchange import GRACE, NOT_AT_FAULT, SILENT, Exchange, Failed
 from protocol.messages.base import BlobReference
-from protocol.messages.purchase import MAX_BLOB, Delivery, DeliveryOrder, Parcel, ParcelItem, Refusal
+from protocol.messages.purchase import MAX_BLOB, Delivery, DeliveryOrder, Kept, Parcel, ParcelItem, Refusal
 from protocol.storage.vault import BlobDamaged, BlobMissing
 
 _log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class Courier:
     Args:
         cloud: Signs orders, and has the vault.
         exchange: Asks the sellers.
+        buyer: The buyer's node id.
         note: Called with a step, and why each party failed it, by node id.
         begin_deliveries: Called when a wave of orders goes out.
     """
@@ -32,11 +34,13 @@ class Courier:
         self,
         cloud: Cloud,
         exchange: Exchange,
+        buyer: int,
         note: Callable[[str, Mapping[int, str]], None],
         begin_deliveries: Callable[[], None],
     ) -> None:
         self._cloud = cloud
         self._exchange = exchange
+        self._buyer = buyer
         self._note = note
         self._begin_deliveries = begin_deliveries
 
@@ -95,6 +99,30 @@ class Courier:
         offer.blob = delivery.receipt.receipt.blob.hex()
         if isinstance(delivery.blob, bytes) and offer.blob not in self._cloud.vault:
             self._cloud.vault.put([delivery.blob], MAX_BLOB)
+
+    def hand_over(self, request_id: bytes, offers: Sequence[Offer], ask: Callable[[Parcel], Kept | None]) -> None:
+        """Send sealed images to the buyer, and note which it has kept; the others are sent once more.
+
+        Args:
+            ask: Asks the buyer to keep a parcel.
+        """
+        for _ in range(2):
+            for packed in list(parcels([offer for offer in offers if not offer.kept])):
+                parcel = self.parcel(request_id, packed)
+                kept = None if parcel is None else ask(parcel)
+                if kept is None:
+                    continue
+                for offer in packed:
+                    offer.kept = offer.bid_id in kept.bids
+                if kept.refused:
+                    self._note("receive", {self._buyer: kept.refused})
+
+    def is_whole(self, offer: Offer) -> bool:
+        """Whether the vault has a sealed image as its seller delivered it."""
+        assert offer.blob is not None
+        with suppress(BlobMissing, BlobDamaged):
+            return bool(self._cloud.vault.read(offer.blob, MAX_BLOB))
+        return False
 
     def parcel(self, request_id: bytes, offers: Sequence[Offer]) -> Parcel | None:
         """Pack deliveries, from the vault unless the grid reads it itself; None when the vault has lost them all."""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -36,7 +35,6 @@ from protocol.exchange import SILENT, Exchange
 from protocol.journal import WorkflowRow
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.purchase import (
-    MAX_BLOB,
     Award,
     Bids,
     CallForBids,
@@ -53,7 +51,6 @@ from protocol.messages.purchase import (
     SignedRequest,
     VerificationCall,
 )
-from protocol.storage.vault import BlobDamaged, BlobMissing
 from strategies.mechanisms.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
@@ -306,30 +303,16 @@ class Purchase(Workflow[PurchaseRecord]):
         seller. What it does not acknowledge it cannot open, and does not pay; it loses the bond on it, unless the
         cloud has lost it.
         """
-        courier = Courier(self.cloud, self.exchange, self.record.fail, lambda: self.begin(9))
+        courier = Courier(self.cloud, self.exchange, self.record.buyer, self.record.fail, lambda: self.begin(9))
         silent = courier.collect(self.record.winners, last=False)
         courier.collect(silent, last=True)
         delivered = [offer for offer in self.record.winners if offer.receipt is not None]
         deadline = self.deadline() + checking_time(delivered)
-        for offers in parcels(delivered):
-            if (parcel := courier.parcel(self._id, offers)) is None:
-                continue
-            kept = self._ask_buyer("receive", parcel, Kept, deadline)
-            for offer in offers:
-                offer.kept = kept is not None and offer.bid_id in kept.bids
-            if kept is not None and kept.refused:
-                self.record.fail("receive", {self.record.buyer: kept.refused})
+        courier.hand_over(self._id, delivered, lambda parcel: self._ask_buyer("receive", parcel, Kept, deadline))
         missing = [offer for offer in delivered if not offer.kept]
-        whole = self.exchange.read("vault", lambda: json.dumps([self._is_whole(offer) for offer in missing]))
+        whole = self.exchange.read("vault", lambda: json.dumps([courier.is_whole(offer) for offer in missing]))
         for offer, is_whole in zip(missing, json.loads(whole), strict=True):
             offer.unclaimed = is_whole
-
-    def _is_whole(self, offer: Offer) -> bool:
-        """Whether the vault has a sealed image as its seller delivered it."""
-        assert offer.blob is not None
-        with suppress(BlobMissing, BlobDamaged):
-            return bool(self.cloud.vault.read(offer.blob, MAX_BLOB))
-        return False
 
     def _verify(self) -> None:
         """Steps 10 and 11, part by part; a buyer that is silent after delivery, or too late, has accepted.
