@@ -52,6 +52,8 @@ def model_refusal(content: RecordDict, sent: Weights) -> str | None:
 class CheckedGrid(ForwardingGrid):
     """Hands a strategy the models that can be used, and notes who sent none.
 
+    Its nodes are those that are there at first: Flower's strategies would wait for ever for one that leaves.
+
     Args:
         grid: Asks the clients.
         sent: Returns the model that they were sent last.
@@ -62,6 +64,11 @@ class CheckedGrid(ForwardingGrid):
         super().__init__(grid)
         self._sent = sent
         self._fail = fail
+        self._nodes = sorted(grid.get_node_ids())
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the clients, ascending."""
+        return self._nodes
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Send messages and return the replies that can be used.

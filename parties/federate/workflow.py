@@ -148,10 +148,14 @@ class Federate(Workflow[FederateRecord]):
             self._watch(number, latest[0])
             return None
 
+        grid = CheckedGrid(self.exchange.grid, lambda: latest[0], self.record.fail)
+        if (here := len(list(grid.get_node_ids()))) < self.federation.clients:
+            raise WorkflowFailed(f"{here} clients are there, and {self.federation.clients} are to train")
         result = self.federation.flower_strategy().start(
-            CheckedGrid(self.exchange.grid, lambda: latest[0], self.record.fail),
+            grid,
             ArrayRecord({name: Array(value.numpy()) for name, value in start.items()}),
             self.federation.rounds,
+            timeout=self.patience,
             train_config=ConfigRecord({"training": self.federation.training, **self.federation.settings}),
             evaluate_fn=told,
         )
