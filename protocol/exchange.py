@@ -97,19 +97,19 @@ class Exchange:
     (see `protocol.journal.JournaledExchange`); this exchange keeps none.
 
     Args:
-        clock: Unix time.
+        clock: Seconds. Unix time where deadlines reach parties; else one that does not jump.
         conversation: A unique name, for parties that keep their memory of conversations apart and across restarts (see
             `parties.store`): messages name it and their number.
     """
 
-    def __init__(self, grid: Grid, clock: Callable[[], float] = time.time, conversation: str = "") -> None:
+    def __init__(self, grid: Grid, clock: Callable[[], float] = time.monotonic, conversation: str = "") -> None:
         self.grid = grid
         self.clock = clock
         self._conversation = conversation
         self._asked = 0
 
     def now(self) -> float:
-        """Return the time, Unix seconds."""
+        """Return the time, by the clock."""
         return self.clock()
 
     def node_ids(self) -> list[int]:
@@ -151,9 +151,9 @@ class Exchange:
 
         Args:
             step, questions, answer: See `ask`.
-            deadline: Unix seconds. What comes more than `GRACE` after it is no answer.
+            deadline: By the clock. What comes more than `GRACE` after it is no answer.
             absence: Seconds for which a party that has left is still waited for, where the grid does not see to that.
-            until: Unix seconds at which to stop waiting, if that is before the deadline.
+            until: When, by the clock, to stop waiting, if that is before the deadline.
             bound: How large an answer may be, if less than its kind allows.
         """
         timeout = self._left(deadline, until)

@@ -161,9 +161,9 @@ def _asking(grid: GrpcGrid, step: str) -> Iterator[None]:
     """Ask the flooding party meanwhile, as purchases would, and read what it answers."""
 
     def ask() -> None:
-        start = time.time()
+        start = time.monotonic()
         Exchange(grid).ask(step, {_FLOODER: Hello()}, Bids, until=start + 2.0, bound=BIDS)
-        time.sleep(max(0.0, start + EVERY - time.time()))
+        time.sleep(max(0.0, start + EVERY - time.monotonic()))
 
     with _meanwhile() as going_on:
         going_on(ask)

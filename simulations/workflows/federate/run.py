@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -133,7 +132,7 @@ class Training:
         self._session.step(f"learning by {name}")
         self._current = Learnt()
         federation = federation_of(self._scenario, name, self._promises[name], self._start, len(self._world.clients))
-        federate = Federate(federation, Exchange(grid, time.monotonic), watch=self._watch)
+        federate = Federate(federation, Exchange(grid), watch=self._watch)
         try:
             with reproducible(self._scenario.seed, "strategy", name):
                 self._current.model = finite(federate.run().model, name)
