@@ -81,11 +81,7 @@ class Pools:
                         f"{len(here)} entities are attached, and this pool needs {asked.entities} or more"
                     )
                 if asked.publisher and asked.publisher not in here:
-                    raise ProtocolError(
-                        f"no entity {asked.publisher!r} is attached that could publish; there are {', '.join(here)}"[
-                            :900
-                        ]
-                    )
+                    raise ProtocolError(f"no entity {asked.publisher!r} is attached that could publish")
                 publishers = [here[asked.publisher]] if asked.publisher else []
                 kept = self._kept[asked.rules.pool] = self._start(asked, publishers)
         return self._standing(kept)
