@@ -18,15 +18,14 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy.exc import OperationalError
 from test_grids import echo_app
-from test_grpc_lives import SEALED, Slow, asking, dealer, delivery
+from test_grpc_blobs import SEALED, dealer, delivery
+from test_grpc_lives import Slow, asking
 from wiring import BUYER, SECURITY, SELLERS, Wires, ask, echo, refused
 
 from protocol.crypto.certificates import Identity, Revocations
 from protocol.encoding.codec import decode, encode
 from protocol.exchange import LOST, NO_ROOM, Exchange
 from protocol.grids.grpc import Allowance, Call, CloudUnreachable, GrpcGrid, Pace, Quotas, call, streams
-from protocol.grids.grpc.admission import Refused
-from protocol.grids.grpc.quotas import Turns
 from protocol.grids.grpc.transport import ATTACH, CALL, MAX_INLINE, PUT, channel, introduction
 from protocol.journal import Journal
 from protocol.journaled_exchange import JournaledExchange
@@ -43,96 +42,6 @@ def wires(tmp_path: Path) -> Iterator[Wires]:
     wires = Wires(tmp_path)
     yield wires
     wires.close()
-
-
-class TestTurns:
-    """Turns are given within one event loop."""
-
-    @staticmethod
-    def play(allowance: Allowance, order: list[str], ends: int) -> list[str]:
-        """Let callers come in this order, of whom `ends` go again one by one; returns who got in, in order."""
-        turns, inside = Turns(allowance), []
-
-        async def visit(name: str, leave: asyncio.Event) -> None:
-            async with turns.turn(name):
-                inside.append(name)
-                await leave.wait()
-
-        async def play() -> None:
-            doors = [asyncio.Event() for _ in order]
-            visits = [asyncio.create_task(visit(name, door)) for name, door in zip(order, doors, strict=True)]
-            for door in [None, *doors[:ends]]:
-                if door is not None:
-                    door.set()
-                for _ in range(20):
-                    await asyncio.sleep(0)
-            for each in visits:
-                each.cancel()
-            await asyncio.gather(*visits, return_exceptions=True)
-
-        asyncio.run(play())
-        return inside
-
-    def test_who_has_many_calls_waits_for_itself(self) -> None:
-        allowance = Allowance(each=2, waiting=99, rate=1e9, burst=1, all=3)
-        assert self.play(allowance, ["eve"] * 9 + ["ann", "bob"], ends=0) == ["eve", "eve", "ann"]
-
-    def test_free_places_go_round(self) -> None:
-        allowance = Allowance(each=2, waiting=99, rate=1e9, burst=1, all=2)
-        assert self.play(allowance, ["eve"] * 9 + ["ann", "bob"], ends=2) == ["eve", "eve", "ann", "bob"]
-
-    def test_one_more_than_may_wait_is_refused(self) -> None:
-        async def crowd() -> list[object]:
-            turns = Turns(Allowance(each=1, waiting=2, rate=1e9, burst=1, all=9))
-
-            async def visit() -> None:
-                async with turns.turn("eve"):
-                    await asyncio.sleep(0.01)
-
-            return await asyncio.gather(*(visit() for _ in range(5)), visit_of("ann", turns), return_exceptions=True)
-
-        async def visit_of(name: str, turns: Turns) -> None:
-            async with turns.turn(name):
-                pass
-
-        outcomes = asyncio.run(crowd())
-        refusals = [each for each in outcomes if isinstance(each, Refused)]
-        assert [each.code for each in refusals] == [StatusCode.RESOURCE_EXHAUSTED] * 2
-        assert outcomes[-1] is None
-
-    def test_who_calls_too_often_is_held_back_and_nobody_else(self) -> None:
-        async def race() -> tuple[float, float]:
-            turns, loop = Turns(Allowance(each=9, waiting=99, rate=100.0, burst=5, all=99)), asyncio.get_running_loop()
-            start = loop.time()
-
-            async def visit(name: str) -> float:
-                async with turns.turn(name):
-                    return loop.time() - start
-
-            hasty, calm = asyncio.gather(*(visit("eve") for _ in range(25))), visit("ann")
-            return max(await hasty), await calm - (loop.time() - start)
-
-        held_back, _ = asyncio.run(race())
-        assert 0.19 <= held_back < 1.0
-
-    def test_who_goes_away_while_waiting_leaves_no_trace(self) -> None:
-        async def come_and_go() -> list[str]:
-            turns, got = Turns(Allowance(each=1, waiting=99, rate=1e9, burst=1, all=1)), []
-
-            async def visit(name: str, seconds: float) -> None:
-                async with turns.turn(name):
-                    got.append(name)
-                    await asyncio.sleep(seconds)
-
-            visits = [asyncio.create_task(visit("eve", 60.0)) for _ in range(30)]
-            await asyncio.sleep(0)
-            for each in reversed(visits):
-                each.cancel()
-            await asyncio.gather(*visits, return_exceptions=True)
-            await asyncio.wait_for(visit("ann", 0.0), 5)
-            return got
-
-        assert asyncio.run(come_and_go())[-1] == "ann"
 
 
 def silent(wires: Wires, grid: GrpcGrid, urn: str) -> "Future[Any]":
