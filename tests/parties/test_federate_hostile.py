@@ -187,6 +187,36 @@ def test_clients_none_of_which_sends_a_model_are_one_sentence(strategy: str) -> 
         learnt(strategy, *(UNUSABLE[name][0] for name in ("not a number", "another shape", "yes")), honest=0, **own)
 
 
+class Leaving(LocalGrid):
+    """Has one client less whenever it is asked who is there."""
+
+    asked = 0
+
+    def get_node_ids(self) -> list[int]:
+        self.asked += 1
+        return super().get_node_ids()[: 1 - self.asked or None]
+
+
+def test_a_client_that_leaves_is_not_waited_for() -> None:
+    """Flower's own strategies wait for ever until as many are there as at first."""
+    apps = [client(number).client_app() for number in range(HONEST)]
+    federation = Federation("test", "fedavg", 2, SETTINGS, start(), HONEST)
+    with Leaving(apps) as grid, task_identity(1), reproducible(3, "fedavg"):
+        record = Federate(federation, Exchange(grid)).run()
+    assert not torch.equal(to_row(record.model), to_row(start()))
+
+
+def test_fewer_clients_than_are_to_train_are_one_sentence() -> None:
+    apps = [client(number).client_app() for number in range(2)]
+    federation = Federation("test", "fedavg", 2, SETTINGS, start(), HONEST)
+    with (
+        LocalGrid(apps) as grid,
+        task_identity(1),
+        pytest.raises(WorkflowFailed, match=r"^test: 2 clients are there, and 4 are to train$"),
+    ):
+        Federate(federation, Exchange(grid)).run()
+
+
 class Short(Client):
     """Adds one value less than it should."""
 
