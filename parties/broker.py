@@ -94,7 +94,7 @@ class Broker:
         if not 1 <= len(wish) <= 32:
             raise ValueError(f"a wish has 1 to 32 bytes, not {len(wish)}")
         name = name_of(opener, wish)
-        if self.journal.begin(name, workflow, opener, self._clock()):
+        if self.journal.begin(name, workflow, opener, self._clock(), list(self._grid.get_node_ids())):
             _log.info("%s %s begins", workflow, name)
             self._start(name)
         return name

@@ -10,7 +10,7 @@ on record with the answers. So no party is late by an outage of the cloud, or by
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -75,6 +75,10 @@ class Entry:
     blobs: frozenset[str] = frozenset()
 
 
+_OPENING, _ATTACHED, _NOTHING = 0, "attached", Entry(None, None)
+"""The number and kind of the entries that a workflow is opened with; its questions and readings have higher numbers."""
+
+
 class Journal:
     """All workflows that a cloud has begun, and the entries of those that are open.
 
@@ -97,13 +101,19 @@ class Journal:
         self.vault = vault
         self._database = database
 
-    def begin(self, name: str, workflow: str, opener: int, now: float) -> bool:
-        """Open a workflow; False when one of this name was begun before."""
+    def begin(self, name: str, workflow: str, opener: int, now: float, attached: Collection[int] = ()) -> bool:
+        """Open a workflow; False when one of this name was begun before.
+
+        Args:
+            attached: Node ids of who is there, whom the workflow waits for if the cloud is restarted at once.
+        """
         with self._database.transaction() as connection:
             if connection.execute(select(workflows.c.name).where(workflows.c.name == name)).first() is not None:
                 return False
             row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, heard_at=now, note="")
             connection.execute(insert(workflows), [vars(row)])
+            if attached:
+                connection.execute(insert(journal), [_row(name, _OPENING, _ATTACHED, node) for node in attached])
             return True
 
     def workflows(self, state: WorkflowState | None = None) -> list[WorkflowRow]:
@@ -141,6 +151,10 @@ class Journal:
     def has_entries(self, name: str) -> bool:
         """Whether anything of a workflow is on record."""
         return bool(self._database.read(select(journal.c.number).where(journal.c.workflow == name).limit(1)))
+
+    def attached(self, name: str) -> list[int]:
+        """Return who was there when a workflow was opened, ascending; nobody where that is not on record."""
+        return sorted(self.entries(name, _OPENING, _ATTACHED))
 
     def reach(self, name: str, step: int) -> None:
         """Note a workflow's step; replays do not go back."""
@@ -225,17 +239,7 @@ class Journal:
             if connection.scalar(select(workflows.c.state).where(workflows.c.name == name)) != WorkflowState.OPEN:
                 raise Interrupted
             written = {node: self._claimed(connection, name, entry) for node, entry in entries.items()}
-            rows = [
-                {
-                    "workflow": name,
-                    "number": number,
-                    "node": node,
-                    "kind": kind,
-                    "failure": entry.failure,
-                    "content": entry.content,
-                }
-                for node, entry in written.items()
-            ]
+            rows = [_row(name, number, kind, node, entry) for node, entry in written.items()]
             connection.execute(insert(journal), rows)
             _hear(connection, name, now)
         return written
@@ -257,6 +261,17 @@ class Journal:
             for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.workflow == name)).all():
                 self.vault.delete(digest)
             connection.execute(delete(blobs).where(blobs.c.workflow == name))
+
+
+def _row(name: str, number: int, kind: str, node: int, entry: Entry = _NOTHING) -> dict[str, Any]:
+    return {
+        "workflow": name,
+        "number": number,
+        "node": node,
+        "kind": kind,
+        "failure": entry.failure,
+        "content": entry.content,
+    }
 
 
 def _hear(connection: Connection, name: str, now: float) -> None:

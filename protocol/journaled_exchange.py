@@ -93,11 +93,15 @@ class JournaledExchange(Exchange):
         return float(self._once("now", lambda: repr(self.clock())))
 
     def node_ids(self) -> list[int]:
-        """Return who was attached at the first reading, ascending."""
-        ids: list[int] = json.loads(
-            self._once("node ids", lambda: json.dumps(super(JournaledExchange, self).node_ids()))
-        )
+        """Return who was attached when the workflow was opened, ascending.
+
+        So a cloud that is killed before it has read that waits for those who are not back yet.
+        """
+        ids: list[int] = json.loads(self._once("node ids", lambda: json.dumps(self._attached())))
         return ids
+
+    def _attached(self) -> list[int]:
+        return self._journal.attached(self._name) or super().node_ids()
 
     def read(self, kind: str, reading: Callable[[], str]) -> str:
         """Return what was read first."""

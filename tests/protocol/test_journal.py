@@ -235,6 +235,15 @@ class JournalContract:
         with pytest.raises(JournalMismatch, match="entry 1 of p is 'now' in the journal"):
             self.introduced(self.exchange(grid, journal), FIRST)
 
+    def test_a_cloud_that_is_killed_before_its_roll_call_waits_for_who_was_there(
+        self, grid: SilentGrid, journal: Journal, apps: list[Answers]
+    ) -> None:
+        journal.begin("r", "purchase", FIRST, 1000.0, [SECOND, FIRST])
+        grid.absent = frozenset([SECOND])
+        assert self.exchange(grid, journal, "r").node_ids() == [FIRST, SECOND]
+        journal.end("r", WorkflowState.ENDED)
+        assert journal.attached("r") == []
+
     def test_a_purchase_begins_and_ends_once(self, journal: Journal) -> None:
         assert not journal.begin("p", "purchase", THIRD, 5.0)
         journal.reach("p", 7)
