@@ -12,9 +12,10 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp.typing import Mod
 
 from protocol.crypto.signing import SigningKey, derive
+from protocol.crypto.vouchers import Vouching
 from protocol.encoding.codec import RECORDS, decode, encode
 from protocol.grids.host import Shared
-from protocol.messages.base import Hello, Introduction, ProtocolMessage
+from protocol.messages.base import Hello, Introduction, ProtocolMessage, Voucher
 
 M = TypeVar("M", bound=ProtocolMessage)
 Step = TypeVar("Step", bound=Callable[..., ProtocolMessage])
@@ -79,6 +80,9 @@ class Party:
     mods: ClassVar[tuple[Mod, ...]] = ()
     """Flower mods ``(message, context, call_next) -> message`` around every step of this kind of party."""
 
+    vouching: Vouching | None = None
+    """Its certificate, where parties have some; set by who deploys it."""
+
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
         self.memory = Memory(RecordDict())
@@ -88,6 +92,22 @@ class Party:
     def identity(self) -> SigningKey:
         """The key that identifies this party."""
         return SigningKey.derive(self.secret, "identity")
+
+    @property
+    def voucher(self) -> Voucher | None:
+        """What shows that `identity` is this party's; None where there are no certificates."""
+        return None if self.vouching is None else self.vouching.vouch(self.identity.public)
+
+    def check_holder(self, public: bytes, voucher: Voucher | None, role: str) -> None:
+        """Refuse a key of a peer that no certificate of its role vouches for.
+
+        Where there are no certificates, nobody can tell whose a key is.
+
+        Raises:
+            CertificateError: When it is not the key of a party of this role.
+        """
+        if self.vouching is not None:
+            self.vouching.holder(voucher, public, role)
 
     @step("introduce")
     def introduce(self, hello: Hello) -> Introduction:

@@ -213,6 +213,22 @@ def check_key(credentials: Credentials) -> None:
         raise CertificateError("the private key is not the one of the certificate")
 
 
+def sign(credentials: Credentials, statement: bytes) -> bytes:
+    """Sign a statement with a certificate's private key (ECDSA with SHA-256)."""
+    return _load_key(credentials.key).sign(statement, ec.ECDSA(SHA256()))
+
+
+def check_signature(pem: bytes, statement: bytes, signature: bytes) -> None:
+    """Raise `CertificateError` unless the holder of a certificate signed a statement."""
+    key = _load(pem).public_key()
+    try:
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise InvalidSignature
+        key.verify(signature, statement, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise CertificateError("the signature is not by the holder of the certificate") from None
+
+
 class Revocations:
     """Serial numbers of revoked certificates, from a file that is read again when it changes.
 

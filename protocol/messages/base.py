@@ -125,3 +125,10 @@ class Introduction(ProtocolMessage):
 
 class Acknowledgement(ProtocolMessage):
     """Acknowledges a message."""
+
+
+class Voucher(ProtocolMessage):
+    """Says whose a signing key is: its owner's certificate (PEM), and the signature of that over the key."""
+
+    certificate: Annotated[bytes, Len(1, 8192)]
+    signature: Annotated[bytes, Len(1, 100)]
