@@ -110,6 +110,7 @@ class Federate(Workflow[FederateRecord]):
         watch: Called with the model after each round.
     """
 
+    role = "aggregator"
     STEPS = ("training",)
 
     def __init__(

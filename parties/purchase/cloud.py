@@ -37,8 +37,8 @@ CHECKING, CHECKING_BYTE = 1.0, 1e-6
 class Cloud:
     """The cloud's terms, money and storage.
 
-    It is trusted with money, never with a picture. It could name keys of its own
-    as the buyer's and the sellers', and open everything: a deployment's certificates do not sign a purchase's keys.
+    It is trusted with money, never with a picture. Where there are no certificates it could name keys of its own as the
+    buyer's and the sellers', and open everything (`parties.adversaries.substitution`).
 
     Attributes:
         secret: 32 bytes; its random draws derive from it.

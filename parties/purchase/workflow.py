@@ -76,6 +76,7 @@ class Purchase(Workflow[PurchaseRecord]):
         buyer: Node id of the buyer; needed when there are several.
     """
 
+    role = "cloud"
     STEPS = (
         "request",
         "broadcast",
