@@ -81,7 +81,7 @@ class Buyer(Party):
 
     Steps:
 
-    1. ``request`` (1): samples S, budget B, quality Q, key Pk;
+    1. ``request`` (1): check who invites; samples S, budget B, quality Q, key Pk;
     2. ``notify`` (6): take note of the total;
     3. ``pay`` (7): check the invoice against bids and budget, place one order per image, each with
        its own one-time key, and release the money into escrow;
@@ -130,6 +130,7 @@ class Buyer(Party):
         """Step 1: (S, B, Q, Pk); of S only what the featurizer uses."""
         if invitation.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud works with model {invitation.terms.model_id}, this buyer has another")
+        self.check_holder(invitation.nonce, invitation.voucher, "cloud")
         key = self._key(invitation.nonce)
         request = PurchaseRequest(
             samples=tuple(self.featurizer.prepare(sample) for sample in self.samples),

@@ -1,6 +1,7 @@
 """What a cloud that colludes or meddles gains, and whether anybody notices."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,9 +10,11 @@ from conftest import small
 
 from parties.adversaries.substitution import KeySubstitution
 from parties.party import Party
+from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import account
+from parties.workflow import WorkflowFailed
 from protocol.crypto.certificates import mint, mint_authority
 from protocol.crypto.signing import SigningKey
 from protocol.crypto.vouchers import Vouching
@@ -56,11 +59,12 @@ class Substitute:
         return self.made
 
 
-def certify(parties: Iterable[Party]) -> None:
-    """Give all parties certificates of one authority."""
+def certify(cloud: Cloud, parties: Iterable[Party]) -> Cloud:
+    """Give the cloud and all parties certificates of one authority."""
     authority = mint_authority()
     for number, party in enumerate(parties):
         party.vouching = Vouching(mint(authority, party.role, f"{party.role}{number}"), authority.certificate)
+    return replace(cloud, vouching=Vouching(mint(authority, "cloud", "cloud", ["localhost"]), authority.certificate))
 
 
 @pytest.fixture
@@ -70,10 +74,10 @@ def meddled(tmp_path: Path, featurizer: Featurizer) -> Meddled:
     ) -> tuple[ScoredPurchase, dict[bytes, int]]:
         scenario = small(**changes)
         world = build(scenario, featurizer, tmp_path / f"bought-{substitute is None}")
-        if certified:
-            certify([world.buyer, *(held.party for held in world.sellers)])
         ledger = Ledger()
         cloud = make_cloud(scenario, featurizer, ledger, Vault(str(tmp_path / "vault")))
+        if certified:
+            cloud = certify(cloud, [world.buyer, *(held.party for held in world.sellers)])
         views = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
 
         def observe(envelope: Envelope) -> None:
@@ -227,3 +231,17 @@ def test_certificates_change_nothing_where_nobody_meddles(meddled: Meddled) -> N
     plain, certified = (meddled(None, certified=each, **MATCHING)[0] for each in (False, True))
     assert (certified.outcome.bids, certified.outcome.paid_total) == (plain.outcome.bids, plain.outcome.paid_total)
     assert certified.record.failures == []
+
+
+def test_a_cloud_whose_certificate_is_revoked_is_not_dealt_with(tmp_path: Path, featurizer: Featurizer) -> None:
+    scenario = small(**MATCHING)
+    world = build(scenario, featurizer, tmp_path / "bought")
+    parties: list[Party] = [world.buyer, *(held.party for held in world.sellers)]
+    cloud = certify(make_cloud(scenario, featurizer, Ledger(), Vault(str(tmp_path / "vault"))), parties)
+    assert cloud.vouching is not None
+    serial = cloud.vouching.credentials.identity.serial
+    for party in parties:
+        assert party.vouching is not None
+        party.vouching = replace(party.vouching, revoked=frozenset([serial]))
+    with pytest.raises(WorkflowFailed, match="the certificate of urn:parley:cloud:cloud is revoked"):
+        play(world, cloud)
