@@ -16,7 +16,7 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
-from parties.federate.checks import CheckedGrid
+from parties.federate.checks import NEAREST, CheckedGrid
 from parties.secure_sum.summing import SecureSum
 from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step
 from protocol.encoding.codec import read_array
@@ -149,7 +149,8 @@ class Federate(Workflow[FederateRecord]):
             self._watch(number, latest[0])
             return None
 
-        grid = CheckedGrid(self.exchange.grid, lambda: latest[0], self.record.fail)
+        nearest = NEAREST if self.federation.strategy == "dp-clients" else 0.0
+        grid = CheckedGrid(self.exchange.grid, lambda: latest[0], self.record.fail, nearest)
         if (here := len(list(grid.get_node_ids()))) < self.federation.clients:
             raise WorkflowFailed(f"{here} clients are there, and {self.federation.clients} are to train")
         result = self.federation.flower_strategy().start(

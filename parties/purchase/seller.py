@@ -101,7 +101,10 @@ class Seller(Party):
 
     @step("bid")
     def bid(self, call: CallForBids) -> Bids:
-        """Steps 3 and 4: match the album against the samples and bid on what matches."""
+        """Steps 3 and 4: match the album against the samples and bid on what matches.
+
+        Bids of earlier calls stand: a cloud that was restored from a backup may order by any of them.
+        """
         if call.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
         self.check_holder(call.cloud, call.cloud_voucher, "cloud")
@@ -113,7 +116,9 @@ class Seller(Party):
         )
         name = call.request_id.hex()
         self.memory.keep(f"request-{name}", Joined(cloud=call.cloud, tie_commitment=call.tie_commitment))
-        self.memory.keep(f"bids-{name}", OpenBids(bids=bids))
+        earlier = self.memory.recall(f"bids-{name}", OpenBids).bids if self.memory.keeps(f"bids-{name}") else ()
+        standing = bids + tuple(each for each in earlier if each not in bids)
+        self.memory.keep(f"bids-{name}", OpenBids(bids=standing[:MAX_ITEMS]))
         return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
 
     @together("bid")
