@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateTable
 
 from protocol.errors import ProtocolError
 
@@ -89,7 +90,10 @@ class Schema:
         found = self.found(connection)
         if found is None:
             self._versions.create(connection)
-            self.tables.create_all(connection, checkfirst=False)
+            for table in self.tables.sorted_tables:
+                connection.execute(CreateTable(table))
+                for index in sorted(table.indexes, key=lambda index: str(index.name)):  # a set has them in any order
+                    index.create(connection, checkfirst=False)
             connection.execute(insert(self._versions), [{"version": self.version}])
             self.prepare(connection)
             return

@@ -89,6 +89,14 @@ def test_an_old_database_becomes_the_one_that_is_made_now(old: str, tmp_path: Pa
     assert shape(old) == shape(new)
 
 
+def test_all_databases_are_made_in_the_same_order(path: Path) -> None:
+    """The fault simulation counts their bytes."""
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        made = database.execute("SELECT name FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name = 'escrows'")
+        assert made.fetchall() == [("escrows",), ("escrows_by_scope",), ("escrows_copy",)]
+
+
 def test_purchases_of_the_second_version_are_workflows_of_the_third(old: str, path: Path, tmp_path: Path) -> None:
     Database(old, replace(CLOUD, migrations=CLOUD.migrations[:1])).close()
     with closing(sqlite3.connect(path)) as database:
