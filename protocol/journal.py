@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from protocol.errors import ProtocolError
 from protocol.exchange import LOST
@@ -26,6 +26,18 @@ from protocol.storage.tables import blobs, journal, workflows
 from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
+
+_OF, _NOW = bindparam("of"), bindparam("now")
+_WORKFLOW = select(workflows).where(workflows.c.name == _OF)
+_STATE = select(workflows.c.state).where(workflows.c.name == _OF)
+_ENTRIES = (
+    select(journal)
+    .where(journal.c.workflow == _OF, journal.c.number == bindparam("at"))
+    .order_by(journal.c.node)
+)
+_REACH = update(workflows).where(workflows.c.name == _OF, workflows.c.step < _NOW).values(step=_NOW)
+_HEAR = update(workflows).where(workflows.c.name == _OF, workflows.c.heard_at < _NOW).values(heard_at=_NOW)
+_OWNER = select(blobs.c.workflow).where(blobs.c.digest == _OF)
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +120,7 @@ class Journal:
             attached: Node ids of who is there, whom the workflow waits for if the cloud is restarted at once.
         """
         with self._database.transaction() as connection:
-            if connection.execute(select(workflows.c.name).where(workflows.c.name == name)).first() is not None:
+            if connection.scalar(_STATE, {"of": name}) is not None:
                 return False
             row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, heard_at=now, note="")
             connection.execute(insert(workflows), [vars(row)])
@@ -139,11 +151,11 @@ class Journal:
 
     def begun(self, name: str) -> bool:
         """Whether a workflow of this name was ever begun."""
-        return bool(self._database.read(select(workflows.c.name).where(workflows.c.name == name)))
+        return bool(self._database.read(_STATE, of=name))
 
     def workflow(self, name: str) -> WorkflowRow:
         """Return one workflow; KeyError when there is none of this name."""
-        rows = self._database.read(select(workflows).where(workflows.c.name == name))
+        rows = self._database.read(_WORKFLOW, of=name)
         if not rows:
             raise KeyError(f"there is no workflow {name}")
         return _workflow(rows[0])
@@ -159,9 +171,7 @@ class Journal:
     def reach(self, name: str, step: int) -> None:
         """Note a workflow's step; replays do not go back."""
         with self._database.transaction() as connection:
-            connection.execute(
-                update(workflows).where(workflows.c.name == name, workflows.c.step < step).values(step=step)
-            )
+            connection.execute(_REACH, {"of": name, "now": step})
 
     def end(self, name: str, state: WorkflowState, note: str = "", through: int | None = None) -> bool:
         """Close an open workflow, give back what it still holds, and delete its entries, all at once.
@@ -212,9 +222,7 @@ class Journal:
         Raises:
             JournalMismatch: When something else is on record under this number.
         """
-        rows = self._database.read(
-            select(journal).where(journal.c.workflow == name, journal.c.number == number).order_by(journal.c.node)
-        )
+        rows = self._database.read(_ENTRIES, of=name, at=number)
         for row in rows:
             if row.kind != kind:
                 raise JournalMismatch(
@@ -236,7 +244,7 @@ class Journal:
             Interrupted: When the workflow has ended meanwhile, as by an operator.
         """
         with self._database.transaction() as connection:
-            if connection.scalar(select(workflows.c.state).where(workflows.c.name == name)) != WorkflowState.OPEN:
+            if connection.scalar(_STATE, {"of": name}) != WorkflowState.OPEN:
                 raise Interrupted
             written = {node: self._claimed(connection, name, entry) for node, entry in entries.items()}
             rows = [_row(name, number, kind, node, entry) for node, entry in written.items()]
@@ -245,8 +253,8 @@ class Journal:
         return written
 
     def _claimed(self, connection: Connection, name: str, entry: Entry) -> Entry:
-        for digest in entry.blobs:
-            owner = connection.scalar(select(blobs.c.workflow).where(blobs.c.digest == digest))
+        for digest in sorted(entry.blobs):
+            owner = connection.scalar(_OWNER, {"of": digest})
             if owner not in (None, name):
                 return Entry("it brings a blob that belongs to another workflow", None)
             if digest not in self.vault:
@@ -275,8 +283,7 @@ def _row(name: str, number: int, kind: str, node: int, entry: Entry = _NOTHING) 
 
 
 def _hear(connection: Connection, name: str, now: float) -> None:
-    later = (workflows.c.name == name) & (workflows.c.heard_at < now)
-    connection.execute(update(workflows).where(later).values(heard_at=now))
+    connection.execute(_HEAR, {"of": name, "now": now})
 
 
 def _workflow(row: Row[Any]) -> WorkflowRow:

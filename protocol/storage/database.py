@@ -143,6 +143,7 @@ class Database:
         self._schema = schema
         self._lock = threading.RLock()
         self._in_use = False
+        self._kept: dict[bool, Connection] = {}
         self.guard: Callable[[Connection], None] = lambda connection: None
         """Called first in every transaction; what it raises keeps the transaction from writing."""
         try:
@@ -165,13 +166,14 @@ class Database:
             self.guard(connection)
             yield connection
 
-    def read(self, query: Select[Any]) -> list[Row[Any]]:
+    def read(self, query: Select[Any], **parameters: object) -> list[Row[Any]]:
         """Return all rows of a query."""
         with self._exclusive(writes=False) as connection:
-            return list(connection.execute(query))
+            return list(connection.execute(query, parameters))
 
     def close(self) -> None:
         """Close the database."""
+        self._let_go()
         self._engine.dispose()
 
     @contextmanager
@@ -181,10 +183,29 @@ class Database:
                 raise RuntimeError("inside an effect the ledger is reached through its posting only")
             self._in_use = True
             try:
-                with _connected(self._engine, writes) as connection, connection.begin():
+                with self._connection(writes) as connection, connection.begin():
                     yield connection
             finally:
                 self._in_use = False
+
+    @contextmanager
+    def _connection(self, writes: bool) -> Iterator[Connection]:
+        """Connect; a connection to SQLite is kept until something fails, for it takes longer to make than a query."""
+        if self._engine.dialect.name != "sqlite":
+            with _connected(self._engine, writes) as connection:
+                yield connection
+            return
+        if writes not in self._kept:
+            self._kept[writes] = _connected(self._engine, writes)
+        try:
+            yield self._kept[writes]
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        while self._kept:
+            self._kept.popitem()[1].close()
 
 
 def database_url(text: str | Path) -> URL:
