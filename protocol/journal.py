@@ -30,11 +30,7 @@ R = TypeVar("R", bound=ProtocolMessage)
 _OF, _NOW = bindparam("of"), bindparam("now")
 _WORKFLOW = select(workflows).where(workflows.c.name == _OF)
 _STATE = select(workflows.c.state).where(workflows.c.name == _OF)
-_ENTRIES = (
-    select(journal)
-    .where(journal.c.workflow == _OF, journal.c.number == bindparam("at"))
-    .order_by(journal.c.node)
-)
+_ENTRIES = select(journal).where(journal.c.workflow == _OF).order_by(journal.c.number, journal.c.node)
 _REACH = update(workflows).where(workflows.c.name == _OF, workflows.c.step < _NOW).values(step=_NOW)
 _HEAR = update(workflows).where(workflows.c.name == _OF, workflows.c.heard_at < _NOW).values(heard_at=_NOW)
 _OWNER = select(blobs.c.workflow).where(blobs.c.digest == _OF)
@@ -87,8 +83,19 @@ class Entry:
     blobs: frozenset[str] = frozenset()
 
 
-_OPENING, _ATTACHED, _NOTHING = 0, "attached", Entry(None, None)
-"""The number and kind of the entries that a workflow is opened with; its questions and readings have higher numbers."""
+@dataclass(frozen=True)
+class Recorded:
+    """What is on record of one question or reading: its kind, and entries by node."""
+
+    kind: str
+    entries: dict[int, Entry]
+
+
+OPENING, _ATTACHED, _NOTHING = 0, "attached", Entry(None, None)
+"""The number and kind of the entries that a workflow is opened with, those of the nodes that were there then.
+
+Its questions and readings have higher numbers.
+"""
 
 
 class Journal:
@@ -125,7 +132,7 @@ class Journal:
             row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, heard_at=now, note="")
             connection.execute(insert(workflows), [vars(row)])
             if attached:
-                connection.execute(insert(journal), [_row(name, _OPENING, _ATTACHED, node) for node in attached])
+                connection.execute(insert(journal), [_row(name, OPENING, _ATTACHED, node) for node in attached])
             return True
 
     def workflows(self, state: WorkflowState | None = None) -> list[WorkflowRow]:
@@ -160,14 +167,6 @@ class Journal:
             raise KeyError(f"there is no workflow {name}")
         return _workflow(rows[0])
 
-    def has_entries(self, name: str) -> bool:
-        """Whether anything of a workflow is on record."""
-        return bool(self._database.read(select(journal.c.number).where(journal.c.workflow == name).limit(1)))
-
-    def attached(self, name: str) -> list[int]:
-        """Return who was there when a workflow was opened, ascending; nobody where that is not on record."""
-        return sorted(self.entries(name, _OPENING, _ATTACHED))
-
     def reach(self, name: str, step: int) -> None:
         """Note a workflow's step; replays do not go back."""
         with self._database.transaction() as connection:
@@ -197,13 +196,6 @@ class Journal:
         self._drop_blobs(name)
         return True
 
-    def heard_at(self, name: str) -> float:
-        """Return the time of a workflow, Unix seconds, as last recorded."""
-        rows = self._database.read(select(workflows.c.heard_at).where(workflows.c.name == name))
-        if not rows:
-            raise KeyError(f"there is no workflow {name}")
-        return float(rows[0].heard_at)
-
     def hear(self, name: str, now: float) -> None:
         """Record the time of a workflow; it never goes back."""
         with self._database.transaction() as connection:
@@ -216,20 +208,13 @@ class Journal:
             self._drop_blobs(row.workflow)
         return self.vault.sweep({row.digest for row in self._database.read(select(blobs.c.digest))}, before)
 
-    def entries(self, name: str, number: int, kind: str) -> dict[int, Entry]:
-        """Return what is on record of one question or reading, by node.
-
-        Raises:
-            JournalMismatch: When something else is on record under this number.
-        """
-        rows = self._database.read(_ENTRIES, of=name, at=number)
-        for row in rows:
-            if row.kind != kind:
-                raise JournalMismatch(
-                    f"entry {number} of {name} is {row.kind!r} in the journal, and the workflow now wants "
-                    f"{kind!r}: finish open workflows with the program that began them"
-                )
-        return {row.node: Entry(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
+    def recorded(self, name: str) -> dict[int, Recorded]:
+        """Return all that is on record of a workflow, by number."""
+        record: dict[int, Recorded] = {}
+        for row in self._database.read(_ENTRIES, of=name):
+            of = record.setdefault(row.number, Recorded(row.kind, {}))
+            of.entries[row.node] = Entry(row.failure, None if row.content is None else bytes(row.content))
+        return record
 
     def write(self, name: str, number: int, kind: str, entries: Mapping[int, Entry], now: float) -> dict[int, Entry]:
         """Record answers to a question, or a reading, and the workflow's time; all are committed when this returns.
