@@ -43,6 +43,9 @@ _OF = bindparam("of")
 _STATE = select(_states.c.content).where(_states.c.conversation == _OF)
 _REPLY = select(_replies).where(_replies.c.conversation == _OF, _replies.c.number == bindparam("at"))
 _FORGET = [delete(table).where(table.c.conversation == _OF) for table in (_states, _replies)]
+_OLD = select(_states.c.conversation).where(_states.c.touched_at < bindparam("before"))
+_FORGET_OLD = [delete(table).where(table.c.conversation.in_(_OLD)) for table in (_replies, _states)]
+_KEEP, _ANSWER = insert(_states), insert(_replies)
 
 PARTY = Schema("party", _metadata)
 """A party's database."""
@@ -74,9 +77,8 @@ class PartyStore:
         self.clock = clock
         self.database = path if isinstance(path, Database) else _private_database(path)
         with self.database.transaction() as connection:
-            old = select(_states.c.conversation).where(_states.c.touched_at < clock() - KEPT_DAYS * 86_400)
-            connection.execute(delete(_replies).where(_replies.c.conversation.in_(old)))
-            connection.execute(delete(_states).where(_states.c.conversation.in_(old)))
+            for forget in _FORGET_OLD:
+                connection.execute(forget, {"before": clock() - KEPT_DAYS * 86_400})
 
     def app(self, app: ClientApp) -> "RememberingApp":
         """Return an app that answers as this one does, and after a crash as it did before."""
@@ -157,12 +159,12 @@ class RememberingApp(ClientApp):
             for forget in _FORGET:
                 connection.execute(forget, {"of": conversation})
             state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}
-            connection.execute(insert(_states), [state])
+            connection.execute(_KEEP, [state])
             answered = {
                 "conversation": conversation,
                 "number": number,
                 "question": question,
                 "reply": pack(reply.content),
             }
-            connection.execute(insert(_replies), [answered])
+            connection.execute(_ANSWER, [answered])
         return reply

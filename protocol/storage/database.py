@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -97,6 +98,8 @@ class Schema:
             connection.execute(insert(self._versions), [{"version": self.version}])
             self.prepare(connection)
             return
+        if found == self.version:
+            return
         for migrate in self.migrations[found - 1 :]:
             migrate(connection)
         connection.execute(update(self._versions).values(version=self.version))
@@ -115,7 +118,7 @@ class Schema:
             )
         return found
 
-    @property
+    @cached_property
     def _versions(self) -> Table:
         return Table(f"{self.name}_version", MetaData(), Column("version", Integer, primary_key=True))
 
