@@ -34,6 +34,9 @@ _ENTRIES = select(journal).where(journal.c.workflow == _OF).order_by(journal.c.n
 _REACH = update(workflows).where(workflows.c.name == _OF, workflows.c.step < _NOW).values(step=_NOW)
 _HEAR = update(workflows).where(workflows.c.name == _OF, workflows.c.heard_at < _NOW).values(heard_at=_NOW)
 _OWNER = select(blobs.c.workflow).where(blobs.c.digest == _OF)
+_BLOBS = select(blobs.c.digest).where(blobs.c.workflow == _OF)
+_BEGIN, _RECORD, _OWN = insert(workflows), insert(journal), insert(blobs)
+_FORGET, _DISOWN = delete(journal).where(journal.c.workflow == _OF), delete(blobs).where(blobs.c.workflow == _OF)
 
 _log = logging.getLogger(__name__)
 
@@ -130,9 +133,9 @@ class Journal:
             if connection.scalar(_STATE, {"of": name}) is not None:
                 return False
             row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, heard_at=now, note="")
-            connection.execute(insert(workflows), [vars(row)])
+            connection.execute(_BEGIN, [vars(row)])
             if attached:
-                connection.execute(insert(journal), [_row(name, OPENING, _ATTACHED, node) for node in attached])
+                connection.execute(_RECORD, [_row(name, OPENING, _ATTACHED, node) for node in attached])
             return True
 
     def workflows(self, state: WorkflowState | None = None) -> list[WorkflowRow]:
@@ -192,7 +195,7 @@ class Journal:
                 if state is WorkflowState.ENDED:
                     _log.error("workflow %s has ended with %d escrows unresolved; they go back", name, len(held))
                 posting.void(held)
-            connection.execute(delete(journal).where(journal.c.workflow == name))
+            connection.execute(_FORGET, {"of": name})
         self._drop_blobs(name)
         return True
 
@@ -233,7 +236,7 @@ class Journal:
                 raise Interrupted
             written = {node: self._claimed(connection, name, entry) for node, entry in entries.items()}
             rows = [_row(name, number, kind, node, entry) for node, entry in written.items()]
-            connection.execute(insert(journal), rows)
+            connection.execute(_RECORD, rows)
             _hear(connection, name, now)
         return written
 
@@ -245,15 +248,15 @@ class Journal:
             if digest not in self.vault:
                 return Entry(LOST, None)
             if owner is None:
-                connection.execute(insert(blobs), [{"digest": digest, "workflow": name}])
+                connection.execute(_OWN, [{"digest": digest, "workflow": name}])
         return entry
 
     def _drop_blobs(self, name: str) -> None:
         """Delete files before rows, both before another workflow can claim them."""
         with self._database.transaction() as connection:
-            for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.workflow == name)).all():
+            for digest in connection.scalars(_BLOBS, {"of": name}).all():
                 self.vault.delete(digest)
-            connection.execute(delete(blobs).where(blobs.c.workflow == name))
+            connection.execute(_DISOWN, {"of": name})
 
 
 def _row(name: str, number: int, kind: str, node: int, entry: Entry = _NOTHING) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from protocol.storage.ledger.rows import Entry, EscrowRow, EscrowState
 from protocol.storage.tables import CLOUD, accounts, books, entries, escrows, replies
 
 _PAGE = 10_000
-_REPLY = select(replies).where(replies.c.key == bindparam("of"))
+_REPLY, _ANSWER = select(replies).where(replies.c.key == bindparam("of")), insert(replies)
 
 
 class Ledger:
@@ -75,7 +75,7 @@ class Ledger:
             if stored is None:
                 response = effect(Posting(connection))
                 row = {"key": key, "request": digest, "response": response}
-                connection.execute(insert(replies), [row])
+                connection.execute(_ANSWER, [row])
                 return response
             if bytes(stored.request) != digest:
                 raise IdempotencyConflict(f"key {key!r} was used before, for another request")
