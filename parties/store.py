@@ -6,10 +6,24 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, bindparam, delete, insert, select
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
 from sqlalchemy.exc import OperationalError
 
 from protocol.encoding.records import pack, unpack
@@ -39,7 +53,7 @@ _replies = Table(
     Column("reply", LargeBinary),
 )
 
-_OF = bindparam("of")
+_OF: BindParameter[Any] = bindparam("of")
 _STATE = select(_states.c.content).where(_states.c.conversation == _OF)
 _REPLY = select(_replies).where(_replies.c.conversation == _OF, _replies.c.number == bindparam("at"))
 _FORGET = [delete(table).where(table.c.conversation == _OF) for table in (_states, _replies)]

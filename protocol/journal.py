@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, insert, select, update
 
 from protocol.errors import ProtocolError
 from protocol.exchange import LOST
@@ -27,7 +27,8 @@ from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
 
-_OF, _NOW = bindparam("of"), bindparam("now")
+_OF: BindParameter[Any] = bindparam("of")
+_NOW: BindParameter[Any] = bindparam("now")
 _WORKFLOW = select(workflows).where(workflows.c.name == _OF)
 _STATE = select(workflows.c.state).where(workflows.c.name == _OF)
 _ENTRIES = select(journal).where(journal.c.workflow == _OF).order_by(journal.c.number, journal.c.node)

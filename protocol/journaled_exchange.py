@@ -42,8 +42,8 @@ _READING = 0
 class JournaledExchange(Exchange):
     """An exchange that records answers as they come in, and replays them after a crash.
 
-    What is on record is read once, before the workflow begins. Questions and readings are numbered as the workflow comes
-    to them. Asking takes these steps:
+    What is on record is read once, at the start. Questions and readings are numbered as the workflow comes to them.
+    Asking takes these steps:
 
     1. what is on record for the question's number is taken from there;
     2. the other parties are asked, until they have answered or the deadline has passed. Messages name

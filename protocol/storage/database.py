@@ -176,7 +176,8 @@ class Database:
 
     def close(self) -> None:
         """Close the database."""
-        self._let_go()
+        with self._lock:
+            self._let_go()
         self._engine.dispose()
 
     @contextmanager

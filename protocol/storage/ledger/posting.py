@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Row, Table, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, Dialect, Row, Table, bindparam, insert, select, update
 
 from protocol.storage.chain import START, chain
 from protocol.storage.ledger.errors import (
@@ -29,7 +29,7 @@ MAX_BALANCE = 2**63 - 1
 
 _CHUNK = 10_000
 
-_IDS = bindparam("ids", expanding=True)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _LAST = select(entries.c.transaction, entries.c.hash).order_by(entries.c.id.desc()).limit(1)
 _STATE = select(workflows.c.state).where(workflows.c.name == bindparam("of"))
 _ACCOUNTS = select(accounts).where(accounts.c.name.in_(_IDS))
@@ -45,9 +45,7 @@ _RESOLVE = (
     .values(state=bindparam("becomes"))
 )
 _CHANGE = (
-    update(accounts)
-    .where(accounts.c.name == bindparam("of"))
-    .values(balance=accounts.c.balance + bindparam("change"))
+    update(accounts).where(accounts.c.name == bindparam("of")).values(balance=accounts.c.balance + bindparam("change"))
 )
 """Statements are built once: that takes longer than to execute one."""
 
