@@ -130,6 +130,10 @@ class PurchaseCloud(CloudMachine):
         except sqlite3.DatabaseError:
             self._books = None  # it is rotten already, or there is none yet
 
+    def set_back(self) -> None:
+        """Expect what the money was no longer."""
+        self._books = None
+
     def unbootable(self, error: Exception) -> None:
         """Leave it to the operator if the disk has changed, and else try again."""
         if Kind.ROT in self.lost and isinstance(error, ProtocolError):
