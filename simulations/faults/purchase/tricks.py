@@ -9,7 +9,7 @@ from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 from protocol.encoding.canonical import canonical
 from protocol.encoding.codec import RECORDS
-from protocol.messages.purchase import Invitation, SignedRequest
+from protocol.messages.purchase import Invitation, SignedRequest, VouchedRequest
 
 IMPOSTURE = "imposture"
 _ARRAYS = RECORDS[2]
@@ -36,12 +36,13 @@ def malformed_header(message: Message, context: Context, call_next: ClientAppCal
 class DegenerateSample(Buyer):
     """Asks for images like one of a single pixel, which the model cannot read."""
 
-    def request(self, invitation: Invitation) -> SignedRequest:
+    def request(self, invitation: Invitation) -> VouchedRequest:
         """Sign for another sample."""
-        honest = super().request(invitation).request
-        request = honest.model_copy(update={"samples": (np.zeros((1, 1, 3), dtype=np.uint8),)})
+        honest = super().request(invitation)
+        request = honest.signed.request.model_copy(update={"samples": (np.zeros((1, 1, 3), dtype=np.uint8),)})
         key = self._key(invitation.nonce)
-        return SignedRequest(request=request, signature=key.sign("request", canonical(request)))
+        signed = SignedRequest(request=request, signature=key.sign("request", canonical(request)))
+        return honest.model_copy(update={"signed": signed})
 
 
 TRICKS: dict[str, Adversary] = declared(vars())
