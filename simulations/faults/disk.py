@@ -134,7 +134,9 @@ class Disk:
             raise sqlite3.DatabaseError(str(error)) from None
 
     def close(self) -> None:
-        """Free the memory."""
+        """Free the memory, of which nobody's connection needs anything more."""
+        for handle in self._handles:
+            handle.valid = False
         self._connection.close()
 
     def _handle(self) -> Any:
