@@ -9,7 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp.typing import Mod
 from numpy.typing import NDArray
 
-from parties.party import Memory, PartyApp, step
+from parties.party import PartyApp, step
 from parties.secure_sum.adding import AddingParty
 from protocol.encoding.codec import read_array
 from protocol.messages.federate import TrainCall
@@ -125,7 +125,7 @@ class ClientPartyApp(PartyApp):
 
         @self.train(mods=[*party.mods, *mods])
         def train(message: Message, context: Context) -> Message:
-            party.memory = Memory(context.state)
+            party.attend(context)
             like = weights(party.network())
             model = _read_model(message.content, like)
             config = message.content[CONFIG]

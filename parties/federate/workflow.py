@@ -173,7 +173,6 @@ class Federate(Workflow[FederateRecord]):
                 round=Round(training=federation.training, number=number),
                 model=to_row(model).numpy(),
                 settings=tuple(Setting(name=name, value=float(value)) for name, value in told.items()),
-                dealt=(),
             )
             summing = SecureSum(self.exchange, self.exchange.node_ids(), call, self.patience)
             try:

@@ -166,4 +166,4 @@ class TestRefusals:
 
 def call(training: str = training_of(PLAN)) -> GradientRequest:
     round = Round(training=training, number=1)
-    return GradientRequest(round=round, model=row_of(leader().players), dealt=(), signed=sign_plan(PLAN, KEY))
+    return GradientRequest(round=round, model=row_of(leader().players), signed=sign_plan(PLAN, KEY))

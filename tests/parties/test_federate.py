@@ -162,7 +162,7 @@ def told() -> tuple[Setting, ...]:
 
 def call(round: Round = ROUND, model: np.ndarray | None = None) -> TrainCall:
     model = to_row(start()).numpy() if model is None else model
-    return TrainCall(round=round, model=model, settings=told(), dealt=())
+    return TrainCall(round=round, model=model, settings=told())
 
 
 def plain_sum(parties: list[Client]) -> np.ndarray:

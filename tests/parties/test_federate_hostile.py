@@ -267,7 +267,7 @@ class Absent(Client):
 def summed(*roles: type[Client], honest: int = HONEST) -> Summed:
     parties = [client(number, role) for number, role in enumerate([*roles, *[Client] * honest], 1)]
     told = tuple(Setting(name=name, value=value) for name, value in SETTINGS.items())
-    call = TrainCall(round=Round(training="test", number=1), model=to_row(start()).numpy(), settings=told, dealt=())
+    call = TrainCall(round=Round(training="test", number=1), model=to_row(start()).numpy(), settings=told)
     with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1):
         return SecureSum(Exchange(grid), list(grid.get_node_ids()), call).run()
 
