@@ -15,7 +15,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from deploy.kit import Kit
-from deploy.party import Away, alone, ask_cloud, attachment, open_store, user_errors
+from deploy.party import Away, alone, ask_cloud, attachment, open_store, user_errors, vouching
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
@@ -118,6 +118,7 @@ class RequestingBuyer(Buyer):
         samples = [pictures[index] for index in range(len(pictures))]
         budget = round(wanted.budget * COIN)
         super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out)
+        self.vouching = vouching(kit)
         self.kit = kit
         self.wish = wish
 

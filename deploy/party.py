@@ -19,6 +19,7 @@ from deploy.kit import Kit
 from parties.party import Party
 from parties.store import DiskFailed, PartyStore
 from protocol.crypto.certificates import CertificateError
+from protocol.crypto.vouchers import Vouching
 from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.errors import BadKit, Unreachable
 from protocol.grids.grpc import Attachment, AttachRefused, CloudUnreachable, Secure, call
@@ -92,6 +93,11 @@ def credentials(kit: Kit) -> Secure:
     return Secure(kit.credentials, kit.ca)
 
 
+def vouching(kit: Kit) -> Vouching:
+    """Return how the party shows whose its keys are, and whose certificates it believes."""
+    return Vouching(kit.credentials, kit.ca)
+
+
 def attachment(kit: Kit, app: ClientApp) -> Attachment:
     """Return the party's end of the wire."""
     return Attachment(str(kit.party.address), credentials(kit), app)
@@ -141,6 +147,7 @@ def stay_attached(kit: Kit, party: Party) -> None:
             await attached
         log("stopped", party=kit.identity.urn)
 
+    party.vouching = vouching(kit)
     with user_errors(), alone(kit.state), closing(open_store(kit)) as store:
         asyncio.run(forever(store.app(party.client_app())))
 

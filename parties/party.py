@@ -145,10 +145,9 @@ class Party:
         """The key that identifies this party."""
         return SigningKey.derive(self.secret, "identity")
 
-    @property
-    def voucher(self) -> Voucher | None:
-        """What shows that `identity` is this party's; None where there are no certificates."""
-        return None if self.vouching is None else self.vouching.vouch(self.identity.public)
+    def voucher(self, public: bytes) -> Voucher | None:
+        """Return what shows that a signing key is this party's; None where there are no certificates."""
+        return None if self.vouching is None else self.vouching.vouch(public)
 
     def check_holder(self, public: bytes, voucher: Voucher | None, role: str) -> None:
         """Refuse a key of a peer that no certificate of its role vouches for.

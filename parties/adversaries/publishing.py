@@ -1,20 +1,21 @@
 """Owners who publish in ways that harm themselves or others."""
 
-import torch
+from torch import Tensor
 
 from parties.adversaries.adversary import adversary
 from parties.publish.publisher import Publisher
 from protocol.messages.publish import CallForPictures, Publication
-from strategies.privacy.secret_generator import seeded_generator
+from strategies.dp_images import Mechanism
+from strategies.privacy.stream import Stream
 
 
 @adversary("careless-publisher", knowledge="nothing beyond its role", profit="none: it harms itself")
 class CarelessPublisher(Publisher):
     """Draws fresh noise at every request, which repeated requests average away."""
 
-    def noise(self, call: CallForPictures) -> torch.Generator:
-        """Return another generator at every call."""
-        return seeded_generator(self.derive("fresh", str(call.ask), call.method))
+    def noise(self, call: CallForPictures, used: Mechanism, picture: Tensor) -> Stream:
+        """Return another stream at every call."""
+        return Stream(self.derive("fresh", str(call.ask), call.method, picture.numpy().tobytes()))
 
 
 @adversary(

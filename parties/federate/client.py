@@ -16,9 +16,10 @@ from protocol.messages.federate import TrainCall
 from protocol.messages.secure_sum import MaskedValues
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
 from strategies.learning.local import LocalTraining, train_locally
-from strategies.learning.private import PrivateTraining
+from strategies.learning.private import PrivateTraining, train_privately
 from strategies.learning.weights import Weights, from_row, to_row, weights
 from strategies.privacy.secret_generator import seeded_generator
+from strategies.privacy.stream import Stream
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
 """Names of the records that Flower's strategies send and expect."""
@@ -85,9 +86,21 @@ class Client(AddingParty):
         most = int(config.get("pictures", len(self.labels)))
         labels = torch.from_numpy(np.array(self.examples()[1][:most]))
         inputs = inputs_of(self.examples()[0][:most])
+        if config.get("sigma", 0) > 0:
+            persons = torch.from_numpy(np.array(self.persons[:most]))
+            noise = self.noise(model, config)
+            return weights(train_privately(network, inputs, labels, _private(config), noise, persons=persons))
         generator = seeded_generator(self.derive("train", training, str(int(config.get("server-round", 0)))))
-        persons = torch.from_numpy(np.array(self.persons[:most]))
-        return weights(train_locally(network, inputs, labels, _training(config), generator, persons))
+        return weights(train_locally(network, inputs, labels, _local(config), generator))
+
+    def noise(self, model: Weights, config: Mapping[str, float]) -> Stream:
+        """Return the stream of a private training: the same for the same model and settings, whatever its name.
+
+        So there is one answer to a question, and no two answers share their noise.
+        """
+        settings = sorted((name, value) for name, value in config.items() if name != "server-round")
+        asked = [part for name, value in model.items() for part in (name, value.numpy().tobytes())]
+        return Stream(self.derive("train privately", repr(settings), *asked))
 
     def examples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the pictures and labels that it trains on."""
@@ -159,21 +172,21 @@ def _read_model(content: RecordDict, like: Weights) -> Weights:
     return model
 
 
-def _training(config: Mapping[str, float]) -> LocalTraining:
-    private = None
-    if config.get("sigma", 0) > 0:
-        private = PrivateTraining(
-            sigma=config["sigma"],
-            sampling_rate=config["sampling-rate"],
-            steps=int(config["steps"]),
-            clipping=config["clipping"],
-            learning_rate=config["learning-rate"],
-            per_person=int(config["per-person"]) if "per-person" in config else None,
-        )
+def _private(config: Mapping[str, float]) -> PrivateTraining:
+    return PrivateTraining(
+        sigma=config["sigma"],
+        sampling_rate=config["sampling-rate"],
+        steps=int(config["steps"]),
+        clipping=config["clipping"],
+        learning_rate=config["learning-rate"],
+        per_person=int(config["per-person"]) if "per-person" in config else None,
+    )
+
+
+def _local(config: Mapping[str, float]) -> LocalTraining:
     return LocalTraining(
         epochs=int(config["epochs"]),
         batch=int(config["batch"]),
         learning_rate=config["learning-rate"],
         proximal_mu=config.get("proximal-mu", 0.0),
-        private=private,
     )

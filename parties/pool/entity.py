@@ -15,8 +15,10 @@ from parties.party import Party, step
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import Published, blank, feature_shape, highest_features, published
 from protocol.compute.workshop import reproducible
+from protocol.crypto.signing import verify
+from protocol.encoding.canonical import canonical
 from protocol.errors import ProtocolError
-from protocol.messages.base import Acknowledgement, ProtocolMessage
+from protocol.messages.base import Acknowledgement, Digest, ProtocolMessage, PublicKey
 from protocol.messages.pool import (
     ContributionCall,
     Enrolment,
@@ -30,6 +32,7 @@ from protocol.messages.pool import (
     RefinementCall,
     Role,
     Rules,
+    SignedNetwork,
     Weights,
 )
 from strategies.deep_poisoning.contributions import LabelledFeatures
@@ -108,6 +111,13 @@ class Module(ProtocolMessage):
     weights: Weights
 
 
+class Publisher(ProtocolMessage):
+    """The key of the entity that published the networks of a pool."""
+
+    pool: Digest
+    key: PublicKey
+
+
 class Highest(ProtocolMessage):
     """The highest values of a featurizer's channels."""
 
@@ -122,7 +132,7 @@ class Entity(Party):
     1. ``enrol``: take note of the rules, and return its number of images;
     2. ``pretrain`` and ``publish``, if it is the publisher: train the network on its images and the reconstructor
        on public ones, and publish featurizer, decider and reconstructor;
-    3. ``adopt``: take over what was published;
+    3. ``adopt``: check who has signed what was published, and take it over;
     4. ``poison``: train its private Deep Poisoning Module, which never leaves it;
     5. ``contribute``: put poisoned features with their labels into the pool, part by part;
     6. ``draw``: take others' features from the pool;
@@ -178,15 +188,34 @@ class Entity(Party):
         return Acknowledgement()
 
     @step("publish")
-    def publish(self, call: NetworkCall) -> Network:
-        """Publish one of the trained networks."""
+    def publish(self, call: NetworkCall) -> SignedNetwork:
+        """Publish one of the trained networks, and sign it."""
         self._rules(call.pool)
-        return self.memory.recall(call.role, Network)
+        network, key = self.trained(call.role), self.identity
+        return SignedNetwork(
+            network=network,
+            publisher=key.public,
+            signature=key.sign("network", canonical(network)),
+            voucher=self.voucher(key.public),
+        )
+
+    def trained(self, role: Role) -> Network:
+        """Return a network that it has trained."""
+        return self.memory.recall(role, Network)
 
     @step("adopt")
-    def adopt(self, network: Network) -> Acknowledgement:
-        """Take over one of the published networks."""
+    def adopt(self, signed: SignedNetwork) -> Acknowledgement:
+        """Take over one of the published networks, of which one entity has signed all."""
+        network = signed.network
         self._rules(network.pool)
+        self.check_holder(signed.publisher, signed.voucher, "entity")
+        if not verify(signed.publisher, "network", canonical(network), signed.signature):
+            raise ProtocolError(f"the {network.role} is not signed by its publisher")
+        publisher = Publisher(pool=network.pool, key=signed.publisher)
+        before = self.memory.recall("publisher", Publisher) if self.memory.keeps("publisher") else publisher
+        if before.pool == network.pool and before != publisher:
+            raise ProtocolError(f"the {network.role} is signed by another publisher than the networks that came before")
+        self.memory.keep("publisher", publisher)
         self.memory.keep(network.role, network)
         return Acknowledgement()
 

@@ -17,7 +17,6 @@ from protocol.messages.pool import (
     MAX_PART_BYTES,
     ContributionCall,
     Enrolment,
-    Network,
     NetworkCall,
     Poisoned,
     PoisonedFeatures,
@@ -27,6 +26,7 @@ from protocol.messages.pool import (
     RefinementCall,
     Role,
     Rules,
+    SignedNetwork,
 )
 from protocol.storage.vault import Vault
 
@@ -98,7 +98,7 @@ class Pool(Workflow[PoolRecord]):
         super().__init__(exchange, PoolRecord(), keeper.patience, on_step)
         self.keeper = keeper
         self._late, self._publishers = late, publishers
-        self._networks: dict[Role, Network] = {}
+        self._networks: dict[Role, SignedNetwork] = {}
         self._published: Published | None = None
         self._shape = (0, 0, 0)
         self._highest = np.zeros(0, np.float32)
@@ -166,15 +166,14 @@ class Pool(Workflow[PoolRecord]):
             self.begin(2)
             if not self._ask_all("pretrain", [node], PretrainingCall(pool=self._id), Acknowledgement):
                 continue
-            networks: dict[Role, Network] = {}
+            networks: dict[Role, SignedNetwork] = {}
             for role in Role:
-                networks |= dict.fromkeys(
-                    [role], *self._ask_all("publish", [node], NetworkCall(pool=self._id, role=role), Network).values()
-                )
+                call = NetworkCall(pool=self._id, role=role)
+                networks |= dict.fromkeys([role], *self._ask_all("publish", [node], call, SignedNetwork).values())
             if None in networks.values():
                 continue
             try:
-                found = published(self.keeper.rules, networks)
+                found = published(self.keeper.rules, {role: each.network for role, each in networks.items()})
                 self._highest = highest_features(found.network, self.keeper.rules.side)
             except BadNetwork as bad:
                 self.record.fail("publish", {node: str(bad)})

@@ -4,23 +4,25 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from parties.album import Album, readable
 from parties.party import Party, step
 from protocol.crypto.secret_parts import seal
 from protocol.messages.publish import CallForPictures, Publication
-from strategies.dp_images import P3, mechanism
+from strategies.dp_images import P3, Mechanism, mechanism
 from strategies.dp_images.p3 import split
 from strategies.pixels import to_pictures, to_tensor
-from strategies.privacy.secret_generator import seeded_generator
+from strategies.privacy.stream import Stream
 
 
 class Publisher(Party):
     """A party that publishes pictures.
 
     1. It takes at most as many pictures as the call says, and as it wants to publish: each picture reveals more of it.
-    2. It adds noise that derives from its secret and from the name of the publication, so that repeated requests get
-       the same pictures, and cannot average the noise away.
+    2. It adds noise that derives from its secret, the picture and the mechanism with its settings. So there is one
+       publication of each picture for each of these, whatever name it is asked for by and however often: nobody can
+       average the noise away.
 
     Args:
         secret: 32 bytes.
@@ -46,7 +48,9 @@ class Publisher(Party):
         pictures = to_tensor([picture for _, picture in chosen])
         settings = {each.name: int(each.value) if each.whole else each.value for each in call.settings}
         used = mechanism(call.mechanism, **settings)
-        published = used.publish(pictures.contiguous(), self.noise(call))
+        published = torch.cat(
+            [used.publish(picture[None].contiguous(), self.noise(call, used, picture)) for picture in pictures]
+        )
         key = self.friends_key(call.method)
         return Publication(
             pictures=to_pictures(published),
@@ -60,6 +64,11 @@ class Publisher(Party):
         """Return the key of a publication's sealed parts, 32 bytes, which friends get by other means."""
         return self.derive("friends", method)
 
-    def noise(self, call: CallForPictures) -> torch.Generator:
-        """Return the generator of a publication's noise: the same for the same call."""
-        return seeded_generator(self.derive("publish", call.method, repr((call.mechanism, call.settings))))
+    def noise(self, call: CallForPictures, used: Mechanism, picture: Tensor) -> Stream:
+        """Return the stream of a picture's noise: the same for the same picture, mechanism and settings.
+
+        Args:
+            picture: (channels, height, width) uint8
+        """
+        pixels = picture.numpy()
+        return Stream(self.derive("publish", repr(used), repr(pixels.shape), pixels.tobytes()))

@@ -43,6 +43,7 @@ from protocol.messages.purchase import (
     Statement,
     Terms,
     VerificationCall,
+    VouchedRequest,
 )
 from protocol.storage.files import make_lasting
 from strategies.features.featurizer import Featurizer
@@ -125,7 +126,7 @@ class Buyer(Party):
         self.lasting = lasting
 
     @step("request")
-    def request(self, invitation: Invitation) -> SignedRequest:
+    def request(self, invitation: Invitation) -> VouchedRequest:
         """Step 1: (S, B, Q, Pk); of S only what the featurizer uses."""
         if invitation.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud works with model {invitation.terms.model_id}, this buyer has another")
@@ -138,7 +139,8 @@ class Buyer(Party):
             nonce=invitation.nonce,
         )
         self.memory.keep("wish", Wish(terms=invitation.terms, nonce=invitation.nonce, budget=self.budget))
-        return SignedRequest(request=request, signature=key.sign("request", canonical(request)))
+        signed = SignedRequest(request=request, signature=key.sign("request", canonical(request)))
+        return VouchedRequest(signed=signed, voucher=self.voucher(key.public))
 
     @step("notify")
     def notify(self, result: SelectionResult) -> Acknowledgement:

@@ -77,8 +77,8 @@ class Seller(Party):
 
     Steps:
 
-    1. ``bid`` (3, 4): open the album picture by picture, drop near-duplicates, extract features,
-       keep those within R of a sample and not at distance zero, and bid each at its price;
+    1. ``bid`` (3, 4): check that Pk is a buyer's; open the album picture by picture, drop near-duplicates, extract
+       features, keep those within R of a sample and not at distance zero, and bid each at its price;
     2. ``notify`` (6): take note of the winning bids;
     3. ``deliver`` (8, 9): check that the order is the buyer's, seal the picture to its key, sign the receipt; refuse
        an order that is not, and keep the proof against the cloud;
@@ -103,6 +103,7 @@ class Seller(Party):
         """Steps 3 and 4: match the album against the samples and bid on what matches."""
         if call.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
+        self.check_holder(call.buyer, call.voucher, "buyer")
         positions, features, unreadable = self.look(call)
         offered = self.choose(call, features)[: call.terms.most_bids]
         bids = tuple(

@@ -48,8 +48,8 @@ from protocol.messages.purchase import (
     Shown,
     SignedConfirmation,
     SignedPayment,
-    SignedRequest,
     VerificationCall,
+    VouchedRequest,
 )
 from strategies.mechanisms.selection import Offers, tie_ranks
 
@@ -164,9 +164,10 @@ class Purchase(Workflow[PurchaseRecord]):
         nonce = self.cloud.derive("nonce", length=16)
         terms = self.cloud.terms
         invitation = Invitation(terms=terms, nonce=nonce)
-        signed = self._ask_buyer("request", invitation, SignedRequest, self.deadline())
-        if signed is None:
+        vouched = self._ask_buyer("request", invitation, VouchedRequest, self.deadline())
+        if vouched is None:
             raise WorkflowFailed(f"the buyer made no request: {self.record.failures[-1].sentence}")
+        signed = vouched.signed
         request = signed.request
         if refusal := request_refusal(signed, nonce, self.cloud.featurizer):
             raise WorkflowFailed(refusal)
@@ -181,6 +182,7 @@ class Purchase(Workflow[PurchaseRecord]):
             salt=self.cloud.derive("salt", request_id, length=16),
             tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
             expires_at=int(self.deadline()),
+            voucher=vouched.voucher,
         )
         self.record.targets = features_under(terms, self.cloud.featurizer, request.samples)
         wanted = wanted_reserve(request.budget, terms.commission, terms.bond)

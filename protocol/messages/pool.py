@@ -8,8 +8,8 @@ step        asked        the cloud says       the entity answers
 introduce   everyone     `Hello`              `Introduction`
 enrol       newcomers    `Rules`              `Enrolment`
 pretrain    publisher    `PretrainingCall`    `Acknowledgement`
-publish     publisher    `NetworkCall`        `Network`
-adopt       newcomers    `Network`            `Acknowledgement`
+publish     publisher    `NetworkCall`        `SignedNetwork`
+adopt       newcomers    `SignedNetwork`      `Acknowledgement`
 poison      newcomers    `PoisoningCall`      `Poisoned`
 contribute  newcomers    `ContributionCall`   `PoisonedFeatures`
 draw        everyone     `PoisonedFeatures`   `Acknowledgement`
@@ -27,7 +27,7 @@ from annotated_types import Ge, Gt, Le, Len, MaxLen
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from protocol.messages.base import ArrayOf, Digest, ProtocolMessage
+from protocol.messages.base import ArrayOf, Digest, ProtocolMessage, PublicKey, Signature, Voucher
 
 MAX_PART_BYTES = 240_000_000
 """The most bytes of one part: of a network's weights, or of an entity's feature maps."""
@@ -95,6 +95,15 @@ class Network(ProtocolMessage):
     pool: Digest
     role: Annotated[Role, Field(strict=False)]
     weights: Weights
+
+
+class SignedNetwork(ProtocolMessage):
+    """A network under its publisher's signature, and what shows whose key that is."""
+
+    network: Network
+    publisher: PublicKey
+    signature: Signature
+    voucher: Voucher | None = None
 
 
 class PoisoningCall(ProtocolMessage):

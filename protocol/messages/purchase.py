@@ -6,7 +6,7 @@ Parties only reply, so each exchange is a question by the cloud and an answer:
 step  asked       the cloud says                      the party answers
 ====  ==========  ==================================  =============================
 \     everyone    `Hello`                             `Introduction`
-1     buyer       `Invitation`                        `SignedRequest`
+1     buyer       `Invitation`                        `VouchedRequest`
 2-4   sellers     `CallForBids`                       `Bids`
 6     all         `SelectionNotice`, `SelectionResult`  `Acknowledgement`
 7     buyer       `Invoice`                           `SignedPayment`
@@ -37,6 +37,7 @@ from protocol.messages.base import (
     PublicKey,
     Salt,
     Signature,
+    Voucher,
 )
 
 Amount = Annotated[int, Ge(0), Le(10**12)]
@@ -123,10 +124,18 @@ class SignedRequest(ProtocolMessage):
     signature: Signature
 
 
-class CallForBids(ProtocolMessage):
-    """Step 2: the call to all sellers, without the budget and the buyer's identity.
+class VouchedRequest(ProtocolMessage):
+    """A signed request, and what shows whose Pk is; None where there are no certificates."""
 
-    `buyer` is Pk, under which orders will come, and `cloud` the key under which they are passed on.
+    signed: SignedRequest
+    voucher: Voucher | None = None
+
+
+class CallForBids(ProtocolMessage):
+    """Step 2: the call to all sellers, without the budget.
+
+    `buyer` is Pk, under which orders will come, and `cloud` the key under which they are passed on. `voucher` shows
+    that Pk is a buyer's: its certificate names it.
     `salt` keys the MinHash permutation of this request.
     `tie_commitment` is SHA-256 of the seed that breaks ties; the seed itself follows with the
     result, which shows that it was fixed before bidding.
@@ -140,6 +149,7 @@ class CallForBids(ProtocolMessage):
     salt: Salt
     tie_commitment: Digest
     expires_at: Annotated[int, Ge(0)]
+    voucher: Voucher | None = None
 
 
 class Bid(ProtocolMessage):

@@ -10,6 +10,7 @@ import torch
 
 from simulations.runs.entropy import entropy_from
 from strategies.privacy.secret_generator import seeded_generator
+from strategies.privacy.stream import Stream
 
 
 def secret(seed: int, *labels: object) -> bytes:
@@ -31,6 +32,11 @@ def numpy_generator(seed: int, *labels: object) -> np.random.Generator:
 def torch_generator(seed: int, *labels: object) -> torch.Generator:
     """Return a torch generator (on the CPU) for one purpose."""
     return seeded_generator(secret(seed, *labels))
+
+
+def stream(seed: int, *labels: object) -> Stream:
+    """Return a stream for one purpose, for noise like that of parties."""
+    return Stream(secret(seed, *labels))
 
 
 @contextmanager

@@ -78,8 +78,9 @@ def melt(published: Tensor) -> Tensor:
     Pixels that were that grey from the start are filled in, too. A picture without any kept pixel stays grey.
 
     Examples:
+        >>> from strategies.privacy.stream import Stream
         >>> picture = torch.full((1, 3, 16, 16), 90, dtype=torch.uint8)
-        >>> melt(Snow(0.1).publish(picture, torch.Generator().manual_seed(1))).unique().tolist()
+        >>> melt(Snow(0.1).publish(picture, Stream(bytes(32)))).unique().tolist()
         [90]
     """
     known = (published != SNOW).any(dim=1)

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from strategies.dp_images.guarantee import Guarantee
 from strategies.dp_images.mechanisms import cell_means, enlarged
 from strategies.dp_images.p3 import BLOCK, render, split
 from strategies.pixels import to_pictures, to_tensor
+from strategies.privacy.stream import Stream
 
 _NOTHING = Guarantee(math.inf, 0.0, "any two images", "nothing", "everything")
 
@@ -21,7 +21,7 @@ class Plain:
 
     description: ClassVar[str] = "images as they are"
 
-    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    def publish(self, pictures: Tensor, stream: Stream) -> Tensor:
         """Return the pictures."""
         return pictures
 
@@ -50,7 +50,7 @@ class Pixelize:
         if self.cell < 1:
             raise ValueError(f"a cell is at least 1 pixel wide, not {self.cell}")
 
-    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    def publish(self, pictures: Tensor, stream: Stream) -> Tensor:
         """Return the means, each spread over its cell."""
         return enlarged(cell_means(pictures, self.cell), self.cell)
 
@@ -80,7 +80,7 @@ class P3:
         if self.threshold < 1:
             raise ValueError(f"a threshold is at least 1, not {self.threshold}")
 
-    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    def publish(self, pictures: Tensor, stream: Stream) -> Tensor:
         """Return what a stranger sees."""
         rows = [render(split(picture, self.threshold).public) for picture in to_pictures(pictures)]
         return to_tensor(rows).contiguous()

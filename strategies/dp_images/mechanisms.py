@@ -1,24 +1,29 @@
 """Three ways to publish a picture with a differentially private guarantee (the survey's section 3.1).
 
 Pictures are (n, channels, height, width) uint8 tensors on the CPU. With three channels a changed pixel may change in
-all three; the papers use grey pictures, which take a third of the noise. Noise is drawn in double precision and the
-result is rounded to whole levels of grey; no defence against attacks on the low bits of floating-point noise (Mironov
-2012) is claimed.
+all three; the papers use grey pictures, which take a third of the noise. DP-Pix and Snow compute with integers alone.
+DP-SVD draws noise in double precision; no defence against attacks on its low bits (Mironov 2012) is claimed.
 """
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor
 
 from strategies.dp_images.guarantee import Guarantee
 from strategies.pixels import to_pixels
+from strategies.privacy.discrete_noise import LAPLACE_BITS, discrete_laplace
+from strategies.privacy.stream import Stream
 
 RANGE = 255
 SNOW = 127
 """The grey of a pixel that was removed."""
+_KEPT_BITS, _MOST_BITS = 62, 62
+"""Of the probability that a pixel is kept, and of the largest sum of a cell, in units of its grid."""
 
 
 class Mechanism(Protocol):
@@ -26,7 +31,7 @@ class Mechanism(Protocol):
 
     description: ClassVar[str]
 
-    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    def publish(self, pictures: Tensor, stream: Stream) -> Tensor:
         """Return pictures of the same shape and type that may be published."""
 
     def guarantee(self) -> Guarantee:
@@ -40,8 +45,9 @@ class Mechanism(Protocol):
 class DPPix:
     r"""Means of square cells with Laplace noise of scale 255 m c / (b^2 epsilon) (Fan 2018, theorem 1).
 
-    m pixels of c channels that change by 255 each move all sums together by 255 m c, hence all means by 255 m c / b^2
-    in L1, wherever they lie.
+    m pixels of c channels that change by 255 each move the sums of all cells together by 255 m c in L1, wherever they
+    lie. Sums are integers, and get discrete Laplace noise on a grid so fine that a picture's noise is at most a
+    millionth more than the formula says.
 
     Args:
         epsilon: Of the whole picture, positive.
@@ -53,7 +59,7 @@ class DPPix:
 
     Examples:
         >>> black = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
-        >>> published = DPPix(epsilon=1000.0, cell=8, changed=16).publish(black, torch.Generator().manual_seed(1))
+        >>> published = DPPix(epsilon=1000.0, cell=8, changed=16).publish(black, Stream(bytes(32)))
         >>> published.shape == black.shape, int(published.max()) < 5
         (True, True)
     """
@@ -71,15 +77,20 @@ class DPPix:
                 f"a cell is at least 1 pixel wide and at least 1 pixel changes, not {self.cell} and {self.changed}"
             )
 
-    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    def publish(self, pictures: Tensor, stream: Stream) -> Tensor:
         """Return the noisy means, each spread over its cell.
 
         Raises:
-            ValueError: When pictures are smaller than a cell, or cells do not tile them.
+            ValueError: When pictures are smaller than a cell, or cells do not tile them, or epsilon is too small.
         """
-        means = cell_means(pictures, self.cell)
-        scale = RANGE * self.changed * pictures.shape[1] / (self.cell**2 * self.epsilon)
-        return enlarged(means + scale * laplace(means.shape, generator), self.cell)
+        sums = cell_sums(pictures, self.cell)
+        moved = RANGE * self.changed * pictures.shape[1]
+        finest = (1 << _MOST_BITS) // (RANGE * self.cell**2)
+        grid = min(math.floor(self.epsilon * 2.0**LAPLACE_BITS / moved), finest)
+        if grid < 1:
+            raise ValueError(f"an epsilon of {self.epsilon} is too small: {moved / 2**LAPLACE_BITS:.2g} is the least")
+        noise = torch.from_numpy(discrete_laplace(LAPLACE_BITS, sums.numel(), stream)).reshape(sums.shape)
+        return enlarged((grid * sums + noise).double() / (grid * self.cell**2), self.cell)
 
     def guarantee(self) -> Guarantee:
         """State what one publication of one picture promises."""
@@ -123,14 +134,14 @@ class DPSVD:
         if self.values < 1:
             raise ValueError(f"at least 1 singular value is published, not {self.values}")
 
-    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    def publish(self, pictures: Tensor, stream: Stream) -> Tensor:
         """Return pictures of the noisy singular values and the true vectors.
 
         Raises:
             ValueError: When pictures have fewer singular values.
         """
         left, values, right = singular_values(pictures, self.values)
-        return composed(left, values + metric_laplace(values.shape, self.epsilon, generator), right)
+        return composed(left, values + metric_laplace(values.shape, self.epsilon, stream), right)
 
     def guarantee(self) -> Guarantee:
         """State what one publication of one picture promises."""
@@ -169,10 +180,12 @@ class Snow:
         if not 0 <= self.delta <= 1:
             raise ValueError(f"delta lies between 0 and 1, not at {self.delta}")
 
-    def publish(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    def publish(self, pictures: Tensor, stream: Stream) -> Tensor:
         """Return the snowed pictures."""
         _check(pictures)
-        kept = torch.rand(len(pictures), 1, *pictures.shape[2:], generator=generator, dtype=torch.float64) < self.delta
+        shape = (len(pictures), 1, *pictures.shape[2:])
+        drawn = torch.from_numpy(stream.bits(_KEPT_BITS, math.prod(shape))).reshape(shape)
+        kept = drawn < math.floor(self.delta * 2.0**_KEPT_BITS)
         return torch.where(kept, pictures, torch.tensor(SNOW, dtype=torch.uint8))
 
     def guarantee(self) -> Guarantee:
@@ -200,6 +213,11 @@ def cell_means(pictures: Tensor, cell: int) -> Tensor:
         >>> cell_means(torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4), 2).flatten().tolist()
         [2.5, 4.5, 10.5, 12.5]
     """
+    return cell_sums(pictures, cell).double() / cell**2
+
+
+def cell_sums(pictures: Tensor, cell: int) -> Tensor:
+    """Return the sums of square cells, (n, channels, height / cell, width / cell) int64; errors as in `cell_means`."""
     _check(pictures)
     height, width = pictures.shape[2:]
     if min(height, width) < cell:
@@ -207,8 +225,7 @@ def cell_means(pictures: Tensor, cell: int) -> Tensor:
     if height % cell or width % cell:
         raise ValueError(f"cells of {cell} pixels do not tile pictures of {width}x{height}")
     count, channels = pictures.shape[:2]
-    cells = pictures.double().reshape(count, channels, height // cell, cell, width // cell, cell)
-    return cells.mean(dim=(3, 5))
+    return pictures.long().reshape(count, channels, height // cell, cell, width // cell, cell).sum(dim=(3, 5))
 
 
 def enlarged(cells: Tensor, cell: int) -> Tensor:
@@ -237,17 +254,11 @@ def composed(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
     return to_pixels(left * values[..., None, :] @ right)
 
 
-def laplace(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Draw Laplace noise of scale 1, float64: the difference of two exponentials."""
-    first, second = torch.empty(2, *shape, dtype=torch.float64).exponential_(generator=generator)
-    noise: Tensor = first - second
-    return noise
-
-
-def metric_laplace(shape: torch.Size, epsilon: float, generator: torch.Generator) -> Tensor:
+def metric_laplace(shape: torch.Size, epsilon: float, stream: Stream) -> Tensor:
     """Draw noise of density ~ exp(-epsilon |v|_2) along the last axis, float64 (Chatzikokolakis et al. 2013)."""
-    direction = torch.randn(shape, generator=generator, dtype=torch.float64)
-    waits = torch.empty(shape, dtype=torch.float64).exponential_(epsilon, generator=generator)
+    first, second = 1 - stream.uniform(2 * math.prod(shape)).reshape(2, *shape)  # in (0, 1]
+    direction = torch.from_numpy(ndtri(np.minimum(first, 1 - 2.0**-53)))
+    waits = torch.from_numpy(-np.log(second) / epsilon)
     noise: Tensor = direction / direction.norm(dim=-1, keepdim=True) * waits.sum(dim=-1, keepdim=True)
     return noise
 

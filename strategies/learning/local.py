@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from strategies.learning.private import PrivateTraining, train_privately
-
 
 @dataclass(frozen=True)
 class LocalTraining:
@@ -17,14 +15,12 @@ class LocalTraining:
         epochs, batch: Rounds over its pictures, and pictures per step.
         learning_rate: Of plain SGD.
         proximal_mu: Pull towards the model that was sent (FedProx, Li et al. 2020); 0 for none.
-        private: DP-SGD instead, for each of its pictures, or for each person in them.
     """
 
     epochs: int
     batch: int
     learning_rate: float
     proximal_mu: float = 0.0
-    private: PrivateTraining | None = None
 
 
 def train_locally(
@@ -33,18 +29,14 @@ def train_locally(
     labels: Tensor,
     training: LocalTraining,
     generator: torch.Generator,
-    persons: Tensor | None = None,
 ) -> nn.Module:
     """Train a network in place, and return it.
 
     Args:
         network: Holding the weights that were sent.
         inputs, labels: (n, ...) float32 and (n,) int64, at least one picture.
-        generator: Orders the pictures, and draws noise.
-        persons: (n,) int64; whom the pictures show, for DP-SGD that protects people.
+        generator: Orders the pictures.
     """
-    if training.private is not None:
-        return train_privately(network, inputs, labels, training.private, generator, persons=persons)
     sent = [value.detach().clone() for value in network.parameters()]
     optimiser = torch.optim.SGD(network.parameters(), lr=training.learning_rate)
     network.train()

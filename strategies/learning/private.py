@@ -1,4 +1,7 @@
-"""DP-SGD (Abadi et al. 2016) by Opacus, for one image or for all images of a person."""
+"""DP-SGD (Abadi et al. 2016) by Opacus, for one image or for all images of a person.
+
+Noise is the discrete Gaussian on a grid of which the standard deviation is 2^20 units, from a cryptographic stream.
+"""
 
 import copy
 import math
@@ -6,9 +9,13 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from strategies.privacy.discrete_noise import GAUSSIAN_BITS, discrete_gaussian
+from strategies.privacy.stream import Stream
 
 _MOMENTUM = 0.9
 
@@ -50,7 +57,7 @@ def train_privately(
     inputs: Tensor,
     labels: Tensor,
     training: PrivateTraining,
-    generator: torch.Generator,
+    stream: Stream,
     *,
     persons: Tensor | None = None,
 ) -> nn.Module:
@@ -66,7 +73,7 @@ def train_privately(
         network: Without batch normalisation.
         inputs: (n, ...) float32
         labels: (n,) int64
-        generator: On the CPU; draws batches and noise.
+        stream: Draws batches and noise.
         persons: (n,) int64, the person in each image; needed for `per_person`.
 
     Raises:
@@ -80,10 +87,10 @@ def train_privately(
         units = torch.unique(persons, return_inverse=True)[1]
     count = int(units.max()) + 1
     trained = copy.deepcopy(network).train()
-    take = (_private_step if training.sigma > 0 else _plain_step)(trained, count, training, generator)
+    take = (_private_step if training.sigma > 0 else _plain_step)(trained, count, training, stream)
     for _ in range(training.steps):
-        drawn = torch.rand(count, generator=generator) < training.sampling_rate
-        chosen = _images_of(units, drawn, training.per_person, generator)
+        drawn = torch.from_numpy(stream.uniform(count) < training.sampling_rate)
+        chosen = _images_of(units, drawn, training.per_person, stream)
         take(inputs[chosen], labels[chosen], units[chosen])
     network.load_state_dict(trained.state_dict())
     return network.eval()
@@ -93,7 +100,7 @@ Step = Callable[[Tensor, Tensor, Tensor], None]
 """Learns from inputs with their labels; the third tensor numbers the units that they are of."""
 
 
-def _plain_step(network: nn.Module, units: int, training: PrivateTraining, generator: torch.Generator) -> Step:
+def _plain_step(network: nn.Module, units: int, training: PrivateTraining, stream: Stream) -> Step:
     sgd = torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=_MOMENTUM)
 
     def take(inputs: Tensor, labels: Tensor, owners: Tensor) -> None:
@@ -105,7 +112,7 @@ def _plain_step(network: nn.Module, units: int, training: PrivateTraining, gener
     return take
 
 
-def _private_step(network: nn.Module, units: int, training: PrivateTraining, generator: torch.Generator) -> Step:
+def _private_step(network: nn.Module, units: int, training: PrivateTraining, stream: Stream) -> Step:
     from opacus import GradSampleModule  # noqa: PLC0415  (three seconds)
     from opacus.optimizers import DPOptimizer  # noqa: PLC0415
     from opacus.validators import ModuleValidator  # noqa: PLC0415
@@ -118,8 +125,8 @@ def _private_step(network: nn.Module, units: int, training: PrivateTraining, gen
         noise_multiplier=training.sigma,
         max_grad_norm=training.clipping,
         expected_batch_size=max(1, round(training.sampling_rate * units)),
-        generator=generator,
     )
+    optimiser.add_noise = lambda: _add_noise(optimiser.params, training, stream)
 
     def take(inputs: Tensor, labels: Tensor, owners: Tensor) -> None:
         optimiser.zero_grad()
@@ -134,12 +141,34 @@ def _private_step(network: nn.Module, units: int, training: PrivateTraining, gen
     return take
 
 
-def _images_of(units: Tensor, drawn: Tensor, most: int | None, generator: torch.Generator) -> Tensor:
+def _add_noise(parameters: list[nn.Parameter], training: PrivateTraining, stream: Stream) -> None:
+    """Set each gradient to its clipped sum with noise, in place of Opacus's noise of floating-point numbers.
+
+    Sums are rounded to the grid, which can part those of neighbours by 1 unit more in each of d numbers: their
+    distance is the clipping norm and sqrt(d) units at most, and the noise is sigma times that.
+
+    Raises:
+        ValueError: When sigma is so large that no grid is fine enough.
+    """
+    sums = torch.cat([parameter.summed_grad.flatten() for parameter in parameters])  # type: ignore[attr-defined]
+    scale = 2.0**GAUSSIAN_BITS - training.sigma * math.sqrt(len(sums))
+    if scale <= 0:
+        raise ValueError(f"a sigma of {training.sigma} is too large for {len(sums)} parameters")
+    unit = training.sigma * training.clipping / scale
+    noise = discrete_gaussian(GAUSSIAN_BITS, len(sums), stream)
+    noisy = torch.from_numpy((np.rint(sums.double().numpy() / unit) + noise) * unit).to(sums.dtype)
+    parts = torch.split(noisy, [each.numel() for each in parameters])
+    for parameter, values in zip(parameters, parts, strict=True):
+        parameter.grad = values.reshape(parameter.shape)
+        parameter.summed_grad = None  # type: ignore[attr-defined]
+
+
+def _images_of(units: Tensor, drawn: Tensor, most: int | None, stream: Stream) -> Tensor:
     """Return the places of the images of drawn units, at most `most` of each, chosen at random."""
     places = drawn[units].nonzero()[:, 0]
     if most is None:
         return places
-    places = places[torch.randperm(len(places), generator=generator)]
+    places = places[torch.from_numpy(stream.permutation(len(places)))]
     order = units[places].argsort(stable=True)
     places, owners = places[order], units[places][order]
     # How many images of the same unit come before each.

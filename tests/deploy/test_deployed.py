@@ -112,6 +112,7 @@ def test_two_buyers_buy_at_once(running: Deployment, parley: Parley) -> None:
     assert list((running.kit / "cloud" / "state" / "vault").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_each_is_killed_once_and_the_purchase_goes_on(running: Deployment) -> None:
     """With kill -9, as soon as the purchase has begun; the pictures arrive, and are paid for once."""
     before, begun = check_books(running), running.begun()

@@ -80,6 +80,7 @@ def hosts() -> Iterator[Hosts]:
         made.close()
 
 
+@pytest.mark.slow
 def test_a_purchase_between_hosts_survives_cuts_and_kills(hosts: Hosts, tmp_path: Path) -> None:
     """It ends with the very pictures and payments that it has in one process."""
     deployment = SeparateHosts(tmp_path, sellers=len(PRICES), address=Address("10.77.0.1"))

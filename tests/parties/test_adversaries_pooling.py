@@ -84,6 +84,7 @@ def test_ten_huge_features_are_refused_and_undo_every_decider_where_nobody_check
         assert refused.top1(index) > 0.75
 
 
+@pytest.mark.slow
 def test_an_entity_refuses_huge_features_that_its_pool_lets_through() -> None:
     with pytest.MonkeyPatch.context() as unchecked:
         unchecked.setattr("parties.pool.workflow.contribution_refusal", lambda *contribution: None)
@@ -94,6 +95,7 @@ def test_an_entity_refuses_huge_features_that_its_pool_lets_through() -> None:
     assert pool.top1(CARELESS) > 0.75
 
 
+@pytest.mark.slow
 def test_features_as_strong_as_may_be_hardly_hurt() -> None:
     """The strongest attack that passes: ten maps, all of whose numbers are as high as allowed."""
     highest = torch.from_numpy(highest_features(shared().network, 32))[:, None, None]

@@ -36,7 +36,7 @@ from protocol.messages.purchase import (
     Shown,
     SignedOrder,
     SignedPayment,
-    SignedRequest,
+    VouchedRequest,
 )
 from protocol.storage.ledger import Posting, Transfer
 from protocol.storage.vault import Vault
@@ -322,7 +322,7 @@ class TestRequests:
     @pytest.mark.parametrize("shape", [(1, 5, 3), (64, 63, 3), (640, 640, 3)])
     def test_a_sample_is_no_larger_than_the_model_needs(self, play_purchase: Play, shape: tuple[int, ...]) -> None:
         class Shows(Buyer):
-            def request(self, invitation: Invitation) -> SignedRequest:
+            def request(self, invitation: Invitation) -> VouchedRequest:
                 self.featurizer = Unprepared(self.featurizer)
                 self.samples = [np.zeros(shape, np.uint8)]
                 return super().request(invitation)

@@ -18,9 +18,9 @@ from protocol.messages.pool import (
     ContributionCall,
     Enrolment,
     Network,
-    NetworkCall,
     PoisonedFeatures,
     PretrainingCall,
+    Role,
     Rules,
 )
 from strategies.learning.batches import Images, apply
@@ -54,12 +54,12 @@ def test_nothing_but_features_labels_and_published_networks_leaves_an_entity(pla
         "Introduction",
         "Enrolment",
         "Acknowledgement",
-        "Network",
+        "SignedNetwork",
         "Poisoned",
         "PoisonedFeatures",
         "Refined",
     }
-    networks = [e for e in played.envelopes if e.kind == "Network" and e.target == 1]
+    networks = [e for e in played.envelopes if e.kind == "SignedNetwork" and e.target == 1]
     assert [e.source for e in networks] == [B, B, B]
 
 
@@ -89,8 +89,8 @@ def test_the_next_publisher_takes_the_place_of_who_cannot_pretrain(tmp_path: Pat
             raise RuntimeError("out of memory")
 
     class Rotten(Prepared):
-        def publish(self, call: NetworkCall) -> Network:
-            network = super().publish(call)
+        def trained(self, role: Role) -> Network:
+            network = super().trained(role)
             weights = network.weights.copy()
             weights[5] = np.nan
             return Network(pool=network.pool, role=network.role, weights=weights)

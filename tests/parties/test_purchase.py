@@ -50,7 +50,7 @@ def test_every_step_is_a_message_through_the_grid(play_purchase: Play) -> None:
         kinds[envelope.kind] = kinds.get(envelope.kind, 0) + 1
     winners = played.outcome.selected
     assert kinds["CallForBids"] == kinds["Bids"] == sellers
-    assert kinds["SignedRequest"] == kinds["Invoice"] == kinds["SignedPayment"] == kinds["SignedConfirmation"] == 1
+    assert kinds["VouchedRequest"] == kinds["Invoice"] == kinds["SignedPayment"] == kinds["SignedConfirmation"] == 1
     assert kinds["SelectionNotice"] == bidders
     assert kinds["DeliveryOrder"] == kinds["Delivery"] == winners
     assert kinds["Statement"] == bidders + 1

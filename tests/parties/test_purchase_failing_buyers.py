@@ -12,7 +12,7 @@ from parties.purchase.offer import Outcome
 from parties.workflow import WorkflowFailed
 from protocol.encoding.canonical import canonical
 from protocol.messages.base import Acknowledgement
-from protocol.messages.purchase import Invitation, Invoice, Parcel, SignedPayment, SignedRequest
+from protocol.messages.purchase import Invitation, Invoice, Parcel, SignedPayment, VouchedRequest
 
 
 class TestBuyersThatFail:
@@ -53,7 +53,7 @@ class TestBuyersThatFail:
 
     def test_a_budget_that_is_not_there_is_not_spent(self, play_purchase: Play) -> None:
         class Boasts(Buyer):
-            def request(self, invitation: Invitation) -> SignedRequest:
+            def request(self, invitation: Invitation) -> VouchedRequest:
                 self.budget = 100 * 10_000
                 return super().request(invitation)
 
@@ -83,7 +83,7 @@ class TestBuyersThatFail:
 class TestTheCloudIsWatched:
     def test_a_buyer_refuses_an_invoice_over_its_budget(self, play_purchase: Play) -> None:
         class Poor(Buyer):
-            def request(self, invitation: Invitation) -> SignedRequest:
+            def request(self, invitation: Invitation) -> VouchedRequest:
                 signed = super().request(invitation)
                 self.memory.keep("wish", self.memory.recall("wish", Wish).model_copy(update={"budget": 1}))
                 return signed

@@ -290,19 +290,20 @@ class TestWhatIsSaid:
                     kinds.append(header[3])
         assert GOAWAY not in kinds
 
-    def test_ten_thousand_fuzzed_frames(
-        self, wires: Wires, unhurried: GrpcGrid, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("frames", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+    def test_fuzzed_frames(
+        self, wires: Wires, unhurried: GrpcGrid, caplog: pytest.LogCaptureFixture, frames: int
     ) -> None:
         grid = unhurried
         caplog.set_level(logging.ERROR, "protocol.grids.grpc.service")
-        statuses = wires.run(fuzz(grid, 10_000))
+        statuses = wires.run(fuzz(grid, frames))
         allowed = {
             StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION, StatusCode.NOT_FOUND,
             StatusCode.PERMISSION_DENIED, StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED, StatusCode.OK,
             StatusCode.DEADLINE_EXCEEDED,  # of a blob, where the machine stands still for as long as the pace allows
         }  # fmt: skip
         assert set(statuses) <= allowed
-        assert statuses.count(StatusCode.OK) < 2_000
+        assert statuses.count(StatusCode.OK) < frames / 5
         assert warnings(caplog) == []
 
 

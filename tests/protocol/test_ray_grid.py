@@ -78,6 +78,7 @@ def test_a_worker_that_dies_is_replaced_and_no_party_notices(tmp_path: Path, sta
     assert (tmp_path / "deaths").stat().st_size == 2
 
 
+@pytest.mark.slow
 def test_who_kills_every_worker_is_the_one_that_fails(tmp_path: Path, stack: ExitStack) -> None:
     grid = stack.enter_context(RayGrid([counting_app(tmp_path / "deaths", 99)] * 6, workers=1))
     assert count(grid, 6) == [1] * 6

@@ -28,6 +28,7 @@ def folder_of(path: Path, categories: int, pictures: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_public_pets_reproduce_the_shipped_radii() -> None:
     """Within 15 %: the shipped ones were chosen on pets and digits together, and digits lie closer to each other."""
     found = calibrate("small", load_network("small"), public_dataset("pets", 50)).featurizer.calibration

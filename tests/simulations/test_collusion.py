@@ -8,10 +8,13 @@ import pytest
 from conftest import small
 from flwr.app import Message
 
+from parties.party import Party
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import account
+from protocol.crypto.certificates import mint, mint_authority
 from protocol.crypto.signing import SigningKey
+from protocol.crypto.vouchers import Vouching
 from protocol.disputes.refusal import convicts
 from protocol.encoding.canonical import digest
 from protocol.encoding.codec import decode
@@ -38,11 +41,22 @@ DEPOSIT = 2000
 Meddled = Callable[..., tuple[ScoredPurchase, dict[bytes, int]]]
 
 
+def certify(parties: Iterable[Party]) -> None:
+    """Give all parties certificates of one authority."""
+    authority = mint_authority()
+    for number, party in enumerate(parties):
+        party.vouching = Vouching(mint(authority, party.role, f"{party.role}{number}"), authority.certificate)
+
+
 @pytest.fixture
 def meddled(tmp_path: Path, featurizer: Featurizer) -> Meddled:
-    def go(substitution: KeySubstitution | None, **changes: object) -> tuple[ScoredPurchase, dict[bytes, int]]:
+    def go(
+        substitution: KeySubstitution | None, certified: bool = False, **changes: object
+    ) -> tuple[ScoredPurchase, dict[bytes, int]]:
         scenario = small(**changes)
         world = build(scenario, featurizer, tmp_path / f"bought-{substitution is None}")
+        if certified:
+            certify([world.buyer, *(held.party for held in world.sellers)])
         ledger = Ledger()
         cloud = make_cloud(scenario, featurizer, ledger, Vault(str(tmp_path / "vault")))
         views = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
@@ -185,3 +199,19 @@ def test_the_packaged_scenarios_show_what_they_say(tmp_path: Path, name: str) ->
         page = (tmp_path / "out" / "report.html").read_text()
         assert truth in page
         assert f"received 0 paid images, {report.outcome.delivered} unpaid images" in page
+
+
+def test_certificates_show_keys_of_the_clouds_own_from_the_start(meddled: Meddled) -> None:
+    substitution = KeySubstitution(bytes(32), CLOUD)
+    scored, _ = meddled(substitution, certified=True, **MATCHING)
+    assert (substitution.opened, scored.record.offers) == (0, [])
+    reasons = {failure.sentence for failure in scored.record.failures if failure.step == "bid"}
+    assert reasons == {
+        "protocol.crypto.certificates.CertificateError: the signature is not by the holder of the certificate"
+    }
+
+
+def test_certificates_change_nothing_where_nobody_meddles(meddled: Meddled) -> None:
+    plain, certified = (meddled(None, certified=each, **MATCHING)[0] for each in (False, True))
+    assert (certified.outcome.bids, certified.outcome.paid_total) == (plain.outcome.bids, plain.outcome.paid_total)
+    assert certified.record.failures == []

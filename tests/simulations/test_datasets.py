@@ -109,6 +109,7 @@ class TestPets:
     def test_no_portraits(self) -> None:
         assert pets.draw(np.array([], dtype=np.int64), 64, generator(0)).shape == (0, 64, 64, 3)
 
+    @pytest.mark.slow
     def test_breeds_are_as_hard_as_they_should_be(self) -> None:
         """A linear model of 8 x 8 thumbnails finds some of it, but far from all: shape and markings matter."""
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415

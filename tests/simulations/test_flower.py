@@ -100,6 +100,7 @@ def test_flowers_strategies_run_and_repeat_though_they_draw_from_global_generato
     assert results[0] == results[1] != results[2]
 
 
+@pytest.mark.slow
 def test_what_a_node_draws_depends_on_nothing_but_the_seed_the_node_and_its_calls(app: Path) -> None:
     draw = """
     import torch

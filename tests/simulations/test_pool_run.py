@@ -19,7 +19,7 @@ from protocol.errors import BadScenario, ExpectationFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid, RayGrid
-from protocol.messages.pool import Network, PoisonedFeatures
+from protocol.messages.pool import PoisonedFeatures, SignedNetwork
 from protocol.storage.vault import Vault
 from simulations.runs.grids import OpenGrid
 from simulations.runs.runner import run
@@ -206,7 +206,7 @@ def test_a_quarter_of_wrong_labels_hurts_and_the_defence_recovers_half(tmp_path:
             attacks={"attacked": 20},
         )
     )
-    received = View(SERVER_NODE_ID, PoisonedFeatures, Network)
+    received = View(SERVER_NODE_ID, PoisonedFeatures, SignedNetwork)
     _, states = pooled(world, Vault(str(tmp_path)), observe=received.observe)
     view = PoolView.of(received, world.rules)
     victim, featurizer = world.members[1].party, view.shared.network.featurizer

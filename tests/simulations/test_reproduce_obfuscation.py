@@ -21,6 +21,8 @@ from simulations.studies.reproductions.runner import run
 from simulations.workflows.outsource.tradeoff import Lesson, train_and_test
 from strategies.obfuscation import Obfuscation
 
+pytestmark = pytest.mark.slow
+
 TINY = Scale(48, 40, 40, 40, 1, 16, "compact", 1, 2)
 
 

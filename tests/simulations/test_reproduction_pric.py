@@ -17,6 +17,8 @@ from simulations.studies.reproductions import pric
 from simulations.studies.reproductions.pric import FIGURES, SETTINGS, experiment, people
 from simulations.studies.reproductions.runner import run
 
+pytestmark = pytest.mark.slow
+
 SCALE = replace(pric.SCALES["faces"], side=16, trained=64, tested=64, epochs=1)
 
 

@@ -121,6 +121,7 @@ def test_no_cluster_is_one_sentence(tmp_path: Path) -> None:
         run("crowdbuy", [1, 2], 2, "127.0.0.1:9", tmp_path / "out", lambda what, done, total: None)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_same_numbers_again(made: tuple[ReproductionReport, Path], tmp_path: Path) -> None:
     said = CliRunner().invoke(
         app, ["reproduce", "crowdbuy", "--seeds", "2", "--workers", "1", "--out", str(tmp_path / "out")]

@@ -19,6 +19,7 @@ def start(folder: Path, count: int, *words: str) -> Parley:
     return Parley(command, folder, folder / f"{count}.log")
 
 
+@pytest.mark.slow
 def test_runs_without_a_name_of_their_own_do_not_meet(tmp_path: Path) -> None:
     counts = (4, 5, 6, 7)
     runs = [start(tmp_path, count) for count in counts]

@@ -99,6 +99,7 @@ def test_pictures_that_nobody_has_named_cannot_be_swept(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_third_of_noise_sellers_costs_less_than_a_tenth_of_precision(tmp_path: Path) -> None:
     """The promise for ``pets`` with the shipped featurizer: the median of five worlds is not below 90 %."""
     made = run(load("purchase-noise", ["sweep.noise=[0.3]"]), tmp_path / "out")

@@ -52,6 +52,7 @@ def test_people_with_many_images_lose_what_the_reference_says(images: int) -> No
     assert truth > 1.9 * dp_sgd_epsilon(sigma, rate, steps, DELTA)
 
 
+@pytest.mark.slow
 def test_noise_is_found_for_an_epsilon() -> None:
     for epsilon, images in ((0.3, 1), (20.0, 1), (2.0, 2)):
         sigma = noise_for(epsilon, 0.05, 100, DELTA, images)

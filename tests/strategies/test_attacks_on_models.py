@@ -15,6 +15,7 @@ from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
 from strategies.learning.private import PrivateTraining, train_privately
 from strategies.privacy.accounting import advantage_bound, noise_for
+from strategies.privacy.stream import Stream
 from strategies.scores.image_quality import ssim
 
 MEMBERS, STEPS = 150, 150
@@ -29,7 +30,7 @@ def faces(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def trained(inputs: Tensor, labels: Tensor, training: PrivateTraining, seed: int = 1) -> GroupNormalisedClassifier:
     network = new_group_normalised(2, torch.Generator().manual_seed(seed))
-    train_privately(network, inputs, labels, training, torch.Generator().manual_seed(seed))
+    train_privately(network, inputs, labels, training, Stream(seed.to_bytes(32)))
     return network
 
 
@@ -100,6 +101,7 @@ def test_too_few_candidates_are_refused() -> None:
         membership(np.zeros(6), np.arange(6) < 3, np.random.default_rng(1))
 
 
+@pytest.mark.slow
 def test_a_gradient_gives_its_picture_away_and_a_noisy_one_does_not() -> None:
     inputs, labels = faces(2, 5)
     network = new_group_normalised(2, torch.Generator().manual_seed(3)).eval()

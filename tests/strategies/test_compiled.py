@@ -39,6 +39,7 @@ def test_nothing_is_compiled_at_import(tmp_path: Path) -> None:
     assert said("import imported", tmp_path) == ["0"]
 
 
+@pytest.mark.slow
 def test_another_process_loads_what_one_has_compiled(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MODULE)
     assert said("import mine", tmp_path) == []

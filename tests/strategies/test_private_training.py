@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from strategies.learning.private import PrivateTraining, train_privately
+from strategies.privacy.stream import Stream
 
 
 class Linear(nn.Module):
@@ -26,7 +27,7 @@ def one_step(inputs: Tensor, labels: Tensor, seed: int = 1, persons: Tensor | No
     settings = {"sigma": 1e-9, "sampling_rate": 1.0, "steps": 1, "learning_rate": 1.0, **changes}
     network = train_privately(
         Linear(inputs.shape[1]), inputs, labels, PrivateTraining(**settings),  # type: ignore[arg-type]
-        torch.Generator().manual_seed(seed), persons=persons,
+        Stream(seed.to_bytes(32)), persons=persons,
     )  # fmt: skip
     units = len(labels) if persons is None else len(persons.unique())
     weight = next(network.parameters()).detach()
@@ -86,6 +87,7 @@ def test_the_seed_decides_and_generators_of_others_are_left_alone() -> None:
         ({"clipping": 0.0}, "are positive"),
         ({"per_person": 0}, "are positive"),
         ({"per_person": 2}, "whose each image is"),
+        ({"sigma": 1e6}, "too large for 8 parameters"),
     ],
 )
 def test_wrong_settings_are_one_sentence(changes: dict[str, float], sentence: str) -> None:
@@ -97,4 +99,4 @@ def test_batch_normalisation_is_refused() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     with pytest.raises(ValueError, match="cannot be trained privately"):
         train_privately(network, torch.ones(4, 4), torch.zeros(4, dtype=torch.long),
-                        PrivateTraining(1.0, 0.5, 1), torch.Generator())  # fmt: skip
+                        PrivateTraining(1.0, 0.5, 1), Stream(bytes(32)))  # fmt: skip

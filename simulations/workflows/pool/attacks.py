@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.pool.published import Published, published
-from protocol.messages.pool import Network, PoisonedFeatures, Role, Rules
+from protocol.messages.pool import PoisonedFeatures, Role, Rules, SignedNetwork
 from simulations.runs.views import View
 from strategies.deep_poisoning.attacks import from_leaked_pairs, from_own_modules, inferred, reconstructed, reverse
 from strategies.deep_poisoning.reconstructor import Reconstructor
@@ -39,7 +39,8 @@ class PoolView:
     @classmethod
     def of(cls, view: View, rules: Rules) -> "PoolView":
         """Sort out the messages that the cloud received."""
-        networks = {message.role: message for _, message in view.received() if isinstance(message, Network)}
+        signed = [message for _, message in view.received() if isinstance(message, SignedNetwork)]
+        networks = {each.network.role: each.network for each in signed}
         parts: dict[int, list[PoisonedFeatures]] = {}
         for node, message in view.received():
             if isinstance(message, PoisonedFeatures):

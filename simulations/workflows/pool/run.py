@@ -8,7 +8,7 @@ from parties.pool.workflow import Keeper, Pool
 from parties.workflow import Progress
 from protocol.exchange import Exchange
 from protocol.flower import SERVER_NODE_ID
-from protocol.messages.pool import Network, PoisonedFeatures
+from protocol.messages.pool import PoisonedFeatures, SignedNetwork
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import open_workshop
@@ -26,7 +26,7 @@ def play(scenario: PoolScenario, folder: Path, progress: Progress, adversaries: 
     with Session(scenario, folder, progress, len(Pool.STEPS)) as session:
         session.step("painting images")
         world = build(scenario, adversaries, session.scratch("painted"))
-        view = session.view(SERVER_NODE_ID, PoisonedFeatures, Network)
+        view = session.view(SERVER_NODE_ID, PoisonedFeatures, SignedNetwork)
         with session.grid(world.apps, world.names, gpus=True) as grid:
             keeper = Keeper(world.rules, session.vault)
             pool = Pool(keeper, Exchange(grid), session.on_step, late=world.late, publishers=world.publishers)

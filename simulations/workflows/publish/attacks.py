@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from protocol.messages.publish import Gallery
-from simulations.runs.seeding import torch_generator
+from simulations.runs.seeding import stream, torch_generator
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.world import Labelled
 from strategies.dp_images.attacks import combined, recogniser, restorer
@@ -29,6 +29,7 @@ class Attackers:
         self._known, self._asks = known, scenario.asks
         self._owners, self._epochs = scenario.owners.count, scenario.attacker.epochs
         self._generator = torch_generator(scenario.seed, "attack", name)
+        self._stream = stream(scenario.seed, "attack", name)
         self._restore = restorer(self.mechanism, strangers.pictures)
 
     def combine(self, seen: Sequence[Gallery]) -> Tensor:
@@ -42,10 +43,10 @@ class Attackers:
 
     def publish_alike(self, pictures: Tensor) -> Tensor:
         """Publish as owners do; where it was asked often, every second picture as the careless do."""
-        once = self.mechanism.publish(pictures, self._generator)
+        once = self.mechanism.publish(pictures, self._stream)
         if self._asks == 1:
             return once
-        again = [self.mechanism.publish(pictures[::2], self._generator) for _ in range(self._asks - 1)]
+        again = [self.mechanism.publish(pictures[::2], self._stream) for _ in range(self._asks - 1)]
         mixed = once.clone()
         mixed[::2] = combined(self.mechanism, [once[::2], *again])
         return mixed

@@ -34,6 +34,7 @@ def shown(world: World, reconstructor: Reconstructor, features: torch.Tensor) ->
     return disclosure(reconstructed(reconstructor, features), world.fresh)
 
 
+@pytest.mark.slow
 def test_an_unseen_reconstructor_fails_as_well(world: World) -> None:
     unseen = train_reconstructor(
         world.public_features, world.public, generator(2), Plan(3, 32, 5e-3), design="rx2s2-clamp"
@@ -52,6 +53,7 @@ def test_leaked_pairs_break_a_module(world: World) -> None:
     assert shown(world, some, world.fresh_poisoned).ssim > shown(world, none, world.fresh_poisoned).ssim + 0.15
 
 
+@pytest.mark.slow
 def test_modules_of_the_attackers_own_come_nearer_than_the_published_reconstructor(world: World) -> None:
     part = slice(240)
     attacker = from_own_modules(
@@ -77,6 +79,7 @@ def test_labels_are_inferred_from_poisoned_features(world: World) -> None:
     assert (found[:, 0] == (world.fresh_labels < 2)).double().mean() > 0.7
 
 
+@pytest.mark.slow
 def test_an_obfuscator_defends_against_its_adversary_and_is_reversed(world: World) -> None:
     obfuscated = train_obfuscator(
         world.network, world.reconstructor, world.images, world.labels, generator(), Plan(3, 32, 1e-3)

@@ -8,6 +8,7 @@ from torch import Tensor
 from simulations.data.faces import draw
 from strategies.dp_images import DPSVD, DPPix, Mechanism, Snow
 from strategies.dp_images.attacks import combined, melt, recognised, recogniser, restorer
+from strategies.privacy.stream import Stream
 from strategies.scores.privacy_scores import dssim
 
 PERSONS, EPOCHS = 8, 10
@@ -31,7 +32,7 @@ def originals() -> Tensor:
 
 def unlikeness(mechanism: Mechanism, originals: Tensor, public: Tensor) -> tuple[float, float]:
     """Return the mean dSSIM of what was published, and of what was restored."""
-    published = mechanism.publish(originals, torch.Generator().manual_seed(3))
+    published = mechanism.publish(originals, Stream(bytes([3] * 32)))
     restored = restorer(mechanism, public)(published)
     return tuple(dssim(originals, pictures).mean().item() for pictures in (published, restored))  # type: ignore[return-value]
 
@@ -61,9 +62,9 @@ def test_denoising_finds_nothing_behind_strong_pixelization(originals: Tensor, p
 
 
 def test_fresh_noise_is_combined_away(originals: Tensor) -> None:
-    generator = torch.Generator().manual_seed(7)
+    stream = Stream(bytes([7] * 32))
     for mechanism, left in ((Snow(0.3), 0.05), (DPPix(5.0, cell=8), 0.6)):
-        publications = [mechanism.publish(originals, generator) for _ in range(12)]
+        publications = [mechanism.publish(originals, stream) for _ in range(12)]
         error = [
             (each.float() - originals.float()).abs().mean()
             for each in (publications[0], combined(mechanism, publications))
@@ -80,15 +81,15 @@ def test_a_picture_of_which_nothing_is_kept_stays_grey() -> None:
 def test_people_are_recognised_behind_snow_but_not_behind_noisy_cells(public: Tensor) -> None:
     """McPherson's recogniser, with 8 persons: melted snow >> DP-Pix, which is near chance (1 in 8)."""
     (known, who), (own, owners) = faces(240, 4), faces(160, 5)
-    generator = torch.Generator().manual_seed(6)
+    generator, stream = torch.Generator().manual_seed(6), Stream(bytes([6] * 32))
 
     def share(mechanism: Mechanism) -> float:
         restore = restorer(mechanism, public)
         network = recogniser(
-            known, who, PERSONS, lambda pictures: restore(mechanism.publish(pictures, generator)), generator,
+            known, who, PERSONS, lambda pictures: restore(mechanism.publish(pictures, stream)), generator,
             epochs=EPOCHS,
         )  # fmt: skip
-        return recognised(network, restore(mechanism.publish(own, generator)), owners)
+        return recognised(network, restore(mechanism.publish(own, stream)), owners)
 
     melted, pixelized = share(Snow(0.3)), share(DPPix(1.0, cell=8))
     assert melted > 0.7

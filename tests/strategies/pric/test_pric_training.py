@@ -23,6 +23,7 @@ def test_without_the_adversary_nothing_is_hidden(known: tuple[Tensor, Tensor]) -
     assert min(aucs(undefended.extractor, known)) > 0.95
 
 
+@pytest.mark.slow
 def test_several_attributes_are_hidden_at_once_and_the_rest_is_kept(known: tuple[Tensor, Tensor]) -> None:
     trained = train_extractor(known[0], known[1][:, :2], TINY, seeded())
     one, two, kept = aucs(trained.extractor, known)

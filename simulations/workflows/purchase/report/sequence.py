@@ -31,7 +31,7 @@ _SAID = {
     "Hello": (0, "who is there?"),
     "Introduction": (0, "my role and my key"),
     "Invitation": (1, "my terms; what do you want?"),
-    "SignedRequest": (1, "samples, budget, quality, key"),
+    "VouchedRequest": (1, "samples, budget, quality, key"),
     "CallForBids": (2, "samples and terms"),
     "Bids": (4, "signatures, commitments, prices, stakes"),
     "SelectionNotice": (6, "you won, or you did not"),
