@@ -72,7 +72,8 @@ class AddingParty(Party):
                 self._forget(call.round)
                 begun = Begun(round=call.round, fresh=derive(self.secret, "sum", self.entropy(32)))
                 self.memory.keep(_slot(Begun, call.round), begun)
-        return self._summand(call.round).advertisement(self.identity, self.voucher)
+        identity = self.identity
+        return self._summand(call.round).advertisement(identity, self.voucher(identity.public))
 
     @step("meet")
     def meet(self, crowd: Crowd) -> Chosen:

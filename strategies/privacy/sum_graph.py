@@ -76,7 +76,7 @@ def choose_graph(clients: int, corrupt: float = CORRUPT, dropping: float = DROPP
         >>> choose_graph(1_000)
         SumGraph(clients=1000, neighbours=157, threshold=115)
     """
-    if clients < COMPLETE:
+    if clients < COMPLETE or dropping >= 1 / 3:
         return complete_graph(clients)
     lost = math.ceil(dropping * clients)
     for neighbours in range(10, clients - 1):
@@ -102,6 +102,8 @@ def refusal(graph: SumGraph, corrupt: float) -> str | None:
         return f"{graph.threshold} of {holders} holders could remove masks: it has to be more than two thirds"
     if graph.complete:
         return None
+    if graph.clients < COMPLETE:
+        return f"of fewer than {COMPLETE} clients everybody has to be everybody's neighbour"
     least = _threshold(graph.clients, graph.neighbours, corrupt)
     if graph.threshold < least:
         return f"{graph.threshold} of {holders} holders could remove masks: {least} keep corrupt ones from it"
@@ -128,8 +130,9 @@ def _threshold(clients: int, neighbours: int, corrupt: float) -> int:
     """Return the least t for which 2t > h + c holds for every client, but for 2^-40."""
     holders = neighbours + 1
     bad = math.floor(corrupt * clients)
-    tails = [_tail(clients - 1, bad, neighbours, least) + math.log(clients) for least in range(neighbours + 2)]
-    most = next(least for least, tail in enumerate(tails) if tail <= -SECURITY * math.log(2)) - 1
+    found = np.arange(neighbours + 1)
+    tails = np.logaddexp.accumulate(_chances(clients - 1, bad, neighbours, found)[::-1])[::-1]
+    most = int((tails + math.log(clients) > -SECURITY * math.log(2)).sum()) - 1
     return max((holders + most) // 2 + 1, 2 * holders // 3 + 1)
 
 
@@ -142,10 +145,13 @@ def _tails(total: int, marked: NDArray[np.int64], drawn: int, least: int) -> NDA
     found = np.arange(max(least, 0), drawn + 1)
     if not len(found):
         return np.full(len(marked), -np.inf)
-    some = marked[:, None]
-    chances = _choices(some, found) + _choices(total - some, drawn - found) - _choices(total, drawn)
-    tails: NDArray[np.float64] = np.minimum(np.logaddexp.reduce(chances, axis=1), 0.0)
-    return tails
+    tails: NDArray[np.float64] = np.logaddexp.reduce(_chances(total, marked[:, None], drawn, found), axis=1)
+    return np.minimum(tails, 0.0)
+
+
+def _chances(total: int, marked: NDArray[np.int64] | int, drawn: int, found: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return logarithms of hypergeometric probabilities."""
+    return _choices(marked, found) + _choices(total - marked, drawn - found) - _choices(total, drawn)
 
 
 def _choices(total: NDArray[np.int64] | int, chosen: NDArray[np.int64] | int) -> NDArray[np.float64]:

@@ -9,18 +9,15 @@ import pytest
 import torch
 from flwr.serverapp import Grid
 
-import parties.secure_sum.summand as summand_module
 from parties.adversaries import ADVERSARIES
 from parties.federate.client import Client
 from parties.federate.workflow import STRATEGIES, Federate, FederateRecord, Federation
-from parties.secure_sum.summand import Summand, UnsafeSum
 from parties.secure_sum.summing import SecureSum
-from parties.workflow import WorkflowFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.messages.federate import Setting, TrainCall
-from protocol.messages.secure_sum import DealtShares, KeyCall, Peer, Roster, Round, ShowCall, ShownShares
+from protocol.messages.secure_sum import Round
 from simulations.runs.seeding import reproducible
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import inputs_of, new_group_normalised
@@ -197,64 +194,6 @@ class TestSecureSum:
         assert summed.present == list(range(FIRST_NODE_ID + 3, FIRST_NODE_ID + 10))
         assert [step for step, _, _ in summed.failures] == ["add"] * 3
 
-    @pytest.mark.parametrize("step", ["keys", "deal", "add", "show"])
-    def test_whoever_drops_out_at_any_step_leaves_an_exact_sum_of_the_others(self, step: str) -> None:
-        """After its update is in the sum it counts, even if it shows no shares any more."""
-
-        parties = clients(10)
-        for party in parties[:3]:
-            party.__class__ = type("Silent", (Client,), {step: dropping})
-        summed = self.total(parties)
-        counted = parties if step == "show" else parties[3:]
-        assert np.array_equal(summed.total, plain_sum(counted))
-        assert summed.present == [FIRST_NODE_ID + number for number in range(10) if parties[number] in counted]
-        assert [failed for failed, _, _ in summed.failures] == [step] * 3
-
-    def test_too_few_are_one_sentence(self) -> None:
-        with pytest.raises(WorkflowFailed, match="4 of 10 clients were left in a sum, and 6 are needed"):
-            self.total(clients(10, 6, "dropping-client"))
-
-    @pytest.mark.parametrize("size", [0, 40])
-    def test_shares_that_do_not_open_or_are_none_harm_nobody(self, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of a client that damages what it seals, or seals something else."""
-        parties = clients(5)
-        deal = Client.deal
-
-        def broken(self: Any, roster: Roster) -> Any:
-            if size:
-                seal = summand_module.seal_shares
-                with monkeypatch.context() as patch:
-                    patch.setattr(summand_module, "seal_shares", lambda *others: seal(*others[:-1], bytes(size)))
-                    return deal(self, roster)
-            shares = [each.model_copy(update={"sealed": bytes(160)}) for each in deal(self, roster).shares]
-            return DealtShares(shares=tuple(shares))
-
-        parties[0].__class__ = type("Broken", (Client,), {"deal": broken, "add": dropping})
-        with pytest.raises(WorkflowFailed, match="the mask key of place 1 do not give it back"):
-            self.total(parties)
-        parties[0].__class__ = type("Broken", (Client,), {"deal": broken})
-        with on_grid(parties) as grid:
-            summing = SecureSum(Exchange(grid), list(grid.get_node_ids()), call())
-            with pytest.raises(WorkflowFailed, match="the own mask of place 1 do not give it back"):
-                summing.run()
-        assert not summing.record.failures
-
-    def test_nobody_adds_to_a_sum_of_one(self) -> None:
-        with pytest.raises(WorkflowFailed, match="1 of 1 clients made keys, and 2 are needed"):
-            self.total(clients(1))
-        with pytest.raises(UnsafeSum, match="a sum of one client is what it adds"):
-            Summand(bytes([1]) * 32, ROUND).deal(self.roster(count=1, threshold=1))
-
-    def test_where_too_few_have_dealt_nobody_is_asked_to_add(self) -> None:
-        parties = clients(5)
-        for party in parties[:3]:
-            party.__class__ = type("Silent", (Client,), {"deal": dropping})
-        with on_grid(parties) as grid:
-            summing = SecureSum(Exchange(grid), list(grid.get_node_ids()), call())
-            with pytest.raises(WorkflowFailed, match="2 of 5 clients dealt shares, and 3 are needed"):
-                summing.run()
-        assert {each.node_id for each in summing.record.failures} == {FIRST_NODE_ID + number for number in range(3)}
-
     def test_what_the_cloud_sees_of_a_client_is_noise(self) -> None:
         seen: list[Envelope] = []
         parties = clients(4)
@@ -265,72 +204,6 @@ class TestSecureSum:
             assert abs((row / 2.0**64).mean() - 0.5) < 4.5 / np.sqrt(12 * len(row))
             assert len(np.unique(row)) == len(row)
 
-    def roster(self, count: int = 3, threshold: int = 2) -> Roster:
-        peers = tuple(
-            Peer(place=place, keys=Summand(bytes([place]) * 32, ROUND).keys()) for place in range(1, count + 1)
-        )
-        return Roster(round=ROUND, you=1, threshold=threshold, peers=peers)
-
-    def test_a_cloud_that_asks_for_both_shares_of_a_client_is_refused(self) -> None:
-        summand = Summand(bytes([1]) * 32, ROUND)
-        for asked in (
-            ShowCall(round=ROUND, present=(1, 2, 3), absent=(3,), shares=()),
-            ShowCall(round=ROUND, present=(1,), absent=(2, 3), shares=()),
-            ShowCall(round=ROUND, present=(2, 3), absent=(), shares=()),
-        ):
-            with pytest.raises(UnsafeSum, match="present"):
-                summand.show(asked, self.roster())
-
-    def test_a_cloud_that_asks_twice_gets_no_second_answer(self) -> None:
-        with on_grid(clients(4)) as grid:
-            exchange = Exchange(grid)
-            SecureSum(exchange, list(grid.get_node_ids()), call()).run()
-            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
-
-            replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
-        assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]
-
-    def test_a_cloud_that_has_something_else_added_to_the_same_sum_or_an_older_one_is_refused(self) -> None:
-        with on_grid(clients(4)) as grid:
-            exchange, nodes = Exchange(grid), list(grid.get_node_ids())
-            later = Round(training="test", number=2)
-            for each in (ROUND, later):
-                SecureSum(exchange, nodes, call(each)).run()
-            nothing = np.zeros_like(to_row(start()).numpy())
-            for each in (ROUND, later):
-                with pytest.raises(WorkflowFailed, match="0 of 4 clients were left in a sum"):
-                    SecureSum(exchange, nodes, call(each, nothing)).run()
-            other = SecureSum(exchange, nodes, call(Round(training="another", number=1), nothing)).run()
-        assert other.present == nodes
-
-    def test_shares_are_shown_for_a_sum_that_was_added_to_alone(self) -> None:
-        with on_grid(clients(4)) as grid:
-            replies = Exchange(grid).ask(
-                "show", {FIRST_NODE_ID: ShowCall(round=ROUND, present=(1, 2, 3), absent=(), shares=())}, ShownShares
-            )
-        assert "nothing was added to this sum" in replies.failures[FIRST_NODE_ID]
-
-    def test_another_training_in_between_does_not_make_a_client_forget_what_it_has_shown(self) -> None:
-        with on_grid(clients(4)) as grid:
-            exchange, nodes = Exchange(grid), list(grid.get_node_ids())
-            SecureSum(exchange, nodes, call()).run()
-            SecureSum(exchange, nodes, call(Round(training="another", number=1))).run()
-            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
-            replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
-        assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]
-
-    def test_a_roster_without_this_clients_keys_or_with_a_low_threshold_is_refused(self) -> None:
-        with pytest.raises(UnsafeSum, match="does not list this client's keys"):
-            Summand(bytes([9]) * 32, ROUND).deal(self.roster())
-        with pytest.raises(UnsafeSum, match="1 of 3 clients could remove masks"):
-            Summand(bytes([1]) * 32, ROUND).deal(self.roster(threshold=1))
-
-    def test_keys_are_of_one_round(self) -> None:
-        one, other = (Summand(bytes(32), Round(training="test", number=number)).keys() for number in (1, 2))
-        assert one != other
-        assert one == Summand(bytes(32), ROUND).keys()
-        assert KeyCall(round=ROUND).round.number == 1
-
 
 def test_a_model_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match="another architecture: 3 numbers"):
@@ -338,6 +211,5 @@ def test_a_model_of_another_shape_is_refused() -> None:
     client = clients(1)[0]
     with pytest.raises(ValueError, match="no setting learning_rate; its settings are epochs"):
         client.learn(start(), {"learning_rate": 1.0}, "test")
-    client.memory.keep("roster test", TestSecureSum().roster())
     with pytest.raises(ValueError, match="another architecture: 3 numbers"):
-        client.add(call(model=np.zeros(3, np.float32)))
+        client.summand(call(model=np.zeros(3, np.float32)))
