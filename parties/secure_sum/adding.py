@@ -119,17 +119,22 @@ class AddingParty(Party):
         with self._once("add", round, call):
             met, drawn, taken = (self._recall(Met, round), self._recall(Drawn, round), self._recall(Taken, round))
             values = self.integers(call, summand())
-            added = Added(dealt=call.dealt, values=hashlib.sha256(values.tobytes()).digest())
+            fewest = self.needed(call)
+            added = Added(dealt=call.dealt, fewest=fewest, values=hashlib.sha256(values.tobytes()).digest())
             earlier = self._kept(Added, round)
             if earlier is not None and earlier.values != added.values:
                 raise UnsafeSum("the summand is not the one that was added to this sum")
-            masked = self._summand(round).add(values, met, drawn, taken, call.dealt)
+            masked = self._summand(round).add(values, met, drawn, taken, added)
             self.memory.keep(_slot(Added, round), added)
         return masked
 
     def integers(self, call: AddCall, values: NDArray[np.float64]) -> Masked:
         """Return a summand as the integers that are added up: here in fixed point."""
         return quantised(values)
+
+    def needed(self, call: AddCall) -> int:
+        """Return how many clients have to be in this sum."""
+        return self.fewest
 
     @step("confirm")
     def confirm(self, present: Present) -> Confirmation:

@@ -59,9 +59,10 @@ class Taken(ProtocolMessage):
 
 
 class Added(ProtocolMessage):
-    """With whom the client has masked its values, and a hash of these."""
+    """With whom the client has masked its values, how many have to be present, and a hash of the values."""
 
     dealt: Bits
+    fewest: Annotated[int, Gt(0)]
     values: Digest
 
 

@@ -207,18 +207,18 @@ class Summand:
         )
         return taken, TakenShares(refused=inbox.places[~good])
 
-    def add(self, values: Masked, met: Met, drawn: Drawn, taken: Taken, bits: NDArray[np.uint8]) -> MaskedValues:
+    def add(self, values: Masked, met: Met, drawn: Drawn, taken: Taken, added: Added) -> MaskedValues:
         """Return values behind the own mask and those shared with every neighbour who takes part.
 
         Raises:
             UnsafeSum: When too few take part to remove masks.
         """
-        part = from_bits(bits, met.clients)
-        self._check_set(met, part, "take part in the sum")
+        part = from_bits(added.dealt, met.clients)
+        _check_set(met, part, added.fewest, "take part in the sum")
         seeds = dict(zip(met.places.tolist(), drawn.masks, strict=True))
         seeds |= dict(zip(taken.places.tolist(), taken.masks, strict=True))
         seeds = {place: seed for place, seed in seeds.items() if part[place - 1]}
-        said = hashed("added", met.crowd, bits.tobytes())
+        said = hashed("added", met.crowd, added.dealt.tobytes())
         return MaskedValues(
             values=masked(
                 values,
@@ -246,7 +246,7 @@ class Summand:
         part, present = from_bits(added.dealt, met.clients), from_bits(told.present, met.clients)
         if (present & ~part).any():
             raise UnsafeSum("somebody is present who does not take part in the sum")
-        self._check_set(met, present, "are present")
+        _check_set(met, present, added.fewest, "are present")
         if len(told.tags) != len(taken.places):
             raise UnsafeSum(f"{len(told.tags)} tags come for {len(taken.places)} clients")
         said = hashed("added", met.crowd, added.dealt.tobytes())
@@ -310,17 +310,6 @@ class Summand:
             check(row[64:96], voucher)
         return rows
 
-    def _check_set(self, met: Met, members: NDArray[np.bool_], what: str) -> None:
-        holders = 1 + int(members[met.places - 1].sum())
-        if not members[met.you - 1]:
-            raise UnsafeSum(f"this client is not among those who {what}")
-        least = max(self._fewest, met.graph.least)
-        if members.sum() < least or holders < met.threshold:
-            raise UnsafeSum(
-                f"{members.sum()} of {met.clients} clients {what}, {holders} of them holders of this one's shares;"
-                f" {least} and {met.threshold} are needed"
-            )
-
     def _opened(self, met: Met, place: int, agreed: bytes, sealed: bytes, bound: bytes) -> bytes | None:
         """Return the two shares that a client has sealed for this one, None if they are not those committed to."""
         try:
@@ -351,3 +340,16 @@ class Summand:
 
     def _context(self, source: int, target: int) -> str:
         return f"{self._name} {source} {target}"
+
+
+def _check_set(met: Met, members: NDArray[np.bool_], fewest: int, what: str) -> None:
+    """Refuse a set of clients that is too small, or too few of whom hold this client's shares."""
+    holders = 1 + int(members[met.places - 1].sum())
+    if not members[met.you - 1]:
+        raise UnsafeSum(f"this client is not among those who {what}")
+    least = max(fewest, met.graph.least)
+    if members.sum() < least or holders < met.threshold:
+        raise UnsafeSum(
+            f"{members.sum()} of {met.clients} clients {what}, {holders} of them holders of this one's shares;"
+            f" {least} and {met.threshold} are needed"
+        )

@@ -13,6 +13,7 @@ from parties.adversaries import ADVERSARIES
 from parties.federate.client import Client
 from parties.federate.workflow import STRATEGIES, Federate, FederateRecord, Federation
 from parties.secure_sum.summing import SecureSum
+from parties.workflow import WorkflowFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
@@ -87,6 +88,11 @@ def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
     ):
         model, _ = learnt(clients(), strategy, **own)
         assert right(model) > 0.8
+    model, record = learnt(clients(), "dp-sum", sigma=0.01 / 10**0.5, clipping=5.0)
+    assert right(model) > 0.8
+    assert record.survivors == [10, 10, 10]
+    noisy, _ = learnt(clients(), "dp-sum", rounds=1, sigma=100.0 / 10**0.5, clipping=5.0)
+    assert (to_row(noisy) - to_row(start())).std().item() == pytest.approx(100.0 * 5.0 / 10, rel=0.05)
     noisy, _ = learnt(clients(), "dp-clients", rounds=1, sigma=100.0, clipping=5.0)
     spread = (to_row(noisy) - to_row(start())).std().item()
     assert spread == pytest.approx(100.0 * 5.0 / 10, rel=0.05)  # Flower's noise: sigma x clipping / clients
@@ -112,7 +118,7 @@ def test_a_person_moves_a_model_no_further_than_one_clipped_gradient_however_man
 
 def test_there_is_a_line_for_every_strategy() -> None:
     assert set(STRATEGIES) == {
-        "fedavg", "fedprox", "krum", "trimmed-mean", "dp-clients", "dp-images", "dp-people", "secure-sum",
+        "fedavg", "fedprox", "krum", "trimmed-mean", "dp-clients", "dp-images", "dp-people", "secure-sum", "dp-sum",
     }  # fmt: skip
 
 
@@ -203,6 +209,38 @@ class TestSecureSum:
         for row in values:
             assert abs((row / 2.0**64).mean() - 0.5) < 4.5 / np.sqrt(12 * len(row))
             assert len(np.unique(row)) == len(row)
+
+
+class TestHiddenClients:
+    def test_a_sum_without_the_noise_of_enough_others_is_refused(self) -> None:
+        """The cloud has three of ten make keys, with noise that hides one among seven."""
+        federation = Federation("test", "dp-sum", 1, SETTINGS, start(), 10, sigma=1.0)
+        with on_grid(clients(3)) as grid:
+            federate = Federate(federation, Exchange(grid))
+            with pytest.raises(WorkflowFailed, match="0 of 3 clients were left in a sum"):
+                federate.run()
+        said = {failure.sentence for failure in federate.record.failures}
+        assert any("3 of 3 clients take part in the sum" in each and "7 and 3 are needed" in each for each in said)
+
+    def test_noise_is_of_one_question_alone(self) -> None:
+        federation = Federation("test", "dp-sum", 1, SETTINGS, start(), 10, sigma=1.0)
+        party, update = clients(1)[0], np.zeros(3)
+        drawn = {}
+        for number in (1, 2):
+            settings = tuple(Setting(name=name, value=value) for name, value in federation.noise.items())
+            asked = TrainCall(
+                round=Round(training="test", number=number), model=np.zeros(3, np.float32), settings=settings
+            )
+            drawn[number] = party.integers(asked, update)
+            assert np.array_equal(drawn[number], party.integers(asked, update))
+        assert not np.array_equal(drawn[1], drawn[2])
+
+    @pytest.mark.parametrize("sigma", [0.0, -1.0, 1e-12])
+    def test_noise_that_is_none_is_refused(self, sigma: float) -> None:
+        settings = (Setting(name="sum-sigma", value=sigma), Setting(name="sum-clipping", value=1.0))
+        asked = TrainCall(round=ROUND, model=to_row(start()).numpy(), settings=settings)
+        with pytest.raises(ValueError, match="noise"):
+            clients(1)[0].summand(asked)
 
 
 def test_a_model_of_another_shape_is_refused() -> None:
