@@ -178,7 +178,9 @@ class ClientPartyApp(PartyApp):
             if not isinstance(config, ConfigRecord):
                 raise ValueError("a round of training comes with its settings")
             settings = {name: float(cast(float, value)) for name, value in config.items() if name != "training"}
-            learnt = party.learn(model, settings, str(config.get("training", "")))
+            training = str(config.get("training", ""))
+            party.goes(Round(training=training, number=int(settings.get("server-round", 0))), "in the open")
+            learnt = party.learn(model, settings, training)
             metrics = MetricRecord({"num-examples": _weight(party, settings)})
             arrays = ArrayRecord({name: Array(value.numpy()) for name, value in learnt.items()})
             return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)

@@ -116,6 +116,7 @@ class AddingParty(Party):
             BadSummand: When it is out of range.
         """
         round = call.round
+        self.goes(round, "behind masks")
         with self._once("add", round, call):
             met, drawn, taken = (self._recall(Met, round), self._recall(Drawn, round), self._recall(Taken, round))
             values = self.integers(call, summand())
@@ -127,6 +128,18 @@ class AddingParty(Party):
             masked = self._summand(round).add(values, met, drawn, taken, added)
             self.memory.keep(_slot(Added, round), added)
         return masked
+
+    def goes(self, round: Round, way: str) -> None:
+        """Refuse to answer a round of a training in two ways: the plain answers of all show what their sum hides.
+
+        Raises:
+            UnsafeSum: When it was answered in another way.
+        """
+        name = f"way {len(round.training)} {round.training} {round.number}"
+        before = (self.facts.get(name) or way.encode()).decode()
+        if before != way:
+            raise UnsafeSum(f"this round was answered {before} already, and is not answered {way}")
+        self.facts.put(name, way.encode())
 
     def integers(self, call: AddCall, values: NDArray[np.float64]) -> Masked:
         """Return a summand as the integers that are added up: here in fixed point."""

@@ -13,9 +13,10 @@ from parties.secure_sum.statements import is_signed, row_of
 from parties.secure_sum.summand import LIMIT
 from parties.secure_sum.unmasking import Unmasking
 from parties.workflow import PATIENCE, Record, Workflow, WorkflowFailed
+from protocol.crypto.certificates import CertificateError
 from protocol.crypto.pairwise import LowOrderKey, PairwiseKey
 from protocol.exchange import Exchange
-from protocol.messages.base import ProtocolMessage
+from protocol.messages.base import ProtocolMessage, Voucher
 from protocol.messages.secure_sum import (
     AddCall,
     Advertisement,
@@ -67,6 +68,7 @@ class SecureSum(Workflow[Summed]):
         patience: Seconds that they have for each step.
         size: Numbers in a summand; None: one more than the model has.
         corrupt, dropping: Shares of clients that are corrupt, and drop out, at most (`strategies.privacy.sum_graph`).
+        check: Called with each client's identity and voucher; raises `CertificateError` where peers would refuse it.
     """
 
     STEPS = ("keys", "meet", "deal", "take", "add", "confirm", "show")
@@ -80,12 +82,14 @@ class SecureSum(Workflow[Summed]):
         size: int | None = None,
         corrupt: float = CORRUPT,
         dropping: float = DROPPING,
+        check: Callable[[bytes, Voucher | None], None] = lambda identity, voucher: None,
     ) -> None:
         super().__init__(exchange, Summed(), patience)
         self.clients = clients
         self.call = call
         self.size = 1 + len(call.model) if size is None else size
         self._shares = corrupt, dropping
+        self._check = check
         self._nodes: list[int] = []
 
     def run(self) -> Summed:
@@ -131,15 +135,14 @@ class SecureSum(Workflow[Summed]):
         """Let clients make keys and draw neighbours."""
         round = self.call.round
         made = self.ask("keys", dict.fromkeys(self.clients, KeyCall(round=round)), Advertisement)
-        refused = _bad_keys(round, made)
+        refused = _bad_keys(round, made, self._check)
         self.record.fail("keys", refused)
         made = {node_id: answer for node_id, answer in made.items() if node_id not in refused}
         self._enough(len(made), FEWEST, "made keys")
         self._nodes = list(made)
         graph = self.record.graph = choose_graph(len(made), *self._shares)
         vouchers = [each.voucher for each in made.values() if each.voucher is not None]
-        if vouchers and len(vouchers) < len(made):
-            raise WorkflowFailed("some clients of a sum have certificates, and some have none")
+        vouchers = vouchers if len(vouchers) == len(made) else []  # peers with certificates refuse those without
         board = Board(round, graph, [row_of(each) for each in made.values()], vouchers)
         crowds = {place: board.crowd(place) for place in range(len(made))}
         drawn = self._asked("meet", crowds, Chosen, lambda place, answer: board.choose(place, answer.places))
@@ -218,14 +221,20 @@ class SecureSum(Workflow[Summed]):
             raise WorkflowFailed(f"{number} of {len(self.clients)} clients {what}, and {needed} are needed")
 
 
-def _bad_keys(round: Round, made: Mapping[int, Advertisement]) -> dict[int, str]:
+def _bad_keys(
+    round: Round, made: Mapping[int, Advertisement], check: Callable[[bytes, Voucher | None], None]
+) -> dict[int, str]:
     """Return whose keys its peers would refuse, and why: of two with the same key, the second."""
     trial, known, refused = PairwiseKey(bytes(range(32))), set[bytes](), {}
     for node_id, each in made.items():
         try:
             trial.agreed(each.masks), trial.agreed(each.shares)
+            check(each.identity, each.voucher)
         except LowOrderKey:
             refused[node_id] = "its keys are none that a secret can be agreed on with"
+            continue
+        except CertificateError as error:
+            refused[node_id] = str(error)
             continue
         own = {each.masks, each.shares, each.identity}
         if not is_signed(round, row_of(each)):

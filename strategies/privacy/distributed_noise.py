@@ -149,15 +149,17 @@ def rotate_back(vector: NDArray[np.float64], rotation: bytes) -> NDArray[np.floa
 
 
 def _signs(size: int, rotation: bytes) -> NDArray[np.float64]:
-    return 1.0 - 2.0 * Stream(rotation).bits(1, size)
+    return np.where(Stream(rotation).bits(1, size) > 0, np.float64(-1.0), np.float64(1.0))
 
 
 def _transformed(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the Walsh-Hadamard transform, which is its own inverse and keeps norms."""
     size, half = len(vector), 1
-    values: NDArray[np.float64] = vector / math.sqrt(size)
+    values = vector / math.sqrt(size)
     while half < size:
         pairs = values.reshape(-1, 2, half)
-        values = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1).reshape(-1)
+        above = pairs[:, 0].copy()
+        pairs[:, 0] += pairs[:, 1]
+        pairs[:, 1] = above - pairs[:, 1]
         half *= 2
     return values

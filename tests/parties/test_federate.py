@@ -211,6 +211,22 @@ class TestSecureSum:
             assert len(np.unique(row)) == len(row)
 
 
+def test_a_round_is_answered_in_one_way_and_not_in_two() -> None:
+    """Four plain answers sum to what the secure sum hides."""
+    with on_grid(clients(4)) as grid, reproducible(3, "fedavg"):
+        for strategy, said in (("secure-sum", ""), ("fedavg", "behind masks already, and is not answered in the open")):
+            federate = Federate(Federation("test", strategy, 1, SETTINGS, start(), 4), Exchange(grid))
+            if not said:
+                federate.run()
+                continue
+            with pytest.raises(WorkflowFailed, match=said):
+                federate.run()
+        Federate(Federation("another", "fedavg", 1, SETTINGS, start(), 4), Exchange(grid)).run()
+        federate = Federate(Federation("another", "secure-sum", 1, SETTINGS, start(), 4), Exchange(grid))
+        with pytest.raises(WorkflowFailed, match="0 of 4 clients were left in a sum"):
+            federate.run()
+
+
 class TestHiddenClients:
     def test_a_sum_without_the_noise_of_enough_others_is_refused(self) -> None:
         """The cloud has three of ten make keys, with noise that hides one among seven."""

@@ -16,6 +16,7 @@ from protocol.crypto.merkle import MerkleTree
 from protocol.crypto.pairwise import PairwiseKey, open_shares
 from protocol.crypto.signing import SigningKey
 from protocol.crypto.vouchers import Vouching
+from protocol.messages.base import Voucher
 from protocol.messages.secure_sum import (
     Advertisement,
     Confirmation,
@@ -239,6 +240,21 @@ class TestKeys:
         party = Adder(bytes([2] * 32))
         party.vouching = vouching("client", "victim")
         self.alone(party, OWNERS, PRIVATES, vouching=clients)
+
+    def test_with_certificates_the_cloud_leaves_out_who_has_none_and_the_others_add(self) -> None:
+        authority = mint_authority()
+        parties = adders(5)
+        for i, party in enumerate(parties[1:], 1):
+            party.vouching = Vouching(mint(authority, "client", f"client{i}"), authority.certificate)
+        cloud_ = Vouching(mint(authority, "cloud", "cloud", ["localhost"]), authority.certificate)
+
+        def check(identity: bytes, voucher: Voucher | None) -> None:
+            cloud_.holder(voucher, identity, "client")
+
+        with attached(parties) as exchange:
+            record = Cloud(exchange, 5, check=check).run()
+        assert [each.line for each in record.failures] == ["keys: no certificate vouches for the key of the client"]
+        assert np.array_equal(record.total, plain(parties[1:]))
 
     def test_keys_of_an_earlier_sum_are_refused(self) -> None:
         with pytest.raises(UnsafeSum, match="the keys of place 2 are not signed for this sum"):
