@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Callable
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -270,10 +271,12 @@ class Summand:
         if len(call.signatures) != met.neighbours:
             raise UnsafeSum(f"{len(call.signatures)} signatures come for {met.neighbours} neighbours")
         said = self._said(met, added, told.present)
-        confirmed = 1 + sum(
-            each.any() and is_by(keys[64:].tobytes(), "secure sum present", said, each.tobytes())
+        signed = (
+            True
             for keys, each in zip(drawn.keys, call.signatures, strict=True)
+            if each.any() and is_by(keys[64:].tobytes(), "secure sum present", said, each.tobytes())
         )
+        confirmed = 1 + sum(islice(signed, met.threshold - 1))
         if confirmed < met.threshold:
             raise UnsafeSum(
                 f"{confirmed} of {met.neighbours + 1} holders have confirmed who is present,"
