@@ -15,7 +15,7 @@ from flwr.app import RecordDict
 
 from deploy.books import ledger_of, open_books
 from deploy.kit import REVOKED, CloudFile, Kit
-from deploy.party import alone, credentials, log, user_errors
+from deploy.party import alone, credentials, log, user_errors, vouching
 from deploy.pools import Pools
 from parties.broker import Broker, name_of
 from parties.featurizers import load_featurizer
@@ -150,6 +150,7 @@ def cloud_of(kit: Kit, party: CloudFile, ledger: Ledger, accounts: Callable[[str
         patience=party.patience,
         arbiter=ARBITERS[party.terms.arbitration],
         accounts=accounts,
+        vouching=vouching(kit),
     )
 
 

@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 from flwr.clientapp import ClientApp
 from sqlalchemy.exc import SQLAlchemyError
 
-from deploy.kit import Kit
+from deploy.kit import REVOKED, Kit
 from parties.party import Party
 from parties.store import DiskFailed, PartyStore
-from protocol.crypto.certificates import CertificateError
+from protocol.crypto.certificates import CertificateError, Revocations
 from protocol.crypto.vouchers import Vouching
 from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.errors import BadKit, Unreachable
@@ -94,8 +94,12 @@ def credentials(kit: Kit) -> Secure:
 
 
 def vouching(kit: Kit) -> Vouching:
-    """Return how the party shows whose its keys are, and whose certificates it believes."""
-    return Vouching(kit.credentials, kit.ca)
+    """Return how the party shows whose its keys are, and whose certificates it believes.
+
+    Revoked ones it does not, if its kit has a list of them.
+    """
+    path = kit.folder / REVOKED
+    return Vouching(kit.credentials, kit.ca, Revocations(path) if path.exists() else frozenset())
 
 
 def attachment(kit: Kit, app: ClientApp) -> Attachment:

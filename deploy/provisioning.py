@@ -329,7 +329,9 @@ def _revocations(out: Path) -> Revocations:
 
 
 def _publish_revocations(out: Path) -> None:
-    """Update the cloud's folder, unless it has been moved away."""
-    mine, theirs = out / AUTHORITY / REVOKED, out / "cloud" / REVOKED
-    if theirs.parent.is_dir() and not (theirs.exists() and theirs.read_bytes() == mine.read_bytes()):
-        write_private(theirs, mine.read_bytes())
+    """Update everybody's folder, unless it has been moved away."""
+    mine = (out / AUTHORITY / REVOKED).read_bytes()
+    for name in {issued.name for issued in _issued(out)}:
+        theirs = out / name / REVOKED
+        if theirs.parent.is_dir() and not (theirs.exists() and theirs.read_bytes() == mine):
+            write_private(theirs, mine)

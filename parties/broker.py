@@ -137,7 +137,7 @@ class Broker:
             self._end(name, f"this cloud does not play {row.workflow}")
             return
         exchange = JournaledExchange(self._grid, self.journal, name, self._stopping, self._monotonic)
-        on_step = partial(self._reach, name)
+        on_step = partial(self._reach, row)
         try:
             play(row, exchange, on_step)
         except WorkflowFailed as failed:
@@ -164,8 +164,9 @@ class Broker:
         for thread in self._threads.values():
             thread.join()
 
-    def _reach(self, name: str, number: int, step: str) -> None:
-        self.journal.reach(name, number)
+    def _reach(self, row: WorkflowRow, number: int, step: str) -> None:
+        if number > row.step:  # a replay has been at the others
+            self.journal.reach(row.name, number)
 
     def _start(self, name: str) -> None:
         thread = self._thread(target=self._play, args=[name], name=f"workflow {name}", daemon=True)

@@ -6,10 +6,25 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from sqlalchemy import Column, Connection, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
 from sqlalchemy.exc import OperationalError
 
 from parties.party import LastingContext
@@ -53,6 +68,17 @@ def _add_facts(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE facts (name TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name))")
 
 
+_OF: BindParameter[Any] = bindparam("of")
+_STATE = select(_states.c.content).where(_states.c.conversation == _OF)
+_REPLY = select(_replies).where(_replies.c.conversation == _OF, _replies.c.number == bindparam("at"))
+_FORGET = [delete(table).where(table.c.conversation == _OF) for table in (_states, _replies)]
+_OLD = select(_states.c.conversation).where(_states.c.touched_at < bindparam("before"))
+_FORGET_OLD = [delete(table).where(table.c.conversation.in_(_OLD)) for table in (_replies, _states)]
+_KEEP, _ANSWER = insert(_states), insert(_replies)
+
+_FACT = select(_facts.c.value).where(_facts.c.name == bindparam("known"))
+_FORGET_FACT, _KNOW = delete(_facts).where(_facts.c.name == bindparam("known")), insert(_facts)
+
 PARTY = Schema("party", _metadata, (_add_facts,))
 """A party's database."""
 
@@ -83,9 +109,8 @@ class PartyStore:
         self.clock = clock
         self.database = path if isinstance(path, Database) else _private_database(path)
         with self.database.transaction() as connection:
-            old = select(_states.c.conversation).where(_states.c.touched_at < clock() - KEPT_DAYS * 86_400)
-            connection.execute(delete(_replies).where(_replies.c.conversation.in_(old)))
-            connection.execute(delete(_states).where(_states.c.conversation.in_(old)))
+            for forget in _FORGET_OLD:
+                connection.execute(forget, {"before": clock() - KEPT_DAYS * 86_400})
 
     def app(self, app: ClientApp) -> "RememberingApp":
         """Return an app that answers as this one does, and after a crash as it did before."""
@@ -93,7 +118,7 @@ class PartyStore:
 
     def state(self, conversation: str) -> RecordDict:
         """Return what the party remembers of a conversation."""
-        found = self.database.read(select(_states.c.content).where(_states.c.conversation == conversation))
+        found = self.database.read(_STATE, of=conversation)
         return unpack(bytes(found[0].content)) if found else RecordDict()
 
     def close(self) -> None:
@@ -116,7 +141,7 @@ class StoredFacts:
         """Return what is known under a name."""
         if name in self.new:
             return self.new[name]
-        found = self._database.read(select(_facts.c.value).where(_facts.c.name == name))
+        found = self._database.read(_FACT, known=name)
         return bytes(found[0].value) if found else None
 
     def put(self, name: str, value: bytes) -> None:
@@ -126,8 +151,8 @@ class StoredFacts:
     def write(self, connection: Connection) -> None:
         """Write what is new."""
         for name, value in self.new.items():
-            connection.execute(delete(_facts).where(_facts.c.name == name))
-            connection.execute(insert(_facts), [{"name": name, "value": value}])
+            connection.execute(_FORGET_FACT, {"known": name})
+            connection.execute(_KNOW, [{"name": name, "value": value}])
 
 
 def _private_database(path: Path) -> Database:
@@ -198,8 +223,7 @@ class RememberingApp(ClientApp):
     def _answer(self, conversation: str, number: int, message: Message, context: Context) -> Message:
         database = self._store.database
         question = hashlib.sha256(message.metadata.message_type.encode() + pack(message.content)).digest()
-        same = (_replies.c.conversation == conversation) & (_replies.c.number == number)
-        known = database.read(select(_replies).where(same))
+        known = database.read(_REPLY, of=conversation, at=number)
         if known and bytes(known[0].question) == question and known[0].reply is not None:
             return Message(unpack(bytes(known[0].reply)), reply_to=message)
         own, facts = self._lasting(context, self._store.state(conversation))
@@ -208,15 +232,15 @@ class RememberingApp(ClientApp):
             return reply
         with database.transaction() as connection:
             facts.write(connection)
-            connection.execute(delete(_states).where(_states.c.conversation == conversation))
+            for forget in _FORGET:
+                connection.execute(forget, {"of": conversation})
             state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}
-            connection.execute(insert(_states), [state])
-            connection.execute(delete(_replies).where(_replies.c.conversation == conversation))
+            connection.execute(_KEEP, [state])
             answered = {
                 "conversation": conversation,
                 "number": number,
                 "question": question,
                 "reply": pack(reply.content),
             }
-            connection.execute(insert(_replies), [answered])
+            connection.execute(_ANSWER, [answered])
         return reply

@@ -90,6 +90,8 @@ class Workflow(ABC, Generic[R]):
         on_step: Called as each step begins.
     """
 
+    role: ClassVar[str]
+    """What who drives it is called, among those that may cheat."""
     STEPS: ClassVar[tuple[str, ...]]
     """The names of the steps, in order."""
 

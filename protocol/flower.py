@@ -18,7 +18,7 @@ from flwr.app import DEFAULT_TTL, Array, ArrayRecord, ConfigRecord, Error, Messa
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-R = TypeVar("R", bound=ArrayRecord | ConfigRecord | MetricRecord)
+R = TypeVar("R", bound=ArrayRecord | ConfigRecord | MetricRecord | RecordDict)
 
 SERVER_NODE_ID = 1
 """The node id of the server, Flower's own."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, insert, select, update
 
 from protocol.errors import ProtocolError
 from protocol.exchange import LOST
@@ -26,6 +26,18 @@ from protocol.storage.tables import blobs, journal, workflows
 from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
+
+_OF: BindParameter[Any] = bindparam("of")
+_NOW: BindParameter[Any] = bindparam("now")
+_WORKFLOW = select(workflows).where(workflows.c.name == _OF)
+_STATE = select(workflows.c.state).where(workflows.c.name == _OF)
+_ENTRIES = select(journal).where(journal.c.workflow == _OF).order_by(journal.c.number, journal.c.node)
+_REACH = update(workflows).where(workflows.c.name == _OF, workflows.c.step < _NOW).values(step=_NOW)
+_HEAR = update(workflows).where(workflows.c.name == _OF, workflows.c.heard_at < _NOW).values(heard_at=_NOW)
+_OWNER = select(blobs.c.workflow).where(blobs.c.digest == _OF)
+_BLOBS = select(blobs.c.digest).where(blobs.c.workflow == _OF)
+_BEGIN, _RECORD, _OWN = insert(workflows), insert(journal), insert(blobs)
+_FORGET, _DISOWN = delete(journal).where(journal.c.workflow == _OF), delete(blobs).where(blobs.c.workflow == _OF)
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +87,19 @@ class Entry:
     blobs: frozenset[str] = frozenset()
 
 
-_OPENING, _ATTACHED, _NOTHING = 0, "attached", Entry(None, None)
-"""The number and kind of the entries that a workflow is opened with; its questions and readings have higher numbers."""
+@dataclass(frozen=True)
+class Recorded:
+    """What is on record of one question or reading: its kind, and entries by node."""
+
+    kind: str
+    entries: dict[int, Entry]
+
+
+OPENING, _ATTACHED, _NOTHING = 0, "attached", Entry(None, None)
+"""The number and kind of the entries that a workflow is opened with, those of the nodes that were there then.
+
+Its questions and readings have higher numbers.
+"""
 
 
 class Journal:
@@ -108,12 +131,12 @@ class Journal:
             attached: Node ids of who is there, whom the workflow waits for if the cloud is restarted at once.
         """
         with self._database.transaction() as connection:
-            if connection.execute(select(workflows.c.name).where(workflows.c.name == name)).first() is not None:
+            if connection.scalar(_STATE, {"of": name}) is not None:
                 return False
             row = WorkflowRow(name, workflow, opener, WorkflowState.OPEN, step=0, begun_at=now, heard_at=now, note="")
-            connection.execute(insert(workflows), [vars(row)])
+            connection.execute(_BEGIN, [vars(row)])
             if attached:
-                connection.execute(insert(journal), [_row(name, _OPENING, _ATTACHED, node) for node in attached])
+                connection.execute(_RECORD, [_row(name, OPENING, _ATTACHED, node) for node in attached])
             return True
 
     def workflows(self, state: WorkflowState | None = None) -> list[WorkflowRow]:
@@ -139,29 +162,19 @@ class Journal:
 
     def begun(self, name: str) -> bool:
         """Whether a workflow of this name was ever begun."""
-        return bool(self._database.read(select(workflows.c.name).where(workflows.c.name == name)))
+        return bool(self._database.read(_STATE, of=name))
 
     def workflow(self, name: str) -> WorkflowRow:
         """Return one workflow; KeyError when there is none of this name."""
-        rows = self._database.read(select(workflows).where(workflows.c.name == name))
+        rows = self._database.read(_WORKFLOW, of=name)
         if not rows:
             raise KeyError(f"there is no workflow {name}")
         return _workflow(rows[0])
 
-    def has_entries(self, name: str) -> bool:
-        """Whether anything of a workflow is on record."""
-        return bool(self._database.read(select(journal.c.number).where(journal.c.workflow == name).limit(1)))
-
-    def attached(self, name: str) -> list[int]:
-        """Return who was there when a workflow was opened, ascending; nobody where that is not on record."""
-        return sorted(self.entries(name, _OPENING, _ATTACHED))
-
     def reach(self, name: str, step: int) -> None:
         """Note a workflow's step; replays do not go back."""
         with self._database.transaction() as connection:
-            connection.execute(
-                update(workflows).where(workflows.c.name == name, workflows.c.step < step).values(step=step)
-            )
+            connection.execute(_REACH, {"of": name, "now": step})
 
     def end(self, name: str, state: WorkflowState, note: str = "", through: int | None = None) -> bool:
         """Close an open workflow, give back what it still holds, and delete its entries, all at once.
@@ -183,16 +196,9 @@ class Journal:
                 if state is WorkflowState.ENDED:
                     _log.error("workflow %s has ended with %d escrows unresolved; they go back", name, len(held))
                 posting.void(held)
-            connection.execute(delete(journal).where(journal.c.workflow == name))
+            connection.execute(_FORGET, {"of": name})
         self._drop_blobs(name)
         return True
-
-    def heard_at(self, name: str) -> float:
-        """Return the time of a workflow, Unix seconds, as last recorded."""
-        rows = self._database.read(select(workflows.c.heard_at).where(workflows.c.name == name))
-        if not rows:
-            raise KeyError(f"there is no workflow {name}")
-        return float(rows[0].heard_at)
 
     def hear(self, name: str, now: float) -> None:
         """Record the time of a workflow; it never goes back."""
@@ -206,22 +212,13 @@ class Journal:
             self._drop_blobs(row.workflow)
         return self.vault.sweep({row.digest for row in self._database.read(select(blobs.c.digest))}, before)
 
-    def entries(self, name: str, number: int, kind: str) -> dict[int, Entry]:
-        """Return what is on record of one question or reading, by node.
-
-        Raises:
-            JournalMismatch: When something else is on record under this number.
-        """
-        rows = self._database.read(
-            select(journal).where(journal.c.workflow == name, journal.c.number == number).order_by(journal.c.node)
-        )
-        for row in rows:
-            if row.kind != kind:
-                raise JournalMismatch(
-                    f"entry {number} of {name} is {row.kind!r} in the journal, and the workflow now wants "
-                    f"{kind!r}: finish open workflows with the program that began them"
-                )
-        return {row.node: Entry(row.failure, None if row.content is None else bytes(row.content)) for row in rows}
+    def recorded(self, name: str) -> dict[int, Recorded]:
+        """Return all that is on record of a workflow, by number."""
+        record: dict[int, Recorded] = {}
+        for row in self._database.read(_ENTRIES, of=name):
+            of = record.setdefault(row.number, Recorded(row.kind, {}))
+            of.entries[row.node] = Entry(row.failure, None if row.content is None else bytes(row.content))
+        return record
 
     def write(self, name: str, number: int, kind: str, entries: Mapping[int, Entry], now: float) -> dict[int, Entry]:
         """Record answers to a question, or a reading, and the workflow's time; all are committed when this returns.
@@ -236,31 +233,31 @@ class Journal:
             Interrupted: When the workflow has ended meanwhile, as by an operator.
         """
         with self._database.transaction() as connection:
-            if connection.scalar(select(workflows.c.state).where(workflows.c.name == name)) != WorkflowState.OPEN:
+            if connection.scalar(_STATE, {"of": name}) != WorkflowState.OPEN:
                 raise Interrupted
             written = {node: self._claimed(connection, name, entry) for node, entry in entries.items()}
             rows = [_row(name, number, kind, node, entry) for node, entry in written.items()]
-            connection.execute(insert(journal), rows)
+            connection.execute(_RECORD, rows)
             _hear(connection, name, now)
         return written
 
     def _claimed(self, connection: Connection, name: str, entry: Entry) -> Entry:
-        for digest in entry.blobs:
-            owner = connection.scalar(select(blobs.c.workflow).where(blobs.c.digest == digest))
+        for digest in sorted(entry.blobs):
+            owner = connection.scalar(_OWNER, {"of": digest})
             if owner not in (None, name):
                 return Entry("it brings a blob that belongs to another workflow", None)
             if digest not in self.vault:
                 return Entry(LOST, None)
             if owner is None:
-                connection.execute(insert(blobs), [{"digest": digest, "workflow": name}])
+                connection.execute(_OWN, [{"digest": digest, "workflow": name}])
         return entry
 
     def _drop_blobs(self, name: str) -> None:
         """Delete files before rows, both before another workflow can claim them."""
         with self._database.transaction() as connection:
-            for digest in connection.scalars(select(blobs.c.digest).where(blobs.c.workflow == name)).all():
+            for digest in connection.scalars(_BLOBS, {"of": name}).all():
                 self.vault.delete(digest)
-            connection.execute(delete(blobs).where(blobs.c.workflow == name))
+            connection.execute(_DISOWN, {"of": name})
 
 
 def _row(name: str, number: int, kind: str, node: int, entry: Entry = _NOTHING) -> dict[str, Any]:
@@ -275,8 +272,7 @@ def _row(name: str, number: int, kind: str, node: int, entry: Entry = _NOTHING) 
 
 
 def _hear(connection: Connection, name: str, now: float) -> None:
-    later = (workflows.c.name == name) & (workflows.c.heard_at < now)
-    connection.execute(update(workflows).where(later).values(heard_at=now))
+    connection.execute(_HEAR, {"of": name, "now": now})
 
 
 def _workflow(row: Row[Any]) -> WorkflowRow:

@@ -16,7 +16,7 @@ from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage, readin
 from protocol.encoding.records import parts, unpack
 from protocol.encoding.streaming import blobs_of, give_up, streams
 from protocol.exchange import GRACE, LATE, LOST, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
-from protocol.journal import Entry, Interrupted, Journal, WorkflowState
+from protocol.journal import OPENING, Entry, Interrupted, Journal, JournalMismatch, Recorded, WorkflowState
 from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.storage.vault import BlobDamaged, BlobMissing, Vault
 
@@ -42,7 +42,8 @@ _READING = 0
 class JournaledExchange(Exchange):
     """An exchange that records answers as they come in, and replays them after a crash.
 
-    Questions and readings are numbered as the workflow comes to them. Asking takes these steps:
+    What is on record is read once, at the start. Questions and readings are numbered as the workflow comes to them.
+    Asking takes these steps:
 
     1. what is on record for the question's number is taken from there;
     2. the other parties are asked, until they have answered or the deadline has passed. Messages name
@@ -73,9 +74,10 @@ class JournaledExchange(Exchange):
         self._stopping = stopping or threading.Event()
         self._monotonic = monotonic
         self._number = 0
-        self._began_at = self._heard_at = journal.heard_at(name)
+        self._began_at = self._heard_at = journal.workflow(name).heard_at
         self._since = monotonic()
-        self._returning = journal.has_entries(name)
+        self._record = journal.recorded(name)
+        self._returning = bool(self._record)
 
     def _time(self) -> float:
         """Return the workflow's time; it stands still for parties that come back after a restart."""
@@ -101,7 +103,7 @@ class JournaledExchange(Exchange):
         return ids
 
     def _attached(self) -> list[int]:
-        return self._journal.attached(self._name) or super().node_ids()
+        return list(self._record[OPENING].entries) if OPENING in self._record else super().node_ids()
 
     def read(self, kind: str, reading: Callable[[], str]) -> str:
         """Return what was read first."""
@@ -120,7 +122,7 @@ class JournaledExchange(Exchange):
         """Ask parties, those whose answers are not on record; see `Exchange.each`."""
         number = self._next()
         kind = f"query.{step}"
-        entries = self._journal.entries(self._name, number, kind)
+        entries = self._recorded(number, kind)
         unheard = {node_id: question for node_id, question in questions.items() if node_id not in entries}
         if unheard:
             timeout = self._left(deadline, until)
@@ -150,9 +152,23 @@ class JournaledExchange(Exchange):
         self._number += 1
         return self._number
 
+    def _recorded(self, number: int, kind: str) -> dict[int, Entry]:
+        """Take from the record what is there for a number, which is not asked for again.
+
+        Raises:
+            JournalMismatch: When it is something else.
+        """
+        found = self._record.pop(number, Recorded(kind, {}))
+        if found.kind != kind:
+            raise JournalMismatch(
+                f"entry {number} of {self._name} is {found.kind!r} in the journal, and the workflow now wants "
+                f"{kind!r}: finish open workflows with the program that began them"
+            )
+        return found.entries
+
     def _once(self, kind: str, reading: Callable[[], str]) -> str:
         number = self._next()
-        entries = self._journal.entries(self._name, number, kind)
+        entries = self._recorded(number, kind)
         if not entries:
             entries = {_READING: Entry(None, reading().encode())}
             self._journal.write(self._name, number, kind, entries, self._time())

@@ -22,6 +22,7 @@ from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Offer
 from parties.purchase.seller import Seller
+from parties.purchase.workflow import Purchase
 from protocol.grids import Envelope, LocalGrid
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -153,6 +154,7 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
         change_cloud: Callable[[Cloud], Cloud] = lambda cloud: cloud,
         change_world: Callable[[PurchaseWorld], PurchaseWorld] = lambda world: world,
         open_grid: OpenGrid = LocalGrid,
+        drives: type[Purchase] = Purchase,
     ) -> Played:
         world = change_world(build(scenario, featurizer, tmp_path / "bought"))
         if buyer is not None:
@@ -162,7 +164,7 @@ def play_purchase(tmp_path: Path, featurizer: Featurizer) -> Play:
         ledger = Ledger()
         cloud = change_cloud(make_cloud(scenario, featurizer, ledger, Vault(str(tmp_path / "vault"))))
         envelopes: list[Envelope] = []
-        record = play(world, cloud, envelopes.append, open_grid=open_grid)
+        record = play(world, cloud, envelopes.append, open_grid=open_grid, drives=drives)
         return Played(**vars(score(scenario, featurizer, world, record, ledger)), cloud=cloud, envelopes=envelopes)
 
     return run

@@ -9,18 +9,34 @@ from parties.adversaries import (
     delivery,
     federating,
     malformed,
+    owners,
     pooling,
     pricing,
     publishing,
     representations,
+    servers,
+    substitution,
 )
 from parties.adversaries.adversary import Adversary, adversary, declared
 from parties.adversaries.collusion import Blackboard
 
+_MODULES = (
+    bidding,
+    buyers,
+    delivery,
+    federating,
+    malformed,
+    owners,
+    pooling,
+    pricing,
+    publishing,
+    representations,
+    servers,
+    substitution,
+)
+
 ADVERSARIES: dict[str, Adversary] = {
-    name: found
-    for module in (bidding, delivery, pricing, malformed, buyers, pooling, representations, publishing, federating)
-    for name, found in declared(vars(module)).items()
+    name: found for module in _MODULES for name, found in declared(vars(module)).items()
 }
 """Adversaries by the name under which a scenario mixes them in."""
 

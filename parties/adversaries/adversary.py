@@ -1,4 +1,4 @@
-"""Adversaries: parties or mods with a name, their knowledge beyond their role, and their profit."""
+"""Adversaries: parties, servers or mods with a name, their knowledge beyond their role, and their profit."""
 
 import functools
 import inspect
@@ -11,23 +11,26 @@ from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 from pydantic import BaseModel, create_model
 
 from parties.crowdsource.participant import Participant
+from parties.crowdsource.workflow import Crowdsource
 from parties.federate.client import Client
+from parties.federate.workflow import Federate
+from parties.outsource.owner import Owner
+from parties.outsource.workflow import Outsource
 from parties.party import Party
 from parties.pool.entity import Entity
+from parties.pool.workflow import Pool
 from parties.publish.publisher import Publisher
+from parties.publish.workflow import Publish
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
+from parties.purchase.workflow import Purchase
+from parties.workflow import Workflow
 from protocol.settings import Section
 
-ROLES: dict[str, type[Party]] = {
-    "seller": Seller,
-    "buyer": Buyer,
-    "entity": Entity,
-    "participant": Participant,
-    "publisher": Publisher,
-    "client": Client,
-}
-"""The honest party of each role that may cheat; workflows add theirs here."""
+PARTIES: tuple[type[Party], ...] = (Seller, Buyer, Entity, Participant, Owner, Publisher, Client)
+SERVERS: tuple[type[Workflow[Any]], ...] = (Purchase, Pool, Crowdsource, Outsource, Publish, Federate)
+ROLES: dict[str, type[Any]] = {each.role: each for each in PARTIES} | {each.role: each for each in SERVERS}
+"""The honest party of each role that may cheat, and the honest workflow of each server; workflows add theirs above."""
 
 Declared = TypeVar("Declared", bound=Callable[..., Any])
 """A class, or a function with the signature of a mod."""
@@ -45,7 +48,7 @@ class Adversary:
         summary: What it does, one line: the first of its docstring.
         knowledge: What it sees beyond what its role sees.
         profit: Its gain, and under which conditions.
-        party: Its class.
+        party: Its class; of a server the workflow that it drives.
         parameters: What a scenario may set, with defaults and bounds.
         mod: Its function around every step, for adversaries that are mods.
     """
@@ -54,16 +57,17 @@ class Adversary:
     summary: str
     knowledge: str
     profit: str
-    party: type[Party]
+    party: type[Any]
     parameters: type[BaseModel]
     mod: Callable[..., Any] | None = None
 
     @property
     def role(self) -> str:
         """The role that it plays: a key of `ROLES`."""
-        return self.party.role
+        role: str = self.party.role
+        return role
 
-    def cast(self, **settings: object) -> type[Party]:
+    def cast(self, **settings: object) -> type[Any]:
         """Return its class with these settings.
 
         Raises:
@@ -86,8 +90,9 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
             ``(message, context, call_next) -> message``. A class names its role by what it extends.
 
     Note:
-        What a scenario may set are the annotated attributes of a class that have a value, and the keyword-only
-        arguments of a function.
+        A server (the cloud of a purchase, the collector, ...) cheats by a class that extends its workflow. What a
+        scenario may set are the annotated attributes of a class that have a value, and the keyword-only arguments of a
+        function.
 
     Examples:
         >>> @adversary("greedy", knowledge="nothing beyond its role", profit="none: payments do not follow prices")
@@ -109,16 +114,15 @@ def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None
         summary = (inspect.getdoc(target) or "").partition("\n")[0]
         if not summary:
             raise TypeError(f"adversary {name!r} has no docstring to say what it does")
-        if isinstance(target, type) and issubclass(target, Party) and issubclass(target, tuple(ROLES.values())):
-            party: type[Party] = target
-            found = Adversary(name, summary, knowledge, profit, party, _model(name, _attributes(party)))
-        elif isinstance(target, FunctionType) and role in ROLES:
+        if isinstance(target, type) and issubclass(target, tuple(ROLES.values())):
+            found = Adversary(name, summary, knowledge, profit, target, _model(name, _attributes(target)))
+        elif isinstance(target, FunctionType) and role in [honest.role for honest in PARTIES]:
             parameters = _model(name, _keywords(target))
-            found = Adversary(name, summary, knowledge, profit, ROLES[role], parameters, target)
+            found = Adversary(name, summary, knowledge, profit, ROLES[str(role)], parameters, target)
         else:
             raise TypeError(
                 f"adversary {name!r} has to be a class that extends {_either(p.__name__ for p in ROLES.values())}, or a"
-                f" function with {_either(f'role={role!r}' for role in ROLES)}"
+                f" function with {_either(f'role={honest.role!r}' for honest in PARTIES)}"
             )
         setattr(target, _MARK, found)
         return target
@@ -141,7 +145,7 @@ def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
     return model
 
 
-def _attributes(target: type[Party]) -> dict[str, tuple[Any, Any]]:
+def _attributes(target: Any) -> dict[str, tuple[Any, Any]]:
     """Return type and default of each annotated attribute that cheats add to their role."""
     hints = get_type_hints(target, include_extras=True)
     own = [owner for owner in target.__mro__ if owner not in ROLES[target.role].__mro__]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from parties.adversaries.adversary import adversary
@@ -40,6 +41,15 @@ class FreeRidingClient(Client):
     def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
         """Return the model."""
         return model
+
+
+@adversary("non-finite-client", knowledge="nothing beyond its role", profit="none; nobody has a model any more")
+class NonFiniteClient(Client):
+    """Sends NaN as each number of its model."""
+
+    def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
+        """Return no numbers."""
+        return {name: torch.full_like(value, torch.nan) for name, value in model.items()}
 
 
 @adversary("dropping-client", knowledge="nothing beyond its role", profit="none")

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import numpy as np
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from parties.adversaries.adversary import adversary
 from parties.pool.entity import Entity, Opened
 from parties.pool.published import Published
-from protocol.messages.pool import Rules
+from protocol.messages.pool import Network, Role, Rules
 from strategies.deep_poisoning.contributions import LabelledFeatures, backdoored, made_up, mislabelled, stamped
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.learning.batches import apply
@@ -102,3 +103,19 @@ class FreeRider(Entity):
         few = torch.arange(min(100, len(self.holdings.public)))
         seen = apply(Opened(self.holdings.public)[few], shared.network.featurizer.to(device))
         return made_up(seen, len(chosen), rules.classes, self.torch_generator(f"made up {int(chosen[0])}"))
+
+
+@adversary(
+    "blind-reconstructor",
+    knowledge="nothing beyond its role",
+    profit="others' features in the pool, which hide nothing from a reconstructor of its own",
+)
+class BlindReconstructor(Entity):
+    """Publishes a reconstructor that reconstructs nothing, so that others' modules learn to hide from nobody."""
+
+    def trained(self, role: Role) -> Network:
+        """Publish a reconstructor without weights."""
+        network = super().trained(role)
+        if role is not Role.RECONSTRUCTOR:
+            return network
+        return network.model_copy(update={"weights": np.zeros_like(network.weights)})

@@ -49,6 +49,7 @@ class Crowdsource(Workflow[CrowdsourceRecord]):
         on_step: Called as each step begins.
     """
 
+    role = "collector"
     STEPS = ("publishing the extractor", "collecting representations", "asking for labels of the tasks")
     """The extractor is trained before, the tasks after."""
 

@@ -14,16 +14,19 @@ from strategies.learning.weights import Weights
 
 FARTHEST = 100.0
 """How many norms of the model, and at least that many units, training may take it away: far beyond any training."""
+NEAREST = 1e-12
+"""How far training has to take a model whose update is clipped: Flower divides by the distance."""
 MOST_EXAMPLES = 10**9
 _ARRAYS, _METRICS, _EXAMPLES = "arrays", "metrics", "num-examples"
 
 
-def model_refusal(content: RecordDict, sent: Weights) -> str | None:
+def model_refusal(content: RecordDict, sent: Weights, nearest: float = 0.0) -> str | None:
     """Return why a client's model is refused, None when it can have come from training the one it was sent.
 
     Args:
         content: The client's answer, of unknown origin.
         sent: The model that it was sent.
+        nearest: How far from that it has to be at least.
     """
     arrays, metrics = content.get(_ARRAYS), content.get(_METRICS)
     if not isinstance(arrays, ArrayRecord) or list(arrays) != list(sent):
@@ -46,6 +49,8 @@ def model_refusal(content: RecordDict, sent: Weights) -> str | None:
         norm += float((before**2).sum())
     if moved > (FARTHEST * max(1.0, norm**0.5)) ** 2:
         return f"its model is {moved**0.5:.3g} away from the one it was sent, farther than any training leads"
+    if moved**0.5 < nearest:
+        return "its model is the one it was sent, and an update of nothing cannot be clipped"
     return None
 
 
@@ -58,11 +63,19 @@ class CheckedGrid(ForwardingGrid):
         grid: Asks the clients.
         sent: Returns the model that they were sent last.
         fail: Called with a step, and why each client failed it.
+        nearest: See `model_refusal`.
     """
 
-    def __init__(self, grid: Grid, sent: Callable[[], Weights], fail: Callable[[str, Mapping[int, str]], None]) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        sent: Callable[[], Weights],
+        fail: Callable[[str, Mapping[int, str]], None],
+        nearest: float = 0.0,
+    ) -> None:
         super().__init__(grid)
         self._sent = sent
+        self._nearest = nearest
         self._fail = fail
         self._nodes = sorted(grid.get_node_ids())
 
@@ -81,7 +94,10 @@ class CheckedGrid(ForwardingGrid):
         good = []
         for reply in super().send_and_receive(asked, timeout=timeout):
             node_id = reply.metadata.src_node_id
-            why = reason_of(reply.error) if reply.has_error() else model_refusal(reply.content, self._sent())
+            if reply.has_error():
+                why: str | None = reason_of(reply.error)
+            else:
+                why = model_refusal(reply.content, self._sent(), self._nearest)
             if why is None:
                 failed.pop(node_id, None)
                 good.append(reply)

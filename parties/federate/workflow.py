@@ -16,7 +16,7 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
-from parties.federate.checks import CheckedGrid
+from parties.federate.checks import NEAREST, CheckedGrid
 from parties.federate.client import SUM_CLIENTS, SUM_CLIPPING, SUM_SIGMA, noise_of, rotation_of
 from parties.secure_sum.summing import SecureSum
 from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step
@@ -127,6 +127,7 @@ class Federate(Workflow[FederateRecord]):
         watch: Called with the model after each round.
     """
 
+    role = "aggregator"
     STEPS = ("training",)
 
     def __init__(
@@ -165,7 +166,8 @@ class Federate(Workflow[FederateRecord]):
             self._watch(number, latest[0])
             return None
 
-        grid = CheckedGrid(self.exchange.grid, lambda: latest[0], self.record.fail)
+        nearest = NEAREST if self.federation.strategy == "dp-clients" else 0.0
+        grid = CheckedGrid(self.exchange.grid, lambda: latest[0], self.record.fail, nearest)
         if (here := len(list(grid.get_node_ids()))) < self.federation.clients:
             raise WorkflowFailed(f"{here} clients are there, and {self.federation.clients} are to train")
         result = self.federation.flower_strategy().start(

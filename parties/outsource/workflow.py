@@ -47,6 +47,7 @@ class Outsource(Workflow[OutsourceRecord]):
         on_step: Called as each step begins.
     """
 
+    role = "service"
     STEPS = ("enrolment", "obfuscated epochs and training", "return of the model")
 
     def __init__(self, service: TrainingService, exchange: Exchange, on_step: OnStep = any_step) -> None:

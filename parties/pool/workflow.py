@@ -75,6 +75,7 @@ class Pool(Workflow[PoolRecord]):
             says of itself makes it no publisher.
     """
 
+    role = "keeper"
     STEPS = (
         "enrolment",
         "pre-training",

@@ -16,6 +16,11 @@ from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.stream import Stream
 
 
+def settings_of(call: CallForPictures) -> dict[str, float]:
+    """Return the settings of the mechanism that is asked for."""
+    return {each.name: int(each.value) if each.whole else each.value for each in call.settings}
+
+
 class Publisher(Party):
     """A party that publishes pictures.
 
@@ -46,8 +51,7 @@ class Publisher(Party):
         if not chosen:
             raise ValueError("none of the pictures can be opened")
         pictures = to_tensor([picture for _, picture in chosen])
-        settings = {each.name: int(each.value) if each.whole else each.value for each in call.settings}
-        used = mechanism(call.mechanism, **settings)
+        used = mechanism(call.mechanism, **settings_of(call))
         published = torch.cat(
             [used.publish(picture[None].contiguous(), self.noise(call, used, picture)) for picture in pictures]
         )

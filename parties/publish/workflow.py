@@ -67,6 +67,7 @@ class Publish(Workflow[PublishRecord]):
         on_step: Called as each step begins.
     """
 
+    role = "curator"
     STEPS = ("publishing",)
 
     def __init__(self, curator: Curator, exchange: Exchange, on_step: OnStep = any_step) -> None:

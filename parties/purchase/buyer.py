@@ -17,7 +17,7 @@ from protocol.crypto.signing import SigningKey, verify
 from protocol.disputes.arbitration import Deal, find_fault, matches_receipt
 from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, Acknowledgement, BlobReference, ProtocolMessage, Salt
+from protocol.messages.base import MAX_ITEMS, Acknowledgement, BlobReference, Digest, ProtocolMessage, Salt
 from protocol.messages.purchase import (
     Complaint,
     Confirmation,
@@ -76,12 +76,18 @@ class Basket(ProtocolMessage):
     items: Annotated[tuple[Purchased, ...], MaxLen(MAX_ITEMS)]
 
 
+class Invoiced(ProtocolMessage):
+    """The invoice that the basket is for."""
+
+    invoice: Digest
+
+
 class Buyer(Party):
     """Asks for images like its samples, pays into escrow, checks what it gets.
 
     Steps:
 
-    1. ``request`` (1): samples S, budget B, quality Q, key Pk;
+    1. ``request`` (1): check who invites; samples S, budget B, quality Q, key Pk;
     2. ``notify`` (6): take note of the total;
     3. ``pay`` (7): check the invoice against bids and budget, place one order per image, each with
        its own one-time key, and release the money into escrow;
@@ -130,6 +136,7 @@ class Buyer(Party):
         """Step 1: (S, B, Q, Pk); of S only what the featurizer uses."""
         if invitation.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud works with model {invitation.terms.model_id}, this buyer has another")
+        self.check_holder(invitation.nonce, invitation.voucher, "cloud")
         key = self._key(invitation.nonce)
         request = PurchaseRequest(
             samples=tuple(self.featurizer.prepare(sample) for sample in self.samples),
@@ -151,12 +158,14 @@ class Buyer(Party):
     def pay(self, invoice: Invoice) -> SignedPayment:
         """Step 7: check the invoice, order each image to a key of its own, and pay into escrow.
 
-        Asked again for the same, it orders to the same keys: images may already be sealed to them.
+        Asked again for the same, it orders to the same keys: images may already be sealed to them. A cloud that was set
+        back may ask for another one, and, set back again, for an earlier one.
         """
         wish = self.memory.recall("wish", Wish)
         key = self._key(wish.nonce)
         amount = self._due(invoice, wish)
-        if self.memory.keeps(f"invoice-{digest(invoice).hex()}"):
+        invoiced = Invoiced(invoice=digest(invoice))
+        if self.memory.keeps("invoice") and self.memory.recall("invoice", Invoiced) == invoiced:
             return self._payment(invoice, amount, self.memory.recall("basket", Basket).items)
         items = []
         for item in invoice.items:
@@ -173,7 +182,7 @@ class Buyer(Party):
             cost = item.payment + item.commission
             items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, cost=cost))
         self.memory.keep("basket", Basket(salt=invoice.salt, items=tuple(items)))
-        self.memory.keep(f"invoice-{digest(invoice).hex()}", Acknowledgement())
+        self.memory.keep("invoice", invoiced)
         return self._payment(invoice, amount, items)
 
     def _payment(self, invoice: Invoice, amount: int, items: Sequence[Purchased]) -> SignedPayment:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from parties.purchase.auction import Auctioneer, by_the_rules
 from parties.purchase.settlement import account
 from protocol.crypto.signing import SigningKey, derive
+from protocol.crypto.vouchers import Vouching
 from protocol.disputes.arbitration import Deal, Featurize, Verdict, arbitrate, arbitrate_paper
+from protocol.messages.base import Voucher
 from protocol.messages.purchase import Complaint, Terms
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -37,8 +39,8 @@ CHECKING, CHECKING_BYTE = 1.0, 1e-6
 class Cloud:
     """The cloud's terms, money and storage.
 
-    It is trusted with money, never with a picture. It could name keys of its own
-    as the buyer's and the sellers', and open everything: a deployment's certificates do not sign a purchase's keys.
+    It is trusted with money, never with a picture. Where there are no certificates it could name keys of its own as the
+    buyer's and the sellers', and open everything (`parties.adversaries.substitution`).
 
     Attributes:
         secret: 32 bytes; its random draws derive from it.
@@ -51,6 +53,7 @@ class Cloud:
         auctioneer: How winners and payments are decided. Only the cloud sees all bids, so no party can check it.
         purchase: The name of the present purchase, among several; their random draws differ.
         accounts: Names the account of a role and a node.
+        vouching: Its certificate, where parties have some.
     """
 
     secret: bytes = field(repr=False)
@@ -65,6 +68,7 @@ class Cloud:
     auctioneer: Auctioneer = by_the_rules
     purchase: str = ""
     accounts: Callable[[str, int], str] = account
+    vouching: Vouching | None = None
 
     def derive(self, *labels: str | bytes, length: int = 32) -> bytes:
         """Return secret bytes for one purpose, another for each purchase."""
@@ -74,6 +78,10 @@ class Cloud:
     def release(self, bid_id: bytes) -> bytes:
         """Return the secret that one image of this purchase is sealed under as well, 32 bytes."""
         return self.derive("release", bid_id)
+
+    def voucher(self, public: bytes) -> Voucher | None:
+        """Return what shows that a key, or a nonce, is the cloud's; None where there are no certificates."""
+        return None if self.vouching is None else self.vouching.vouch(public)
 
     @property
     def identity(self) -> SigningKey:

@@ -77,8 +77,9 @@ class Seller(Party):
 
     Steps:
 
-    1. ``bid`` (3, 4): check that Pk is a buyer's; open the album picture by picture, drop near-duplicates, extract
-       features, keep those within R of a sample and not at distance zero, and bid each at its price;
+    1. ``bid`` (3, 4): check that Pk is a buyer's and the cloud's key the cloud's; open the album picture by picture,
+       drop near-duplicates, extract features, keep those within R of a sample and not at distance zero, and bid each
+       at its price;
     2. ``notify`` (6): take note of the winning bids;
     3. ``deliver`` (8, 9): check that the order is the buyer's, seal the picture to its key, sign the receipt; refuse
        an order that is not, and keep the proof against the cloud;
@@ -100,9 +101,13 @@ class Seller(Party):
 
     @step("bid")
     def bid(self, call: CallForBids) -> Bids:
-        """Steps 3 and 4: match the album against the samples and bid on what matches."""
+        """Steps 3 and 4: match the album against the samples and bid on what matches.
+
+        Bids of earlier calls stand: a cloud that was restored from a backup may order by any of them.
+        """
         if call.terms.model_id != self.featurizer.model_id:
             raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
+        self.check_holder(call.cloud, call.cloud_voucher, "cloud")
         self.check_holder(call.buyer, call.voucher, "buyer")
         positions, features, unreadable = self.look(call)
         offered = self.choose(call, features)[: call.terms.most_bids]
@@ -111,7 +116,9 @@ class Seller(Party):
         )
         name = call.request_id.hex()
         self.memory.keep(f"request-{name}", Joined(cloud=call.cloud, tie_commitment=call.tie_commitment))
-        self.memory.keep(f"bids-{name}", OpenBids(bids=bids))
+        earlier = self.memory.recall(f"bids-{name}", OpenBids).bids if self.memory.keeps(f"bids-{name}") else ()
+        standing = bids + tuple(each for each in earlier if each not in bids)
+        self.memory.keep(f"bids-{name}", OpenBids(bids=standing[:MAX_ITEMS]))
         return Bids(bids=tuple(open_bid.bid for open_bid in bids), unreadable=unreadable)
 
     @together("bid")

@@ -76,6 +76,7 @@ class Purchase(Workflow[PurchaseRecord]):
         buyer: Node id of the buyer; needed when there are several.
     """
 
+    role = "cloud"
     STEPS = (
         "request",
         "broadcast",
@@ -163,7 +164,7 @@ class Purchase(Workflow[PurchaseRecord]):
     def _request(self) -> None:
         nonce = self.cloud.derive("nonce", length=16)
         terms = self.cloud.terms
-        invitation = Invitation(terms=terms, nonce=nonce)
+        invitation = Invitation(terms=terms, nonce=nonce, voucher=self.cloud.voucher(nonce))
         vouched = self._ask_buyer("request", invitation, VouchedRequest, self.deadline())
         if vouched is None:
             raise WorkflowFailed(f"the buyer made no request: {self.record.failures[-1].sentence}")
@@ -183,6 +184,7 @@ class Purchase(Workflow[PurchaseRecord]):
             tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
             expires_at=int(self.deadline()),
             voucher=vouched.voucher,
+            cloud_voucher=self.cloud.voucher(self.cloud.identity.public),
         )
         self.record.targets = features_under(terms, self.cloud.featurizer, request.samples)
         wanted = wanted_reserve(request.budget, terms.commission, terms.bond)

@@ -37,6 +37,7 @@ from strategies.privacy.sum_graph import CORRUPT, FEWEST
 
 M = TypeVar("M", bound=ProtocolMessage)
 _OWN = (Met, Drawn, Taken, Added, Told)
+_OVER = "this sum is over, or was not begun, or a step of it was left out"
 
 
 class AddingParty(Party):
@@ -66,7 +67,7 @@ class AddingParty(Party):
         """Make keys for a sum; those of an earlier one of the training are forgotten."""
         with self._once("keys", call.round, call) as before:
             begun = self._kept(Begun, call.round)
-            if begun is None:
+            if begun is None or begun.round != call.round:
                 if before:
                     raise UnsafeSum("this sum is over, or was begun in another conversation")
                 self._forget(call.round)
@@ -179,7 +180,11 @@ class AddingParty(Party):
         self.check_holder(identity, voucher, self.role)
 
     def _summand(self, round: Round) -> Summand:
-        return Summand(round, self._recall(Begun, round).fresh, self.fewest, self.corrupt)
+        """Return this party in a sum, which has to be the latest of its training: what is kept is of that one."""
+        begun = self._kept(Begun, round)
+        if begun is None or begun.round != round:
+            raise UnsafeSum(_OVER)
+        return Summand(round, begun.fresh, self.fewest, self.corrupt)
 
     @contextmanager
     def _once(self, step: str, round: Round, question: ProtocolMessage) -> Iterator[bool]:
@@ -195,16 +200,14 @@ class AddingParty(Party):
         self.facts.put(name, asked)
 
     def _kept(self, kind: type[M], round: Round) -> M | None:
-        """Return what is remembered of a sum, None where the latest of its training is another one."""
-        if not self.memory.keeps(_slot(Begun, round)) or not self.memory.keeps(_slot(kind, round)):
-            return None
-        begun = self.memory.recall(_slot(Begun, round), Begun)
-        return self.memory.recall(_slot(kind, round), kind) if begun.round == round else None
+        """Return what is remembered of the latest sum of a training, None where it is nothing."""
+        name = _slot(kind, round)
+        return self.memory.recall(name, kind) if self.memory.keeps(name) else None
 
     def _recall(self, kind: type[M], round: Round) -> M:
         kept = self._kept(kind, round)
         if kept is None:
-            raise UnsafeSum("this sum is over, or was not begun, or a step of it was left out")
+            raise UnsafeSum(_OVER)
         return kept
 
     def _forget(self, round: Round) -> None:

@@ -214,8 +214,8 @@ def check_key(credentials: Credentials) -> None:
 
 
 def sign(credentials: Credentials, statement: bytes) -> bytes:
-    """Sign a statement with a certificate's private key (ECDSA with SHA-256)."""
-    return _load_key(credentials.key).sign(statement, ec.ECDSA(SHA256()))
+    """Sign a statement with a certificate's private key (ECDSA with SHA-256), each time alike (RFC 6979)."""
+    return _load_key(credentials.key).sign(statement, ec.ECDSA(SHA256(), deterministic_signing=True))
 
 
 def check_signature(pem: bytes, statement: bytes, signature: bytes) -> None:
@@ -250,7 +250,7 @@ class Revocations:
         self._version: tuple[int, int, int] | None = None
         self._serials: frozenset[int] = frozenset()
 
-    def __contains__(self, serial: int) -> bool:
+    def __contains__(self, serial: object) -> bool:
         """Whether a certificate is revoked; raises `CertificateError` when the file cannot be read."""
         return serial in self.serials()
 

@@ -73,12 +73,13 @@ def encode(message: ProtocolMessage) -> RecordDict:
     for name in type(message).model_fields:
         _flatten(name, getattr(message, name), fields, arrays)
     header = {"kind": message.kind(), "version": message.version}
-    return RecordDict(
+    return filled(
+        RecordDict(),
         {
             _HEADER: filled(ConfigRecord(), header),
             _FIELDS: filled(ConfigRecord(), fields),
             _ARRAYS: filled(ArrayRecord(), arrays),
-        }
+        },
     )
 
 

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from protocol.encoding.codec import UnreadableMessage, read_array, reading
 from protocol.errors import ProtocolError
+from protocol.flower import filled
 from protocol.wire import parley_pb2 as wire
 
 _LENGTH = struct.Struct(">I")
@@ -94,13 +95,13 @@ def _unpacked(packed: bytes, max_structure: int | None) -> RecordDict:
     except DecodeError:
         raise UnreadableMessage("a message has no readable structure") from None
     data = _Data(packed, start)
-    content = RecordDict()
+    content: dict[str, Any] = {}
     for record in records.records:
         if record.name in content:
             raise UnreadableMessage(f"the record {record.name[:80]!r} comes twice")
         content[record.name] = _read_record(record, data)
     data.finish()
-    return content
+    return filled(RecordDict(), content)
 
 
 class _Data:
@@ -169,7 +170,8 @@ def _read_record(record: wire.Record, data: _Data) -> Any:
     if kind is None:
         raise UnreadableMessage(f"there is no kind {record.kind} of record")
     read = _read_array if kind is ArrayRecord else _read_value
-    return kind(dict(_read_entries(record.entries, lambda entry: read(entry, data))))
+    entries = dict(_read_entries(record.entries, lambda entry: read(entry, data)))
+    return kind(entries) if kind is MetricRecord else filled(kind(), entries)  # metrics are numbers alone
 
 
 def _read_entries(entries: Iterable[wire.Entry], read: Callable[[wire.Entry], Any]) -> Iterator[tuple[str, Any]]:

@@ -101,10 +101,11 @@ class Terms(ProtocolMessage):
 
 
 class Invitation(ProtocolMessage):
-    """The cloud invites the buyer to state its wish under these terms."""
+    """The cloud invites the buyer to state its wish under these terms; `voucher` is for the nonce, as for a key."""
 
     terms: Terms
     nonce: Salt
+    voucher: Voucher | None = None
 
 
 class PurchaseRequest(ProtocolMessage):
@@ -135,7 +136,7 @@ class CallForBids(ProtocolMessage):
     """Step 2: the call to all sellers, without the budget.
 
     `buyer` is Pk, under which orders will come, and `cloud` the key under which they are passed on. `voucher` shows
-    that Pk is a buyer's: its certificate names it.
+    that Pk is a buyer's: its certificate names it. `cloud_voucher` shows whose the cloud's key is.
     `salt` keys the MinHash permutation of this request.
     `tie_commitment` is SHA-256 of the seed that breaks ties; the seed itself follows with the
     result, which shows that it was fixed before bidding.
@@ -150,6 +151,7 @@ class CallForBids(ProtocolMessage):
     tie_commitment: Digest
     expires_at: Annotated[int, Ge(0)]
     voucher: Voucher | None = None
+    cloud_voucher: Voucher | None = None
 
 
 class Bid(ProtocolMessage):

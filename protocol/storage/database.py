@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateTable
 
 from protocol.errors import ProtocolError
 
@@ -89,9 +91,14 @@ class Schema:
         found = self.found(connection)
         if found is None:
             self._versions.create(connection)
-            self.tables.create_all(connection, checkfirst=False)
+            for table in self.tables.sorted_tables:
+                connection.execute(CreateTable(table))
+                for index in sorted(table.indexes, key=lambda index: str(index.name)):  # a set has them in any order
+                    index.create(connection, checkfirst=False)
             connection.execute(insert(self._versions), [{"version": self.version}])
             self.prepare(connection)
+            return
+        if found == self.version:
             return
         for migrate in self.migrations[found - 1 :]:
             migrate(connection)
@@ -111,7 +118,7 @@ class Schema:
             )
         return found
 
-    @property
+    @cached_property
     def _versions(self) -> Table:
         return Table(f"{self.name}_version", MetaData(), Column("version", Integer, primary_key=True))
 
@@ -139,6 +146,7 @@ class Database:
         self._schema = schema
         self._lock = threading.RLock()
         self._in_use = False
+        self._kept: dict[bool, Connection] = {}
         self.guard: Callable[[Connection], None] = lambda connection: None
         """Called first in every transaction; what it raises keeps the transaction from writing."""
         try:
@@ -161,13 +169,15 @@ class Database:
             self.guard(connection)
             yield connection
 
-    def read(self, query: Select[Any]) -> list[Row[Any]]:
+    def read(self, query: Select[Any], **parameters: object) -> list[Row[Any]]:
         """Return all rows of a query."""
         with self._exclusive(writes=False) as connection:
-            return list(connection.execute(query))
+            return list(connection.execute(query, parameters))
 
     def close(self) -> None:
         """Close the database."""
+        with self._lock:
+            self._let_go()
         self._engine.dispose()
 
     @contextmanager
@@ -177,10 +187,29 @@ class Database:
                 raise RuntimeError("inside an effect the ledger is reached through its posting only")
             self._in_use = True
             try:
-                with _connected(self._engine, writes) as connection, connection.begin():
+                with self._connection(writes) as connection, connection.begin():
                     yield connection
             finally:
                 self._in_use = False
+
+    @contextmanager
+    def _connection(self, writes: bool) -> Iterator[Connection]:
+        """Connect; a connection to SQLite is kept until something fails, for it takes longer to make than a query."""
+        if self._engine.dialect.name != "sqlite":
+            with _connected(self._engine, writes) as connection:
+                yield connection
+            return
+        if writes not in self._kept:
+            self._kept[writes] = _connected(self._engine, writes)
+        try:
+            yield self._kept[writes]
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        while self._kept:
+            self._kept.popitem()[1].close()
 
 
 def database_url(text: str | Path) -> URL:

@@ -48,6 +48,7 @@ class Lease:
         place: Where it runs, for the error of another one.
         on_lost: Called once, in the thread, when another program has taken over.
         on_renewed: Called in the thread after each renewal.
+        thread: Makes the thread, as `threading.Thread` does.
 
     Raises:
         LeaseHeld: With one sentence on who holds it.
@@ -60,6 +61,7 @@ class Lease:
         place: str,
         on_lost: Callable[[LeaseLost], None] = lambda lost: None,
         on_renewed: Callable[[], None] = lambda: None,
+        thread: Callable[..., threading.Thread] = threading.Thread,
     ) -> None:
         self._database = database
         self._token = secrets.token_hex(16)
@@ -68,7 +70,7 @@ class Lease:
         with database.transaction() as connection:
             _take(connection, holder, self._token, place)
         database.guard = self._check
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
 
     def renew(self) -> None:

@@ -79,8 +79,8 @@ def revoke(
         return
     typer.echo(f"Revoked {name}: {len(revoked)} certificate{'s' if len(revoked) > 1 else ''}.")
     typer.echo(
-        f"A cloud that runs from {out / 'cloud'} refuses it from now on; if it runs from a copy, copy "
-        f"{out / 'authority' / REVOKED} there."
+        f"Who runs from a folder in {out} refuses it from now on; to those who run from copies, copy "
+        f"{out / 'authority' / REVOKED}."
     )
 
 

@@ -56,6 +56,9 @@ class CloudMachine(Machine):
         self.stopping = Stopping(self.town)
         self.grid = SimulatedGrid(self.town, self.links, self.life)
 
+    def admit(self, link: Link) -> None:
+        """Called as a party attaches."""
+
     def gathered(self, go_on: Callable[[], None]) -> None:
         """Go on when parties had time to attach, unless the machine has died by then."""
         life = self.life

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import parties.federate.workflow
+from parties.adversaries import ADVERSARIES, adversary, declared
 from parties.federate.client import Client
 from parties.federate.workflow import Federate, Federation
 from parties.party import Party
@@ -32,6 +33,8 @@ from strategies.learning.weights import Weights, weights
 from strategies.privacy.secure_sum import quantise, restore
 
 CLASSES, SIDE = 2, 4
+FARTHEST = 1e9
+"""What no number of a model reaches, whatever cheats may do that nobody can tell from training."""
 
 
 def small_network() -> nn.Module:
@@ -43,21 +46,41 @@ def small_network() -> nn.Module:
     return network
 
 
+@adversary("misshapen-model", knowledge="nothing beyond its role", profit="none; nobody's model is averaged")
+class MisshapenModel(Client):
+    """Sends the numbers of its model in rows."""
+
+    def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
+        """Train, and flatten."""
+        return {name: value.flatten() for name, value in super().learn(model, config, training).items()}
+
+
+@adversary("huge-model", knowledge="nothing beyond its role", profit="none; nobody has a model any more")
+class HugeModel(Client):
+    """Sends the largest numbers that there are."""
+
+    def learn(self, model: Weights, config: Mapping[str, float], training: str) -> Weights:
+        """Return large numbers."""
+        return {name: torch.full_like(value, 3e38) for name, value in model.items()}
+
+
 class FederateTown(ConductedTown):
     """A cloud and clients.
 
-    What must be true, besides what is of every workflow: a model holds no number that is not finite. A secure sum is
-    exactly that of the summands of those present, where nobody cheats; no summand is on a link, and no sum is that of
-    one client or two.
+    What must be true, besides what is of every workflow: a model holds no number that training cannot lead to. A secure
+    sum is exactly that of the summands of those present, where nobody cheats; no summand is on a link, and no sum is
+    that of one client or two. No training by Flower's strategies fails once it has begun, while an honest client is
+    there.
     """
 
     AIM = "models trained"
     LEAST: ClassVar[Mapping[str, int]] = {"client": 3}
+    CHEATS = ADVERSARIES | declared(globals())
 
     def __init__(self, seed: str, folder: Path, schedule: Schedule, without: Collection[str] = ()) -> None:
         super().__init__(seed, folder, schedule, without)
         draw = random.Random(f"{seed}/town")
-        self.strategy, self.rounds = draw.choice(["fedavg", "secure-sum"]), draw.choice([1, 2, 3])
+        self.strategy, self.rounds = draw.choice(["fedavg", "dp-clients", "secure-sum"]), draw.choice([1, 2, 3])
         self._summands: dict[tuple[Round, str], NDArray[np.float64]] = {}
         chance = draw.choice([0.0, 0.3])
         for number in range(draw.choice([4, 5, 6, 8])):
@@ -117,6 +140,15 @@ class FederateTown(ConductedTown):
             if not np.array_equal(summed.total, restore(np.sum(summands, axis=0, dtype=np.uint64))):
                 self.violated("sum", f"the sum of round {round.number} is not that of its summands")
 
+    def check(self) -> None:
+        """Look at a training that has failed, too."""
+        super().check()
+        attempt = self.cloud.attempt
+        if attempt is None or self.strategy == "secure-sum" or attempt.host_failed or "are to train" in attempt.why:
+            return
+        if attempt.why and any(map(self.undisturbed, self.parties.values())):
+            self.violated("training", f"honest clients are there, and the training fails: {attempt.why}")
+
     def check_result(self, attempt: Attempt) -> None:
         """Look at the model."""
         self._publishes(self.rounds, attempt.workflow.record.model)
@@ -124,12 +156,12 @@ class FederateTown(ConductedTown):
             self.violated("model", "the training ends without a model")
 
     def _publishes(self, number: int, model: Weights) -> None:
-        if not all(bool(value.isfinite().all()) for value in model.values()):
-            self.violated("model", f"the model after round {number} holds numbers that are not finite")
+        if not all(bool((value.abs() < FARTHEST).all()) for value in model.values()):
+            self.violated("model", f"the model after round {number} holds numbers that training cannot lead to")
 
     def _maker(self, secret: bytes, pictures: NDArray[np.uint8], labels: NDArray[np.int64]) -> Any:
         def make(name: str, cheat: str | None) -> Party:
-            role = played(cheat, Client)
+            role = played(cheat, Client, self.CHEATS)
 
             def summand(client: Any, call: TrainCall) -> NDArray[np.float64]:
                 values: NDArray[np.float64] = role.summand(client, call)

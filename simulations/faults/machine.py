@@ -75,6 +75,9 @@ class Machine:
     def harmed(self) -> None:
         """Called before a bit of the disk flips."""
 
+    def set_back(self) -> None:
+        """Called when the disk has become what it was earlier."""
+
     def unbootable(self, error: Exception) -> None:
         """Try again while the disk is full; its operator restores the last backup, where the disk was harmed."""
         if disk_failure(error) is not None:
@@ -159,12 +162,14 @@ class Machine:
             self.town.strike(fault, self.name)
             self.lost.add(Kind.UNSYNCED)
             self.disk.restore(image)
+            self.set_back()
         if self._harm is not None:
             self.lost.add(self._harm.kind)
             if self._harm.kind is Kind.ROLLBACK:
                 self.disk.restore(
                     self._backups[min(int(self._harm.amount * len(self._backups)), len(self._backups) - 1)]
                 )
+                self.set_back()
             else:
                 self.harmed()
                 self.disk.restore(rotten(self.disk.image(), self._harm.amount))

@@ -79,6 +79,7 @@ class Link:
         self.connected = True
         self.longest = max(self.longest, self.town.agenda.now - self.left_at)
         self.town.note(self.party.name, "attaches")
+        self.cloud.admit(self)
         self.cloud.grid.attached(self)
 
     def disconnect(self) -> None:
@@ -180,8 +181,14 @@ class SimulatedGrid(CarryingGrid):
 
     def get_node_ids(self) -> Iterable[int]:
         """Return who is attached, or has just left, ascending."""
+        if self._cut_off:
+            return []
         now = self._town.agenda.now
         return sorted(node for node, link in self._links.items() if link.connected or now - link.left < ABSENCE)
+
+    def roles(self) -> dict[int, str]:
+        """Return the role that each node's certificate names."""
+        return {node: link.party.role for node, link in self._links.items()}
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages, in the order of their nodes' ids."""
@@ -197,7 +204,8 @@ class SimulatedGrid(CarryingGrid):
             )
             asked = _Open(message, question.SerializeToString(), self._town.agenda.task, now + about.ttl)
             self._open[about.message_id] = asked
-            self._ask(self._links[about.dst_node_id], asked)
+            if about.dst_node_id in self._links:
+                self._ask(self._links[about.dst_node_id], asked)
         return [message.metadata.message_id for message in ordered]
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
@@ -228,7 +236,7 @@ class SimulatedGrid(CarryingGrid):
     def attached(self, link: Link) -> None:
         """Send again what is open."""
         for asked in list(self._open.values()):
-            if asked.message.metadata.dst_node_id == link.party.node and asked.answer is None:
+            if self._links.get(asked.message.metadata.dst_node_id) is link and asked.answer is None:
                 self._ask(link, asked)
 
     def hear(self, frame: bytes) -> None:
@@ -241,8 +249,14 @@ class SimulatedGrid(CarryingGrid):
             if asked.task is not None:
                 self._town.agenda.after(0.0, asked.task.waker())
 
+    @property
+    def _cut_off(self) -> bool:
+        """Whether the links are of a cloud that was started after this one."""
+        return self._town.cloud.grid is not self
+
     def _ask(self, link: Link, asked: _Open) -> None:
-        link.send("question", "down", asked.frame, link.party.answer)
+        if not self._cut_off:
+            link.send("question", "down", asked.frame, link.party.answer)
 
     def _reply(self, asked: _Open) -> Message:
         answer = asked.answer

@@ -51,8 +51,13 @@ class PartyMachine(Machine):
 
     @property
     def role(self) -> str:
-        """The role that it plays."""
+        """The role that its certificate names."""
         return self.name.partition("-")[0]
+
+    @property
+    def urn(self) -> str:
+        """The name in its certificate."""
+        return f"urn:parley:{self.role}:{self.name}"
 
     @property
     def honest(self) -> bool:

@@ -28,12 +28,15 @@ from simulations.faults.schedule import Schedule
 from simulations.faults.secrecy import CANARY
 from simulations.faults.town import PATIENCE, played
 from strategies.deep_poisoning import split
+from strategies.deep_poisoning.contributions import LabelledFeatures
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.split import SplitNetwork
 from strategies.learning.weights import in_one_row
 
 SIDE, CHANNELS = 12, 4
 NAMES = ("one", "other")
+LARGEST = 1_000.0
+"""Features are far below that, with any module."""
 HABITS = Habits(pretraining=1, reconstruction=1, poisoning=15, refinement=1, batch=4)
 
 
@@ -48,8 +51,9 @@ class PoolTown(ConductedTown):
     """A keeper and entities.
 
     What must be true, besides what is of every workflow: an honest entity that has enrolled, and was there all the
-    time, ends with a decider of finite numbers, and none of its features are refused. No private module is on a link,
-    and no picture on the cloud's disk, at any step; nothing of a pool that is over is in the vault.
+    time, ends with a decider of finite numbers, and none of its features are refused. None learns from features of
+    `LARGEST` or more. No private module is on a link, and no picture on the cloud's disk, at any step; nothing of a
+    pool that is over is in the vault.
     """
 
     AIM = "pools"
@@ -128,7 +132,13 @@ class PoolTown(ConductedTown):
                 self.secrecy.secrets[f"module of {name}"] = in_one_row(module).tobytes()
                 return module
 
-            watched = type(role.__name__, (role,), {"train_module": train_module})
+            def believed(entity: Any, drawn: LabelledFeatures, decider: nn.Module) -> torch.Tensor:
+                if cheat is None and not self.machines[name].lost and not (drawn.features < LARGEST).all():
+                    self.violated("entity", f"honest {name} learns from features that nothing produces")
+                chosen: torch.Tensor = role.believed(entity, drawn, decider)
+                return chosen
+
+            watched = type(role.__name__, (role,), {"train_module": train_module, "believed": believed})
             made: Party = watched(secret, holdings, HABITS)
             return made
 

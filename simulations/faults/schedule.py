@@ -25,6 +25,8 @@ class Kind(StrEnum):
     ROT = "rot"
     JUMP = "jump"
     ABORT = "abort"
+    EDIT = "edit"
+    TWIN = "twin"
 
 
 MEANING: Mapping[Kind, str] = {
@@ -42,17 +44,20 @@ MEANING: Mapping[Kind, str] = {
     Kind.ROT: "a machine dies, and a bit of its disk has flipped, or a file is gone",
     Kind.JUMP: "a clock is set forwards or backwards",
     Kind.ABORT: "the cloud's operator ends a purchase",
+    Kind.EDIT: "the cloud's operator changes its terms, and starts it again",
+    Kind.TWIN: "a second cloud is started on the books of one that goes on, cut off from everybody",
 }
 
 ON_FRAMES = (Kind.DROP, Kind.DUPLICATE, Kind.DELAY, Kind.REORDER, Kind.FLIP, Kind.PARTITION)
 ON_MACHINES = (Kind.CRASH, Kind.STOP, Kind.FULL, Kind.JUMP)
 ON_DISKS = (Kind.UNSYNCED, Kind.ROLLBACK, Kind.ROT)
-"""Faults of links, of machines, and those that take away what a machine had committed."""
+BY_OPERATORS = (Kind.ABORT, Kind.EDIT, Kind.TWIN)
+"""Faults of links, of machines, those that take away what a machine had committed, and what an operator does."""
 
 
 def strikes(kind: Kind, place: str) -> bool:
-    """Whether a kind of fault can strike at a place: some only on links, and one only at the cloud."""
-    if kind is Kind.ABORT:
+    """Whether a kind of fault can strike at a place: some only on links, and some only at the cloud."""
+    if kind in BY_OPERATORS:
         return place.startswith("cloud/")
     return kind not in ON_FRAMES or place.endswith(("/question", "/answer", "/call"))
 
@@ -120,7 +125,7 @@ class Schedule:
         self._generators: dict[str, random.Random] = {}
         weather = random.Random(f"{seed}/weather")
         chances = dict.fromkeys(ON_FRAMES, 0.8) | dict.fromkeys(ON_MACHINES, 0.7) | dict.fromkeys(ON_DISKS, 0.15)
-        chances[Kind.ABORT] = 0.3
+        chances |= dict.fromkeys(BY_OPERATORS, 0.5)
         self._kinds = [kind for kind, chance in chances.items() if weather.random() < chance]
         self.struck: list[Fault] = []
         self.over = False

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from flwr.app import Error, RecordDict
 
-from parties.adversaries import ADVERSARIES
+from parties.adversaries import ADVERSARIES, Adversary
 from parties.party import Party
 from protocol.encoding.codec import UnreadableMessage
 from protocol.grids.grpc.frames import parse, read_content
@@ -71,8 +71,9 @@ class Town(ABC):
     """The outcome without which a run shows little."""
     LEAST: ClassVar[Mapping[str, int]]
     """Roles of which so many parties are needed."""
+    CHEATS: ClassVar[Mapping[str, Adversary]] = ADVERSARIES
     UNPLAYABLE: ClassVar[frozenset[str]] = frozenset()
-    """Cheats that cannot be played here."""
+    """Cheats by name, and those of them that cannot be played here."""
 
     cloud: CloudMachine
 
@@ -204,7 +205,7 @@ class Town(ABC):
 
     def cheat(self, draw: random.Random, role: str, chance: float) -> str | None:
         """Draw whether a party cheats, and how."""
-        names = sorted(name for name, each in ADVERSARIES.items() if each.role == role and name not in self.UNPLAYABLE)
+        names = sorted(name for name, each in self.CHEATS.items() if each.role == role and name not in self.UNPLAYABLE)
         chosen = draw.choice([*names, "mutation", "mutation"])
         return chosen if draw.random() < chance else None
 
@@ -214,6 +215,6 @@ class Town(ABC):
         return made
 
 
-def played(cheat: str | None, honest: type[Party]) -> Any:
+def played(cheat: str | None, honest: type[Party], cheats: Mapping[str, Adversary] = ADVERSARIES) -> Any:
     """Return the class of a party that plays a cheat, or none; who mutates bytes is honest inside."""
-    return ADVERSARIES[cheat].cast() if cheat in ADVERSARIES else honest
+    return cheats[cheat].cast() if cheat is not None and cheat in cheats else honest

@@ -64,7 +64,9 @@ class Task:
         self.name = name
         self._agenda = agenda
         self._ended = ended
-        self._mine, self._given_back = threading.Semaphore(0), threading.Semaphore(0)
+        self._mine, self._given_back = threading.Lock(), threading.Lock()
+        self._mine.acquire()
+        self._given_back.acquire()
         self._pauses = 0
         self._killed = False
         self._running = True

@@ -4,10 +4,11 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from parties.workflow import Workflow
 from protocol.compute.user_modules import import_file, package_of
 from protocol.errors import BadInput
 from protocol.storage.user_files import user_path
@@ -15,6 +16,8 @@ from simulations.scenarios.base import Mix
 
 if TYPE_CHECKING:
     from parties.adversaries import Adversary
+
+W = TypeVar("W", bound=Workflow[Any])
 
 
 def draw_adversaries(
@@ -57,6 +60,25 @@ def draw_adversaries(
             if party not in chosen and place < len(drawn):
                 chosen[party] = list(drawn)[place]
     return chosen
+
+
+def of_role(mixes: Mapping[str, Mix], known: "Mapping[str, Adversary]", role: str) -> dict[str, Mix]:
+    """Return a scenario's adversaries of one role."""
+    return {name: mix for name, mix in mixes.items() if known[name].role == role}
+
+
+def server(mixes: Mapping[str, Mix], known: "Mapping[str, Adversary]", honest: type[W]) -> type[W]:
+    """Return the workflow as the server drives it: as the first cheat of its role that has a share, or honestly.
+
+    Args:
+        mixes: The scenario's adversaries.
+        known: The ways to cheat that it chooses from.
+        honest: The workflow of an honest server.
+    """
+    for name, mix in of_role(mixes, known, honest.role).items():
+        if mix.share:
+            return known[name].cast(**mix.settings)
+    return honest
 
 
 def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None) -> "dict[str, Adversary]":

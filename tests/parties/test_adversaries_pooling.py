@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pooling import PlayedPool, Prepared, common, member, play_pool, shared
+from pooling import PlayedPool, Prepared, common, holdings, member, play_pool, shared
 
 from parties.adversaries import ADVERSARIES
 from parties.party import Memory
 from parties.pool.checks import STRONGEST
 from parties.pool.entity import Entity, Module
 from parties.pool.published import Published, highest_features
+from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID
+from protocol.messages.pool import PoisonedFeatures
 from strategies.deep_poisoning.contributions import LabelledFeatures, stamped
 from strategies.deep_poisoning.split import new_network
 from strategies.learning.batches import Images, apply
 from strategies.learning.weights import restore_row
+from strategies.pixels import to_tensor
+from strategies.scores.image_quality import ssim
 
 CHEATS, CARELESS, CAREFUL = 0, 1, 2
 STEPS = 200
@@ -140,3 +144,18 @@ def test_a_free_rider_gets_everything_for_noise_and_the_defence_leaves_most_of_i
 def test_a_cheat_is_declared_as_an_entity(name: str) -> None:
     assert ADVERSARIES[name].role == "entity"
     assert issubclass(ADVERSARIES[name].cast(), Entity)
+
+
+def test_a_blind_reconstructor_has_others_hide_nothing(tmp_path: Path) -> None:
+    """How well the honest reconstructor restores what an honest entity puts into the pool of either publisher."""
+
+    blind = type("Blind", (ADVERSARIES["blind-reconstructor"].cast(), Prepared), {"pretrain": Prepared.pretrain})
+
+    def restored(publisher: type[Entity]) -> float:
+        played = play_pool(tmp_path, [member(publisher, 30, 1, refinement=2), member(Entity, 60, 2, refinement=2)])
+        sent = [e for e in played.envelopes if e.kind == "PoisonedFeatures" and e.source == FIRST_NODE_ID + 1]
+        features = torch.from_numpy(np.array(decode(sent[0].content, PoisonedFeatures).features))
+        pictures = to_tensor(np.stack(holdings(60, 2).images)).float() / 255  # type: ignore[arg-type]
+        return float(ssim(pictures[: len(features)], apply(features, shared().reconstructor).clamp(0, 1)).abs().mean())
+
+    assert restored(blind) > 1.5 * restored(Prepared)

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import Play, small
 from durable import BUYER, NOON, WISH, Crash, Town
 from test_crashes import At
 
 from parties.broker import name_of
+from parties.purchase.seller import Seller
 from protocol.journal import Journal, WorkflowState
+from protocol.messages.purchase import Bids, CallForBids
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 
@@ -114,3 +117,18 @@ def test_the_clouds_clock_may_jump(tmp_path: Path) -> None:
     jumping.clock = lambda: NOON + (next(times) % 2) * 365 * 86_400
     jumping.play()
     assert jumping.outcome() == whole.outcome()
+
+
+class AskedAgain(Seller):
+    """Is asked for bids once more, by a cloud that goes back to the first time afterwards."""
+
+    def bid(self, call: CallForBids) -> Bids:
+        first = super().bid(call)
+        super().bid(call.model_copy(update={"expires_at": call.expires_at + 60}))
+        return first
+
+
+def test_a_cloud_that_is_restored_twice_may_order_by_an_earlier_bid(play_purchase: Play) -> None:
+    played = play_purchase(small(), sellers=AskedAgain)
+    assert not played.record.failures
+    assert played.outcome.verified == played.outcome.selected > 0

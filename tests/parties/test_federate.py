@@ -143,6 +143,21 @@ class TestCheats:
         ratio = (to_row(slowed) - to_row(start())).norm() / (to_row(moved) - to_row(start())).norm()
         assert 0.3 < ratio < 0.8
 
+    def test_a_client_without_numbers_leaves_none_where_they_are_averaged(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("parties.federate.checks.model_refusal", lambda *others: None)
+        spoilt, _ = learnt(clients(cheats=1, cheat="non-finite-client"), "fedavg", rounds=1)
+        assert to_row(spoilt).isnan().all()
+
+    @pytest.mark.parametrize("strategy", ["fedavg", "secure-sum"])
+    def test_a_client_without_numbers_is_a_failure_of_its_own(self, strategy: str) -> None:
+        held, record = learnt(clients(cheats=1, cheat="non-finite-client"), strategy)
+        assert right(held) > 0.9
+        assert [node for _, node, _ in record.failures] == [FIRST_NODE_ID] * 3
+        why = "a summand holds a number that is none" if strategy == "secure-sum" else "holds numbers that are not finite"
+        assert all(why in each.sentence for each in record.failures)
+
 
 def on_grid(parties: list[Client], seen: list[Envelope] | None = None) -> Any:
     class Opened:

@@ -153,7 +153,7 @@ def test_a_client_that_sends_no_model_is_a_failure_of_its_own(name: str, undistu
 
 
 def test_without_the_check_such_a_client_destroys_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parties.federate.checks.model_refusal", lambda content, sent: None)
+    monkeypatch.setattr("parties.federate.checks.model_refusal", lambda *others: None)
     record = learnt("fedavg", UNUSABLE["not a number"][0])
     assert to_row(record.model).isnan().any()
     moved = (to_row(learnt("fedavg", UNUSABLE["huge"][0], rounds=1).model) - to_row(start())).double().norm()
@@ -177,6 +177,23 @@ def test_every_strategy_goes_on_without_it(strategy: str, own: dict[str, Any], n
     record = learnt(strategy, UNUSABLE[name][0], raising, honest=5, **own)
     assert {node for _, node, _ in record.failures} == {FIRST_NODE_ID, FIRST_NODE_ID + 1}
     assert to_row(record.model).isfinite().all()
+    assert not torch.equal(to_row(record.model), to_row(start()))
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-30])
+def test_an_update_of_nothing_is_not_clipped(step: float) -> None:
+    """Flower would divide by its norm, which is zero, or rounded to that."""
+
+    def move_by(content: RecordDict) -> None:
+        still = {name: value.numpy().copy() for name, value in start().items()}
+        for array in still.values():
+            array[array == 0] = step
+        content["arrays"] = ArrayRecord({name: Array(value) for name, value in still.items()})
+
+    record = learnt("dp-clients", move_by, rounds=1, sigma=0.01)
+    assert [(node, why) for _, node, why in record.failures] == [
+        (FIRST_NODE_ID, "its model is the one it was sent, and an update of nothing cannot be clipped")
+    ]
     assert not torch.equal(to_row(record.model), to_row(start()))
 
 

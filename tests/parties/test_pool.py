@@ -11,17 +11,22 @@ from pooling import HABITS, RULES, PlayedPool, Prepared, holdings, member, play_
 from parties.party import Memory
 from parties.pool.entity import Entity, Holdings, Module
 from parties.workflow import WorkflowFailed
+from protocol.crypto.certificates import CertificateError, mint, mint_authority
+from protocol.crypto.vouchers import Vouching
 from protocol.encoding.codec import decode
+from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.base import Acknowledgement
 from protocol.messages.pool import (
     ContributionCall,
     Enrolment,
     Network,
+    NetworkCall,
     PoisonedFeatures,
     PretrainingCall,
     Role,
     Rules,
+    SignedNetwork,
 )
 from strategies.learning.batches import Images, apply
 
@@ -180,3 +185,48 @@ def test_an_entity_whose_pictures_have_another_size_stays_out(tmp_path: Path) ->
     played = play_pool(tmp_path, [member(Prepared, 30, 3, refinement=1), Entity(bytes(32), cropped, HABITS)])
     assert list(played.record.samples) == [A]
     assert "shape (16, 32, 3), not (32, 32, 3)" in played.record.failures[0][2]
+
+
+class TestWhoPublishes:
+    """What an entity adopts is signed, all of it by one party, and where there are certificates by an entity."""
+
+    def entity(self) -> Entity:
+        entity = member(Prepared, 30, 3)
+        entity.enrol(RULES)
+        return entity
+
+    def signed(self, role: Role = Role.DECIDER, publisher: int = 1) -> SignedNetwork:
+        entity = member(Prepared, 30, publisher)
+        entity.enrol(RULES)
+        entity.pretrain(PretrainingCall(pool=RULES.pool))
+        return entity.publish(NetworkCall(pool=RULES.pool, role=role))
+
+    def test_networks_that_their_publisher_did_not_sign_are_refused(self) -> None:
+        signed = self.signed()
+        forged = np.array(signed.network.weights)
+        forged[0] += 1
+        for change in (
+            {"network": signed.network.model_copy(update={"weights": forged})},
+            {"network": signed.network.model_copy(update={"role": Role.FEATURIZER})},
+            {"publisher": self.signed(publisher=2).publisher},
+        ):
+            with pytest.raises(ProtocolError, match="is not signed by its publisher"):
+                self.entity().adopt(signed.model_copy(update=change))
+
+    def test_networks_of_two_publishers_are_refused(self) -> None:
+        entity = self.entity()
+        entity.adopt(self.signed())
+        with pytest.raises(ProtocolError, match="signed by another publisher than the networks that came before"):
+            entity.adopt(self.signed(Role.RECONSTRUCTOR, publisher=2))
+
+    def test_with_certificates_the_publisher_is_an_entity(self) -> None:
+        authority = mint_authority()
+        entity = self.entity()
+        entity.vouching = Vouching(mint(authority, "entity", "clinic"), authority.certificate)
+        signed, key = self.signed(), member(Prepared, 30, 1).identity.public
+        good = Vouching(mint(authority, "entity", "hospital"), authority.certificate).vouch(key)
+        cloud = Vouching(mint(authority, "cloud", "cloud", ["localhost"]), authority.certificate).vouch(key)
+        entity.adopt(signed.model_copy(update={"voucher": good}))
+        for voucher, why in ((None, "no certificate vouches"), (cloud, "is of urn:parley:cloud:cloud")):
+            with pytest.raises(CertificateError, match=why):
+                entity.adopt(signed.model_copy(update={"voucher": voucher}))

@@ -110,3 +110,21 @@ def test_nothing_at_all_is_one_sentence() -> None:
     unknown = CallForPictures(method="x", mechanism="dp-pyx", settings=(), most=1)
     with pytest.raises(WorkflowFailed, match=r"no pictures were published by x: .*there is no mechanism dp-pyx"):
         published(publishers(), unknown)
+
+
+def test_noise_is_of_the_whole_question() -> None:
+    """Another setting, another picture: noise that has nothing to do with that of before."""
+    pix = [
+        SNOW.model_copy(
+            update={"mechanism": "dp-pix", "settings": (Setting(name="epsilon", value=value, whole=False),)}
+        )
+        for value in (400.0, 200.0)
+    ]
+    strong, weak = (published(publishers(), call).collections[0].gallery.pictures.astype(float) for call in pix)
+    truth = (
+        published(publishers(), SNOW.model_copy(update={"mechanism": "pixelize", "settings": ()}))
+        .collections[0]
+        .gallery.pictures
+    )
+    assert abs(np.corrcoef((strong - truth).flatten(), (weak - truth).flatten())[0, 1]) < 0.5
+    assert not np.array_equal(strong, weak)

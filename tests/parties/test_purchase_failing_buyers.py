@@ -73,6 +73,16 @@ class TestBuyersThatFail:
         assert {offer.outcome for offer in played.record.winners} == {Outcome.UNPAID}
         assert played.record.failures[0].reason == "the payment is not the amount of the invoice"
 
+    def test_a_cloud_that_is_set_back_twice_gets_orders_for_its_invoice(self, play_purchase: Play) -> None:
+        class Asked(Buyer):
+            def pay(self, invoice: Invoice) -> SignedPayment:
+                for later in (0, 4, 0):
+                    signed = super().pay(invoice.model_copy(update={"deliver_by": invoice.deliver_by + later}))
+                return signed
+
+        played = play_purchase(small(), buyer=Asked)
+        assert {offer.outcome for offer in played.record.winners} == {Outcome.ACCEPTED}
+
     def test_a_key_that_is_not_the_one_in_the_order_convicts_the_buyer(self, play_purchase: Play) -> None:
         played = play_purchase(small(), buyer=WrongKey)
         check_money(played)

@@ -89,6 +89,14 @@ def test_an_old_database_becomes_the_one_that_is_made_now(old: str, tmp_path: Pa
     assert shape(old) == shape(new)
 
 
+def test_all_databases_are_made_in_the_same_order(path: Path) -> None:
+    """The fault simulation counts their bytes."""
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        made = database.execute("SELECT name FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name = 'escrows'")
+        assert made.fetchall() == [("escrows",), ("escrows_by_scope",), ("escrows_copy",)]
+
+
 def test_purchases_of_the_second_version_are_workflows_of_the_third(old: str, path: Path, tmp_path: Path) -> None:
     Database(old, replace(CLOUD, migrations=CLOUD.migrations[:1])).close()
     with closing(sqlite3.connect(path)) as database:
@@ -101,10 +109,10 @@ def test_purchases_of_the_second_version_are_workflows_of_the_third(old: str, pa
         journal = Journal(ledger.database, Vault(str(tmp_path / "vault")))
         rows = [(row.name, row.workflow, row.opener, str(row.state), row.step) for row in journal.workflows()]
         assert rows == [("2-aa", "purchase", 2, "ended", 12), ("2-bb", "purchase", 2, "open", 4)]
-        assert journal.entries("2-bb", 1, "now")[0].content == b"2.0"
+        assert journal.recorded("2-bb")[1].entries[0].content == b"2.0"
         assert [row.heard_at for row in journal.workflows()] == [1.0, 2.0]
         journal.end("2-bb", WorkflowState.FAILED)
-        assert journal.entries("2-bb", 1, "now") == {}
+        assert journal.recorded("2-bb") == {}
 
 
 def test_it_migrates_once(old: str, path: Path) -> None:

@@ -189,7 +189,7 @@ class JournalContract:
         with pytest.raises(Interrupted):
             exchange.ask("introduce", dict.fromkeys([FIRST, SECOND], Hello()), Introduction, 2000.0, absence=0.02)
         timer.join()
-        assert list(journal.entries("p", 1, "query.introduce")) == [SECOND]
+        assert list(journal.recorded("p")[1].entries) == [SECOND]
 
     def test_waiting_can_stop_before_the_deadline(self, grid: SilentGrid, journal: Journal) -> None:
         exchange = self.exchange(grid, journal)
@@ -242,7 +242,7 @@ class JournalContract:
         grid.absent = frozenset([SECOND])
         assert self.exchange(grid, journal, "r").node_ids() == [FIRST, SECOND]
         journal.end("r", WorkflowState.ENDED)
-        assert journal.attached("r") == []
+        assert journal.recorded("r") == {}
 
     def test_a_purchase_begins_and_ends_once(self, journal: Journal) -> None:
         assert not journal.begin("p", "purchase", THIRD, 5.0)

@@ -148,6 +148,7 @@ class TestRayWorkshop(WorkshopContract):
         ends = workshop.gather([workshop.submit(meet, "a", "b"), workshop.submit(meet, "b", "a")])
         assert [end.result() for end in ends] == [True, True]
 
+    @pytest.mark.slow
     def test_a_job_whose_worker_dies_is_begun_again_once(self, workshop: Workshop, tmp_path: Path) -> None:
         ends: list[Done[int]] = []
         for times in (1, 2):

@@ -1,23 +1,26 @@
 """What a cloud that colludes or meddles gains, and whether anybody notices."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from conftest import small
-from flwr.app import Message
 
+from parties.adversaries.substitution import KeySubstitution
 from parties.party import Party
+from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import account
+from parties.workflow import WorkflowFailed
 from protocol.crypto.certificates import mint, mint_authority
 from protocol.crypto.signing import SigningKey
 from protocol.crypto.vouchers import Vouching
 from protocol.disputes.refusal import convicts
 from protocol.encoding.canonical import digest
-from protocol.encoding.codec import decode
+from protocol.exchange import SILENT, Exchange, Failed
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope
 from protocol.messages.purchase import Bids, Invoice, Privacy, Refusal, VerificationCall
@@ -27,7 +30,7 @@ from simulations.runs.runner import run
 from simulations.runs.seeding import secret
 from simulations.runs.views import View
 from simulations.scenarios.files import load
-from simulations.workflows.purchase.collusion import KeySubstitution, link
+from simulations.workflows.purchase.collusion import link
 from simulations.workflows.purchase.play import make_cloud, play
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.scoring import ScoredPurchase, score
@@ -41,34 +44,49 @@ DEPOSIT = 2000
 Meddled = Callable[..., tuple[ScoredPurchase, dict[bytes, int]]]
 
 
-def certify(parties: Iterable[Party]) -> None:
-    """Give all parties certificates of one authority."""
+class Substitute:
+    """Makes a key substitution around the exchange of a cloud."""
+
+    made: KeySubstitution
+
+    def __init__(
+        self, identity: SigningKey = CLOUD, kind: type[KeySubstitution] = KeySubstitution, late: bool = False
+    ) -> None:
+        self.identity, self.kind, self.late = identity, kind, late
+
+    def __call__(self, exchange: Exchange) -> KeySubstitution:
+        self.made = self.kind(exchange, bytes(32), self.identity, Vault("memory://unused"), late=self.late)
+        return self.made
+
+
+def certify(cloud: Cloud, parties: Iterable[Party]) -> Cloud:
+    """Give the cloud and all parties certificates of one authority."""
     authority = mint_authority()
     for number, party in enumerate(parties):
         party.vouching = Vouching(mint(authority, party.role, f"{party.role}{number}"), authority.certificate)
+    return replace(cloud, vouching=Vouching(mint(authority, "cloud", "cloud", ["localhost"]), authority.certificate))
 
 
 @pytest.fixture
 def meddled(tmp_path: Path, featurizer: Featurizer) -> Meddled:
     def go(
-        substitution: KeySubstitution | None, certified: bool = False, **changes: object
+        substitute: Substitute | None, certified: bool = False, **changes: object
     ) -> tuple[ScoredPurchase, dict[bytes, int]]:
         scenario = small(**changes)
-        world = build(scenario, featurizer, tmp_path / f"bought-{substitution is None}")
-        if certified:
-            certify([world.buyer, *(held.party for held in world.sellers)])
+        world = build(scenario, featurizer, tmp_path / f"bought-{substitute is None}")
         ledger = Ledger()
         cloud = make_cloud(scenario, featurizer, ledger, Vault(str(tmp_path / "vault")))
+        if certified:
+            cloud = certify(cloud, [world.buyer, *(held.party for held in world.sellers)])
         views = View(SERVER_NODE_ID, Bids), View(FIRST_NODE_ID, Invoice, VerificationCall)
 
         def observe(envelope: Envelope) -> None:
             for view in views:
                 view.observe(envelope)
 
-        around = substitution.around if substitution else lambda grid: grid
-        record = play(world, cloud, observe, meddle=around)
-        if substitution:
-            substitution.reveal(record)
+        record = play(world, cloud, observe, meddle=substitute or (lambda exchange: exchange))
+        if isinstance(substitute, Substitute):
+            substitute.made.reveal(record)
         return score(scenario, featurizer, world, record, ledger), link(*views)
 
     return go
@@ -91,9 +109,9 @@ def test_cloud_and_buyer_together_know_who_sold_what(meddled: Meddled) -> None:
 def test_a_cloud_that_names_its_own_keys_opens_everything_and_nobody_notices(
     meddled: Meddled, privacy: Privacy
 ) -> None:
-    substitution = KeySubstitution(bytes(32), CLOUD)
+    substitution = Substitute()
     scored, _ = meddled(substitution, cloud={"privacy": privacy}, **MATCHING)
-    assert substitution.opened == scored.outcome.delivered > 3
+    assert substitution.made.opened == scored.outcome.delivered > 3
     assert not scored.record.failures
     assert not scored.record.rejected
     assert {offer.outcome for offer in scored.record.winners} == {Outcome.ACCEPTED}
@@ -102,7 +120,7 @@ def test_a_cloud_that_names_its_own_keys_opens_everything_and_nobody_notices(
 
 def test_it_changes_nothing_that_anybody_could_see(meddled: Meddled) -> None:
     honest, _ = meddled(None)
-    bought, _ = meddled(KeySubstitution(bytes(32), CLOUD))
+    bought, _ = meddled(Substitute())
     assert honest.outcome.bids == bought.outcome.bids
     assert honest.outcome.paid_total == bought.outcome.paid_total
     assert len(sold(honest.record)) == len(sold(bought.record))
@@ -113,9 +131,9 @@ class TestLateSubstitution:
     """The call named the buyer's key before anybody bid, and sellers hold the cloud to it."""
 
     def test_sellers_refuse_with_proof_and_keep_their_stakes(self, meddled: Meddled) -> None:
-        substitution = KeySubstitution(bytes(32), CLOUD, late=True)
+        substitution = Substitute(late=True)
         scored, _ = meddled(substitution)
-        assert substitution.opened == 0
+        assert substitution.made.opened == 0
         assert {offer.outcome for offer in scored.record.winners} == {Outcome.UNDELIVERED}
         assert {step for step, _, _ in scored.record.failures} == {"deliver"}
         assert all("signed by the cloud and not by the buyer" in why for _, _, why in scored.record.failures)
@@ -125,9 +143,9 @@ class TestLateSubstitution:
         assert {scored.ledger.balance(name) for name in names} == {DEPOSIT}
 
     def test_a_cloud_that_does_not_sign_what_it_passes_on_gets_nothing(self, meddled: Meddled) -> None:
-        substitution = KeySubstitution(bytes(32), SigningKey.derive(bytes(32), "another"), late=True)
+        substitution = Substitute(SigningKey.derive(bytes(32), "another"), late=True)
         scored, _ = meddled(substitution)
-        assert substitution.opened == 0
+        assert substitution.made.opened == 0
         assert all("does not come from the cloud" in why for _, _, why in scored.record.failures)
         assert not any(offer.refusal for offer in scored.record.winners)
 
@@ -137,13 +155,15 @@ class TestLateSubstitution:
         class HushesUp(KeySubstitution):
             proofs: ClassVar[list[Refusal]] = []
 
-            def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-                replies = list(super().send_and_receive(messages, timeout=timeout))
-                refusals = [reply for reply in replies if reply.has_content() and _kind(reply) == "Refusal"]
-                self.proofs.extend(decode(reply.content, Refusal) for reply in refusals)
-                return [reply for reply in replies if reply not in refusals]
+            def each(self, *asked: Any, **more: Any) -> Iterator[tuple[int, Any]]:
+                for node_id, answer in super().each(*asked, **more):
+                    if isinstance(answer, Refusal):
+                        self.proofs.append(answer)
+                        yield node_id, Failed(SILENT)
+                    else:
+                        yield node_id, answer
 
-        scored, _ = meddled(HushesUp(bytes(32), CLOUD, late=True))
+        scored, _ = meddled(Substitute(kind=HushesUp, late=True))
         assert scored.outcome.penalties > 0
         assert len(HushesUp.proofs) == 2 * scored.outcome.selected  # who is silent is asked once more
         assert all(convicts(proof, CLOUD.public) for proof in HushesUp.proofs)
@@ -170,14 +190,10 @@ def test_an_honest_run_says_nothing_of_collusion(tmp_path: Path) -> None:
 
 def test_the_links_are_made_of_views_alone(meddled: Meddled) -> None:
     """Under substituted keys, too: commitments are passed on as they are."""
-    scored, found = meddled(KeySubstitution(bytes(32), CLOUD))
+    scored, found = meddled(Substitute())
     by_seller = sorted(offer.seller for offer in scored.record.winners)
     assert sorted(found.values()) == by_seller
     assert not {digest(offer.bid) for offer in scored.record.winners} & found.keys()
-
-
-def _kind(message: Message) -> str:
-    return str(message.content["message"]["kind"])
 
 
 FEW = ["sellers.count=12", "buyer.samples.count=4", "sellers.album.images=3", "buyer.budget=8"]
@@ -202,9 +218,9 @@ def test_the_packaged_scenarios_show_what_they_say(tmp_path: Path, name: str) ->
 
 
 def test_certificates_show_keys_of_the_clouds_own_from_the_start(meddled: Meddled) -> None:
-    substitution = KeySubstitution(bytes(32), CLOUD)
+    substitution = Substitute()
     scored, _ = meddled(substitution, certified=True, **MATCHING)
-    assert (substitution.opened, scored.record.offers) == (0, [])
+    assert (substitution.made.opened, scored.record.offers) == (0, [])
     reasons = {failure.sentence for failure in scored.record.failures if failure.step == "bid"}
     assert reasons == {
         "protocol.crypto.certificates.CertificateError: the signature is not by the holder of the certificate"
@@ -215,3 +231,17 @@ def test_certificates_change_nothing_where_nobody_meddles(meddled: Meddled) -> N
     plain, certified = (meddled(None, certified=each, **MATCHING)[0] for each in (False, True))
     assert (certified.outcome.bids, certified.outcome.paid_total) == (plain.outcome.bids, plain.outcome.paid_total)
     assert certified.record.failures == []
+
+
+def test_a_cloud_whose_certificate_is_revoked_is_not_dealt_with(tmp_path: Path, featurizer: Featurizer) -> None:
+    scenario = small(**MATCHING)
+    world = build(scenario, featurizer, tmp_path / "bought")
+    parties: list[Party] = [world.buyer, *(held.party for held in world.sellers)]
+    cloud = certify(make_cloud(scenario, featurizer, Ledger(), Vault(str(tmp_path / "vault"))), parties)
+    assert cloud.vouching is not None
+    serial = cloud.vouching.credentials.identity.serial
+    for party in parties:
+        assert party.vouching is not None
+        party.vouching = replace(party.vouching, revoked=frozenset([serial]))
+    with pytest.raises(WorkflowFailed, match="the certificate of urn:parley:cloud:cloud is revoked"):
+        play(world, cloud)

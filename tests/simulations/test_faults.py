@@ -24,7 +24,7 @@ def test_no_promise_is_broken() -> None:
     assert [str(failed.replay) for failed in played.failed] == []
     assert played.vacuous == ""
     assert played.outcomes["honest parties held harmless"] > played.outcomes["honest parties"] / 2
-    assert {str(kind) for kind in Kind} - set(played.faults) <= {"rot", "rollback", "unsynced", "abort"}
+    assert {str(kind) for kind in Kind} - set(played.faults) <= {"rot", "rollback", "unsynced", "abort", "edit", "twin"}
 
 
 @pytest.mark.slow

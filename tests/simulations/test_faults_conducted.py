@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Command
+from flwr.app import Message
 
+import parties.federate.checks
+import parties.pool.checks
 import parties.secure_sum.summand
 import simulations.faults.conducted
+from parties.federate.checks import CheckedGrid
 from parties.pool.entity import Entity
 from parties.pool.workflow import Pool
 from parties.workflow import Record
 from protocol.exchange import Exchange
+from protocol.grids.forwarding import ForwardingGrid
 from simulations.faults.campaign import campaign
 from simulations.faults.run import Replay, run
 
@@ -93,14 +98,65 @@ def forgets_its_decider(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Entity, "refine", forgetting)
 
 
+def believes_numbers(patch: pytest.MonkeyPatch) -> None:
+    """Finding 14: NaN and 3e38 of one client are averaged."""
+    refusal = parties.federate.checks.model_refusal
+
+    def believing(*others: Any) -> str | None:
+        why = refusal(*others)
+        return None if why and ("not finite" in why or "farther" in why) else why
+
+    patch.setattr(parties.federate.checks, "model_refusal", believing)
+
+
+def believes_shapes(patch: pytest.MonkeyPatch) -> None:
+    """Finding 14: a strategy sees models of other shapes, and what is none."""
+    refusal = parties.federate.checks.model_refusal
+
+    def believing(*others: Any) -> str | None:
+        why = refusal(*others)
+        return None if why and ("float32 of" in why or "parameters" in why) else why
+
+    patch.setattr(parties.federate.checks, "model_refusal", believing)
+
+
+def shows_failures_to_strategies(patch: pytest.MonkeyPatch) -> None:
+    """Finding 14: a strategy sees who has failed, beside the models that can be used."""
+    ask, check = ForwardingGrid.send_and_receive, CheckedGrid.send_and_receive
+
+    def showing(self: CheckedGrid, *others: Any, **named: Any) -> list[Message]:
+        failed: list[Message] = []
+
+        def asking(grid: ForwardingGrid, *others: Any, **named: Any) -> list[Message]:
+            replies = list(ask(grid, *others, **named))
+            failed.extend(reply for reply in replies if reply.has_error())
+            return replies
+
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(ForwardingGrid, "send_and_receive", asking)
+            return [*check(self, *others, **named), *failed]
+
+    patch.setattr(CheckedGrid, "send_and_receive", showing)
+
+
+def admits_huge_features(patch: pytest.MonkeyPatch) -> None:
+    """Finding 15: features may be of any size."""
+    patch.setattr(parties.pool.checks, "HIGHEST", np.inf)
+    patch.setattr(parties.pool.checks, "STRONGEST", np.inf)
+
+
 FOUND: list[tuple[str, Plant, str]] = [
     ("federate", adds_in_the_open, "secrecy"),
     ("federate", adds_something_else, "sum"),
     ("federate", records_no_failure, "record"),
+    ("federate", believes_numbers, "model"),
+    ("federate", believes_shapes, "exception"),
+    ("federate", shows_failures_to_strategies, "training"),
     ("pool", keeps_features, "vault"),
     ("pool", forgets_its_decider, "entity"),
 ]
 FOUND_LATER: list[tuple[str, Plant, str]] = [
+    ("pool", admits_huge_features, "entity"),
     ("federate", counts_by_the_clock, "client"),
     ("pool", counts_by_the_clock, "entity"),
 ]

@@ -1,14 +1,19 @@
 """Faults planted in the code that runs are found by the simulation, each within ten thousand faults."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from flwr.app import Array
 
 import parties.purchase.statements
 import parties.purchase.workflow
 import protocol.crypto.sealing
+import protocol.encoding.codec
 import protocol.storage.ledger.audit
 import simulations.faults.purchase.cloud
 from parties.broker import Broker
@@ -17,8 +22,13 @@ from parties.purchase.buyer import Buyer
 from parties.purchase.offer import Offer
 from parties.purchase.seller import Seller
 from parties.store import RememberingApp
+from protocol.encoding.codec import UnreadableMessage
 from protocol.errors import ProtocolError
+from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID
+from protocol.grids.grpc.roster import Roster
 from protocol.journal import Journal
+from protocol.storage.lease import Lease
 from protocol.storage.ledger import Ledger, Posting, Transfer
 from protocol.storage.vault import Vault
 from simulations.faults.campaign import campaign
@@ -89,6 +99,109 @@ def names_sellers_to_the_buyer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(parties.purchase.statements, "line", naming)
 
 
+def lets_numpy_read_headers(patch: pytest.MonkeyPatch) -> None:
+    """Finding 1: NumPy evaluates the headers of arrays, and one kind of what it raises is a refusal."""
+
+    def read(array: Array) -> Any:
+        try:
+            return np.lib.format.read_array(io.BytesIO(array.data))
+        except ValueError as error:
+            raise UnreadableMessage(str(error)) from None
+
+    @contextmanager
+    def refusing_nothing_else(what: str) -> Iterator[None]:
+        yield
+
+    patch.setattr(protocol.encoding.codec, "read_array", read)
+    patch.setattr(protocol.encoding.codec, "reading", refusing_nothing_else)
+
+
+def admits_any_sample(patch: pytest.MonkeyPatch) -> None:
+    """Finding 2: the cloud takes a sample that it cannot read, and tries for ever."""
+    refusal = parties.purchase.workflow.request_refusal
+
+    def admitting(*others: Any) -> str | None:
+        why = refusal(*others)
+        return None if why and "a sample of" in why else why
+
+    patch.setattr(parties.purchase.workflow, "request_refusal", admitting)
+    end = Broker._end
+
+    def only_typed(self: Broker, name: str, why: str, *others: Any) -> bool:
+        if "the cloud failed" in why:
+            raise RuntimeError(why)
+        return end(self, name, why, *others)
+
+    patch.setattr(Broker, "_end", only_typed)
+
+
+def hurries_buyers(patch: pytest.MonkeyPatch) -> None:
+    """Finding 3: the time for checking does not grow with what there is to check."""
+    patch.setattr(parties.purchase.workflow, "checking_time", lambda offers: 0.0)
+
+
+def bonds_what_is_left(patch: pytest.MonkeyPatch) -> None:
+    """Finding 4: a budget leaves no room for bonds, and complaints without one are dropped."""
+    workflow, take, settle = parties.purchase.workflow, settlement.take_payment, settlement.settle
+    payable, arbitrate = workflow.payable, workflow.Purchase._arbitrate
+    patch.setattr(workflow, "payable", lambda money, *rates: payable(money, rates[0]))
+    patch.setattr(settlement, "take_payment", lambda books, held, offers, rate: take(books, held, offers, 0))
+    patch.setattr(settlement, "settle", lambda books, offers, rate, names: settle(books, offers, 0, names))
+
+    def only_bonded(self: Any) -> None:
+        def effect(posting: Posting) -> bytes:
+            return str(posting.balance(self._buyer_account)).encode()
+
+        left = int(self.cloud.ledger.once(f"{self._id.hex()}/left", b"", effect))
+        for offer in self.record.winners:
+            if offer.complaint is not None:
+                left -= settlement.bond(offer.payment, self.cloud.terms.bond)
+                offer.complaint = offer.complaint if left >= 0 else None
+        arbitrate(self)
+
+    patch.setattr(workflow.Purchase, "_arbitrate", only_bonded)
+
+
+def goes_on_under_other_terms(patch: pytest.MonkeyPatch) -> None:
+    """Finding 5: a purchase follows the terms that the cloud has now."""
+    patch.setattr(parties.purchase.workflow, "agreed", lambda cloud, exchange: cloud)
+
+
+def writes_without_a_lease(patch: pytest.MonkeyPatch) -> None:
+    """Finding 5: two clouds write to one ledger."""
+    patch.setattr(Lease, "_check", lambda self, connection: None)
+
+
+def numbers_accounts(patch: pytest.MonkeyPatch) -> None:
+    """Accounts are named by the numbers of nodes."""
+    patch.setattr(simulations.faults.purchase.cloud, "account", lambda roster, role, node: f"{role}-{node}")
+
+
+def believes_what_parties_say_they_are(patch: pytest.MonkeyPatch) -> None:
+    """Finding 6: whoever says that it is a seller is one, and gets a seller's account."""
+    numbers_accounts(patch)
+    patch.setattr(Exchange, "roles", lambda self: None)
+
+
+def loses_its_roster(patch: pytest.MonkeyPatch) -> None:
+    """Finding 7: after a restart, nodes and their accounts go to whoever attaches first."""
+    numbers_accounts(patch)
+
+    class Forgetful(Roster):
+        """Who has attached since the start."""
+
+        def __init__(self, *others: Any) -> None:
+            super().__init__()
+
+        def node_id(self, urn: str) -> int:
+            if urn not in self._nodes:
+                self._nodes[urn] = FIRST_NODE_ID + len(self)
+                self._urns[self._nodes[urn]] = urn
+            return self._nodes[urn]
+
+    patch.setattr(simulations.faults.purchase.cloud, "EnrolledRoster", Forgetful)
+
+
 def counts_outages(patch: pytest.MonkeyPatch) -> None:
     """Finding 11: a workflow's time goes by the clock, also while the cloud is down."""
     start = Broker.__init__
@@ -122,7 +235,7 @@ def starts_on_any_books(patch: pytest.MonkeyPatch) -> None:
 
 
 def retries_for_ever(patch: pytest.MonkeyPatch) -> None:
-    """Findings 1 and 2: an exception does not end a purchase."""
+    """Findings 1 and 2: an exception of the cloud's own does not end a purchase."""
     end = Broker._end
 
     def only_typed(self: Broker, name: str, why: str) -> bool:
@@ -159,8 +272,16 @@ FOUND: list[tuple[Plant, str]] = [
     (names_sellers_to_the_buyer, "secrecy"),
     (loses_what_it_has_acknowledged, "buyer"),
     (sweeps_too_much, "exception"),
+    (loses_its_roster, "books"),
 ]
 FOUND_LATER: list[tuple[Plant, str]] = [
+    (lets_numpy_read_headers, "exception"),
+    (admits_any_sample, "exception"),
+    (hurries_buyers, "buyer"),
+    (bonds_what_is_left, "buyer"),
+    (goes_on_under_other_terms, "exception"),
+    (writes_without_a_lease, "exception"),
+    (believes_what_parties_say_they_are, "books"),
     (counts_outages, "buyer"),
     (keeps_what_failed_purchases_hold, "books"),
     (leaves_a_restored_cloud_alone, "buyer"),

@@ -78,7 +78,7 @@ class Unlucky(Seller):
 def test_the_outcome_does_not_depend_on_the_grid_and_the_workers(play_purchase: Play) -> None:
     local = play_purchase(MIXED).outcome
     assert local.verified > 0
-    assert [play_purchase(MIXED, open_grid=workers(number)).outcome for number in (1, 3)] == [local] * 2
+    assert play_purchase(MIXED, open_grid=workers(3)).outcome == local
 
 
 @pytest.mark.slow

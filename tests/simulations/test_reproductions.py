@@ -22,6 +22,8 @@ from strategies.features.coverage import Squares
 from strategies.features.featurizer import Featurizer
 from strategies.features.matching import matching_degree
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tiny() -> Iterator[None]:

@@ -14,6 +14,8 @@ from simulations.workflows.purchase.report.model import PurchaseReport, Worth
 from simulations.workflows.purchase.words import tables
 from simulations.workflows.purchase.worth import worth
 
+pytestmark = pytest.mark.slow
+
 TRAINED = small(buyer={"train": True})
 
 

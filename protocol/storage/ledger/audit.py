@@ -219,4 +219,4 @@ def _pages(connection: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]
     page = connection.execute(query).all()
     while page:
         yield page
-        page = connection.execute(query.where(key > page[-1][0])).all()
+        page = connection.execute(query.where(key > page[-1][0])).all() if len(page) == _PAGE else []

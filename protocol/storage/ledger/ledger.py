@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, insert, select
+from sqlalchemy import ColumnElement, Row, Table, bindparam, insert, select
 
 from protocol.storage.database import Database
 from protocol.storage.ledger.audit import Head
@@ -15,6 +15,7 @@ from protocol.storage.ledger.rows import Entry, EscrowRow, EscrowState
 from protocol.storage.tables import CLOUD, accounts, books, entries, escrows, replies
 
 _PAGE = 10_000
+_REPLY, _ANSWER = select(replies).where(replies.c.key == bindparam("of")), insert(replies)
 
 
 class Ledger:
@@ -70,11 +71,11 @@ class Ledger:
         """
         digest = sha256(request).digest()
         with self.database.transaction() as connection:
-            stored = connection.execute(select(replies).where(replies.c.key == key)).one_or_none()
+            stored = connection.execute(_REPLY, {"of": key}).one_or_none()
             if stored is None:
                 response = effect(Posting(connection))
                 row = {"key": key, "request": digest, "response": response}
-                connection.execute(insert(replies), [row])
+                connection.execute(_ANSWER, [row])
                 return response
             if bytes(stored.request) != digest:
                 raise IdempotencyConflict(f"key {key!r} was used before, for another request")

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, Dialect, Row, Table, bindparam, insert, select, update
 
 from protocol.storage.chain import START, chain
 from protocol.storage.ledger.errors import (
@@ -27,6 +28,26 @@ MAX_BALANCE = 2**63 - 1
 """The largest amount and the largest balance: what a database's integer holds."""
 
 _CHUNK = 10_000
+
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_LAST = select(entries.c.transaction, entries.c.hash).order_by(entries.c.id.desc()).limit(1)
+_STATE = select(workflows.c.state).where(workflows.c.name == bindparam("of"))
+_ACCOUNTS = select(accounts).where(accounts.c.name.in_(_IDS))
+_ESCROWS = select(escrows).where(escrows.c.escrow_id.in_(_IDS))
+_HELD = (
+    select(escrows.c.escrow_id)
+    .where(escrows.c.scope == bindparam("of"), escrows.c.state == EscrowState.PENDING)
+    .order_by(escrows.c.id)
+)
+_RESOLVE = (
+    update(escrows)
+    .where(escrows.c.escrow_id.in_(_IDS), escrows.c.state == EscrowState.PENDING)
+    .values(state=bindparam("becomes"))
+)
+_CHANGE = (
+    update(accounts).where(accounts.c.name == bindparam("of")).values(balance=accounts.c.balance + bindparam("change"))
+)
+"""Statements are built once: that takes longer than to execute one."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +112,7 @@ class Posting:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._accounts: dict[str, _Account] = {}
-        last = select(entries.c.transaction, entries.c.hash).order_by(entries.c.id.desc()).limit(1)
-        row = connection.execute(last).one_or_none()
+        row = connection.execute(_LAST).one_or_none()
         self._last_transaction: int = 0 if row is None else row.transaction
         self._last_hash = START if row is None else bytes(row.hash)
 
@@ -165,10 +185,7 @@ class Posting:
             InvalidAmount, UnknownAccount, ReservedAccount, InsufficientFunds: When one of the holds cannot be made.
         """
         for scope in {hold.scope for hold in holds if hold.scope}:
-            if self._connection.scalar(select(workflows.c.state).where(workflows.c.name == scope)) not in (
-                None,
-                "open",
-            ):
+            if self._connection.scalar(_STATE, {"of": scope}) not in (None, "open"):
                 raise ScopeClosed(f"the workflow {scope!r} has ended, and holds nothing more")
         for hold in holds:
             _check_amount(hold.amount, f"escrow {hold.escrow_id!r}", least=1)
@@ -225,8 +242,7 @@ class Posting:
 
     def pending(self, scope: str) -> list[str]:
         """Return the ids of the escrows of a workflow that are pending, in the order they were held."""
-        query = select(escrows.c.escrow_id).where(escrows.c.scope == scope, escrows.c.state == EscrowState.PENDING)
-        return list(self._connection.scalars(query.order_by(escrows.c.id)))
+        return list(self._connection.scalars(_HELD, {"of": scope}))
 
     def _pending(self, escrow_ids: Sequence[str]) -> dict[str, Row[Any]]:
         """Read escrows that must be pending, and must be named once each."""
@@ -245,8 +261,7 @@ class Posting:
     def _resolve(self, ids: Collection[str], movements: Sequence[_Movement], state: EscrowState) -> None:
         checked = self._checked(movements)
         for chunk in _chunks(ids):
-            is_pending = escrows.c.escrow_id.in_(chunk) & (escrows.c.state == EscrowState.PENDING)
-            resolved = self._connection.execute(update(escrows).where(is_pending).values(state=state)).rowcount
+            resolved = self._connection.execute(_RESOLVE, {"ids": chunk, "becomes": state}).rowcount
             if resolved != len(chunk):
                 raise EscrowResolved(f"{len(chunk) - resolved} escrows were resolved meanwhile by another process")
         self._write(checked)
@@ -255,19 +270,19 @@ class Posting:
         return {
             row.escrow_id: row
             for chunk in _chunks(escrow_ids)
-            for row in self._connection.execute(select(escrows).where(escrows.c.escrow_id.in_(chunk)))
+            for row in self._connection.execute(_ESCROWS, {"ids": chunk})
         }
 
-    def _insert(self, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def _insert(self, table: Table, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, whose columns are in the order of the table's, past SQLAlchemy, which looks at every value."""
-        statement = insert(table).compile(dialect=self._connection.dialect, column_keys=columns)
-        named = [dict(zip(columns, row, strict=True)) for row in rows] if not statement.positional else rows
-        self._connection.exec_driver_sql(str(statement), named)
+        statement, positional = _insertion(table, columns, self._connection.dialect)
+        named = rows if positional else [dict(zip(columns, row, strict=True)) for row in rows]
+        self._connection.exec_driver_sql(statement, named)
 
     def _load(self, names: Iterable[str]) -> None:
         """Read the accounts that this transaction has not read yet; the lock keeps them as they are."""
         for chunk in _chunks([name for name in names if name not in self._accounts]):
-            for row in self._connection.execute(select(accounts).where(accounts.c.name.in_(chunk))):
+            for row in self._connection.execute(_ACCOUNTS, {"ids": chunk}):
                 self._accounts[row.name] = _Account(row.overdraft, row.balance)
 
     def _known(self, name: str) -> _Account:
@@ -304,18 +319,21 @@ class Posting:
         hashes = list(chain(self._last_hash, lines))
         rows = [(*line, hashed) for line, hashed in zip(lines, hashes, strict=True)]
         self._insert(entries, ("transaction", "account", "amount", "memo", "hash"), rows)
-        written = self._connection.execute(
-            update(accounts)
-            .where(accounts.c.name == bindparam("of"))
-            .values(balance=accounts.c.balance + bindparam("change")),
-            [{"of": name, "change": change} for name, change in checked.changes.items()],
-        )
+        changes = [{"of": name, "change": change} for name, change in checked.changes.items()]
+        written = self._connection.execute(_CHANGE, changes)
         if written.rowcount != len(checked.changes):
             raise Unbalanced(f"{len(checked.changes)} accounts should change, and {written.rowcount} did")
         for name, change in checked.changes.items():
             self._accounts[name].balance += change
         self._last_transaction += len(checked.movements)
         self._last_hash = hashes[-1]
+
+
+@lru_cache
+def _insertion(table: Table, columns: tuple[str, ...], dialect: Dialect) -> tuple[str, bool]:
+    """Return an insertion's SQL, and whether its parameters have places and no names."""
+    compiled = insert(table).compile(dialect=dialect, column_keys=columns)
+    return str(compiled), compiled.positional
 
 
 def _check_amount(amount: int, what: str, least: int) -> None:

@@ -1,8 +1,10 @@
 """The cloud's machine, which sells pictures: ledger, vault, journal and broker."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +20,20 @@ from parties.workflow import OnStep, WorkflowFailed
 from protocol.encoding.codec import encode
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
+from protocol.grids.grpc import EnrolledRoster
 from protocol.grids.grpc.frames import write_content
 from protocol.journal import Interrupted, Journal, WorkflowRow, WorkflowState
 from protocol.messages.base import Name, ProtocolMessage
 from protocol.messages.purchase import Statement
 from protocol.storage.database import Database, opening
 from protocol.storage.files import disk_failure
+from protocol.storage.lease import Lease, LeaseLost
 from protocol.storage.ledger import Ledger, ScopeClosed
 from protocol.storage.ledger.audit import audit
 from protocol.storage.tables import CLOUD
 from protocol.storage.vault import Vault
-from simulations.faults.cloud import CloudMachine
+from simulations.faults.cloud import CloudMachine, Stopping
+from simulations.faults.network import Link
 from simulations.faults.schedule import Fault, Kind
 from simulations.faults.virtual import Killed
 
@@ -65,13 +70,21 @@ class PurchaseCloud(CloudMachine):
         self._broker: Broker | None = None
         self._aborted: set[str] = set()
         self._books: dict[str, list[tuple[Any, ...]]] | None = None
+        self._older: list[Stopping] = []
         self.records: dict[str, PurchaseRecord] = {}
 
     def begin(self) -> None:
         """Open the books, listen, and go on with open purchases."""
         ledger = Ledger(self._opened_books())
+        Lease(ledger.database, self.name, self.name, thread=Idle)
         vault = Vault(self.disk.folder / "vault")
-        cloud = self._opened = replace(self._cloud(ledger, vault), clock=self.clock)
+        self._roster = roster = EnrolledRoster(ledger.database, self.clock)
+        for urn in () if self.life else self.town.enrolled:
+            roster.node_id(urn)
+        parties = self.town.parties.values()
+        self.links = {node: party.link for party in parties if (node := roster.known(party.urn)) is not None}
+        accounts = partial(account, roster)
+        cloud = self._opened = replace(self._cloud(ledger, vault), clock=self.clock, accounts=accounts)
         super().begin()
         assert self.grid is not None
         broker = Broker(
@@ -117,6 +130,10 @@ class PurchaseCloud(CloudMachine):
         except sqlite3.DatabaseError:
             self._books = None  # it is rotten already, or there is none yet
 
+    def set_back(self) -> None:
+        """Expect what the money was no longer."""
+        self._books = None
+
     def unbootable(self, error: Exception) -> None:
         """Leave it to the operator if the disk has changed, and else try again."""
         if Kind.ROT in self.lost and isinstance(error, ProtocolError):
@@ -134,6 +151,10 @@ class PurchaseCloud(CloudMachine):
             return
         self._broker = broker
 
+    def admit(self, link: Link) -> None:
+        """Know a party by its certificate."""
+        self.links[self._roster.node_id(link.party.urn)] = link
+
     def leave(self) -> None:
         """Break all links."""
         self._broker = None
@@ -144,7 +165,7 @@ class PurchaseCloud(CloudMachine):
         if self._broker is None:
             return
         try:
-            name = self._broker.open(PURCHASE, buyer.node, wish)
+            name = self._broker.open(PURCHASE, self._roster.node_id(buyer.urn), wish)
             row = self._broker.journal.workflow(name)
             said = encode(Standing(state=str(row.state), statement=self._statement(row)))
         except Killed:
@@ -155,11 +176,33 @@ class PurchaseCloud(CloudMachine):
         buyer.link.send("call", "down", b"".join(write_content(said)), buyer.told)
 
     def suffer(self, fault: Fault) -> None:
-        """Let a fault take effect; its operator may end a purchase, too."""
-        if fault.kind is Kind.ABORT:
-            self.town.agenda.after(0.0, lambda: self._abort(fault))
-        else:
-            super().suffer(fault)
+        """Let a fault take effect; its operator may do something, too."""
+        match fault.kind:
+            case Kind.ABORT:
+                self.town.agenda.after(0.0, lambda: self._abort(fault))
+            case Kind.EDIT:
+                self.town.strike(fault, self.name)
+                self.town.edit(fault.amount)
+                self.town.agenda.after(0.0, self.stop)
+            case Kind.TWIN:
+                self.town.agenda.after(0.0, lambda: self._start_twin(fault))
+            case _:
+                super().suffer(fault)
+
+    def _start_twin(self, fault: Fault) -> None:
+        """Start the program once more on the same disk; the one that runs goes on, and reaches nobody."""
+        if self.alive and self.stopping is not None:
+            self.town.strike(fault, self.name)
+            self._older.append(self.stopping)
+            self.leave()
+            self.boot()
+
+    def end(self) -> None:
+        """Stop or unwind the programs that were cut off, too."""
+        for stopping in self._older:
+            stopping.set()
+        self._older.clear()
+        super().end()
 
     def _abort(self, fault: Fault) -> None:
         """End one of the purchases that may still be ended, as `parley purchase abort` does."""
@@ -188,7 +231,7 @@ class PurchaseCloud(CloudMachine):
         def watch(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
             try:
                 play(row, exchange, on_step)
-            except (WorkflowFailed, Interrupted):
+            except (WorkflowFailed, Interrupted, LeaseLost):
                 raise
             except Exception as error:
                 if not (isinstance(error, ScopeClosed) and row.name in self._aborted):
@@ -214,6 +257,18 @@ def changed(before: dict[str, list[tuple[Any, ...]]], after: dict[str, list[tupl
             if old != new:
                 return f"{table} has {new}, not {old}"
     return ""
+
+
+def account(roster: EnrolledRoster, role: str, node: int) -> str:
+    """Name the account of a party by its certificate."""
+    return roster.account(role, node).rpartition(":")[2]
+
+
+class Idle(threading.Thread):
+    """Renews no lease: who is started again takes it over at once, however old it is."""
+
+    def start(self) -> None:
+        """Do nothing."""
 
 
 class Interleaving(Database):

@@ -2,10 +2,10 @@
 
 The contract of each role, in words:
 
-- *The books*: all balances sum to zero, each is the sum of its entries, none but the mint's is below zero, and nothing
-  is held once a purchase is over.
-- *A buyer* pays for a picture if and only if it has it, opened and as promised, and never more than its budget. It
-  loses neither deposit nor bond.
+- *The books*: accounts are those of the parties' certificates, all balances sum to zero, each is the sum of its
+  entries, none but the mint's is below zero, and nothing is held once a purchase is over.
+- *A buyer* pays for a picture if and only if it has it, opened and as promised, and never more than its budget. What it
+  says of its pictures is heard. It loses neither deposit nor bond.
 - *A seller* is paid for each of its pictures that a buyer has. It loses no stake.
 - *Everybody*: no picture is anywhere but with its seller and the buyer who paid, and no program raises anything but a
   typed refusal.
@@ -27,7 +27,9 @@ from PIL import Image
 
 from parties.purchase.buyer import REFUSED
 from parties.purchase.seller import Seller
+from parties.purchase.settlement import MINT
 from protocol.storage.ledger.audit import audit
+from protocol.storage.tables import ESCROW
 from simulations.faults.parties import PartyMachine
 from simulations.faults.purchase.parties import BuyerMachine
 
@@ -84,6 +86,8 @@ def books(town: "PurchaseTown") -> None:
     if total := sum(balance for balance, _ in balances.values()):
         town.violated("books", f"balances sum to {total}")
     entries = dict(rows("SELECT account, sum(amount) FROM entries GROUP BY account"))
+    for name in sorted(balances.keys() - town.machines.keys() - {MINT, ESCROW}):
+        town.violated("books", f"{name} has an account, and nobody's certificate names it")
     for name, (balance, overdraft) in balances.items():
         if balance != entries.get(name, 0):
             town.violated("books", f"{name} has {balance}, and its entries sum to {entries.get(name, 0)}")
@@ -152,6 +156,9 @@ def purchase(town: "PurchaseTown", market: Market, buyer: BuyerMachine) -> None:
         )
         if rows:
             town.violated("buyer", f"honest {buyer.name} lost its deposit")
+        for failure in town.cloud.records[buyer.purchase].failures if buyer.purchase in town.cloud.records else ():
+            if (failure.step, failure.node_id) == ("verify", buyer.node):
+                town.violated("buyer", f"honest {buyer.name} is not heard: {failure.sentence}")
     spent = town.deposits["buyer"] - _balance(town, buyer)
     if buyer.honest and spent > town.budget:
         town.violated("buyer", f"honest {buyer.name} spent {spent} of a budget of {town.budget}")

@@ -7,8 +7,9 @@ from parties.purchase.buyer import Buyer
 from protocol.encoding.codec import decode
 from protocol.grids.grpc.frames import read_content
 from protocol.journal import WorkflowState
-from protocol.messages.purchase import Statement
+from protocol.messages.purchase import Statement, VerificationCall
 from protocol.storage.files import disk_failure
+from protocol.wire import parley_pb2 as wire
 from simulations.faults.parties import PartyMachine
 from simulations.faults.purchase.cloud import Standing
 from simulations.faults.virtual import Killed
@@ -22,7 +23,7 @@ WISH = b"wish"
 
 
 class SellerMachine(PartyMachine):
-    """A seller's machine."""
+    """A seller's machine, or that of who says so."""
 
 
 class BuyerMachine(PartyMachine):
@@ -39,6 +40,7 @@ class BuyerMachine(PartyMachine):
         self.over: WorkflowState | None = None
         self._starts = starts
         self._asked = 0
+        self._checked: dict[str, float] = {}
 
     @property
     def purchase(self) -> str:
@@ -51,6 +53,19 @@ class BuyerMachine(PartyMachine):
         self._asked += 1
         asked = self._asked
         self.town.agenda.after(max(0.1, self._starts - self.town.agenda.now), lambda: self._ask(asked))
+
+    def answer(self, frame: bytes) -> None:
+        """Answer a question; to check pictures takes its time, once."""
+        question = wire.Question()
+        question.ParseFromString(frame)
+        agenda = self.town.agenda
+        if question.type == "query.verify":
+            images = len(decode(read_content(question.content), VerificationCall).releases)
+            checked = self._checked.setdefault(question.group, agenda.now + images * self.town.looking)
+            if agenda.now < checked:
+                agenda.after(checked - agenda.now, lambda: self.answer(frame))
+                return
+        super().answer(frame)
 
     def _ask(self, asked: int) -> None:
         if not self.alive or self.over is not None or asked != self._asked:

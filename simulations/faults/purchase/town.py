@@ -2,21 +2,26 @@
 
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 from flwr.app import Error, RecordDict
 
+import parties.purchase.disputes
+import protocol.storage.lease
+from parties.adversaries import ADVERSARIES
 from parties.album import Pixels
 from parties.purchase.buyer import Buyer
-from parties.purchase.cloud import Cloud
+from parties.purchase.cloud import CHECKING, Cloud
 from parties.purchase.seller import Seller
 from parties.purchase.terms import CloudSection, terms_of
 from protocol.encoding.canonical import digest
 from protocol.encoding.codec import UnreadableMessage, decode
 from protocol.flower import FIRST_NODE_ID
-from protocol.messages.purchase import Bids, Invoice, Quality, SignedBid
+from protocol.messages.purchase import Bids, Invoice, Privacy, Quality, SignedBid, Terms
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 from simulations.faults.network import Link
@@ -25,15 +30,25 @@ from simulations.faults.purchase.cloud import PurchaseCloud
 from simulations.faults.purchase.goods import MODEL, paint
 from simulations.faults.purchase.oracles import check, outcomes
 from simulations.faults.purchase.parties import BuyerMachine, SellerMachine
+from simulations.faults.purchase.tricks import IMPOSTURE, TRICKS
 from simulations.faults.schedule import Schedule
 from simulations.faults.town import PATIENCE, Town, played
 
+BIG = 2_000.0
+"""Seconds that it may take to check a picture, where pictures are big."""
+
 
 class PurchaseTown(Town):
-    """A cloud, buyers and sellers."""
+    """A cloud, buyers and sellers.
+
+    Attributes:
+        enrolled: The names in the certificates of all parties, also of those that are left out.
+        looking: Seconds that buyers take to check a picture.
+    """
 
     AIM = "pictures sold"
     LEAST: ClassVar[Mapping[str, int]] = {"buyer": 1}
+    CHEATS = ADVERSARIES | TRICKS
     UNPLAYABLE = frozenset({"feature-collision", "flooding"})
     """Cheats of sellers that need a real network, or thousands of bids."""
 
@@ -41,14 +56,15 @@ class PurchaseTown(Town):
 
     def __init__(self, seed: str, folder: Path, schedule: Schedule, without: Collection[str] = ()) -> None:
         super().__init__(seed, folder, schedule, without)
+        self.enrolled: list[str] = []
         self.albums: dict[int, list[Pixels]] = {}
         self.bids: dict[bytes, tuple[int, SignedBid]] = {}
         self.invoices: dict[int, list[tuple[bytes, int, int]]] = {}
         draw = random.Random(f"{seed}/town")
         self.budget = draw.choice([60, 120, 200])
         self.deposits = {"buyer": self.budget * draw.choice([1, 2]), "seller": 100}
-        section = CloudSection(privacy="level1", commission=draw.choice([0.0, 0.05]), stake=0.2, bond=0.1)
-        self.terms = terms_of(section, MODEL)
+        self.terms = _terms(draw.choice([0.0, 0.05]))
+        self.looking = draw.choice([0.75 * BIG] + 11 * [0.0])
         self.cloud = PurchaseCloud(self, self._cloud)
         self.machines["cloud"] = self.cloud
         buyers, sellers = draw.choice([2, 2, 3, 4]), draw.choice([2, 3])
@@ -69,7 +85,24 @@ class PurchaseTown(Town):
                 album.append(paint(draw, x + draw.randrange(1, 3000), y + draw.randrange(-3000, 3000), marked=True))
             self.albums[node] = album
             make = self._seller(draw, index, cheat, album)
-            self.settle(SellerMachine(self, f"seller-{node}", node, cheat, make))
+            certificate = "buyer" if cheat == IMPOSTURE else "seller"
+            self.settle(SellerMachine(self, f"{certificate}-{node}", node, cheat, make))
+
+    def settle(self, machine: PartyMachine) -> None:
+        """Let a party live here, and enrol it with the cloud."""
+        self.enrolled.append(machine.urn)
+        super().settle(machine)
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """Give big pictures their time, and the lease its clock."""
+        checking = BIG if self.looking else CHECKING
+        with (
+            super().surroundings(),
+            patch.object(parties.purchase.disputes, "CHECKING", checking),
+            patch.object(protocol.storage.lease, "_now", lambda connection: self.cloud.clock()),
+        ):
+            yield
 
     @property
     def buyers(self) -> list[BuyerMachine]:
@@ -115,17 +148,25 @@ class PurchaseTown(Town):
                 if seller.name.encode() in frame:
                     self.violated("secrecy", f"{link.party.name} is told of {seller.name}")
 
+    def edit(self, amount: float) -> None:
+        """Change the terms under which the cloud trades from its next start on."""
+        self.terms = _terms(commission=0.2 * amount, stake=0.5 * amount, bond=0.5 * (1 - amount))
+
     def _cloud(self, ledger: Ledger, vault: Vault) -> Cloud:
         return Cloud(self.secret("cloud"), self.terms, MODEL, ledger, vault, self.deposits, PATIENCE)
 
     def _buyer(self, draw: random.Random, index: int, cheat: str | None, samples: list[Pixels]) -> Any:
-        role = played(cheat, Buyer)
+        role = played(cheat, Buyer, self.CHEATS)
         quality = draw.choice(list(Quality))
         own, budget = self.secret("buyer", index), self.budget
         return lambda store: role(own, samples, budget, quality, MODEL, store, lasting=False)
 
     def _seller(self, draw: random.Random, index: int, cheat: str | None, album: list[Pixels]) -> Any:
-        role = played(cheat, Seller)
+        role = played(cheat, Seller, self.CHEATS)
         costs = [draw.randrange(10, 40) for _ in album]
         own = self.secret("seller", index)
         return lambda: role(own, album, costs, MODEL)
+
+
+def _terms(commission: float, stake: float = 0.2, bond: float = 0.1) -> Terms:
+    return terms_of(CloudSection(privacy=Privacy.LEVEL1, commission=commission, stake=stake, bond=bond), MODEL)

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from torch import nn
 
 from parties.adversaries import Adversary
 from parties.crowdsource.collector import Collector
@@ -22,6 +24,7 @@ from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
+from simulations.scenarios.adversaries import server
 from simulations.workflows.crowdsource.attacks import (
     Material,
     Measured,
@@ -64,7 +67,10 @@ def play(
         with session.grid(world.apps, world.names) as grid:
             exchange = Exchange(grid)
             players, failures = (done, []) if done else trained_by_participants(scenario, exchange, key, progress)
-            record = Crowdsource(_collector(scenario, key, players), exchange, session.on_step).run()
+            crowdsource = server(scenario.adversaries, adversaries, Crowdsource)
+            round = crowdsource(_collector(scenario, key, players), exchange, session.on_step)
+            record = round.run()
+            players = replace(players, extractor=cast(nn.Sequential, round.collector.extractor))
         record.failures[:0] = failures
         if len(record.labels) < FEWEST:
             why = f": {record.failures[0].sentence}" if record.failures else ""

@@ -116,7 +116,7 @@ class CrowdsourceScenario(Scenario):
     """Representations, crowdsourced."""
 
     crowd = "participant"
-    roles = ("participant",)
+    roles = ("participant", "collector")
 
     description: str = Field("Representations that hide an attribute, crowdsourced.", description="one line about it")
     workflow: Literal["crowdsource"] = Field("crowdsource", description="the workflow")

@@ -17,7 +17,7 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data import faces, published
 from simulations.data.scene import Split
 from simulations.runs.seeding import SeededEntropy, numpy_generator, secret, torch_generator
-from simulations.scenarios.adversaries import draw_adversaries
+from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from strategies.features.featurizer import prepare
 
@@ -95,8 +95,9 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
     else:
         public, held, test = _photographed(scenario)
     generator = numpy_generator(scenario.seed, "cheats")
-    cheats = draw_adversaries(generator.permutation(count)[::-1].tolist(), scenario.adversaries, generator)
-    roles = {name: adversaries[name].cast(**mix.settings) for name, mix in scenario.adversaries.items()}
+    mixes = of_role(scenario.adversaries, adversaries, "participant")
+    cheats = draw_adversaries(generator.permutation(count)[::-1].tolist(), mixes, generator)
+    roles = {name: adversaries[name].cast(**mix.settings) for name, mix in mixes.items()}
     participants = []
     for number in range(count):
         own = held[slice(number * album, (number + 1) * album)]

@@ -22,6 +22,7 @@ from protocol.grids import Envelope, ObservedGrid
 from simulations.runs.seeding import reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
+from simulations.scenarios.adversaries import server
 from simulations.workflows.federate.attacks import Inverted, invert, probe, received
 from simulations.workflows.federate.page import write_federate_page
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
@@ -62,7 +63,8 @@ def play(
         start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
         promises = {name: _promised(scenario, name) for name in scenario.methods}
-        training = Training(scenario, world, start, promises, session)
+        drives = server(scenario.adversaries, adversaries, Federate)
+        training = Training(scenario, world, start, promises, session, drives)
         with session.grid(world.apps, world.names) as grid, _quietly():
             learnt = {name: training.learn(ObservedGrid(grid, training.observe), name) for name in scenario.methods}
             session.step("asking for one step on one picture")
@@ -110,7 +112,9 @@ class Training:
         start: Weights,
         promises: Mapping[str, Promise | None],
         session: Session,
+        drives: type[Federate] = Federate,
     ) -> None:
+        self._drives = drives
         self._scenario, self._world, self._start = scenario, world, start
         self._promises, self._session = promises, session
         self._fresh = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)
@@ -132,7 +136,7 @@ class Training:
         self._session.step(f"learning by {name}")
         self._current = Learnt()
         federation = federation_of(self._scenario, name, self._promises[name], self._start, len(self._world.clients))
-        federate = Federate(federation, Exchange(grid), watch=self._watch)
+        federate = self._drives(federation, Exchange(grid), watch=self._watch)
         try:
             with reproducible(self._scenario.seed, "strategy", name):
                 self._current.model = finite(federate.run().model, name)

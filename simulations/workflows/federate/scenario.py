@@ -110,7 +110,7 @@ class FederateScenario(Scenario):
     """The same clients, trained by several methods one after the other."""
 
     crowd = "client"
-    roles = ("client",)
+    roles = ("client", "aggregator")
 
     description: str = Field("Clients learn together, without and with differential privacy.", description="one line")
     workflow: Literal["federate"] = Field("federate", description="the workflow")

@@ -16,7 +16,7 @@ from simulations.data.faces import draw
 from simulations.data.people import ATTRIBUTES, FIXED, look
 from simulations.data.scene import Split
 from simulations.runs.seeding import SeededEntropy, numpy_generator, secret, torch_generator
-from simulations.scenarios.adversaries import draw_adversaries
+from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.federate.scenario import FederateScenario
 
 CLASSES = 2
@@ -95,7 +95,8 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
     strangers = _draw(STRANGERS + np.arange(scenario.attacker.strangers), scenario, "strangers", "public")
     fresh = _draw(FRESH + np.arange(1000), scenario, "fresh", "public")
     generator = numpy_generator(scenario.seed, "cheats")
-    cheats = draw_adversaries(generator.permutation(scenario.clients.count).tolist(), scenario.adversaries, generator)
+    mixes = of_role(scenario.adversaries, adversaries, "client")
+    cheats = draw_adversaries(generator.permutation(scenario.clients.count).tolist(), mixes, generator)
     clients = []
     for number in range(section.count):
         own = trained.part(slice(number * section.pictures, (number + 1) * section.pictures))

@@ -91,7 +91,7 @@ class OutsourceScenario(Scenario):
     """Outsourced training."""
 
     crowd = "owner"
-    roles = ("owner",)
+    roles = ("owner", "service")
 
     description: str = Field("A model trained on obfuscated images, and attacks on these.", description="one line")
     workflow: Literal["outsource"] = Field("outsource", description="the workflow")

@@ -1,5 +1,6 @@
 """A world from a scenario: owners with images, what the public has, and the truth about all of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
+from parties.adversaries import ADVERSARIES, Adversary
 from parties.outsource.owner import Owner
 from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.storage.user_files import user_path
 from simulations.data.labelled import LabelledImages, labelled_images
 from simulations.runs.seeding import numpy_generator, secret
+from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from strategies.features.featurizer import prepare
 
@@ -68,8 +71,11 @@ class OutsourceWorld:
         return {SERVER_NODE_ID: "service", **owners}
 
 
-def build(scenario: OutsourceScenario) -> OutsourceWorld:
+def build(scenario: OutsourceScenario, adversaries: Mapping[str, Adversary] = ADVERSARIES) -> OutsourceWorld:
     """Build the world of a scenario.
+
+    Args:
+        adversaries: The ways to cheat that the scenario chooses from.
 
     Raises:
         BadInput: When the data set or the folder cannot be used.
@@ -91,8 +97,12 @@ def build(scenario: OutsourceScenario) -> OutsourceWorld:
     order = numpy_generator(scenario.seed, "owners").permutation(len(training.pictures))
     held = [_chosen(training, order[number :: scenario.owners]) for number in range(scenario.owners)]
     assignment = scenario.assignment(task_names)
+    generator = numpy_generator(scenario.seed, "cheats")
+    owning = of_role(scenario.adversaries, adversaries, "owner")
+    cheats = draw_adversaries(generator.permutation(scenario.owners).tolist(), owning, generator, least=1)
+    roles = {number: adversaries[name].cast(**owning[name].settings) for number, name in cheats.items()}
     owners = [
-        Owner(
+        roles.get(number, Owner)(
             secret(scenario.seed, "owner", number),
             list(own.pictures),
             own.tasks,

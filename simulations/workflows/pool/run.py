@@ -12,6 +12,7 @@ from protocol.messages.pool import PoisonedFeatures, SignedNetwork
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import open_workshop
+from simulations.scenarios.adversaries import server
 from simulations.workflows.pool.attacks import PoolView
 from simulations.workflows.pool.page import write_pool_page
 from simulations.workflows.pool.report import PoolReport
@@ -29,8 +30,9 @@ def play(scenario: PoolScenario, folder: Path, progress: Progress, adversaries: 
         view = session.view(SERVER_NODE_ID, PoisonedFeatures, SignedNetwork)
         with session.grid(world.apps, world.names, gpus=True) as grid:
             keeper = Keeper(world.rules, session.vault)
-            pool = Pool(keeper, Exchange(grid), session.on_step, late=world.late, publishers=world.publishers)
-            record = pool.run()
+            pool = server(scenario.adversaries, adversaries, Pool)
+            exchange, late = Exchange(grid), world.late
+            record = pool(keeper, exchange, session.on_step, late=late, publishers=world.publishers).run()
         session.step("controls and attackers")
         with open_workshop(scenario) as workshop:
             scored = Scoring(scenario, world, record, PoolView.of(view, world.rules), workshop).score()

@@ -103,7 +103,7 @@ class PoolScenario(Scenario):
     """A pool of poisoned features, and attacks on it."""
 
     crowd = "entity"
-    roles = ("entity",)
+    roles = ("entity", "keeper")
 
     description: str = Field("Entities pool poisoned features on one machine.", description="one line about it")
     workflow: Literal["pool"] = Field("pool", description="the workflow")

@@ -20,7 +20,7 @@ from simulations.data import faces, people, pets
 from simulations.data.partition import by_dirichlet
 from simulations.data.stock import PaintedFaces, PaintedPets
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
-from simulations.scenarios.adversaries import draw_adversaries
+from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.pool.scenario import PoolScenario
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
@@ -112,7 +112,8 @@ def build(
     images, generator = scenario.entities.images, numpy_generator(scenario.seed, "cheats")
     others = [index for index in range(len(images)) if index != int(np.argmax(images))]  # the largest pre-trains
     order = generator.permutation(others).tolist()
-    cheats = draw_adversaries(order, scenario.adversaries, generator, of=len(images), least=1)
+    mixes = of_role(scenario.adversaries, adversaries, "entity")
+    cheats = draw_adversaries(order, mixes, generator, of=len(images), least=1)
     members = []
     for index, album in enumerate(albums):
         cheat = cheats.get(index)

@@ -13,6 +13,7 @@ from protocol.messages.publish import Gallery
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
+from simulations.scenarios.adversaries import server
 from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
@@ -34,7 +35,7 @@ def play(
         calls = [method.call(name, scenario.owners.publish) for name, method in scenario.methods.items()]
         curator = Curator(secret(scenario.seed, "cloud"), calls, scenario.asks)
         with session.grid(world.apps, world.names) as grid:
-            record = Publish(curator, Exchange(grid), session.on_step).run()
+            record = server(scenario.adversaries, adversaries, Publish)(curator, Exchange(grid), session.on_step).run()
         seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
         scored = {}
         for name in scenario.methods:

@@ -102,7 +102,7 @@ class PublishScenario(Scenario):
     """The same pictures, published by several methods, each assessed as if it were the only one."""
 
     crowd = "publisher"
-    roles = ("publisher",)
+    roles = ("publisher", "curator")
 
     description: str = Field("Owners publish faces, with and without differential privacy.", description="one line")
     workflow: Literal["publish"] = Field("publish", description="the workflow")

@@ -18,7 +18,7 @@ from simulations.data.faces import Faces, draw
 from simulations.data.people import ATTRIBUTES
 from simulations.data.scene import Split
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
-from simulations.scenarios.adversaries import draw_adversaries
+from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.publish.scenario import PublishScenario
 from strategies.pixels import to_pictures, to_tensor
 
@@ -94,7 +94,8 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
     known = faces(people.repeat(attacker.known), "known")
     known = Labelled(known.pictures, owners.repeat(attacker.known), known.labels)
     generator = numpy_generator(scenario.seed, "cheats")
-    cheats = draw_adversaries(generator.permutation(scenario.owners.count).tolist(), scenario.adversaries, generator)
+    mixes = of_role(scenario.adversaries, adversaries, "publisher")
+    cheats = draw_adversaries(generator.permutation(scenario.owners.count).tolist(), mixes, generator)
     parties = []
     for number in range(section.count):
         own = albums.persons == number

@@ -29,9 +29,10 @@ def play(
     cloud: Cloud,
     observe: Callable[[Envelope], None] = lambda envelope: None,
     on_step: OnStep = any_step,
-    meddle: Callable[[Grid], Grid] = lambda grid: grid,
+    meddle: Callable[[Exchange], Exchange] = lambda exchange: exchange,
     open_grid: OpenGrid = LocalGrid,
     carry: Callable[[Grid], Grid] = lambda grid: grid,
+    drives: type[Purchase] = Purchase,
 ) -> PurchaseRecord:
     """Play one purchase: the buyer is the first node, the sellers follow.
 
@@ -40,16 +41,17 @@ def play(
         cloud: The broker.
         observe: Told of every message.
         on_step: Told of each step as it begins.
-        meddle: Puts a dishonest cloud's hands between the cloud's program and the wire.
+        meddle: Puts a dishonest cloud's hands between the cloud's program and the parties.
         open_grid: Makes the grid of the parties' apps.
+        drives: The workflow, of an honest cloud or a cheat.
         carry: Puts phones and their links around the grid (`Phones.around`).
 
     Raises:
         WorkflowFailed: When the purchase could not even begin.
     """
     with open_grid(world.apps) as grid, task_identity(RUN_ID):
-        exchange = Exchange(meddle(ObservedGrid(carry(grid), observe)), cloud.clock)
-        record = Purchase(cloud, exchange, on_step).run()
+        exchange = meddle(Exchange(ObservedGrid(carry(grid), observe), cloud.clock))
+        record = drives(cloud, exchange, on_step).run()
         if any(held.adversary for held in world.sellers):
             remember(world, grid.state)
     return record

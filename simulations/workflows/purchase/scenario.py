@@ -136,7 +136,7 @@ class PurchaseScenario(Scenario):
     """A purchase, or a sweep of many."""
 
     crowd = "seller"
-    roles = ("buyer", "seller")
+    roles = ("buyer", "seller", "cloud")
 
     description: str = Field("A purchase on one machine, from request to payout.", description="one line about it")
     workflow: Literal["purchase"] = Field("purchase", description="the workflow")

@@ -22,7 +22,7 @@ from simulations.data.partition import album_sizes, by_classes, by_dirichlet, by
 from simulations.data.stock import UNLABELLED, Pile, Stock, folder_pile, stock
 from simulations.reports.words import percent
 from simulations.runs.seeding import numpy_generator, secret
-from simulations.scenarios.adversaries import draw_adversaries
+from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.purchase.scenario import AlbumSection, PriceSection, PurchaseScenario
 from strategies.features.featurizer import Featurizer
 from strategies.obfuscation import Obfuscation
@@ -177,7 +177,7 @@ def _sellers(
         )
     sizes = album_sizes(section.count, *section.album.range, section.album.skew, generator)
     noise = _share(section.noise, section.count, generator)
-    mixes = {name: mix for name, mix in scenario.adversaries.items() if adversaries[name].role == "seller"}
+    mixes = of_role(scenario.adversaries, adversaries, "seller")
     order = generator.permutation(scenario.sellers.count).tolist()
     cheats = draw_adversaries(order, mixes, numpy_generator(scenario.seed, "cheats"))
     roles = _roles(scenario, adversaries)

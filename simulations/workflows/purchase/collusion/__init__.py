@@ -6,6 +6,6 @@ counted.
 
 from simulations.workflows.purchase.collusion.favours import Favouring, favoured, friends
 from simulations.workflows.purchase.collusion.linking import link, linked
-from simulations.workflows.purchase.collusion.substitution import KeySubstitution, substituted
+from simulations.workflows.purchase.collusion.substituted import substituted
 
-__all__ = ["Favouring", "KeySubstitution", "favoured", "friends", "link", "linked", "substituted"]
+__all__ = ["Favouring", "favoured", "friends", "link", "linked", "substituted"]

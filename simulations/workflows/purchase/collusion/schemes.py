@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flwr.serverapp import Grid
-
+from parties.adversaries.substitution import KeySubstitution
 from parties.purchase.cloud import Cloud
 from parties.purchase.record import PurchaseRecord
+from protocol.exchange import Exchange
 from simulations.reports.model import Learned
 from simulations.runs.seeding import secret
 from simulations.runs.views import View
 from simulations.workflows.purchase.collusion.favours import Favouring, favoured, friends
 from simulations.workflows.purchase.collusion.linking import link, linked
-from simulations.workflows.purchase.collusion.substitution import KeySubstitution, substituted
+from simulations.workflows.purchase.collusion.substituted import substituted
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.scoring import ScoredPurchase
 from simulations.workflows.purchase.world import PurchaseWorld
@@ -33,17 +33,18 @@ class Schemes:
     def __init__(self, scenario: PurchaseScenario, world: PurchaseWorld, cloud: Cloud) -> None:
         played = scenario.collusion
         self._pools = "cloud-buyer" in played
-        self._substitution = (
-            KeySubstitution(secret(scenario.seed, "substitution"), cloud.identity)
-            if "key-substitution" in played
-            else None
-        )
+        self._own_keys = secret(scenario.seed, "substitution") if "key-substitution" in played else None
+        self._substitution: KeySubstitution | None = None
         self._favouring = Favouring(friends(scenario, world)) if "cloud-sellers" in played else None
         self.cloud = cloud if self._favouring is None else replace(cloud, auctioneer=self._favouring)
 
-    def around(self, grid: Grid) -> Grid:
-        """Put the cloud's hands between its program and the wire."""
-        return grid if self._substitution is None else self._substitution.around(grid)
+    def exchange(self, honest: Exchange) -> Exchange:
+        """Put the cloud's hands between its program and the parties."""
+        if self._own_keys is None:
+            return honest
+        cloud = self.cloud
+        self._substitution = KeySubstitution(honest, self._own_keys, cloud.identity, cloud.vault)
+        return self._substitution
 
     def reveal(self, record: PurchaseRecord) -> None:
         """Put into the record what really happened."""

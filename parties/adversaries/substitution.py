@@ -1,24 +1,24 @@
 """A cloud that names keys of its own on both sides, and opens every picture that passes."""
 
 import hashlib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from flwr.app import Message
-from flwr.serverapp import Grid
-
+from parties.adversaries.adversary import adversary
+from parties.adversaries.meddling import MeddledExchange
+from parties.purchase.cloud import Cloud
 from parties.purchase.record import PurchaseRecord
+from parties.purchase.workflow import Purchase
+from parties.workflow import OnStep, any_step
 from protocol.crypto.sealing import SealBroken, new_delivery_key, open_sealed, seal
 from protocol.crypto.signing import SigningKey, derive
 from protocol.disputes.arbitration import delivery_context
 from protocol.disputes.refusal import pass_on
 from protocol.encoding.canonical import canonical, digest
-from protocol.encoding.codec import decode, encode
-from protocol.flower import with_content
-from protocol.grids import ObservedGrid
+from protocol.exchange import Exchange
 from protocol.messages.base import BlobReference, ProtocolMessage
 from protocol.messages.purchase import (
+    MAX_BLOB,
     Bids,
     CallForBids,
     Delivery,
@@ -31,10 +31,9 @@ from protocol.messages.purchase import (
     SignedReceipt,
     Statement,
 )
-from simulations.reports.model import Learned
-from simulations.reports.words import count
+from protocol.storage.vault import Vault
 
-M = TypeVar("M", bound=ProtocolMessage)
+R = TypeVar("R", bound=ProtocolMessage)
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class _Opened:
     private_key: bytes
 
 
-class KeySubstitution(ObservedGrid):
-    """A cloud that stands between both sides: the buyer to the sellers, and each seller to the buyer.
+class KeySubstitution(MeddledExchange):
+    """Stands between both sides: the buyer to the sellers, and each seller to the buyer.
 
     1. in the call for bids it names a key of its own as the buyer's, and takes over bids under pseudonyms of its own;
     2. it orders each image for itself, to a delivery key of its own;
@@ -67,17 +66,23 @@ class KeySubstitution(ObservedGrid):
     the proof (`convicts`).
 
     Args:
+        inner: See `MeddledExchange`.
         secret: 32 bytes; the keys derive from it.
         identity: The cloud's own key, under which it passes on orders.
+        vault: Where the grid has put what it streams.
         late: Begin with the orders, when sellers already know the buyer's key.
 
     Attributes:
         opened: Pictures that the cloud has opened.
     """
 
-    def __init__(self, secret: bytes, identity: SigningKey, *, late: bool = False) -> None:
+    def __init__(
+        self, inner: Exchange, secret: bytes, identity: SigningKey, vault: Vault, *, late: bool = False
+    ) -> None:
+        super().__init__(inner)
         self._secret = secret
         self._identity = identity
+        self._vault = vault
         self._buyer = b""
         self._late = late
         self._key = SigningKey.derive(derive(secret, "buyer"), "buyer")
@@ -86,40 +91,35 @@ class KeySubstitution(ObservedGrid):
         self._sellers: set[int] = set()
         self.opened = 0
 
-    def around(self, grid: Grid) -> Grid:
-        """Stand before a grid."""
-        super().__init__(grid, lambda envelope: None)
-        return self
-
     def reveal(self, record: PurchaseRecord) -> None:
         """Put the sellers' own bids back into the cloud's record, so that it can be compared with the truth."""
         for offer in record.offers:
             if offer.bid_id in self._bids:
                 offer.bid = self._bids[offer.bid_id].bid
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Change what is said in either direction."""
-        questions = [self._change(message, message.metadata.dst_node_id) for message in messages]
-        replies = self._grid.send_and_receive(questions, timeout=timeout)
-        return [self._change(reply, reply.metadata.src_node_id) for reply in replies]
+    def question(self, node_id: int, question: ProtocolMessage) -> ProtocolMessage:
+        """Name a key of the cloud's own as the buyer's."""
+        match question:
+            case CallForBids():
+                self._sellers.add(node_id)
+                return question if self._late else self._call(question)
+            case DeliveryOrder():
+                return self._order(question)
+            case SelectionNotice() if not self._late:
+                return self._notice(question)
+            case Statement() if node_id in self._sellers and not self._late:
+                return self._statement(question)
+        return question
 
-    def _change(self, message: Message, party: int) -> Message:
-        kind = str(message.content["message"]["kind"]) if message.has_content() else ""
-        if kind == "CallForBids":
-            self._sellers.add(party)
-        if party not in self._sellers:
-            return message
-        changes = {
-            "CallForBids": _changed(CallForBids, self._call),
-            "Bids": _changed(Bids, self._bid),
-            "SelectionNotice": _changed(SelectionNotice, self._notice),
-            "DeliveryOrder": _changed(DeliveryOrder, self._order),
-            "Delivery": _changed(Delivery, self._deliver),
-            "Statement": _changed(Statement, self._statement),
-        }
-        if kind not in changes or (self._late and not kind.startswith("Delivery")):
-            return message
-        return with_content(message.metadata, encode(changes[kind](message)))
+    def answer(self, node_id: int, answer: R) -> R:
+        """Take over bids and deliveries."""
+        changed: Any = answer
+        match answer:
+            case Bids() if not self._late:
+                changed = self._bid(answer)
+            case Delivery():
+                changed = self._deliver(answer)
+        return changed  # type: ignore[no-any-return]
 
     def _call(self, call: CallForBids) -> CallForBids:
         self._buyer = call.buyer
@@ -148,14 +148,15 @@ class KeySubstitution(ObservedGrid):
         return pass_on(signed, asked.release, self._identity)
 
     def _deliver(self, delivery: Delivery) -> Delivery:
-        if isinstance(delivery.blob, BlobReference):
-            return delivery
+        sealed = delivery.blob
+        if isinstance(sealed, BlobReference):
+            sealed = self._vault.read(sealed.digest.hex(), MAX_BLOB)
         asked = self._orders[delivery.receipt.receipt.order]
         buyers = asked.buyers
         dimensions = len(self._bids[buyers.bid].bid.bid.feature or (0, 0))
         try:
             context = delivery_context(asked.own, asked.release)
-            opening = open_sealed(delivery.blob, asked.private_key, context, buyers.suite, dimensions)
+            opening = open_sealed(sealed, asked.private_key, context, buyers.suite, dimensions)
         except SealBroken:
             return delivery
         self.opened += 1
@@ -172,21 +173,22 @@ class KeySubstitution(ObservedGrid):
         return digest(self._bids[bid].bid) if bid in self._bids else bid
 
 
-def _changed(kind: type[M], change: Callable[[M], M]) -> Callable[[Message], ProtocolMessage]:
-    return lambda message: change(decode(message.content, kind))
+@adversary(
+    "key-substituting-cloud",
+    knowledge="nothing beyond its role",
+    profit="every picture that is delivered, where no certificates tie keys to parties",
+)
+class KeySubstitutingCloud(Purchase):
+    """Names a key of its own as the buyer's, opens every picture, and seals it again for the buyer."""
 
+    def __init__(
+        self, cloud: Cloud, exchange: Exchange, on_step: OnStep = any_step, *, buyer: int | None = None
+    ) -> None:
+        self.substitution = KeySubstitution(exchange, cloud.derive("substitution"), cloud.identity, cloud.vault)
+        super().__init__(cloud, self.substitution, on_step, buyer=buyer)
 
-def substituted(substitution: KeySubstitution, record: PurchaseRecord) -> Learned:
-    """Write down what a key substitution gained, and who noticed."""
-    delivered = sum(offer.receipt is not None for offer in record.winners)
-    complaints = sum(offer.complaint is not None for offer in record.winners)
-    return Learned(
-        observer="cloud",
-        what="images",
-        detail=(
-            f"{substitution.opened} of the {delivered} that were delivered, opened by substituting keys of its own: "
-            "sellers sealed to these, and it sealed again to the buyer's. Noticed: "
-            f"{count(len(record.failures), 'step')} refused, {count(complaints, 'complaint')}. Certificates that bind "
-            "keys to parties would reveal it."
-        ),
-    )
+    def run(self) -> PurchaseRecord:
+        """Play all steps, and keep the sellers' own bids in the record."""
+        record = super().run()
+        self.substitution.reveal(record)
+        return record
