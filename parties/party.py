@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar, get_type_hints, overload
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_type_hints, overload
 
 import numpy as np
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp.typing import Mod
 
 from protocol.crypto.signing import SigningKey, derive
@@ -55,6 +56,53 @@ class Memory:
             raise KeyError(f"nothing is kept under {name}")
         return decode(RecordDict({record: self._state[f"{name}:{record}"] for record in RECORDS}), kind)
 
+    def forget(self, name: str) -> None:
+        """Delete the message kept under a name, if there is one."""
+        for record in RECORDS:
+            self._state.pop(f"{name}:{record}", None)
+
+
+class Facts(Protocol):
+    """What a party remembers for good, whatever conversation it is in."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return what is known under a name."""
+
+    def put(self, name: str, value: bytes) -> None:
+        """Remember, from when the answer is given."""
+
+
+class StateFacts:
+    """Facts in Flower's `Context.state`, for a party all of whose conversations share it."""
+
+    RECORD = "facts"
+
+    def __init__(self, state: RecordDict) -> None:
+        self._state = state
+
+    def get(self, name: str) -> bytes | None:
+        """Return what is known under a name."""
+        known = self._state.config_records.get(self.RECORD)
+        value = None if known is None else known.get(name)
+        return value if isinstance(value, bytes) else None
+
+    def put(self, name: str, value: bytes) -> None:
+        """Remember."""
+        if self.RECORD not in self._state:
+            self._state[self.RECORD] = ConfigRecord()
+        self._state.config_records[self.RECORD][name] = value
+
+
+class LastingContext(Context):
+    """A context of one conversation, with facts that outlast it; see `parties.store`."""
+
+    facts: Facts
+
+
+def system_entropy(size: int) -> bytes:
+    """Return random bytes of the operating system's."""
+    return os.urandom(size)
+
 
 class Party:
     """An actor of the protocol.
@@ -83,9 +131,13 @@ class Party:
     vouching: Vouching | None = None
     """Its certificate, where parties have some; set by who deploys it."""
 
+    entropy: Callable[[int], bytes] = staticmethod(system_entropy)
+    """Random bytes that nobody can repeat; simulated worlds replace it by a stream that follows from their seed."""
+
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
-        self.memory = Memory(RecordDict())
+        self.memory = Memory(state := RecordDict())
+        self.facts: Facts = StateFacts(state)
         self.prepared: Prepared | None = None
 
     @property
@@ -107,6 +159,11 @@ class Party:
         """
         if self.vouching is not None:
             self.vouching.holder(voucher, public, role)
+
+    def attend(self, context: Context) -> None:
+        """Turn to a conversation: remember what was said in it."""
+        self.memory = Memory(context.state)
+        self.facts = context.facts if isinstance(context, LastingContext) else StateFacts(context.state)
 
     @step("introduce")
     def introduce(self, hello: Hello) -> Introduction:
@@ -191,7 +248,7 @@ class PartyApp(Shared):
         party = self.party
 
         def handle(message: Message, context: Context) -> Message:
-            party.memory = Memory(context.state)
+            party.attend(context)
             prepared = party.prepared
             if prepared is not None and prepared.content == message.content:
                 question = prepared.question

@@ -13,6 +13,7 @@ from flwr.clientapp import ClientApp
 from sqlalchemy import (
     BindParameter,
     Column,
+    Connection,
     Double,
     Integer,
     LargeBinary,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import OperationalError
 
+from parties.party import LastingContext
 from protocol.encoding.records import pack, unpack
 from protocol.grids.guard import HostFailed
 from protocol.storage.database import Database, Schema, opening
@@ -53,6 +55,19 @@ _replies = Table(
     Column("reply", LargeBinary),
 )
 
+_facts = Table(
+    "facts",
+    _metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+
+def _add_facts(connection: Connection) -> None:
+    """Lead to version 2."""
+    connection.exec_driver_sql("CREATE TABLE facts (name TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name))")
+
+
 _OF: BindParameter[Any] = bindparam("of")
 _STATE = select(_states.c.content).where(_states.c.conversation == _OF)
 _REPLY = select(_replies).where(_replies.c.conversation == _OF, _replies.c.number == bindparam("at"))
@@ -61,7 +76,10 @@ _OLD = select(_states.c.conversation).where(_states.c.touched_at < bindparam("be
 _FORGET_OLD = [delete(table).where(table.c.conversation.in_(_OLD)) for table in (_replies, _states)]
 _KEEP, _ANSWER = insert(_states), insert(_replies)
 
-PARTY = Schema("party", _metadata)
+_FACT = select(_facts.c.value).where(_facts.c.name == bindparam("known"))
+_FORGET_FACT, _KNOW = delete(_facts).where(_facts.c.name == bindparam("known")), insert(_facts)
+
+PARTY = Schema("party", _metadata, (_add_facts,))
 """A party's database."""
 
 
@@ -108,6 +126,35 @@ class PartyStore:
         self.database.close()
 
 
+class StoredFacts:
+    """What a party knows for good, which is never deleted; what is new is written when its answer is.
+
+    Attributes:
+        new: What was put since.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.new: dict[str, bytes] = {}
+
+    def get(self, name: str) -> bytes | None:
+        """Return what is known under a name."""
+        if name in self.new:
+            return self.new[name]
+        found = self._database.read(_FACT, known=name)
+        return bytes(found[0].value) if found else None
+
+    def put(self, name: str, value: bytes) -> None:
+        """Remember."""
+        self.new[name] = value
+
+    def write(self, connection: Connection) -> None:
+        """Write what is new."""
+        for name, value in self.new.items():
+            connection.execute(_FORGET_FACT, {"known": name})
+            connection.execute(_KNOW, [{"name": name, "value": value}])
+
+
 def _private_database(path: Path) -> Database:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with opening(path):
@@ -121,7 +168,7 @@ class RememberingApp(ClientApp):
 
     A conversation is what messages name before the last ``/`` of their group, as the purchases of a
     `protocol.journal` do; its questions are numbered after it. Messages of other groups are
-    passed on.
+    passed on. Facts (`parties.party.Facts`) outlast conversations, and are committed with the answers that they are of.
 
     1. the question that was answered last gets the same answer again;
     2. the app answers any other, with the conversation's own state. What was answered before has arrived, and is
@@ -142,9 +189,9 @@ class RememberingApp(ClientApp):
         """Answer a message."""
         conversation, _, number = message.metadata.group_id.rpartition("/")
         with self._turn:
-            if not conversation or not number.isdecimal():
-                return self._app(message, context)
             try:
+                if not conversation or not number.isdecimal():
+                    return self._pass_on(message, context)
                 return self._answer(conversation, int(number), message, context)
             except OperationalError as error:
                 raise DiskFailed(str(error.orig)) from error
@@ -153,23 +200,38 @@ class RememberingApp(ClientApp):
                     raise
                 raise DiskFailed(str(error)) from error
 
+    def _pass_on(self, message: Message, context: Context) -> Message:
+        own, facts = self._lasting(context, context.state)
+        reply = self._app(message, own)
+        context.state = own.state
+        if facts.new and not reply.has_error():
+            with self._store.database.transaction() as connection:
+                facts.write(connection)
+        return reply
+
+    def _lasting(self, context: Context, state: RecordDict) -> tuple[LastingContext, StoredFacts]:
+        own = LastingContext(
+            run_id=context.run_id,
+            node_id=context.node_id,
+            node_config=context.node_config,
+            state=state,
+            run_config=context.run_config,
+        )
+        own.facts = facts = StoredFacts(self._store.database)
+        return own, facts
+
     def _answer(self, conversation: str, number: int, message: Message, context: Context) -> Message:
         database = self._store.database
         question = hashlib.sha256(message.metadata.message_type.encode() + pack(message.content)).digest()
         known = database.read(_REPLY, of=conversation, at=number)
         if known and bytes(known[0].question) == question and known[0].reply is not None:
             return Message(unpack(bytes(known[0].reply)), reply_to=message)
-        own = Context(
-            run_id=context.run_id,
-            node_id=context.node_id,
-            node_config=context.node_config,
-            state=self._store.state(conversation),
-            run_config=context.run_config,
-        )
+        own, facts = self._lasting(context, self._store.state(conversation))
         reply = self._app(message, own)
         if reply.has_error():
             return reply
         with database.transaction() as connection:
+            facts.write(connection)
             for forget in _FORGET:
                 connection.execute(forget, {"of": conversation})
             state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}

@@ -57,7 +57,7 @@ class JointTraining(Workflow[Record]):
             self.begin(number, self.STEPS[0])
             chosen = sorted(self._generator.permutation(enlisted)[: self.called].tolist())
             call = GradientRequest(
-                round=Round(training=training, number=number), model=row_of(players), dealt=(), signed=self.signed
+                round=Round(training=training, number=number), model=row_of(players), signed=self.signed
             )
             size = 1 + gradients_length(players)
             summing = SecureSum(self.exchange, chosen, call, self.patience, size)

@@ -1,5 +1,7 @@
 """A client of federated learning: a phone or an institution that trains on its own pictures."""
 
+import hashlib
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -9,16 +11,20 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp.typing import Mod
 from numpy.typing import NDArray
 
-from parties.party import Memory, PartyApp, step
+from parties.party import PartyApp, step
 from parties.secure_sum.adding import AddingParty
+from parties.secure_sum.summand import BadSummand
+from protocol.encoding.canonical import canonical, digest
 from protocol.encoding.codec import read_array
 from protocol.messages.federate import TrainCall
-from protocol.messages.secure_sum import MaskedValues
+from protocol.messages.secure_sum import AddCall, MaskedValues, Round
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
 from strategies.learning.local import LocalTraining, train_locally
 from strategies.learning.private import PrivateTraining, train_privately
 from strategies.learning.weights import Weights, from_row, to_row, weights
+from strategies.privacy.distributed_noise import DistributedNoise
 from strategies.privacy.secret_generator import seeded_generator
+from strategies.privacy.secure_sum import Masked
 from strategies.privacy.stream import Stream
 
 ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
@@ -37,6 +43,9 @@ SETTINGS = (
     "server-round",
 )
 """Settings of a round of training."""
+HIDDEN = SUM_CLIPPING, SUM_SIGMA, SUM_CLIENTS = "sum-clipping", "sum-sigma", "sum-clients"
+"""Settings of a sum that hides whole clients: the norm of an update, the noise of each client in each number, and the
+number of clients whose noise has to be in it."""
 
 
 class Client(AddingParty):
@@ -115,15 +124,39 @@ class Client(AddingParty):
         """Train, and send the update behind masks."""
         return self.behind_masks(call, lambda: self.summand(call))
 
+    def needed(self, call: AddCall) -> int:
+        """Return how many clients have to be in a sum: as many as hide one of them together."""
+        told = {each.name: each.value for each in call.settings} if isinstance(call, TrainCall) else {}
+        return max(self.fewest, math.ceil(told.get(SUM_CLIENTS, 0.0)))
+
     def summand(self, call: TrainCall) -> NDArray[np.float64]:
-        """Train, and return the number of pictures and then the update times that number."""
+        """Train, and return the number of pictures and then the update times that number.
+
+        Of a sum that hides whole clients, the update alone: how many pictures there are is hidden, too.
+        """
+        hidden = noise_of(call) is not None
         like = weights(self.network())
         model = from_row(torch.from_numpy(np.array(call.model)), like)
-        config = {each.name: each.value for each in call.settings}
+        config = {each.name: each.value for each in call.settings if each.name not in HIDDEN}
         learnt = self.learn(model, config, call.round.training)
         update = (to_row(learnt) - to_row(model)).double().numpy()
+        if hidden:
+            return update
         weight = len(self.examples()[1])
         return np.concatenate([[weight], weight * update])
+
+    def integers(self, call: AddCall, values: NDArray[np.float64]) -> Masked:
+        """Return a summand as integers; of a sum that hides whole clients clipped, and with this client's noise.
+
+        The noise is of this question alone, whoever takes part included, so that no two sums share it.
+        """
+        noise = noise_of(call) if isinstance(call, TrainCall) else None
+        if noise is None:
+            return super().integers(call, values)
+        if not np.isfinite(values).all():
+            raise BadSummand("an update holds a number that is none")
+        stream = Stream(self.derive("noise of a sum", digest(call)))
+        return noise.encode(values, rotation_of(call.round), stream).view(np.uint64)
 
 
 class ClientPartyApp(PartyApp):
@@ -138,20 +171,35 @@ class ClientPartyApp(PartyApp):
 
         @self.train(mods=[*party.mods, *mods])
         def train(message: Message, context: Context) -> Message:
-            party.memory = Memory(context.state)
+            party.attend(context)
             like = weights(party.network())
             model = _read_model(message.content, like)
             config = message.content[CONFIG]
             if not isinstance(config, ConfigRecord):
                 raise ValueError("a round of training comes with its settings")
             settings = {name: float(cast(float, value)) for name, value in config.items() if name != "training"}
-            learnt = party.learn(model, settings, str(config.get("training", "")))
+            training = str(config.get("training", ""))
+            party.goes(Round(training=training, number=int(settings.get("server-round", 0))), "in the open")
+            learnt = party.learn(model, settings, training)
             metrics = MetricRecord({"num-examples": _weight(party, settings)})
             arrays = ArrayRecord({name: Array(value.numpy()) for name, value in learnt.items()})
             return Message(RecordDict({ARRAYS: arrays, METRICS: metrics}), reply_to=message)
 
     def __reduce__(self) -> tuple[object, ...]:
         return ClientPartyApp, (self.party, self._inner_mods)
+
+
+def noise_of(call: TrainCall) -> DistributedNoise | None:
+    """Return the noise that a sum asks for, None where it asks for none; ValueError when it is no noise."""
+    told = {each.name: each.value for each in call.settings if each.name in HIDDEN}
+    if not told:
+        return None
+    return DistributedNoise(len(call.model), told.get(SUM_CLIPPING, 0.0), told.get(SUM_SIGMA, 0.0))
+
+
+def rotation_of(round: Round) -> bytes:
+    """Return what decides the rotation of a sum; everybody knows it."""
+    return hashlib.sha256(b"parley/rotation/1\0" + canonical(round)).digest()
 
 
 def _weight(party: Client, settings: Mapping[str, float]) -> int:

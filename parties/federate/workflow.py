@@ -17,6 +17,7 @@ from flwr.serverapp.strategy import (
 )
 
 from parties.federate.checks import NEAREST, CheckedGrid
+from parties.federate.client import SUM_CLIENTS, SUM_CLIPPING, SUM_SIGMA, noise_of, rotation_of
 from parties.secure_sum.summing import SecureSum
 from parties.workflow import PATIENCE, OnStep, Record, Workflow, WorkflowFailed, any_step
 from protocol.encoding.codec import read_array
@@ -24,6 +25,7 @@ from protocol.exchange import Exchange
 from protocol.messages.federate import Setting, TrainCall
 from protocol.messages.secure_sum import Round
 from strategies.learning.weights import Weights, from_row, to_row
+from strategies.privacy.sum_graph import choose_graph
 
 STRATEGIES: dict[str, str] = {
     "fedavg": "mean of all updates, weighted by their numbers of images (McMahan et al. 2017)",
@@ -34,6 +36,8 @@ STRATEGIES: dict[str, str] = {
     "dp-images": "DP-SGD at every client: epsilon is per image, towards the cloud as well (Abadi et al. 2016)",
     "dp-people": "DP-SGD with gradients clipped per person: epsilon is per person, towards the cloud as well",
     "secure-sum": "mean of masked updates: the cloud sees their sum alone (Bonawitz et al. 2017)",
+    "dp-sum": "the same, clipped, with noise of every client: epsilon is per client, towards the cloud as well"
+    " (Kairouz, Liu and Steinke 2021)",
 }
 """Strategies by name."""
 
@@ -53,7 +57,7 @@ class Federation:
         model: The initial one.
         mu, malicious, beta: Of fedprox, krum and trimmed-mean: pull; how many clients may be malicious; share that is
             cut off at both ends.
-        sigma, clipping: Of dp-clients.
+        sigma, clipping: Of dp-clients; of dp-sum sigma is that of each client, in units of the clipping norm.
         patience: Seconds that clients have for each step of a secure sum.
     """
 
@@ -69,6 +73,17 @@ class Federation:
     sigma: float = 0.0
     clipping: float = 1.0
     patience: float = PATIENCE
+
+    @property
+    def noise(self) -> Mapping[str, float]:
+        """What clients of dp-sum are told of the noise."""
+        if self.strategy != "dp-sum":
+            return {}
+        return {
+            SUM_CLIPPING: self.clipping,
+            SUM_SIGMA: self.sigma * self.clipping,
+            SUM_CLIENTS: float(choose_graph(self.clients).least),
+        }
 
     def flower_strategy(self) -> Strategy:
         """Return Flower's strategy of this name."""
@@ -92,9 +107,11 @@ class FederateRecord(Record):
 
     Attributes:
         model: After the last round.
+        survivors: How many clients were in the sum of each round, where there are sums.
     """
 
     model: Weights = field(default_factory=dict)
+    survivors: list[int] = field(default_factory=list)
 
 
 class Federate(Workflow[FederateRecord]):
@@ -132,7 +149,7 @@ class Federate(Workflow[FederateRecord]):
             WorkflowFailed: When too few clients answer.
         """
         self.begin(1, f"training by {self.federation.training}")
-        by = self._by_sums if self.federation.strategy == "secure-sum" else self._by_flower
+        by = self._by_sums if self.federation.strategy in ("secure-sum", "dp-sum") else self._by_flower
         try:
             self.record.model = by()
         except (WorkflowFailed, AggregationError, InconsistentMessageReplies) as failed:
@@ -170,20 +187,24 @@ class Federate(Workflow[FederateRecord]):
         model = federation.model
         self._watch(0, model)
         for number in range(1, federation.rounds + 1):
-            told = {**federation.settings, "server-round": float(number)}
+            told = {**federation.settings, **federation.noise, "server-round": float(number)}
             call = TrainCall(
                 round=Round(training=federation.training, number=number),
                 model=to_row(model).numpy(),
                 settings=tuple(Setting(name=name, value=float(value)) for name, value in told.items()),
-                dealt=(),
             )
-            summing = SecureSum(self.exchange, self.exchange.node_ids(), call, self.patience)
+            noise = noise_of(call)
+            size = None if noise is None else noise.rotated
+            summing = SecureSum(self.exchange, self.exchange.node_ids(), call, self.patience, size)
             try:
                 summed = summing.run()
             finally:
                 self.record.failures += summing.record.failures
-            pictures, *_ = summed.total
-            mean = torch.from_numpy(np.asarray(summed.total[1:] / max(1.0, pictures)))
+            self.record.survivors.append(len(summed.present))
+            if noise is None:
+                mean = torch.from_numpy(summed.total[1:] / max(1.0, float(summed.total[0])))
+            else:
+                mean = torch.from_numpy(noise.decode(summed.integers, rotation_of(call.round)) / len(summed.present))
             model = from_row((to_row(model).double() + mean).float(), model)
             if not all(bool(value.isfinite().all()) for value in model.values()):
                 raise WorkflowFailed(f"the sum of round {number} is no update")

@@ -30,7 +30,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from protocol.errors import ProtocolError
 from protocol.storage.files import write_private
 
-ROLES = ("cloud", "buyer", "seller", "entity", "operator")
+ROLES = ("cloud", "buyer", "seller", "entity", "client", "participant", "operator")
 AUTHORITY_LIFETIME = timedelta(days=3650)
 LIFETIME = timedelta(days=730)
 SKEW = timedelta(hours=1)

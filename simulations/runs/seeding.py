@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from protocol.crypto.signing import derive
 from simulations.runs.entropy import entropy_from
 from strategies.privacy.secret_generator import seeded_generator
 from strategies.privacy.stream import Stream
@@ -37,6 +38,28 @@ def torch_generator(seed: int, *labels: object) -> torch.Generator:
 def stream(seed: int, *labels: object) -> Stream:
     """Return a stream for one purpose, for noise like that of parties."""
     return Stream(secret(seed, *labels))
+
+
+class SeededEntropy:
+    """Random bytes for a simulated party, in the place of the system's: each call gives others, each run the same.
+
+    Examples:
+        >>> one, again = SeededEntropy(bytes(32)), SeededEntropy(bytes(32))
+        >>> drawn = one(32)
+        >>> drawn == again(32) != one(32)
+        True
+
+    Args:
+        seed: 32 bytes.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed, self._calls = seed, 0
+
+    def __call__(self, size: int) -> bytes:
+        """Return the next bytes."""
+        self._calls += 1
+        return derive(self._seed, "entropy", str(self._calls), length=size)
 
 
 @contextmanager

@@ -125,6 +125,16 @@ def _converted(divergences: NDArray[np.float64], delta: float) -> float:
     return max(0.0, float(np.min(epsilons)))
 
 
+def concentrated_epsilon(rho: float, delta: float) -> float:
+    """Return epsilon for a delta of what is rho-zero-concentrated private (Bun and Steinke 2016), by its Renyi curve.
+
+    Examples:
+        >>> round(concentrated_epsilon(0.1, 1e-5), 2)
+        1.91
+    """
+    return _converted(rho * ORDERS, delta)
+
+
 def prv_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float) -> float:
     """Return epsilon of DP-SGD by Opacus's accountant of privacy loss random variables (Gopi, Lee and Wutschitz 2021).
 

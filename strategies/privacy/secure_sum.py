@@ -1,11 +1,10 @@
-"""Sums of vectors whose summands stay hidden: fixed-point numbers, masks that cancel, and shares of their seeds.
+"""Sums of vectors whose summands stay hidden: fixed-point numbers, and masks that cancel.
 
 Bonawitz et al. 2017, "Practical Secure Aggregation for Privacy-Preserving Machine Learning", section 4. Numbers are
 integers modulo 2^64, so that masks cancel exactly.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -15,10 +14,6 @@ Masked = NDArray[np.uint64]
 """Integers modulo 2^64, in two's complement for negative ones."""
 
 FRACTION_BITS = 24
-PRIME = 2**521 - 1
-"""Shares are numbers modulo this Mersenne prime; secrets are of 32 bytes."""
-SHARE_BYTES = 66
-_SECRET_BYTES = 32
 
 
 def quantise(values: NDArray[np.float64], limit: float) -> Masked:
@@ -48,7 +43,7 @@ def restore(total: Masked) -> NDArray[np.float64]:
 def mask(seed: bytes, size: int) -> Masked:
     """Return the numbers that a seed of 32 bytes expands to, uniform modulo 2^64 (AES-256 in counter mode)."""
     stream = Cipher(algorithms.AES256(seed), modes.CTR(bytes(16))).encryptor().update(bytes(8 * size))
-    return np.frombuffer(stream, dtype="<u8").astype(np.uint64)
+    return np.frombuffer(stream, dtype="<u8").astype(np.uint64, copy=False)
 
 
 def masked(values: Masked, own: bytes, added: Sequence[bytes], subtracted: Sequence[bytes]) -> Masked:
@@ -61,62 +56,7 @@ def masked(values: Masked, own: bytes, added: Sequence[bytes], subtracted: Seque
     """
     total = values + mask(own, len(values))
     for seed in added:
-        total = total + mask(seed, len(values))
+        total += mask(seed, len(values))
     for seed in subtracted:
-        total = total - mask(seed, len(values))
+        total -= mask(seed, len(values))
     return total
-
-
-def share(secret: bytes, places: Sequence[int], threshold: int, randomness: bytes) -> dict[int, bytes]:
-    """Split a secret into shares: a threshold of them restores it, fewer reveal nothing (Shamir 1979).
-
-    Args:
-        secret: 32 bytes.
-        places: Different positive numbers, one for each share.
-        threshold: 1 to the number of places.
-        randomness: 32 secret bytes, from which the polynomial is drawn.
-
-    Raises:
-        ValueError: When a number or a length is out of range.
-
-    Examples:
-        >>> shares = share(bytes(range(32)), [1, 2, 3, 4, 5], 3, b"r" * 32)
-        >>> reconstruct({place: shares[place] for place in (5, 1, 3)}) == bytes(range(32))
-        True
-    """
-    if len(secret) != _SECRET_BYTES or len(randomness) != _SECRET_BYTES:
-        raise ValueError("a secret and the randomness for its shares are of 32 bytes")
-    if not 1 <= threshold <= len(places) or len(set(places)) < len(places) or min(places) < 1:
-        raise ValueError(
-            f"a threshold of 1 to {len(places)} and different positive places, not {threshold} and {places}"
-        )
-    stream = hashlib.shake_256(b"parley/shares/1" + randomness).digest(80 * (threshold - 1))
-    coefficients = [int.from_bytes(secret)]
-    coefficients += [int.from_bytes(stream[80 * i : 80 * i + 80]) % PRIME for i in range(threshold - 1)]
-    shares = {}
-    for place in places:
-        value = 0
-        for coefficient in reversed(coefficients):
-            value = (value * place + coefficient) % PRIME
-        shares[place] = value.to_bytes(SHARE_BYTES)
-    return shares
-
-
-def reconstruct(shares: Mapping[int, bytes]) -> bytes:
-    """Return the secret of shares by their places; with too few of them, another number or an error.
-
-    Raises:
-        ValueError: When what comes out is not a secret of 32 bytes.
-    """
-    total = 0
-    for place, value in shares.items():
-        above = below = 1
-        for other in shares:
-            if other != place:
-                above = above * other % PRIME
-                below = below * (other - place) % PRIME
-        total += int.from_bytes(value) * above * pow(below, -1, PRIME)
-    try:
-        return (total % PRIME).to_bytes(_SECRET_BYTES)
-    except OverflowError:
-        raise ValueError(f"{len(shares)} shares do not give a secret back") from None

@@ -9,18 +9,16 @@ import pytest
 import torch
 from flwr.serverapp import Grid
 
-import parties.secure_sum.summand as summand_module
 from parties.adversaries import ADVERSARIES
 from parties.federate.client import Client
 from parties.federate.workflow import STRATEGIES, Federate, FederateRecord, Federation
-from parties.secure_sum.summand import Summand, UnsafeSum
 from parties.secure_sum.summing import SecureSum
 from parties.workflow import WorkflowFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import Envelope, LocalGrid, ObservedGrid
 from protocol.messages.federate import Setting, TrainCall
-from protocol.messages.secure_sum import DealtShares, KeyCall, Peer, Roster, Round, ShowCall, ShownShares
+from protocol.messages.secure_sum import Round
 from simulations.runs.seeding import reproducible
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import inputs_of, new_group_normalised
@@ -90,6 +88,11 @@ def test_dp_strategies_add_noise_and_learn_with_little_of_it() -> None:
     ):
         model, _ = learnt(clients(), strategy, **own)
         assert right(model) > 0.8
+    model, record = learnt(clients(), "dp-sum", sigma=0.01 / 10**0.5, clipping=5.0)
+    assert right(model) > 0.8
+    assert record.survivors == [10, 10, 10]
+    noisy, _ = learnt(clients(), "dp-sum", rounds=1, sigma=100.0 / 10**0.5, clipping=5.0)
+    assert (to_row(noisy) - to_row(start())).std().item() == pytest.approx(100.0 * 5.0 / 10, rel=0.05)
     noisy, _ = learnt(clients(), "dp-clients", rounds=1, sigma=100.0, clipping=5.0)
     spread = (to_row(noisy) - to_row(start())).std().item()
     assert spread == pytest.approx(100.0 * 5.0 / 10, rel=0.05)  # Flower's noise: sigma x clipping / clients
@@ -115,7 +118,7 @@ def test_a_person_moves_a_model_no_further_than_one_clipped_gradient_however_man
 
 def test_there_is_a_line_for_every_strategy() -> None:
     assert set(STRATEGIES) == {
-        "fedavg", "fedprox", "krum", "trimmed-mean", "dp-clients", "dp-images", "dp-people", "secure-sum",
+        "fedavg", "fedprox", "krum", "trimmed-mean", "dp-clients", "dp-images", "dp-people", "secure-sum", "dp-sum",
     }  # fmt: skip
 
 
@@ -152,7 +155,7 @@ class TestCheats:
         held, record = learnt(clients(cheats=1, cheat="non-finite-client"), strategy)
         assert right(held) > 0.9
         assert [node for _, node, _ in record.failures] == [FIRST_NODE_ID] * 3
-        why = "a sum needs numbers" if strategy == "secure-sum" else "holds numbers that are not finite"
+        why = "a summand holds a number that is none" if strategy == "secure-sum" else "holds numbers that are not finite"
         assert all(why in each.sentence for each in record.failures)
 
 
@@ -177,7 +180,7 @@ def told() -> tuple[Setting, ...]:
 
 def call(round: Round = ROUND, model: np.ndarray | None = None) -> TrainCall:
     model = to_row(start()).numpy() if model is None else model
-    return TrainCall(round=round, model=model, settings=told(), dealt=())
+    return TrainCall(round=round, model=model, settings=told())
 
 
 def plain_sum(parties: list[Client]) -> np.ndarray:
@@ -212,64 +215,6 @@ class TestSecureSum:
         assert summed.present == list(range(FIRST_NODE_ID + 3, FIRST_NODE_ID + 10))
         assert [step for step, _, _ in summed.failures] == ["add"] * 3
 
-    @pytest.mark.parametrize("step", ["keys", "deal", "add", "show"])
-    def test_whoever_drops_out_at_any_step_leaves_an_exact_sum_of_the_others(self, step: str) -> None:
-        """After its update is in the sum it counts, even if it shows no shares any more."""
-
-        parties = clients(10)
-        for party in parties[:3]:
-            party.__class__ = type("Silent", (Client,), {step: dropping})
-        summed = self.total(parties)
-        counted = parties if step == "show" else parties[3:]
-        assert np.array_equal(summed.total, plain_sum(counted))
-        assert summed.present == [FIRST_NODE_ID + number for number in range(10) if parties[number] in counted]
-        assert [failed for failed, _, _ in summed.failures] == [step] * 3
-
-    def test_too_few_are_one_sentence(self) -> None:
-        with pytest.raises(WorkflowFailed, match="4 of 10 clients were left in a sum, and 6 are needed"):
-            self.total(clients(10, 6, "dropping-client"))
-
-    @pytest.mark.parametrize("size", [0, 40])
-    def test_shares_that_do_not_open_or_are_none_harm_nobody(self, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of a client that damages what it seals, or seals something else."""
-        parties = clients(5)
-        deal = Client.deal
-
-        def broken(self: Any, roster: Roster) -> Any:
-            if size:
-                seal = summand_module.seal_shares
-                with monkeypatch.context() as patch:
-                    patch.setattr(summand_module, "seal_shares", lambda *others: seal(*others[:-1], bytes(size)))
-                    return deal(self, roster)
-            shares = [each.model_copy(update={"sealed": bytes(160)}) for each in deal(self, roster).shares]
-            return DealtShares(shares=tuple(shares))
-
-        parties[0].__class__ = type("Broken", (Client,), {"deal": broken, "add": dropping})
-        with pytest.raises(WorkflowFailed, match="the mask key of place 1 do not give it back"):
-            self.total(parties)
-        parties[0].__class__ = type("Broken", (Client,), {"deal": broken})
-        with on_grid(parties) as grid:
-            summing = SecureSum(Exchange(grid), list(grid.get_node_ids()), call())
-            with pytest.raises(WorkflowFailed, match="the own mask of place 1 do not give it back"):
-                summing.run()
-        assert not summing.record.failures
-
-    def test_nobody_adds_to_a_sum_of_one(self) -> None:
-        with pytest.raises(WorkflowFailed, match="1 of 1 clients made keys, and 2 are needed"):
-            self.total(clients(1))
-        with pytest.raises(UnsafeSum, match="a sum of one client is what it adds"):
-            Summand(bytes([1]) * 32, ROUND).deal(self.roster(count=1, threshold=1))
-
-    def test_where_too_few_have_dealt_nobody_is_asked_to_add(self) -> None:
-        parties = clients(5)
-        for party in parties[:3]:
-            party.__class__ = type("Silent", (Client,), {"deal": dropping})
-        with on_grid(parties) as grid:
-            summing = SecureSum(Exchange(grid), list(grid.get_node_ids()), call())
-            with pytest.raises(WorkflowFailed, match="2 of 5 clients dealt shares, and 3 are needed"):
-                summing.run()
-        assert {each.node_id for each in summing.record.failures} == {FIRST_NODE_ID + number for number in range(3)}
-
     def test_what_the_cloud_sees_of_a_client_is_noise(self) -> None:
         seen: list[Envelope] = []
         parties = clients(4)
@@ -280,71 +225,53 @@ class TestSecureSum:
             assert abs((row / 2.0**64).mean() - 0.5) < 4.5 / np.sqrt(12 * len(row))
             assert len(np.unique(row)) == len(row)
 
-    def roster(self, count: int = 3, threshold: int = 2) -> Roster:
-        peers = tuple(
-            Peer(place=place, keys=Summand(bytes([place]) * 32, ROUND).keys()) for place in range(1, count + 1)
-        )
-        return Roster(round=ROUND, you=1, threshold=threshold, peers=peers)
 
-    def test_a_cloud_that_asks_for_both_shares_of_a_client_is_refused(self) -> None:
-        summand = Summand(bytes([1]) * 32, ROUND)
-        for asked in (
-            ShowCall(round=ROUND, present=(1, 2, 3), absent=(3,), shares=()),
-            ShowCall(round=ROUND, present=(1,), absent=(2, 3), shares=()),
-            ShowCall(round=ROUND, present=(2, 3), absent=(), shares=()),
-        ):
-            with pytest.raises(UnsafeSum, match="present"):
-                summand.show(asked, self.roster())
+def test_a_round_is_answered_in_one_way_and_not_in_two() -> None:
+    """Four plain answers sum to what the secure sum hides."""
+    with on_grid(clients(4)) as grid, reproducible(3, "fedavg"):
+        for strategy, said in (("secure-sum", ""), ("fedavg", "behind masks already, and is not answered in the open")):
+            federate = Federate(Federation("test", strategy, 1, SETTINGS, start(), 4), Exchange(grid))
+            if not said:
+                federate.run()
+                continue
+            with pytest.raises(WorkflowFailed, match=said):
+                federate.run()
+        Federate(Federation("another", "fedavg", 1, SETTINGS, start(), 4), Exchange(grid)).run()
+        federate = Federate(Federation("another", "secure-sum", 1, SETTINGS, start(), 4), Exchange(grid))
+        with pytest.raises(WorkflowFailed, match="0 of 4 clients were left in a sum"):
+            federate.run()
 
-    def test_a_cloud_that_asks_twice_gets_no_second_answer(self) -> None:
-        with on_grid(clients(4)) as grid:
-            exchange = Exchange(grid)
-            SecureSum(exchange, list(grid.get_node_ids()), call()).run()
-            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
 
-            replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
-        assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]
+class TestHiddenClients:
+    def test_a_sum_without_the_noise_of_enough_others_is_refused(self) -> None:
+        """The cloud has three of ten make keys, with noise that hides one among seven."""
+        federation = Federation("test", "dp-sum", 1, SETTINGS, start(), 10, sigma=1.0)
+        with on_grid(clients(3)) as grid:
+            federate = Federate(federation, Exchange(grid))
+            with pytest.raises(WorkflowFailed, match="0 of 3 clients were left in a sum"):
+                federate.run()
+        said = {failure.sentence for failure in federate.record.failures}
+        assert any("3 of 3 clients take part in the sum" in each and "7 and 3 are needed" in each for each in said)
 
-    def test_a_cloud_that_has_something_else_added_to_the_same_sum_or_an_older_one_is_refused(self) -> None:
-        with on_grid(clients(4)) as grid:
-            exchange, nodes = Exchange(grid), list(grid.get_node_ids())
-            later = Round(training="test", number=2)
-            for each in (ROUND, later):
-                SecureSum(exchange, nodes, call(each)).run()
-            nothing = np.zeros_like(to_row(start()).numpy())
-            for each in (ROUND, later):
-                with pytest.raises(WorkflowFailed, match="0 of 4 clients were left in a sum"):
-                    SecureSum(exchange, nodes, call(each, nothing)).run()
-            other = SecureSum(exchange, nodes, call(Round(training="another", number=1), nothing)).run()
-        assert other.present == nodes
-
-    def test_shares_are_shown_for_a_sum_that_was_added_to_alone(self) -> None:
-        with on_grid(clients(4)) as grid:
-            replies = Exchange(grid).ask(
-                "show", {FIRST_NODE_ID: ShowCall(round=ROUND, present=(1, 2, 3), absent=(), shares=())}, ShownShares
+    def test_noise_is_of_one_question_alone(self) -> None:
+        federation = Federation("test", "dp-sum", 1, SETTINGS, start(), 10, sigma=1.0)
+        party, update = clients(1)[0], np.zeros(3)
+        drawn = {}
+        for number in (1, 2):
+            settings = tuple(Setting(name=name, value=value) for name, value in federation.noise.items())
+            asked = TrainCall(
+                round=Round(training="test", number=number), model=np.zeros(3, np.float32), settings=settings
             )
-        assert "nothing was added to this sum" in replies.failures[FIRST_NODE_ID]
+            drawn[number] = party.integers(asked, update)
+            assert np.array_equal(drawn[number], party.integers(asked, update))
+        assert not np.array_equal(drawn[1], drawn[2])
 
-    def test_another_training_in_between_does_not_make_a_client_forget_what_it_has_shown(self) -> None:
-        with on_grid(clients(4)) as grid:
-            exchange, nodes = Exchange(grid), list(grid.get_node_ids())
-            SecureSum(exchange, nodes, call()).run()
-            SecureSum(exchange, nodes, call(Round(training="another", number=1))).run()
-            other = ShowCall(round=ROUND, present=(1, 2, 3), absent=(4,), shares=())
-            replies = exchange.ask("show", {FIRST_NODE_ID: other}, ShownShares)
-        assert "other shares of this sum were shown already" in replies.failures[FIRST_NODE_ID]
-
-    def test_a_roster_without_this_clients_keys_or_with_a_low_threshold_is_refused(self) -> None:
-        with pytest.raises(UnsafeSum, match="does not list this client's keys"):
-            Summand(bytes([9]) * 32, ROUND).deal(self.roster())
-        with pytest.raises(UnsafeSum, match="1 of 3 clients could remove masks"):
-            Summand(bytes([1]) * 32, ROUND).deal(self.roster(threshold=1))
-
-    def test_keys_are_of_one_round(self) -> None:
-        one, other = (Summand(bytes(32), Round(training="test", number=number)).keys() for number in (1, 2))
-        assert one != other
-        assert one == Summand(bytes(32), ROUND).keys()
-        assert KeyCall(round=ROUND).round.number == 1
+    @pytest.mark.parametrize("sigma", [0.0, -1.0, 1e-12])
+    def test_noise_that_is_none_is_refused(self, sigma: float) -> None:
+        settings = (Setting(name="sum-sigma", value=sigma), Setting(name="sum-clipping", value=1.0))
+        asked = TrainCall(round=ROUND, model=to_row(start()).numpy(), settings=settings)
+        with pytest.raises(ValueError, match="noise"):
+            clients(1)[0].summand(asked)
 
 
 def test_a_model_of_another_shape_is_refused() -> None:
@@ -353,6 +280,5 @@ def test_a_model_of_another_shape_is_refused() -> None:
     client = clients(1)[0]
     with pytest.raises(ValueError, match="no setting learning_rate; its settings are epochs"):
         client.learn(start(), {"learning_rate": 1.0}, "test")
-    client.memory.keep("roster test", TestSecureSum().roster())
     with pytest.raises(ValueError, match="another architecture: 3 numbers"):
-        client.add(call(model=np.zeros(3, np.float32)))
+        client.summand(call(model=np.zeros(3, np.float32)))

@@ -17,7 +17,7 @@ from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import LocalGrid
 from protocol.messages.federate import Setting, TrainCall
-from protocol.messages.secure_sum import MaskedValues, Round, RoundKeys, ShownShare, ShownShares
+from protocol.messages.secure_sum import Advertisement, MaskedValues, Round, ShownShares
 from simulations.runs.seeding import reproducible
 from strategies.learning.group_normalised import new_group_normalised
 from strategies.learning.weights import Weights, to_row, weights
@@ -238,20 +238,21 @@ class Short(Client):
     """Adds one value less than it should."""
 
     def add(self, call: TrainCall) -> MaskedValues:
-        return MaskedValues(values=super().add(call).values[:-1].copy())
+        masked = super().add(call)
+        return masked.model_copy(update={"values": masked.values[:-1].copy()})
 
 
 class LowOrder(Client):
     """Sends keys of low order: every secret that is agreed on with them is zero."""
 
-    def keys(self, call: Any) -> RoundKeys:
-        return RoundKeys(masks=bytes(32), shares=bytes(32))
+    def keys(self, call: Any) -> Advertisement:
+        return super().keys(call).model_copy(update={"masks": bytes(32), "shares": bytes(32)})
 
 
 class LowOrderMasks(Client):
     """Sends such a key for masks alone."""
 
-    def keys(self, call: Any) -> RoundKeys:
+    def keys(self, call: Any) -> Advertisement:
         return super().keys(call).model_copy(update={"masks": bytes(32)})
 
 
@@ -259,19 +260,17 @@ class FalseShares(Client):
     """Shows shares that nobody dealt."""
 
     def show(self, call: Any) -> ShownShares:
-        def false(shares: tuple[ShownShare, ...]) -> tuple[ShownShare, ...]:
-            return tuple(ShownShare(place=each.place, value=b"\0" + bytes([7]) * 65) for each in shares)
-
         shown = super().show(call)
-        return ShownShares(own_masks=false(shown.own_masks), mask_keys=false(shown.mask_keys))
+        return ShownShares(own=shown.own, shares=np.full_like(shown.shares, 7))
 
 
 class Junk(Client):
     """Adds noise of the whole range."""
 
     def add(self, call: TrainCall) -> MaskedValues:
-        values = super().add(call).values
-        return MaskedValues(values=np.random.default_rng(1).integers(0, 2**64, len(values), dtype=np.uint64))
+        masked = super().add(call)
+        values = np.random.default_rng(1).integers(0, 2**64, len(masked.values), dtype=np.uint64)
+        return masked.model_copy(update={"values": values})
 
 
 class Absent(Client):
@@ -284,7 +283,7 @@ class Absent(Client):
 def summed(*roles: type[Client], honest: int = HONEST) -> Summed:
     parties = [client(number, role) for number, role in enumerate([*roles, *[Client] * honest], 1)]
     told = tuple(Setting(name=name, value=value) for name, value in SETTINGS.items())
-    call = TrainCall(round=Round(training="test", number=1), model=to_row(start()).numpy(), settings=told, dealt=())
+    call = TrainCall(round=Round(training="test", number=1), model=to_row(start()).numpy(), settings=told)
     with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1):
         return SecureSum(Exchange(grid), list(grid.get_node_ids()), call).run()
 
@@ -307,7 +306,13 @@ def test_a_summand_that_cannot_be_used_is_a_failure_of_its_own(role: type[Client
     assert np.array_equal(record.total, others.total)
 
 
-@pytest.mark.parametrize("roles", [(FalseShares,), (FalseShares, Absent), (Junk,), (Junk, Absent)])
+def test_who_shows_false_shares_is_known_and_the_sum_goes_on() -> None:
+    record = summed(FalseShares)
+    assert [(failed, node) for failed, node, _ in record.failures] == [("show", FIRST_NODE_ID)]
+    assert record.total[0] == 10 * (HONEST + 1)
+
+
+@pytest.mark.parametrize("roles", [(FalseShares, Absent), (Junk,), (Junk, Absent)])
 def test_a_summand_that_nobody_can_tell_from_others_ends_the_sum_in_one_sentence(
     roles: tuple[type[Client], ...],
 ) -> None:
@@ -333,5 +338,5 @@ def test_a_training_by_sums_goes_on_without_who_sends_no_summand_and_ends_where_
     assert [(step, node) for step, node, _ in record.failures] == [("add", FIRST_NODE_ID)] * 2
     assert to_row(record.model).isfinite().all()
     assert not torch.equal(to_row(record.model), to_row(start()))
-    with pytest.raises(WorkflowFailed, match=r"^test: 0 of 3 clients were left in a sum, and 2 are needed"):
+    with pytest.raises(WorkflowFailed, match=r"^test: 0 of 3 clients were left in a sum, and 3 are needed"):
         trained(Short, Short, Short, honest=0)

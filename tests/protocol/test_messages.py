@@ -11,13 +11,17 @@ from protocol.encoding.canonical import canonical
 from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.messages.base import ArrayOf, ProtocolMessage
 from protocol.messages.crowdsource import Contribution
-from protocol.messages.secure_sum import DealtShares, Roster, Round, SealedShares, ShowCall
+from protocol.messages.secure_sum import Crowd, Round
 
 ARRAYS = [(kind, name, array) for kind in kinds() for name, array in arrays(kind)]
 MAY_BE_EMPTY = {
     ("Contribution", "values"), ("Contribution", "codes"), ("Contribution", "highest"), ("TaskLabels", "labels"),
+    *((kind, "tags") for kind in ("MaskedValues", "Present")),
+    ("Chosen", "places"), ("TakenShares", "refused"), ("ShownShares", "shares"), ("Neighbours", "advertisements"),
+    *(("DealtShares", name) for name in ("sealed", "commitments")),
+    *(("Inbox", name) for name in ("places", "advertisements", "sealed", "commitments")),
 }  # fmt: skip
-"""Arrays that have a row for each picture of an album, which may be empty."""
+"""Arrays that have a row for each picture of an album, which may be empty, or for each of some clients of a sum."""
 
 
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.kind())
@@ -58,12 +62,12 @@ def test_an_album_may_be_empty() -> None:
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        (Roster, {"round": Round(training="t", number=1), "you": 1, "threshold": 1, "peers": ()}),
-        (DealtShares, {"shares": ()}),
-        (SealedShares, {"source": 1, "target": 2, "sealed": b""}),
-        (ShowCall, {"round": Round(training="t", number=1), "present": (), "absent": (), "shares": ()}),
+        (Crowd, {"you": 0, "clients": 3, "neighbours": 2, "threshold": 2, "root": bytes(32), "proof": bytes(32)}),
+        (Crowd, {"you": 1, "clients": 3, "neighbours": 0, "threshold": 2, "root": bytes(32), "proof": bytes(32)}),
+        (Crowd, {"you": 1, "clients": 3, "neighbours": 2, "threshold": 0, "root": bytes(32), "proof": bytes(32)}),
+        (Crowd, {"you": 1, "clients": 3, "neighbours": 2, "threshold": 2, "root": bytes(32), "proof": b""}),
     ],
 )
 def test_sums_of_nobody_are_refused(kind: type[ProtocolMessage], fields: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        kind.model_validate(fields)
+    with pytest.raises(ValueError, match=r"greater than 0|at least 32"):
+        kind.model_validate({"round": Round(training="t", number=1), **fields})

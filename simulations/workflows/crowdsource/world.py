@@ -16,7 +16,7 @@ from protocol.errors import BadInput
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data import faces, published
 from simulations.data.scene import Split
-from simulations.runs.seeding import numpy_generator, secret, torch_generator
+from simulations.runs.seeding import SeededEntropy, numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from strategies.features.featurizer import prepare
@@ -102,16 +102,16 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
     for number in range(count):
         own = held[slice(number * album, (number + 1) * album)]
         role = cast(type[Participant], roles.get(cheats.get(number, ""), Participant))
-        participants.append(
-            role(
-                secret(scenario.seed, "participant", number),
-                list(own.images),
-                own.names,
-                own.attributes,
-                collector,
-                scenario.collector.hide,
-            )
+        participant = role(
+            secret(scenario.seed, "participant", number),
+            list(own.images),
+            own.names,
+            own.attributes,
+            collector,
+            scenario.collector.hide,
         )
+        participant.entropy = SeededEntropy(secret(scenario.seed, "entropy", number))
+        participants.append(participant)
     return CrowdsourceWorld(public, participants, cheats, held, test)
 
 

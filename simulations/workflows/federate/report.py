@@ -21,9 +21,10 @@ class Promise(BaseModel):
 
     Attributes:
         unit: Whose presence it hides.
-        sigma: Noise by clipping norm.
-        epsilon, delta: Of one unit, all rounds together, by Renyi accounting.
-        epsilon_prv: The same by Opacus's other accountant.
+        sigma: Noise by clipping norm; of dp-sum that of each client.
+        epsilon, delta: Of one unit, all rounds together, by Renyi accounting; of dp-sum with the noise of as few
+            clients as go on with a sum.
+        epsilon_prv: The same by Opacus's other accountant, which knows nothing of dp-sum.
         epsilon_person: For somebody in as many pictures as the scenario says.
         bound: The largest membership advantage that allows.
     """

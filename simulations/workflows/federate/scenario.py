@@ -11,8 +11,10 @@ from protocol.settings import Section, Share
 from simulations.data.people import FIXED, PASSING
 from simulations.scenarios.base import Scenario
 from simulations.scenarios.methods import built_in
+from strategies.privacy.sum_graph import FEWEST
 
-PRIVATE = ("dp-clients", "dp-images", "dp-people")
+PRIVATE = ("dp-clients", "dp-images", "dp-people", "dp-sum")
+SUMS = ("secure-sum", "dp-sum")
 _OWN = {"mu": "fedprox", "malicious": "krum", "beta": "trimmed-mean"}
 
 
@@ -132,6 +134,8 @@ class FederateScenario(Scenario):
     def _enough_is_left(self) -> "FederateScenario":
         count = self.clients.count
         for name, method in self.methods.items():
+            if method.strategy in SUMS and count < FEWEST:
+                raise ValueError(f"methods.{name}.strategy: a sum needs {FEWEST} clients or more")
             if 2 * method.malicious + 2 >= count and method.strategy == "krum":
                 raise ValueError(f"methods.{name}.malicious: krum needs more than 2 x {method.malicious} + 2 clients")
         return self

@@ -32,6 +32,8 @@ from strategies.learning.group_normalised import GroupNormalisedClassifier, inpu
 from strategies.learning.local import LocalTraining, train_locally
 from strategies.learning.weights import Weights, to_row, weights
 from strategies.privacy.accounting import advantage_bound, dp_sgd_epsilon, noise_for, prv_epsilon
+from strategies.privacy.distributed_noise import noise_of
+from strategies.privacy.sum_graph import choose_graph
 
 LEVELS = (0.5, 1.0, 2.0)
 """Levels of grey by which adversarial examples differ."""
@@ -61,6 +63,8 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
     method, training = scenario.methods[name], scenario.training
     if method.epsilon is None:
         return None
+    if method.strategy == "dp-sum":
+        return _promise_of_sums(scenario, method.epsilon, method.clipping)
     if method.strategy == "dp-clients":
         sampling_rate, steps, unit = 1.0, training.rounds, "client"
     else:
@@ -83,6 +87,27 @@ def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
         epsilon_person=person,
         bound=advantage_bound(epsilon, scenario.delta),
     )
+
+
+def _promise_of_sums(scenario: FederateScenario, epsilon: float, clipping: float) -> Promise:
+    """Choose the noise of every client so that those are enough without whom none goes on with a sum."""
+    count, rounds = scenario.clients.count, scenario.training.rounds
+    survivors = choose_graph(count).least
+    noise = noise_of(epsilon, _parameters(), clipping, survivors, rounds, scenario.delta)
+    found = noise.epsilon(survivors, rounds, scenario.delta)
+    return Promise(
+        unit="client",
+        sigma=noise.sigma / clipping,
+        epsilon=found,
+        delta=scenario.delta,
+        epsilon_prv=found,
+        epsilon_person=found,
+        bound=advantage_bound(found, scenario.delta),
+    )
+
+
+def _parameters() -> int:
+    return to_row(weights(new_group_normalised(CLASSES, torch.Generator()))).numel()
 
 
 def federation_of(

@@ -15,7 +15,7 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data.faces import draw
 from simulations.data.people import ATTRIBUTES, FIXED, look
 from simulations.data.scene import Split
-from simulations.runs.seeding import numpy_generator, secret, torch_generator
+from simulations.runs.seeding import SeededEntropy, numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.federate.scenario import FederateScenario
 
@@ -104,7 +104,9 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
         if number in cheats:
             name = cheats[number]
             role = cast(type[Client], adversaries[name].cast(**scenario.adversaries[name].settings))
-        clients.append(role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES, own.persons))
+        client = role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES, own.persons)
+        client.entropy = SeededEntropy(secret(scenario.seed, "entropy", number))
+        clients.append(client)
     return FederateWorld(clients, cheats, has, trained, others, known, strangers, fresh)
 
 
