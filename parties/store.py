@@ -9,7 +9,20 @@ from pathlib import Path
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
-from sqlalchemy import Column, Double, Integer, LargeBinary, MetaData, Table, Text, delete, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+)
 from sqlalchemy.exc import OperationalError
 
 from protocol.encoding.records import pack, unpack
@@ -39,8 +52,43 @@ _replies = Table(
     Column("reply", LargeBinary),
 )
 
-PARTY = Schema("party", _metadata)
-"""A party's database."""
+spent = Table(
+    "spent",
+    _metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("question", LargeBinary, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("divergences", LargeBinary),
+    Column("delta", Double, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""The privacy ledger (`parties.policy.ledger`)."""
+
+shown = Table(
+    "shown",
+    _metadata,
+    Column("reached", BigInteger, primary_key=True, autoincrement=False),
+    Column("head", LargeBinary, nullable=False),
+)
+"""The latest head of the privacy ledger that the cloud has shown."""
+
+
+def _add_ledger(connection: Connection) -> None:
+    """Lead to version 2."""
+    for statement in (
+        "CREATE TABLE spent (number INTEGER NOT NULL, at DOUBLE NOT NULL, kind TEXT NOT NULL, subject BLOB NOT NULL, "
+        "question BLOB NOT NULL, what TEXT NOT NULL, divergences BLOB, delta DOUBLE NOT NULL, hash BLOB NOT NULL, "
+        "PRIMARY KEY (number))",
+        "CREATE TABLE shown (reached BIGINT NOT NULL, head BLOB NOT NULL, PRIMARY KEY (reached))",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+PARTY = Schema("party", _metadata, migrations=(_add_ledger,))
+"""A party's database. Version 2 added the privacy ledger."""
 
 
 class DiskFailed(HostFailed):

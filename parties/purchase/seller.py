@@ -92,6 +92,9 @@ class Seller(Party):
 
     role = "seller"
 
+    most_bids = MAX_ITEMS
+    """Bids on one request, at most, whatever the terms allow; its policy sets that."""
+
     def __init__(self, secret: bytes, album: Album, costs: Sequence[int], featurizer: Featurizer) -> None:
         super().__init__(secret)
         self.album = album
@@ -105,7 +108,7 @@ class Seller(Party):
             raise ProtocolError(f"the cloud wants features of model {call.terms.model_id}, this phone has another")
         self.check_holder(call.buyer, call.voucher, "buyer")
         positions, features, unreadable = self.look(call)
-        offered = self.choose(call, features)[: call.terms.most_bids]
+        offered = self.choose(call, features)[: min(call.terms.most_bids, self.most_bids)]
         bids = tuple(
             self._bid(call, positions[index], self.claim(call, _numbers(features[index]))) for index in offered
         )
