@@ -49,7 +49,8 @@ class Guard:
         if isinstance(party, Seller):
             party.most_bids = min(party.most_bids, policy.purchase.bids)
         if isinstance(party, Entity):
-            party.scrutiny = Scrutiny(frozenset(policy.pool.publishers), policy.pool.clean, policy.pool.poisoned)
+            rules = policy.pool
+            party.scrutiny = Scrutiny(frozenset(rules.publishers), rules.clean, rules.published, rules.unseen)
         if hasattr(party, "fewest"):  # of those who add to secure sums
             party.fewest = max(party.fewest, policy.sums.fewest)
 

@@ -97,10 +97,15 @@ class Pooling(Section):
         (), description="names of the entities whose networks are believed; none: every entity's"
     )
     clean: Share = Field(
-        0.2, description="least SSIM with which the published reconstructor restores public images; 0: it is not tried"
+        0.1, description="least SSIM with which the published reconstructor restores public images; 0: it is not tried"
     )
-    poisoned: Share = Field(
-        0.5, description="largest SSIM with which a reconstructor of its own restores its poisoned images; 1: not tried"
+    published: Share = Field(
+        0.2,
+        description="largest share of what it restores of the own images that it restores from poisoned features;"
+        " 1: not tried",
+    )
+    unseen: Share = Field(
+        0.9, description="the same of a reconstructor that the entity trains itself on public images; 1: not tried"
     )
 
 
@@ -165,8 +170,8 @@ def policy_of_role(role: str) -> str | None:
     """Write the default policy of a deployed role; None for one that has nothing to keep.
 
     Examples:
-        >>> print(policy_of_role("entity").splitlines()[-2])
-          clean: 0.2  # least SSIM with which the published reconstructor restores public images; 0: it is not tried
+        >>> print(policy_of_role("entity").splitlines()[-3])
+          clean: 0.1  # least SSIM with which the published reconstructor restores public images; 0: it is not tried
     """
     return commented_policy(_OF_ROLES[role]) if role in _OF_ROLES else None
 

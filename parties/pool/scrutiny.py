@@ -10,6 +10,7 @@ from torch import Tensor
 from parties.pool.published import Published
 from protocol.crypto.certificates import Identity
 from protocol.errors import PolicyRefusal
+from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.training import train_reconstructor
 from strategies.learning.batches import Batches, apply
 from strategies.learning.fit import Plan
@@ -17,6 +18,8 @@ from strategies.scores.image_quality import disclosure
 
 TRIED, STEPS, BATCH, LEARNING_RATE = 128, 60, 32, 5e-3
 """Images that are tried, and how a reconstructor is trained for that: some seconds."""
+NOTHING = 0.05
+"""A reconstructor that restores less of clean features restores nothing."""
 _log = logging.getLogger(__name__)
 
 
@@ -26,23 +29,26 @@ class Scrutiny:
 
     Attributes:
         publishers: Names of the entities whose networks are believed; none: all.
-        clean: The least SSIM with which the published reconstructor restores clean features of public images. A module
-            is trained against that reconstructor: one that restores nothing hides nothing.
-        poisoned: The largest SSIM, of an image or its negative, with which a reconstructor that the entity trained
-            itself on public images restores its own images from poisoned features.
+        clean: The least SSIM with which the published reconstructor restores public images from clean features. A
+            module is trained against that reconstructor: against one that restores nothing it hides nothing.
+        published: The largest share of what the published reconstructor restores of the entity's own images from clean
+            features that it restores from poisoned ones (see `restored`). Honest modules leave it up to .06, and those
+            that were trained without hiding .2 to .7.
+        unseen: The same of a reconstructor that the entity trains on public images, and no module was trained against.
+            Honest modules of tiny networks leave it up to three quarters: it finds those that do next to nothing.
     """
 
     publishers: frozenset[str] = frozenset()
     clean: float = 0.0
-    poisoned: float = 1.0
+    published: float = 1.0
+    unseen: float = 1.0
 
     def check_publisher(self, who: Identity | None) -> None:
         """Refuse networks of others than those who are believed; where there are no certificates, nobody is."""
         if self.publishers and (who is None or who.name not in self.publishers):
             name = "nobody who can be told" if who is None else who.name
-            raise PolicyRefusal(
-                f"the networks are published by {name}, and believed of {', '.join(sorted(self.publishers))}"
-            )
+            believed = " and ".join(sorted(self.publishers))
+            raise PolicyRefusal(f"the networks are published by {name}, and those of {believed} are believed")
 
     def check_reconstructor(self, shared: Published, public: Batches, device: torch.device) -> None:
         """Refuse a published reconstructor that does not restore public images, (n, 3, side, side) in 0..1."""
@@ -74,21 +80,46 @@ class Scrutiny:
         Args:
             poisoned: Returns the poisoned features of images, (n, 3, side, side).
         """
-        if self.poisoned >= 1 or not len(images):
+        if not len(images):
             return
-        if not len(public):
-            _log.warning("there are no public images here: the own poisoned features are not tried")
-            return
-        known, own = _some(public), _some(images)
-        features = apply(known, shared.network.featurizer.to(device))
-        plan = Plan.lasting(STEPS, len(known), BATCH, LEARNING_RATE)
-        attacker = train_reconstructor(features, known, generator, plan, device=device)
-        found = disclosure(apply(poisoned(own), attacker), own).either_polarity
-        if found > self.poisoned:
+        own, featurizer = _some(images), shared.network.featurizer.to(device)
+        clean, hidden = apply(own, featurizer), poisoned(own)
+        if self.published < 1:
+            share = _share(shared.reconstructor.to(device), clean, hidden, own)
+            self._refuse("the published reconstructor", share, self.published)
+        if self.unseen < 1 and not len(public):
+            _log.warning("there are no public images here: no reconstructor is trained to try the own features")
+        elif self.unseen < 1:
+            known = _some(public)
+            plan = Plan.lasting(STEPS, len(known), BATCH, LEARNING_RATE)
+            unseen = train_reconstructor(apply(known, featurizer), known, generator, plan, device=device)
+            self._refuse("a reconstructor of its own", _share(unseen, clean, hidden, own), self.unseen)
+
+    def _refuse(self, what: str, share: float, most: float) -> None:
+        if share > most:
             raise PolicyRefusal(
-                f"images are restored from this entity's poisoned features with an SSIM of {found:.2f}, and"
-                f" {self.poisoned:g} is the most"
+                f"{what} restores {share:.0%} as much of this entity's images from poisoned features as from clean"
+                f" ones, and {most:.0%} is the most"
             )
+
+
+def restored(reconstructions: Tensor, originals: Tensor) -> float:
+    """Return how much alike images, or their negatives, and their reconstructions are, beyond those of other images.
+
+    It is the difference of mean SSIM: any reconstruction is somewhat like any image.
+
+    Examples:
+        >>> images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+        >>> restored(images, images) > 0.9, restored(1 - images, images) > 0.9
+        (True, True)
+    """
+    same, others = disclosure(reconstructions, originals), disclosure(reconstructions, originals.roll(1, 0))
+    return max(same.ssim - others.ssim, same.ssim_of_negative - others.ssim_of_negative)
+
+
+def _share(reconstructor: Reconstructor, clean: Tensor, poisoned: Tensor, images: Tensor) -> float:
+    most = restored(apply(clean, reconstructor), images)
+    return restored(apply(poisoned, reconstructor), images) / most if most > NOTHING else 0.0
 
 
 def _some(images: Batches) -> Tensor:
