@@ -19,6 +19,7 @@ from deploy.party import Away, alone, ask_cloud, attachment, open_store, user_er
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
+from parties.policy.guard import Guard
 from parties.purchase.buyer import Basket, Buyer, Purchased
 from parties.purchase.offer import Outcome
 from parties.purchase.terms import COIN
@@ -119,6 +120,7 @@ class RequestingBuyer(Buyer):
         budget = round(wanted.budget * COIN)
         super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out)
         self.vouching = vouching(kit)
+        self.guard = Guard(self, kit.policy())
         self.kit = kit
         self.wish = wish
 

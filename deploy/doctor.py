@@ -20,6 +20,8 @@ from deploy.findings import Finding, Severity, failed, ok, warning
 from deploy.kit import CA, CERTIFICATE, KEY, NEW_KIT, REVOKED, Address, CloudFile, Kit, again, read_kit
 from deploy.ledger_checks import check_ledger
 from deploy.party import ask_cloud
+from parties.policy.settings import FILE as POLICY
+from parties.policy.settings import WORKFLOWS, policy_of_role
 from protocol.crypto.certificates import (
     ROLES,
     CertificateError,
@@ -60,7 +62,7 @@ def check_machine(folder: Path, state: Path | None = None, cloud: Address | None
         subject = "clock" if isinstance(error.__context__, NotYetValid) else "kit"
         return [*findings, failed(subject, seen, fix or "copy the folder from where `parley provision` was run")]
     findings += [ok("kit", f"{kit.party.role} {kit.party.name} of the cloud at {kit.party.address}")]
-    findings += [_expiry(kit), _permissions(kit), _state(kit)]
+    findings += [_expiry(kit), _permissions(kit), _state(kit), *_policy(kit)]
     findings += _cloud(kit, kit.party) if isinstance(kit.party, CloudFile) else _connection(kit)
     return findings
 
@@ -123,6 +125,25 @@ def _state(kit: Kit) -> Finding:
             "state", f"{free >> 20} MB are free for {kit.state}", "make room, or name another folder: --state"
         )
     return ok("state", f"{kit.state}, {free >> 30} GB free")
+
+
+def _policy(kit: Kit) -> Iterator[Finding]:
+    if policy_of_role(kit.party.role) is None:
+        return
+    try:
+        policy = kit.policy()
+    except BadKit as error:
+        yield failed("policy", str(error), "correct it, or delete it: without it the policy is as strict as can be")
+        return
+    if not (kit.folder / POLICY).exists():
+        yield warning("policy", f"there is no {POLICY}, so it is as strict as can be", "`parley privacy` shows it")
+    elif WORKFLOWS[kit.party.role] not in policy.workflows:
+        workflow = WORKFLOWS[kit.party.role]
+        yield failed(
+            "policy", f"a {kit.party.role} that takes no part in {workflow} does nothing", "name it in workflows"
+        )
+    else:
+        yield ok("policy", f"takes part in {', '.join(policy.workflows)}")
 
 
 def _cloud(kit: Kit, party: CloudFile) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 from pydantic import Field, ValidationError, field_validator
 
+from parties.policy.settings import FILE as POLICY
+from parties.policy.settings import Policy, read_policy
 from parties.purchase.terms import CloudSection, Coins
 from protocol.crypto.certificates import (
     CertificateError,
@@ -155,6 +157,17 @@ class Kit:
     def identity(self) -> Identity:
         """The identity in the certificate."""
         return self.credentials.identity
+
+    def policy(self) -> Policy:
+        """Return what the party lets others have of it; without a file, the strict default.
+
+        Raises:
+            BadKit: When the file cannot be used.
+        """
+        try:
+            return read_policy(self.folder / POLICY)
+        except FileNotFoundError:
+            return Policy()
 
     def secret(self) -> bytes:
         """Return the party's secret, 32 bytes. The first call draws them; they never leave this machine."""

@@ -17,6 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.kit import REVOKED, Kit
 from parties.party import Party
+from parties.policy.guard import Guard
+from parties.policy.ledger import Ledger
 from parties.store import DiskFailed, PartyStore
 from protocol.crypto.certificates import CertificateError, Revocations
 from protocol.crypto.vouchers import Vouching
@@ -151,8 +153,9 @@ def stay_attached(kit: Kit, party: Party) -> None:
             await attached
         log("stopped", party=kit.identity.urn)
 
-    party.vouching = vouching(kit)
+    party.vouching, policy = vouching(kit), kit.policy()
     with user_errors(), alone(kit.state), closing(open_store(kit)) as store:
+        party.guard = Guard(party, policy, Ledger(store.database))
         asyncio.run(forever(store.app(party.client_app())))
 
 

@@ -15,6 +15,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from deploy.kit import CA, CERTIFICATE, KEY, NEW_KIT, PARTY, REVOKED, Address, read_keys
+from parties.policy.settings import FILE as POLICY
+from parties.policy.settings import policy_of_role
 from protocol.crypto.certificates import (
     CertificateError,
     Credentials,
@@ -249,6 +251,8 @@ def _make(out: Path, authority: Credentials, hosts: tuple[str, ...], address: Ad
         shutil.rmtree(staged, ignore_errors=True)
     if not (folder / PARTY).exists():
         write_private(folder / PARTY, _party_file(address, name, role).encode())
+        if (policy := policy_of_role(role)) is not None:
+            write_private(folder / POLICY, policy.encode())
     until = good_from_until(credentials.certificate)[1]
     return Issued(name, role, f"{credentials.identity.serial:x}", f"{until:%Y-%m-%d}")
 

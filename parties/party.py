@@ -12,6 +12,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp.typing import Mod
 
+from protocol.crypto.certificates import Identity
 from protocol.crypto.signing import SigningKey, derive
 from protocol.crypto.vouchers import Vouching
 from protocol.encoding.codec import RECORDS, decode, encode
@@ -130,6 +131,8 @@ class Party:
 
     vouching: Vouching | None = None
     """Its certificate, where parties have some; set by who deploys it."""
+    guard: Mod | None = None
+    """What stands before all of its steps: its policy (`parties.policy`), if it has one; set by who deploys it."""
 
     entropy: Callable[[int], bytes] = staticmethod(system_entropy)
     """Random bytes that nobody can repeat; simulated worlds replace it by a stream that follows from their seed."""
@@ -149,16 +152,15 @@ class Party:
         """Return what shows that a signing key is this party's; None where there are no certificates."""
         return None if self.vouching is None else self.vouching.vouch(public)
 
-    def check_holder(self, public: bytes, voucher: Voucher | None, role: str) -> None:
-        """Refuse a key of a peer that no certificate of its role vouches for.
+    def check_holder(self, public: bytes, voucher: Voucher | None, role: str) -> Identity | None:
+        """Return whose a peer's key is; refuse one that no certificate of its role vouches for.
 
-        Where there are no certificates, nobody can tell whose a key is.
+        Where there are no certificates, nobody can tell whose a key is: None.
 
         Raises:
             CertificateError: When it is not the key of a party of this role.
         """
-        if self.vouching is not None:
-            self.vouching.holder(voucher, public, role)
+        return None if self.vouching is None else self.vouching.holder(voucher, public, role)
 
     def attend(self, context: Context) -> None:
         """Turn to a conversation: remember what was said in it."""
@@ -218,6 +220,11 @@ class PartyApp(Shared):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PartyApp, (self.party, self._inner_mods)
+
+    def __call__(self, message: Message, context: Context) -> Message:
+        """Answer a message, if the party's policy allows it."""
+        guard = self.party.guard
+        return super().__call__(message, context) if guard is None else guard(message, context, super().__call__)
 
     @staticmethod
     def prepare(batch: Sequence[tuple[PartyApp, Message]]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Column,
     Connection,
@@ -68,6 +69,41 @@ def _add_facts(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE facts (name TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (name))")
 
 
+spent = Table(
+    "spent",
+    _metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", LargeBinary, nullable=False),
+    Column("question", LargeBinary, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("divergences", LargeBinary),
+    Column("delta", Double, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""The privacy ledger (`parties.policy.ledger`)."""
+
+shown = Table(
+    "shown",
+    _metadata,
+    Column("reached", BigInteger, primary_key=True, autoincrement=False),
+    Column("head", LargeBinary, nullable=False),
+)
+"""The latest head of the privacy ledger that the cloud has shown."""
+
+
+def _add_ledger(connection: Connection) -> None:
+    """Lead to version 3."""
+    for statement in (
+        "CREATE TABLE spent (number INTEGER NOT NULL, at DOUBLE NOT NULL, kind TEXT NOT NULL, subject BLOB NOT NULL, "
+        "question BLOB NOT NULL, what TEXT NOT NULL, divergences BLOB, delta DOUBLE NOT NULL, hash BLOB NOT NULL, "
+        "PRIMARY KEY (number))",
+        "CREATE TABLE shown (reached BIGINT NOT NULL, head BLOB NOT NULL, PRIMARY KEY (reached))",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 _OF: BindParameter[Any] = bindparam("of")
 _STATE = select(_states.c.content).where(_states.c.conversation == _OF)
 _REPLY = select(_replies).where(_replies.c.conversation == _OF, _replies.c.number == bindparam("at"))
@@ -79,8 +115,8 @@ _KEEP, _ANSWER = insert(_states), insert(_replies)
 _FACT = select(_facts.c.value).where(_facts.c.name == bindparam("known"))
 _FORGET_FACT, _KNOW = delete(_facts).where(_facts.c.name == bindparam("known")), insert(_facts)
 
-PARTY = Schema("party", _metadata, (_add_facts,))
-"""A party's database."""
+PARTY = Schema("party", _metadata, (_add_facts, _add_ledger))
+"""A party's database. Version 2 added facts, version 3 the privacy ledger."""
 
 
 class DiskFailed(HostFailed):

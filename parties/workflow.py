@@ -166,10 +166,18 @@ def roll_call(exchange: Exchange, patience: float) -> RollCall:
 
     Where certificates vouch for roles, nobody has a role of theirs that its own certificate does not name. Roles that
     no certificate names are what parties say, and so are all of them within one program.
+
+    Where the cloud has a memory of parties' privacy ledgers, each is told what it has said of its own: one whose store
+    was replaced by an older copy finds out.
     """
     roll = RollCall()
-    everyone = dict.fromkeys(exchange.node_ids(), Hello())
+    ledgers, hello = exchange.ledgers(), Hello()
+    heads = {} if ledgers is None else ledgers.heads()
+    everyone = {node_id: Hello(ledger=heads[node_id]) if node_id in heads else hello for node_id in exchange.node_ids()}
     replies = exchange.ask("introduce", everyone, Introduction, exchange.now() + patience, RETURN)
+    if ledgers is not None:
+        told = {node_id: each.ledger for node_id, each in replies.answers.items() if each.ledger is not None}
+        ledgers.keep_heads(told)
     vouched = exchange.roles()
     for node_id, introduction in replies.answers.items():
         role = introduction.role

@@ -90,3 +90,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 class ProtocolError(Exception):
     """A peer, or what it sent, broke the protocol; the text is one sentence that says how."""
+
+
+class PolicyRefusal(ProtocolError):
+    """A party's policy does not allow what was asked; the text says in one sentence what was, and what is allowed."""

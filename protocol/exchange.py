@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
@@ -13,7 +13,7 @@ from flwr.serverapp import Grid
 from protocol.encoding.bounds import Bound, bound_of, with_bound
 from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.encoding.streaming import streams
-from protocol.messages.base import ProtocolMessage
+from protocol.messages.base import LedgerHead, ProtocolMessage
 from protocol.storage.vault import Vault
 
 R = TypeVar("R", bound=ProtocolMessage)
@@ -90,6 +90,22 @@ def roles_on(grid: Grid) -> dict[int, str] | None:
     return None if roles is None else roles()
 
 
+class Heads(Protocol):
+    """What the cloud remembers of parties' privacy ledgers."""
+
+    def heads(self) -> Mapping[int, LedgerHead]:
+        """Return the latest head of each party that has one, by node id."""
+
+    def keep_heads(self, told: Mapping[int, LedgerHead]) -> None:
+        """Remember heads; an older one than is remembered is left out."""
+
+
+def heads_on(grid: Grid) -> Heads | None:
+    """Return the memory of heads that a grid has, by its `ledgers`; None where nothing is remembered."""
+    ledgers: Callable[[], Heads | None] | None = getattr(grid, "ledgers", None)
+    return None if ledgers is None else ledgers()
+
+
 class Exchange:
     """A workflow's questions to its parties, their answers, and the time: all that it cannot compute itself.
 
@@ -119,6 +135,10 @@ class Exchange:
     def roles(self) -> Mapping[int, str] | None:
         """Return the role that each node's certificate names; None where there are no certificates."""
         return roles_on(self.grid)
+
+    def ledgers(self) -> Heads | None:
+        """Return what is remembered of parties' privacy ledgers; None where nothing is."""
+        return heads_on(self.grid)
 
     def read(self, kind: str, reading: Callable[[], str]) -> str:
         """Return what may change between readings, such as settings."""

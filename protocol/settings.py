@@ -1,10 +1,12 @@
 """What sections of settings have in common, in scenarios and in kits."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, get_args
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from protocol.strict_yaml import write_yaml
 
 Share = Annotated[float, Ge(0), Le(1)]
 
@@ -25,6 +27,28 @@ class Section(BaseModel):
         if field is not None and _has_flag(value) and not _takes_flags(field.annotation):
             raise ValueError("a number or text belongs here")
         return value
+
+
+def yaml_lines(section: Section, only: Collection[str] = (), indent: int = 0) -> Iterator[str]:
+    """Yield a section's lines in YAML, each key with its description.
+
+    Args:
+        only: The keys to write; none: all.
+        indent: Of each line, in steps of two spaces.
+    """
+    pad, plain = "  " * indent, section.model_dump(mode="json")
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if only and name not in only:
+            continue
+        if isinstance(value, Section):
+            yield ""
+            yield f"{pad}# {(type(value).__doc__ or '').strip()}"
+            yield f"{pad}{name}:"
+            yield from yaml_lines(value, indent=indent + 1)
+        else:
+            rendered = write_yaml(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+            yield f"{pad}{name}: {rendered}  # {info.description}"
 
 
 def _has_flag(value: object) -> bool:

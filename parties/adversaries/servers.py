@@ -14,7 +14,7 @@ from parties.adversaries.meddling import MeddledExchange
 from parties.crowdsource.collector import Collector
 from parties.crowdsource.workflow import Crowdsource
 from parties.federate.workflow import Federate, Federation
-from parties.publish.publisher import settings_of
+from parties.publish.publisher import mechanism_of
 from parties.publish.workflow import Publish
 from parties.purchase.cloud import Cloud
 from parties.purchase.workflow import Purchase
@@ -24,7 +24,6 @@ from protocol.exchange import SILENT, Exchange, Expected, Failed
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.publish import CallForPictures, Publication
 from protocol.messages.purchase import Statement
-from strategies.dp_images import mechanism
 from strategies.dp_images.attacks import combined
 from strategies.pixels import to_pictures, to_tensor
 from strategies.pric.networks import new_extractor
@@ -96,7 +95,7 @@ class RenamingCloud(Publish):
 def _together(question: ProtocolMessage, answers: list[M]) -> M:
     """Return the first answer with what all of them together show."""
     assert isinstance(question, CallForPictures)
-    used = mechanism(question.mechanism, **settings_of(question))
+    used = mechanism_of(question)
     pictures = [to_tensor(np.array(each.pictures)).contiguous() for each in answers if isinstance(each, Publication)]
     return answers[0].model_copy(update={"pictures": to_pictures(combined(used, pictures))})
 

@@ -107,9 +107,7 @@ class Client(AddingParty):
 
         So there is one answer to a question, and no two answers share their noise.
         """
-        settings = sorted((name, value) for name, value in config.items() if name != "server-round")
-        asked = [part for name, value in model.items() for part in (name, value.numpy().tobytes())]
-        return Stream(self.derive("train privately", repr(settings), *asked))
+        return Stream(self.derive("train privately", *question(model, config)))
 
     def examples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the pictures and labels that it trains on."""
@@ -129,15 +127,18 @@ class Client(AddingParty):
         told = {each.name: each.value for each in call.settings} if isinstance(call, TrainCall) else {}
         return max(self.fewest, math.ceil(told.get(SUM_CLIENTS, 0.0)))
 
+    def called_for(self, call: TrainCall) -> tuple[Weights, dict[str, float]]:
+        """Return the model and the settings of a call."""
+        model = from_row(torch.from_numpy(np.array(call.model)), weights(self.network()))
+        return model, {each.name: each.value for each in call.settings if each.name not in HIDDEN}
+
     def summand(self, call: TrainCall) -> NDArray[np.float64]:
         """Train, and return the number of pictures and then the update times that number.
 
         Of a sum that hides whole clients, the update alone: how many pictures there are is hidden, too.
         """
         hidden = noise_of(call) is not None
-        like = weights(self.network())
-        model = from_row(torch.from_numpy(np.array(call.model)), like)
-        config = {each.name: each.value for each in call.settings if each.name not in HIDDEN}
+        model, config = self.called_for(call)
         learnt = self.learn(model, config, call.round.training)
         update = (to_row(learnt) - to_row(model)).double().numpy()
         if hidden:
@@ -172,13 +173,7 @@ class ClientPartyApp(PartyApp):
         @self.train(mods=[*party.mods, *mods])
         def train(message: Message, context: Context) -> Message:
             party.attend(context)
-            like = weights(party.network())
-            model = _read_model(message.content, like)
-            config = message.content[CONFIG]
-            if not isinstance(config, ConfigRecord):
-                raise ValueError("a round of training comes with its settings")
-            settings = {name: float(cast(float, value)) for name, value in config.items() if name != "training"}
-            training = str(config.get("training", ""))
+            model, settings, training = read_round(party, message.content)
             party.goes(Round(training=training, number=int(settings.get("server-round", 0))), "in the open")
             learnt = party.learn(model, settings, training)
             metrics = MetricRecord({"num-examples": _weight(party, settings)})
@@ -200,6 +195,22 @@ def noise_of(call: TrainCall) -> DistributedNoise | None:
 def rotation_of(round: Round) -> bytes:
     """Return what decides the rotation of a sum; everybody knows it."""
     return hashlib.sha256(b"parley/rotation/1\0" + canonical(round)).digest()
+
+
+def question(model: Weights, config: Mapping[str, float]) -> list[str | bytes]:
+    """Return all that a private training depends on, beside the client's secret and its pictures."""
+    settings = sorted((name, value) for name, value in config.items() if name != "server-round")
+    return [repr(settings), *(part for name, value in model.items() for part in (name, value.numpy().tobytes()))]
+
+
+def read_round(party: Client, content: RecordDict) -> tuple[Weights, dict[str, float], str]:
+    """Return the model, the settings and the training's name of a round that one of Flower's strategies asks for."""
+    model = _read_model(content, weights(party.network()))
+    config = content[CONFIG]
+    if not isinstance(config, ConfigRecord):
+        raise ValueError("a round of training comes with its settings")
+    settings = {name: float(cast(float, value)) for name, value in config.items() if name != "training"}
+    return model, settings, str(config.get("training", ""))
 
 
 def _weight(party: Client, settings: Mapping[str, float]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from parties.album import Album
 from parties.party import Party, step
 from parties.pool.checks import contribution_refusal
 from parties.pool.published import Published, blank, feature_shape, highest_features, published
+from parties.pool.scrutiny import Scrutiny
 from protocol.compute.workshop import reproducible
 from protocol.crypto.signing import verify
 from protocol.encoding.canonical import canonical
@@ -145,6 +147,9 @@ class Entity(Party):
 
     role = "entity"
 
+    scrutiny = Scrutiny()
+    """What it finds out itself before it contributes; its policy sets that."""
+
     def __init__(self, secret: bytes, holdings: Holdings, habits: Habits = Habits()) -> None:
         super().__init__(secret)
         self._holdings, self.habits = holdings, habits
@@ -208,7 +213,7 @@ class Entity(Party):
         """Take over one of the published networks, of which one entity has signed all."""
         network = signed.network
         self._rules(network.pool)
-        self.check_holder(signed.publisher, signed.voucher, "entity")
+        self.scrutiny.check_publisher(self.check_holder(signed.publisher, signed.voucher, "entity"))
         if not verify(signed.publisher, "network", canonical(network), signed.signature):
             raise ProtocolError(f"the {network.role} is not signed by its publisher")
         publisher = Publisher(pool=network.pool, key=signed.publisher)
@@ -227,8 +232,10 @@ class Entity(Party):
         if shared.fingerprint != call.featurizer:
             raise ProtocolError("the networks that reached this entity are not those of the pool")
         with computing() as device:
+            self.scrutiny.check_reconstructor(shared, Opened(holdings.public), device)
             module = self.train_module(shared, device)
             self.memory.keep("module", Module(weights=in_one_row(module)))
+            self._check_module(shared, device)
             clean = poisoned = None
             if len(holdings.held_back):
                 features = apply(Opened(holdings.held_back), shared.network.featurizer.to(device))
@@ -238,6 +245,11 @@ class Entity(Party):
                     accuracy(decider, maps, labels) for maps in (features, apply(features, module.to(device)))
                 )
         return Poisoned(parts=len(self._parts(rules)), clean=clean, poisoned=poisoned)
+
+    def _check_module(self, shared: Published, device: torch.device) -> None:
+        own, public = Opened(self.holdings.images), Opened(self.holdings.public)
+        poisoned = partial(self.poisoned, shared=shared, device=device)
+        self.scrutiny.check_module(shared, public, own, poisoned, self.torch_generator("scrutiny"), device)
 
     def train_module(self, shared: Published, device: torch.device) -> DeepPoisoningModule:
         """Train the module on all of its own images, and on their mirror images."""

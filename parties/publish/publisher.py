@@ -1,12 +1,13 @@
 """The owner of pictures, who adds noise before publication."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from parties.album import Album, readable
+from parties.album import Album, Pixels, readable
 from parties.party import Party, step
 from protocol.crypto.secret_parts import seal
 from protocol.messages.publish import CallForPictures, Publication
@@ -14,11 +15,6 @@ from strategies.dp_images import P3, Mechanism, mechanism
 from strategies.dp_images.p3 import split
 from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.stream import Stream
-
-
-def settings_of(call: CallForPictures) -> dict[str, float]:
-    """Return the settings of the mechanism that is asked for."""
-    return {each.name: int(each.value) if each.whole else each.value for each in call.settings}
 
 
 class Publisher(Party):
@@ -47,11 +43,9 @@ class Publisher(Party):
     @step("publish")
     def publish(self, call: CallForPictures) -> Publication:
         """Publish pictures."""
-        chosen = [(index, picture) for index, picture in readable(self.album)][: min(self.most, call.most)]
-        if not chosen:
-            raise ValueError("none of the pictures can be opened")
+        chosen = self.chosen(call)
         pictures = to_tensor([picture for _, picture in chosen])
-        used = mechanism(call.mechanism, **settings_of(call))
+        used = mechanism_of(call)
         published = torch.cat(
             [used.publish(picture[None].contiguous(), self.noise(call, used, picture)) for picture in pictures]
         )
@@ -64,6 +58,17 @@ class Publisher(Party):
             else (),
         )
 
+    def chosen(self, call: CallForPictures) -> list[tuple[int, Pixels]]:
+        """Return the pictures to publish, with their positions.
+
+        Raises:
+            ValueError: When none can be opened.
+        """
+        chosen = list(islice(readable(self.album), min(self.most, call.most)))
+        if not chosen:
+            raise ValueError("none of the pictures can be opened")
+        return chosen
+
     def friends_key(self, method: str) -> bytes:
         """Return the key of a publication's sealed parts, 32 bytes, which friends get by other means."""
         return self.derive("friends", method)
@@ -74,5 +79,21 @@ class Publisher(Party):
         Args:
             picture: (channels, height, width) uint8
         """
-        pixels = picture.numpy()
-        return Stream(self.derive("publish", repr(used), repr(pixels.shape), pixels.tobytes()))
+        return Stream(self.derive("publish", *question(used, picture)))
+
+
+def mechanism_of(call: CallForPictures) -> Mechanism:
+    """Return the mechanism that a call asks for.
+
+    Raises:
+        ValueError: When there is no such mechanism, or a setting is none of its own, or out of range.
+    """
+    return mechanism(
+        call.mechanism, **{each.name: int(each.value) if each.whole else each.value for each in call.settings}
+    )
+
+
+def question(used: Mechanism, picture: Tensor) -> tuple[str, str, bytes]:
+    """Return all that a published picture depends on, beside the owner's secret."""
+    pixels = picture.numpy()
+    return repr(used), repr(pixels.shape), pixels.tobytes()

@@ -93,6 +93,9 @@ class Seller(Party):
 
     role = "seller"
 
+    most_bids = MAX_ITEMS
+    """Bids on one request, at most, whatever the terms allow; its policy sets that."""
+
     def __init__(self, secret: bytes, album: Album, costs: Sequence[int], featurizer: Featurizer) -> None:
         super().__init__(secret)
         self.album = album
@@ -110,7 +113,7 @@ class Seller(Party):
         self.check_holder(call.cloud, call.cloud_voucher, "cloud")
         self.check_holder(call.buyer, call.voucher, "buyer")
         positions, features, unreadable = self.look(call)
-        offered = self.choose(call, features)[: call.terms.most_bids]
+        offered = self.choose(call, features)[: min(call.terms.most_bids, self.most_bids)]
         bids = tuple(
             self._bid(call, positions[index], self.claim(call, _numbers(features[index]))) for index in offered
         )

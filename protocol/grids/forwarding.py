@@ -7,7 +7,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from protocol.encoding.streaming import give_up, streams
-from protocol.exchange import roles_on
+from protocol.exchange import Heads, heads_on, roles_on
 
 
 class ForwardingGrid(Grid):
@@ -33,6 +33,10 @@ class ForwardingGrid(Grid):
     def roles(self) -> dict[int, str] | None:
         """Return the role that each node's certificate names (see `roles_on`)."""
         return roles_on(self._grid)
+
+    def ledgers(self) -> Heads | None:
+        """Return what is remembered of parties' privacy ledgers (see `heads_on`)."""
+        return heads_on(self._grid)
 
     def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from annotated_types import Gt, Len, MaxLen
+from annotated_types import Gt, Le, Len, MaxLen
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -112,15 +112,26 @@ class BlobReference(ProtocolMessage):
 Name = Annotated[str, MaxLen(200)]
 
 
+class LedgerHead(ProtocolMessage):
+    """How far a party's privacy ledger has come: its last entry's number and hash, signed by the party's identity."""
+
+    count: Annotated[int, Gt(0), Le(2**62)]
+    head: Digest
+    signature: Signature
+
+
 class Hello(ProtocolMessage):
-    """The cloud asks who is there."""
+    """The cloud asks who is there, and tells a party the latest head of its ledger that it has been told."""
+
+    ledger: LedgerHead | None = None
 
 
 class Introduction(ProtocolMessage):
-    """A party's role, and the key that verifies its signatures."""
+    """A party's role, the key that verifies its signatures, and the head of its privacy ledger if it has one."""
 
     role: Name
     identity: PublicKey
+    ledger: LedgerHead | None = None
 
 
 class Acknowledgement(ProtocolMessage):

@@ -84,6 +84,18 @@ def chain_and_enrol(connection: Connection) -> None:
     name_ledger(connection)
 
 
+def remember_heads(connection: Connection) -> None:
+    """Lead to version 5."""
+    binary = LargeBinary().compile(connection.dialect)
+    connection.exec_driver_sql(
+        f"CREATE TABLE heads (node_id BIGINT NOT NULL, reached BIGINT NOT NULL, head {binary} NOT NULL, "
+        f"signature {binary} NOT NULL, PRIMARY KEY (node_id), FOREIGN KEY(node_id) REFERENCES parties (node_id))"
+    )
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("CREATE INDEX heads_copy ON heads (node_id, reached, head, signature)")
+    connection.execute(text("UPDATE books SET definitions = :now"), {"now": definitions(connection)})
+
+
 def name_ledger(connection: Connection) -> None:
     """Give the ledger its id, when its tables are complete."""
     statement = "INSERT INTO books (id, ledger, definitions) VALUES (1, :ledger, :definitions)"

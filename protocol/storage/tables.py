@@ -119,6 +119,15 @@ parties = Table(
     Column("enrolled_at", Double, nullable=False),
 )
 
+heads = Table(
+    "heads",
+    metadata,
+    Column("node_id", BigInteger, ForeignKey(parties.c.node_id), primary_key=True, autoincrement=False),
+    Column("reached", BigInteger, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
 books = Table(
     "books",
     metadata,
@@ -142,7 +151,7 @@ lease = Table(
 )
 
 
-for _table in (accounts, escrows, replies, workflows, journal, blobs, parties, books, lease):
+for _table in (accounts, escrows, replies, workflows, journal, blobs, parties, heads, books, lease):
     Index(f"{_table.name}_copy", *_table.columns).ddl_if(dialect="sqlite")
 """SQLite keeps every row twice, but for the chained ones, and `PRAGMA integrity_check` compares them."""
 
@@ -155,11 +164,17 @@ def _prepare(connection: Connection) -> None:
 CLOUD = Schema(
     "ledger",
     metadata,
-    migrations=(migrations.add_journal, migrations.journal_any_workflow, migrations.chain_and_enrol),
+    migrations=(
+        migrations.add_journal,
+        migrations.journal_any_workflow,
+        migrations.chain_and_enrol,
+        migrations.remember_heads,
+    ),
     prepare=_prepare,
 )
 """The cloud's database.
 
 Version 2 added the journal of purchases, version 3 made it one of any workflow. Version 4 chains the ledger's lines,
 names the workflow that holds an escrow, and adds the parties, the lease, and what the books remember of their cloud.
+Version 5 adds the heads of parties' privacy ledgers.
 """

@@ -1,5 +1,6 @@
 """What the reports of all workflows say: the common part of ``report.json``."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from parties.workflow import Failure
+from protocol.errors import PolicyRefusal
 
 
 class Flow(BaseModel):
@@ -72,6 +74,17 @@ def failed_steps(failures: Iterable[Failure], name: Callable[[int], str]) -> lis
     ]
 
 
+def refused_steps(failures: Iterable[Failure]) -> dict[str, int]:
+    """Count what parties' policies refused, by step.
+
+    Examples:
+        >>> refused_steps([Failure("publish", 3, "protocol.errors.PolicyRefusal: no"), Failure("read", 2, "no answer")])
+        {'publish': 1}
+    """
+    name = f"{PolicyRefusal.__module__}.{PolicyRefusal.__qualname__}: "
+    return dict(Counter(failure.step for failure in failures if failure.sentence.startswith(name)))
+
+
 class Learned(BaseModel):
     """One thing that one party learned in the run, and how exactly."""
 
@@ -93,6 +106,7 @@ class RunReport(BaseModel):
         traffic: Message flows in the order in which they began.
         timings: Wall seconds per step, and ``total``.
         failed: Steps that parties failed, and where they raised.
+        refusals: How often parties' policies refused a step.
         learned: What each party learned.
         notes: What a reader should know about how the world was built.
         versions: Versions of Parley and of the libraries that the outcome depends on.
@@ -109,6 +123,7 @@ class RunReport(BaseModel):
     traffic: list[Flow]
     timings: dict[str, float]
     failed: list[FailedStep]
+    refusals: dict[str, int] = {}
     learned: list[Learned]
     notes: list[str]
     versions: dict[str, str]

@@ -9,6 +9,7 @@ from flwr.clientapp import ClientApp
 from joblib import cpu_count
 
 from deploy.processes import ProcessesGrid
+from parties.policy.guard import guarded
 from protocol.compute.ray_cluster import RayUnavailable, connect
 from protocol.errors import GridUnavailable
 from protocol.grids import LocalGrid, NumberedGrid, RayGrid
@@ -22,14 +23,26 @@ OpenGrid = Callable[[Sequence[ClientApp]], AbstractContextManager[OpenedGrid]]
 
 
 def grid_opener(scenario: Scenario, vault: Vault, here: Sequence[int] = (), *, gpus: bool = False) -> OpenGrid:
-    """Return what makes the scenario's grid.
+    """Return what makes the scenario's grid; its parties have the scenario's policy.
 
     Args:
-        scenario: Its ``grid``, ``workers`` and ``address``.
+        scenario: Its ``grid``, ``workers``, ``address`` and ``policy``.
         vault: The cloud's, for processes that attach.
         here: Node ids of parties that stay in this process where the others are on Ray: those that write files.
         gpus: Whether parties on Ray train, on the cluster's GPUs where it has any.
     """
+    opener, policy = _opener(scenario, vault, here, gpus), scenario.policy
+    if policy is None:
+        return opener
+
+    def with_policy(apps: Sequence[ClientApp]) -> AbstractContextManager[OpenedGrid]:
+        guarded(apps, policy)
+        return opener(apps)
+
+    return with_policy
+
+
+def _opener(scenario: Scenario, vault: Vault, here: Sequence[int], gpus: bool) -> OpenGrid:
     if scenario.grid == "local":
         return LocalGrid
     if scenario.grid == "grpc":

@@ -15,7 +15,7 @@ from protocol.flower import task_identity
 from protocol.grids import Envelope, NumberedGrid, ObservedGrid
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.vault import Vault
-from simulations.reports.model import Flow, RunReport, failed_steps, versions
+from simulations.reports.model import Flow, RunReport, failed_steps, refused_steps, versions
 from simulations.runs.grids import OpenedGrid, grid_opener, worker_count
 from simulations.runs.progress import Stopwatch
 from simulations.runs.views import TrafficLog, View
@@ -127,6 +127,7 @@ class Session:
     def report(self, kind: type[Report], failures: Iterable[Failure], **rest: Any) -> Report:
         """Return the run's report: what all have in common, and the `rest`."""
         self.step("writing the report")
+        failures = list(failures)
         return kind(
             scenario=self.scenario.model_dump(mode="json"),
             seed=self.scenario.seed,
@@ -135,6 +136,7 @@ class Session:
             traffic=self.flows,
             timings=self._clock.timings(),
             failed=failed_steps(failures, self._log.names.__getitem__),
+            refusals=refused_steps(failures),
             versions=versions(),
             **rest,
         )

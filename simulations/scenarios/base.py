@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails
 
+from parties.policy.settings import Policy
 from protocol.errors import nearest
 from protocol.settings import Section, Share
 from simulations.scenarios.expectations import parse_condition
@@ -100,6 +101,11 @@ class Scenario(Section):
         {},
         description="adversaries, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that share,"
         " or each party with that probability; `parley list` names them",
+    )
+    policy: Policy | None = Field(
+        None,
+        description="what every party refuses; null: nothing; {}: what is strict; `parley privacy --default` prints its"
+        " keys",
     )
     expect: dict[str, str] = Field(
         {}, description='expected results, {key of the report: condition}, like {outcome.precision: ">= 0.9"}'

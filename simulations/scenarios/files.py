@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from protocol.errors import BadScenario, nearest
-from protocol.settings import Section
+from protocol.settings import Section, yaml_lines
 from protocol.storage.user_files import user_path
-from protocol.strict_yaml import BadYaml, parse_yaml, parse_yaml_nodes, read_yaml, write_yaml
+from protocol.strict_yaml import BadYaml, parse_yaml, parse_yaml_nodes, read_yaml
 from simulations.scenarios.base import Misplaced, Scenario
 
 if TYPE_CHECKING:
@@ -161,21 +161,7 @@ def commented(workflow: str = DEFAULT) -> str:
         200
     """
     default = scenario_class(workflow).model_validate({})
-    return "\n".join(("# A Parley scenario: run it with `parley run FILE`.", *_comment(default, 0))) + "\n"
-
-
-def _comment(section: Section, indent: int) -> Iterator[str]:
-    pad, plain = "  " * indent, section.model_dump(mode="json")
-    for name, info in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, Section):
-            yield ""
-            yield f"{pad}# {(type(value).__doc__ or '').strip()}"
-            yield f"{pad}{name}:"
-            yield from _comment(value, indent + 1)
-        else:
-            rendered = write_yaml(plain[name], default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
-            yield f"{pad}{name}: {rendered}  # {info.description}"
+    return "\n".join(("# A Parley scenario: run it with `parley run FILE`.", *yaml_lines(default))) + "\n"
 
 
 def _parse(text: str, where: str) -> Any:

@@ -96,11 +96,11 @@ def dp_sgd_epsilon(sigma: float, sampling_rate: float, steps: int, delta: float,
         return 0.0
     if sigma == 0:
         return math.inf
-    divergences = steps * np.array([_divergence(order, sigma, sampling_rate, images) for order in ORDERS])
+    divergences = steps * np.array([dp_sgd_divergence(order, sigma, sampling_rate, images) for order in ORDERS])
     return _converted(divergences, delta)
 
 
-def _divergence(order: float, sigma: float, sampling_rate: float, images: int) -> float:
+def dp_sgd_divergence(order: float, sigma: float, sampling_rate: float, images: int) -> float:
     """Return the larger Renyi divergence between noise alone and noise with a person's images (natural logarithm).
 
     Where that takes too many numbers, return that of all images being in every batch, which is not less.

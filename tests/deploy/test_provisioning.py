@@ -103,7 +103,7 @@ def test_adding_one_touches_nobody_else(out: Path) -> None:
     changed = {path for path in after if before.get(path) != after[path]}
     assert changed == {
         "authority/issued.csv", "seller4/ca.pem", "seller4/certificate.pem", "seller4/key.pem", "seller4/party.yaml",
-            "seller4/revoked.txt",
+        "seller4/policy.yaml", "seller4/revoked.txt",
     }  # fmt: skip
     assert add(out, "seller4", "seller").made == []
 

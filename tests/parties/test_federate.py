@@ -155,7 +155,7 @@ class TestCheats:
         held, record = learnt(clients(cheats=1, cheat="non-finite-client"), strategy)
         assert right(held) > 0.9
         assert [node for _, node, _ in record.failures] == [FIRST_NODE_ID] * 3
-        why = "a summand holds a number that is none" if strategy == "secure-sum" else "holds numbers that are not finite"
+        why = {"secure-sum": "a summand holds a number that is none"}.get(strategy, "holds numbers that are not finite")
         assert all(why in each.sentence for each in record.failures)
 
 

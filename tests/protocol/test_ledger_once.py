@@ -137,7 +137,7 @@ class TestDatabase:
         with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
             database.execute("UPDATE ledger_version SET version = 7")
             database.commit()
-        with pytest.raises(DatabaseVersion, match="has schema version 7, but this program needs 4"):
+        with pytest.raises(DatabaseVersion, match="has schema version 7, but this program needs 5"):
             Ledger(url)
 
     def test_the_database_itself_refuses_a_negative_balance(self, url: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from protocol.crypto.certificates import Revocations
 from protocol.encoding.codec import UnreadableMessage, reading
 from protocol.encoding.records import pack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
-from protocol.exchange import CLOUD_FAILED, LOST, NO_ROOM
+from protocol.exchange import CLOUD_FAILED, LOST, NO_ROOM, Heads
 from protocol.flower import reply, with_id
 from protocol.grids.base import UNKNOWN_NODE, UNREADABLE, CarryingGrid, of_a_party
 from protocol.grids.grpc.admission import Admission
@@ -24,7 +24,7 @@ from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, Storage, is_small, refere
 from protocol.grids.grpc.frames import read_blob, read_content, write_content
 from protocol.grids.grpc.questions import Question, Questions
 from protocol.grids.grpc.quotas import Quotas
-from protocol.grids.grpc.roster import Roster
+from protocol.grids.grpc.roster import EnrolledRoster, Roster
 from protocol.grids.grpc.service import Call, Service
 from protocol.grids.grpc.transfers import Pace
 from protocol.grids.grpc.transport import Secure, Security, listen, server
@@ -126,6 +126,10 @@ class GrpcGrid(CarryingGrid):
     def roles(self) -> dict[int, str]:
         """Return the role that each node's certificate names."""
         return {node_id: urn.split(":")[2] for node_id, urn in self.roster.members().items()}
+
+    def ledgers(self) -> Heads | None:
+        """Return what is remembered of parties' privacy ledgers: in the cloud's database, where there is one."""
+        return self.roster if isinstance(self.roster, EnrolledRoster) else None
 
     def attached(self) -> list[int]:
         """Return the ids of the nodes that are attached at this moment."""

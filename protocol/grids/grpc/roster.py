@@ -2,14 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
+from protocol.messages.base import LedgerHead
 from protocol.storage.database import Database
-from protocol.storage.tables import parties
+from protocol.storage.tables import heads, parties
 
 
 class Roster:
@@ -81,6 +82,30 @@ class EnrolledRoster(Roster):
         if not urn.startswith(f"urn:parley:{role}:"):
             raise ProtocolError(f"node {node_id} has no account as a {role}: its certificate names {urn or 'nobody'}")
         return urn
+
+    def heads(self) -> dict[int, LedgerHead]:
+        """Return the latest head of each party's privacy ledger, by node id."""
+        return {
+            row.node_id: LedgerHead(count=row.reached, head=bytes(row.head), signature=bytes(row.signature))
+            for row in self._database.read(select(heads))
+        }
+
+    def keep_heads(self, told: Mapping[int, LedgerHead]) -> None:
+        """Remember heads; an older one than is remembered is left out."""
+        before = self.heads()
+        newer = {
+            node_id: each
+            for node_id, each in told.items()
+            if node_id in self and (node_id not in before or each.count > before[node_id].count)
+        }
+        if newer:
+            with self._database.transaction() as connection:
+                connection.execute(delete(heads).where(heads.c.node_id.in_(newer)))
+                rows = [
+                    {"node_id": node_id, "reached": each.count, "head": each.head, "signature": each.signature}
+                    for node_id, each in newer.items()
+                ]
+                connection.execute(insert(heads), rows)
 
     def _add(self, urn: str, node_id: int) -> None:
         self._urns[node_id] = urn

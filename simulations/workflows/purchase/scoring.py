@@ -307,7 +307,8 @@ def _digest(scenario: PurchaseScenario, record: PurchaseRecord, ledger: Ledger, 
         ]
         for offer in record.offers
     ]
-    world = scenario.model_dump(mode="json", exclude=dict.fromkeys(APART, True) | {"buyer": {"train"}})
+    apart = (*APART, "policy") if scenario.policy is None else APART  # as before there were policies
+    world = scenario.model_dump(mode="json", exclude=dict.fromkeys(apart, True) | {"buyer": {"train"}})
     content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
