@@ -16,6 +16,7 @@ from parties.adversaries import (
     representations,
     servers,
     substitution,
+    summing,
 )
 from parties.adversaries.adversary import Adversary, adversary, declared
 from parties.adversaries.collusion import Blackboard
@@ -33,6 +34,7 @@ _MODULES = (
     representations,
     servers,
     substitution,
+    summing,
 )
 
 ADVERSARIES: dict[str, Adversary] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -128,6 +129,7 @@ class Federate(Workflow[FederateRecord]):
     """
 
     role = "aggregator"
+    sums: ClassVar[type[SecureSum]] = SecureSum
     STEPS = ("training",)
 
     def __init__(
@@ -195,7 +197,7 @@ class Federate(Workflow[FederateRecord]):
             )
             noise = noise_of(call)
             size = None if noise is None else noise.rotated
-            summing = SecureSum(self.exchange, self.exchange.node_ids(), call, self.patience, size)
+            summing = self.sums(self.exchange, self.exchange.node_ids(), call, self.patience, size)
             try:
                 summed = summing.run()
             finally:

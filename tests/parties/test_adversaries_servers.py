@@ -1,6 +1,7 @@
 """Servers and owners that cheat: what each gains of a party without a policy, and what stops it."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from conftest import Play, small
 from test_crowdsource_parties import COLLECTOR, album, participant
-from test_federate import clients, start
+from test_federate import SETTINGS, clients, start
 from test_outsource import NOISE, accuracy, owner, train
 from test_publishers import SNOW, publishers
 
@@ -20,6 +21,7 @@ from parties.federate.workflow import Federation
 from parties.publish.publisher import Publisher
 from parties.publish.workflow import Curator, Publish
 from parties.purchase.workflow import Purchase
+from parties.workflow import WorkflowFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import LocalGrid
@@ -130,3 +132,25 @@ class TestOwners:
         assert own > 0.8
         shown = np.concatenate([part.pictures for part in seen[1::2]])
         assert shown.std(axis=(1, 2, 3)) == pytest.approx(255 / 12**0.5, rel=0.1)
+
+
+class TestSums:
+    """Sums of ten clients; `test_sums_attacked` reads the victim's update of parties without their guards."""
+
+    def train(self, name: str) -> list[str]:
+        federation = Federation("test", "secure-sum", 1, SETTINGS, start(), 10)
+        with LocalGrid([party.client_app() for party in clients(10)]) as grid, task_identity(1):
+            federate = cheat(name)(federation, Exchange(grid))
+            with suppress(WorkflowFailed):
+                federate.run()
+        return [failure.line for failure in federate.record.failures]
+
+    def test_nobody_answers_a_cloud_that_reopens_a_sum(self) -> None:
+        refused = self.train("reopening-cloud")
+        assert len(refused) == 9
+        assert all("confirm: " in line and "for this sum already" in line for line in refused)
+
+    def test_nobody_shows_shares_to_a_cloud_that_lies_about_who_is_there(self) -> None:
+        refused = self.train("lying-dropout-cloud")
+        assert len(refused) == 10
+        assert all("show: " in line and "have confirmed who is present" in line for line in refused)
