@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -385,3 +386,10 @@ class TestFile:
 def test_losses_of_nothing_are_nothing() -> None:
     assert Loss.none().epsilon(0.0) == 0.0
     assert not math.isnan(Loss.none().epsilon(1e-6))
+
+
+def test_a_party_with_a_policy_travels_to_other_processes() -> None:
+    app = cloudpickle.loads(cloudpickle.dumps(protected(owner()).client_app()))
+    with LocalGrid([app]) as grid, task_identity(1):
+        assert "publishes by dp-pix" in str(published(grid, call("plain")))
+        assert isinstance(published(grid, call(epsilon=1.0)), np.ndarray)
