@@ -149,13 +149,17 @@ class Buyer(Party):
     def pay(self, invoice: Invoice) -> SignedPayment:
         """Step 7: check the invoice, order each image to a key of its own, and pay into escrow.
 
-        Asked again for the same, it orders to the same keys: images may already be sealed to them.
+        Asked again for the same, also after another invoice, as by a cloud that was restored from a backup, it orders
+        to the same keys: images may already be sealed to them.
         """
         wish = self.memory.recall("wish", Wish)
         key = self._key(wish.nonce)
         amount = self._due(invoice, wish)
-        if self.memory.keeps(f"invoice-{digest(invoice).hex()}"):
-            return self._payment(invoice, amount, self.memory.recall("basket", Basket).items)
+        name = f"basket-{digest(invoice).hex()}"
+        if self.memory.keeps(name):
+            known = self.memory.recall(name, Basket)
+            self.memory.keep("basket", known)
+            return self._payment(invoice, amount, known.items)
         items = []
         for item in invoice.items:
             delivery_key = new_delivery_key(wish.terms.suite)
@@ -170,8 +174,9 @@ class Buyer(Party):
             signed = SignedOrder(order=order, signature=key.sign("order", canonical(order)))
             cost = item.payment + item.commission
             items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, cost=cost))
-        self.memory.keep("basket", Basket(salt=invoice.salt, items=tuple(items)))
-        self.memory.keep(f"invoice-{digest(invoice).hex()}", Acknowledgement())
+        basket = Basket(salt=invoice.salt, items=tuple(items))
+        self.memory.keep("basket", basket)
+        self.memory.keep(name, basket)
         return self._payment(invoice, amount, items)
 
     def _payment(self, invoice: Invoice, amount: int, items: Sequence[Purchased]) -> SignedPayment:
