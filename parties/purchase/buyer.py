@@ -17,7 +17,7 @@ from protocol.crypto.signing import SigningKey, verify
 from protocol.disputes.arbitration import Deal, find_fault, matches_receipt
 from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, Acknowledgement, BlobReference, Digest, ProtocolMessage, Salt
+from protocol.messages.base import MAX_ITEMS, Acknowledgement, BlobReference, ProtocolMessage, Salt
 from protocol.messages.purchase import (
     Complaint,
     Confirmation,
@@ -74,12 +74,6 @@ class Basket(ProtocolMessage):
 
     salt: Salt
     items: Annotated[tuple[Purchased, ...], MaxLen(MAX_ITEMS)]
-
-
-class Invoiced(ProtocolMessage):
-    """The invoice that the basket is for."""
-
-    invoice: Digest
 
 
 class Buyer(Party):
@@ -158,15 +152,17 @@ class Buyer(Party):
     def pay(self, invoice: Invoice) -> SignedPayment:
         """Step 7: check the invoice, order each image to a key of its own, and pay into escrow.
 
-        Asked again for the same, it orders to the same keys: images may already be sealed to them. A cloud that was set
-        back may ask for another one, and, set back again, for an earlier one.
+        Asked again for the same, also after another invoice, as by a cloud that was restored from a backup, it orders
+        to the same keys: images may already be sealed to them.
         """
         wish = self.memory.recall("wish", Wish)
         key = self._key(wish.nonce)
         amount = self._due(invoice, wish)
-        invoiced = Invoiced(invoice=digest(invoice))
-        if self.memory.keeps("invoice") and self.memory.recall("invoice", Invoiced) == invoiced:
-            return self._payment(invoice, amount, self.memory.recall("basket", Basket).items)
+        name = f"basket-{digest(invoice).hex()}"
+        if self.memory.keeps(name):
+            known = self.memory.recall(name, Basket)
+            self.memory.keep("basket", known)
+            return self._payment(invoice, amount, known.items)
         items = []
         for item in invoice.items:
             delivery_key = new_delivery_key(wish.terms.suite)
@@ -181,8 +177,9 @@ class Buyer(Party):
             signed = SignedOrder(order=order, signature=key.sign("order", canonical(order)))
             cost = item.payment + item.commission
             items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, cost=cost))
-        self.memory.keep("basket", Basket(salt=invoice.salt, items=tuple(items)))
-        self.memory.keep("invoice", invoiced)
+        basket = Basket(salt=invoice.salt, items=tuple(items))
+        self.memory.keep("basket", basket)
+        self.memory.keep(name, basket)
         return self._payment(invoice, amount, items)
 
     def _payment(self, invoice: Invoice, amount: int, items: Sequence[Purchased]) -> SignedPayment:

@@ -11,9 +11,10 @@ from durable import BUYER, NOON, WISH, Crash, Town
 from test_crashes import At
 
 from parties.broker import name_of
+from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
 from protocol.journal import Journal, WorkflowState
-from protocol.messages.purchase import Bids, CallForBids
+from protocol.messages.purchase import Bids, CallForBids, Invoice, SignedPayment
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 
@@ -130,5 +131,21 @@ class AskedAgain(Seller):
 
 def test_a_cloud_that_is_restored_twice_may_order_by_an_earlier_bid(play_purchase: Play) -> None:
     played = play_purchase(small(), sellers=AskedAgain)
+    assert not played.record.failures
+    assert played.outcome.verified == played.outcome.selected > 0
+
+
+class InvoicedAgain(Buyer):
+    """Is asked to pay something else as well, by a cloud that goes back to the first invoice afterwards."""
+
+    def pay(self, invoice: Invoice) -> SignedPayment:
+        first = super().pay(invoice)
+        super().pay(invoice.model_copy(update={"deliver_by": invoice.deliver_by + 60}))
+        assert super().pay(invoice) == first
+        return first
+
+
+def test_a_cloud_that_is_restored_twice_may_go_back_to_an_earlier_invoice(play_purchase: Play) -> None:
+    played = play_purchase(small(), buyer=InvoicedAgain)
     assert not played.record.failures
     assert played.outcome.verified == played.outcome.selected > 0
