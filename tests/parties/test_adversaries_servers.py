@@ -12,6 +12,7 @@ from conftest import Play, small
 from test_crowdsource_parties import COLLECTOR, album, participant
 from test_federate import SETTINGS, clients, start
 from test_outsource import NOISE, accuracy, owner, train
+from test_policy import protected
 from test_publishers import SNOW, publishers
 
 from parties.adversaries import ADVERSARIES, Adversary
@@ -42,9 +43,11 @@ def test_every_server_of_a_workflow_may_cheat() -> None:
 
 
 class TestCurators:
-    def error(self, role: type[Publish], call: CallForPictures, kind: type[Publisher] = Publisher) -> float:
+    def error(
+        self, role: type[Publish], call: CallForPictures, kind: type[Publisher] = Publisher, *, policy: bool = False
+    ) -> float:
         """Mean error of what was published, in levels of grey."""
-        parties = publishers(kind)
+        parties = [protected(party) if policy else party for party in publishers(kind)]
         with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1):
             record = role(Curator(bytes(32), [call]), Exchange(grid)).run()
         (found,) = record.collections
@@ -54,9 +57,11 @@ class TestCurators:
         )
         return float(np.abs(found.gallery.pictures.astype(float) - truth).mean())
 
-    def test_a_plain_cloud_gets_pictures_as_they_are(self) -> None:
+    def test_a_plain_cloud_gets_pictures_as_they_are_or_a_refusal(self) -> None:
         assert self.error(Publish, SNOW) > 10
         assert self.error(cheat("plain-cloud"), SNOW) == 0
+        with pytest.raises(WorkflowFailed, match="PolicyRefusal: pictures were asked for by plain"):
+            self.error(cheat("plain-cloud"), SNOW, policy=True)
 
     def test_many_names_for_one_publication_gain_nothing_but_of_the_careless(self) -> None:
         once = self.error(Publish, SNOW)
@@ -68,18 +73,28 @@ def album_of(party: Publisher) -> list[np.ndarray]:
     return list(party.album)  # type: ignore[arg-type]
 
 
-def test_a_noiseless_cloud_gets_updates_without_noise() -> None:
+def test_a_noiseless_cloud_gets_updates_without_noise_or_a_refusal() -> None:
     settings = {"learning-rate": 1.0, "sigma": 8.0, "sampling-rate": 1.0, "steps": 1.0, "clipping": 1.0}
     federation = Federation("test", "dp-images", 1, settings, start(), 3)
 
-    def moved(role: Any) -> float:
-        parties = clients(3)
+    def moved(role: Any, *, policy: bool = False) -> float:
+        parties = [protected(party) if policy else party for party in clients(3)]
         with LocalGrid([party.client_app() for party in parties]) as grid, task_identity(1):
-            record = role(federation, Exchange(grid)).run()
+            federate = role(federation, Exchange(grid))
+            try:
+                record = federate.run()
+            finally:
+                refused.extend(failure.sentence for failure in federate.record.failures)
         return float((to_row(record.model) - to_row(start())).norm())
 
+    refused: list[str] = []
     honest = moved(ROLES["aggregator"])
     assert moved(cheat("noiseless-cloud")) < honest / 50
+    assert refused == []
+    with pytest.raises(WorkflowFailed):
+        moved(cheat("noiseless-cloud"), policy=True)
+    assert len(refused) == 3
+    assert all("a sigma of 1e-09 was asked for, and 1 is the least" in sentence for sentence in refused)
 
 
 def test_an_extractor_that_hides_nothing_is_the_picture_and_nothing_stops_it() -> None:

@@ -1,6 +1,6 @@
 """The fault simulation: the same from the same seed, and no promise is broken.
 
-The whole of it, two hours on two cores:
+The whole of it, hours on two cores:
 
     parley faults purchase --faults 1000000 --seed 1 --workers 2
 """
