@@ -14,6 +14,8 @@ import parties.purchase.statements
 import parties.purchase.workflow
 import protocol.crypto.sealing
 import protocol.encoding.codec
+import protocol.encoding.records
+import protocol.journaled_exchange
 import protocol.storage.database
 import simulations.faults.purchase.cloud
 from parties.broker import Broker
@@ -112,8 +114,10 @@ def lets_numpy_read_headers(patch: pytest.MonkeyPatch) -> None:
     def refusing_nothing_else(what: str) -> Iterator[None]:
         yield
 
-    patch.setattr(protocol.encoding.codec, "read_array", read)
-    patch.setattr(protocol.encoding.codec, "reading", refusing_nothing_else)
+    for module in (protocol.encoding.codec, protocol.encoding.records):
+        patch.setattr(module, "read_array", read)
+        patch.setattr(module, "reading", refusing_nothing_else)
+    patch.setattr(protocol.journaled_exchange, "reading", refusing_nothing_else)
 
 
 def admits_any_sample(patch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from parties.purchase.cloud import CHECKING, Cloud
 from parties.purchase.seller import Seller
 from parties.purchase.terms import CloudSection, terms_of
 from protocol.encoding.canonical import digest
-from protocol.encoding.codec import UnreadableMessage, decode
+from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.purchase import Bids, Invoice, Privacy, Quality, SignedBid, Terms
 from protocol.storage.ledger import Ledger
@@ -137,8 +137,8 @@ class PurchaseTown(Town):
             elif kind == "query.pay":
                 items = decode(question, Invoice).items
                 self.invoices[party.node] = [(digest(item.bid), item.payment, item.commission) for item in items]
-        except UnreadableMessage:
-            pass  # of a cheat
+        except Exception:
+            self.note(party.name, "answers what cannot be read")
 
     def carries(self, link: Link, way: str, frame: bytes) -> None:
         """Look at a frame that is sent, and for sellers' names on their way to a buyer."""
