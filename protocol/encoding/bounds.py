@@ -53,7 +53,7 @@ def bound_of(*kinds: type[ProtocolMessage]) -> Bound:
 
     Examples:
         >>> from protocol.messages.base import Acknowledgement, Introduction
-        >>> bound_of(Acknowledgement).total < bound_of(Introduction).total < 2_000
+        >>> bound_of(Acknowledgement).total < bound_of(Introduction).total < 3_000
         True
     """
     found = _NOTHING

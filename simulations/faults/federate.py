@@ -14,7 +14,6 @@ from flwr.serverapp.strategy import strategy_utils
 from numpy.typing import NDArray
 from torch import nn
 
-import parties.federate.workflow
 from parties.adversaries import ADVERSARIES, adversary, declared
 from parties.federate.client import Client
 from parties.federate.workflow import Federate, Federation
@@ -117,7 +116,7 @@ class FederateTown(ConductedTown):
         with (
             super().surroundings(),
             task_identity(1),
-            patch.object(parties.federate.workflow, "SecureSum", Watched),
+            patch.object(Federate, "sums", Watched),
             patch.object(strategy_utils, "sleep", pause),
         ):
             yield

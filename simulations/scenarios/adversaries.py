@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from parties.workflow import Workflow
 from protocol.compute.user_modules import import_file, package_of
 from protocol.errors import BadInput
 from protocol.storage.user_files import user_path
@@ -16,8 +15,9 @@ from simulations.scenarios.base import Mix
 
 if TYPE_CHECKING:
     from parties.adversaries import Adversary
+    from parties.workflow import Workflow
 
-W = TypeVar("W", bound=Workflow[Any])
+W = TypeVar("W", bound="Workflow[Any]")
 
 
 def draw_adversaries(

@@ -22,8 +22,10 @@ from strategies.privacy.stream import Stream
 RANGE = 255
 SNOW = 127
 """The grey of a pixel that was removed."""
-_KEPT_BITS, _MOST_BITS = 62, 62
-"""Of the probability that a pixel is kept, and of the largest sum of a cell, in units of its grid."""
+_KEPT_BITS = 62
+"""Of the probability that a pixel is kept."""
+_FINEST, _LARGEST = 2**40, 2**62
+"""Units of the finest grid in a level of grey, and in the largest sum of a cell."""
 
 
 class Mechanism(Protocol):
@@ -85,11 +87,12 @@ class DPPix:
         """
         sums = cell_sums(pictures, self.cell)
         moved = RANGE * self.changed * pictures.shape[1]
-        finest = (1 << _MOST_BITS) // (RANGE * self.cell**2)
-        grid = min(math.floor(self.epsilon * 2.0**LAPLACE_BITS / moved), finest)
+        finest = min(_FINEST, _LARGEST // (RANGE * self.cell**2))
+        bits = min(LAPLACE_BITS, max(0, math.floor(math.log2(finest * moved / self.epsilon))))
+        grid = min(math.floor(self.epsilon * 2.0**bits / moved), finest)
         if grid < 1:
             raise ValueError(f"an epsilon of {self.epsilon} is too small: {moved / 2**LAPLACE_BITS:.2g} is the least")
-        noise = torch.from_numpy(discrete_laplace(LAPLACE_BITS, sums.numel(), stream)).reshape(sums.shape)
+        noise = torch.from_numpy(discrete_laplace(bits, sums.numel(), stream)).reshape(sums.shape)
         return enlarged((grid * sums + noise).double() / (grid * self.cell**2), self.cell)
 
     def guarantee(self) -> Guarantee:

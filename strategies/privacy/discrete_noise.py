@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from strategies.compiled import compiled
 from strategies.privacy.stream import Stream
 
-LAPLACE_BITS, GAUSSIAN_BITS = 32, 20
+LAPLACE_BITS, GAUSSIAN_BITS = 52, 20
 """Of the finest grids: what is drawn, and the squares that are compared, fit in 64 bits."""
 Integer = int | np.int64
 _WORDS = 16
@@ -24,7 +24,7 @@ def discrete_laplace(bits: int, size: int, stream: Stream) -> NDArray[np.int64]:
     A number that may move by d grid units has epsilon = d / 2^bits.
 
     Args:
-        bits: 0 to 32.
+        bits: 0 to 52.
         size: How many.
 
     Returns:

@@ -63,6 +63,7 @@ def test_two_institutions_pool_and_each_finds_its_model(running: Deployment) -> 
     assert not [path for path in (running.kit / "cloud" / "state" / "pool").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_an_institution_that_is_killed_goes_on_with_the_pool(running: Deployment) -> None:
     begun = len([line for line in running.events("cloud") if line["event"] == "pool begins"])
     running.start("operator", shlex.split(POOL))
@@ -106,6 +107,7 @@ def test_what_cannot_be_is_one_sentence(running: Deployment, words: str, code: i
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_a_cloud_that_is_killed_ends_the_pool_and_leaves_none_of_it(running: Deployment) -> None:
     """The last test: the cloud is another one after it. Entities come back by themselves, and pool again."""
     features = running.kit / "cloud" / "state" / "pool"

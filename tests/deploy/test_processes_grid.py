@@ -36,6 +36,7 @@ def nothing_stays() -> Iterator[None]:
     assert children() <= before
 
 
+@pytest.mark.slow
 def test_a_scenario_comes_to_the_same_outcome(tmp_path: Path, play_purchase: Play) -> None:
     scenario = small(adversaries=CHEATS)
     here = play_purchase(scenario)

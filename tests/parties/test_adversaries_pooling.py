@@ -61,11 +61,13 @@ def doubted(pool: PlayedPool) -> int:
     return pool.record.refined[0][FIRST_NODE_ID + CAREFUL].doubted
 
 
+@pytest.mark.slow
 def test_an_honest_pool_is_believed() -> None:
     assert doubted(played(None)) < 0.1 * 264
     assert played(None).top1(CAREFUL) > 0.75
 
 
+@pytest.mark.slow
 def test_mislabelled_features_hurt_and_the_defence_leaves_them_out() -> None:
     """Four breeds are so easy that few wrong labels hardly matter; `test_pool_run` has ten breeds, and a quarter."""
     hurt = played("mislabelled-features", portion=1.0)
@@ -74,6 +76,7 @@ def test_mislabelled_features_hurt_and_the_defence_leaves_them_out() -> None:
     assert doubted(hurt) > 0.9 * 240
 
 
+@pytest.mark.slow
 def test_ten_huge_features_are_refused_and_undo_every_decider_where_nobody_checks() -> None:
     refused = played("huge-features")
     ((node, why),) = refused.record.refused
@@ -117,6 +120,7 @@ def test_features_as_strong_as_may_be_hardly_hurt() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_backdoor_opens_where_nobody_looks_and_hardly_where_somebody_does() -> None:
     pool = played("backdoored-features", portion=0.5, target=1)
     pictures, labels, _ = common()
@@ -133,6 +137,7 @@ def test_a_backdoor_opens_where_nobody_looks_and_hardly_where_somebody_does() ->
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_free_rider_gets_everything_for_noise_and_the_defence_leaves_most_of_it_out() -> None:
     pool = played("free-rider")
     assert pool.record.refined[0][FIRST_NODE_ID + CHEATS].used == 48
@@ -146,6 +151,7 @@ def test_a_cheat_is_declared_as_an_entity(name: str) -> None:
     assert issubclass(ADVERSARIES[name].cast(), Entity)
 
 
+@pytest.mark.slow
 def test_a_blind_reconstructor_has_others_hide_nothing(tmp_path: Path) -> None:
     """How well the honest reconstructor restores what an honest entity puts into the pool of either publisher."""
 

@@ -192,7 +192,9 @@ def test_a_store_of_the_version_before_gets_a_ledger(tmp_path: Path) -> None:
     path = tmp_path / "party.sqlite"
     PartyStore(path).close()
     with closing(sqlite3.connect(path)) as database:
-        database.executescript("DROP TABLE spent; DROP TABLE shown; UPDATE party_version SET version = 1;")
+        database.executescript(
+            "DROP TABLE spent; DROP TABLE shown; DROP TABLE facts; UPDATE party_version SET version = 1;"
+        )
     with closing(PartyStore(path)) as store:
         Ledger(store.database).spend([release(1, pure(1.0))], BUDGETS)
-        assert PARTY.version == 2
+        assert PARTY.version == 3

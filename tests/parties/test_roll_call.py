@@ -83,9 +83,9 @@ def test_a_pool_goes_on_without_impostors_and_records_them(grid: GrpcGrid, tmp_p
 
 def test_roles_that_no_certificate_names_are_what_parties_say(wires: Wires) -> None:
     grid = wires.cloud([ENTITY])
-    wires.attach(grid.address, ENTITY, claiming("participant").client_app(), security=secure(ENTITY))
+    wires.attach(grid.address, ENTITY, claiming("reader").client_app(), security=secure(ENTITY))
     assert grid.wait_attached([2], 20) == set()
-    assert roll_call(Exchange(grid), 20).present == {"participant": [2]}
+    assert roll_call(Exchange(grid), 20).present == {"reader": [2]}
 
 
 def test_within_one_program_parties_are_what_they_say(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_a_blind_reconstructor_is_believed_without_a_policy_and_found_out_with_o
     assert "PolicyRefusal: the published reconstructor restores public images with an SSIM of 0.0" in why
 
 
+@pytest.mark.slow
 def test_a_module_that_hides_nothing_is_contributed_without_a_policy_and_kept_back_with_one(tmp_path: Path) -> None:
     assert reasons(tmp_path / "none", Prepared, Unwilling, None) == []
     for role in (Unwilling, Bare):

@@ -300,6 +300,7 @@ class TestWhatIsSaid:
         allowed = {
             StatusCode.INVALID_ARGUMENT, StatusCode.FAILED_PRECONDITION, StatusCode.NOT_FOUND,
             StatusCode.PERMISSION_DENIED, StatusCode.RESOURCE_EXHAUSTED, StatusCode.ABORTED, StatusCode.OK,
+            StatusCode.ALREADY_EXISTS,  # of a second stream, while the first one is alive
             StatusCode.DEADLINE_EXCEEDED,  # of a blob, where the machine stands still for as long as the pace allows
         }  # fmt: skip
         assert set(statuses) <= allowed

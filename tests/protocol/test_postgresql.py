@@ -97,7 +97,7 @@ def test_a_ledger_of_the_first_version_gets_a_journal_and_a_chain(url: str) -> N
     made = shape(url)
     engine = create_engine(url.replace("://", "+psycopg://"))
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE journal, blobs, workflows, parties, books, lease"))
+        connection.execute(text("DROP TABLE heads, journal, blobs, workflows, parties, books, lease"))
         connection.execute(text("ALTER TABLE entries DROP COLUMN hash"))
         connection.execute(text("ALTER TABLE escrows DROP COLUMN scope"))
         connection.execute(text("UPDATE ledger_version SET version = 1"))

@@ -136,9 +136,11 @@ class TestTrainedByParticipants:
     def test_what_crosses_the_wire_are_masked_sums_as_often_as_there_are_rounds(self, federated: Any) -> None:
         kinds = [json.loads(line)["kind"] for line in (federated[1] / "messages.jsonl").read_text().splitlines()]
         assert kinds.count("SignedTrainingPlan") == kinds.count("Acknowledgement") == 30
-        for kind in ("KeyCall", "RoundKeys", "Roster", "DealtShares", "GradientRequest", "MaskedValues", "ShowCall",
-                     "ShownShares"):  # fmt: skip
-            assert kinds.count(kind) == 3 * 4
+        steps = (
+            "KeyCall Advertisement Crowd Chosen Neighbours DealtShares Inbox TakenShares GradientRequest MaskedValues"
+            " Present Confirmation ShowCall ShownShares"
+        )
+        assert [kinds.count(kind) for kind in steps.split()] == [3 * 4] * 14
         assert {line for line in kinds if line.endswith("Labels")} == {"TaskLabels"}
 
     @pytest.mark.slow

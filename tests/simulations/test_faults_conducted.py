@@ -16,6 +16,7 @@ from flwr.app import Message
 
 import parties.federate.checks
 import parties.pool.checks
+import parties.secure_sum.adding
 import parties.secure_sum.summand
 import simulations.faults.conducted
 from parties.federate.checks import CheckedGrid
@@ -61,8 +62,8 @@ def adds_in_the_open(patch: pytest.MonkeyPatch) -> None:
 
 def adds_something_else(patch: pytest.MonkeyPatch) -> None:
     """Clients round their summands."""
-    quantise = parties.secure_sum.summand.quantise
-    patch.setattr(parties.secure_sum.summand, "quantise", lambda values, limit: quantise(np.round(values, 3), limit))
+    quantised = parties.secure_sum.adding.quantised
+    patch.setattr(parties.secure_sum.adding, "quantised", lambda values: quantised(np.round(values, 3)))
 
 
 def records_no_failure(patch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ def test_a_restoring_attack_undoes_its_obfuscation(attack: str, setting: dict[st
     assert all(scores[other].fails for other in others)
 
 
+@pytest.mark.slow
 def test_leaked_pairs_teach_a_network_to_reconstruct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulations.workflows.outsource.attacks.UNET_STEPS", 40)
     scores = attacked({"pairs": 20}, technique="noise-mix", weights=[0.9, 0.1], strength=40)

@@ -80,7 +80,7 @@ def test_who_draws_more_gets_the_same_numbers_first(
 
 
 @BOTH
-@pytest.mark.parametrize("bits", [-1, 33])
+@pytest.mark.parametrize("bits", [-1, 53])
 def test_a_scale_out_of_range_is_refused(sampler: Sampler, mass: Mass, bits: int) -> None:
     with pytest.raises(ValueError, match=f"bits, not {bits}"):
         sampler(bits, 1, stream(1))

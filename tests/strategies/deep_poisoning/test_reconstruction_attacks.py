@@ -20,6 +20,8 @@ from strategies.learning.batches import guessed
 from strategies.learning.fit import Plan
 from strategies.scores.image_quality import Disclosure, disclosure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world() -> World:
