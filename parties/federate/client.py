@@ -103,11 +103,12 @@ class Client(AddingParty):
         return weights(train_locally(network, inputs, labels, _local(config), generator))
 
     def noise(self, model: Weights, config: Mapping[str, float]) -> Stream:
-        """Return the stream of a private training: the same for the same model and settings, whatever its name.
+        """Return the stream of a private training: the same for the same model, settings and pictures.
 
-        So there is one answer to a question, and no two answers share their noise.
+        So there is one answer to a question, whatever its name, and no two answers share their noise.
         """
-        return Stream(self.derive("train privately", *question(model, config)))
+        own = (part.tobytes() for part in (*self.examples(), self.persons))
+        return Stream(self.derive("train privately", *question(model, config), *own))
 
     def examples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the pictures and labels that it trains on."""

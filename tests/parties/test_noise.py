@@ -31,6 +31,16 @@ def test_the_same_question_has_one_answer_under_any_name(changes: dict[str, obje
     assert np.array_equal(update(start()), update(start(), **changes))  # type: ignore[arg-type]
 
 
+def test_other_pictures_are_another_question() -> None:
+    """Shared noise would cancel in the difference of two answers, and leave that of the pictures."""
+    party = clients(1)[0]
+    before = to_row(party.learn(start(), PRIVATE | {"sigma": 8.0}, "test"))
+    party.pictures = np.array(party.pictures)
+    party.pictures[0] = 255 - party.pictures[0]
+    after = to_row(party.learn(start(), PRIVATE | {"sigma": 8.0}, "test"))
+    assert float((after - before).norm()) > 0.5 * float((before - to_row(start())).norm())
+
+
 def test_another_model_is_another_question() -> None:
     model = start()
     other = {name: value + 1e-7 for name, value in model.items()}
