@@ -208,7 +208,7 @@ def test_accounts_are_opened_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "step",
-    ["publish", *(pytest.param(step, marks=pytest.mark.slow) for step in ("enrol", "contribute", "draw", "refine"))],
+    ["enrol", *(pytest.param(step, marks=pytest.mark.slow) for step in ("publish", "contribute", "draw", "refine"))],
 )
 def test_any_workflow_goes_on_from_the_journal(tmp_path: Path, step: str) -> None:
     """A pool whose cloud stops while it waits comes to what one comes to that was never interrupted."""

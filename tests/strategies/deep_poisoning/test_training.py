@@ -15,6 +15,8 @@ from strategies.learning.batches import Joined, apply, guessed
 from strategies.learning.fit import Plan, Watch, classification_loss
 from strategies.scores.image_quality import disclosure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world() -> World:
@@ -59,7 +61,6 @@ def test_the_loss_falls_and_progress_is_told(world: World) -> None:
     assert world.losses[-1] < 0.7 * world.losses[0]
 
 
-@pytest.mark.slow
 def test_the_papers_signed_loss_goes_below_zero(world: World) -> None:
     module = train_poisoning(
         world.features, world.images, world.labels, world.network.decider, world.reconstructor, generator(),
@@ -70,7 +71,6 @@ def test_the_papers_signed_loss_goes_below_zero(world: World) -> None:
     assert found.either_polarity == found.ssim_of_negative > 0.1
 
 
-@pytest.mark.slow
 def test_a_penalty_on_either_polarity_hides_the_negative_as_well(world: World) -> None:
     module = train_poisoning(
         world.features, world.images, world.labels, world.network.decider, world.reconstructor, generator(),
