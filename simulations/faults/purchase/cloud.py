@@ -28,7 +28,7 @@ from protocol.messages.purchase import Statement
 from protocol.storage.database import Database, opening
 from protocol.storage.files import disk_failure
 from protocol.storage.lease import Lease, LeaseLost
-from protocol.storage.ledger import Ledger, ScopeClosed
+from protocol.storage.ledger import EscrowResolved, Ledger, ScopeClosed
 from protocol.storage.ledger.audit import audit
 from protocol.storage.tables import CLOUD
 from protocol.storage.vault import Vault
@@ -226,7 +226,7 @@ class PurchaseCloud(CloudMachine):
         return statement(replace(self._opened, purchase=row.name), self._opened.accounts("buyer", row.opener))
 
     def _watched(self, play: Any) -> Any:
-        """Note what a workflow raises that is no typed refusal."""
+        """Note what a workflow raises that is no typed refusal; an aborted one goes on until it wants to write."""
 
         def watch(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
             try:
@@ -234,7 +234,7 @@ class PurchaseCloud(CloudMachine):
             except (WorkflowFailed, Interrupted, LeaseLost):
                 raise
             except Exception as error:
-                if not (isinstance(error, ScopeClosed) and row.name in self._aborted):
+                if not (isinstance(error, ScopeClosed | EscrowResolved) and row.name in self._aborted):
                     self._failed(error)
                 raise
 
