@@ -20,7 +20,7 @@ from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
 from parties.policy.guard import Guard
-from parties.purchase.buyer import Basket, Buyer, Purchased
+from parties.purchase.buyer import Buyer
 from parties.purchase.offer import Outcome
 from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
@@ -142,14 +142,8 @@ class RequestingBuyer(Buyer):
         self.open_rest(statement.releases)
         self._write(statement.lines, statement.balance)
 
-    def _basket(self) -> tuple[Purchased, ...]:
-        try:
-            return self.memory.recall("basket", Basket).items
-        except KeyError:
-            return ()
-
     def _write(self, lines: Sequence[StatementLine], balance: int) -> None:
-        numbers = {item.order.order.bid: number for number, item in enumerate(self._basket())}
+        numbers = self.basket.numbers
         receipt = Receipt(
             purchase=self.wish,
             cloud=str(self.kit.party.address),

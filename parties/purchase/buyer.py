@@ -61,19 +61,26 @@ class Wish(ProtocolMessage):
 
 
 class Purchased(ProtocolMessage):
-    """An image that was ordered, the one-time key that opens it, and what it costs, commission included."""
+    """An image that was ordered, the one-time key that opens it, and the salt of the signatures in its invoice."""
 
     bid: SignedBid
     order: SignedOrder
     private_key: bytes
-    cost: Annotated[int, Ge(0)]
+    salt: Salt
 
 
 class Basket(ProtocolMessage):
-    """All orders of one request."""
+    """All orders of a purchase; of several invoices, where the cloud was restored from a backup in between."""
 
-    salt: Salt
-    items: Annotated[tuple[Purchased, ...], MaxLen(MAX_ITEMS)]
+    items: Annotated[tuple[Purchased, ...], MaxLen(MAX_ITEMS)] = ()
+
+    @property
+    def numbers(self) -> dict[bytes, int]:
+        """The number of each bid's image, the same however often it is ordered."""
+        numbers: dict[bytes, int] = {}
+        for number, item in enumerate(self.items):
+            numbers.setdefault(item.order.order.bid, number)
+        return numbers
 
 
 class Buyer(Party):
@@ -153,16 +160,13 @@ class Buyer(Party):
         """Step 7: check the invoice, order each image to a key of its own, and pay into escrow.
 
         Asked again for the same, also after another invoice, as by a cloud that was restored from a backup, it orders
-        to the same keys: images may already be sealed to them.
+        to the same keys: images may already be sealed to them. Whatever it has ordered it takes.
         """
         wish = self.memory.recall("wish", Wish)
         key = self._key(wish.nonce)
         amount = self._due(invoice, wish)
-        name = f"basket-{digest(invoice).hex()}"
-        if self.memory.keeps(name):
-            known = self.memory.recall(name, Basket)
-            self.memory.keep("basket", known)
-            return self._payment(invoice, amount, known.items)
+        basket = self.basket
+        before = {_about(item.order.order): item for item in basket.items}
         items = []
         for item in invoice.items:
             delivery_key = new_delivery_key(wish.terms.suite)
@@ -175,28 +179,30 @@ class Buyer(Party):
                 deliver_by=invoice.deliver_by,
             )
             signed = SignedOrder(order=order, signature=key.sign("order", canonical(order)))
-            cost = item.payment + item.commission
-            items.append(Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, cost=cost))
-        basket = Basket(salt=invoice.salt, items=tuple(items))
-        self.memory.keep("basket", basket)
-        self.memory.keep(name, basket)
-        return self._payment(invoice, amount, items)
-
-    def _payment(self, invoice: Invoice, amount: int, items: Sequence[Purchased]) -> SignedPayment:
+            new = Purchased(bid=item.bid, order=signed, private_key=delivery_key.private, salt=invoice.salt)
+            items.append(before.get(_about(order), new))
+        added = tuple(item for item in items if _about(item.order.order) not in before)
+        self.memory.keep("basket", Basket(items=basket.items + added))
         payment = Payment(request_id=invoice.request_id, amount=amount, orders=tuple(item.order for item in items))
-        key = self._key(self.memory.recall("wish", Wish).nonce)
         return SignedPayment(payment=payment, signature=key.sign("payment", canonical(payment)))
+
+    @property
+    def basket(self) -> Basket:
+        """What it has ordered."""
+        return self.memory.recall("basket", Basket) if self.memory.keeps("basket") else Basket()
 
     @step("receive")
     def receive(self, parcel: Parcel) -> Kept:
         """Step 9: keep each sealed image that matches its receipt, under the order's hash."""
-        basket = self.memory.recall("basket", Basket)
-        ordered = {digest(item.bid): item for item in basket.items}
+        basket = self.basket.items
+        ordered = {item.order.order.bid: item for item in basket}
+        signed_for = {(item.order.order.bid, digest(item.order.order)): item for item in basket}
         sealed = self.store / "sealed"
         sealed.mkdir(parents=True, exist_ok=True)
         kept, refused = [], ""
         for item in parcel.items:
-            why = self.refusal_of(item, ordered.get(item.bid))
+            meant = signed_for.get((item.bid, item.receipt.receipt.order), ordered.get(item.bid))
+            why = self.refusal_of(item, meant)
             if why is not None:
                 refused = why
                 continue
@@ -246,18 +252,20 @@ class Buyer(Party):
         One that this buyer has lost itself is left out: that is not the seller's fault.
         """
         wish = self.memory.recall("wish", Wish)
-        basket = self.memory.recall("basket", Basket)
+        basket = self.basket
+        numbers = basket.numbers
         targets = features_under(wish.terms, self.featurizer, self.samples)
         draws = self.generator("verify", request_id).random(len(basket.items))
         secrets = {release.bid: release.secret for release in releases}
-        for number, (item, draw) in enumerate(zip(basket.items, draws, strict=True)):
-            bid = digest(item.bid)
+        for item, draw in zip(basket.items, draws, strict=True):
+            bid = item.order.order.bid
             if bid not in secrets or not self.memory.keeps(f"receipt-{bid.hex()}"):
                 continue
             receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
             blob = self.sealed(bid, receipt)
-            if blob is not None:
-                deal = Deal(item.bid, item.order, receipt, wish.terms, targets, basket.salt, secrets[bid])
+            if blob is not None and receipt.receipt.order == digest(item.order.order):
+                number = numbers[bid]
+                deal = Deal(item.bid, item.order, receipt, wish.terms, targets, item.salt, secrets[bid])
                 yield number, item, self.judge(number, deal, blob, item.private_key, check_feature=draw < self.checked)
         if self.lasting:
             make_lasting([*self.store.glob("*.png"), *self.store.glob(f"{REFUSED}/*.png")])
@@ -311,13 +319,11 @@ class Buyer(Party):
 
     def open_rest(self, releases: Sequence[Release]) -> None:
         """Open images that were paid for, and whose call for verification this buyer has missed."""
-        if not self.memory.keeps("basket"):
-            return
-        items = self.memory.recall("basket", Basket).items
-        opened = {digest(item.bid) for number, item in enumerate(items) if self.file(number) is not None}
+        basket = self.basket
+        opened = {bid for bid, number in basket.numbers.items() if self.file(number) is not None}
         missing = [release for release in releases if release.bid not in opened]
-        if missing:
-            list(self.open(items[0].order.order.request_id, missing))
+        if missing and basket.items:
+            list(self.open(basket.items[0].order.order.request_id, missing))
 
     def file(self, number: int) -> str | None:
         """Return where in the folder an image is, by its number in the basket; None: it is not there."""
@@ -355,3 +361,8 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     with arriving.open("wb") as file:
         yield file
     arriving.replace(path)
+
+
+def _about(order: Order) -> tuple[bytes, bytes, int]:
+    """Return what is the same in two orders if they are for one image of one invoice."""
+    return order.request_id, order.bid, order.deliver_by
