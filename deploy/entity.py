@@ -14,7 +14,8 @@ from deploy.kit import Kit
 from deploy.party import log, stay_attached
 from parties.album import Album, FolderImages, Pixels, UnreadableImage, read_folder
 from parties.party import Party, step
-from parties.pool.entity import Entity, Habits, Holdings
+from parties.pool.entity import Entity
+from parties.pool.holdings import Habits, Holdings
 from protocol.errors import BadInput, ProtocolError
 from protocol.messages.pool import Enrolment, Refined, RefinementCall, Rules
 from protocol.storage.files import private_folder, write_private

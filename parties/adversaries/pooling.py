@@ -8,7 +8,8 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from parties.adversaries.adversary import adversary
-from parties.pool.entity import Entity, Opened
+from parties.pool.entity import Entity
+from parties.pool.holdings import Opened
 from parties.pool.published import Published
 from protocol.messages.pool import Network, Role, Rules
 from strategies.deep_poisoning.contributions import LabelledFeatures, backdoored, made_up, mislabelled, stamped

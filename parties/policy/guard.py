@@ -15,6 +15,7 @@ from parties.pool.entity import Entity
 from parties.pool.scrutiny import Scrutiny
 from parties.publish.publisher import Publisher
 from parties.purchase.seller import Seller
+from parties.secure_sum.adding import AddingParty
 from protocol.crypto.signing import verify
 from protocol.encoding.codec import decode, encode
 from protocol.errors import PolicyRefusal
@@ -51,7 +52,7 @@ class Guard:
         if isinstance(party, Entity):
             rules = policy.pool
             party.scrutiny = Scrutiny(frozenset(rules.publishers), rules.clean, rules.published, rules.unseen)
-        if hasattr(party, "fewest"):  # of those who add to secure sums
+        if isinstance(party, AddingParty):
             party.fewest = max(party.fewest, policy.sums.fewest)
 
     def __call__(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:

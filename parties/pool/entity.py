@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from parties.album import Album
 from parties.party import Party, step
 from parties.pool.checks import contribution_refusal
+from parties.pool.holdings import USUAL, Habits, Holdings, Opened
 from parties.pool.published import Published, blank, feature_shape, highest_features, published
 from parties.pool.scrutiny import Scrutiny
 from protocol.compute.workshop import reproducible
@@ -41,7 +39,6 @@ from strategies.deep_poisoning.contributions import LabelledFeatures
 from strategies.deep_poisoning.module import DeepPoisoningModule, new_module
 from strategies.deep_poisoning.split import SplitNetwork, new_network
 from strategies.deep_poisoning.training import (
-    Penalty,
     train_decider,
     train_network,
     train_poisoning,
@@ -50,7 +47,6 @@ from strategies.deep_poisoning.training import (
 from strategies.learning.batches import Mirrored, accuracy, apply, guessed
 from strategies.learning.fit import Plan
 from strategies.learning.weights import in_one_row, restore_row
-from strategies.pixels import to_tensor
 from strategies.privacy.secret_generator import seeded_generator
 
 PART_BYTES = 16_000_000
@@ -59,56 +55,15 @@ CREDIBLE = 1
 """The agreement defence accepts a label among this many first guesses of the entity's own decider."""
 
 
-@dataclass(frozen=True, eq=False)
-class Holdings:
-    """An entity's images.
-
-    Attributes:
-        images: Its own, all of the pool's size.
-        labels: (n,), what they show.
-        held_back, held_back_labels: Others, to test its deciders on; may be none.
-        public: Public images of anything, to train reconstructors on.
-    """
-
-    images: Album
-    labels: NDArray[np.int64]
-    held_back: Album
-    held_back_labels: NDArray[np.int64]
-    public: Album
-
-
-@dataclass(frozen=True)
-class Habits:
-    """How an entity trains.
-
-    Attributes:
-        pretraining, reconstruction, poisoning, refinement: Steps of training, of one batch each: of the network, the
-            reconstructor, its module, and its decider.
-        batch, learning_rate: Examples per step, and the highest learning rate.
-        weight, penalty: Lambda, and what L_SSIM is, in training its module (`train_poisoning`).
-        decider: What refinement starts from.
-        defence: With "agreement", features from the pool are left out whose labels its decider, before refinement,
-            contradicts. Honest modules keep that decider's guesses. A module trained on wrong labels deceives it.
-    """
-
-    pretraining: int = 240
-    reconstruction: int = 250
-    poisoning: int = 200
-    refinement: int = 250
-    batch: int = 32
-    learning_rate: float = 5e-3
-    weight: float = 2.0
-    penalty: Penalty = "either"
-    decider: Literal["new", "published"] = "new"
-    defence: Literal["none", "agreement"] = "none"
-
-    def plan(self, steps: int, count: int) -> Plan:
-        """Return a plan of `steps` steps over `count` examples."""
-        return Plan.lasting(steps, count, self.batch, self.learning_rate)
-
-
 class Module(ProtocolMessage):
-    """The weights of its private module or its decider, which it never sends."""
+    """The weights of its private module, which it never sends, and the featurizer that it was trained for."""
+
+    featurizer: Digest
+    weights: Weights
+
+
+class Decider(ProtocolMessage):
+    """The weights of its refined decider."""
 
     weights: Weights
 
@@ -150,7 +105,7 @@ class Entity(Party):
     scrutiny = Scrutiny()
     """What it finds out itself before it contributes; its policy sets that."""
 
-    def __init__(self, secret: bytes, holdings: Holdings, habits: Habits = Habits()) -> None:
+    def __init__(self, secret: bytes, holdings: Holdings, habits: Habits = USUAL) -> None:
         super().__init__(secret)
         self._holdings, self.habits = holdings, habits
 
@@ -234,7 +189,7 @@ class Entity(Party):
         with computing() as device:
             self.scrutiny.check_reconstructor(shared, Opened(holdings.public), device)
             module = self.train_module(shared, device)
-            self.memory.keep("module", Module(weights=in_one_row(module)))
+            self.memory.keep("module", Module(featurizer=shared.fingerprint, weights=in_one_row(module)))
             self._check_module(shared, device)
             clean = poisoned = None
             if len(holdings.held_back):
@@ -291,10 +246,16 @@ class Entity(Party):
         return LabelledFeatures(self.poisoned(images, shared, device), torch.from_numpy(self.holdings.labels)[chosen])
 
     def poisoned(self, images: Tensor, shared: Published, device: torch.device) -> Tensor:
-        """Return the poisoned features of (n, 3, height, width) images in 0..1."""
-        channels = feature_shape(shared.network, images.shape[2])[0]
-        module = new_module(channels, torch.Generator()).eval()
-        restore_row(module, np.asarray(self.memory.recall("module", Module).weights))
+        """Return the poisoned features of (n, 3, height, width) images in 0..1.
+
+        Raises:
+            ProtocolError: When no module was trained for this featurizer: one that was for another hides nothing.
+        """
+        own = self.memory.recall("module", Module) if self.memory.keeps("module") else None
+        if own is None or own.featurizer != shared.fingerprint:
+            raise ProtocolError("no module of this entity was trained for the networks that it has now")
+        module = new_module(feature_shape(shared.network, images.shape[2])[0], torch.Generator()).eval()
+        restore_row(module, np.asarray(own.weights))
         return apply(images, shared.network.featurizer.to(device), module.to(device)).contiguous()
 
     @step("draw")
@@ -327,7 +288,7 @@ class Entity(Party):
                 fresh = apply(Opened(holdings.held_back), featurizer)
                 labels = torch.from_numpy(holdings.held_back_labels)
                 top1, top5 = (accuracy(decider, fresh, labels, min(top, rules.classes)) for top in (1, 5))
-            self.memory.keep("refined", Module(weights=in_one_row(decider)))
+            self.memory.keep("refined", Decider(weights=in_one_row(decider)))
         used = int(believed.sum())
         return Refined(used=used, doubted=len(believed) - used, top1=top1, top5=top5)
 
@@ -340,7 +301,7 @@ class Entity(Party):
         shared = self._shared(self.memory.recall("rules", Rules))
         if not self.memory.keeps("refined"):
             raise ProtocolError("this entity has refined no decider")
-        restore_row(shared.network.decider, np.asarray(self.memory.recall("refined", Module).weights))
+        restore_row(shared.network.decider, np.asarray(self.memory.recall("refined", Decider).weights))
         return shared.network
 
     def believed(self, drawn: LabelledFeatures, decider: nn.Module) -> Tensor:
@@ -409,21 +370,6 @@ class Entity(Party):
         channels, height, width = feature_shape(blank(rules).network, rules.side)
         positions = torch.arange(len(self.holdings.images))
         return torch.split(positions, max(1, PART_BYTES // (4 * channels * height * width))) if len(positions) else ()
-
-
-class Opened:
-    """An album as network inputs: pictures are opened as batches need them."""
-
-    def __init__(self, album: Album) -> None:
-        self._album = album
-
-    def __len__(self) -> int:
-        """Count the pictures."""
-        return len(self._album)
-
-    def __getitem__(self, chosen: Tensor, /) -> Tensor:
-        """Return chosen pictures as (m, 3, height, width) in 0..1."""
-        return to_tensor([self._album[index] for index in chosen.tolist()]).float().div_(255)
 
 
 @contextmanager

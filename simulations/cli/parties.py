@@ -111,7 +111,7 @@ def entity(
     from deploy.entity import join
     from deploy.kit import read_kit
     from deploy.party import log_to_stdout
-    from parties.pool.entity import Habits
+    from parties.pool.holdings import Habits
 
     log_to_stdout()
     habits = Habits(pretraining=steps, reconstruction=steps, poisoning=steps, refinement=steps, defence=defence)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from parties.party import Memory, Party
-from parties.pool.entity import Entity, Habits, Holdings
+from parties.pool.entity import Entity
+from parties.pool.holdings import Habits, Holdings
 from parties.pool.published import Published
 from parties.pool.workflow import Keeper, Pool
 from protocol.errors import ProtocolError

@@ -8,7 +8,7 @@ import pytest
 from deployment import paint
 
 from deploy.entity import Institution, open_pictures
-from parties.pool.entity import Habits
+from parties.pool.holdings import Habits
 from protocol.errors import BadInput, ProtocolError
 from protocol.messages.pool import Rules
 

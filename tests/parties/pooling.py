@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from parties.pool.entity import Entity, Habits, Holdings
+from parties.pool.entity import Entity
+from parties.pool.holdings import Habits, Holdings
 from parties.pool.published import Published
 from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool

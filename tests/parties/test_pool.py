@@ -9,10 +9,12 @@ from flwr.app import RecordDict
 from pooling import HABITS, RULES, PlayedPool, Prepared, holdings, member, play_pool, shared
 
 from parties.party import Memory
-from parties.pool.entity import Entity, Holdings, Module
+from parties.pool.entity import Entity, Module
+from parties.pool.holdings import Holdings
 from parties.workflow import WorkflowFailed
 from protocol.crypto.certificates import CertificateError, mint, mint_authority
 from protocol.crypto.vouchers import Vouching
+from protocol.encoding.canonical import canonical
 from protocol.encoding.codec import decode
 from protocol.errors import ProtocolError
 from protocol.flower import FIRST_NODE_ID
@@ -23,6 +25,7 @@ from protocol.messages.pool import (
     Network,
     NetworkCall,
     PoisonedFeatures,
+    PoisoningCall,
     PretrainingCall,
     Role,
     Rules,
@@ -218,6 +221,21 @@ class TestWhoPublishes:
         entity.adopt(self.signed())
         with pytest.raises(ProtocolError, match="signed by another publisher than the networks that came before"):
             entity.adopt(self.signed(Role.RECONSTRUCTOR, publisher=2))
+
+    def test_features_of_another_featurizer_than_the_modules_are_not_contributed(self) -> None:
+        """A publisher that colludes with the cloud has a featurizer adopted that the module was not trained for."""
+        entity, call = self.entity(), ContributionCall(pool=RULES.pool, part=0)
+        for role in Role:
+            entity.adopt(self.signed(role))
+        entity.poison(PoisoningCall(pool=RULES.pool, featurizer=shared().fingerprint))
+        assert len(entity.contribute(call).features) == 30
+        publisher, network = member(Prepared, 30, 1), self.signed(Role.FEATURIZER).network
+        other = network.model_copy(update={"weights": 1.5 * network.weights})
+        signature = publisher.identity.sign("network", canonical(other))
+        signed = SignedNetwork(network=other, publisher=publisher.identity.public, signature=signature)
+        entity.adopt(signed)
+        with pytest.raises(ProtocolError, match="no module of this entity was trained for the networks"):
+            entity.contribute(call)
 
     def test_with_certificates_the_publisher_is_an_entity(self) -> None:
         authority = mint_authority()

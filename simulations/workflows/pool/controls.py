@@ -6,7 +6,7 @@ Each is a workshop's job: it takes a device first, and draws from a seed alone.
 import torch
 from torch import Tensor, nn
 
-from parties.pool.entity import Habits
+from parties.pool.holdings import Habits
 from parties.pool.published import Published
 from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.obfuscator import DeepObfuscator, train_obfuscator

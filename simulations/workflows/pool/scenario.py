@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, field_validator, model_validator
 
-from parties.pool.entity import Habits
+from parties.pool.holdings import Habits
 from protocol.errors import nearest
 from protocol.settings import Section
 from simulations.scenarios.base import Misplaced, Scenario

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from parties.adversaries import ADVERSARIES, Adversary
 from parties.album import Album
-from parties.pool.entity import Entity, Holdings, Opened
+from parties.pool.entity import Entity
+from parties.pool.holdings import Holdings, Opened
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.messages.pool import Rules
 from simulations.data import faces, people, pets
