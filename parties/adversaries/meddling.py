@@ -1,10 +1,9 @@
 """The exchange of a server that says other things than its program does."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from protocol.encoding.bounds import Bound
-from protocol.exchange import Exchange, Expected, Failed
+from protocol.exchange import Exchange, Expected, Failed, Heads
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.vault import Vault
 
@@ -14,7 +13,7 @@ R = TypeVar("R", bound=ProtocolMessage)
 class MeddledExchange(Exchange):
     """Stands before another exchange, and changes questions and answers.
 
-    A cheat overrides `question` and `answer`; who sees neither of them is the workflow.
+    A cheat overrides `question` and `answer`; the workflow sees neither.
 
     Args:
         inner: The exchange of an honest server.
@@ -40,6 +39,10 @@ class MeddledExchange(Exchange):
         """Return who is attached, ascending."""
         return self._inner.node_ids()
 
+    def ledgers(self) -> Heads | None:
+        """Return what is remembered of parties' privacy ledgers."""
+        return self._inner.ledgers()
+
     def roles(self) -> Mapping[int, str] | None:
         """Return the role that each node's certificate names."""
         return self._inner.roles()
@@ -49,18 +52,11 @@ class MeddledExchange(Exchange):
         return self._inner.read(kind, reading)
 
     def each(
-        self,
-        step: str,
-        questions: Mapping[int, ProtocolMessage],
-        answer: Expected[R],
-        deadline: float | None = None,
-        absence: float = float("inf"),
-        until: float = float("inf"),
-        bound: Bound | None = None,
+        self, step: str, questions: Mapping[int, ProtocolMessage], answer: Expected[R], *rest: Any, **more: Any
     ) -> Iterator[tuple[int, R | Failed]]:
         """Ask parties, and yield their answers, both changed; see `Exchange.each`."""
         asked = {node_id: self.question(node_id, question) for node_id, question in questions.items()}
-        for node_id, reply in self._inner.each(step, asked, answer, deadline, absence, until, bound):
+        for node_id, reply in self._inner.each(step, asked, answer, *rest, **more):
             yield node_id, reply if isinstance(reply, Failed) else self.answer(node_id, reply)
 
     def close(self, vault: Vault, kept: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +15,10 @@ from parties.crowdsource.collector import Collector
 from parties.crowdsource.workflow import Crowdsource
 from parties.federate.workflow import Federate, Federation
 from parties.publish.publisher import mechanism_of
-from parties.publish.workflow import Publish
+from parties.publish.workflow import Curator, Publish
 from parties.purchase.cloud import Cloud
 from parties.purchase.workflow import Purchase
 from parties.workflow import OnStep, any_step
-from protocol.encoding.bounds import Bound
 from protocol.exchange import SILENT, Exchange, Expected, Failed
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.publish import CallForPictures, Publication
@@ -31,28 +30,22 @@ from strategies.pric.networks import new_extractor
 M = TypeVar("M", bound=ProtocolMessage)
 
 
+class _Plain(MeddledExchange):
+    """Asks for another mechanism."""
+
+    def question(self, node_id: int, question: ProtocolMessage) -> ProtocolMessage:
+        """Name the one that adds nothing."""
+        if isinstance(question, CallForPictures):
+            return question.model_copy(update={"mechanism": "plain", "settings": ()})
+        return question
+
+
 @adversary("plain-cloud", knowledge="nothing beyond its role", profit="all pictures as they are")
 class PlainCloud(Publish):
     """Asks owners for their pictures without noise, in the place of every method."""
 
-    def ask(
-        self,
-        step: str,
-        questions: Mapping[int, ProtocolMessage],
-        answer: Expected[M],
-        deadline: float | None = None,
-        absence: float = float("inf"),
-        bound: Bound | None = None,
-    ) -> dict[int, M]:
-        """Ask for another mechanism."""
-        changed = {node_id: _plain(question) for node_id, question in questions.items()}
-        return super().ask(step, changed, answer, deadline, absence, bound)
-
-
-def _plain(question: ProtocolMessage) -> ProtocolMessage:
-    if isinstance(question, CallForPictures):
-        return question.model_copy(update={"mechanism": "plain", "settings": ()})
-    return question
+    def __init__(self, curator: Curator, exchange: Exchange, on_step: OnStep = any_step) -> None:
+        super().__init__(curator, _Plain(exchange), on_step)
 
 
 @adversary(
@@ -66,13 +59,7 @@ class RenamingCloud(Publish):
     names: Annotated[int, Ge(2)] = 20
 
     def ask(
-        self,
-        step: str,
-        questions: Mapping[int, ProtocolMessage],
-        answer: Expected[M],
-        deadline: float | None = None,
-        absence: float = float("inf"),
-        bound: Bound | None = None,
+        self, step: str, questions: Mapping[int, ProtocolMessage], answer: Expected[M], *rest: Any, **more: Any
     ) -> dict[int, M]:
         """Ask under every name."""
         found: list[dict[int, M]] = []
@@ -83,7 +70,7 @@ class RenamingCloud(Publish):
                 else question
                 for node_id, question in questions.items()
             }
-            found.append(super().ask(step, renamed, answer, deadline, absence, bound))
+            found.append(super().ask(step, renamed, answer, *rest, **more))
         if len(found) == 1:
             return found[0]
         return {
@@ -156,20 +143,13 @@ class _Withholding(MeddledExchange):
         return question.model_copy(update={"releases": ()}) if isinstance(question, Statement) else question
 
     def each(
-        self,
-        step: str,
-        questions: Mapping[int, ProtocolMessage],
-        answer: Expected[M],
-        deadline: float | None = None,
-        absence: float = float("inf"),
-        until: float = float("inf"),
-        bound: Bound | None = None,
+        self, step: str, questions: Mapping[int, ProtocolMessage], answer: Expected[M], *rest: Any, **more: Any
     ) -> Iterator[tuple[int, M | Failed]]:
         """Ask nobody to verify anything, and take that for silence."""
         if step == "verify":
             yield from ((node_id, Failed(SILENT)) for node_id in sorted(questions))
         else:
-            yield from super().each(step, questions, answer, deadline, absence, until, bound)
+            yield from super().each(step, questions, answer, *rest, **more)
 
 
 @adversary(

@@ -103,13 +103,13 @@ def payouts(town: "PurchaseTown", market: Market) -> None:
     paid: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for memo, account, amount in town.cloud.disk.rows("SELECT memo, account, amount FROM entries"):
         paid[memo][account] += amount
-    for items in town.invoices.values():
-        for bid, payment, commission in items:
-            escrow = f"escrow/{bid.hex()}"
-            want = Counter({town.parties[town.bids[bid][0]].name: payment, "cloud": commission})
-            got = paid.get(f"post {escrow}", Counter())
-            if market.posted(escrow) and +got != +want:
-                town.violated("books", f"picture {bid.hex()[:8]} paid {dict(got)} and not {dict(want)}")
+    for invoiced in town.invoices.values():
+        for bid, amounts in invoiced.items():
+            escrow, seller = f"escrow/{bid.hex()}", town.parties[town.bids[bid][0]].name
+            want = [+Counter({seller: payment, "cloud": commission}) for payment, commission in amounts]
+            got = +paid.get(f"post {escrow}", Counter())
+            if market.posted(escrow) and got not in want:
+                town.violated("books", f"picture {bid.hex()[:8]} paid {dict(got)} and none of {list(map(dict, want))}")
     for memo in paid:
         verb, _, escrow = memo.partition(" ")
         if memo != "deposit" and not (verb in ("hold", "post", "void") and escrow in market.states):
@@ -134,7 +134,7 @@ def kept_stakes(town: "PurchaseTown", market: Market, seller: PartyMachine) -> N
 def purchase(town: "PurchaseTown", market: Market, buyer: BuyerMachine) -> None:
     """Compare what a buyer paid with the pictures that it has."""
     found = dict(folder(buyer))
-    for number, (bid, _, _) in enumerate(town.invoices.get(buyer.node, [])):
+    for number, bid in enumerate(town.invoices.get(buyer.node, {})):
         seller = town.parties[town.bids[bid][0]]
         good, bad = found.get((number, True)), found.get((number, False))
         if not excused(town, buyer):

@@ -59,7 +59,7 @@ class PurchaseTown(Town):
         self.enrolled: list[str] = []
         self.albums: dict[int, list[Pixels]] = {}
         self.bids: dict[bytes, tuple[int, SignedBid]] = {}
-        self.invoices: dict[int, list[tuple[bytes, int, int]]] = {}
+        self.invoices: dict[int, dict[bytes, set[tuple[int, int]]]] = {}
         draw = random.Random(f"{seed}/town")
         self.budget = draw.choice([60, 120, 200])
         self.deposits = {"buyer": self.budget * draw.choice([1, 2]), "seller": 100}
@@ -136,7 +136,9 @@ class PurchaseTown(Town):
                 self.bids |= {digest(each): (party.node, each) for each in decode(answer, Bids).bids}
             elif kind == "query.pay":
                 items = decode(question, Invoice).items
-                self.invoices[party.node] = [(digest(item.bid), item.payment, item.commission) for item in items]
+                invoiced = self.invoices.setdefault(party.node, {})
+                for item in items:
+                    invoiced.setdefault(digest(item.bid), set()).add((item.payment, item.commission))
         except Exception:
             self.note(party.name, "answers what cannot be read")
 
