@@ -25,6 +25,7 @@ from protocol.crypto.certificates import (
 from protocol.crypto.signing import SECRET_BYTES
 from protocol.errors import BadKit
 from protocol.grids.grpc import Quotas
+from protocol.mistakes import mistake
 from protocol.settings import Section
 from protocol.storage.files import private_folder, write_once
 from protocol.strict_yaml import BadYaml, parse_yaml, read_yaml
@@ -200,14 +201,12 @@ def again(name: str) -> str:
 def read_party(folder: Path) -> PartyFile | CloudFile:
     """Read ``party.yaml``; raises `BadKit`."""
     path = folder / PARTY
-    tree = read_keys(path)
-    model = CloudFile if tree.get("role") == "cloud" else PartyFile
+    tree, text = read_keys(path)
+    model: type[PartyFile | CloudFile] = CloudFile if tree.get("role") == "cloud" else PartyFile
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadKit(f"{path}: {key or 'the file'}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise BadKit(f"{path}{mistake(error, model, text)}") from None
 
 
 def read_kit(folder: Path, roles: Sequence[str], state: Path | None = None, cloud: Address | None = None) -> Kit:
@@ -260,14 +259,15 @@ def _read(path: Path) -> bytes:
         raise BadKit(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_keys(path: Path) -> dict[str, Any]:
-    """Read a YAML file of keys and values; raises `BadKit`."""
+def read_keys(path: Path) -> tuple[dict[str, Any], str]:
+    """Return the keys and values of a YAML file, and its text; raises `BadKit`."""
     try:
-        tree = parse_yaml(read_yaml(path))
+        text = read_yaml(path)
+        tree = parse_yaml(text)
     except FileNotFoundError:
         raise BadKit(f"{path} is missing; `parley provision` writes it") from None
     except BadYaml as error:
         raise BadKit(f"{path}{error.place}: {error}") from None
     if not isinstance(tree, dict):
         raise BadKit(f"{path} should hold keys and values, like role: seller")
-    return tree
+    return tree, text

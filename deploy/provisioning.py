@@ -268,7 +268,7 @@ def _address(out: Path) -> tuple[Address, tuple[str, ...]]:
     path = out / AUTHORITY / "kit.yaml"
     if not (out / AUTHORITY / CA).exists() or not path.exists():
         raise BadKit(f"{out} is not a kit; make one with `parley provision --cloud HOST --out {out}`")
-    keys = read_keys(path)
+    keys, _ = read_keys(path)
     try:
         return Address.parse(str(keys["cloud"])), tuple(str(host) for host in keys.get("also") or ())
     except (KeyError, TypeError, ValueError):

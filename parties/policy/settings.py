@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from protocol.errors import BadKit, nearest
 from protocol.messages.base import MAX_ITEMS
+from protocol.mistakes import mistake
 from protocol.settings import Section, Share, yaml_lines
 from protocol.strict_yaml import BadYaml, parse_yaml, read_yaml
 
@@ -185,12 +186,11 @@ def read_policy(path: str | PathLike[str]) -> Policy:
     """
     path = Path(path)
     try:
-        tree = parse_yaml(read_yaml(path))
+        text = read_yaml(path)
+        tree = parse_yaml(text)
     except BadYaml as error:
         raise BadKit(f"{path}{error.place}: {error}") from None
     try:
         return Policy.model_validate({} if tree is None else tree)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadKit(f"{path}: {key or 'the file'}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise BadKit(f"{path}{mistake(error, Policy, text)}") from None

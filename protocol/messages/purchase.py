@@ -77,11 +77,10 @@ class Quality(StrEnum):
 class Terms(ProtocolMessage):
     """The conditions of trade, the same for everybody and fixed before the first bid.
 
-    Rates are in parts per million. `radius`, `reach` and `signature_size` are the paper's R, d and
-    k; `tolerance` is how far (L-infinity, in the features' units) a recomputed feature may lie from a
-    committed one. A bid locks `stake` of its price, and `least_stake` minor units or more; a seller may make
-    `most_bids`. A buyer that does not pay its invoice loses `deposit` of its budget to the winners. `arbitration` names
-    the rule by which complaints are decided.
+    Rates are in parts per million. `radius`, `reach` and `signature_size` are the paper's R, d and k; `tolerance` is
+    how far (L-infinity, in the features' units) a recomputed feature may lie from a committed one. A bid locks `stake`
+    of its price, and `least_stake` minor units or more; a seller may make `most_bids`. A buyer that does not pay its
+    invoice loses `deposit` of its budget to the winners. `arbitration` names the rule by which complaints are decided.
     """
 
     privacy: Annotated[Privacy, Field(strict=False)]
@@ -136,10 +135,9 @@ class CallForBids(ProtocolMessage):
     """Step 2: the call to all sellers, without the budget.
 
     `buyer` is Pk, under which orders will come, and `cloud` the key under which they are passed on. `voucher` shows
-    that Pk is a buyer's: its certificate names it. `cloud_voucher` shows whose the cloud's key is.
-    `salt` keys the MinHash permutation of this request.
-    `tie_commitment` is SHA-256 of the seed that breaks ties; the seed itself follows with the
-    result, which shows that it was fixed before bidding.
+    that Pk is a buyer's: its certificate names it. `cloud_voucher` shows whose the cloud's key is. `salt` keys the
+    MinHash permutation of this request. `tie_commitment` is SHA-256 of the seed that breaks ties; the seed itself
+    follows with the result, which shows that it was fixed before bidding.
     """
 
     request_id: Digest

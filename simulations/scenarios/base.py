@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, ErrorDetails
 
 from parties.policy.settings import Policy
 from protocol.errors import nearest
+from protocol.mistakes import Misplaced
 from protocol.settings import Section, Share
 from simulations.scenarios.expectations import parse_condition
 
@@ -59,14 +60,6 @@ class Mix(Section):
     def settings(self) -> dict[str, Any]:
         """The adversary's own settings."""
         return dict(self.model_extra or {})
-
-
-class Misplaced(ValueError):
-    """A mistake below the key that is being validated."""
-
-    def __init__(self, path: tuple[str, ...], sentence: str) -> None:
-        super().__init__(sentence)
-        self.path = path
 
 
 class Scenario(Section):

@@ -1,21 +1,20 @@
 """Scenarios as files: reads one, locates mistakes in it, and writes one to start from."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from protocol.errors import BadScenario, nearest
-from protocol.settings import Section, yaml_lines
+from protocol.mistakes import line_of, mistake, shown
+from protocol.settings import yaml_lines
 from protocol.storage.user_files import user_path
-from protocol.strict_yaml import BadYaml, parse_yaml, parse_yaml_nodes, read_yaml
-from simulations.scenarios.base import Misplaced, Scenario
+from protocol.strict_yaml import BadYaml, parse_yaml, read_yaml
+from simulations.scenarios.base import Scenario
 
 if TYPE_CHECKING:
     from parties.adversaries import Adversary
@@ -48,9 +47,6 @@ def schema_of(workflow: str) -> dict[str, Any]:
 
 
 PACKAGED = files("simulations") / "scenarios"
-LONGEST = 80
-"""Characters of a wrong value that a sentence shows."""
-LONGEST_SENTENCE = 600
 DEFAULT = "purchase"
 """The workflow of a scenario that names none."""
 
@@ -92,14 +88,13 @@ def load(
         _assign(tree, key.split("."), value, key)
     name = tree.get("workflow", DEFAULT)
     if not isinstance(name, str) or name not in WORKFLOWS:
-        line = _line(text, ["workflow"], given)
-        raise BadScenario(f"{where}{line}: workflow: there is no {_shown(name)}; {nearest(str(name), WORKFLOWS)}")
+        line = line_of(text, ["workflow"], given)
+        raise BadScenario(f"{where}{line}: workflow: there is no {shown(name)}; {nearest(str(name), WORKFLOWS)}")
     kind = scenario_class(name)
     try:
         return kind.model_validate(tree, context={} if adversaries is None else {"adversaries": adversaries})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BadScenario(f"{where}{_line(text, _path(first), given)}: {_sentence(first, kind)}") from None
+        raise BadScenario(f"{where}{mistake(error, kind, text, given)}") from None
 
 
 def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, str]:
@@ -125,7 +120,7 @@ def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, 
         raise BadScenario(f"there is no scenario {source!r}, and it is not a .yaml file; {nearest(source, names)}")
     tree = _parse(text, where)
     if not isinstance(tree, dict):
-        found = "empty" if tree is None else f"{_shown(tree)}"
+        found = "empty" if tree is None else f"{shown(tree)}"
         raise BadScenario(f"{where}: a scenario is a mapping of keys to values, and this is {found}")
     return tree, text, where
 
@@ -136,21 +131,6 @@ def _setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise BadScenario(f"--set {text}: write it as key=value, for example seed=3")
     return key, _parse(value, f"--set {text}")
-
-
-def _line(text: str, path: Sequence[str], settings: Collection[str]) -> str:
-    """Return the line of a key in the file; an empty string if a setting added it."""
-    given = [key.split(".") for key in settings]
-    if any(list(path[: len(keys)]) == keys[: len(path)] for keys in given):
-        return ""
-    node, line = parse_yaml_nodes(text), None
-    for name in path:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        found = next(((key, value) for key, value in pairs if str(key.value) == name), None)
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
-    return "" if line is None else f", line {line}"
 
 
 def commented(workflow: str = DEFAULT) -> str:
@@ -171,15 +151,6 @@ def _parse(text: str, where: str) -> Any:
         raise BadScenario(f"{where}{error.place}: {error}") from None
 
 
-def _shown(value: object) -> str:
-    """Return a value as it is shown in a sentence."""
-    return _cut("null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value), LONGEST)
-
-
-def _cut(text: str, longest: int = LONGEST_SENTENCE) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}..."
-
-
 def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, key: str) -> None:
     *parents, leaf = path
     for parent in parents:
@@ -187,40 +158,3 @@ def _assign(tree: dict[str, Any], path: Sequence[str], value: Any, key: str) -> 
         if not isinstance(tree, dict):
             raise BadScenario(f"there is no key {key}: {parent} is a value, it has no keys below it")
     tree[leaf] = value
-
-
-def _sentence(error: ErrorDetails, kind: type[Scenario]) -> str:
-    """Return pydantic's first error as one sentence."""
-    path = [str(part) for part in error["loc"]]
-    if isinstance(cause := error.get("ctx", {}).get("error"), Misplaced):
-        return _cut(str(cause))
-    key = ".".join(path)
-    if error["type"] == "extra_forbidden":
-        return f"there is no key {key}; {nearest(path[-1], _keys(kind, path[:-1]))}"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] in ("model_type", "dict_type"):
-        message = "keys and values belong here"
-    given = "" if isinstance(error["input"], (dict, Section)) else f", not {_shown(error['input'])}"
-    return _cut(f"{key + ': ' if key else ''}{message[0].lower()}{message[1:]}") + given
-
-
-def _path(error: ErrorDetails) -> list[str]:
-    """Return the keys that lead to a mistake."""
-    cause = error.get("ctx", {}).get("error")
-    return [str(part) for part in (*error["loc"], *(cause.path if isinstance(cause, Misplaced) else ()))]
-
-
-def _keys(kind: type[Scenario], path: Sequence[str]) -> list[str]:
-    """Return the keys of the section at a path, in which names of methods and places in lists are skipped."""
-    section: type[Section] = kind
-    for name in path:
-        if name in section.model_fields:
-            section = next(_sections(section.model_fields[name].annotation), section)
-    return list(section.model_fields)
-
-
-def _sections(annotation: Any) -> Iterator[type[Section]]:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        yield annotation
-    for each in get_args(annotation):
-        yield from _sections(each)

@@ -82,7 +82,7 @@ def test_without_a_file_the_policy_is_strict_and_a_bad_one_is_an_error(out: Path
     path.write_text("purchase: {privacy: [level3]}\n")
     severity, seen = findings(out / "seller1")["policy"]
     assert severity is Severity.FAILED
-    assert re.search("purchase.privacy.0: Input should be", seen)
+    assert re.search("purchase.privacy.0: input should be", seen)
     with pytest.raises(BadKit, match="purchase"):
         read_kit(out / "seller1", ["seller"]).policy()
 

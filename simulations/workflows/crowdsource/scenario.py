@@ -8,9 +8,10 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from protocol.errors import nearest
+from protocol.mistakes import Misplaced
 from protocol.settings import Section
 from simulations.data import people
-from simulations.scenarios.base import Misplaced, Scenario
+from simulations.scenarios.base import Scenario
 from strategies.pric.training import Recipe
 
 CELEBA_ONLY = (

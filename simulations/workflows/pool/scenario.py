@@ -7,8 +7,9 @@ from pydantic import Field, field_validator, model_validator
 
 from parties.pool.holdings import Habits
 from protocol.errors import nearest
+from protocol.mistakes import Misplaced
 from protocol.settings import Section
-from simulations.scenarios.base import Misplaced, Scenario
+from simulations.scenarios.base import Scenario
 from strategies.deep_poisoning.reconstructor import UNSEEN
 from strategies.deep_poisoning.split import ARCHITECTURES
 

@@ -8,8 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from parties.purchase.terms import CloudSection, Coins
 from protocol.errors import nearest
 from protocol.messages.purchase import Privacy, Quality
+from protocol.mistakes import Misplaced
 from protocol.settings import Section, Share
-from simulations.scenarios.base import Misplaced, Scenario
+from simulations.scenarios.base import Scenario
 from simulations.workflows.purchase.phone_models import PHONES
 from strategies.obfuscation import OBFUSCATIONS
 
