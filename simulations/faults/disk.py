@@ -77,8 +77,7 @@ class Disk:
 
     def engine(self, *, watched: bool = True) -> Engine:
         """Return a new engine on the database, whose statements are points of the program if it is watched."""
-        pool = StaticPool(self._handle)
-        engine = Engine(pool, _TEMPLATE.dialect, _TEMPLATE.url, execution_options={"compiled_cache": _COMPILED})
+        engine = Engine(StaticPool(self._connects()), _TEMPLATE.dialect, _TEMPLATE.url, execution_options={"compiled_cache": _COMPILED})
         for_parley(engine)
         if watched:
             event.listen(engine, "before_cursor_execute", lambda *_: self.point("sql"))
@@ -139,9 +138,16 @@ class Disk:
             handle.valid = False
         self._connection.close()
 
-    def _handle(self) -> Any:
-        self._handles.append(_Handle(self._connection))
-        return self._handles[-1]
+    def _connects(self) -> Callable[[], Any]:
+        """Return what connects, which knows nothing of the town: SQLAlchemy keeps it while a dead program is connected,
+        and it would keep the program."""
+        connection, handles = self._connection, self._handles
+
+        def connect() -> _Handle:
+            handles.append(_Handle(connection))
+            return handles[-1]
+
+        return connect
 
     def _commit(self, connection: Any) -> None:
         if connection.get_execution_options().get("parley_writes"):

@@ -11,6 +11,7 @@ import torch
 from deployment import CLASSES, PATIENCE, Deployment
 from safetensors.torch import load_file
 
+from parties.policy.settings import FILE
 from strategies.deep_poisoning.split import new_network
 
 POOL = f"pool --kit kit/operator --classes '{','.join(CLASSES)}' --side 32 --patience {PATIENCE:.0f}"
@@ -31,6 +32,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 def entity(deployment: Deployment, name: str) -> list[str]:
+    """A command that trains too little for the policy of a kit, with a policy that accepts this."""
+    (deployment.kit / name / FILE).write_text("pool: {clean: 0.01, published: 0.8, unseen: 1}\n")
     return [*deployment.service(name), "--steps", "15"]
 
 

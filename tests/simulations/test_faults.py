@@ -5,6 +5,7 @@ The whole of it, hours on two cores:
     parley faults purchase --faults 1000000 --seed 1 --workers 2
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from simulations.faults.campaign import Campaign, campaign
 from simulations.faults.entropy import encrypted
-from simulations.faults.run import Replay, run
+from simulations.faults.run import TOWNS, Replay, run
 from simulations.faults.schedule import Fault, Kind
+from simulations.faults.town import Town
 
 
 def test_no_promise_is_broken() -> None:
@@ -53,6 +55,14 @@ def test_parties_can_be_left_out() -> None:
     everybody = run("purchase", "4/0", [])
     others = run("purchase", "4/0", [], [everybody.parties[-1]])
     assert others.parties == everybody.parties[:-1]
+
+
+@pytest.mark.parametrize("workflow", TOWNS)
+def test_a_run_leaves_nothing_behind(workflow: str) -> None:
+    """Thousands of runs follow each other in one process."""
+    run(workflow, "4/1")
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Town)]
 
 
 def test_a_campaign_that_sells_nothing_shows_nothing() -> None:
