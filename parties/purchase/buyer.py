@@ -77,10 +77,8 @@ class Basket(ProtocolMessage):
     @property
     def numbers(self) -> dict[bytes, int]:
         """The number of each bid's image, the same however often it is ordered."""
-        numbers: dict[bytes, int] = {}
-        for number, item in enumerate(self.items):
-            numbers.setdefault(item.order.order.bid, number)
-        return numbers
+        bids = dict.fromkeys(item.order.order.bid for item in self.items)
+        return {bid: number for number, bid in enumerate(bids)}
 
 
 class Buyer(Party):
