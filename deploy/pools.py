@@ -1,7 +1,6 @@
 """Pools that the cloud runs among entities on their own machines, one at a time."""
 
 import logging
-import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 from deploy.party import log
 from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool
-from parties.workflow import Failure, WorkflowFailed
+from parties.workflow import WorkflowFailed
 from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
 from protocol.grids.grpc import GrpcGrid
@@ -129,7 +128,7 @@ def _asked(record: PoolRecord) -> set[int]:
 
 
 def _entity(node_id: int, urn: str, record: PoolRecord) -> EntityStanding:
-    wrong = [f"{each.step}: {_message(each)}" for each in list(record.failures) if each.node_id == node_id]
+    wrong = [each.line for each in list(record.failures) if each.node_id == node_id]
     wrong += [f"refused: {why}" for node, why in list(record.refused) if node == node_id]
     refined = record.refined[-1].get(node_id) if record.refined else None
     poisoned = record.poisoned.get(node_id)
@@ -143,8 +142,3 @@ def _entity(node_id: int, urn: str, record: PoolRecord) -> EntityStanding:
         top1=None if refined is None else refined.top1,
         note="; ".join(wrong)[:1000],
     )
-
-
-def _message(failure: Failure) -> str:
-    """Return the message of an exception, without its traceback and its name."""
-    return re.sub(r"^[\w.]+(Error|Exception): ", "", failure.sentence)

@@ -7,7 +7,7 @@ from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from protocol.crypto.certificates import ROLES
 from protocol.encoding.bounds import Bound
-from protocol.errors import ProtocolError
+from protocol.errors import PolicyRefusal, ProtocolError, last_sentence
 from protocol.exchange import Exchange, Expected
 from protocol.messages.base import Hello, Introduction, ProtocolMessage
 
@@ -19,6 +19,7 @@ PATIENCE = 3600.0
 """Seconds that parties have to answer by default."""
 RETURN = 30.0
 """Seconds for which the roll call waits for a party that has left."""
+_REFUSAL = f"{PolicyRefusal.__module__}.{PolicyRefusal.__qualname__}: "
 
 
 def unwatched(what: str, done: int, total: int) -> None:
@@ -42,13 +43,13 @@ class Failure(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        r"""The last line of the reason, which may be a traceback.
+        """The last line of the reason, which may be a traceback."""
+        return last_sentence(self.reason)
 
-        Examples:
-            >>> Failure("bid", 3, "Traceback (most recent call last):\nKeyError: 3").sentence
-            'KeyError: 3'
-        """
-        return self.reason.strip().splitlines()[-1]
+    @property
+    def refused(self) -> bool:
+        """Whether the party's policy refused the step."""
+        return self.reason.strip().splitlines()[-1].startswith(_REFUSAL)
 
     @property
     def line(self) -> str:

@@ -1,7 +1,11 @@
 """What can go wrong between parties."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_OURS = re.compile(r"^(protocol|parties|strategies|deploy|simulations)(\.\w+)+: ")
+"""What a traceback's last line puts before the sentence of an error of Parley's."""
 
 
 class UserError(Exception):
@@ -86,6 +90,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
     known = sorted(names)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}"
+
+
+def last_sentence(text: str) -> str:
+    r"""Return the last line of a traceback, or of any text; without the name of the error, if it is one of Parley's.
+
+    Examples:
+        >>> last_sentence("Traceback (most recent call last):\nprotocol.errors.ProtocolError: the bid is late")
+        'the bid is late'
+        >>> last_sentence("Traceback (most recent call last):\nKeyError: 3")
+        'KeyError: 3'
+    """
+    return _OURS.sub("", text.strip().splitlines()[-1].strip(), count=1)
 
 
 class ProtocolError(Exception):

@@ -77,7 +77,12 @@ class Disk:
 
     def engine(self, *, watched: bool = True) -> Engine:
         """Return a new engine on the database, whose statements are points of the program if it is watched."""
-        engine = Engine(StaticPool(self._connects()), _TEMPLATE.dialect, _TEMPLATE.url, execution_options={"compiled_cache": _COMPILED})
+        engine = Engine(
+            StaticPool(self._connects()),
+            _TEMPLATE.dialect,
+            _TEMPLATE.url,
+            execution_options={"compiled_cache": _COMPILED},
+        )
         for_parley(engine)
         if watched:
             event.listen(engine, "before_cursor_execute", lambda *_: self.point("sql"))
@@ -139,8 +144,7 @@ class Disk:
         self._connection.close()
 
     def _connects(self) -> Callable[[], Any]:
-        """Return what connects, which knows nothing of the town: SQLAlchemy keeps it while a dead program is connected,
-        and it would keep the program."""
+        """Return what connects. SQLAlchemy keeps it while a dead program is connected: it refers to no program."""
         connection, handles = self._connection, self._handles
 
         def connect() -> _Handle:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from threadpoolctl import threadpool_limits
 
 from protocol.compute.ray_cluster import RayUnavailable
-from protocol.errors import BadApp, GridUnavailable, RunFailed, UserError, nearest
+from protocol.errors import BadApp, GridUnavailable, RunFailed, UserError, last_sentence, nearest
 from protocol.exchange import reason_of
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity, with_content
 from protocol.flower_modules import AppModules
@@ -62,7 +62,7 @@ class Failure(BaseModel):
     @property
     def reason(self) -> str:
         """The last line of the traceback."""
-        return last_line(self.traceback)
+        return last_sentence(self.traceback)
 
 
 class FlowerRun(BaseModel):
@@ -158,7 +158,9 @@ def _serve(project: FlowerProject, grid: Grid) -> None:
             raise
         except Exception as error:
             traceback.print_exc()
-            raise RunFailed(f"the ServerApp of {project.name} raised {last_line(traceback.format_exc())}") from error
+            raise RunFailed(
+                f"the ServerApp of {project.name} raised {last_sentence(traceback.format_exc())}"
+            ) from error
 
 
 class Reproducible(ClientApp):
@@ -292,8 +294,3 @@ class TallyGrid(ForwardingGrid):
 
 def _failure(node_id: int, message: Message, reason: str) -> Failure:
     return Failure(partition=node_id - FIRST_NODE_ID, message_type=message.metadata.message_type, traceback=reason)
-
-
-def last_line(text: str) -> str:
-    """Return the last line of a traceback that says anything."""
-    return text.strip().splitlines()[-1].strip()

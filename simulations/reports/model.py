@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from parties.workflow import Failure
-from protocol.errors import PolicyRefusal
 
 
 class Flow(BaseModel):
@@ -81,8 +80,7 @@ def refused_steps(failures: Iterable[Failure]) -> dict[str, int]:
         >>> refused_steps([Failure("publish", 3, "protocol.errors.PolicyRefusal: no"), Failure("read", 2, "no answer")])
         {'publish': 1}
     """
-    name = f"{PolicyRefusal.__module__}.{PolicyRefusal.__qualname__}: "
-    return dict(Counter(failure.step for failure in failures if failure.sentence.startswith(name)))
+    return dict(Counter(failure.step for failure in failures if failure.refused))
 
 
 class Learned(BaseModel):
