@@ -6,7 +6,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from parties.adversaries.adversary import adversary
 from parties.album import Pixels
-from parties.purchase.buyer import Buyer, Wish
+from parties.purchase.buyer import Buyer
 from protocol.disputes.arbitration import Deal
 from protocol.encoding.canonical import canonical
 from protocol.messages.purchase import SignedConfirmation, VerificationCall
@@ -53,10 +53,8 @@ class WrongKey(FalseComplaint):
         other = self.derive("another key", call.request_id)
         complaints = tuple(complaint.model_copy(update={"private_key": other}) for complaint in honest.complaints)
         confirmation = honest.model_copy(update={"complaints": complaints})
-        key = self._key(self.memory.recall("wish", Wish).nonce)
-        return SignedConfirmation(
-            confirmation=confirmation, signature=key.sign("confirmation", canonical(confirmation))
-        )
+        signature = self.key_of(call.request_id).sign("confirmation", canonical(confirmation))
+        return SignedConfirmation(confirmation=confirmation, signature=signature)
 
 
 @adversary(

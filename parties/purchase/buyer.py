@@ -3,21 +3,22 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from annotated_types import Ge, MaxLen
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from parties.album import Pixels
 from parties.party import Party, step
+from parties.purchase.basket import MOST_REQUESTS, Basket, Purchased, Wish, Wishes
 from parties.purchase.checks import features_under
 from protocol.crypto.sealing import SealBroken, new_delivery_key, open_sealed
 from protocol.crypto.signing import SigningKey, verify
 from protocol.disputes.arbitration import Deal, find_fault, matches_receipt
 from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
-from protocol.messages.base import MAX_ITEMS, Acknowledgement, BlobReference, ProtocolMessage, Salt
+from protocol.messages.base import Acknowledgement, BlobReference
 from protocol.messages.purchase import (
     Complaint,
     Confirmation,
@@ -34,7 +35,6 @@ from protocol.messages.purchase import (
     SelectionResult,
     ShowCall,
     Shown,
-    SignedBid,
     SignedConfirmation,
     SignedOrder,
     SignedPayment,
@@ -50,35 +50,6 @@ from strategies.features.featurizer import Featurizer
 
 REFUSED = "refused"
 """The sub-folder of images that were not as promised."""
-
-
-class Wish(ProtocolMessage):
-    """The terms under which this buyer asked, and what it may spend."""
-
-    terms: Terms
-    nonce: Salt
-    budget: Annotated[int, Ge(0)]
-
-
-class Purchased(ProtocolMessage):
-    """An image that was ordered, the one-time key that opens it, and the salt of the signatures in its invoice."""
-
-    bid: SignedBid
-    order: SignedOrder
-    private_key: bytes
-    salt: Salt
-
-
-class Basket(ProtocolMessage):
-    """All orders of a purchase; of several invoices, where the cloud was restored from a backup in between."""
-
-    items: Annotated[tuple[Purchased, ...], MaxLen(MAX_ITEMS)] = ()
-
-    @property
-    def numbers(self) -> dict[bytes, int]:
-        """The number of each bid's image, the same however often it is ordered."""
-        bids = dict.fromkeys(item.order.order.bid for item in self.items)
-        return {bid: number for number, bid in enumerate(bids)}
 
 
 class Buyer(Party):
@@ -143,9 +114,11 @@ class Buyer(Party):
             quality=self.quality,
             identity=key.public,
             nonce=invitation.nonce,
+            terms=digest(invitation.terms),
         )
-        self.memory.keep("wish", Wish(terms=invitation.terms, nonce=invitation.nonce, budget=self.budget))
         signed = SignedRequest(request=request, signature=key.sign("request", canonical(request)))
+        wish = Wish(request_id=digest(signed), terms=invitation.terms, nonce=invitation.nonce, budget=self.budget)
+        self._keep(wish)
         return VouchedRequest(signed=signed, voucher=self.voucher(key.public))
 
     @step("notify")
@@ -160,8 +133,7 @@ class Buyer(Party):
         Asked again for the same, also after another invoice, as by a cloud that was restored from a backup, it orders
         to the same keys: images may already be sealed to them. Whatever it has ordered it takes.
         """
-        wish = self.memory.recall("wish", Wish)
-        key = self._key(wish.nonce)
+        wish, key = self.asked(invoice.request_id), self.key_of(invoice.request_id)
         amount = self._due(invoice, wish)
         basket = self.basket
         before = {_about(item.order.order): item for item in basket.items}
@@ -230,7 +202,7 @@ class Buyer(Party):
     @step("verify")
     def verify(self, call: VerificationCall) -> SignedConfirmation:
         """Steps 10 and 11: open and check what arrived; accept it, or complain and reveal its one-time key."""
-        wish = self.memory.recall("wish", Wish)
+        wish = self.asked(call.request_id)
         accepted: list[bytes] = []
         complaints: list[Complaint] = []
         for number, item, fault in self.open(call.request_id, call.releases):
@@ -241,7 +213,7 @@ class Buyer(Party):
                 image = self.evidence(number) if wish.terms.arbitration == "paper" else None
                 complaints.append(Complaint(bid=bid, reason=fault, private_key=item.private_key, image=image))
         confirmation = Confirmation(request_id=call.request_id, accepted=tuple(accepted), complaints=tuple(complaints))
-        signature = self._key(wish.nonce).sign("confirmation", canonical(confirmation))
+        signature = self.key_of(call.request_id).sign("confirmation", canonical(confirmation))
         return SignedConfirmation(confirmation=confirmation, signature=signature)
 
     def open(self, request_id: bytes, releases: Sequence[Release]) -> Iterator[tuple[int, Purchased, str | None]]:
@@ -249,10 +221,9 @@ class Buyer(Party):
 
         One that this buyer has lost itself is left out: that is not the seller's fault.
         """
-        wish = self.memory.recall("wish", Wish)
         basket = self.basket
         numbers = basket.numbers
-        targets = features_under(wish.terms, self.featurizer, self.samples)
+        targets: dict[Terms, NDArray[np.int64]] = {}
         draws = self.generator("verify", request_id).random(len(basket.items))
         secrets = {release.bid: release.secret for release in releases}
         for item, draw in zip(basket.items, draws, strict=True):
@@ -262,8 +233,10 @@ class Buyer(Party):
             receipt = self.memory.recall(f"receipt-{bid.hex()}", SignedReceipt)
             blob = self.sealed(bid, receipt)
             if blob is not None and receipt.receipt.order == digest(item.order.order):
-                number = numbers[bid]
-                deal = Deal(item.bid, item.order, receipt, wish.terms, targets, item.salt, secrets[bid])
+                number, terms = numbers[bid], self.asked(item.order.order.request_id).terms
+                if terms not in targets:
+                    targets[terms] = features_under(terms, self.featurizer, self.samples)
+                deal = Deal(item.bid, item.order, receipt, terms, targets[terms], item.salt, secrets[bid])
                 yield number, item, self.judge(number, deal, blob, item.private_key, check_feature=draw < self.checked)
         if self.lasting:
             make_lasting([*self.store.glob("*.png"), *self.store.glob(f"{REFUSED}/*.png")])
@@ -343,9 +316,34 @@ class Buyer(Party):
             signed = verify(bid.pseudonym, "bid", canonical(bid), item.bid.signature)
             if bid.request_id != invoice.request_id or not signed:
                 raise ProtocolError("the invoice holds a bid that its seller did not sign for this request")
-            if bid.buyer != self._key(wish.nonce).public:
+            if bid.buyer != self.key_of(invoice.request_id).public:
                 raise ProtocolError("the invoice holds a bid that is for another buyer")
         return amount
+
+    def asked(self, request_id: bytes) -> Wish:
+        """Return a request of its own.
+
+        Raises:
+            ProtocolError: When it has made no such request.
+        """
+        for wish in self._wishes:
+            if wish.request_id == request_id:
+                return wish
+        raise ProtocolError("this buyer has made no such request")
+
+    def key_of(self, request_id: bytes) -> SigningKey:
+        """Return the key under which it made a request, and orders."""
+        return self._key(self.asked(request_id).nonce)
+
+    @property
+    def _wishes(self) -> tuple[Wish, ...]:
+        return self.memory.recall("wishes", Wishes).items if self.memory.keeps("wishes") else ()
+
+    def _keep(self, wish: Wish) -> None:
+        if wish not in self._wishes:
+            if len(self._wishes) == MOST_REQUESTS:
+                raise ProtocolError(f"this buyer has made {MOST_REQUESTS} requests in this purchase, which is the most")
+            self.memory.keep("wishes", Wishes(items=(*self._wishes, wish)))
 
     def _key(self, nonce: bytes) -> SigningKey:
         """Return the key of one purchase; keys differ so that sellers cannot link purchases."""

@@ -17,6 +17,7 @@ from protocol.messages.purchase import (
     Bids,
     CallForBids,
     Delivery,
+    Invitation,
     Invoice,
     Privacy,
     SignedBid,
@@ -46,11 +47,13 @@ def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels
     return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
 
 
-def request_refusal(signed: SignedRequest, nonce: bytes, featurizer: Featurizer) -> str | None:
+def request_refusal(signed: SignedRequest, invitation: Invitation, featurizer: Featurizer) -> str | None:
     """Return why a request is refused, None when it is signed and shows no more than the featurizer uses."""
-    request = signed.request
+    request, nonce = signed.request, invitation.nonce
     if request.nonce != nonce or not verify(request.identity, "request", canonical(request), signed.signature):
         return "the buyer's request is not signed by the key in it"
+    if request.terms != digest(invitation.terms):
+        return "the buyer's request is not under the terms of its invitation"
     wanted = featurizer.prepare(np.zeros((1, 1, 3), dtype=np.uint8)).shape
     for sample in request.samples:
         if sample.shape != wanted:

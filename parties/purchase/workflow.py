@@ -170,7 +170,7 @@ class Purchase(Workflow[PurchaseRecord]):
             raise WorkflowFailed(f"the buyer made no request: {self.record.failures[-1].sentence}")
         signed = vouched.signed
         request = signed.request
-        if refusal := request_refusal(signed, nonce, self.cloud.featurizer):
+        if refusal := request_refusal(signed, invitation, self.cloud.featurizer):
             raise WorkflowFailed(refusal)
         request_id = digest(signed)
         self.record.request = request

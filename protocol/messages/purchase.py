@@ -108,13 +108,14 @@ class Invitation(ProtocolMessage):
 
 
 class PurchaseRequest(ProtocolMessage):
-    """Step 1: (S, B, Q, Pk). `identity` is Pk: it signs each order and the one-time keys in it."""
+    """Step 1: (S, B, Q, Pk), under the `terms` with this hash. `identity` is Pk: it signs orders and their keys."""
 
     samples: Annotated[tuple[Image, ...], Len(1, 1000)]
     budget: Amount
     quality: Annotated[Quality, Field(strict=False)]
     identity: PublicKey
     nonce: Salt
+    terms: Digest
 
 
 class SignedRequest(ProtocolMessage):

@@ -19,6 +19,7 @@ from protocol.messages.purchase import (
     CallForBids,
     Confirmation,
     Delivery,
+    Invitation,
     Invoice,
     InvoiceItem,
     Order,
@@ -61,11 +62,12 @@ CALL = CallForBids(
     tie_commitment=bytes(32),
     expires_at=9,
 )
+INVITATION = Invitation(terms=CALL.terms, nonce=NONCE)
 
 
 def signed_request(key: SigningKey = BUYER, **changes: Any) -> SignedRequest:
     fields = {"samples": CALL.samples, "budget": 5, "quality": Quality.QUANTITY, "identity": BUYER.public}
-    request = PurchaseRequest.model_validate(fields | {"nonce": NONCE} | changes)
+    request = PurchaseRequest.model_validate(fields | {"nonce": NONCE, "terms": digest(INVITATION.terms)} | changes)
     return SignedRequest(request=request, signature=key.sign("request", canonical(request)))
 
 
@@ -129,7 +131,7 @@ def signed_confirmation(key: SigningKey = BUYER, **changes: Any) -> SignedConfir
 
 
 def test_what_is_right_is_not_refused() -> None:
-    assert checks.request_refusal(signed_request(), NONCE, FEATURIZER) is None
+    assert checks.request_refusal(signed_request(), INVITATION, FEATURIZER) is None
     assert checks.bid_refusal(BIDS[0], CALL, set()) is None
     assert checks.payment_refusal(signed_payment(), INVOICE, CALL) is None
     assert checks.delivery_refusal(delivery(), offer(), streamed=False) is None
@@ -141,11 +143,12 @@ def test_what_is_right_is_not_refused() -> None:
     [
         (signed_request(OTHER), "is not signed by the key in it"),
         (signed_request(nonce=b"1" * 16), "is not signed by the key in it"),
+        (signed_request(terms=bytes(32)), "is not under the terms of its invitation"),
         (signed_request(samples=(np.zeros((64, 65, 3), np.uint8),)), "a sample of 64 x 65 pixels; the model uses 64 x"),
     ],
 )
 def test_a_request(request_: SignedRequest, why: str) -> None:
-    assert why in str(checks.request_refusal(request_, NONCE, FEATURIZER))
+    assert why in str(checks.request_refusal(request_, INVITATION, FEATURIZER))
 
 
 @pytest.mark.parametrize(

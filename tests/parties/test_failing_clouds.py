@@ -11,10 +11,12 @@ from durable import BUYER, NOON, WISH, Crash, Town
 from test_crashes import At
 
 from parties.broker import name_of
+from parties.purchase.basket import MOST_REQUESTS
 from parties.purchase.buyer import Buyer
 from parties.purchase.seller import Seller
+from parties.workflow import WorkflowFailed
 from protocol.journal import Journal, WorkflowState
-from protocol.messages.purchase import Bids, CallForBids, Invoice, SignedPayment
+from protocol.messages.purchase import Bids, CallForBids, Invitation, Invoice, SignedPayment, VouchedRequest
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 
@@ -133,6 +135,38 @@ def test_a_cloud_that_is_restored_twice_may_order_by_an_earlier_bid(play_purchas
     played = play_purchase(small(), sellers=AskedAgain)
     assert not played.record.failures
     assert played.outcome.verified == played.outcome.selected > 0
+
+
+class InvitedAgain(Buyer):
+    """Is invited under other terms as well, by a cloud that goes back to the first ones afterwards."""
+
+    def request(self, invitation: Invitation) -> VouchedRequest:
+        first = super().request(invitation)
+        free = invitation.terms.model_copy(update={"commission": 0, "tolerance": invitation.terms.tolerance + 1})
+        super().request(invitation.model_copy(update={"terms": free}))
+        return first
+
+
+def test_a_cloud_that_is_set_back_may_go_back_to_its_earlier_terms(play_purchase: Play) -> None:
+    played = play_purchase(small(), buyer=InvitedAgain)
+    assert not played.record.failures
+    assert played.outcome.verified == played.outcome.selected > 0
+
+
+class InvitedOften(Buyer):
+    """Is invited under ever other terms."""
+
+    def request(self, invitation: Invitation) -> VouchedRequest:
+        for stake in range(MOST_REQUESTS):
+            super().request(
+                invitation.model_copy(update={"terms": invitation.terms.model_copy(update={"stake": stake})})
+            )
+        return super().request(invitation)
+
+
+def test_a_buyer_makes_so_many_requests(play_purchase: Play) -> None:
+    with pytest.raises(WorkflowFailed, match="made 100 requests in this purchase, which is the most"):
+        play_purchase(small(), buyer=InvitedOften)
 
 
 class InvoicedAgain(Buyer):

@@ -16,7 +16,7 @@ from parties.adversaries.bidding import Flooding
 from parties.adversaries.buyers import FalseComplaint
 from parties.adversaries.delivery import SwappedDelivery
 from parties.broker import name_of
-from parties.purchase.buyer import Buyer, Wish
+from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import Cloud
 from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
@@ -198,7 +198,7 @@ class TestTheSellersSide:
         class OneKey(Buyer):
             def pay(self, invoice: Invoice) -> SignedPayment:
                 honest = super().pay(invoice)
-                key = self._key(self.memory.recall("wish", Wish).nonce)
+                key = self.key_of(invoice.request_id)
                 first = honest.payment.orders[0].order.delivery_key
                 orders = []
                 for signed in honest.payment.orders:

@@ -7,7 +7,8 @@ from conftest import Play, small
 from money import check_money
 
 from parties.adversaries.buyers import WrongKey
-from parties.purchase.buyer import Buyer, Wish
+from parties.purchase.basket import Wish
+from parties.purchase.buyer import Buyer
 from parties.purchase.offer import Outcome
 from parties.workflow import WorkflowFailed
 from protocol.encoding.canonical import canonical
@@ -66,7 +67,7 @@ class TestBuyersThatFail:
             def pay(self, invoice: Invoice) -> SignedPayment:
                 honest = super().pay(invoice)
                 less = honest.payment.model_copy(update={"amount": honest.payment.amount - 1})
-                key = self._key(self.memory.recall("wish", Wish).nonce)
+                key = self.key_of(invoice.request_id)
                 return SignedPayment(payment=less, signature=key.sign("payment", canonical(less)))
 
         played = play_purchase(small(), buyer=Haggles)
@@ -93,10 +94,8 @@ class TestBuyersThatFail:
 class TestTheCloudIsWatched:
     def test_a_buyer_refuses_an_invoice_over_its_budget(self, play_purchase: Play) -> None:
         class Poor(Buyer):
-            def request(self, invitation: Invitation) -> VouchedRequest:
-                signed = super().request(invitation)
-                self.memory.keep("wish", self.memory.recall("wish", Wish).model_copy(update={"budget": 1}))
-                return signed
+            def asked(self, request_id: bytes) -> Wish:
+                return super().asked(request_id).model_copy(update={"budget": 1})
 
         played = play_purchase(small(), buyer=Poor)
         assert played.record.failures[0][0] == "pay"

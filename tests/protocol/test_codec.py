@@ -54,7 +54,12 @@ EXAMPLES: list[ProtocolMessage] = [
     Bids(bids=(SignedBid(bid=bid(), signature=bytes(64)),) * 3, unreadable=2),
     Bids(bids=(SignedBid(bid=bid(signature_points=None, feature=(7, 65_535)), signature=bytes(64)),), unreadable=0),
     PurchaseRequest(
-        samples=(PIXELS, PIXELS[::-1]), budget=0, quality=Quality.MATCHING, identity=bytes(32), nonce=bytes(16)
+        samples=(PIXELS, PIXELS[::-1]),
+        budget=0,
+        quality=Quality.MATCHING,
+        identity=bytes(32),
+        nonce=bytes(16),
+        terms=bytes(32),
     ),
     StatementLine(bid=bytes(32), outcome="accepted", amount=-5),
     CallForBids(
