@@ -10,7 +10,8 @@ from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from parties.workflow import Failure, Progress
+from parties.adversaries import Adversary
+from parties.workflow import Failure, Progress, Workflow
 from protocol.flower import task_identity
 from protocol.grids import Envelope, NumberedGrid, ObservedGrid
 from protocol.messages.base import ProtocolMessage
@@ -19,12 +20,14 @@ from simulations.reports.model import Flow, RunReport, failed_steps, refused_ste
 from simulations.runs.grids import OpenedGrid, grid_opener, worker_count
 from simulations.runs.progress import Stopwatch
 from simulations.runs.views import TrafficLog, View
+from simulations.scenarios.adversaries import cheat_of_server
 from simulations.scenarios.base import Scenario
 
 RUN_ID = 1
 """Flower's number of the run; a session plays one."""
 
 Report = TypeVar("Report", bound=RunReport)
+W = TypeVar("W", bound=Workflow[Any])
 
 
 class Session:
@@ -50,6 +53,7 @@ class Session:
         self._log = TrafficLog(self._messages)
         self._views: list[View] = []
         self._opened: OpenedGrid | None = None
+        self._notes: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +77,22 @@ class Session:
     def on_step(self, number: int, name: str) -> None:
         """Begin a step of the workflow."""
         self._clock.step(name, number)
+
+    def server(self, known: Mapping[str, Adversary], honest: type[W]) -> type[W]:
+        """Return the workflow as the scenario's server drives it; where it cheats, the report says so.
+
+        Args:
+            known: The ways to cheat that the scenario chooses from.
+            honest: The workflow of an honest server.
+        """
+        mixes = self.scenario.adversaries
+        name = cheat_of_server(mixes, known, honest.role)
+        if name is None:
+            return honest
+        does = known[name].summary
+        self._notes.append(f"Adversary {name}, the {honest.role}: {does[:1].lower()}{does[1:]}")
+        cheating: type[W] = known[name].cast(**mixes[name].settings)
+        return cheating
 
     def view(self, observer: int, *kinds: type[ProtocolMessage]) -> View:
         """Keep the messages of some kinds that come to one party."""
@@ -124,7 +144,7 @@ class Session:
         """What has been said so far."""
         return self._log.flows
 
-    def report(self, kind: type[Report], failures: Iterable[Failure], **rest: Any) -> Report:
+    def report(self, kind: type[Report], failures: Iterable[Failure], *, notes: Sequence[str], **rest: Any) -> Report:
         """Return the run's report: what all have in common, and the `rest`."""
         self.step("writing the report")
         failures = list(failures)
@@ -138,6 +158,7 @@ class Session:
             failed=failed_steps(failures, self._log.names.__getitem__),
             refusals=refused_steps(failures),
             versions=versions(),
+            notes=[*self._notes, *notes],
             **rest,
         )
 

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from simulations.scenarios.base import Mix
 
 if TYPE_CHECKING:
     from parties.adversaries import Adversary
-    from parties.workflow import Workflow
-
-W = TypeVar("W", bound="Workflow[Any]")
 
 
 def draw_adversaries(
@@ -67,18 +64,9 @@ def of_role(mixes: Mapping[str, Mix], known: "Mapping[str, Adversary]", role: st
     return {name: mix for name, mix in mixes.items() if known[name].role == role}
 
 
-def server(mixes: Mapping[str, Mix], known: "Mapping[str, Adversary]", honest: type[W]) -> type[W]:
-    """Return the workflow as the server drives it: as the first cheat of its role that has a share, or honestly.
-
-    Args:
-        mixes: The scenario's adversaries.
-        known: The ways to cheat that it chooses from.
-        honest: The workflow of an honest server.
-    """
-    for name, mix in of_role(mixes, known, honest.role).items():
-        if mix.share:
-            return known[name].cast(**mix.settings)
-    return honest
+def cheat_of_server(mixes: Mapping[str, Mix], known: "Mapping[str, Adversary]", role: str) -> str | None:
+    """Return the first of a scenario's adversaries that drives the workflow, by name; None: an honest server does."""
+    return next((name for name, mix in of_role(mixes, known, role).items() if mix.share), None)
 
 
 def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None) -> "dict[str, Adversary]":

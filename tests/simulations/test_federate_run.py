@@ -140,3 +140,17 @@ def test_the_page_begins_with_the_numbers_and_the_verdict(report: FederateReport
 def test_no_strategy_claims_more_than_an_epsilon() -> None:
     assert not any("nobody" in said for said in STRATEGIES.values())
     assert all("epsilon is per" in STRATEGIES[name] for name in PRIVATE)
+
+
+def test_where_the_aggregator_asks_for_no_noise_the_report_promises_nothing(tmp_path: Path) -> None:
+    report = run(small(adversaries={"noiseless-cloud": 1}), tmp_path / "run")
+    assert isinstance(report, FederateReport)
+    assert report.notes[0] == (
+        "Adversary noiseless-cloud, the aggregator: asks clients for differential privacy with next to no noise."
+    )
+    assert any("something else than was agreed by dp: these methods promise nothing" in note for note in report.notes)
+    assert report.methods["dp"].promise is None
+
+
+def test_where_everybody_is_honest_all_is_as_agreed(report: FederateReport) -> None:
+    assert not any("agreed" in note for note in report.notes)

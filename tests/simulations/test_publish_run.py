@@ -134,3 +134,16 @@ def test_the_verdict_names_the_methods_with_the_lowest_rate_and_without_a_guaran
     flat = {name: each.model_copy(update={"useful": 0.5, "useful_alike": 0.5}) for name, each in report.methods.items()}
     useless = verdict(report.model_copy(update={"methods": flat}))
     assert "No method trains a classifier that is significantly better than the baseline." in useless
+
+
+def test_where_the_curator_asks_for_originals_the_report_promises_nothing(tmp_path: Path) -> None:
+    report = run(small(adversaries={"plain-cloud": 1}), tmp_path / "run")
+    assert isinstance(report, PublishReport)
+    assert report.notes[0] == (
+        "Adversary plain-cloud, the curator: asks owners for their pictures without noise, in the place of every"
+        " method."
+    )
+    assert any("something else than was agreed by pix, svd and snow:" in note for note in report.notes)
+    for method in report.methods.values():
+        assert method.of_an_owner[0].epsilon is None
+        assert method.recognised > 0.5

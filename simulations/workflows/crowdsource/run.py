@@ -24,7 +24,6 @@ from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
-from simulations.scenarios.adversaries import server
 from simulations.workflows.crowdsource.attacks import (
     Material,
     Measured,
@@ -67,7 +66,7 @@ def play(
         with session.grid(world.apps, world.names) as grid:
             exchange = Exchange(grid)
             players, failures = (done, []) if done else trained_by_participants(scenario, exchange, key, progress)
-            crowdsource = server(scenario.adversaries, adversaries, Crowdsource)
+            crowdsource = session.server(adversaries, Crowdsource)
             round = crowdsource(_collector(scenario, key, players), exchange, session.on_step)
             record = round.run()
             players = replace(players, extractor=cast(nn.Sequential, round.collector.extractor))

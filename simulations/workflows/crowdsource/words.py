@@ -1,5 +1,6 @@
 """A round of crowdsourcing in words: a summary, what each party learned, what to know, tables for the terminal."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
@@ -158,8 +159,8 @@ def notes(scenario: CrowdsourceScenario, world: CrowdsourceWorld) -> list[str]:
             "this one is compared with. It learned sums of gradients, provided that it passes on the participants' "
             "keys and not keys of its own. What such a sum reveals about the images was not measured."
         )
-    cheats = {name: sum(cheat == name for cheat in world.cheats.values()) for name in scenario.adversaries}
-    return said + [f"Adversary {name}: {count(number, 'participant')}." for name, number in cheats.items()]
+    cheats = Counter(world.cheats.values())
+    return said + [f"Adversary {name}: {count(cheats[name], 'participant')}." for name in sorted(cheats)]
 
 
 def tables(report: CrowdsourceReport) -> Iterator[RenderableType]:

@@ -10,8 +10,9 @@ from flwr.serverapp import Grid
 from torch import Tensor
 
 from parties.federate.client import ARRAYS, CONFIG
-from protocol.encoding.codec import read_array
+from protocol.encoding.codec import decode, read_array
 from protocol.flower import new_message
+from protocol.messages.federate import TrainCall
 from simulations.workflows.federate.scoring import network_of
 from strategies.attacks.gradient_inversion import invert_gradient
 from strategies.learning.weights import Weights
@@ -53,6 +54,13 @@ def probe(
     )
     questions = [new_message(content, run_id=run_id, message_type="train", dst_node_id=node_id) for node_id in node_ids]
     return [received(reply.content, model) for reply in grid.send_and_receive(questions) if not reply.has_error()]
+
+
+def settings_of(content: RecordDict) -> dict[str, object]:
+    """Return the settings with which a client is asked to train, by one of Flower's strategies or for a secure sum."""
+    if CONFIG in content:
+        return dict(content.config_records[CONFIG])
+    return {each.name: each.value for each in decode(content, TrainCall).settings}
 
 
 def received(content: RecordDict, like: Weights) -> Weights:

@@ -22,8 +22,7 @@ from protocol.grids import Envelope, ObservedGrid
 from simulations.runs.seeding import reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
-from simulations.scenarios.adversaries import server
-from simulations.workflows.federate.attacks import Inverted, invert, probe, received
+from simulations.workflows.federate.attacks import Inverted, invert, probe, received, settings_of
 from simulations.workflows.federate.page import write_federate_page
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
 from simulations.workflows.federate.scenario import FederateScenario
@@ -46,11 +45,13 @@ class Learnt:
     Attributes:
         curve: Accuracy before the first round and after each.
         updates: First updates of clients by their numbers, as the cloud saw them.
+        agreed: Whether clients were asked to train as the scenario says, with all of its noise.
     """
 
     model: Weights = field(default_factory=dict)
     curve: list[float] = field(default_factory=list)
     updates: dict[int, Weights] = field(default_factory=dict)
+    agreed: bool = True
 
 
 def play(
@@ -63,7 +64,7 @@ def play(
         start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
         promises = {name: _promised(scenario, name) for name in scenario.methods}
-        drives = server(scenario.adversaries, adversaries, Federate)
+        drives = session.server(adversaries, Federate)
         training = Training(scenario, world, start, promises, session, drives)
         with session.grid(world.apps, world.names) as grid, _quietly():
             learnt = {name: training.learn(ObservedGrid(grid, training.observe), name) for name in scenario.methods}
@@ -74,8 +75,9 @@ def play(
         results = {}
         for name, each in learnt.items():
             session.step(f"attacking {name}")
+            promise = promises[name] if each.agreed else None
             results[name] = score(
-                name, scenario, world, attackers, each.model, start, each.curve, promises[name], each.updates
+                name, scenario, world, attackers, each.model, start, each.curve, promise, each.updates
             )
         session.step("inverting gradients and models")
         inverted = (_invert(scenario, world, start, probes[0]), _invert(scenario, world, start, probes[1]))
@@ -87,7 +89,7 @@ def play(
             schema_version=1,
             summary=summary(results, outcome, scenario),
             learned=learned(results, outcome, scenario),
-            notes=notes(scenario, world),
+            notes=notes(scenario, world, [name for name, each in learnt.items() if not each.agreed]),
             outcome=outcome,
             methods=results,
         )
@@ -118,11 +120,14 @@ class Training:
         self._scenario, self._world, self._start = scenario, world, start
         self._promises, self._session = promises, session
         self._fresh = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)
-        self._current = Learnt()
+        self._current, self._agreed = Learnt(), dict[str, float]()
         self.failures: list[Failure] = []
 
     def observe(self, envelope: Envelope) -> None:
-        """Keep a client's first update, and note who does not answer."""
+        """Keep a client's first update, and note who does not answer, and whether clients are asked as agreed."""
+        if envelope.target != SERVER_NODE_ID and envelope.step in ("train", "add") and envelope.content is not None:
+            told = settings_of(envelope.content)
+            self._current.agreed &= all(told.get(name) == value for name, value in self._agreed.items())
         if envelope.step != "train" or envelope.target != SERVER_NODE_ID:
             return
         number = envelope.source - FIRST_NODE_ID
@@ -136,6 +141,7 @@ class Training:
         self._session.step(f"learning by {name}")
         self._current = Learnt()
         federation = federation_of(self._scenario, name, self._promises[name], self._start, len(self._world.clients))
+        self._agreed = {**federation.settings, **federation.noise}
         federate = self._drives(federation, Exchange(grid), watch=self._watch)
         try:
             with reproducible(self._scenario.seed, "strategy", name):

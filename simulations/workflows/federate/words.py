@@ -169,8 +169,12 @@ def learned(results: Mapping[str, MethodResult], outcome: FederateOutcome, scena
     return found
 
 
-def notes(scenario: FederateScenario, world: FederateWorld) -> list[str]:
-    """Say what a reader should know about how the world was built."""
+def notes(scenario: FederateScenario, world: FederateWorld, others: list[str]) -> list[str]:
+    """Say what a reader should know about how the world was built.
+
+    Args:
+        others: Methods by which clients were not asked as the scenario says.
+    """
     notes = [
         "Each method runs on its own. A client that takes part in two of them adds up both epsilons.",
         "Noise follows from the seed, so that runs can be repeated. To protect real people, noise must be "
@@ -180,6 +184,10 @@ def notes(scenario: FederateScenario, world: FederateWorld) -> list[str]:
         notes.append(
             f"dp-clients adds noise in proportion to one whole clipped update; {len(world.clients)} clients are few to"
             " average it away."
+        )
+    if others:
+        notes.append(
+            f"Clients were asked for something else than was agreed by {listed(others)}: these methods promise nothing."
         )
     for name in sorted(set(world.cheats.values())):
         number = sum(cheat == name for cheat in world.cheats.values())

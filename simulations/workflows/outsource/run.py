@@ -22,7 +22,6 @@ from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
-from simulations.scenarios.adversaries import server
 from simulations.workflows.outsource.attacks import service_view
 from simulations.workflows.outsource.page import write_outsource_page
 from simulations.workflows.outsource.report import OutsourceReport, outcome_of, tradeoffs
@@ -47,7 +46,7 @@ def play(
         view = session.view(SERVER_NODE_ID, Enrolment, Part)
         service = TrainingService(secret(scenario.seed, "service"), workshop)
         with session.grid(world.apps, world.names) as grid:
-            outsource = server(scenario.adversaries, adversaries, Outsource)
+            outsource = session.server(adversaries, Outsource)
             record = outsource(service, Exchange(grid), session.on_step).run()
             appraisals = _appraisals(record, session)
         session.step("attacking what the service saw")

@@ -12,7 +12,6 @@ from protocol.messages.pool import PoisonedFeatures, SignedNetwork
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import open_workshop
-from simulations.scenarios.adversaries import server
 from simulations.workflows.pool.attacks import PoolView
 from simulations.workflows.pool.page import write_pool_page
 from simulations.workflows.pool.report import PoolReport
@@ -30,7 +29,7 @@ def play(scenario: PoolScenario, folder: Path, progress: Progress, adversaries: 
         view = session.view(SERVER_NODE_ID, PoisonedFeatures, SignedNetwork)
         with session.grid(world.apps, world.names, gpus=True) as grid:
             keeper = Keeper(world.rules, session.vault)
-            pool = server(scenario.adversaries, adversaries, Pool)
+            pool = session.server(adversaries, Pool)
             exchange, late = Exchange(grid), world.late
             record = pool(keeper, exchange, session.on_step, late=late, publishers=world.publishers).run()
         session.step("controls and attackers")

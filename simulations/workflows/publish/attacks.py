@@ -10,6 +10,7 @@ from protocol.messages.publish import Gallery
 from simulations.runs.seeding import stream, torch_generator
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.world import Labelled
+from strategies.dp_images import Mechanism
 from strategies.dp_images.attacks import combined, recogniser, restorer
 from strategies.learning.classifier import train_classifier
 from strategies.pixels import to_pictures, to_tensor
@@ -20,12 +21,15 @@ class Attackers:
 
     Args:
         name: Of the method.
+        mechanism: By which owners published.
         known: Other images of the owners.
         strangers: Images of other people.
     """
 
-    def __init__(self, scenario: PublishScenario, name: str, known: Labelled, strangers: Labelled) -> None:
-        self.mechanism = scenario.methods[name].build()
+    def __init__(
+        self, scenario: PublishScenario, name: str, mechanism: Mechanism, known: Labelled, strangers: Labelled
+    ) -> None:
+        self.mechanism = mechanism
         self._known, self._asks = known, scenario.asks
         self._owners, self._epochs = scenario.owners.count, scenario.attacker.epochs
         self._generator = torch_generator(scenario.seed, "attack", name)

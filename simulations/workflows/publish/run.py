@@ -9,11 +9,10 @@ from parties.publish.workflow import Curator, Publish
 from parties.workflow import Progress
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
-from protocol.messages.publish import Gallery
+from protocol.messages.publish import CallForPictures, Gallery
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.scenarios.adversaries import server
 from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
@@ -31,18 +30,20 @@ def play(
     with Session(scenario, folder, progress, 2 * len(scenario.methods)) as session:
         session.step("painting people")
         world = build(scenario, adversaries)
-        view = session.view(READER, Gallery)
+        view, calling = session.view(READER, Gallery), session.view(READER + 1, CallForPictures)
         calls = [method.call(name, scenario.owners.publish) for name, method in scenario.methods.items()]
         curator = Curator(secret(scenario.seed, "cloud"), calls, scenario.asks)
         with session.grid(world.apps, world.names) as grid:
-            record = server(scenario.adversaries, adversaries, Publish)(curator, Exchange(grid), session.on_step).run()
+            record = session.server(adversaries, Publish)(curator, Exchange(grid), session.on_step).run()
         seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
+        asked = {call.method: call for call in calls}
+        asked |= {call.method: call for _, call in calling.received() if isinstance(call, CallForPictures)}
         scored = {}
         for name in scenario.methods:
             session.step(f"attacking {name}")
             mine = [number for number, each in enumerate(record.collections) if each.gallery.method == name]
             collections = [record.collections[number] for number in mine]
-            scored[name] = score(name, scenario, world, collections, [seen[number] for number in mine])
+            scored[name] = score(name, scenario, world, asked[name], collections, [seen[number] for number in mine])
         results = {name: each.result for name, each in scored.items()}
         outcome = _outcome(scenario, world, results)
         report = session.report(
@@ -51,7 +52,7 @@ def play(
             schema_version=1,
             summary=summary(results, outcome, scenario),
             learned=learned(results, outcome),
-            notes=notes(scenario, world),
+            notes=notes(scenario, world, asked),
             outcome=outcome,
             methods=results,
         )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from parties.publish.publisher import mechanism_of
 from parties.publish.workflow import Collection
-from protocol.messages.publish import Gallery
+from protocol.messages.publish import CallForPictures, Gallery
 from simulations.workflows.publish.attacks import Attackers
 from simulations.workflows.publish.report import Loss, MethodResult
 from simulations.workflows.publish.scenario import PublishScenario
@@ -42,6 +43,7 @@ def score(
     name: str,
     scenario: PublishScenario,
     world: PublishWorld,
+    asked: CallForPictures,
     collections: Sequence[Collection],
     seen: Sequence[Gallery],
 ) -> Scored:
@@ -50,11 +52,12 @@ def score(
     Args:
         name: Of the method.
         scenario, world: The truth.
+        asked: The call that reached owners, which names another mechanism than the scenario's where the curator cheats.
         collections: Whose pictures they are, one entry for each time that it was asked.
         seen: What the reader received, in the same order.
     """
-    attackers = Attackers(scenario, name, world.known, world.strangers)
-    mechanism = attackers.mechanism
+    mechanism = mechanism_of(asked)
+    attackers = Attackers(scenario, name, mechanism, world.known, world.strangers)
     published = attackers.combine(seen)
     restored = attackers.restore(published)
     owners = world.owner_of(collections[0].owners)
@@ -74,7 +77,7 @@ def score(
     return Scored(
         MethodResult(
             mechanism=mechanism.description,
-            settings={key: float(value) for key, value in scenario.methods[name].settings.items()},
+            settings={each.name: each.value for each in asked.settings},
             pictures=len(owners),
             promise=_promise(mechanism.guarantee()),
             of_an_owner=_of_an_owner(mechanism, scenario, int(np.bincount(owners).max())),

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from rich.console import RenderableType
 from rich.table import Table
 
+from parties.publish.publisher import mechanism_of
+from protocol.messages.publish import CallForPictures
 from simulations.reports.model import Learned
 from simulations.reports.words import count, listed, percent
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
@@ -94,8 +96,8 @@ def learned(results: Mapping[str, MethodResult], outcome: PublishOutcome) -> lis
     return found
 
 
-def notes(scenario: PublishScenario, world: PublishWorld) -> list[str]:
-    """Say what a reader should know about how the world was built."""
+def notes(scenario: PublishScenario, world: PublishWorld, asked: Mapping[str, CallForPictures]) -> list[str]:
+    """Say what a reader should know about how the world was built, and what owners were asked for."""
     notes = [
         "Each method runs on its own. An owner who publishes the same images by two of them adds up both epsilons."
     ]
@@ -103,6 +105,11 @@ def notes(scenario: PublishScenario, world: PublishWorld) -> list[str]:
         notes.append(
             f"The cloud asked {scenario.asks} times for each. Honest owners repeat the same noise, so that asking again"
             " reveals nothing more; the attacker combines all answers."
+        )
+    if others := [name for name, method in scenario.methods.items() if mechanism_of(asked[name]) != method.build()]:
+        notes.append(
+            f"Owners were asked for something else than was agreed by {listed(others)}: what the report says of these"
+            " methods is about what they were asked for."
         )
     for name in sorted(set(world.cheats.values())):
         number = sum(cheat == name for cheat in world.cheats.values())

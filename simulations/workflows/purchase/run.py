@@ -20,7 +20,6 @@ from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.storage.ledger import Ledger
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.scenarios.adversaries import server
 from simulations.workflows.purchase.attacks import learned
 from simulations.workflows.purchase.collusion.schemes import Schemes
 from simulations.workflows.purchase.phones import Phones
@@ -78,7 +77,7 @@ def play_purchase(
         opened = stage.grid if stage else None
         with session.grid(world.apps, world.names, here=[FIRST_NODE_ID], carry=phones.around, opened=opened) as grid:
             exchange = schemes.exchange(Exchange(grid, honest.clock))
-            purchase = server(scenario.adversaries, adversaries, Purchase)
+            purchase = session.server(adversaries, Purchase)
             record = purchase(schemes.cloud, exchange, session.on_step).run()
             remember(world, session.state)
         schemes.reveal(record)

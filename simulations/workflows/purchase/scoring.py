@@ -74,7 +74,8 @@ class PurchaseOutcome(BaseModel):
         paid_total, refunded_total, commission, budget: To sellers; back to the buyer, commission included; to the
             cloud; what the buyer had.
         penalties: Stakes and bonds that were lost.
-        kept_for_nothing: Pictures that came just as they were offered, and were refunded all the same.
+        kept_for_nothing: Pictures of honest sellers that came just as they were offered, and were refunded all the
+            same.
         precision: Share of the bought images that show a wanted class; None where nothing was bought or nobody knows
             what the pictures show.
         candidate_precision: The same of the candidates, the paper's Fig. 6.
@@ -270,7 +271,7 @@ def _outcome(
 
 def _kept_for_nothing(world: PurchaseWorld, winners: Sequence[Offer], traded: Sequence[Trade]) -> int:
     numbers = file_numbers(winners)
-    refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED]
+    refunded = [trade for trade in traded if trade.offer.outcome is Outcome.REFUNDED and trade.held.adversary is None]
     delivered = (delivered_picture(world, numbers[trade.offer.bid_id]) for trade in refunded)
     return sum(
         got is not None and np.array_equal(got, trade.picture) for got, trade in zip(delivered, refunded, strict=True)
