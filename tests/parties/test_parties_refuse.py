@@ -65,6 +65,7 @@ def with_bid(change: Callable[[SignedBid], SignedBid]) -> Callable[[Invoice], In
 
 
 INVOICES: list[tuple[Callable[[Invoice], Invoice], str]] = [
+    (lambda invoice: changed(invoice, request_id=bytes(32)), "this buyer has made no such request"),
     (lambda invoice: with_first(invoice, changed(invoice.items[0], payment=2000)), "is over the budget of 1200"),
     (lambda invoice: changed(invoice, items=(invoice.items[0],) * 2), "the invoice names a bid twice"),
     (
@@ -89,7 +90,7 @@ def test_a_buyer_refuses_an_invoice(play_purchase: Play, forge: Callable[[Invoic
 
 
 def test_commission_may_be_rounded_up_and_no_more(play_purchase: Play) -> None:
-    """One unit on what is not a multiple of twenty; the second forgery above adds another."""
+    """One unit on what is not a multiple of twenty; a forgery above adds another."""
     played = play_purchase(small())
     paid, commission = played.outcome.paid_total, played.outcome.commission
     assert commission == -(-paid // 20)
