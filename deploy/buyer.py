@@ -87,7 +87,8 @@ class Receipt(Section):
     def sentence(self, out: Path) -> str:
         """Return the receipt as text for a person."""
         if not self.pictures:
-            return f"Nothing was bought: no such images were offered within the budget.\nReceipt: {out / RECEIPT}"
+            money = "the budget" if self.balance >= self.budget else f"the {self.balance:.2f} coins in the account"
+            return f"Nothing was bought: no such images were offered within {money}.\nReceipt: {out / RECEIPT}"
         if all(picture.outcome == Outcome.UNPAID for picture in self.pictures):
             why = f"the invoice was not paid in time, which cost {self.paid:.2f} coins"
             return f"Nothing was bought: {why}.\nReceipt: {out / RECEIPT}"
@@ -95,12 +96,18 @@ class Receipt(Section):
         kept = sum(picture.file is not None for picture in paid)
         left = [picture for picture in self.pictures if picture.outcome == Outcome.UNCLAIMED]
         lost = len(self.pictures) - len(paid) - len(left)
-        late = f" {len(left)} came and were not stored here, which cost their bonds." if left else ""
-        refunded = f" {lost} did not arrive or were not as promised, and cost nothing." if lost else ""
-        missing = f" {len(paid) - kept} more were paid for, and this machine has lost them." if kept < len(paid) else ""
-        return (
-            f"Bought {kept} pictures for {self.paid:.2f} coins.{missing}{refunded}{late}\nPictures and receipt: {out}"
+        gone = len(paid) - kept
+        late = f" {_those(len(left), 'not stored here')} though delivered, which cost the bond on each." if left else ""
+        refunded = f" {_those(lost, 'not delivered, or not as promised')}, and cost nothing." if lost else ""
+        missing = (
+            f" {_those(gone, 'paid for')}, and this machine has lost {'it' if gone == 1 else 'them'}." if gone else ""
         )
+        bought = f"Bought {kept} picture{'' if kept == 1 else 's'} for {self.paid:.2f} coins."
+        return f"{bought}{missing}{refunded}{late}\nPictures and receipt: {out}"
+
+
+def _those(number: int, what: str) -> str:
+    return f"{number} more {'was' if number == 1 else 'were'} {what}"
 
 
 class RequestingBuyer(Buyer):

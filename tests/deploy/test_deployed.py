@@ -100,7 +100,7 @@ def test_two_buyers_buy_at_once(running: Deployment, parley: Parley) -> None:
         assert running.wait(name) == 0, running.log(name)
     receipts = [check_bought(running, out) for out in ("bought", "second")]
     assert [receipt["buyer"] for receipt in receipts] == ["buyer1", "buyer2"]
-    assert f"Bought {len(receipts[1]['pictures'])} pictures" in running.log("buyer2")
+    assert f"Bought {len(receipts[1]['pictures'])} picture" in running.log("buyer2")
     status = json.loads(parley(*readme("status"), "--json")[1])
     assert [purchase["state"] for purchase in status["purchases"]] == ["ended", "ended"]
     standing = {party["urn"].rpartition(":")[2]: party for party in status["parties"]}

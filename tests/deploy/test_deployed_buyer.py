@@ -74,7 +74,7 @@ def test_a_buyer_that_comes_back_too_late_has_what_it_paid_for(
     assert round(receipt.paid * COIN) == spent
     assert (spent > 0) is delivering
     assert {path.name for path in out.iterdir()} == {"receipt.json", *(picture.file for picture in receipt.pictures)}
-    assert f"Bought {len(receipt.pictures)} pictures for" in receipt.sentence(out) or not delivering
+    assert f"Bought {len(receipt.pictures)} picture" in receipt.sentence(out) or not delivering
 
 
 def test_a_receipt_says_what_became_of_the_money(tmp_path: Path) -> None:
@@ -83,9 +83,12 @@ def test_a_receipt_says_what_became_of_the_money(tmp_path: Path) -> None:
     pictures = [{"file": file, "bid": "", "outcome": outcome, "paid": paid} for outcome, file, paid in outcomes]
     shared = {"purchase": "", "cloud": "", "buyer": "", "settled_at": "", "budget": 9.0, "balance": 5.0}
     said = Receipt.model_validate({**shared, "paid": 4.0, "pictures": pictures}).sentence(tmp_path)
-    assert "Bought 1 pictures for 4.00 coins." in said
-    assert "1 more were paid for, and this machine has lost them." in said
-    assert "1 did not arrive or were not as promised, and cost nothing." in said
+    assert "Bought 1 picture for 4.00 coins." in said
+    assert "1 more was paid for, and this machine has lost it." in said
+    assert "1 more was not delivered, or not as promised, and cost nothing." in said
+    for balance, money in ((9.0, "the budget"), (0.36, "the 0.36 coins in the account")):
+        said = Receipt.model_validate({**shared, "balance": balance, "paid": 0.0, "pictures": []}).sentence(tmp_path)
+        assert f"Nothing was bought: no such images were offered within {money}." in said
     unpaid = [{"file": None, "bid": "", "outcome": "unpaid", "paid": 0.3}]
     said = Receipt.model_validate({**shared, "paid": 0.3, "pictures": unpaid}).sentence(tmp_path)
     assert "Nothing was bought: the invoice was not paid in time, which cost 0.30 coins." in said
