@@ -296,7 +296,7 @@ class Summand:
     ) -> list[bytes]:
         rows = [row.tobytes() for row in told.advertisements]
         if len(rows) != met.neighbours or len(told.proofs) != met.neighbours:
-            raise UnsafeSum(f"keys of {len(rows)} neighbours come for {met.neighbours}")
+            raise UnsafeSum(f"keys of {len(rows)} neighbours, and {len(told.proofs)} proofs, come for {met.neighbours}")
         own = self._mask_key.public + self._share_key.public + identity
         for part in (slice(0, 32), slice(32, 64), slice(64, 96)):
             if len({own[part], *(row[part] for row in rows)}) <= len(rows):
