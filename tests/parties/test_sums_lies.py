@@ -111,12 +111,14 @@ def test_an_answer_that_is_none_is_left_out(role: type[Adder], said: str) -> Non
 
 def test_who_has_too_few_holders_left_is_left_out_and_the_others_are_added() -> None:
     """Two others cannot open its shares, which may be their fault, and one is away: four of seven hold its secrets."""
-    parties = adders(COUNT, spoiling("deal", sealed=lambda rows: np.concatenate([rows[:2] ^ 1, rows[2:]])))
-    parties[AWAY] = failing("take")(bytes([COUNT]) * 32)
+    parties = adders(COUNT)
+    poor = spoiling("deal", sealed=lambda rows: np.concatenate([rows[:2] ^ 1, rows[2:]]))
+    parties[3], parties[AWAY] = poor(bytes([4]) * 32), failing("take")(bytes([COUNT]) * 32)
     with attached(parties) as exchange:
         record = Cloud(exchange, COUNT).run()
-    assert record.present == nodes(COUNT)[1:AWAY]
-    assert np.array_equal(record.total, plain(parties[1:AWAY]))
+    left = [0, 1, 2, 4, 5]
+    assert record.present == [nodes(COUNT)[place] for place in left]
+    assert np.array_equal(record.total, plain([parties[place] for place in left]))
 
 
 def test_a_client_counts_itself_how_many_are_present() -> None:
