@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from summing import ROUND, SIZE, Adder, Cloud, adders, attached, call, failing, nodes, plain, summed
 
 from parties.party import Party
-from parties.secure_sum.summand import BadSummand, quantised
+from parties.secure_sum.summand import LIMIT, BadSummand, quantised
 from parties.secure_sum.summing import SecureSum
 from parties.store import PartyStore
 from parties.workflow import WorkflowFailed
@@ -20,6 +20,7 @@ from protocol.flower import FIRST_NODE_ID, task_identity
 from protocol.grids import LocalGrid
 from protocol.messages.secure_sum import Advertisement, DealtShares, KeyCall, Round, ShowCall, ShownShares
 from simulations.runs.seeding import SeededEntropy
+from strategies.privacy.secure_sum import restore
 from strategies.privacy.sum_graph import complete_graph
 
 STEPS = SecureSum.STEPS
@@ -197,6 +198,10 @@ class TestSpoilers:
     def test_what_is_no_summand_is_not_masked(self, values: Any) -> None:
         with pytest.raises(BadSummand):
             quantised(np.array(values, np.float64))
+
+    def test_the_largest_summand_is_one(self) -> None:
+        largest = np.array([LIMIT, -LIMIT])
+        assert np.array_equal(restore(quantised(largest)), largest)
 
     def test_a_total_out_of_range_is_seen(self) -> None:
         class Lying(Adder):
