@@ -4,7 +4,8 @@ import errno
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,21 @@ KEPT_DAYS = 90
 
 _metadata = MetaData()
 
-_states = Table(
-    "states",
+_conversations = Table(
+    "conversations",
     _metadata,
     Column("conversation", Text, primary_key=True),
-    Column("content", LargeBinary, nullable=False),
     Column("touched_at", Double, nullable=False),
 )
+
+_records = Table(
+    "records",
+    _metadata,
+    Column("conversation", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+"""The states of conversations, a row for each message that is kept: all of them may be larger than a row can be."""
 
 _replies = Table(
     "replies",
@@ -104,19 +113,40 @@ def _add_ledger(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _split_states(connection: Connection) -> None:
+    """Lead to version 4."""
+    for statement in (
+        "CREATE TABLE conversations (conversation TEXT NOT NULL, touched_at DOUBLE NOT NULL, "
+        "PRIMARY KEY (conversation))",
+        "CREATE TABLE records (conversation TEXT NOT NULL, name TEXT NOT NULL, content BLOB NOT NULL, "
+        "PRIMARY KEY (conversation, name))",
+        "INSERT INTO conversations SELECT conversation, touched_at FROM states",
+    ):
+        connection.exec_driver_sql(statement)
+    for conversation, content in connection.exec_driver_sql("SELECT conversation, content FROM states").all():
+        rows = [
+            {"conversation": conversation, "name": name, "content": packed}
+            for name, packed in _packed(unpack(bytes(content)))
+        ]
+        if rows:
+            connection.execute(_KEEP, rows)
+    connection.exec_driver_sql("DROP TABLE states")
+
+
 _OF: BindParameter[Any] = bindparam("of")
-_STATE = select(_states.c.content).where(_states.c.conversation == _OF)
+_STATE = select(_records.c.name, _records.c.content).where(_records.c.conversation == _OF).order_by(_records.c.name)
 _REPLY = select(_replies).where(_replies.c.conversation == _OF, _replies.c.number == bindparam("at"))
-_FORGET = [delete(table).where(table.c.conversation == _OF) for table in (_states, _replies)]
-_OLD = select(_states.c.conversation).where(_states.c.touched_at < bindparam("before"))
-_FORGET_OLD = [delete(table).where(table.c.conversation.in_(_OLD)) for table in (_replies, _states)]
-_KEEP, _ANSWER = insert(_states), insert(_replies)
+_FORGET = [delete(table).where(table.c.conversation == _OF) for table in (_conversations, _replies)]
+_FORGET_RECORD = delete(_records).where(_records.c.conversation == _OF, _records.c.name == bindparam("known"))
+_OLD = select(_conversations.c.conversation).where(_conversations.c.touched_at < bindparam("before"))
+_FORGET_OLD = [delete(table).where(table.c.conversation.in_(_OLD)) for table in (_replies, _records, _conversations)]
+_TOUCH, _KEEP, _ANSWER = insert(_conversations), insert(_records), insert(_replies)
 
 _FACT = select(_facts.c.value).where(_facts.c.name == bindparam("known"))
 _FORGET_FACT, _KNOW = delete(_facts).where(_facts.c.name == bindparam("known")), insert(_facts)
 
-PARTY = Schema("party", _metadata, (_add_facts, _add_ledger))
-"""A party's database. Version 2 added facts, version 3 the privacy ledger."""
+PARTY = Schema("party", _metadata, (_add_facts, _add_ledger, _split_states))
+"""A party's database. Version 2 added facts, version 3 the privacy ledger, version 4 rows of states."""
 
 
 class DiskFailed(HostFailed):
@@ -154,8 +184,17 @@ class PartyStore:
 
     def state(self, conversation: str) -> RecordDict:
         """Return what the party remembers of a conversation."""
-        found = self.database.read(_STATE, of=conversation)
-        return unpack(bytes(found[0].content)) if found else RecordDict()
+        return self.remembered(conversation)[0]
+
+    def remembered(self, conversation: str) -> tuple[RecordDict, dict[str, bytes]]:
+        """Return what the party remembers of a conversation, and a hash of each of its rows."""
+        state, hashes = RecordDict(), {}
+        for row in self.database.read(_STATE, of=conversation):
+            content = bytes(row.content)
+            hashes[row.name] = _hash(content)
+            for name, record in unpack(content).items():
+                state[name] = record
+        return state, hashes
 
     def close(self) -> None:
         """Close the file."""
@@ -189,6 +228,20 @@ class StoredFacts:
         for name, value in self.new.items():
             connection.execute(_FORGET_FACT, {"known": name})
             connection.execute(_KNOW, [{"name": name, "value": value}])
+
+
+def _packed(state: RecordDict) -> Iterator[tuple[str, bytes]]:
+    """Write a state, the records of each message that was kept together (`parties.party.Memory`), and its name."""
+    for name, records in groupby(sorted(state, key=_message), _message):
+        yield name, pack(RecordDict({record: state[record] for record in records}))
+
+
+def _message(record: str) -> str:
+    return record.rpartition(":")[0] or record
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _private_database(path: Path) -> Database:
@@ -262,16 +315,22 @@ class RememberingApp(ClientApp):
         known = database.read(_REPLY, of=conversation, at=number)
         if known and bytes(known[0].question) == question and known[0].reply is not None:
             return Message(unpack(bytes(known[0].reply)), reply_to=message)
-        own, facts = self._lasting(context, self._store.state(conversation))
+        state, before = self._store.remembered(conversation)
+        own, facts = self._lasting(context, state)
         reply = self._app(message, own)
         if reply.has_error():
             return reply
+        new = {name: content for name, content in _packed(own.state) if before.pop(name, b"") != _hash(content)}
         with database.transaction() as connection:
             facts.write(connection)
             for forget in _FORGET:
                 connection.execute(forget, {"of": conversation})
-            state = {"conversation": conversation, "content": pack(own.state), "touched_at": self._store.clock()}
-            connection.execute(_KEEP, [state])
+            if stale := [*before, *new]:
+                connection.execute(_FORGET_RECORD, [{"of": conversation, "known": name} for name in stale])
+            if new:
+                kept = [{"conversation": conversation, "name": name, "content": new[name]} for name in new]
+                connection.execute(_KEEP, kept)
+            connection.execute(_TOUCH, [{"conversation": conversation, "touched_at": self._store.clock()}])
             answered = {
                 "conversation": conversation,
                 "number": number,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flwr.app import ConfigRecord, RecordDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opacus.accountants import RDPAccountant
@@ -15,6 +16,7 @@ from opacus.accountants import RDPAccountant
 from parties.policy.ledger import EVERYBODY, Kind, Ledger, Release
 from parties.policy.settings import Budgets
 from parties.store import PARTY, PartyStore
+from protocol.encoding.records import pack
 from protocol.errors import PolicyRefusal
 from protocol.storage.database import Database
 from strategies.privacy.composition import Loss, dp_sgd, gaussian, pure
@@ -188,13 +190,19 @@ def test_entries_of_thousands_are_read_once() -> None:
     assert np.isclose(spent(ledger), 2000e-6, rtol=0.01)
 
 
-def test_a_store_of_the_version_before_gets_a_ledger(tmp_path: Path) -> None:
+def test_a_store_of_an_earlier_version_gets_a_ledger_and_keeps_what_it_remembers(tmp_path: Path) -> None:
     path = tmp_path / "party.sqlite"
     PartyStore(path).close()
     with closing(sqlite3.connect(path)) as database:
         database.executescript(
-            "DROP TABLE spent; DROP TABLE shown; DROP TABLE facts; UPDATE party_version SET version = 1;"
+            "DROP TABLE spent; DROP TABLE shown; DROP TABLE facts; DROP TABLE conversations; DROP TABLE records;"
+            "CREATE TABLE states (conversation TEXT NOT NULL, content BLOB NOT NULL, touched_at DOUBLE NOT NULL,"
+            " PRIMARY KEY (conversation)); UPDATE party_version SET version = 1;"
         )
+        old = RecordDict({"rules": ConfigRecord({"side": 32}), "module": ConfigRecord({"weights": b"1"})})
+        database.execute("INSERT INTO states VALUES ('pool', ?, 1e12)", [pack(old)])
+        database.commit()
     with closing(PartyStore(path)) as store:
         Ledger(store.database).spend([release(1, pure(1.0))], BUDGETS)
-        assert PARTY.version == 3
+        assert PARTY.version == 4
+        assert dict(store.state("pool")) == dict(old)

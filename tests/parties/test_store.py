@@ -99,6 +99,37 @@ def test_answers_that_arrived_are_forgotten(grid: Grid, path: Path) -> None:
     assert kept == 1
 
 
+class Drawer(Party):
+    """Keeps every statement, as an entity keeps what it draws from a pool, and forgets the first of them later."""
+
+    role = "drawer"
+
+    @step("settle")
+    def settle(self, statement: Statement) -> Statement:
+        self.memory.keep(f"drawn-{statement.balance}", statement)
+        if statement.balance == 3:
+            self.memory.forget("drawn-1")
+        return statement
+
+
+def test_what_was_kept_before_is_not_written_again(path: Path) -> None:
+    """A pool that an entity has drawn may be larger than a row of a database can be."""
+    with closing(PartyStore(path)) as store:
+        with store.database.transaction() as connection:
+            connection.exec_driver_sql("CREATE TABLE written (name TEXT)")
+            connection.exec_driver_sql(
+                "CREATE TRIGGER writing AFTER INSERT ON records BEGIN INSERT INTO written VALUES (new.name); END"
+            )
+        grid = LocalGrid([store.app(Drawer(bytes(32)).client_app())])
+        for number in range(1, 4):
+            tell(grid, f"p/{number}", number)
+        with store.database.transaction() as connection:
+            written = connection.exec_driver_sql("SELECT name FROM written").scalars().all()
+            kept = connection.exec_driver_sql("SELECT name FROM records").scalars().all()
+    assert written == ["drawn-1", "drawn-2", "drawn-3"]
+    assert kept == ["drawn-2", "drawn-3"]
+
+
 def test_a_step_that_fails_leaves_nothing_and_may_be_tried_again(grid: Grid) -> None:
     tell(grid, "p/1", 5)
     assert "told to fail" in str(tell(grid, "p/2", -1))
