@@ -40,7 +40,8 @@ class BuyerMachine(PartyMachine):
         self.over: WorkflowState | None = None
         self._starts = starts
         self._asked = 0
-        self._checked: dict[str, float] = {}
+        self._checked: dict[bytes, float] = {}
+        self._busy = 0.0
 
     @property
     def purchase(self) -> str:
@@ -55,13 +56,17 @@ class BuyerMachine(PartyMachine):
         self.town.agenda.after(max(0.1, self._starts - self.town.agenda.now), lambda: self._ask(asked))
 
     def answer(self, frame: bytes) -> None:
-        """Answer a question; to check pictures takes its time, once."""
+        """Answer a question; to check pictures takes its time, once, and one question after the other."""
         question = wire.Question()
         question.ParseFromString(frame)
         agenda = self.town.agenda
         if question.type == "query.verify":
             images = len(decode(read_content(question.content), VerificationCall).releases)
-            checked = self._checked.setdefault(question.group, agenda.now + images * self.town.looking)
+            asked = question.group.encode() + question.content
+            if asked not in self._checked:
+                self._busy = max(self._busy, agenda.now) + images * self.town.looking
+                self._checked[asked] = self._busy
+            checked = self._checked[asked]
             if agenda.now < checked:
                 agenda.after(checked - agenda.now, lambda: self.answer(frame))
                 return

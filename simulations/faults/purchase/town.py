@@ -11,6 +11,7 @@ from unittest.mock import patch
 from flwr.app import Error, RecordDict
 
 import parties.purchase.disputes
+import parties.purchase.waves
 import protocol.storage.lease
 from parties.adversaries import ADVERSARIES
 from parties.album import Pixels
@@ -18,6 +19,7 @@ from parties.purchase.buyer import Buyer
 from parties.purchase.cloud import CHECKING, Cloud
 from parties.purchase.seller import Seller
 from parties.purchase.terms import CloudSection, terms_of
+from parties.purchase.waves import PARCEL_BYTES
 from protocol.encoding.canonical import digest
 from protocol.encoding.codec import decode
 from protocol.flower import FIRST_NODE_ID
@@ -95,11 +97,12 @@ class PurchaseTown(Town):
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:
-        """Give big pictures their time, and the lease its clock."""
-        checking = BIG if self.looking else CHECKING
+        """Give big pictures their time, and a part of the verification to each; and the lease its clock."""
+        checking, part = (BIG, 1) if self.looking else (CHECKING, PARCEL_BYTES)
         with (
             super().surroundings(),
             patch.object(parties.purchase.disputes, "CHECKING", checking),
+            patch.object(parties.purchase.waves, "PARCEL_BYTES", part),
             patch.object(protocol.storage.lease, "_now", lambda connection: self.cloud.clock()),
         ):
             yield
