@@ -134,7 +134,7 @@ class Buyer(Party):
         to the same keys: images may already be sealed to them. Whatever it has ordered it takes.
         """
         wish, key = self.asked(invoice.request_id), self.key_of(invoice.request_id)
-        amount = self._due(invoice, wish)
+        amount = self._due(invoice, wish, key.public)
         basket = self.basket
         before = {_about(item.order.order): item for item in basket.items}
         items = []
@@ -301,7 +301,7 @@ class Buyer(Party):
         names = (f"{number:05d}.png", f"{REFUSED}/{number:05d}.png")
         return next((name for name in names if (self.store / name).exists()), None)
 
-    def _due(self, invoice: Invoice, wish: Wish) -> int:
+    def _due(self, invoice: Invoice, wish: Wish, own: bytes) -> int:
         """Return the invoice's total, or refuse it."""
         amount = sum(item.payment + item.commission for item in invoice.items)
         if amount > wish.budget:
@@ -316,7 +316,7 @@ class Buyer(Party):
             signed = verify(bid.pseudonym, "bid", canonical(bid), item.bid.signature)
             if bid.request_id != invoice.request_id or not signed:
                 raise ProtocolError("the invoice holds a bid that its seller did not sign for this request")
-            if bid.buyer != self.key_of(invoice.request_id).public:
+            if bid.buyer != own:
                 raise ProtocolError("the invoice holds a bid that is for another buyer")
         return amount
 
