@@ -36,8 +36,12 @@ from simulations.faults.purchase.tricks import IMPOSTURE, TRICKS
 from simulations.faults.schedule import Schedule
 from simulations.faults.town import PATIENCE, Town, played
 
-BIG = 2_000.0
-"""Seconds that it may take to check a picture, where pictures are big."""
+BIG = 700.0
+"""Seconds that it may take to check a picture, where pictures are big.
+
+All of them take longer than the patience for an answer, and one much less, as of real ones: a buyer has the time to go
+through some that a cloud has asked about, and forgotten.
+"""
 
 
 class PurchaseTown(Town):
