@@ -124,6 +124,11 @@ class Exchange:
         self._conversation = conversation
         self._asked = 0
 
+    @property
+    def streams(self) -> bool:
+        """Whether blobs in answers may be referred to instead of being brought."""
+        return streams(self.grid)
+
     def now(self) -> float:
         """Return the time, by the clock."""
         return self.clock()

@@ -1,5 +1,6 @@
 """The exchange of a workflow that is replayed after a crash."""
 
+import hashlib
 import json
 import math
 import struct
@@ -14,7 +15,7 @@ from flwr.serverapp import Grid
 from protocol.encoding.bounds import Bound
 from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage, reading
 from protocol.encoding.records import parts, unpack
-from protocol.encoding.streaming import blobs_of, give_up, streams
+from protocol.encoding.streaming import blobs_of, give_up, replace_blobs, streams
 from protocol.exchange import GRACE, LATE, LOST, SILENT, Exchange, Expected, Failed, messages_for, opened, read_reply
 from protocol.journal import OPENING, Entry, Interrupted, Journal, JournalMismatch, Recorded, WorkflowState
 from protocol.messages.base import BlobReference, ProtocolMessage
@@ -30,7 +31,7 @@ RETURN = 60.0
 It is twice the longest pause between a party's attempts (`protocol.grids.grpc.attach.Backoff`).
 """
 _LARGE, _HASH = 65_536, 32
-"""Bytes from which any value goes to the vault, and over which one that is called ``blob`` does."""
+"""Bytes from which any value goes to the vault, and over which one that is called ``blob`` does, and is referred to."""
 _AT_ONCE = 16_000_000
 """Bytes of answers that are recorded together, beside the last of them."""
 _COUNT, _GAP = struct.Struct(">I"), struct.Struct(">Q32s")
@@ -50,7 +51,8 @@ class JournaledExchange(Exchange):
        workflow and number in their group, so that a party knows a question that it has answered
        before (see `parties.store`);
     3. each answer is on record, with large values in the vault, before the workflow hears of it;
-       so is each silence, once the deadline has passed.
+       so is each silence, once the deadline has passed. Blobs are referred to, as on a grid that streams: what is on
+       record can be read also when the vault has lost them.
 
     Args:
         grid: See `Exchange`; it is asked by `push_messages` and `pull_messages`.
@@ -89,6 +91,11 @@ class JournaledExchange(Exchange):
             self._monotonic() >= self._since + RETURN or set(awaited) <= set(self.grid.get_node_ids())
         ):
             self._returning, self._since = False, self._monotonic()
+
+    @property
+    def streams(self) -> bool:
+        """Whether blobs in answers are referred to: they are in the vault."""
+        return True
 
     def now(self) -> float:
         """Return the time, Unix seconds, as first read."""
@@ -223,20 +230,25 @@ class JournaledExchange(Exchange):
             return Entry(LATE, None)
         try:
             with reading("the answer"):
+                blobs = blobs_of(content)
+                brought = {path: blob for path, blob in blobs.items() if isinstance(blob, bytes) and len(blob) > _HASH}
+                if not streams(self.grid) and any(isinstance(blob, BlobReference) for blob in blobs.values()):
+                    raise UnreadableMessage("the answer refers to a blob instead of bringing it")
+                content = replace_blobs(content, {path: _reference(blob) for path, blob in brought.items()})
                 structure, values = parts(content)
-                references = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
+                referred = [blob for blob in blobs_of(content).values() if isinstance(blob, BlobReference)]
         except UnreadableMessage as error:
             return Entry(Failed(str(error)), None)
+        for blob in brought.values():
+            self._journal.vault.put([blob], MAX_MESSAGE_BYTES)
         packed, stored = self._packed(structure, values)
-        if streams(self.grid):
-            stored |= {blob.digest.hex() for blob in references}
-        return Entry(None, packed, frozenset(stored))
+        return Entry(None, packed, frozenset(stored | {blob.digest.hex() for blob in referred}))
 
     def _packed(self, structure: bytes, values: Sequence[tuple[str, bytes]]) -> tuple[bytes, set[str]]:
         """Pack an answer, without the values that go to the vault: first come their number, places and digests."""
         pieces, gaps, place = [structure], [], len(structure)
-        for field, value in values:
-            if len(value) >= _LARGE or (len(value) > _HASH and field.rpartition("/")[2] == "blob"):
+        for _, value in values:
+            if len(value) >= _LARGE:
                 blob = self._journal.vault.put([value], MAX_MESSAGE_BYTES)
                 gaps.append((place, bytes.fromhex(blob.digest)))
             else:
@@ -253,3 +265,7 @@ class JournaledExchange(Exchange):
             pieces += [packed[start : body + place], self._journal.vault.read(digest.hex(), MAX_MESSAGE_BYTES)]
             start = body + place
         return unpack(b"".join([*pieces, packed[start:]]))
+
+
+def _reference(blob: bytes) -> BlobReference:
+    return BlobReference(digest=hashlib.sha256(blob).digest(), length=len(blob))

@@ -31,6 +31,11 @@ class MeddledExchange(Exchange):
         """Return what the workflow hears instead."""
         return answer
 
+    @property
+    def streams(self) -> bool:
+        """Whether blobs in answers may be referred to."""
+        return self._inner.streams
+
     def now(self) -> float:
         """Return the time, by the clock."""
         return self._inner.now()

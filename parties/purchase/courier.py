@@ -1,5 +1,6 @@
 """Steps 8 and 9: orders go to sellers, their sealed images into the vault and to the buyer, some at once."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -87,7 +88,7 @@ class Courier:
         if isinstance(answer, Failed):
             return str(answer)
         if isinstance(answer, Delivery):
-            return delivery_refusal(answer, offer, streamed=streams(self._exchange.grid))
+            return delivery_refusal(answer, offer, streamed=self._exchange.streams)
         if digest(answer.bid) != offer.bid_id or not convicts(answer, self._cloud.identity.public):
             return "the seller refused without proof"
         offer.refusal = answer
@@ -103,19 +104,34 @@ class Courier:
     def hand_over(self, request_id: bytes, offers: Sequence[Offer], ask: Callable[[Parcel], Kept | None]) -> None:
         """Send sealed images to the buyer, and note which it has kept; the others are sent once more.
 
+        What the vault has lost is not sent. That is looked for once: a cloud that starts again sends the same parcels.
+
         Args:
             ask: Asks the buyer to keep a parcel.
         """
         for _ in range(2):
             for packed in list(parcels([offer for offer in offers if not offer.kept])):
-                parcel = self.parcel(request_id, packed)
-                kept = None if parcel is None else ask(parcel)
+                there = self.found(packed, self._has)
+                kept = ask(self.parcel(request_id, there)) if there else None
                 if kept is None:
                     continue
-                for offer in packed:
+                for offer in there:
                     offer.kept = offer.bid_id in kept.bids
                 if kept.refused:
                     self._note("receive", {self._buyer: kept.refused})
+
+    def found(self, offers: Sequence[Offer], look: Callable[[Offer], bool]) -> list[Offer]:
+        """Return those of whose sealed images something was so when this was first asked, before any restart."""
+        seen = json.loads(self._exchange.read("vault", lambda: json.dumps([look(offer) for offer in offers])))
+        return [offer for offer, was in zip(offers, seen, strict=True) if was]
+
+    def _has(self, offer: Offer) -> bool:
+        """Whether a sealed image can be sent."""
+        assert offer.blob is not None
+        there = offer.blob in self._cloud.vault if streams(self._exchange.grid) else self.is_whole(offer)
+        if not there:
+            _log.error("the vault has lost the sealed image %s", offer.blob)
+        return there
 
     def is_whole(self, offer: Offer) -> bool:
         """Whether the vault has a sealed image as its seller delivered it."""
@@ -124,21 +140,16 @@ class Courier:
             return bool(self._cloud.vault.read(offer.blob, MAX_BLOB))
         return False
 
-    def parcel(self, request_id: bytes, offers: Sequence[Offer]) -> Parcel | None:
-        """Pack deliveries, from the vault unless the grid reads it itself; None when the vault has lost them all."""
+    def parcel(self, request_id: bytes, offers: Sequence[Offer]) -> Parcel:
+        """Pack deliveries, from the vault unless the grid reads it itself, or has lost one since it was looked for."""
         items = []
         for offer in offers:
             assert offer.receipt is not None
             assert offer.blob is not None
             receipt = offer.receipt.receipt
             blob: bytes | BlobReference = BlobReference(digest=receipt.blob, length=receipt.length)
-            try:
-                if not streams(self._exchange.grid):
+            if not streams(self._exchange.grid):
+                with suppress(BlobMissing, BlobDamaged):
                     blob = self._cloud.vault.read(offer.blob, MAX_BLOB)
-                elif offer.blob not in self._cloud.vault:
-                    raise BlobMissing(f"the vault holds no blob {offer.blob}")
-            except (BlobMissing, BlobDamaged) as error:
-                _log.error("a sealed image is lost: %s", error)
-                continue
             items.append(ParcelItem(bid=offer.bid_id, receipt=offer.receipt, blob=blob))
-        return Parcel(request_id=request_id, items=tuple(items)) if items else None
+        return Parcel(request_id=request_id, items=tuple(items))

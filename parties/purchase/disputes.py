@@ -1,7 +1,7 @@
 """Step 11: the evidence in a dispute, and its decision."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -15,6 +15,7 @@ from protocol.disputes.arbitration import Deal, Fault, Verdict, matches_receipt
 from protocol.messages.purchase import MAX_BLOB, Shown
 from protocol.storage.vault import BlobDamaged, BlobMissing, Vault
 
+_UNEXAMINED = Verdict(Fault.NOBODY, "the image could not be examined")
 _log = logging.getLogger(__name__)
 
 
@@ -23,7 +24,29 @@ def checking_time(offers: Iterable[Offer]) -> float:
     return sum(CHECKING + CHECKING_BYTE * offer.receipt.receipt.length for offer in offers if offer.receipt)
 
 
-def evidence(offer: Offer, vault: Vault, show: Callable[[Offer], Shown | None]) -> bytes | None:
+def decided(offer: Offer, lost: bool, shown: Shown | None, cloud: Cloud, record: PurchaseRecord) -> str:
+    """Decide a complaint, and write the verdict down; nothing where the image stands accepted, as nobody shows it.
+
+    Args:
+        lost: Whether the vault has lost the image, so that the buyer was asked to show it.
+    """
+    blob = evidence(offer, cloud.vault, shown)
+    if blob is None:
+        return "" if lost else _written(_UNEXAMINED)
+    return _written(decide(offer, blob, cloud, record))
+
+
+def _written(verdict: Verdict) -> str:
+    return f"{verdict.fault} {verdict.reason}"
+
+
+def read_verdict(said: str) -> Verdict | None:
+    """Read what `decided` has written."""
+    fault, _, reason = said.partition(" ")
+    return Verdict(Fault(fault), reason) if said else None
+
+
+def evidence(offer: Offer, vault: Vault, shown: Shown | None) -> bytes | None:
     """Return a disputed sealed image: the vault's or, where that has lost it, the buyer's.
 
     Returns:
@@ -34,7 +57,6 @@ def evidence(offer: Offer, vault: Vault, show: Callable[[Offer], Shown | None]) 
     assert offer.receipt is not None
     with suppress(BlobMissing, BlobDamaged):
         return vault.read(offer.blob, MAX_BLOB)
-    shown = show(offer)
     if shown is None or not matches_receipt(shown.blob, offer.receipt.receipt):
         return None
     with suppress(BlobMissing, BlobDamaged):
@@ -58,4 +80,4 @@ def decide(offer: Offer, blob: bytes, cloud: Cloud, record: PurchaseRecord) -> V
         return cloud.arbiter(deal, blob, offer.complaint, featurize)
     except Exception:
         _log.exception("a disputed image cannot be examined")
-        return Verdict(Fault.NOBODY, "the image could not be examined")
+        return _UNEXAMINED

@@ -1,9 +1,9 @@
 """The `purchase` workflow: CrowdBuy's twelve steps, as the cloud drives them."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from parties.purchase.checks import (
 )
 from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud
 from parties.purchase.courier import Courier
-from parties.purchase.disputes import checking_time, decide, evidence
+from parties.purchase.disputes import checking_time, decided, read_verdict
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import MILLION, Books, payable, shares, wanted_reserve
@@ -105,6 +105,7 @@ class Purchase(Workflow[PurchaseRecord]):
         record = PurchaseRecord(buyer=buyers[0], sellers=sellers)
         record.fail("introduce", roll.impostors)
         super().__init__(exchange, record, self.cloud.patience, on_step)
+        self._courier = Courier(self.cloud, exchange, record.buyer, record.fail, lambda: self.begin(9))
 
     def run(self) -> PurchaseRecord:
         """Play all steps; those that need a winner are skipped without one."""
@@ -307,16 +308,14 @@ class Purchase(Workflow[PurchaseRecord]):
         seller. What it does not acknowledge it cannot open, and does not pay; it loses the bond on it, unless the
         cloud has lost it.
         """
-        courier = Courier(self.cloud, self.exchange, self.record.buyer, self.record.fail, lambda: self.begin(9))
+        courier = self._courier
         silent = courier.collect(self.record.winners, last=False)
         courier.collect(silent, last=True)
         delivered = [offer for offer in self.record.winners if offer.receipt is not None]
         deadline = self.deadline() + checking_time(delivered)
         courier.hand_over(self._id, delivered, lambda parcel: self._ask_buyer("receive", parcel, Kept, deadline))
-        missing = [offer for offer in delivered if not offer.kept]
-        whole = self.exchange.read("vault", lambda: json.dumps([courier.is_whole(offer) for offer in missing]))
-        for offer, is_whole in zip(missing, json.loads(whole), strict=True):
-            offer.unclaimed = is_whole
+        for offer in courier.found([offer for offer in delivered if not offer.kept], courier.is_whole):
+            offer.unclaimed = True
 
     def _verify(self) -> None:
         """Steps 10 and 11, part by part; a buyer that is silent after delivery, or too late, has accepted.
@@ -342,7 +341,10 @@ class Purchase(Workflow[PurchaseRecord]):
                 offer.complaint = complaints.get(offer.bid_id)
 
     def _arbitrate(self) -> None:
-        """Step 11: look at the images that the buyer complains about, while it is there to show what the vault lost."""
+        """Step 11: look at the images that the buyer complains about, while it is there to show what the vault lost.
+
+        Each verdict is written down: a cloud that is started again has it, also if the image is lost meanwhile.
+        """
         disputed = [offer for offer in self.record.winners if offer.complaint is not None]
         deadline = self.deadline() + checking_time(disputed)
 
@@ -350,13 +352,14 @@ class Purchase(Workflow[PurchaseRecord]):
             return self._ask_buyer("show", ShowCall(bid=offer.bid_id), Shown, deadline)
 
         for offer in disputed:
-            blob = evidence(offer, self.cloud.vault, show)
-            if blob is None:
+            lost = not self._courier.found([offer], self._courier.is_whole)
+            shown = show(offer) if lost else None
+            said = self.exchange.read("verdict", partial(decided, offer, lost, shown, self.cloud, self.record))
+            offer.verdict = read_verdict(said)
+            if offer.verdict is None:
                 self.record.fail(
                     "show", {self.record.buyer: "the buyer does not show an image that it complains about"}
                 )
-            else:
-                offer.verdict = decide(offer, blob, self.cloud, self.record)
 
     def _settle(self) -> None:
         """Step 12: move the money and send statements; an absent buyer has time to come back for its own.

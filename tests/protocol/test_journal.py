@@ -16,7 +16,7 @@ from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
 from protocol.journal import Entry, Interrupted, Journal, JournalMismatch, WorkflowState
 from protocol.journaled_exchange import RETURN, JournaledExchange
-from protocol.messages.base import Acknowledgement, Hello, Introduction
+from protocol.messages.base import Acknowledgement, BlobReference, Hello, Introduction
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
@@ -27,7 +27,7 @@ FIRST, SECOND, THIRD = FIRST_NODE_ID, FIRST_NODE_ID + 1, FIRST_NODE_ID + 2
 class Answers(ClientApp):
     """Introduces itself, delivers a blob, and notes what it is asked."""
 
-    def __init__(self, blob: bytes = b"") -> None:
+    def __init__(self, blob: bytes | BlobReference = b"") -> None:
         super().__init__()
         self.blob = blob
         self.asked: list[str] = []
@@ -259,7 +259,7 @@ class JournalContract:
     def test_sealed_images_are_in_the_vault_and_go_when_the_purchase_ends(
         self, grid: SilentGrid, journal: Journal, vault: Vault, apps: list[Answers], tmp_path: Path
     ) -> None:
-        def delivered() -> list[bytes]:
+        def delivered() -> list[bytes | BlobReference]:
             exchange = self.exchange(grid, journal)
             return [
                 answer.blob
@@ -267,11 +267,29 @@ class JournalContract:
                 if isinstance(answer, Delivery)
             ]
 
-        assert delivered() == delivered() == [apps[0].blob, apps[1].blob]
-        assert len(self.files(tmp_path)) == 2
+        first = delivered()
+        assert [vault.read(each.digest.hex(), 1000) for each in first if isinstance(each, BlobReference)] == [
+            app.blob for app in apps[:2]
+        ]
+        assert delivered() == first
+        files = {path: path.read_bytes() for path in (tmp_path / "vault").iterdir()}
+        assert len(files) == 2
+        for path in files:
+            path.unlink()
+        assert delivered() == first  # also when the vault has lost what they refer to
+        for path, content in files.items():
+            path.write_bytes(content)
         assert all(apps[0].blob not in path.read_bytes() for path in tmp_path.glob("cloud.db*"))
         self.exchange(grid, journal).close(vault, [])
         assert self.files(tmp_path) == []
+
+    def test_an_answer_that_refers_to_a_blob_brings_none_where_nothing_streams(
+        self, grid: SilentGrid, journal: Journal, apps: list[Answers]
+    ) -> None:
+        apps[0].blob = BlobReference(digest=bytes(32), length=5)
+        exchange = self.exchange(grid, journal)
+        failures = exchange.ask("deliver", {FIRST: Hello()}, Delivery).failures
+        assert failures == {FIRST: "the answer refers to a blob instead of bringing it"}
 
     def test_a_blob_belongs_to_one_purchase(self, grid: SilentGrid, journal: Journal, apps: list[Answers]) -> None:
         apps[1].blob = apps[0].blob

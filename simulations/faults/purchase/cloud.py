@@ -22,7 +22,7 @@ from protocol.errors import ProtocolError
 from protocol.exchange import Exchange
 from protocol.grids.grpc import EnrolledRoster
 from protocol.grids.grpc.frames import write_content
-from protocol.journal import Interrupted, Journal, WorkflowRow, WorkflowState
+from protocol.journal import Interrupted, Journal, JournalMismatch, WorkflowRow, WorkflowState
 from protocol.messages.base import Name, ProtocolMessage
 from protocol.messages.purchase import Statement
 from protocol.storage.database import Database, opening
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from simulations.faults.purchase.town import PurchaseTown
 
 PURCHASE = "purchase"
+_ABORTED = (ScopeClosed, EscrowResolved, JournalMismatch)
+"""What a purchase meets that was aborted meanwhile: its escrows and its blobs are gone."""
 
 
 class Standing(ProtocolMessage):
@@ -234,7 +236,7 @@ class PurchaseCloud(CloudMachine):
             except (WorkflowFailed, Interrupted, LeaseLost):
                 raise
             except Exception as error:
-                if not (isinstance(error, ScopeClosed | EscrowResolved) and row.name in self._aborted):
+                if not (isinstance(error, _ABORTED) and row.name in self._aborted):
                     self._failed(error)
                 raise
 
