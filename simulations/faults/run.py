@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -87,13 +88,18 @@ def run(
     kind = TOWNS[workflow]
     schedule = Schedule(seed, faults, most, kind.RATE)
     shared = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+    with (
+        tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None, ignore_cleanup_errors=True) as folder,
+        ExitStack() as closing,
+    ):
         town = kind(seed, Path(folder), schedule, without)
+        closing.callback(town.close)
         try:
             town.play()
             became = town.outcomes()
-        finally:
-            town.close()
+        except KeyboardInterrupt:
+            closing.pop_all()  # it may be a task's turn, which nobody can take back: tasks end with this process
+            raise
     return Result(
         workflow,
         Replay(seed, tuple(schedule.struck), tuple(without)),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from simulations.faults.run import TOWNS, Result, run
 from simulations.faults.schedule import Fault
@@ -14,7 +15,7 @@ TRIES = 400
 def shrink(failed: Result, tries: int = TRIES) -> Result:
     """Return a run that breaks one of the promises that a failed run broke, with as few parties and faults as found.
 
-    It is a replay; it may be the same run, where nothing can be left out.
+    It is a replay; it may be the same run, where nothing can be left out. Interrupted, it returns the best so far.
     """
     left = tries
     best = failed
@@ -31,11 +32,11 @@ def shrink(failed: Result, tries: int = TRIES) -> Result:
         best = played
         return True
 
-    if not attempt(failed.replay.faults, failed.replay.without):
-        return failed
-    _fewer_parties(lambda without: attempt(best.replay.faults, without), lambda: best)
-    _fewer_faults(lambda faults: attempt(faults, best.replay.without), lambda: best)
-    _fewer_parties(lambda without: attempt(best.replay.faults, without), lambda: best)
+    with suppress(KeyboardInterrupt):
+        if attempt(failed.replay.faults, failed.replay.without):
+            _fewer_parties(lambda without: attempt(best.replay.faults, without), lambda: best)
+            _fewer_faults(lambda faults: attempt(faults, best.replay.without), lambda: best)
+            _fewer_parties(lambda without: attempt(best.replay.faults, without), lambda: best)
     return best
 
 

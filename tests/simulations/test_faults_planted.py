@@ -18,6 +18,7 @@ import protocol.encoding.records
 import protocol.journaled_exchange
 import protocol.storage.database
 import simulations.faults.purchase.cloud
+import simulations.faults.shrink
 from parties.broker import Broker
 from parties.purchase import settlement
 from parties.purchase.buyer import Buyer
@@ -328,3 +329,20 @@ def test_a_failure_shrinks_to_a_line_that_replays_it(monkeypatch: pytest.MonkeyP
     again = run("purchase", shrunk.replay.seed, shrunk.replay.faults, shrunk.replay.without)
     assert again.digest == shrunk.digest
     assert again.violations == shrunk.violations
+
+
+def test_shrinking_that_is_interrupted_returns_the_best_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgets_what_was_done(monkeypatch)
+    (failed,) = campaign("purchase", seed=1, faults=10_000, workers=1, stop_at=1).failed
+    tried: list[int] = []
+
+    def interrupted(*arguments: Any) -> Any:
+        tried.append(1)
+        if len(tried) > 2:
+            raise KeyboardInterrupt
+        return run(*arguments)
+
+    monkeypatch.setattr(simulations.faults.shrink, "run", interrupted)
+    shrunk = shrink(failed)
+    assert len(tried) == 3
+    assert {violation.promise for violation in shrunk.violations} & {each.promise for each in failed.violations}
