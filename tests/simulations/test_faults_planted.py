@@ -273,7 +273,7 @@ def loses_what_it_has_acknowledged(patch: pytest.MonkeyPatch) -> None:
 
 
 def sweeps_too_much(patch: pytest.MonkeyPatch) -> None:
-    """A restart deletes what open purchases have in the vault, and the purchase does not end."""
+    """A restart deletes what open purchases have in the vault."""
     sweep = Vault.sweep
     patch.setattr(Vault, "sweep", lambda self, kept, before: sweep(self, set(), before))
 
@@ -284,7 +284,7 @@ FOUND: list[tuple[Plant, str]] = [
     (draws_one_data_key, "secrecy"),
     (names_sellers_to_the_buyer, "secrecy"),
     (loses_what_it_has_acknowledged, "buyer"),
-    (sweeps_too_much, "exception"),
+    (sweeps_too_much, "vault"),
     (loses_its_roster, "books"),
 ]
 FOUND_LATER: list[tuple[Plant, str]] = [

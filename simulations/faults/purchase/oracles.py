@@ -7,6 +7,7 @@ The contract of each role, in words:
 - *A buyer* pays for a picture if and only if it has it, opened and as promised, and never more than its budget. What it
   says of its pictures is heard. It loses neither deposit nor bond.
 - *A seller* is paid for each of its pictures that a buyer has. It loses no stake.
+- *The vault* has each picture for as long as its purchase needs it, unless the disk has lost it.
 - *Everybody*: no picture is anywhere but with its seller and the buyer who paid, and no program raises anything but a
   typed refusal.
 
@@ -26,6 +27,7 @@ import numpy as np
 from PIL import Image
 
 from parties.purchase.buyer import REFUSED
+from parties.purchase.offer import Outcome
 from parties.purchase.seller import Seller
 from parties.purchase.settlement import MINT
 from protocol.storage.ledger.audit import audit
@@ -49,6 +51,7 @@ def check(town: "PurchaseTown") -> None:
             bool(town.cloud.lost),
         )
         payouts(town, market)
+        lost_pictures(town, market)
         for seller in town.sellers:
             kept_stakes(town, market, seller)
         for buyer in town.buyers:
@@ -129,6 +132,14 @@ def kept_stakes(town: "PurchaseTown", market: Market, seller: PartyMachine) -> N
     for bid, (node, _) in town.bids.items():
         if node == seller.node and market.posted(f"stake/{bid.hex()}") and not excused(town, seller):
             town.violated("seller", f"honest {seller.name} lost the stake on {bid.hex()[:8]}")
+
+
+def lost_pictures(town: "PurchaseTown", market: Market) -> None:
+    """See that no picture is lost by a cloud whose disk has lost nothing."""
+    for name, record in town.cloud.records.items():
+        for offer in record.winners:
+            if offer.outcome is Outcome.LOST and not market.set_back:
+                town.violated("vault", f"the cloud has lost picture {offer.bid_id.hex()[:8]} of {name}")
 
 
 def purchase(town: "PurchaseTown", market: Market, buyer: BuyerMachine) -> None:
