@@ -391,10 +391,7 @@ class StatementLine(ProtocolMessage):
 
 
 class Statement(ProtocolMessage):
-    """Step 12: the account of a party after payout, refunds and penalties.
-
-    The buyer's brings the releases of all images that it has paid for.
-    """
+    """Step 12: a party's account after all payments; the buyer's brings the releases of the images that it paid for."""
 
     lines: Annotated[tuple[StatementLine, ...], MaxLen(MAX_ITEMS)]
     balance: int

@@ -4,6 +4,7 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Play, small
@@ -131,12 +132,6 @@ class AskedAgain(Seller):
         return first
 
 
-def test_a_cloud_that_is_restored_twice_may_order_by_an_earlier_bid(play_purchase: Play) -> None:
-    played = play_purchase(small(), sellers=AskedAgain)
-    assert not played.record.failures
-    assert played.outcome.verified == played.outcome.selected > 0
-
-
 class InvitedAgain(Buyer):
     """Is invited under other terms as well, by a cloud that goes back to the first ones afterwards."""
 
@@ -147,8 +142,11 @@ class InvitedAgain(Buyer):
         return first
 
 
-def test_a_cloud_that_is_set_back_may_go_back_to_its_earlier_terms(play_purchase: Play) -> None:
-    played = play_purchase(small(), buyer=InvitedAgain)
+@pytest.mark.parametrize("cast", [{"sellers": AskedAgain}, {"buyer": InvitedAgain}])
+def test_a_cloud_that_is_restored_twice_may_go_back_to_an_earlier_bid_or_to_earlier_terms(
+    play_purchase: Play, cast: dict[str, Any]
+) -> None:
+    played = play_purchase(small(), **cast)
     assert not played.record.failures
     assert played.outcome.verified == played.outcome.selected > 0
 

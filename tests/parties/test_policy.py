@@ -1,7 +1,6 @@
 """What a cloud gets from parties without a policy, and what the default policy makes of it."""
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,12 +17,11 @@ from parties.federate.client import ARRAYS, CONFIG, Client
 from parties.party import Party, step
 from parties.policy.guard import Guard, guarded
 from parties.policy.ledger import Ledger
-from parties.policy.settings import Budgets, Federating, Policy, Publishing, read_policy
+from parties.policy.settings import Budgets, Federating, Policy, Publishing
 from parties.publish.publisher import Publisher
 from parties.store import PartyStore
 from parties.workflow import roll_call
 from protocol.encoding.codec import decode, encode
-from protocol.errors import BadKit
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, new_message, task_identity
 from protocol.grids import LocalGrid
@@ -356,37 +354,6 @@ class Bystander(Party):
     @step("note")
     def note(self, hello: Hello) -> Acknowledgement:
         return Acknowledgement()
-
-
-class TestFile:
-    @pytest.mark.parametrize(
-        ("text", "sentence"),
-        [
-            (
-                "publish: {mechanisms: [dp-pyx]}",
-                "publish.mechanisms: there is no mechanism 'dp-pyx'; did you mean dp-pix?",
-            ),
-            ("federate: {ways: [plain, sum]}", "federate: plain and sum exclude each other"),
-            ("# Mine.\nbudgets: {image: 0}", "line 2: budgets.image: input should be greater than 0, not 0"),
-            ("budget: {image: 1}", "line 1: there is no key budget; did you mean budgets?"),
-            ("budgets: {imgae: 1}", "line 1: there is no key budgets.imgae; did you mean image?"),
-            ("workflows: purchase", "line 1: workflows: a list belongs here, not 'purchase'"),
-            ("budgets: {image: .nan}", "line 1: budgets.image: input should be a finite number, not nan"),
-            ("sums: 3", "line 1: sums: keys and values belong here, not 3"),
-            ("- 1", "policy.yaml: keys and values belong here, not [1]"),
-            ("a: b: c", "line 1: this is not YAML"),
-        ],
-    )
-    def test_a_mistake_is_one_sentence(self, tmp_path: Path, text: str, sentence: str) -> None:
-        (tmp_path / "policy.yaml").write_text(text)
-        with pytest.raises(BadKit, match=re.escape(sentence)):
-            read_policy(tmp_path / "policy.yaml")
-
-    def test_what_is_left_out_is_strict(self, tmp_path: Path) -> None:
-        (tmp_path / "policy.yaml").write_text("")
-        assert read_policy(tmp_path / "policy.yaml") == Policy()
-        (tmp_path / "policy.yaml").write_text("budgets: {image: null}")
-        assert read_policy(tmp_path / "policy.yaml").budgets.image is None
 
 
 def test_losses_of_nothing_are_nothing() -> None:

@@ -31,16 +31,8 @@ def other_keys(rows: Any) -> Any:
     return np.concatenate([rows[:1] ^ 1, rows[1:]])
 
 
-def everybody(bits: Any) -> Any:
-    return np.packbits([1] * COUNT)
-
-
-def one_too_many(bits: Any) -> Any:
-    return np.packbits([1] * (COUNT + 1))
-
-
-def longer(bits: Any) -> Any:
-    return np.concatenate([bits, bits])
+def first(clients: int) -> Callable[[Any], Any]:
+    return lambda bits: np.packbits([1] * clients)
 
 
 LIES: list[tuple[str, dict[str, Callable[[Any], Any]], str]] = [
@@ -52,9 +44,9 @@ LIES: list[tuple[str, dict[str, Callable[[Any], Any]], str]] = [
     ("take", {"places": first_repeated}, "an inbox names a place that is none, or twice"),
     ("take", {"places": lambda places: places + COUNT}, "an inbox names a place that is none, or twice"),
     ("take", {"advertisements": other_keys}, "place 2 had other keys before"),
-    ("add", {"dealt": one_too_many}, "a set of places is none of 7 clients"),
-    ("add", {"dealt": longer}, "a set of places is none of 7 clients"),
-    ("confirm", {"present": everybody}, "somebody is present who does not take part in the sum"),
+    ("add", {"dealt": first(COUNT + 1)}, "a set of places is none of 7 clients"),
+    ("add", {"dealt": first(2 * COUNT)}, "a set of places is none of 7 clients"),
+    ("confirm", {"present": first(COUNT)}, "somebody is present who does not take part in the sum"),
     ("confirm", {"tags": without_last}, "4 tags come for 5 clients"),
     ("show", {"signatures": without_last}, "5 signatures come for 6 neighbours"),
 ]
