@@ -10,10 +10,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from deploy.cheats import cheating
 from deploy.kit import Kit
 from deploy.party import Away, alone, ask_cloud, attachment, open_store, user_errors, vouching
 from parties.album import read_folder
@@ -185,11 +187,12 @@ class Purchases(ClientApp):
 
     Args:
         kit: The buyer's.
+        kind: What buys, which may cheat.
     """
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, kind: type[RequestingBuyer] = RequestingBuyer) -> None:
         super().__init__()
-        self._kit = kit
+        self._kit, self._kind = kit, kind
         self._idle = Idle(kit.secret()).client_app()
         self._apps: dict[str, ClientApp] = {}
 
@@ -199,17 +202,17 @@ class Purchases(ClientApp):
         if not _WISH.fullmatch(wish):  # the cloud names it, and it becomes the name of a file
             wish = ""
         if wish and wish not in self._apps and _wish_file(self._kit, wish).exists():
-            self._apps[wish] = RequestingBuyer(self._kit, wish, *_recall(self._kit, wish)).client_app()
+            self._apps[wish] = self._kind(self._kit, wish, *_recall(self._kit, wish)).client_app()
         return self._apps.get(wish, self._idle)(message, context)
 
     def take_up(self, wish: str, wanted: Wanted, out: Path) -> RequestingBuyer:
         """Create a purchase's buyer, and so check its samples and its model before the purchase begins."""
-        buyer = RequestingBuyer(self._kit, wish, wanted, out)
+        buyer = self._kind(self._kit, wish, wanted, out)
         self._apps[wish] = buyer.client_app()
         return buyer
 
 
-def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
+def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress, cheat: type[Any] | None = None) -> Receipt:
     """Buy pictures; the folder then holds them and the receipt.
 
     Started again with the same folder, after it was stopped or killed, it resumes the same purchase.
@@ -218,6 +221,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
         kit: The buyer's.
         out: The folder.
         progress: Called as each step begins.
+        cheat: A buyer that cheats, in the place of an honest one.
 
     Raises:
         OutputExists: When the folder holds something else, such as a purchase with other settings.
@@ -228,7 +232,7 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress) -> Receipt:
     wanted, out = replace(wanted, samples=user_path(wanted.samples)), user_path(out)
     with user_errors(), alone(kit.state), closing(open_store(kit)) as store:
         wish = _begun(kit, wanted, out) or secrets.token_hex(16)
-        purchases = Purchases(kit)
+        purchases = Purchases(kit, cheating(RequestingBuyer, cheat))
         try:
             buyer = purchases.take_up(wish, wanted, out)
             _mark(kit, wish, wanted, out)

@@ -9,16 +9,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import RecordDict
 
 from deploy.books import ledger_of, open_books
+from deploy.cheats import serving
 from deploy.kit import REVOKED, CloudFile, Kit
 from deploy.party import alone, credentials, log, user_errors, vouching
 from deploy.pools import Pools
 from parties.broker import Broker, name_of
 from parties.featurizers import load_featurizer
+from parties.pool.workflow import Pool
 from parties.purchase.cloud import ARBITERS, Cloud
 from parties.purchase.settlement import CLOUD, account
 from parties.purchase.statements import statement
@@ -54,7 +56,7 @@ Q = TypeVar("Q", bound=ProtocolMessage)
 Answer = Callable[[Identity, RecordDict], RecordDict]
 
 
-def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
+def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False, cheat: type[Any] | None = None) -> None:
     """Run the cloud until the process is stopped (SIGINT or SIGTERM).
 
     Purchases that were running when it last stopped, or was killed, continue.
@@ -63,6 +65,7 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
         kit: The cloud's.
         ledger_url: The ledger's database, instead of the one in ``party.yaml``.
         adopt: Take over a ledger that is not the one this cloud had, or not as it left it; what is open there ends.
+        cheat: A workflow that cheats, in the place of the honest one of its role.
 
     Raises:
         BadKit: When it cannot listen, when its ledger cannot be used, or when another cloud has taken it over.
@@ -81,7 +84,7 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
     with user_errors(), ExitStack() as stack:
         stack.enter_context(alone(kit.state))
         ledger = open_books(kit, ledger_of(kit, ledger_url), vault_of(kit), stack, adopt=adopt, on_lost=give_up)
-        start(kit, ledger, stack)
+        start(kit, ledger, stack, cheat)
         log("ready")
         stop.wait()
         log("stopping")
@@ -90,7 +93,7 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False) -> None:
     log("stopped")
 
 
-def start(kit: Kit, ledger: Ledger, stack: ExitStack) -> None:
+def start(kit: Kit, ledger: Ledger, stack: ExitStack, cheat: type[Any] | None = None) -> None:
     """Listen, and resume purchases; the stack closes everything in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
@@ -116,9 +119,9 @@ def start(kit: Kit, ledger: Ledger, stack: ExitStack) -> None:
     stack.enter_context(grid)
     log("listening", address=grid.address, release=version("parley"))
     _gather(grid)
-    broker = Broker(journal, grid, {service.PURCHASE: played_by(cloud)}, cloud.clock)
+    broker = Broker(journal, grid, {service.PURCHASE: played_by(cloud, kind=serving(Purchase, cheat))}, cloud.clock)
     stack.enter_context(broker)
-    desk.open(broker, grid, Pools(grid, Vault(features, lasting=False)))
+    desk.open(broker, grid, Pools(grid, Vault(features, lasting=False), serving(Pool, cheat)))
 
 
 def _gather(grid: GrpcGrid) -> None:

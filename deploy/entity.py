@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save
 
+from deploy.cheats import cheating
 from deploy.kit import Kit
 from deploy.party import log, stay_attached
 from parties.album import Album, FolderImages, Pixels, UnreadableImage, read_folder
@@ -166,7 +168,14 @@ class Institution(Entity):
         return self._opened[1]
 
 
-def join(kit: Kit, own: Path, public: Path | None, held_back: float, habits: Habits) -> None:
+def join(
+    kit: Kit,
+    own: Path,
+    public: Path | None,
+    held_back: float,
+    habits: Habits,
+    cheat: type[Any] | None = None,
+) -> None:
     """Take part in the cloud's pools until the process is stopped.
 
     Args:
@@ -174,10 +183,12 @@ def join(kit: Kit, own: Path, public: Path | None, held_back: float, habits: Hab
         own: A folder of pictures, in sub-folders named after the classes.
         public: A folder of any public pictures.
         held_back: The share of its own pictures that tests its model.
+        cheat: An entity that cheats, in the place of an honest one.
 
     Raises:
         BadInput: When a folder cannot be used.
         Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
     """
     read = partial(open_pictures, own, public, held_back)
-    stay_attached(kit, Institution(kit.secret(), read(), read, habits, kit.state / MODELS))
+    kind = cheating(Institution, cheat)
+    stay_attached(kit, kind(kit.secret(), read(), read, habits, kit.state / MODELS))

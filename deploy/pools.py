@@ -51,10 +51,11 @@ class Pools:
 
     Args:
         vault: Where features are kept until the pool is closed; it holds nothing else.
+        kind: The workflow, which may cheat.
     """
 
-    def __init__(self, grid: GrpcGrid, vault: Vault) -> None:
-        self._grid, self._vault = grid, vault
+    def __init__(self, grid: GrpcGrid, vault: Vault, kind: type[Pool] = Pool) -> None:
+        self._grid, self._vault, self._kind = grid, vault, kind
         self._kept: dict[bytes, Kept] = {}
         self._turn = threading.Lock()
 
@@ -89,7 +90,7 @@ class Pools:
         keeper = Keeper(asked.rules, self._vault, asked.patience)
         exchange = Exchange(self._grid, keeper.clock, f"pool-{asked.rules.pool.hex()}")
         kept = Kept(asked.rules)
-        kept.pool = Pool(keeper, exchange, kept.reach, publishers=publishers)
+        kept.pool = self._kind(keeper, exchange, kept.reach, publishers=publishers)
         kept.thread = threading.Thread(target=self._play, args=[kept], name="pool", daemon=True)
         kept.thread.start()
         return kept

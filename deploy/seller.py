@@ -3,10 +3,11 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, MaxLen
 
+from deploy.cheats import cheating
 from deploy.kit import Kit
 from deploy.party import log, stay_attached
 from deploy.prices import PRICES, PricedAlbum, priced
@@ -129,7 +130,7 @@ class Offered:
             raise UnreadableImage(f"{printable(self._files[image])}: {unusable}") from unusable
 
 
-def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
+def sell(kit: Kit, folder: Path, price: float | None, model: Model, cheat: type[Any] | None = None) -> None:
     """Offer the pictures of a folder until the process is stopped.
 
     Args:
@@ -137,10 +138,11 @@ def sell(kit: Kit, folder: Path, price: float | None, model: Model) -> None:
         folder: The album; a ``prices.csv`` in it has the prices of single pictures.
         price: Coins for each of the others; None: they are not for sale.
         model: The cloud's public model.
+        cheat: A seller that cheats, in the place of an honest one.
 
     Raises:
         BadInput: When the album, its prices or the model cannot be used.
         Unreachable: When the cloud cannot be reached for a long time, or refuses this party.
     """
     pictures = read_folder(folder, besides=(PRICES,))
-    stay_attached(kit, FolderSeller(kit.secret(), pictures, price, model.load()))
+    stay_attached(kit, cheating(FolderSeller, cheat)(kit.secret(), pictures, price, model.load()))

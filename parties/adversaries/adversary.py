@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
-from pydantic import BaseModel, create_model
+from pydantic import create_model
 
 from parties.crowdsource.participant import Participant
 from parties.crowdsource.workflow import Crowdsource
@@ -58,7 +58,7 @@ class Adversary:
     knowledge: str
     profit: str
     party: type[Any]
-    parameters: type[BaseModel]
+    parameters: type[Section]
     mod: Callable[..., Any] | None = None
 
     @property
@@ -140,7 +140,7 @@ def _either(names: Iterable[str]) -> str:
     return " or ".join(names)
 
 
-def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
+def _model(name: str, fields: Mapping[str, tuple[Any, Any]]) -> type[Section]:
     model: type[Section] = create_model(name, __base__=Section, **dict(fields))  # type: ignore[call-overload]
     return model
 

@@ -376,16 +376,21 @@ class Purchase(Workflow[PurchaseRecord]):
             self._ask_buyer("settle", told[record.buyer], Acknowledgement, self.deadline())
 
 
-def played_by(cloud: Cloud, on_settled: Callable[[str, PurchaseRecord], None] = lambda name, record: None) -> Play:
+def played_by(
+    cloud: Cloud,
+    on_settled: Callable[[str, PurchaseRecord], None] = lambda name, record: None,
+    kind: type[Purchase] = Purchase,
+) -> Play:
     """Return how a broker plays purchases: the cloud's random draws for each derive from its name.
 
     Args:
         cloud: Terms, money and storage.
         on_settled: Called with the name and the record of each settled purchase.
+        kind: The workflow, which may cheat.
     """
 
     def play(row: WorkflowRow, exchange: Exchange, on_step: OnStep) -> None:
-        record = Purchase(replace(cloud, purchase=row.name), exchange, on_step, buyer=row.opener).run()
+        record = kind(replace(cloud, purchase=row.name), exchange, on_step, buyer=row.opener).run()
         on_settled(row.name, record)
 
     return play

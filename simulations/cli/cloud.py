@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from simulations.cli.cheats import Adversaries, Cheat, Settings, cheat_of
 from simulations.cli.parties import CloudAddress, address_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def cloud(
             "--adopt", help="Take over a ledger that is new, restored or another cloud's; end what is open there."
         ),
     ] = False,
+    cheat: Cheat = None,
+    adversaries: Adversaries = None,
+    settings: Settings = None,
 ) -> None:
     """Run the cloud until it is stopped: many purchases at once, and those that it was stopped in."""
     from deploy.cloud import serve
@@ -31,7 +35,7 @@ def cloud(
     from deploy.party import log_to_stdout
 
     log_to_stdout()
-    serve(read_kit(kit, ["cloud"], state), ledger, adopt)
+    serve(read_kit(kit, ["cloud"], state), ledger, adopt, cheat_of(cheat, adversaries, settings, ["cloud", "keeper"]))
 
 
 def status(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from simulations.cli.cheats import Adversaries, Cheat, Settings, cheat_of
+
 if TYPE_CHECKING:
     from deploy.kit import Address
 
@@ -47,6 +49,9 @@ def seller(
     featurizer: Featurizer = "small",
     weights: Weights = None,
     calibration: Calibration = None,
+    cheat: Cheat = None,
+    adversaries: Adversaries = None,
+    settings: Settings = None,
 ) -> None:
     """Offer the images of a folder until it is stopped."""
     from deploy.kit import read_kit
@@ -55,7 +60,9 @@ def seller(
     from parties.featurizers import Model
 
     log_to_stdout()
-    sell(read_kit(kit, ["seller"], state, address_of(cloud)), album, price, Model(featurizer, weights, calibration))
+    cheats = cheat_of(cheat, adversaries, settings, ["seller"])
+    model = Model(featurizer, weights, calibration)
+    sell(read_kit(kit, ["seller"], state, address_of(cloud)), album, price, model, cheats)
 
 
 @buyer.command("request")
@@ -76,6 +83,9 @@ def request(
     featurizer: Featurizer = "small",
     weights: Weights = None,
     calibration: Calibration = None,
+    cheat: Cheat = None,
+    adversaries: Adversaries = None,
+    settings: Settings = None,
 ) -> None:
     """Buy images like the samples, verify them, and write them to a folder with a receipt."""
     from deploy.buyer import Wanted, buy
@@ -85,8 +95,9 @@ def request(
     from simulations.cli.progress import shown
 
     wanted = Wanted(samples, budget, Quality(quality), Model(featurizer, weights, calibration))
+    cheats = cheat_of(cheat, adversaries, settings, ["buyer"])
     with shown() as progress:
-        receipt = buy(read_kit(kit, ["buyer"], state, address_of(cloud)), wanted, out, progress)
+        receipt = buy(read_kit(kit, ["buyer"], state, address_of(cloud)), wanted, out, progress, cheats)
     typer.echo(receipt.sentence(out))
 
 
@@ -106,6 +117,9 @@ def entity(
     steps: Annotated[int, typer.Option(min=1, max=1_000_000, help="Steps of each training.")] = 250,
     state: StateFolder = None,
     cloud: CloudAddress = None,
+    cheat: Cheat = None,
+    adversaries: Adversaries = None,
+    settings: Settings = None,
 ) -> None:
     """Pool poisoned features with other entities until it is stopped; its models are written to its state folder."""
     from deploy.entity import join
@@ -115,4 +129,5 @@ def entity(
 
     log_to_stdout()
     habits = Habits(pretraining=steps, reconstruction=steps, poisoning=steps, refinement=steps, defence=defence)
-    join(read_kit(kit, ["entity"], state, address_of(cloud)), images, public, held_back, habits)
+    cheats = cheat_of(cheat, adversaries, settings, ["entity"])
+    join(read_kit(kit, ["entity"], state, address_of(cloud)), images, public, held_back, habits, cheats)

@@ -83,7 +83,7 @@ def load(
         BadScenario: With one sentence that names the wrong key, its line, and the most similar valid key.
     """
     tree, text, where = _read(source)
-    given = settings if isinstance(settings, Mapping) else dict(_setting(each) for each in settings)
+    given = settings if isinstance(settings, Mapping) else dict(setting(each) for each in settings)
     for key, value in given.items():
         _assign(tree, key.split("."), value, key)
     name = tree.get("workflow", DEFAULT)
@@ -125,8 +125,8 @@ def _read(source: str | PathLike[str] | Scenario) -> tuple[dict[str, Any], str, 
     return tree, text, where
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    """Read one ``key=value``."""
+def setting(text: str) -> tuple[str, Any]:
+    """Read one ``key=value``, the value in YAML; raises `BadScenario` where it is none."""
     key, equals, value = text.partition("=")
     if not equals:
         raise BadScenario(f"--set {text}: write it as key=value, for example seed=3")
