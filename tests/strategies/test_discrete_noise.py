@@ -1,8 +1,10 @@
 """Noise is of exactly the stated distribution, hides what it is added to, and half of it is noticed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import opendp.prelude as dp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,8 @@ from strategies.privacy.auditing import audited_epsilon
 from strategies.privacy.discrete_noise import GAUSSIAN_BITS, LAPLACE_BITS, discrete_gaussian, discrete_laplace
 from strategies.privacy.stream import Stream
 
-DRAWN = 400_000
+DRAWN, JUDGED = 400_000, 50_000
+dp.enable_features("contrib")
 Sampler = Callable[[int, int, Stream], NDArray[np.int64]]
 Mass = Callable[[NDArray[np.int64], int], NDArray[np.float64]]
 
@@ -68,6 +71,25 @@ def test_an_audit_accepts_the_noise_and_notices_half_of_it(bits: int, kept: bool
     """A count that may move by 8 units, at epsilon 1."""
     hits = [int((count + discrete_laplace(bits, DRAWN, stream(count)) >= 8).sum()) for count in (8, 0)]
     assert (audited_epsilon(hits[0], DRAWN, hits[1], DRAWN, 0.0, 1e-6) <= 1.0) == kept
+
+
+@pytest.mark.parametrize(
+    ("sampler", "measurement", "distance", "moved", "promised"),
+    [
+        (discrete_laplace, dp.m.make_laplace, dp.l1_distance(T=int), 3, lambda bits: 3 / 2**bits),
+        (discrete_gaussian, dp.m.make_gaussian, dp.l2_distance(T=float), 3.0, lambda bits: 9 / (2 * 4**bits)),
+    ],
+)
+@pytest.mark.parametrize("bits", [0, 5])
+def test_opendp_draws_and_promises_the_same(
+    sampler: Sampler, measurement: Any, distance: Any, moved: float, promised: Callable[[int], float], bits: int
+) -> None:
+    theirs = measurement(dp.vector_domain(dp.atom_domain(T=int)), distance, scale=float(1 << bits))
+    assert theirs.map(moved) == pytest.approx(promised(bits))
+    drawn = sampler(bits, JUDGED, stream(bits)), np.array(theirs([0] * JUDGED))
+    edges = np.unique(np.quantile(drawn[1], np.linspace(0.02, 0.98, 40)))
+    counts = [np.bincount(np.searchsorted(edges, numbers), minlength=len(edges) + 1) for numbers in drawn]
+    assert stats.chi2_contingency(np.array(counts)[:, np.sum(counts, axis=0) > 0]).pvalue > 1e-6
 
 
 @BOTH
