@@ -1,8 +1,8 @@
 """Three ways to publish a picture with a differentially private guarantee (the survey's section 3.1).
 
 Pictures are (n, channels, height, width) uint8 tensors on the CPU. With three channels a changed pixel may change in
-all three; the papers use grey pictures, which take a third of the noise. DP-Pix and Snow compute with integers alone.
-DP-SVD draws noise in double precision; no defence against attacks on its low bits (Mironov 2012) is claimed.
+all three; the papers use grey pictures, which take a third of the noise. What is published is a whole number of units
+before and after noise, so that the low bits of a sum tell nothing (Mironov 2012).
 """
 
 import math
@@ -24,6 +24,8 @@ SNOW = 127
 """The grey of a pixel that was removed."""
 _KEPT_BITS = 62
 """Of the probability that a pixel is kept."""
+_SVD_BITS = 20
+"""Of the units in the scale of DP-SVD's noise."""
 _FINEST, _LARGEST = 2**40, 2**62
 """Units of the finest grid in a level of grey, and in the largest sum of a cell."""
 
@@ -115,8 +117,9 @@ class DPPix:
 class DPSVD:
     r"""Each channel's k largest singular values with noise of density ~ exp(-epsilon |v|_2) (Fan 2019, section 3).
 
-    The radius is Gamma(k, 1 / epsilon), the direction uniform. The singular *vectors* are published as they are, and
-    the smaller values are left out: so the promise is metric differential privacy of the values alone.
+    The radius is Gamma(k, 1 / epsilon), the direction uniform. Values and noise are rounded to units of
+    2^-20 / epsilon, which may add sqrt(k) / 2^20 to what is promised. The singular *vectors* are published as they are,
+    and the smaller values are left out: so the promise is metric differential privacy of the values alone.
 
     Args:
         epsilon: Per unit of distance between singular values: a level of grey in each of N x N pixels is a distance of
@@ -144,7 +147,9 @@ class DPSVD:
             ValueError: When pictures have fewer singular values.
         """
         left, values, right = singular_values(pictures, self.values)
-        return composed(left, values + metric_laplace(values.shape, self.epsilon, stream), right)
+        unit = 2.0**-_SVD_BITS / self.epsilon
+        noise = metric_laplace(values.shape, self.epsilon, stream)
+        return composed(left, ((values / unit).round() + (noise / unit).round()) * unit, right)
 
     def guarantee(self) -> Guarantee:
         """State what one publication of one picture promises."""
