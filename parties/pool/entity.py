@@ -47,7 +47,7 @@ from strategies.deep_poisoning.training import (
 from strategies.learning.batches import Mirrored, accuracy, apply, guessed
 from strategies.learning.fit import Plan
 from strategies.learning.weights import in_one_row, restore_row
-from strategies.privacy.secret_generator import seeded_generator
+from strategies.privacy.secret_generator import secret_generator
 
 PART_BYTES = 16_000_000
 """Bytes of features in one message, about."""
@@ -323,7 +323,7 @@ class Entity(Party):
 
     def torch_generator(self, purpose: str) -> torch.Generator:
         """Return this party's torch generator for one purpose."""
-        return seeded_generator(self.derive("torch", purpose))
+        return secret_generator(self.derive("torch", purpose))
 
     def _plan(self, features: LabelledFeatures) -> Plan:
         return self.habits.plan(self.habits.refinement, len(features.labels))

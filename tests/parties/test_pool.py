@@ -153,13 +153,18 @@ def _bytes(content: RecordDict) -> bytes:
     return b"".join(array.data for record in content.array_records.values() for array in record.values())
 
 
+def _highest(contribution: PoisonedFeatures) -> np.ndarray:
+    """What its features reach, channel by channel."""
+    return np.array(contribution.features).max((0, 2, 3), keepdims=True)
+
+
 REFUSALS = {
     "have shape \\(64, 4, 8\\), not \\(64, 8, 8\\)": {"features": lambda c: c.features[:, :, :4].copy()},
     "not finite": {"features": lambda c: np.where(c.features > 0, np.float32("nan"), c.features)},
     "negative numbers": {"features": lambda c: -c.features},
     "reaches [0-9.]+e\\+[0-9]+ times what": {"features": lambda c: np.full_like(c.features, 1e30)},
     "reaches [0-9.]+ times what": {"features": lambda c: 200 * c.features},
-    "times as strong as the featurizer's": {"features": lambda c: np.full_like(c.features, 70)},
+    "times as strong as the featurizer's": {"features": lambda c: np.full_like(c.features, 1) * 4 * _highest(c)},
     "another version of the featurizer": {"featurizer": lambda c: bytes(32)},
     "another pool": {"pool": lambda c: bytes(32)},
     "not one of the 4 classes": {"labels": lambda c: c.labels + 4},
