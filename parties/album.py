@@ -18,7 +18,7 @@ from protocol.errors import BadInput
 from protocol.storage.user_files import composed, printable, user_path
 from strategies.obfuscation import Obfuscation, obfuscate
 from strategies.pixels import to_pictures, to_tensor
-from strategies.privacy.secret_generator import secret_generator
+from strategies.privacy.stream import Stream
 
 _log = logging.getLogger("parley")
 
@@ -85,13 +85,15 @@ class ObfuscatedAlbum:
         mixed = self._obfuscation.images
         if len(self) < mixed:
             raise ValueError(f"{self._obfuscation.technique} mixes {mixed} pictures, and the album has {len(self)}")
-        generator = secret_generator(derive(self._secret, "obfuscated album", str(index)))
-        others = [place for place in torch.randperm(len(self), generator=generator).tolist() if place != index]
+        partners = Stream(derive(self._secret, "obfuscated album", "partners", str(index)))
+        others = [place for place in partners.permutation(len(self)).tolist() if place != index]
         size = picture.shape[0], picture.shape[1]
         images = [picture, *(_resized(self._album[place], *size) for place in others[: mixed - 1])]
         sources = to_tensor(images)[None]
         labels = torch.zeros(1, mixed, dtype=torch.int64)
-        shown: Pixels = to_pictures(obfuscate(self._obfuscation, sources, labels, 1, generator).pictures)[0]
+        question = repr(self._obfuscation), repr(sources.shape), sources.numpy().tobytes()
+        stream = Stream(derive(self._secret, "obfuscated album", *question))
+        shown: Pixels = to_pictures(obfuscate(self._obfuscation, sources, labels, 1, stream).pictures)[0]
         return shown
 
 

@@ -14,7 +14,7 @@ from protocol.messages.outsource import PART_BYTES
 from strategies.features.featurizer import prepare
 from strategies.obfuscation import Obfuscated, Obfuscation, group, obfuscate
 from strategies.pixels import to_tensor
-from strategies.privacy.secret_generator import secret_generator
+from strategies.privacy.stream import Stream
 
 SOURCE_BYTES = 16_000_000
 """Bytes of images that are obfuscated at once."""
@@ -71,8 +71,8 @@ class Assignment:
 class Mixtures:
     """An owner's epochs of obfuscated images: what it publishes, and what it keeps.
 
-    All derives from the owner's secret, the epoch and the number of the part, so a service that asks twice gets the
-    same pixels, and never fresh noise.
+    Noise derives from the owner's secret, the epoch, the assignment and the images themselves: a service that asks
+    twice gets the same pixels, and never fresh noise, and no two assignments share any.
 
     Args:
         party: The owner of the secret.
@@ -86,12 +86,11 @@ class Mixtures:
 
     def groups(self, epoch: int) -> Tensor:
         """Return which images make up each mixture of an epoch, (m, k) positions in the album."""
-        generator = secret_generator(self._party.derive("groups", str(epoch)))
         assignment = self._assignment
         return group(
             self._labels,
             assignment.obfuscation.images,
-            generator,
+            Stream(self._party.derive("groups", repr(assignment), str(epoch))),
             intra_class=assignment.intra_class,
             repeat=assignment.repeat,
         )
@@ -108,23 +107,23 @@ class Mixtures:
 
     def obfuscated(self, epoch: int, number: int) -> Obfuscated:
         """Obfuscate one part of one epoch."""
-        generator = secret_generator(self._party.derive("obfuscation", str(epoch), str(number)))
         groups = self.groups(epoch)[number * self.part : (number + 1) * self.part]
-        batches = list(self._batches(groups, generator))
+        batches = list(self._batches(groups, epoch))
         return Obfuscated(*(torch.cat(columns) for columns in zip(*batches, strict=True)))
 
-    def _batches(self, groups: Tensor, generator: torch.Generator) -> Iterator[Obfuscated]:
+    def _batches(self, groups: Tensor, epoch: int) -> Iterator[Obfuscated]:
         assignment = self._assignment
         at_once = max(1, SOURCE_BYTES // (3 * assignment.side**2 * groups.shape[1]))
         mask = None if assignment.region is None else assignment.region.mask(assignment.side)
         for chosen in torch.split(groups, at_once):
-            opened = to_tensor(self.opened(chosen.flatten().tolist()))
+            opened = self.opened(chosen.flatten().tolist())
+            question = repr(assignment), str(epoch), repr(chosen.tolist()), opened.tobytes()
             yield obfuscate(
                 assignment.obfuscation,
-                opened.reshape(*chosen.shape, *opened.shape[1:]),
+                to_tensor(opened).reshape(*chosen.shape, 3, *opened.shape[1:3]),
                 self._labels[chosen],
                 len(assignment.classes),
-                generator,
+                Stream(self._party.derive("obfuscation", *question)),
                 regions=None if mask is None else mask.expand(len(chosen), -1, -1),
             )
 

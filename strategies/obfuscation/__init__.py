@@ -35,7 +35,9 @@ from strategies.obfuscation.weights import (
     dominant,
     given_weights,
     label_shares,
+    noisy_labels,
 )
+from strategies.privacy.stream import Stream
 
 __all__ = ["OBFUSCATIONS", "Obfuscated", "Obfuscation", "ObfuscationInfo", "group", "obfuscate"]
 
@@ -163,7 +165,7 @@ def obfuscate(
     sources: Tensor,
     labels: Tensor,
     classes: int,
-    generator: torch.Generator,
+    stream: Stream,
     *,
     regions: Tensor | None = None,
 ) -> Obfuscated:
@@ -173,7 +175,7 @@ def obfuscate(
         obfuscation: The technique and its setting.
         sources: (m, k, 3, height, width) uint8; the groups' images, on the CPU or a GPU.
         labels: (m, k) int64; what they show, on the same device.
-        generator: On the same device.
+        stream: Of random numbers; the owner's is its own secret, and of this batch alone.
         regions: (m, height, width) bool, where to obfuscate: elsewhere the picture shows the image that contributes
             most, as it is. None: everywhere.
 
@@ -183,7 +185,7 @@ def obfuscate(
 
     Examples:
         >>> sources = torch.tensor([200, 40], dtype=torch.uint8).reshape(1, 2, 1, 1, 1).expand(1, 2, 3, 8, 8)
-        >>> batch = obfuscate(Obfuscation("mix"), sources, torch.tensor([[1, 0]]), 2, torch.Generator())
+        >>> batch = obfuscate(Obfuscation("mix"), sources, torch.tensor([[1, 0]]), 2, Stream(bytes(32)))
         >>> batch.pictures.unique().tolist(), batch.labels.tolist(), batch.weights.tolist()
         ([160], [1], [[0.75, 0.25]])
     """
@@ -193,13 +195,13 @@ def obfuscate(
             f"not {tuple(sources.shape)} {sources.dtype}"
         )
     info = obfuscation.info
-    weights = _weights(obfuscation, sources, generator)
+    weights = _weights(obfuscation, sources, stream)
     strength = info.usual if obfuscation.strength is None else obfuscation.strength
     setting = {info.strength: type(info.usual)(strength)} if info.strength else {}
-    pictures = info.function(sources, weights, generator, **setting)
+    pictures = info.function(sources, weights, stream, **setting)
     if info.strength == "kept":
         weights = graft_shares(weights, strength)
-    most = dominant(weights, generator)
+    most = dominant(weights, stream)
     if regions is not None:
         shown = sources[torch.arange(len(sources), device=sources.device), most]
         pictures = torch.where(regions[:, None], pictures, shown)
@@ -208,17 +210,16 @@ def obfuscate(
     else:
         published = label_shares(labels, weights, classes)
     if info.label == "noisy":
-        noise = torch.randn(published.shape, generator=generator, device=published.device)
-        published = (published + strength / 255 * noise).argmax(dim=1)
+        published = noisy_labels(published, obfuscation.images, strength / 255, stream)
     return Obfuscated(pictures, published, weights)
 
 
-def _weights(obfuscation: Obfuscation, sources: Tensor, generator: torch.Generator) -> Tensor:
+def _weights(obfuscation: Obfuscation, sources: Tensor, stream: Stream) -> Tensor:
     weights = obfuscation.weights or obfuscation.info.weights
     if weights == "distorting":
         return distorting_weights(sources)
     if weights == "beta":
-        return beta_weights(len(sources), obfuscation.images, generator)
+        return beta_weights(len(sources), obfuscation.images, stream).to(sources.device)
     if weights == "capped":
-        return capped_weights(len(sources), obfuscation.images, generator)
+        return capped_weights(len(sources), obfuscation.images, stream).to(sources.device)
     return given_weights(weights, len(sources), sources.device)

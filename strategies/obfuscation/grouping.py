@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
+from strategies.privacy.stream import Stream
 
-def group(
-    labels: Tensor, images: int, generator: torch.Generator, *, intra_class: bool = False, repeat: bool = False
-) -> Tensor:
+
+def group(labels: Tensor, images: int, stream: Stream, *, intra_class: bool = False, repeat: bool = False) -> Tensor:
     """Draw who is mixed with whom in one epoch.
 
     Args:
         labels: (n,) int64, what the images show.
         images: Images per mixture, k.
-        generator: On the CPU.
+        stream: Of random numbers.
         intra_class: Whether only images of one class are mixed with each other.
         repeat: False: each image is used at most once per epoch (section 4.4), which gives n / k mixtures; up to k - 1
             images, of each class when `intra_class`, sit the epoch out. True: each image is used once in each of the k
@@ -26,7 +26,7 @@ def group(
         ValueError: When a class, or the whole set, has fewer than k images.
 
     Examples:
-        >>> pairs = group(torch.zeros(6, dtype=torch.int64), 2, torch.Generator().manual_seed(1))
+        >>> pairs = group(torch.zeros(6, dtype=torch.int64), 2, Stream(bytes(32)))
         >>> pairs.shape, pairs.flatten().sort().values.tolist()
         (torch.Size([3, 2]), [0, 1, 2, 3, 4, 5])
     """
@@ -39,11 +39,11 @@ def group(
         if len(members) < images:
             whose = "there are" if name is None else f"class {name} has"
             raise ValueError(f"{whose} {len(members)} images and a mixture takes {images} different ones")
-        order = members[torch.randperm(len(members), generator=generator)]
+        order = members[torch.from_numpy(stream.permutation(len(members)))]
         if repeat:
             # Shifts of one random cycle: no image ever meets itself.
             parts.append(torch.stack([order.roll(-role) for role in range(images)], dim=1))
         else:
             parts.append(order[: len(order) // images * images].reshape(-1, images))
     groups = torch.cat(parts)
-    return groups[torch.randperm(len(groups), generator=generator)]
+    return groups[torch.from_numpy(stream.permutation(len(groups)))]

@@ -3,11 +3,16 @@
 Raynal et al. 2020, section 3.1. Weights are (m, k) float32, rows summing to 1: m mixtures of k images each.
 """
 
+import math
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
-import numpy as np
 import torch
+from scipy.special import gammaincinv
 from torch import Tensor
+
+from strategies.privacy.rounded_noise import FINE, rounded_gaussian
+from strategies.privacy.stream import Stream
 
 BETA = 0.4
 """Parameter of mixup's Beta distribution (Zhang et al. 2018 use 0.2 to 0.4)."""
@@ -79,20 +84,18 @@ def _similarity(weights: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
     return (light * (2 * covariance + _C2) / (variance + variances + _C2)).mean(dim=2)
 
 
-def beta_weights(mixtures: int, images: int, generator: torch.Generator) -> Tensor:
+def beta_weights(mixtures: int, images: int, stream: Stream) -> Tensor:
     """Draw mixup's weights: Beta(`BETA`, `BETA`) for two images, Dirichlet for more (Zhang et al. 2018)."""
-    # torch draws from no such distribution with a generator of one's own.
-    seed = torch.randint(1 << 62, (1,), generator=generator, device=generator.device).item()
-    drawn = np.random.default_rng(int(seed)).dirichlet([BETA] * images, mixtures)
-    return torch.from_numpy(drawn).float().to(generator.device)
+    gammas = gammaincinv(BETA, _between((mixtures, images), stream).numpy())
+    return torch.from_numpy(gammas / gammas.sum(axis=1, keepdims=True)).float()
 
 
-def capped_weights(mixtures: int, images: int, generator: torch.Generator) -> Tensor:
+def capped_weights(mixtures: int, images: int, stream: Stream) -> Tensor:
     """Draw InstaHide's weights: uniform numbers scaled to sum to 1, none above `MOST` (Huang et al. 2020).
 
     What exceeds the cap is shared out among the others, in proportion.
     """
-    drawn = torch.rand(mixtures, images, generator=generator, device=generator.device).clamp(min=1e-6)
+    drawn = _between((mixtures, images), stream).float().clamp(min=1e-6)
     weights = drawn / drawn.sum(dim=1, keepdim=True)
     if images == 1:
         return weights
@@ -101,16 +104,20 @@ def capped_weights(mixtures: int, images: int, generator: torch.Generator) -> Te
     return torch.where(largest > MOST, torch.where(weights == largest, MOST, others), weights)
 
 
-def dominant(weights: Tensor, generator: torch.Generator) -> Tensor:
+def dominant(weights: Tensor, stream: Stream) -> Tensor:
     """Return which image of each mixture has the largest weight, (m,) int64; ties are broken at random.
 
     Examples:
-        >>> dominant(torch.tensor([[0.75, 0.25], [0.4, 0.6]]), torch.Generator().manual_seed(1)).tolist()
+        >>> dominant(torch.tensor([[0.75, 0.25], [0.4, 0.6]]), Stream(bytes(32))).tolist()
         [0, 1]
     """
     tied = torch.isclose(weights, weights.max(dim=1, keepdim=True).values)
-    draws = torch.rand(weights.shape, generator=generator, device=weights.device)
-    return torch.where(tied, draws, -1).argmax(dim=1)
+    return torch.where(tied, _between(weights.shape, stream).to(weights.device), -1.0).argmax(dim=1)
+
+
+def _between(shape: Sequence[int], stream: Stream) -> Tensor:
+    """Draw numbers uniform between 0 and 1, and neither, float64."""
+    return torch.from_numpy(stream.uniform(math.prod(shape)) + 2.0**-54).reshape(shape)
 
 
 def label_shares(labels: Tensor, weights: Tensor, classes: int) -> Tensor:
@@ -121,3 +128,14 @@ def label_shares(labels: Tensor, weights: Tensor, classes: int) -> Tensor:
         tensor([[0.2500, 0.0000, 0.7500]])
     """
     return torch.zeros(len(labels), classes, device=labels.device).scatter_add_(1, labels, weights)
+
+
+def noisy_labels(shares: Tensor, images: int, sigma: float, stream: Stream) -> Tensor:
+    """Name the class whose share is largest after noise N(0, sigma^2) on each, (m,) int64, from (m, classes) shares.
+
+    Shares are counted in parts of 1 / (256 k), of which those of k images of one weight are whole numbers, so that the
+    noisy ones are exact.
+    """
+    parts = FINE * images
+    noise = torch.from_numpy(rounded_gaussian(sigma * parts, shares.numel(), stream)).reshape(shares.shape)
+    return (shares.double().mul(parts).round() + noise.to(shares.device)).argmax(dim=1)

@@ -32,6 +32,16 @@ def test_a_picture_is_always_obfuscated_in_the_same_way_and_never_as_another_one
     assert apart[2] > 5
 
 
+def test_no_two_pictures_or_settings_share_their_noise() -> None:
+    grey = [np.full((48, 48, 3), shade, np.uint8) for shade in (120, 121)]
+    albums = [ObfuscatedAlbum(grey, Obfuscation("noise-mix", (1.0,), sigma), SECRET) for sigma in (10, 20)]
+    changed = ObfuscatedAlbum(grey[::-1], Obfuscation("noise-mix", (1.0,), 10), SECRET)
+    shown = [album[index].astype(float).ravel() for album in (*albums, changed) for index in (0, 1)]
+    alike = np.corrcoef(shown) - np.eye(6)
+    alike[[0, 1, 4, 5], [5, 4, 1, 0]] = 0  # one picture, at another place
+    assert np.abs(alike).max() < 5 / (3 * 48**2) ** 0.5
+
+
 def test_pictures_of_any_size_are_mixed() -> None:
     plain = [portraits(1)[0], np.full((30, 70, 3), 90, np.uint8)]
     album = ObfuscatedAlbum(plain, Obfuscation("mix", (0.5, 0.5)), SECRET)

@@ -83,6 +83,19 @@ def test_every_epoch_is_drawn_afresh_and_a_part_asked_for_again_is_the_same() ->
     assert its.mixtures.groups(0).flatten().unique().shape == (64,)
 
 
+def test_what_differs_between_two_assignments_is_no_way_around_their_noise() -> None:
+    """Twice the one at sigma 20 less the other at sigma 40 would be the mixture, were it the same noise."""
+    alone = Obfuscation("noise-mix", weights=(1.0,), strength=20)
+    its = [owner(assignment=replace(NOISE, obfuscation=replace(alone, strength=sigma))) for sigma in (20, 40)]
+    published = [each.publish(NextPart(epoch=0, number=0)).pictures.astype(float) for each in its]
+    shown = [each.mixtures.opened(each.mixtures.groups(0)[:, 0].tolist()) for each in its]
+    assert not np.array_equal(*shown)
+    inside = (np.minimum(*shown) > 100) & (np.maximum(*shown) < 155)  # where nothing is cut off at 0 or 255
+    noises = [(pictures - images)[inside] for pictures, images in zip(published, shown, strict=True)]
+    assert [noise.std() for noise in noises] == pytest.approx([20, 40], rel=0.1)
+    assert abs(np.corrcoef(*noises)[0, 1]) < 5 / inside.sum() ** 0.5
+
+
 def test_large_sets_travel_in_bounded_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parties.outsource.mixtures.PART_BYTES", 10 * 32 * 32 * 3)
     its = owner()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from strategies.obfuscation import Obfuscated, Obfuscation, obfuscate
+from strategies.privacy.stream import Stream
 
 CLASSES = 5
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -21,8 +22,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 def one(obfuscation: Obfuscation, sources: Tensor, seed: int = 1, device: str = "cpu") -> Obfuscated:
     """Obfuscate sources whose images show classes 0, 1, 2, ..."""
     labels = torch.arange(sources.shape[1]).expand(len(sources), -1) % CLASSES
-    generator = torch.Generator(device).manual_seed(seed)
-    return obfuscate(obfuscation, sources.to(device), labels.to(device), CLASSES, generator)
+    return obfuscate(obfuscation, sources.to(device), labels.to(device), CLASSES, Stream(seed.to_bytes(32)))
 
 
 def floats(tensor: Tensor) -> np.ndarray:
@@ -102,8 +102,7 @@ class ObfuscationContract(ABC):
         regions[:, 10:30, 20:40] = True
         whole = one(self.obfuscation, sources)
         labels = torch.arange(self.obfuscation.images).expand(4, -1) % CLASSES
-        generator = torch.Generator().manual_seed(1)
-        part = obfuscate(self.obfuscation, sources, labels, CLASSES, generator, regions=regions)
+        part = obfuscate(self.obfuscation, sources, labels, CLASSES, Stream((1).to_bytes(32)), regions=regions)
         most = part.weights.argmax(1)
         assert torch.equal(part.labels, whole.labels)
         for index in range(4):

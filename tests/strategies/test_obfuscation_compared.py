@@ -11,6 +11,7 @@ from scipy import stats
 from strategies.obfuscation import OBFUSCATIONS, Obfuscation, obfuscate
 from strategies.obfuscation.guarantee import mixing_epsilon
 from strategies.obfuscation.weights import beta_weights, capped_weights
+from strategies.privacy.stream import Stream
 
 
 class TestMixup(ObfuscationContract):
@@ -22,7 +23,7 @@ class TestMixup(ObfuscationContract):
         assert np.abs(floats(batch.pictures) - mixture(self.sources(), batch.weights)).max() <= 0.51
 
     def test_weights_follow_the_beta_distribution(self) -> None:
-        drawn = beta_weights(4000, 2, torch.Generator().manual_seed(1))[:, 0].double().numpy()
+        drawn = beta_weights(4000, 2, Stream(bytes(32)))[:, 0].double().numpy()
         assert stats.kstest(drawn, stats.beta(0.4, 0.4).cdf).pvalue > 1e-4
 
 
@@ -38,7 +39,7 @@ class TestInstaHide(ObfuscationContract):
         assert kept[~(kept & flipped)].mean() == pytest.approx(0.5, abs=0.02)
 
     def test_no_weight_exceeds_the_cap(self) -> None:
-        weights = capped_weights(5000, 4, torch.Generator().manual_seed(1))
+        weights = capped_weights(5000, 4, Stream(bytes(32)))
         assert weights.max() <= 0.65 + 1e-6
         assert weights.min() >= 0
         torch.testing.assert_close(weights.sum(1), torch.ones(5000))
@@ -57,7 +58,7 @@ class TestPrivateMixing(ObfuscationContract):
         sources = noise(4000, 2, 3, 1, 1)
         labels = torch.tensor([0, 1]).expand(4000, 2)
         setting = Obfuscation("dp-mix", weights=(0.75, 0.25), strength=0.25 * 255)
-        drawn = obfuscate(setting, sources, labels, 2, torch.Generator().manual_seed(1)).labels
+        drawn = obfuscate(setting, sources, labels, 2, Stream(bytes(32))).labels
         assert (drawn == 0).double().mean().item() == pytest.approx(stats.norm.cdf(0.5 / (0.25 * 2**0.5)), abs=0.02)
 
 

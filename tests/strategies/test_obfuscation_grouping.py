@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from strategies.obfuscation import group
+from strategies.privacy.stream import Stream
 
 
 @given(
@@ -15,13 +16,13 @@ from strategies.obfuscation import group
 )
 def test_grouping(drawn: list[int], images: int, intra_class: bool, repeat: bool, seed: int) -> None:
     labels = torch.tensor(drawn)
-    generator = torch.Generator().manual_seed(seed % 2**32)
+    stream = Stream((seed % 2**256).to_bytes(32))
     sizes = torch.bincount(labels)[labels.unique()] if intra_class else torch.tensor([len(labels)])
     if sizes.min() < images:
         with pytest.raises(ValueError, match=f"a mixture takes {images} different ones"):
-            group(labels, images, generator, intra_class=intra_class, repeat=repeat)
+            group(labels, images, stream, intra_class=intra_class, repeat=repeat)
         return
-    groups = group(labels, images, generator, intra_class=intra_class, repeat=repeat)
+    groups = group(labels, images, stream, intra_class=intra_class, repeat=repeat)
     uses = torch.bincount(groups.flatten(), minlength=len(labels))
     if repeat:
         assert all(sorted(role) == list(range(len(labels))) for role in groups.T.tolist())
@@ -34,9 +35,9 @@ def test_grouping(drawn: list[int], images: int, intra_class: bool, repeat: bool
 
 
 def test_every_pair_is_equally_likely() -> None:
-    generator = torch.Generator().manual_seed(1)
+    stream = Stream(bytes(32))
     for repeat in (False, True):
-        firsts = torch.stack([group(torch.zeros(6), 2, generator, repeat=repeat)[0] for _ in range(3000)])
+        firsts = torch.stack([group(torch.zeros(6), 2, stream, repeat=repeat)[0] for _ in range(3000)])
         table = np.zeros((6, 6))
         np.add.at(table, tuple(firsts.T.numpy()), 1)
         assert stats.chisquare(table[~np.eye(6, dtype=bool)]).pvalue > 1e-4

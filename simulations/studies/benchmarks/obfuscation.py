@@ -4,6 +4,7 @@ from time import process_time
 
 import torch
 
+from simulations.runs.seeding import stream
 from simulations.studies.benchmarks.measurement import Measurement
 from strategies.obfuscation import OBFUSCATIONS, Obfuscation, obfuscate
 
@@ -37,10 +38,10 @@ def _measured(obfuscation: Obfuscation, what: str) -> Measurement:
     shape = (BATCH, obfuscation.images, 3, SIDE, SIDE)
     sources = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
     labels = torch.randint(2, shape[:2], generator=generator)
-    times = []
-    obfuscate(obfuscation, sources, labels, 2, generator)
+    drawn, times = stream(1, "obfuscation"), []
+    obfuscate(obfuscation, sources, labels, 2, drawn)
     for _ in range(TURNS):
         start = process_time()
-        obfuscate(obfuscation, sources, labels, 2, generator)
+        obfuscate(obfuscation, sources, labels, 2, drawn)
         times.append(process_time() - start)
     return Measurement(what, 1e3 * min(times) / BATCH, "ms", below=2.0)

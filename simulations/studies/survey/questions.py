@@ -10,7 +10,7 @@ from torch import Tensor
 
 from protocol.errors import BadInput
 from simulations.data.labelled import LabelledImages
-from simulations.runs.seeding import numpy_generator, secret, torch_generator
+from simulations.runs.seeding import numpy_generator, secret, stream
 from strategies.features.featurizer import prepare
 from strategies.obfuscation import Obfuscation, obfuscate
 from strategies.pixels import to_pictures, to_tensor
@@ -106,9 +106,9 @@ def make_questions(
     parts = torch.split(originals, sizes)
     named = torch.split(torch.from_numpy(labels), sizes)
     pictures, asked = [], []
-    generator = torch_generator(seed, "survey obfuscation")
+    drawn = stream(seed, "survey obfuscation")
     for setting, sources, shown in zip(settings, parts, named, strict=True):
-        batch = obfuscate(setting, sources[None], shown[None], len(images.class_names), generator)
+        batch = obfuscate(setting, sources[None], shown[None], len(images.class_names), drawn)
         pictures.append(batch.pictures[0])
         asked.append(_asked(setting, batch.weights[0], sources, batch.pictures, shown, images.class_names))
     key = Key(

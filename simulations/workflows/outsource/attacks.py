@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from protocol.messages.base import ProtocolMessage
 from protocol.messages.outsource import Enrolment, Part
+from simulations.runs.seeding import stream
 from simulations.workflows.outsource.tradeoff import Labels
 from strategies.learning.classifier import classify, logits, train_classifier
 from strategies.obfuscation import Obfuscation, group, obfuscate
@@ -205,7 +206,7 @@ def learn_to_recognise(public: PublicKnowledge, epochs: int = CNN_EPOCHS) -> Rec
     clean = train_classifier(
         to_pictures(public.images), public.classes.numpy(), count, generator, epochs=epochs * REPEATS
     )
-    pictures, shown, hidden = _lessons(public, generator)
+    pictures, shown, hidden = _lessons(public)
     return Recogniser(
         clean,
         train_classifier(pictures, shown, count, generator, epochs=epochs),
@@ -213,13 +214,14 @@ def learn_to_recognise(public: PublicKnowledge, epochs: int = CNN_EPOCHS) -> Rec
     )
 
 
-def _lessons(public: PublicKnowledge, generator: torch.Generator) -> tuple[np.ndarray, Labels, Labels | None]:
+def _lessons(public: PublicKnowledge) -> tuple[np.ndarray, Labels, Labels | None]:
     """Obfuscate the public images as owners do, and note the class of the dominant image and of one other."""
     pictures, shown, hidden = [], [], []
+    drawn = stream(public.seed, "lessons of an attacker")
     for _ in range(REPEATS):
-        groups = group(public.tasks, public.setting.images, generator, intra_class=public.intra_class, repeat=True)
+        groups = group(public.tasks, public.setting.images, drawn, intra_class=public.intra_class, repeat=True)
         for some in torch.split(groups, 512):
-            batch = obfuscate(public.setting, public.images[some], public.tasks[some], 2, generator)
+            batch = obfuscate(public.setting, public.images[some], public.tasks[some], 2, drawn)
             pictures.append(to_pictures(batch.pictures))
             ranked = batch.weights.argsort(1, descending=True)
             classes = public.classes[some].gather(1, ranked)

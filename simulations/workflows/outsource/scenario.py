@@ -11,6 +11,7 @@ from protocol.settings import Section, Share
 from simulations.scenarios.base import Scenario
 from strategies.learning.classifier import ARCHITECTURES
 from strategies.obfuscation import OBFUSCATIONS, Obfuscation, obfuscate
+from strategies.privacy.stream import Stream
 
 Weight = Annotated[float, Ge(0), Le(1)]
 
@@ -118,7 +119,7 @@ class OutsourceScenario(Scenario):
                 setting = section.setting
                 sources = torch.zeros(1, setting.images, 3, self.images.side, self.images.side, dtype=torch.uint8)
                 labels = torch.zeros(1, setting.images, dtype=torch.int64)
-                obfuscate(setting, sources, labels, 2, torch.Generator())
+                obfuscate(setting, sources, labels, 2, Stream(bytes(32)))
             except ValueError as error:
                 raise ValueError(f"{name} does not suit images.side {self.images.side}: {error}") from None
         return self

@@ -8,10 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from simulations.runs.seeding import stream
 from strategies.learning.classifier import classify
 from strategies.learning.streamed import StreamedTraining
 from strategies.obfuscation import Obfuscation, group, obfuscate
 from strategies.pixels import to_pictures, to_tensor
+from strategies.privacy.stream import Stream
 from strategies.scores.privacy_scores import dssim
 
 SCORED = 200
@@ -63,20 +65,20 @@ class Point:
 
 def train_and_test(device: torch.device, lesson: Lesson, setting: Obfuscation | None, seed: int) -> Point:
     """Train with a setting, None: on clean images; a workshop's job."""
-    generator = torch.Generator().manual_seed(seed)
+    drawn = stream(seed, "obfuscation of a lesson")
     images, labels = to_tensor(lesson.pictures).contiguous(), torch.from_numpy(lesson.labels)
     chosen = setting or Obfuscation("mix", (1.0,))
-    count = len(group(labels, chosen.images, generator, intra_class=lesson.intra_class, repeat=lesson.repeat))
+    count = len(group(labels, chosen.images, drawn, intra_class=lesson.intra_class, repeat=lesson.repeat))
     count = min(count, lesson.per_epoch or count)
     training = StreamedTraining(
         device, lesson.architecture, lesson.classes, count // lesson.batch * lesson.epochs, lesson.batch, seed
     )
     privacy = 0.0
     for epoch in range(lesson.epochs):
-        groups = group(labels, chosen.images, generator, intra_class=lesson.intra_class, repeat=lesson.repeat)[:count]
+        groups = group(labels, chosen.images, drawn, intra_class=lesson.intra_class, repeat=lesson.repeat)[:count]
         if epoch == 0 and setting is not None:
-            privacy = _privacy(images, groups[:SCORED], setting, generator)
-        for pictures, targets in obfuscated_parts(images, labels, groups, chosen, lesson.classes, generator):
+            privacy = _privacy(images, groups[:SCORED], setting, drawn)
+        for pictures, targets in obfuscated_parts(images, labels, groups, chosen, lesson.classes, drawn):
             training.learn(pictures, targets)
         training.end_epoch()
     named = classify(training.network, lesson.tests)
@@ -84,15 +86,15 @@ def train_and_test(device: torch.device, lesson: Lesson, setting: Obfuscation | 
 
 
 def obfuscated_parts(
-    images: Tensor, labels: Tensor, groups: Tensor, setting: Obfuscation, classes: int, generator: torch.Generator
+    images: Tensor, labels: Tensor, groups: Tensor, setting: Obfuscation, classes: int, drawn: Stream
 ) -> Iterator[tuple[Pictures, Labels]]:
     """Yield obfuscated pictures, (m, side, side, 3), and what is published of their labels."""
     for some in torch.split(groups, PART):
-        batch = obfuscate(setting, images[some], labels[some], classes, generator)
+        batch = obfuscate(setting, images[some], labels[some], classes, drawn)
         yield to_pictures(batch.pictures), batch.labels.numpy()
 
 
-def _privacy(images: Tensor, groups: Tensor, setting: Obfuscation, generator: torch.Generator) -> float:
-    batch = obfuscate(setting, images[groups], torch.zeros_like(groups), 1, generator)
+def _privacy(images: Tensor, groups: Tensor, setting: Obfuscation, drawn: Stream) -> float:
+    batch = obfuscate(setting, images[groups], torch.zeros_like(groups), 1, drawn)
     most = groups.gather(1, batch.weights.argmax(1)[:, None])[:, 0]
     return float(dssim(images[most], batch.pictures).mean())

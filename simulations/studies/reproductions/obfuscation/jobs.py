@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from simulations.runs.seeding import stream
 from simulations.studies.reproductions.obfuscation.scale import Scale
 from simulations.studies.survey.questions import draw_settings
 from simulations.workflows.outsource.tradeoff import Labels, Pictures
@@ -15,6 +16,7 @@ from strategies.learning.classifier import logits, train_classifier
 from strategies.obfuscation import Obfuscation, group, obfuscate
 from strategies.obfuscation.restoration import deconvolve, denoise
 from strategies.pixels import to_pictures, to_tensor
+from strategies.privacy.stream import Stream
 from strategies.scores.privacy_scores import SCORES, dssim, feature_distances
 from strategies.scores.recognition import Agreement, agreement
 
@@ -48,17 +50,17 @@ def recognition(
     device: torch.device, scale: Scale, public: Set, fresh: Set, seed: int
 ) -> dict[tuple[str, str], Agreement]:
     """Tables 2 to 5: surveys of fresh images, answered by two recognisers that are trained on public ones."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, drawn = torch.Generator().manual_seed(seed), stream(seed, "obfuscation")
     count = int(public.classes.max()) + 1
     epochs = scale.attack_epochs
     clean = train_classifier(public.pictures, public.classes, count, generator, device=device, epochs=epochs)
     settings = [at_size(each, scale) for each in draw_settings(seed)]
-    learned = _mixtures(public, settings, generator, each=max(1, 6 * len(public.classes) // len(settings) // 2))
+    learned = _mixtures(public, settings, generator, drawn, each=max(1, 6 * len(public.classes) // len(settings) // 2))
     adapted = train_classifier(
         to_pictures(learned.pictures), learned.classes[:, 0], count, generator, device=device, epochs=epochs
     )
     asked = [at_size(each, scale) for number in range(scale.surveys) for each in draw_settings(1000 * seed + number)]
-    survey = _mixtures(fresh, asked, generator, each=1)
+    survey = _mixtures(fresh, asked, generator, drawn, each=1)
     pairs = torch.from_numpy(survey.owner)
     originals, shown = survey.sources, survey.pictures[pairs]
     scores = {name: score(originals, shown).numpy() for name, score in SCORES.items()}
@@ -90,13 +92,15 @@ def at_size(setting: Obfuscation, scale: Scale) -> Obfuscation:
     return Obfuscation(setting.technique, setting.weights, scale.scaled(setting.technique, setting.strength))
 
 
-def _mixtures(images: Set, settings: Sequence[Obfuscation], generator: torch.Generator, each: int) -> _Survey:
+def _mixtures(
+    images: Set, settings: Sequence[Obfuscation], generator: torch.Generator, drawn: Stream, each: int
+) -> _Survey:
     """Obfuscate images of different classes, `each` mixtures per setting."""
     every, labels = to_tensor(images.pictures).contiguous(), torch.from_numpy(images.classes)
     pictures, classes, owner, sources, shown = [], [], [], [], []
     for number, setting in enumerate(settings):
         groups = _unlike(labels, setting.images, each, generator)
-        batch = obfuscate(setting, every[groups], labels[groups], int(labels.max()) + 1, generator)
+        batch = obfuscate(setting, every[groups], labels[groups], int(labels.max()) + 1, drawn)
         ranked = batch.weights.argsort(dim=1, descending=True)[:, :2]
         pictures.append(batch.pictures)
         classes.append(labels[groups].gather(1, ranked))
@@ -130,23 +134,23 @@ def attack(
     device: torch.device, scale: Scale, public: Set, fresh: Set, setting: Obfuscation | None, seed: int
 ) -> float:
     """Table 6: McPherson's CNN, trained on images with the same obfuscation; None: on clean ones."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, drawn = torch.Generator().manual_seed(seed), stream(seed, "obfuscation")
     count = int(public.classes.max()) + 1
     chosen = setting or Obfuscation("mix", (1.0,))
-    parts = [_dominant(public, chosen, generator) for _ in range(2)]
+    parts = [_dominant(public, chosen, drawn) for _ in range(2)]
     pictures, classes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     network = train_classifier(pictures, classes, count, generator, device=device, epochs=scale.attack_epochs // 2)
-    shown, answers = _dominant(fresh, chosen, generator)
+    shown, answers = _dominant(fresh, chosen, drawn)
     return float((logits(network, shown).argmax(1) == answers).mean())
 
 
-def _dominant(images: Set, setting: Obfuscation, generator: torch.Generator) -> tuple[Pictures, Labels]:
+def _dominant(images: Set, setting: Obfuscation, drawn: Stream) -> tuple[Pictures, Labels]:
     """Obfuscate every image, mixed with random others; return mixtures and the class of the labelled image in each."""
     labels = torch.from_numpy(images.classes)
-    groups = group(labels, setting.images, generator, repeat=True)
+    groups = group(labels, setting.images, drawn, repeat=True)
     batches = [
         obfuscate(setting, to_tensor(images.pictures[some.numpy()].reshape(-1, *images.pictures.shape[1:])).reshape(
-            *some.shape, 3, *images.pictures.shape[1:3]), labels[some], int(labels.max()) + 1, generator)
+            *some.shape, 3, *images.pictures.shape[1:3]), labels[some], int(labels.max()) + 1, drawn)
         for some in torch.split(groups, 256)
     ]  # fmt: skip
     pictures = torch.cat([batch.pictures for batch in batches])
@@ -156,13 +160,13 @@ def _dominant(images: Set, setting: Obfuscation, generator: torch.Generator) -> 
 def restoration(device: torch.device, scale: Scale, fresh: Set, seed: int) -> dict[str, tuple[float, float]]:
     """Section 4.4: mean dSSIM before and after deblurring, and after two strengths of denoising."""
     images = to_tensor(fresh.pictures[: 2 * SCORED]).contiguous()
-    generator = torch.Generator().manual_seed(seed)
+    drawn = stream(seed, "obfuscation")
     blur, noise = scale.setting("blur-mix", 0.75, 45), scale.setting("noise-mix", 0.75, 20)
-    groups = group(torch.zeros(len(images), dtype=torch.int64), 2, generator)[:SCORED]
+    groups = group(torch.zeros(len(images), dtype=torch.int64), 2, drawn)[:SCORED]
     originals = images[groups[:, 0]]
     labels = torch.zeros_like(groups)
-    blurred = obfuscate(blur, images[groups], labels, 1, generator).pictures
-    noisy = obfuscate(noise, images[groups], labels, 1, generator).pictures
+    blurred = obfuscate(blur, images[groups], labels, 1, drawn).pictures
+    noisy = obfuscate(noise, images[groups], labels, 1, drawn).pictures
     kernel, sigma = int(blur.strength or 0), float((noise.strength or 0) * np.hypot(0.75, 0.25))
     pairs = {
         "Wiener deconvolution of blur and mixing": (blurred, deconvolve(blurred, kernel)),
