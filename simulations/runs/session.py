@@ -94,8 +94,8 @@ class Session:
         cheating: type[W] = known[name].cast(**mixes[name].settings)
         return cheating
 
-    def view(self, observer: int, *kinds: type[ProtocolMessage]) -> View:
-        """Keep the messages of some kinds that come to one party."""
+    def view(self, observer: int | None, *kinds: type[ProtocolMessage]) -> View:
+        """Keep the messages of some kinds that come to one party, or to any."""
         self._views.append(View(observer, *kinds))
         return self._views[-1]
 

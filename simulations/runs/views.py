@@ -55,21 +55,21 @@ class TrafficLog:
 
 
 class View:
-    """What one party received, as far as an attack on it needs.
+    """What one party received, or all, as far as an attack or a report needs.
 
     Args:
-        observer: The party's node id.
+        observer: The party's node id; None: all parties.
         kinds: Which messages to keep.
     """
 
-    def __init__(self, observer: int, *kinds: type[ProtocolMessage]) -> None:
+    def __init__(self, observer: int | None, *kinds: type[ProtocolMessage]) -> None:
         self._observer = observer
         self._kinds = {kind.kind(): kind for kind in kinds}
         self._kept: list[tuple[int, str, RecordDict]] = []
 
     def observe(self, envelope: Envelope) -> None:
         """Keep a message if it came to this party."""
-        if envelope.target == self._observer and envelope.kind in self._kinds and envelope.content is not None:
+        if self._observer in (None, envelope.target) and envelope.kind in self._kinds and envelope.content is not None:
             self._kept.append((envelope.source, envelope.kind, envelope.content))
 
     def received(self, senders: Container[int] | None = None) -> Iterator[tuple[int, ProtocolMessage]]:

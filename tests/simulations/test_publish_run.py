@@ -6,9 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import parley
 import pytest
+from parley import adversary
 
+from parties.adversaries.meddling import MeddledExchange
+from parties.publish.workflow import Curator, Publish
+from parties.workflow import OnStep, any_step
 from protocol.errors import BadScenario
+from protocol.exchange import Exchange
+from protocol.messages.base import ProtocolMessage
+from protocol.messages.publish import CallForPictures
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
 from simulations.workflows.publish.report import PublishReport
@@ -147,3 +155,25 @@ def test_where_the_curator_asks_for_originals_the_report_promises_nothing(tmp_pa
     for method in report.methods.values():
         assert method.of_an_owner[0].epsilon is None
         assert method.recognised > 0.5
+
+
+class _TwoFaced(MeddledExchange):
+    def question(self, node_id: int, question: ProtocolMessage) -> ProtocolMessage:
+        if isinstance(question, CallForPictures) and node_id % 2 == 0:
+            return question.model_copy(update={"mechanism": "plain", "settings": ()})
+        return question
+
+
+@adversary("two-faced-cloud", knowledge="nothing beyond its role", profit="some pictures as they are")
+class TwoFaced(Publish):
+    """Asks every second owner for originals."""
+
+    def __init__(self, curator: Curator, exchange: Exchange, on_step: OnStep = any_step) -> None:
+        super().__init__(curator, _TwoFaced(exchange), on_step)
+
+
+def test_where_owners_are_asked_differently_the_report_promises_what_the_least_protected_have(tmp_path: Path) -> None:
+    settings = {"adversaries.two-faced-cloud": 1}
+    report = parley.run(small(), settings=settings, adversaries=TwoFaced, out=tmp_path / "run", progress=False)
+    assert any("Not all owners were asked for the same by pix, svd and snow" in note for note in report.notes)
+    assert all(method.of_an_owner[0].epsilon is None for method in report.methods.values())

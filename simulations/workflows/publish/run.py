@@ -16,7 +16,7 @@ from simulations.runs.workflows import Simulation
 from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
-from simulations.workflows.publish.scoring import score
+from simulations.workflows.publish.scoring import score, weakest
 from simulations.workflows.publish.words import learned, notes, summary, tables
 from simulations.workflows.publish.world import PublishWorld, build
 
@@ -30,20 +30,20 @@ def play(
     with Session(scenario, folder, progress, 2 * len(scenario.methods)) as session:
         session.step("painting people")
         world = build(scenario, adversaries)
-        view, calling = session.view(READER, Gallery), session.view(READER + 1, CallForPictures)
+        view, calling = session.view(READER, Gallery), session.view(None, CallForPictures)
         calls = [method.call(name, scenario.owners.publish) for name, method in scenario.methods.items()]
         curator = Curator(secret(scenario.seed, "cloud"), calls, scenario.asks)
         with session.grid(world.apps, world.names) as grid:
             record = session.server(adversaries, Publish)(curator, Exchange(grid), session.on_step).run()
         seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
-        asked = {call.method: call for call in calls}
-        asked |= {call.method: call for _, call in calling.received() if isinstance(call, CallForPictures)}
+        received = [call for _, call in calling.received() if isinstance(call, CallForPictures)]
+        asked = {call.method: [each for each in received if each.method == call.method] or [call] for call in calls}
         scored = {}
         for name in scenario.methods:
             session.step(f"attacking {name}")
             mine = [number for number, each in enumerate(record.collections) if each.gallery.method == name]
-            collections = [record.collections[number] for number in mine]
-            scored[name] = score(name, scenario, world, asked[name], collections, [seen[number] for number in mine])
+            collections, shown = [record.collections[number] for number in mine], [seen[number] for number in mine]
+            scored[name] = score(name, scenario, world, weakest(asked[name], scenario), collections, shown)
         results = {name: each.result for name, each in scored.items()}
         outcome = _outcome(scenario, world, results)
         report = session.report(

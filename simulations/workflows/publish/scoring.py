@@ -39,6 +39,17 @@ class Scored:
     restored: Tensor
 
 
+def weakest(asked: Sequence[CallForPictures], scenario: PublishScenario) -> CallForPictures:
+    """Return the call that protects a whole picture least, and its neighbours least where that says nothing."""
+
+    def lost(call: CallForPictures) -> tuple[float, ...]:
+        asked = mechanism_of(call)
+        whole, near = asked.any_picture(scenario.owners.size, scenario.owners.size), asked.guarantee()
+        return whole.epsilon, whole.delta, near.epsilon, near.delta
+
+    return max(asked, key=lost)
+
+
 def score(
     name: str,
     scenario: PublishScenario,

@@ -1,6 +1,6 @@
 """What a publication is worth and what it leaks, in a few sentences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -96,7 +96,7 @@ def learned(results: Mapping[str, MethodResult], outcome: PublishOutcome) -> lis
     return found
 
 
-def notes(scenario: PublishScenario, world: PublishWorld, asked: Mapping[str, CallForPictures]) -> list[str]:
+def notes(scenario: PublishScenario, world: PublishWorld, asked: Mapping[str, Sequence[CallForPictures]]) -> list[str]:
     """Say what a reader should know about how the world was built, and what owners were asked for."""
     notes = [
         "Each method runs on its own. An owner who publishes the same images by two of them adds up both epsilons."
@@ -106,10 +106,16 @@ def notes(scenario: PublishScenario, world: PublishWorld, asked: Mapping[str, Ca
             f"The cloud asked {scenario.asks} times for each. Honest owners repeat the same noise, so that asking again"
             " reveals nothing more; the attacker combines all answers."
         )
-    if others := [name for name, method in scenario.methods.items() if mechanism_of(asked[name]) != method.build()]:
+    heard = {name: {mechanism_of(call) for call in calls} for name, calls in asked.items()}
+    if others := [name for name, method in scenario.methods.items() if heard[name] != {method.build()}]:
         notes.append(
             f"Owners were asked for something else than was agreed by {listed(others)}: what the report says of these"
             " methods is about what they were asked for."
+        )
+    if several := [name for name in others if len(heard[name]) > 1]:
+        notes.append(
+            f"Not all owners were asked for the same by {listed(several)}: the promise shown is the one to those who"
+            " were asked for what protects least, and the attacks are on all."
         )
     for name in sorted(set(world.cheats.values())):
         number = sum(cheat == name for cheat in world.cheats.values())
