@@ -1,4 +1,4 @@
-"""Heavy work, such as training: in this process or in parallel on Ray, on GPUs if there are any.
+"""Heavy work, such as training: in this process, in several, or in parallel on Ray, on GPUs if there are any.
 
 A job is a function that takes a device first and returns what can be pickled. It draws randomness only from seeds or
 generators among its arguments. Then the same jobs give the same results in every workshop, to the last bit on one kind
@@ -6,16 +6,19 @@ of device: each runs on one thread, by deterministic algorithms.
 """
 
 import os
+import signal
 import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import torch
+from loky import ProcessPoolExecutor
 
 from protocol.compute.ray_cluster import connect
 
@@ -23,6 +26,8 @@ T = TypeVar("T")
 
 RETRIES = 1
 """How often a job whose worker died is restarted."""
+IDLE = 60
+"""Seconds after which a process without a job ends."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,86 @@ class LocalWorkshop(Workshop):
 
     def close(self) -> None:
         """Hold nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What is to be done, and where it will have been done."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    future: Future[Done[Any]]
+
+
+class ProcessWorkshop(Workshop):
+    """Jobs run side by side in processes of this machine, on the CPU; they begin when they are handed in.
+
+    A job whose process dies is restarted once, alone: so it takes no other with it. Objects stay in this process.
+
+    Args:
+        workers: Processes, which start with the first jobs.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._executor: ProcessPoolExecutor | None = None
+
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Handle[T]:
+        """Send a job to the next process that is free."""
+        return Handle(_Job(function, arguments, self._sent(function, arguments)))
+
+    def _sent(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> Future[Done[T]]:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(self._workers, timeout=IDLE, initializer=_begin_worker)
+        try:
+            sent: Future[Done[T]] = self._executor.submit(_perform, torch.device("cpu"), function, arguments)
+        except BrokenExecutor:
+            self.close()
+            return self._sent(function, arguments)
+        return sent
+
+    def gather(self, handles: Sequence[Handle[T]], on_done: Callable[[int, Done[T]], None] = _quiet) -> list[Done[T]]:
+        """Take results as they come."""
+        jobs: list[_Job] = [handle.ticket for handle in handles]
+        waiting = {job.future: index for index, job in enumerate(jobs)}
+        ends: dict[int, Done[T]] = {}
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                index = waiting.pop(future)
+                try:
+                    ends[index] = future.result()
+                except BrokenExecutor:
+                    ends[index] = self._alone(jobs[index])
+                on_done(index, ends[index])
+        return [ends[index] for index in range(len(handles))]
+
+    def _alone(self, job: _Job) -> Done[Any]:
+        """Do a job again that was under way when a process died."""
+        with ProcessWorkshop(1) as workshop:
+            try:
+                return workshop._sent(job.function, job.arguments).result()
+            except BrokenExecutor as error:
+                return Done(None, "", 0.0, f"no result, after up to {1 + RETRIES} attempts: {error}")
+
+    def place(self, make: Callable[..., object], *arguments: Any) -> Placed:
+        """Make an object in this process."""
+        return _Here(_Place(torch.device("cpu"), make, arguments))
+
+    @property
+    def equipment(self) -> str:
+        """The processes."""
+        return f"side by side in {self._workers} processes: no GPU, on the CPU"
+
+    def close(self) -> None:
+        """Stop the processes; jobs that were not gathered are lost."""
+        if self._executor is not None:
+            self._executor.shutdown(kill_workers=True)
+            self._executor = None
+
+
+def _begin_worker() -> None:
+    """Leave an interrupt to the process that started this one, which then ends both."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class RayWorkshop(Workshop):

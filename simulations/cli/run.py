@@ -34,7 +34,9 @@ def run(
             help="Where the parties run: local, ray or grpc.", autocompletion=lambda: ["local", "ray", "grpc"]
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="How many processes share the work, for ray and grpc.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="How many processes share the work; the outcome does not depend on it.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: its head node's host:port.")] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
     adversaries: Annotated[

@@ -51,8 +51,8 @@ def _opener(scenario: Scenario, vault: Vault, here: Sequence[int], gpus: bool) -
 
 
 def worker_count(scenario: Scenario) -> int:
-    """Return how many processes a scenario's parties share."""
-    return 1 if scenario.grid == "local" else scenario.workers or cpu_count()
+    """Return how many processes share a scenario's work: its trainings, and on other grids than `local` its parties."""
+    return scenario.workers or cpu_count()
 
 
 def _warm() -> None:

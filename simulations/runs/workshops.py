@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import torch
+
 from parties.workflow import Progress, unwatched
-from protocol.compute.workshop import Done, Handle, LocalWorkshop, RayWorkshop, Workshop
+from protocol.compute.workshop import Done, Handle, LocalWorkshop, ProcessWorkshop, RayWorkshop, Workshop
 from protocol.errors import RunFailed
 from simulations.runs.grids import worker_count
 from simulations.runs.seeding import secret
@@ -46,14 +48,17 @@ T = TypeVar("T")
 
 
 def open_workshop(scenario: Scenario) -> Workshop:
-    """Return where a scenario's models are trained: side by side on Ray if its parties are there, else here.
+    """Return where a scenario's models are trained: on Ray if its parties are there, else in processes of this machine.
+
+    With a GPU here, or for one worker, that is this process.
 
     Raises:
         RayUnavailable: When there is no Ray, or no cluster at the scenario's address.
     """
+    workers = worker_count(scenario)
     if scenario.grid == "ray":
-        return RayWorkshop(worker_count(scenario), scenario.address)
-    return LocalWorkshop()
+        return RayWorkshop(workers, scenario.address)
+    return LocalWorkshop() if workers == 1 or torch.cuda.is_available() else ProcessWorkshop(workers)
 
 
 def finished(

@@ -79,7 +79,9 @@ class Scenario(Section):
         " grpc: in processes that attach over mutual TLS, as if they were deployed",
     )
     workers: Annotated[int, Ge(1), Le(10_000)] | None = Field(
-        None, description="for grids ray and grpc: processes that share the work; null: one for each processor here"
+        None,
+        description="processes that share the work: what is trained and attacked, and on grids ray and grpc the"
+        " parties; null: one for each processor here",
     )
     address: str | None = Field(
         None, description="for grid ray: a running cluster, host:port of its head node; null: Ray starts here"
@@ -110,11 +112,9 @@ class Scenario(Section):
         return _renamed(cls, given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
-    def _workers_are_rays(self) -> "Scenario":
-        for key, grids in (("workers", ("ray", "grpc")), ("address", ("ray",))):
-            if self.grid not in grids and getattr(self, key) is not None:
-                where = f"{key} is for grid {' or '.join(grids)}, but grid is {self.grid}"
-                raise ValueError(f"{where}: set grid to ray, or leave {key} out")
+    def _addresses_are_rays(self) -> "Scenario":
+        if self.grid != "ray" and self.address is not None:
+            raise ValueError(f"address is for grid ray, but grid is {self.grid}: set grid to ray, or leave address out")
         return self
 
     @field_validator("adversaries")

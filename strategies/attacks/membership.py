@@ -5,7 +5,7 @@ Only `membership` knows the members.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,27 +146,24 @@ def by_likelihood_ratio(
     return scores
 
 
-def train_shadows(
-    count: int,
-    size: int,
-    train: Callable[[NDArray[np.int64]], nn.Module],
-    generator: np.random.Generator,
-) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
-    """Train models on random halves of `size` pictures, and say which.
+def halves(count: int, size: int, generator: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """Draw the pictures that shadow models are trained on: random halves, in pairs of opposites.
 
     Args:
-        count: How many; halves come in pairs of opposites.
+        count: How many halves.
         size: How many pictures there are.
-        train: Given the places of pictures, returns a model that was trained on them.
+
+    Returns:
+        Each (size,): which are inside.
     """
-    found: list[tuple[nn.Module, NDArray[np.bool_]]] = []
+    found: list[NDArray[np.bool_]] = []
     for number in range(count):
         inside = np.zeros(size, dtype=bool)
         if number % 2:
-            inside = ~found[-1][1]
+            inside = ~found[-1]
         else:
             inside[generator.permutation(size)[: size // 2]] = True
-        found.append((train(np.flatnonzero(inside)), inside))
+        found.append(inside)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from protocol.compute.workshop import Done, LocalWorkshop, RayWorkshop, Workshop
+from protocol.compute.workshop import Done, LocalWorkshop, ProcessWorkshop, RayWorkshop, Workshop
 
 
 def trained(device: torch.device, seed: int) -> torch.Tensor:
@@ -120,17 +120,8 @@ class TestLocalWorkshop(WorkshopContract):
             yield workshop
 
 
-@pytest.fixture(scope="module")
-def ray_workshop() -> Iterator[Workshop]:
-    pytest.importorskip("ray")
-    with RayWorkshop(workers=2) as workshop:
-        yield workshop
-
-
-class TestRayWorkshop(WorkshopContract):
-    @pytest.fixture
-    def workshop(self, ray_workshop: Workshop) -> Workshop:
-        return ray_workshop
+class SideBySideContract(WorkshopContract):
+    """What holds where jobs run in processes of their own."""
 
     def test_jobs_run_side_by_side(self, workshop: Workshop, tmp_path: Path) -> None:
         if torch.cuda.is_available():
@@ -160,3 +151,36 @@ class TestRayWorkshop(WorkshopContract):
         assert "no result, after up to 2 attempts" in ends[1].failure
         (still,) = workshop.gather([workshop.submit(dividing, 1)])
         assert still.result() == 1.0
+
+
+@pytest.fixture(scope="module")
+def process_workshop() -> Iterator[Workshop]:
+    if torch.cuda.is_available():
+        pytest.skip("where there is a GPU jobs run on it")
+    with ProcessWorkshop(workers=2) as workshop:
+        yield workshop
+
+
+class TestProcessWorkshop(SideBySideContract):
+    @pytest.fixture
+    def workshop(self, process_workshop: Workshop) -> Workshop:
+        return process_workshop
+
+    def test_who_kills_its_process_takes_no_other_job_with_it(self, workshop: Workshop, tmp_path: Path) -> None:
+        jobs = [workshop.submit(dying, str(tmp_path), 9), *(workshop.submit(dividing, number) for number in (1, 2, 4))]
+        first, *others = workshop.gather(jobs)
+        assert first.failure is not None
+        assert [end.result() for end in others] == [1.0, 0.5, 0.25]
+
+
+@pytest.fixture(scope="module")
+def ray_workshop() -> Iterator[Workshop]:
+    pytest.importorskip("ray")
+    with RayWorkshop(workers=2) as workshop:
+        yield workshop
+
+
+class TestRayWorkshop(SideBySideContract):
+    @pytest.fixture
+    def workshop(self, ray_workshop: Workshop) -> Workshop:
+        return ray_workshop

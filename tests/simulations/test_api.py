@@ -156,7 +156,7 @@ class TestScenario:
         ({"settings": ["seed=3"]}, "settings are values by key, such as {"),
         ({"seed": "x"}, "seed: input should be a valid integer"),
         ({"grid": "cloud"}, "grid: input should be 'local', 'ray' or 'grpc', not 'cloud'"),
-        ({"workers": 2}, "workers is for grid ray or grpc, but grid is local"),
+        ({"address": "here:6379"}, "address is for grid ray, but grid is local"),
         ({"grid": "ray", "address": "nowhere"}, "'nowhere' is not the address of a Ray cluster"),
         ({"adversaries": "no.py"}, "no.py is not a Python file"),
         ({"adversaries": [int]}, "<class 'int'> is not an adversary"),

@@ -22,6 +22,7 @@ from simulations.workflows.crowdsource.words import verdict
 from simulations.workflows.crowdsource.world import build
 
 TINY: dict[str, Any] = {
+    "workers": 1,
     "seed": 3,
     "side": 16,
     "tested": 60,

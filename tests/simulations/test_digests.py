@@ -47,8 +47,8 @@ def machine() -> dict[str, str]:
 def command(scenario: str, grid: str, out: Path) -> list[str]:
     """Return the words after ``parley`` that play a scenario at its small size and print its report."""
     settings = [word for setting in RECORDED["scenarios"][scenario]["settings"] for word in ("--set", setting)]
-    workers = [] if grid == "local" else ["--workers", "2"]
-    return ["run", scenario, "--grid", grid, *workers, "--out", str(out), "--json", *settings]
+    workers = "1" if grid == "local" else "2"
+    return ["run", scenario, "--grid", grid, "--workers", workers, "--out", str(out), "--json", *settings]
 
 
 def digests(printed: str) -> list[str]:

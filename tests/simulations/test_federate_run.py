@@ -17,6 +17,7 @@ from simulations.workflows.federate.scenario import PRIVATE, FederateScenario
 from simulations.workflows.federate.words import verdict
 
 SMALL: dict[str, Any] = {
+    "workers": 1,
     "seed": 3,
     "clients": {"count": 5, "pictures": 8, "size": 16},
     "training": {"rounds": 2, "epochs": 1},

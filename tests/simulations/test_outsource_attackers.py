@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from protocol.compute.workshop import LocalWorkshop
 from simulations.workflows.outsource.attacks import ATTACKS, ServiceView
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scoring import (
     AttackScore,
+    Recognisers,
     Scoring,
     interval,
     most_frequent,
     public_knowledge,
     truth_of,
+    with_leaks,
 )
 from simulations.workflows.outsource.world import build
 
@@ -35,7 +38,10 @@ def attacked(attackers: dict[str, Any] | None = None, **obfuscation: Any) -> dic
     sent = [world.owners[0].mixtures.obfuscated(epoch, 0) for epoch in range(EPOCHS)]
     view = ServiceView([batch.pictures for batch in sent], [batch.labels for batch in sent])
     truth = truth_of(world.owners[0], world.held[0], EPOCHS - 1)
-    return Scoring(view, public_knowledge(scenario, world, truth), truth, 30).run().scores
+    public = public_knowledge(scenario, world)
+    with LocalWorkshop() as workshop:
+        leaking, recognisers = with_leaks(public, truth, scenario.attackers.pairs), Recognisers(workshop, public)
+        return Scoring(view, leaking, truth, 30, recognisers).run(workshop).scores
 
 
 def falls(score: AttackScore) -> float:

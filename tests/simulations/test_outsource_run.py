@@ -17,6 +17,7 @@ from simulations.workflows.outsource.scenario import OutsourceScenario, usual_se
 from simulations.workflows.outsource.world import build
 
 TINY: dict[str, Any] = {
+    "workers": 1,
     "images": {"training": 120, "tests": 60, "side": 32},
     "service": {"epochs": 3, "batch": 16},
     "attackers": {"public": 0, "pairs": 0, "scored": 30},

@@ -24,6 +24,7 @@ from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.words import verdict
 
 SMALL: dict[str, Any] = {
+    "workers": 1,
     "seed": 3,
     "owners": {"count": 6, "pictures": 6, "publish": 5, "size": 32},
     "attacker": {"known": 12, "strangers": 60, "epochs": 6},

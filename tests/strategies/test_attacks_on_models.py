@@ -9,7 +9,7 @@ from torch import Tensor
 from simulations.data.faces import ATTRIBUTES, draw
 from strategies.attacks.adversarial_examples import perturb
 from strategies.attacks.gradient_inversion import invert_class, invert_gradient, label_in_gradient
-from strategies.attacks.membership import by_likelihood_ratio, by_loss, by_shadow_models, membership, train_shadows
+from strategies.attacks.membership import by_likelihood_ratio, by_loss, by_shadow_models, halves, membership
 from strategies.attacks.property_inference import infer_property
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
@@ -55,9 +55,8 @@ def test_without_differential_privacy_members_are_told(
     found = membership(by_loss(plain, *candidates), members, np.random.default_rng(1))
     assert found.advantage - found.margin > 0.1
     known = faces(2 * MEMBERS, 2)
-    shadows = train_shadows(
-        2, 2 * MEMBERS, lambda chosen: trained(known[0][chosen], known[1][chosen], PLAIN, 7), np.random.default_rng(2)
-    )
+    insides = halves(2, 2 * MEMBERS, np.random.default_rng(2))
+    shadows = [(trained(known[0][inside], known[1][inside], PLAIN, 7), inside) for inside in insides]
     found = membership(by_shadow_models(plain, *candidates, shadows, known), members, np.random.default_rng(1))
     assert found.advantage - found.margin > 0.1
 
@@ -67,9 +66,8 @@ def test_likelihood_ratios_tell_members_too(
     plain: GroupNormalisedClassifier, candidates: tuple[Tensor, Tensor], members: np.ndarray
 ) -> None:
     generator = np.random.default_rng(3)
-    shadows = train_shadows(
-        16, 2 * MEMBERS, lambda chosen: trained(candidates[0][chosen], candidates[1][chosen], PLAIN, 9), generator
-    )
+    insides = halves(16, 2 * MEMBERS, generator)
+    shadows = [(trained(candidates[0][inside], candidates[1][inside], PLAIN, 9), inside) for inside in insides]
     scores = by_likelihood_ratio(plain, *candidates, shadows)
     found = membership(scores, members, generator)
     assert found.auc > membership(by_loss(plain, *candidates), members, generator).auc

@@ -22,13 +22,15 @@ from protocol.grids import Envelope, ObservedGrid
 from simulations.runs.seeding import reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
+from simulations.runs.workshops import finished, open_workshop
+from simulations.workflows.federate.attackers import Preparation
 from simulations.workflows.federate.attacks import Inverted, invert, probe, received, settings_of
 from simulations.workflows.federate.page import write_federate_page
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
 from simulations.workflows.federate.scenario import FederateScenario
-from simulations.workflows.federate.scoring import federation_of, finite, network_of, prepare, promise_of, score
+from simulations.workflows.federate.scoring import federation_of, finite, network_of, promise_of, score
 from simulations.workflows.federate.words import learned, notes, summary, tables
-from simulations.workflows.federate.world import CLASSES, FederateWorld, build
+from simulations.workflows.federate.world import CLASSES, FederateWorld, People, build
 from strategies.attacks.gradient_inversion import invert_class
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import inputs_of, new_group_normalised
@@ -58,12 +60,15 @@ def play(
     scenario: FederateScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
 ) -> FederateReport:
     """Play all methods, attack what came of them, and write the folder."""
-    with Session(scenario, folder, progress, 2 * len(scenario.methods) + 2) as session:
+    steps = len(scenario.methods) + 5
+    with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
         session.step("painting people")
         world = build(scenario, adversaries)
+        people = world.people
         start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
         promises = {name: _promised(scenario, name) for name in scenario.methods}
+        preparation = Preparation(workshop, scenario, people, start)
         drives = session.server(adversaries, Federate)
         training = Training(scenario, world, start, promises, session, drives)
         with session.grid(world.apps, world.names) as grid, _quietly():
@@ -71,18 +76,25 @@ def play(
             session.step("asking for one step on one picture")
             probes = training.probe(grid)
         session.step("training shadow models")
-        attackers = prepare(scenario, world, start)
-        results = {}
-        for name, each in learnt.items():
-            session.step(f"attacking {name}")
-            promise = promises[name] if each.agreed else None
-            results[name] = score(
-                name, scenario, world, attackers, each.model, start, each.curve, promise, each.updates
+        attackers = preparation.done()
+        for each in (*attackers.shadows, *attackers.ratio):
+            finite(each.model, "shadow models")
+        session.step("attacking models and updates")
+        scored = [
+            workshop.submit(
+                score, name, scenario, people, attackers, each.model, start, each.curve,
+                promises[name] if each.agreed else None, each.updates,
             )
+            for name, each in learnt.items()
+        ]  # fmt: skip
+        inversions = [workshop.submit(inverted, scenario, people, start, answers) for answers in probes]
+        imaginations = [workshop.submit(imagined, scenario, learnt[name].model) for name in list(learnt)[:IMAGINED]]
+        found = finished(workshop, scored, "attacking models and updates", progress)
+        results = {name: end.result() for name, end in zip(learnt, found, strict=True)}
         session.step("inverting gradients and models")
-        inverted = (_invert(scenario, world, start, probes[0]), _invert(scenario, world, start, probes[1]))
-        imagined = [(name, _imagined(scenario, learnt[name].model)) for name in list(learnt)[:IMAGINED]]
-        outcome = _outcome(world, results, inverted)
+        plain, private = (end.result() for end in finished(workshop, inversions, "inverting gradients"))
+        pictured = [end.result() for end in finished(workshop, imaginations, "inverting models")]
+        outcome = _outcome(world, results, (plain, private))
         report = session.report(
             FederateReport,
             training.failures,
@@ -93,7 +105,10 @@ def play(
             outcome=outcome,
             methods=results,
         )
-        session.write(report, lambda path: write_federate_page(path, report, inverted, imagined))
+        session.write(
+            report,
+            lambda path: write_federate_page(path, report, (plain, private), list(zip(learnt, pictured, strict=False))),
+        )
     return report
 
 
@@ -119,7 +134,7 @@ class Training:
         self._drives = drives
         self._scenario, self._world, self._start = scenario, world, start
         self._promises, self._session = promises, session
-        self._fresh = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)
+        self._fresh = inputs_of(world.people.fresh.pictures), torch.from_numpy(world.people.fresh.labels)
         self._current, self._agreed = Learnt(), dict[str, float]()
         self.failures: list[Failure] = []
 
@@ -179,17 +194,18 @@ def _quietly() -> Iterator[None]:
         flower.setLevel(before)
 
 
-def _invert(
-    scenario: FederateScenario, world: FederateWorld, start: Weights, answers: list[Weights]
+def inverted(
+    device: torch.device, scenario: FederateScenario, people: People, start: Weights, answers: list[Weights]
 ) -> Inverted | None:
+    """Find the pictures behind clients' answers; a job."""
     if not answers:
         return None
-    firsts = inputs_of(world.trained.pictures[:: scenario.clients.pictures][: len(answers)])
+    firsts = inputs_of(people.trained.pictures[:: scenario.clients.pictures][: len(answers)])
     return invert(start, answers, firsts, torch_generator(scenario.seed, "inversion"))
 
 
-def _imagined(scenario: FederateScenario, model: Weights) -> Tensor:
-    """Return what a model takes for each class, in 0..1."""
+def imagined(device: torch.device, scenario: FederateScenario, model: Weights) -> Tensor:
+    """Return what a model takes for each class, in 0..1; a job."""
     size = scenario.clients.size
     generator = torch_generator(scenario.seed, "imagined")
     network = network_of(model)
@@ -201,11 +217,11 @@ def _outcome(
     results: Mapping[str, MethodResult],
     inverted: tuple[Inverted | None, Inverted | None],
 ) -> FederateOutcome:
-    positive = float(world.fresh.labels.mean())
+    positive = float(world.people.fresh.labels.mean())
     plain, private = (None if each is None else each.alike for each in inverted)
     return FederateOutcome(
         clients=len(world.clients),
-        pictures=len(world.trained),
+        pictures=len(world.people.trained),
         majority=max(positive, 1 - positive),
         inverted=plain,
         inverted_private=private,

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,12 +10,12 @@ from torch import Tensor, nn
 
 from parties.federate.workflow import STRATEGIES, Federation
 from parties.workflow import WorkflowFailed
-from protocol.errors import BadScenario
 from simulations.data.people import ATTRIBUTES
-from simulations.runs.seeding import numpy_generator, torch_generator
+from simulations.runs.seeding import numpy_generator
+from simulations.workflows.federate.attackers import Attackers, Shadow, Trials
 from simulations.workflows.federate.report import Attack, MethodResult, Promise, Robustness
 from simulations.workflows.federate.scenario import FederateScenario
-from simulations.workflows.federate.world import CLASSES, FederateWorld, Labelled
+from simulations.workflows.federate.world import CLASSES, Labelled, People
 from strategies.attacks.adversarial_examples import perturb
 from strategies.attacks.membership import (
     Scores,
@@ -24,12 +23,10 @@ from strategies.attacks.membership import (
     by_loss,
     by_shadow_models,
     membership,
-    train_shadows,
 )
 from strategies.attacks.property_inference import infer_property
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
-from strategies.learning.local import LocalTraining, train_locally
 from strategies.learning.weights import Weights, to_row, weights
 from strategies.privacy.accounting import advantage_bound, dp_sgd_epsilon, noise_for, prv_epsilon
 from strategies.privacy.distributed_noise import noise_of
@@ -146,67 +143,11 @@ def federation_of(
     )
 
 
-@dataclass(frozen=True)
-class Trials:
-    """Updates that an attacker made itself, (k, parameters), and which of them of pictures with the property."""
-
-    updates: NDArray[np.float32]
-    has: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Attackers:
-    """What attackers prepare once, and use on every method.
-
-    Attributes:
-        shadows: Pairs (model, members), trained on halves of the attacker's own pictures.
-        ratio: Pairs (model, members), trained on halves of the candidates, for LiRA.
-        candidates: (2n, 3, height, width) float32, pictures that may have been trained on.
-        labels: (2n,) int64
-        members: (2n,); the truth, for scoring.
-        trials: To tell a property by.
-    """
-
-    shadows: Sequence[tuple[nn.Module, NDArray[np.bool_]]]
-    ratio: Sequence[tuple[nn.Module, NDArray[np.bool_]]]
-    candidates: Tensor
-    labels: Tensor
-    members: NDArray[np.bool_]
-    trials: Trials
-
-
-def prepare(scenario: FederateScenario, world: FederateWorld, start: Weights) -> Attackers:
-    """Train the attackers' own models, for as many epochs as all rounds together."""
-    training = scenario.training
-    alone = LocalTraining(training.rounds * training.epochs, training.batch, training.learning_rate)
-    candidates = inputs_of(np.concatenate([world.trained.pictures, world.others.pictures]))
-    labels = torch.from_numpy(np.concatenate([world.trained.labels, world.others.labels]))
-    generator = torch_generator(scenario.seed, "shadows")
-
-    def shadows(count: int, inputs: Tensor, truth: Tensor) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
-        def train(chosen: NDArray[np.int64]) -> nn.Module:
-            network = new_group_normalised(CLASSES, generator)
-            shadow = train_locally(network, inputs[chosen], truth[chosen], alone, generator)
-            finite(shadow.state_dict(), "shadow models")
-            return shadow
-
-        return train_shadows(count, len(truth), train, numpy_generator(scenario.seed, "halves"))
-
-    known = world.known
-    return Attackers(
-        shadows=shadows(scenario.attacker.shadows, inputs_of(known.pictures), torch.from_numpy(known.labels)),
-        ratio=shadows(scenario.attacker.lira, candidates, labels),
-        candidates=candidates,
-        labels=labels,
-        members=np.arange(len(labels)) < len(world.trained),
-        trials=_trials(scenario, world, start),
-    )
-
-
 def score(
+    device: torch.device,
     name: str,
     scenario: FederateScenario,
-    world: FederateWorld,
+    people: People,
     attackers: Attackers,
     model: Weights,
     start: Weights,
@@ -214,33 +155,39 @@ def score(
     promise: Promise | None,
     updates: Mapping[int, Weights],
 ) -> MethodResult:
-    """Attack one method's model, and the first updates that the cloud saw, and compare with the truth.
+    """Attack one method's model, and the first updates that the cloud saw, and compare with the truth; a job.
 
     Args:
-        scenario, world, attackers: As prepared.
+        scenario, people, attackers: As prepared.
         model, start: The model in the end and at the beginning.
         curve: Accuracies by round.
         updates: What clients sent in the first round, by their numbers; empty where the cloud does not see it.
     """
     network = network_of(model)
-    fresh, labels = inputs_of(world.fresh.pictures), torch.from_numpy(world.fresh.labels)
-    known = inputs_of(world.known.pictures), torch.from_numpy(world.known.labels)
-    candidates = attackers.candidates, attackers.labels
-    ratio = by_likelihood_ratio(network, *candidates, attackers.ratio) if attackers.ratio else None
-    groups = {group: accuracy(network, fresh[chosen], labels[chosen]) for group, chosen in _groups(world.fresh).items()}
+    fresh, labels = inputs_of(people.fresh.pictures), torch.from_numpy(people.fresh.labels)
+    known = inputs_of(people.known.pictures), torch.from_numpy(people.known.labels)
+    pictures, truth = people.candidates
+    candidates = inputs_of(pictures), torch.from_numpy(truth)
+    members = np.arange(len(truth)) < len(people.trained)
+    shadows, ratio = _models(attackers.shadows), _models(attackers.ratio)
+
+    def attack(scores: Scores) -> Attack:
+        return Attack(**vars(membership(scores, members, numpy_generator(scenario.seed, "membership"))))
+
+    groups = {
+        group: accuracy(network, fresh[chosen], labels[chosen]) for group, chosen in _groups(people.fresh).items()
+    }
     attacked = fresh[:_ATTACKED], labels[:_ATTACKED]
     return MethodResult(
         strategy=STRATEGIES[scenario.methods[name].strategy],
         promise=promise,
         accuracy=accuracy(network, fresh, labels),
-        trained_accuracy=accuracy(
-            network, attackers.candidates[attackers.members], attackers.labels[attackers.members]
-        ),
+        trained_accuracy=accuracy(network, candidates[0][members], candidates[1][members]),
         curve=list(curve),
-        by_loss=_attack(by_loss(network, *candidates), attackers, scenario),
-        by_shadows=_attack(by_shadow_models(network, *candidates, attackers.shadows, known), attackers, scenario),
-        by_likelihood=None if ratio is None else _attack(ratio, attackers, scenario),
-        property_told=_property(attackers.trials, world, start, updates) if updates else None,
+        by_loss=attack(by_loss(network, *candidates)),
+        by_shadows=attack(by_shadow_models(network, *candidates, shadows, known)),
+        by_likelihood=attack(by_likelihood_ratio(network, *candidates, ratio)) if ratio else None,
+        property_told=_property(attackers.trials, people, start, updates) if updates else None,
         groups=groups,
         gap=max(groups.values()) - min(groups.values()),
         robustness=[
@@ -253,41 +200,16 @@ def score(
     )
 
 
-def _attack(scores: Scores, attackers: Attackers, scenario: FederateScenario) -> Attack:
-    return Attack(**vars(membership(scores, attackers.members, numpy_generator(scenario.seed, "membership"))))
+def _models(shadows: Sequence[Shadow]) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
+    return [(network_of(shadow.model), shadow.inside) for shadow in shadows]
 
 
-def _trials(scenario: FederateScenario, world: FederateWorld, start: Weights) -> Trials:
-    """Train on strangers with the property and without it, as a client does in the first round."""
-    generator, choice_generator = torch_generator(scenario.seed, "trials"), numpy_generator(scenario.seed, "trials")
-    training = scenario.training
-    once = LocalTraining(training.epochs, training.batch, training.learning_rate)
-    known, size = world.strangers, scenario.clients.pictures
-    column = known.attributes[:, ATTRIBUTES.index(scenario.property)]
-    if column.all() or not column.any():
-        raise BadScenario(
-            f"property: of {len(known)} strangers all or none have {scenario.property}; choose another one"
-        )
-    updates = []
-    has = np.arange(scenario.attacker.trials) % 2 == 0
-    for mostly in has:
-        wanted = choice_generator.random(size) < (scenario.clients.mostly if mostly else 1 - scenario.clients.mostly)
-        with_it, without = (choice_generator.choice(np.flatnonzero(kind), size) for kind in (column, ~column))
-        chosen = np.where(wanted, with_it, without)
-        network = network_of(start)
-        train_locally(
-            network, inputs_of(known.pictures[chosen]), torch.from_numpy(known.labels[chosen]), once, generator
-        )
-        updates.append((to_row(weights(network)) - to_row(start)).numpy())
-    return Trials(np.stack(updates), has)
-
-
-def _property(trials: Trials, world: FederateWorld, start: Weights, updates: Mapping[int, Weights]) -> float:
+def _property(trials: Trials, people: People, start: Weights, updates: Mapping[int, Weights]) -> float:
     """Return of how many clients the property is told from their first update."""
     numbers = sorted(updates)
     sent = np.stack([(to_row(updates[number]) - to_row(start)).numpy() for number in numbers])
     told = infer_property(sent, trials.updates, trials.has) > 0
-    return float((told == world.has_property[numbers]).mean())
+    return float((told == people.has_property[numbers]).mean())
 
 
 def _groups(pictures: Labelled) -> dict[str, Tensor]:

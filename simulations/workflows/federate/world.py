@@ -49,12 +49,10 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class FederateWorld:
-    """Everybody and everything.
+class People:
+    """Pictures of everybody, and what is true of them.
 
     Attributes:
-        clients: The nodes, in order.
-        cheats: The cheat that a client plays, by its number.
         has_property: (clients,), whether most of its people have the property.
         trained: All pictures of clients, one client after the other.
         others: As many pictures, drawn alike, that nobody trains on.
@@ -63,14 +61,32 @@ class FederateWorld:
         fresh: Pictures to try models on.
     """
 
-    clients: list[Client]
-    cheats: dict[int, str]
     has_property: NDArray[np.bool_]
     trained: Labelled
     others: Labelled
     known: Labelled
     strangers: Labelled
     fresh: Labelled
+
+    @property
+    def candidates(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Pictures that may have been trained on, with their labels; members come first."""
+        pictures = np.concatenate([self.trained.pictures, self.others.pictures])
+        return pictures, np.concatenate([self.trained.labels, self.others.labels])
+
+
+@dataclass(frozen=True)
+class FederateWorld:
+    """Everybody and everything.
+
+    Attributes:
+        clients: The nodes, in order.
+        cheats: The cheat that a client plays, by its number.
+    """
+
+    clients: list[Client]
+    cheats: dict[int, str]
+    people: People
 
     @property
     def apps(self) -> list[ClientApp]:
@@ -107,7 +123,7 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
         client = role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES, own.persons)
         client.entropy = SeededEntropy(secret(scenario.seed, "entropy", number))
         clients.append(client)
-    return FederateWorld(clients, cheats, has, trained, others, known, strangers, fresh)
+    return FederateWorld(clients, cheats, People(has, trained, others, known, strangers, fresh))
 
 
 def _of_clients(scenario: FederateScenario, has: NDArray[np.bool_], purpose: str, split: Split) -> Labelled:

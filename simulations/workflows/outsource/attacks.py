@@ -6,10 +6,11 @@ A restoring attack returns pictures, an inferring one returns labels; both say w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from protocol.messages.base import ProtocolMessage
@@ -88,6 +89,17 @@ FEWEST_PAIRS = 8
 
 class DoesNotApply(Exception):
     """Why an attack has nothing to work on here."""
+
+
+T = TypeVar("T")
+
+
+def attempted(device: torch.device, attack: Callable[..., T], *arguments: Any) -> T | DoesNotApply:
+    """Attack, or say why that does not apply; a job."""
+    try:
+        return attack(*arguments)
+    except DoesNotApply as reason:
+        return reason
 
 
 @dataclass(frozen=True)
@@ -184,39 +196,28 @@ RESTORERS: dict[str, Callable[[Tensor, PublicKnowledge], Tensor]] = {
 }
 
 
-class Recogniser(NamedTuple):
-    """Networks that learned from public images: they name the class of the image that contributes most, or of another.
-
-    Attributes:
-        clean, shown, hidden: The first learned from clean images; the others from obfuscated ones what their dominant
-            image shows, and what the other one does. `hidden` is None where nothing is mixed.
-    """
-
-    clean: nn.Module
-    shown: nn.Module
-    hidden: nn.Module | None
+Lesson = Literal["clean", "shown", "hidden"]
+"""What a recogniser learns: clean images, or what the dominant image of an obfuscated one shows, or what another."""
+LESSONS: tuple[Lesson, ...] = ("clean", "shown", "hidden")
 
 
-def learn_to_recognise(public: PublicKnowledge, epochs: int = CNN_EPOCHS) -> Recogniser:
-    """Train the attacker's networks, all on the same images (McPherson et al. 2016)."""
+def learn_to_recognise(public: PublicKnowledge, lesson: Lesson, epochs: int = CNN_EPOCHS) -> nn.Module:
+    """Train one of the attacker's networks, all on the same public images (McPherson et al. 2016)."""
     if len(public.images) < 50:
         raise DoesNotApply(f"it learns from public images, and there are {len(public.images)}")
-    generator = _generator(public, 2)
+    generator = _generator(public, 2 + LESSONS.index(lesson))
     count = len(public.task_of)
-    clean = train_classifier(
-        to_pictures(public.images), public.classes.numpy(), count, generator, epochs=epochs * REPEATS
-    )
-    pictures, shown, hidden = _lessons(public)
-    return Recogniser(
-        clean,
-        train_classifier(pictures, shown, count, generator, epochs=epochs),
-        None if hidden is None else train_classifier(pictures, hidden, count, generator, epochs=epochs),
-    )
+    if lesson == "clean":
+        pictures = to_pictures(public.images)
+        return train_classifier(pictures, public.classes.numpy(), count, generator, epochs=epochs * REPEATS)
+    if lesson == "hidden" and public.setting.images < 2:
+        raise DoesNotApply("nothing is mixed: no image is hidden")
+    return train_classifier(*_obfuscated(public, 0 if lesson == "shown" else 1), count, generator, epochs=epochs)
 
 
-def _lessons(public: PublicKnowledge) -> tuple[np.ndarray, Labels, Labels | None]:
-    """Obfuscate the public images as owners do, and note the class of the dominant image and of one other."""
-    pictures, shown, hidden = [], [], []
+def _obfuscated(public: PublicKnowledge, rank: int) -> tuple[NDArray[np.uint8], Labels]:
+    """Obfuscate the public images as owners do, and note the class of the image of this rank by what it contributes."""
+    pictures, classes = [], []
     drawn = stream(public.seed, "lessons of an attacker")
     for _ in range(REPEATS):
         groups = group(public.tasks, public.setting.images, drawn, intra_class=public.intra_class, repeat=True)
@@ -224,33 +225,28 @@ def _lessons(public: PublicKnowledge) -> tuple[np.ndarray, Labels, Labels | None
             batch = obfuscate(public.setting, public.images[some], public.tasks[some], 2, drawn)
             pictures.append(to_pictures(batch.pictures))
             ranked = batch.weights.argsort(1, descending=True)
-            classes = public.classes[some].gather(1, ranked)
-            shown.append(classes[:, 0].numpy())
-            if classes.shape[1] > 1:
-                hidden.append(classes[:, 1].numpy())
-    return np.concatenate(pictures), np.concatenate(shown), np.concatenate(hidden) if hidden else None
+            classes.append(public.classes[some].gather(1, ranked)[:, rank].numpy())
+    return np.concatenate(pictures), np.concatenate(classes)
 
 
-def name_shown(pictures: Tensor, recogniser: Recogniser) -> Labels:
+def name_shown(pictures: Tensor, recogniser: nn.Module) -> Labels:
     """Name the class of the image that contributes most, from the picture alone."""
-    return classify(recogniser.shown, to_pictures(pictures))
+    return classify(recogniser, to_pictures(pictures))
 
 
-def name_hidden_task(pictures: Tensor, labels: Tensor, recogniser: Recogniser, public: PublicKnowledge) -> Labels:
+def name_hidden_task(pictures: Tensor, labels: Tensor, recogniser: nn.Module, public: PublicKnowledge) -> Labels:
     """Name the task label of the image that contributes less, which is not published."""
-    if recogniser.hidden is None:
-        raise DoesNotApply("nothing is mixed: no image is hidden")
     if public.intra_class:
         return labels.numpy()
-    named: Labels = public.task_of.numpy()[classify(recogniser.hidden, to_pictures(pictures))]
+    named: Labels = public.task_of.numpy()[classify(recogniser, to_pictures(pictures))]
     return named
 
 
-def name_class(pictures: Tensor, labels: Tensor, recogniser: Recogniser, public: PublicKnowledge) -> Labels:
+def name_class(pictures: Tensor, labels: Tensor, recogniser: nn.Module, public: PublicKnowledge) -> Labels:
     """Name the class of the image that contributes most, among those that go with its published label."""
     if len(torch.unique(public.task_of)) == len(public.task_of):
         raise DoesNotApply("the published label is the class already")
-    scores = logits(recogniser.shown, to_pictures(pictures))
+    scores = logits(recogniser, to_pictures(pictures))
     scores[public.task_of.numpy()[None, :] != labels.numpy()[:, None]] = -np.inf
     named: Labels = scores.argmax(1)
     return named

@@ -13,7 +13,7 @@ from parties.outsource.service import TrainingService
 from parties.outsource.workflow import Outsource, OutsourceRecord
 from parties.party import Memory
 from parties.workflow import Progress
-from protocol.compute.workshop import Workshop
+from protocol.compute.workshop import Handle, Workshop
 from protocol.errors import RunFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
@@ -26,7 +26,7 @@ from simulations.workflows.outsource.attacks import service_view
 from simulations.workflows.outsource.page import write_outsource_page
 from simulations.workflows.outsource.report import OutsourceReport, outcome_of, tradeoffs
 from simulations.workflows.outsource.scenario import OutsourceScenario
-from simulations.workflows.outsource.scoring import Scoring, public_knowledge, truth_of
+from simulations.workflows.outsource.scoring import Recognisers, Scoring, public_knowledge, truth_of, with_leaks
 from simulations.workflows.outsource.tradeoff import Lesson, Point, train_and_test
 from simulations.workflows.outsource.words import learned, summary, tables
 from simulations.workflows.outsource.world import OutsourceWorld, build
@@ -44,6 +44,9 @@ def play(
         session.step("building the world")
         world = build(scenario, adversaries)
         view = session.view(SERVER_NODE_ID, Enrolment, Part)
+        public = public_knowledge(scenario, world)
+        recognisers = Recognisers(workshop, public)
+        compared = _compare(scenario, world, workshop)
         service = TrainingService(secret(scenario.seed, "service"), workshop)
         with session.grid(world.apps, world.names) as grid:
             outsource = session.server(adversaries, Outsource)
@@ -53,10 +56,11 @@ def play(
         node_id = next(iter(record.enrolments))
         seen, first = service_view(list(view.received({node_id}))), node_id - FIRST_NODE_ID
         truth = truth_of(world.owners[first], world.held[first], len(seen.epochs) - 1)
-        scoring = Scoring(seen, public_knowledge(scenario, world, truth), truth, scenario.attackers.scored)
-        attacked = scoring.run()
+        leaking = with_leaks(public, truth, scenario.attackers.pairs)
+        scoring = Scoring(seen, leaking, truth, scenario.attackers.scored, recognisers)
+        attacked = scoring.run(workshop, progress)
         session.step("training with other settings")
-        points = _compare(scenario, world, workshop, sum(each.mixtures for each in record.enrolments.values()))
+        points = [end.result() for end in finished(workshop, compared, "training with other settings", progress)]
         digest = _digest(record, appraisals)
         outcome = outcome_of(scenario, world, record, appraisals, digest, scoring, points[0], session.flows)
         report = session.report(
@@ -92,8 +96,8 @@ def _digest(record: OutsourceRecord, appraisals: Mapping[int, Appraisal]) -> str
     return digest.hexdigest()
 
 
-def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Workshop, per_epoch: int) -> list[Point]:
-    """Train on clean images, and with each setting of the plot, on all owners' images together."""
+def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Workshop) -> list[Handle[Point]]:
+    """Hand in trainings on clean images, and with each setting of the plot, on all owners' images together."""
     section, service = scenario.obfuscation, scenario.service
     lesson = Lesson(
         pictures=np.concatenate([held.pictures for held in world.held]),
@@ -104,14 +108,13 @@ def _compare(scenario: OutsourceScenario, world: OutsourceWorld, workshop: Works
         architecture=service.architecture,
         epochs=service.epochs,
         batch=service.batch,
-        per_epoch=per_epoch,
+        per_epoch=sum(owner.mixtures.count for owner in world.owners),
         intra_class=section.pairing == "intra-class",
         repeat=section.each == "in-each-role",
     )
     seed = int.from_bytes(secret(scenario.seed, "comparison")[:7])
     job = partial(workshop.submit, train_and_test, lesson)
-    jobs = [job(setting, seed) for setting in (None, *scenario.compared)]
-    return [end.result() for end in finished(workshop, jobs, "training for comparison")]
+    return [job(setting, seed) for setting in (None, *scenario.compared)]
 
 
 SIMULATION = Simulation(play, OutsourceReport, tables)

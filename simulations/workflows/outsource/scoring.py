@@ -1,27 +1,32 @@
 """Scores of the attacks: the one place that compares what attackers make of the view with the truth."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
-from torch import Tensor
+from torch import Tensor, nn
 
 from parties.outsource.owner import Owner
+from parties.workflow import Progress, unwatched
+from protocol.compute.workshop import Done, Handle, Workshop
 from simulations.runs.seeding import secret
+from simulations.runs.workshops import finished
 from simulations.workflows.outsource.attacks import (
     ATTACKS,
+    LESSONS,
     RESTORERS,
     DoesNotApply,
+    Lesson,
     PublicKnowledge,
-    Recogniser,
     ServiceView,
+    attempted,
     learn_to_recognise,
     name_class,
     name_hidden_task,
@@ -37,6 +42,7 @@ from strategies.obfuscation.unmixing import detail
 from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import dssim
 
+T = TypeVar("T")
 Found = dict[str, Any]
 """Fields of an `AttackScore`."""
 
@@ -115,23 +121,46 @@ def truth_of(owner: Owner, held: Labelled, epoch: int) -> Truth:
     return Truth(groups.gather(1, ranked), to_tensor(held.pictures).contiguous(), held)
 
 
-def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld, truth: Truth) -> PublicKnowledge:
-    """Return what the scenario's attackers have beside the view: its last mixtures are those that leaked."""
+def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld) -> PublicKnowledge:
+    """Return what the scenario's attackers have beside the view, as long as no original has leaked."""
     public, assignment = world.public, scenario.assignment(world.task_names)
-    pairs = min(scenario.attackers.pairs, len(truth.groups) // 2)
-    known = torch.arange(len(truth.groups) - pairs, len(truth.groups))
+    images = to_tensor(public.pictures).contiguous()
     return PublicKnowledge(
         setting=assignment.obfuscation,
         intra_class=assignment.intra_class,
         repeat=assignment.repeat,
-        images=to_tensor(public.pictures).contiguous(),
+        images=images,
         classes=torch.from_numpy(public.classes),
         tasks=torch.from_numpy(public.tasks),
         task_of=torch.from_numpy(world.task_of),
-        known=known,
-        originals=truth.images[truth.groups[known, 0]],
+        known=torch.zeros(0, dtype=torch.int64),
+        originals=images[:0],
         seed=int.from_bytes(secret(scenario.seed, "attackers")[:4]),
     )
+
+
+def with_leaks(public: PublicKnowledge, truth: Truth, pairs: int) -> PublicKnowledge:
+    """Add the originals of the last mixtures: those that leaked."""
+    count = len(truth.groups)
+    known = torch.arange(count - min(pairs, count // 2), count)
+    return replace(public, known=known, originals=truth.images[truth.groups[known, 0]])
+
+
+class Recognisers:
+    """The attacker's networks, which are trained while the workflow runs.
+
+    Args:
+        public: What they learn from.
+    """
+
+    def __init__(self, workshop: Workshop, public: PublicKnowledge) -> None:
+        self._workshop = workshop
+        self._handles = {lesson: workshop.submit(attempted, learn_to_recognise, public, lesson) for lesson in LESSONS}
+
+    def done(self) -> dict[Lesson, nn.Module | DoesNotApply]:
+        """Wait for them."""
+        ends = finished(self._workshop, list(self._handles.values()), "training recognisers")
+        return {lesson: end.result() for lesson, end in zip(self._handles, ends, strict=True)}
 
 
 @dataclass
@@ -153,57 +182,67 @@ class Scoring:
     Args:
         truth: Of the view's last epoch.
         most: Pictures to score on, at most.
+        recognisers: The attacker's.
     """
 
-    def __init__(self, view: ServiceView, public: PublicKnowledge, truth: Truth, most: int) -> None:
+    def __init__(
+        self, view: ServiceView, public: PublicKnowledge, truth: Truth, most: int, recognisers: Recognisers
+    ) -> None:
         self.view, self.public, self.truth = view, public, truth
         leaked = set(public.known.tolist())
         fresh = [place for place in range(len(truth.groups)) if place not in leaked]
         self.places = torch.tensor(fresh[:most], dtype=torch.int64)
         self.pictures, self.labels = view.epochs[-1][self.places], view.labels[-1][self.places]
         self.done = Attacked()
-        self._recogniser: Recogniser | DoesNotApply | None = None
+        self._recognisers = recognisers
+        self._learned: dict[Lesson, nn.Module | DoesNotApply] = {}
 
-    def run(self) -> Attacked:
-        """Let every attack of `ATTACKS` try."""
+    def run(self, workshop: Workshop, progress: Progress = unwatched) -> Attacked:
+        """Let every attack of `ATTACKS` try.
+
+        Raises:
+            RunFailed: When one of them failed.
+        """
         shown = self.places[:SHOWN]
         groups = self.truth.groups[shown]
         for role in range(min(2, groups.shape[1])):
             name = "dominant image" if role == 0 else "mixed with"
             self.done.grid[name] = self.truth.images[groups[:, role]]
         self.done.grid["sent to the service"] = self.pictures[:SHOWN]
-        self._try("unmixing", self._unmix)
-        for name, restore in RESTORERS.items():
-            self._try(name, partial(self._restored, name, partial(restore, self.pictures, self.public)))
-        learned = partial(reconstruction, self.pictures, self.view, self.public)
-        self._try("reconstruction", partial(self._restored, "reconstruction", learned))
-        self._try("cnn", self._cnn)
-        self._try("label", self._label)
-        self._try("attribute", self._attribute)
+        jobs: dict[str, Handle[Any]] = {
+            "unmixing": workshop.submit(attempted, unmixing, self.view, self.public),
+            "reconstruction": workshop.submit(attempted, reconstruction, self.pictures, self.view, self.public),
+        }
+        jobs |= {
+            name: workshop.submit(attempted, restore, self.pictures, self.public) for name, restore in RESTORERS.items()
+        }
+        ends = dict(zip(jobs, finished(workshop, list(jobs.values()), "attacking", progress), strict=True))
+        self._learned = self._recognisers.done()
+        found: dict[str, Callable[[], Found]] = {
+            "unmixing": lambda: self._unmix(_applied(ends["unmixing"].result()).pictures),
+            **{name: partial(self._restored, name, ends[name]) for name in (*RESTORERS, "reconstruction")},
+            "cnn": self._cnn,
+            "label": self._label,
+            "attribute": self._attribute,
+        }
+        for name, score in found.items():
+            self._try(name, score, ends[name].seconds if name in ends else 0.0)
         return self.done
 
-    def _try(self, name: str, attack: Callable[[], Found]) -> None:
+    def _try(self, name: str, score: Callable[[], Found], seconds: float) -> None:
         info, start = ATTACKS[name], perf_counter()
         try:
-            found = attack()
+            found = score()
         except DoesNotApply as reason:
             found = {"fails": str(reason)}
-        seconds = round(perf_counter() - start, 3)
+        seconds = round(seconds + perf_counter() - start, 3)
         self.done.scores[name] = AttackScore(title=info.title, knows=info.knows, seconds=seconds, **found)
 
-    def _learned(self) -> Recogniser:
-        if self._recogniser is None:
-            try:
-                self._recogniser = learn_to_recognise(self.public)
-            except DoesNotApply as reason:
-                self._recogniser = reason
-        if isinstance(self._recogniser, DoesNotApply):
-            raise self._recogniser
-        return self._recogniser
+    def _recogniser(self, lesson: Lesson) -> nn.Module:
+        return _applied(self._learned[lesson])
 
-    def _unmix(self) -> Found:
+    def _unmix(self, found: Tensor) -> Found:
         """Match what was recovered with the owner's images by fine detail, each image with its best match."""
-        found = unmixing(self.view, self.public).pictures
         images = self.truth.images
         best = (detail(images, 3) @ detail(found, 3).T).argmax(1)
         chosen = torch.arange(len(images))[: len(self.places)]
@@ -218,8 +257,8 @@ class Scoring:
             "dissimilarity_before": self._dissimilarity_before(),
         }
 
-    def _restored(self, name: str, attack: Callable[[], Tensor]) -> Found:
-        restored = attack()
+    def _restored(self, name: str, end: Done[Tensor | DoesNotApply]) -> Found:
+        restored = _applied(end.result())
         self.done.grid[name] = restored[:SHOWN]
         return {
             "measure": "accuracy of a CNN for clean images on the class of the dominant image, after restoration",
@@ -231,7 +270,7 @@ class Scoring:
 
     def _cnn(self) -> Found:
         answers = self.truth.shows(0)[self.places.numpy()]
-        named = name_shown(self.pictures, self._learned())
+        named = name_shown(self.pictures, self._recogniser("shown"))
         return {
             "measure": "accuracy on the class of the dominant image, from the mixture alone",
             **share(named == answers),
@@ -243,7 +282,7 @@ class Scoring:
         if self.truth.groups.shape[1] < 2:
             raise DoesNotApply("nothing is mixed: no image is hidden")
         answers = self.public.task_of.numpy()[self.truth.shows(1)[self.places.numpy()]]
-        named = name_hidden_task(self.pictures, self.labels, self._learned(), self.public)
+        named = name_hidden_task(self.pictures, self.labels, self._recogniser("hidden"), self.public)
         return {
             "measure": "accuracy on the label of the image that is not labelled",
             **share(named == answers),
@@ -252,7 +291,7 @@ class Scoring:
 
     def _attribute(self) -> Found:
         answers = self.truth.shows(0)[self.places.numpy()]
-        named = name_class(self.pictures, self.labels, self._learned(), self.public)
+        named = name_class(self.pictures, self.labels, self._recogniser("shown"), self.public)
         kinds = self.public.task_of.numpy()[answers]
         return {
             "measure": "accuracy on the class of the dominant image, given its label",
@@ -262,7 +301,7 @@ class Scoring:
 
     def _right(self, pictures: Tensor, answers: Labels) -> Found:
         try:
-            named = classify(self._learned().clean, to_pictures(pictures))
+            named = classify(self._recogniser("clean"), to_pictures(pictures))
         except DoesNotApply:
             return {"scored": len(pictures)}
         return {**share(named == answers), "chance": most_frequent(answers)}
@@ -284,6 +323,12 @@ class Scoring:
             "dissimilarity": float(dissimilarity.mean()),
             "alike": float((dissimilarity < ALIKE).double().mean()),
         }
+
+
+def _applied(found: T | DoesNotApply) -> T:
+    if isinstance(found, DoesNotApply):
+        raise found
+    return found
 
 
 def share(right: NDArray[np.bool_]) -> Found:

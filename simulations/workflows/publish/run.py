@@ -13,6 +13,7 @@ from protocol.messages.publish import CallForPictures, Gallery
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
+from simulations.runs.workshops import finished, open_workshop
 from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
@@ -26,8 +27,13 @@ READER = FIRST_NODE_ID
 def play(
     scenario: PublishScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
 ) -> PublishReport:
-    """Play a publication, attack what the reader saw, and write the folder."""
-    with Session(scenario, folder, progress, 2 * len(scenario.methods)) as session:
+    """Play a publication, attack what the reader saw, and write the folder.
+
+    Raises:
+        RunFailed: When an attack failed.
+    """
+    steps = len(scenario.methods) + 2
+    with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
         session.step("painting people")
         world = build(scenario, adversaries)
         view, calling = session.view(READER, Gallery), session.view(None, CallForPictures)
@@ -38,12 +44,15 @@ def play(
         seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
         received = [call for _, call in calling.received() if isinstance(call, CallForPictures)]
         asked = {call.method: [each for each in received if each.method == call.method] or [call] for call in calls}
-        scored = {}
+        session.step("attacking what was published")
+        handles = []
         for name in scenario.methods:
-            session.step(f"attacking {name}")
             mine = [number for number, each in enumerate(record.collections) if each.gallery.method == name]
             collections, shown = [record.collections[number] for number in mine], [seen[number] for number in mine]
-            scored[name] = score(name, scenario, world, weakest(asked[name], scenario), collections, shown)
+            call = weakest(asked[name], scenario)
+            handles.append(workshop.submit(score, name, scenario, world.people, call, collections, shown))
+        ends = finished(workshop, handles, "attacking what was published", progress)
+        scored = {name: end.result() for name, end in zip(scenario.methods, ends, strict=True)}
         results = {name: each.result for name, each in scored.items()}
         outcome = _outcome(scenario, world, results)
         report = session.report(
@@ -61,7 +70,7 @@ def play(
 
 
 def _outcome(scenario: PublishScenario, world: PublishWorld, results: Mapping[str, MethodResult]) -> PublishOutcome:
-    positive = float(world.fresh.labels.mean())
+    positive = float(world.people.fresh.labels.mean())
     return PublishOutcome(
         owners=scenario.owners.count,
         published=sum(result.pictures for result in results.values()),

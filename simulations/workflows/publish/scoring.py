@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from parties.publish.publisher import mechanism_of
@@ -13,7 +14,7 @@ from protocol.messages.publish import CallForPictures, Gallery
 from simulations.workflows.publish.attacks import Attackers
 from simulations.workflows.publish.report import Loss, MethodResult
 from simulations.workflows.publish.scenario import PublishScenario
-from simulations.workflows.publish.world import PublishWorld
+from simulations.workflows.publish.world import People, owner_of
 from strategies.dp_images import Guarantee, Mechanism
 from strategies.dp_images.attacks import recognised
 from strategies.learning.classifier import classify
@@ -51,34 +52,35 @@ def weakest(asked: Sequence[CallForPictures], scenario: PublishScenario) -> Call
 
 
 def score(
+    device: torch.device,
     name: str,
     scenario: PublishScenario,
-    world: PublishWorld,
+    people: People,
     asked: CallForPictures,
     collections: Sequence[Collection],
     seen: Sequence[Gallery],
 ) -> Scored:
-    """Attack what the reader has seen of one method, and compare with the truth.
+    """Attack what the reader has seen of one method, and compare with the truth; a job.
 
     Args:
         name: Of the method.
-        scenario, world: The truth.
+        scenario, people: The truth.
         asked: The call that reached owners, which names another mechanism than the scenario's where the curator cheats.
         collections: Whose pictures they are, one entry for each time that it was asked.
         seen: What the reader received, in the same order.
     """
     mechanism = mechanism_of(asked)
-    attackers = Attackers(scenario, name, mechanism, world.known, world.strangers)
+    attackers = Attackers(scenario, name, mechanism, people.known, people.strangers)
     published = attackers.combine(seen)
     restored = attackers.restore(published)
-    owners = world.owner_of(collections[0].owners)
-    originals = world.albums.pictures[owners * scenario.owners.pictures + collections[0].places]
+    owners = owner_of(collections[0].owners)
+    originals = people.albums.pictures[owners * scenario.owners.pictures + collections[0].places]
     rates = [
         recognised(attackers.recogniser(restoring=restoring), pictures, owners)
         for restoring, pictures in ((False, published), (True, restored))
     ]
     learner = attackers.learn(published, np.array(seen[0].labels))
-    fresh = world.fresh
+    fresh = people.fresh
     useful = [
         (classify(learner, to_pictures(pictures)) == fresh.labels).mean()
         for pictures in (fresh.pictures, attackers.publish_alike(fresh.pictures))

@@ -42,6 +42,23 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class People:
+    """Pictures of everybody, and who they show.
+
+    Attributes:
+        albums: All pictures of owners, one owner after the other.
+        known: Other pictures of the owners, that the attacker has.
+        strangers: Pictures of other people, that everybody has.
+        fresh: Pictures of people whom nobody has seen, to try classifiers on.
+    """
+
+    albums: Labelled
+    known: Labelled
+    strangers: Labelled
+    fresh: Labelled
+
+
+@dataclass(frozen=True)
 class PublishWorld:
     """Everybody and everything.
 
@@ -49,19 +66,12 @@ class PublishWorld:
         reader: The public; the first node.
         owners: The nodes after it.
         cheats: The cheat that an owner plays, by its number.
-        albums: All pictures of owners, one owner after the other.
-        known: Other pictures of the owners, that the attacker has.
-        strangers: Pictures of other people, that everybody has.
-        fresh: Pictures of people whom nobody has seen, to try classifiers on.
     """
 
     reader: Reader
     owners: list[Publisher]
     cheats: dict[int, str]
-    albums: Labelled
-    known: Labelled
-    strangers: Labelled
-    fresh: Labelled
+    people: People
 
     @property
     def apps(self) -> list[ClientApp]:
@@ -74,9 +84,10 @@ class PublishWorld:
         publishers = {FIRST_NODE_ID + 1 + number: f"publisher-{number}" for number in range(len(self.owners))}
         return {SERVER_NODE_ID: "cloud", FIRST_NODE_ID: "reader", **publishers}
 
-    def owner_of(self, node_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the numbers of owners."""
-        return node_ids - (FIRST_NODE_ID + 1)
+
+def owner_of(node_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of owners."""
+    return node_ids - (FIRST_NODE_ID + 1)
 
 
 def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> PublishWorld:
@@ -111,10 +122,12 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
         reader=Reader(secret(scenario.seed, "reader")),
         owners=parties,
         cheats=cheats,
-        albums=albums,
-        known=known,
-        strangers=faces(np.arange(attacker.strangers), "strangers", "public"),
-        fresh=faces(FRESH + np.arange(800), "fresh", "public"),
+        people=People(
+            albums=albums,
+            known=known,
+            strangers=faces(np.arange(attacker.strangers), "strangers", "public"),
+            fresh=faces(FRESH + np.arange(800), "fresh", "public"),
+        ),
     )
 
 
