@@ -15,7 +15,7 @@ from parties.adversaries import ADVERSARIES
 from protocol.errors import BadScenario, RunFailed
 from simulations.runs.runner import run
 from simulations.scenarios.files import commented, load
-from simulations.workflows.crowdsource.attacks import Material, measured, trained, trained_and_measured
+from simulations.workflows.crowdsource.attacks import Material, measured, measured_alone, trained
 from simulations.workflows.crowdsource.report import CrowdsourceReport
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from simulations.workflows.crowdsource.words import verdict
@@ -217,7 +217,7 @@ def test_it_protects_and_serves_over_three_seeds(record_property: Callable[[str,
     """Issue 7, "Must hold"; the packaged scenario's settings."""
     scenario = load("crowdsource")
     assert isinstance(scenario, CrowdsourceScenario)
-    section = scenario.collector
+    section, device = scenario.collector, torch.device("cpu")
     rows = []
     for seed in (1, 2, 7):
         world = build(scenario.model_copy(update={"seed": seed}), bytes(32), ADVERSARIES)
@@ -227,11 +227,12 @@ def test_it_protects_and_serves_over_three_seeds(record_property: Callable[[str,
         )  # fmt: skip
         recipes = {None: section.undefended(), 1.0: section.recipe(1.0), 3.0: section.recipe(3.0)}
         found = {
-            weight: trained_and_measured(
-                torch.device("cpu"), material, recipe, section.extractor, weight, [], 0.0, False
+            weight: measured_alone(
+                device, trained(device, world.public, section.hide, recipe, section.extractor, seed),
+                material, weight, [], 0.0, False,
             ).setting
             for weight, recipe in recipes.items()
-        }
+        }  # fmt: skip
         truth = world.held.columns(section.hide).mean()
         rows.append(
             {

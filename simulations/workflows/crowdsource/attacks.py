@@ -1,7 +1,7 @@
 """Trains extractors and measures them: what tasks they serve, and what attackers make of representations.
 
-`trained` and `measured` are jobs of a workshop. Attackers get representations, the public extractor and pictures of
-the collector's; the truth is used to score what they say.
+`trained`, `measured` and `measured_alone` are jobs of a workshop. Attackers get representations, the public extractor
+and pictures of the collector's; the truth is used to score what they say.
 """
 
 from collections.abc import Sequence
@@ -88,18 +88,16 @@ def trained(
     return done.to(torch.device("cpu"))
 
 
-def trained_and_measured(
+def measured_alone(
     device: torch.device,
+    done: Trained,
     material: Material,
-    recipe: Recipe,
-    architecture: str,
     weight: float | None,
     attackers: Sequence[int],
     leaked: float,
     every_leak: bool,
 ) -> Measured:
-    """Train an extractor and measure it with what honest participants would send; a job."""
-    done = trained(device, material.public, material.hide, recipe, architecture, material.seed)
+    """Measure an extractor with what honest participants would send; a job."""
     return measured(device, done, material.sent(done, material.held), material, weight, attackers, leaked, every_leak)
 
 

@@ -28,8 +28,8 @@ from simulations.workflows.crowdsource.attacks import (
     Material,
     Measured,
     measured,
+    measured_alone,
     trained,
-    trained_and_measured,
 )
 from simulations.workflows.crowdsource.page import write_crowdsource_page
 from simulations.workflows.crowdsource.report import (
@@ -42,8 +42,10 @@ from simulations.workflows.crowdsource.scoring import guesses, induced, outcome_
 from simulations.workflows.crowdsource.words import learned, notes, summary, tables
 from simulations.workflows.crowdsource.world import CrowdsourceWorld, Portraits, build
 from strategies.pric.federated import Leader
-from strategies.pric.training import Trained, new_players
+from strategies.pric.training import Recipe, Trained, new_players
 
+Trainings = dict[float | None, Handle[Trained]]
+"""By lambda."""
 FEWEST = 20
 """Participants whose representations and labels it takes, at least, to measure anything."""
 
@@ -62,7 +64,11 @@ def play(
         key = secret(scenario.seed, "collector")
         world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)
         session.step("training the extractor")
-        done = None if scenario.federated.rounds else _trained_centrally(scenario, world, workshop)
+        trainings = _trainings(scenario, world, workshop)
+        done = None
+        if not scenario.federated.rounds:
+            first = trainings.pop(scenario.collector.weight)
+            done = finished(workshop, [first], "training the extractor")[0].result()
         with session.grid(world.apps, world.names) as grid:
             exchange = Exchange(grid)
             players, failures = (done, []) if done else trained_by_participants(scenario, exchange, key, progress)
@@ -76,18 +82,26 @@ def play(
             raise RunFailed(f"only {len(record.labels)} participants sent representations and labels{why}")
         session.step("measuring what leaks, and other lambdas")
         material = _material(scenario, world, record)
-        ends = finished(workshop, _jobs(scenario, workshop, material, players, record), "measuring", progress)
+        ends = finished(
+            workshop, _jobs(scenario, workshop, material, players, trainings, record), "measuring", progress
+        )
         results = [end.result() for end in ends]
         report = _report(scenario, world, record, material, [each.setting for each in results], session, workshop)
         session.write(report, lambda path: write_crowdsource_page(path, report, world, material, results))
     return report
 
 
-def _trained_centrally(scenario: CrowdsourceScenario, world: CrowdsourceWorld, workshop: Workshop) -> Trained:
+def _trainings(scenario: CrowdsourceScenario, world: CrowdsourceWorld, workshop: Workshop) -> Trainings:
+    """Hand in one extractor for each lambda, the one to publish first, and one that hides nothing, None."""
     section = scenario.collector
-    recipe = section.recipe(section.weight)
-    job = workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
-    return finished(workshop, [job], "training the extractor")[0].result()
+    recipes: dict[float | None, Recipe] = {
+        weight: section.recipe(weight) for weight in (section.weight, *sorted(section.curve))
+    }
+    recipes[None] = section.undefended()
+    return {
+        weight: workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
+        for weight, recipe in recipes.items()
+    }
 
 
 def trained_by_participants(
@@ -160,9 +174,19 @@ def _material(scenario: CrowdsourceScenario, world: CrowdsourceWorld, record: Cr
 
 
 def _jobs(
-    scenario: CrowdsourceScenario, workshop: Workshop, material: Material, done: Trained, record: CrowdsourceRecord
+    scenario: CrowdsourceScenario,
+    workshop: Workshop,
+    material: Material,
+    done: Trained,
+    trainings: Trainings,
+    record: CrowdsourceRecord,
 ) -> list[Handle[Measured]]:
-    """Hand in what is to be measured: undefended, by lambda, and last what participants trained."""
+    """Hand in what is to be measured: undefended, by lambda, and last what participants trained.
+
+    Args:
+        done: What was published.
+        trainings: Of the other extractors; each is measured as soon as it is trained.
+    """
     section, attackers = scenario.collector, scenario.attackers
     how = (attackers.pictures, attackers.leaked)
     together = scenario.federated.rounds > 0
@@ -170,16 +194,13 @@ def _jobs(
     def published() -> Handle[Measured]:
         return workshop.submit(measured, done, record.labelled()[0], material, section.weight, *how, True, together)
 
-    jobs = [workshop.submit(trained_and_measured, material, section.undefended(), section.extractor, None, *how, True)]
-    for weight in sorted({section.weight, *section.curve}):
-        if weight == section.weight and not together:
-            jobs.append(published())
-        else:
-            recipe = section.recipe(weight)
-            jobs.append(
-                workshop.submit(trained_and_measured, material, recipe, section.extractor, weight, (), 0.0, False)
-            )
-    return [*jobs, published()] if together else jobs
+    jobs: dict[float | None, Handle[Measured]] = {} if together else {section.weight: published()}
+    for weight, training in trainings.items():
+        extractor = finished(workshop, [training], "training extractors")[0].result()
+        closely = (*how, True) if weight is None else ((), 0.0, False)
+        jobs[weight] = workshop.submit(measured_alone, extractor, material, weight, *closely)
+    ordered = [jobs[None], *(jobs[weight] for weight in sorted(weight for weight in jobs if weight is not None))]
+    return [*ordered, published()] if together else ordered
 
 
 def _report(
