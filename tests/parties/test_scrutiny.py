@@ -62,7 +62,7 @@ class Unwilling(Entity):
 
 
 def entity(role: type[Entity], seed: int, policy: Policy | None = None) -> Entity:
-    party = role(bytes([seed]) * 32, holdings(60, seed), replace(HABITS, poisoning=250))
+    party = role(bytes([seed]) * 32, holdings(60, seed), replace(HABITS, poisoning=150))
     if policy is not None:
         party.guard = Guard(party, policy)
     return party
@@ -88,7 +88,7 @@ def test_a_module_that_hides_nothing_is_contributed_without_a_policy_and_kept_ba
 
 
 def test_honest_entities_pool_as_before(tmp_path: Path) -> None:
-    assert reasons(tmp_path / "policy", Prepared, Prepared, Policy()) == []
+    assert reasons(tmp_path / "policy", Prepared, Entity, Policy()) == []
 
 
 def test_a_reconstructor_of_its_own_finds_it_out_too(tmp_path: Path) -> None:
