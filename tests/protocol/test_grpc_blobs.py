@@ -15,9 +15,11 @@ from wiring import BUYER, SECURITY, SELLERS, Wires, ask, refused
 from protocol.encoding.codec import decode, encode
 from protocol.grids.grpc import GrpcGrid, Pace, blobs
 from protocol.grids.grpc.blobs import Storage
+from protocol.grids.grpc.quotas import Quotas
 from protocol.grids.grpc.transport import GET, PUT
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
+from protocol.storage.vault import Vault
 from protocol.wire import parley_pb2 as wire
 
 SELLER = SELLERS[0]
@@ -184,3 +186,28 @@ class TestBlobs:
         assert refused(grid, GET, [lent], SECURITY[SELLER])[0] is StatusCode.NOT_FOUND
         assert list(wires.folder.iterdir()) == []
         slow.go_on.release()
+
+
+class TestStorage:
+    """Which blobs are deleted, and when."""
+
+    def test_a_blob_that_a_workflow_keeps_stays_when_a_message_brings_it_again(self, tmp_path: Path) -> None:
+        storage = Storage(Vault(tmp_path / "vault"), Quotas())
+        blob = BlobReference(digest=sha256(b"kept").digest(), length=4)
+        storage.put(blob, [b"kept"])
+        storage.keep(blob.digest)
+        storage.put(blob, [b"kept"])
+        storage.let_go([blob.digest])
+        assert storage.read(blob) == b"kept"
+
+    def test_a_blob_goes_with_the_last_message_that_has_it(self, tmp_path: Path) -> None:
+        vault = Vault(tmp_path / "vault")
+        storage, blob = Storage(vault, Quotas()), BlobReference(digest=sha256(b"passing").digest(), length=7)
+        for _ in range(2):
+            storage.put(blob, [b"passing"])
+        storage.hold([blob.digest])
+        for left in (True, True, False):
+            storage.let_go([blob.digest])
+            assert (blob.digest.hex() in vault) == left
+        storage.hold([blob.digest])
+        assert blob.digest.hex() not in vault

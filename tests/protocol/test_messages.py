@@ -33,6 +33,12 @@ def test_every_kind_comes_back_as_it_was(kind: type[ProtocolMessage]) -> None:
         assert canonical(back) == canonical(message)
 
 
+def test_what_has_no_canonical_form_is_not_hashed_as_nothing() -> None:
+    odd = Round.model_construct(training={"a": 1}, number=1)
+    with pytest.raises(TypeError, match="a dict has no canonical form"):
+        canonical(odd)
+
+
 @pytest.mark.parametrize(("kind", "name", "array"), ARRAYS, ids=lambda value: str(getattr(value, "__name__", value)))
 def test_no_array_has_an_axis_of_nothing(kind: type[ProtocolMessage], name: str, array: ArrayOf) -> None:
     whole = tuple(2 if extent is None else extent for extent in array.shape)

@@ -121,6 +121,18 @@ class Contract:
         with pytest.raises(BlobTooLarge, match=f"longer than the {len(BLOB) - 1} bytes"):
             vault.read(DIGEST, limit=len(BLOB) - 1)
 
+    def test_another_blob_than_was_announced_is_refused_and_leaves_nothing(self, vault: Vault, url: str) -> None:
+        arrival = vault.arrive(limit=len(BLOB))
+        for chunk in in_chunks(BLOB):
+            arrival.write(chunk)
+        other = sha256(b"other").hexdigest()
+        with pytest.raises(BlobDamaged, match=f"what arrived is not the blob {other}"):
+            arrival.finish(other)
+        arrival.abandon()
+        assert other not in vault
+        assert DIGEST not in vault
+        assert self.files(url) == []
+
     def test_says_what_is_missing(self, vault: Vault) -> None:
         assert DIGEST not in vault
         with pytest.raises(BlobMissing, match=f"no blob {DIGEST}"):

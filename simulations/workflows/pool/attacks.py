@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from parties.pool.holdings import Habits
 from parties.pool.published import Published, published
 from protocol.messages.pool import PoisonedFeatures, Role, Rules, SignedNetwork
 from simulations.runs.views import View
@@ -97,14 +98,17 @@ def leaked(device: torch.device, pairs: Pairs, public: Public, steps: int, seed:
     return from_leaked_pairs(start, pairs.features, pairs.images, generator, steps=steps, device=device).cpu()
 
 
-def own_modules(device: torch.device, modules: int, public: Public, steps: int, seed: int) -> Reconstructor:
-    """Train modules of one's own on public images, labelled by the published decider, and a reconstructor of theirs."""
+def own_modules(device: torch.device, modules: int, public: Public, habits: Habits, seed: int) -> Reconstructor:
+    """Train modules of one's own on public images, labelled by the published decider, and a reconstructor of theirs.
+
+    Modules are trained as entities train theirs, and the reconstructor for as many steps as the published one.
+    """
     generator = torch.Generator().manual_seed(seed)
-    plan = Plan.lasting(steps, len(public.images))
-    shared = public.shared
+    shared, count = public.shared, len(public.images)
     return from_own_modules(
         modules, public.clean, public.images, public.guessed, shared.network.decider, shared.reconstructor, generator,
-        plan, Plan.lasting(steps, modules * len(public.images)), penalty="either", device=device,
+        habits.plan(habits.poisoning, count), habits.plan(habits.reconstruction, modules * count),
+        penalty=habits.penalty, device=device,
     ).cpu()  # fmt: skip
 
 

@@ -116,7 +116,8 @@ class PoolOutcome(BaseModel):
             their negative.
         unseen_ratio: The worst unseen reconstructor: its SSIM from poisoned features, in either polarity, by that from
             clean ones.
-        breaks_at: The fewest leaked pairs tried with which an attacker gets half of the clean SSIM; None: not with any.
+        breaks_at: The fewest leaked pairs with which an attacker gets half of the clean SSIM, in either polarity; 0 if
+            one without any does, None if nobody does.
         small_gain, large_gain: Accuracy of the entity with fewest, and mean of the others, beyond their controls;
             honest ones only.
         clean_union: Accuracy of a decider refined on the clean features of all.

@@ -83,13 +83,20 @@ class AttacksSection(Section):
     pairs: tuple[Annotated[int, Ge(0)], ...] = Field(
         (0, 10, 100, 1000), description="numbers of leaked pairs of an image and its poisoned feature"
     )
-    modules: Annotated[int, Ge(0), Le(20)] = Field(1, description="random modules that the attacker trains; 0: none")
+    modules: tuple[Annotated[int, Ge(1), Le(20)], ...] = Field(
+        (1, 2, 4), description="modules that attackers train themselves, as entities do, to learn to undo those"
+    )
     attribute: bool = Field(True, description="infer from features whether a picture is bright or dark")
     obfuscator: bool = Field(True, description="attack DeepObfuscator, trained on the same images, for comparison")
     losses: bool = Field(True, description="show reconstructions from a module trained with the paper's loss")
     attacked: Annotated[int, Ge(8), Le(100_000)] = Field(
         200, description="features to score attackers on, not among leaked pairs"
     )
+
+    @field_validator("modules", mode="before")
+    @classmethod
+    def _one_number_is_one_attacker(cls, given: object) -> object:
+        return () if given == 0 else (given,) if isinstance(given, int) else given
 
     @field_validator("unseen")
     @classmethod

@@ -185,8 +185,8 @@ class Scoring:
             some = target.leakable[:count]
             pairs = Pairs(target.images[some], target.features[some])
             add(f"{count} leaked pairs", attackers.leaked, pairs, public, steps, seed(f"{count} pairs"))
-        if section.modules:
-            add("own modules", attackers.own_modules, section.modules, public, steps, seed("own modules"))
+        for modules in section.modules:
+            add(f"{modules} own modules", attackers.own_modules, modules, public, habits, seed(f"{modules} modules"))
         if section.attribute:
             bright = self._brightness(self.world.public)
             add("brightness", attackers.attribute, self.world.rules.architecture, bright,
@@ -223,9 +223,10 @@ class Scoring:
         judge(f"published reconstructor ({PUBLISHED})", "published", nothing, psi, clean, poisoned)
         for design in section.unseen:
             judge(f"unseen {design}", "unseen", nothing, done[f"unseen {design}"], clean, poisoned)
-        if section.modules:
-            knows = f"{count_of(section.modules, 'module')} of its own, trained as entities do"
-            judge("own random modules", "modules", knows, done["own modules"], None, poisoned)
+        for modules in section.modules:
+            name = count_of(modules, "module") + " of its own"
+            knows = f"{name}, trained on public images as entities do"
+            judge(name, "modules", knows, done[f"{modules} own modules"], None, poisoned)
         for count in self._pair_counts(target):
             knows = f"{count} leaked pairs of an image and its poisoned feature"
             judge(f"{count} leaked pairs", "pairs", knows, done[f"{count} leaked pairs"], None, poisoned, count)
@@ -325,7 +326,11 @@ class Scoring:
         published = attacks[0]
         assert published.clean is not None
         half = BROKEN * published.clean.ssim
-        broken = [each.pairs for each in attacks if each.kind == "pairs" and each.protected.either_polarity >= half]
+        broken = [
+            each.pairs
+            for each in attacks
+            if each.kind in ("published", "unseen", "modules", "pairs") and each.protected.either_polarity >= half
+        ]
         ratios = [
             each.protected.either_polarity / each.clean.ssim for each in attacks if each.kind == "unseen" and each.clean
         ]
