@@ -206,6 +206,8 @@ def test_what_must_hold_at_the_size_of_the_demo(tmp_path: Path) -> None:
     assert outcome.small_gain is not None
     assert outcome.small_gain > 0.05
     assert outcome.breaks_at is not None
+    own = [attack.protected.ssim for attack in report.attacks if attack.kind == "modules"]
+    assert max(own) > outcome.ssim + 0.2
 
 
 @pytest.mark.slow
