@@ -15,8 +15,8 @@ def mixing_epsilon(sigma: float, images: int, pixels: int, epochs: int, delta: f
     mixture per epoch: by :math:`255 \sqrt{3 \cdot \mathrm{pixels}} / k` at most, and its label's shares by
     :math:`\sqrt 2 / k`, whose noise is sigma / 255. E epochs of Gaussian mechanisms are one with
     :math:`\mu = \frac{255}{k \sigma} \sqrt{E (3 \cdot \mathrm{pixels} + 2)}`, for which delta is known exactly (Balle
-    and Wang 2018, theorem 8). Mixtures are whole numbers of parts, and the noise that is added to them is exactly that of
-    the mechanism, rounded, which costs nothing. No amplification by sampling is claimed.
+    and Wang 2018, theorem 8). Mixtures are whole numbers of parts, and the noise that is added to them is exactly that
+    of the mechanism, rounded, which costs nothing. No amplification by sampling is claimed.
 
     Args:
         sigma: The setting of the technique, in units of 0..255.
