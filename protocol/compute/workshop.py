@@ -7,6 +7,7 @@ of device: each runs on one thread, by deterministic algorithms.
 
 import os
 import signal
+import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+import psutil
 import torch
 from loky import ProcessPoolExecutor
 
@@ -234,8 +236,14 @@ class ProcessWorkshop(Workshop):
 
 
 def _begin_worker() -> None:
-    """Leave an interrupt to the process that started this one, which then ends both."""
+    """Leave an interrupt to the process that started this one, which then ends both, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=[psutil.Process(os.getppid())], daemon=True).start()
+
+
+def _end_with(parent: psutil.Process) -> None:
+    parent.wait()
+    os._exit(1)
 
 
 class RayWorkshop(Workshop):

@@ -1,9 +1,12 @@
 """Heavy work: one contract for every workshop; Ray gives what this process gives, and survives what kills a worker."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -42,6 +45,24 @@ def dying(device: torch.device, marks: str, times: int) -> int:
         (Path(marks) / str(lives)).touch()
         os._exit(1)
     return lives
+
+
+KILLED = """
+import os, signal, threading
+import psutil
+from protocol.compute.workshop import ProcessWorkshop
+
+def lasting(device):
+    threading.Event().wait()
+
+with ProcessWorkshop(2) as workshop:
+    workshop.gather([workshop.submit(lambda device: None)])
+    for _ in range(2):
+        workshop.submit(lasting)
+    print(*(child.pid for child in psutil.Process().children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A program that is killed while its processes work."""
 
 
 class Tally:
@@ -165,6 +186,15 @@ class TestProcessWorkshop(SideBySideContract):
     @pytest.fixture
     def workshop(self, process_workshop: Workshop) -> Workshop:
         return process_workshop
+
+    def test_processes_end_with_the_one_that_started_them(self, workshop: Workshop, tmp_path: Path) -> None:
+        script = tmp_path / "killed.py"
+        script.write_text(KILLED)
+        killed = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+        children = [psutil.Process(int(pid)) for pid in killed.stdout.split() if psutil.pid_exists(int(pid))]
+        _, alive = psutil.wait_procs(children, timeout=60)
+        assert len(killed.stdout.split()) >= 2
+        assert alive == []
 
     def test_who_kills_its_process_takes_no_other_job_with_it(self, workshop: Workshop, tmp_path: Path) -> None:
         jobs = [workshop.submit(dying, str(tmp_path), 9), *(workshop.submit(dividing, number) for number in (1, 2, 4))]
