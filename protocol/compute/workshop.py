@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 RETRIES = 1
 """How often a job whose worker died is restarted."""
-IDLE = 60
-"""Seconds after which a process without a job ends."""
+IDLE, LOOK = 60, 1.0
+"""Seconds after which a process without a job ends, and between two looks whether the one that started it is there."""
 
 
 @dataclass(frozen=True)
@@ -238,11 +238,14 @@ class ProcessWorkshop(Workshop):
 def _begin_worker() -> None:
     """Leave an interrupt to the process that started this one, which then ends both, and end when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=[psutil.Process(os.getppid())], daemon=True).start()
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
 
 
-def _end_with(parent: psutil.Process) -> None:
-    parent.wait()
+def _end_with(parent: int) -> None:
+    """End this process when its parent has: another one has adopted it then, or, on Windows, there is none."""
+    never = threading.Event()
+    while os.getppid() == parent and psutil.pid_exists(parent):
+        never.wait(LOOK)
     os._exit(1)
 
 
