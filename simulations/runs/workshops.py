@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
+from joblib import cpu_count
 
 from parties.workflow import Progress, unwatched
 from protocol.compute.workshop import Done, Handle, LocalWorkshop, ProcessWorkshop, RayWorkshop, Workshop
@@ -50,7 +51,7 @@ T = TypeVar("T")
 def open_workshop(scenario: Scenario) -> Workshop:
     """Return where a scenario's models are trained: on Ray if its parties are there, else in processes of this machine.
 
-    With a GPU here, or for one worker, that is this process.
+    With a GPU here, or for one worker, that is this process. There are no more of them than processors.
 
     Raises:
         RayUnavailable: When there is no Ray, or no cluster at the scenario's address.
@@ -58,7 +59,8 @@ def open_workshop(scenario: Scenario) -> Workshop:
     workers = worker_count(scenario)
     if scenario.grid == "ray":
         return RayWorkshop(workers, scenario.address)
-    return LocalWorkshop() if workers == 1 or torch.cuda.is_available() else ProcessWorkshop(workers)
+    side_by_side = min(workers, cpu_count())  # each computes all the time: more of them only take memory
+    return LocalWorkshop() if side_by_side == 1 or torch.cuda.is_available() else ProcessWorkshop(side_by_side)
 
 
 def finished(
