@@ -54,8 +54,9 @@ def start(deployment: Deployment, **cheats: str) -> None:
 
 
 def bought(deployment: Deployment, cheat: str = "") -> tuple[int, dict[str, Any]]:
-    """Let buyer1 buy; returns its exit code, and the receipt."""
-    deployment.start("buyer1", [*deployment.service("buyer1"), *shlex.split(cheat)])
+    """Let buyer1 buy all that fits, of every seller; returns its exit code, and the receipt."""
+    request = f"buyer request --kit kit/buyer1 --samples wanted --budget 50 --quality quantity --out bought {cheat}"
+    deployment.start("buyer1", shlex.split(request))
     code = deployment.wait("buyer1")
     receipt = deployment.folder / "bought" / "receipt.json"
     return code, json.loads(receipt.read_text()) if receipt.exists() else {}

@@ -3,8 +3,8 @@
 `digests.yaml` holds the settings that make each scenario small, and its digests by the kind of processor, in LLVM's
 names: one, or for a sweep one per purchase. The last bits of a network's sums differ between processors and between
 versions of what computes, so that on other ones the tests are skipped. Where an outcome is meant to change, or on a
-processor without digests, record them on the grid `local`; those of other processors are dropped where this one's have
-changed:
+processor without digests, record them on the grid `local`; other ones of other processors are dropped where this one's
+have changed:
 
     python tests/simulations/test_digests.py
 """
@@ -103,8 +103,9 @@ def record() -> None:
         with TemporaryDirectory() as folder:
             words = command(scenario, "local", Path(folder) / "run")
             found = digests(subprocess.check_output([parley, *words], text=True))
-        before = recorded["digests"].get(processor)
-        recorded["digests"] = {**(recorded["digests"] if before in (None, found) else {}), processor: found}
+        before = recorded["digests"].get(processor, found)
+        kept = {name: known for name, known in recorded["digests"].items() if before == found or known == found}
+        recorded["digests"] = {**kept, processor: found}
     FILE.write_text(
         yaml.dump(RECORDED, Dumper=Repeating, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8"
     )
