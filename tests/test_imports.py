@@ -15,6 +15,7 @@ FLOORS = (
     ("scenarios", "reports"),
     ("runs",),
     ("data",),
+    ("evaluation",),
     ("workflows",),
     ("studies", "flower", "faults"),
     ("cli",),

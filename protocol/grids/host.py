@@ -4,6 +4,7 @@ import logging
 import math
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -47,6 +48,9 @@ class NodeHost:
     Args:
         apps: The app of each node here; one app may stand for many.
         total: How many nodes there are everywhere, ``num-partitions`` of their configuration.
+
+    Attributes:
+        worked: Seconds of CPU that each node has computed; what nodes prepare together counts to each alike.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class NodeHost:
         self._run_config = run_config
         self._contexts: dict[int, Context] = {}
         self._told = False
+        self.worked: defaultdict[int, float] = defaultdict(float)
 
     def deliver(self, messages: Sequence[Message], timeout: float | None = None) -> list[RecordDict | Error]:
         """Let nodes answer messages, in this order.
@@ -101,12 +106,16 @@ class NodeHost:
             if isinstance(app, Shared):
                 batches.setdefault(type(app), []).append((app, message))
         for kind, batch in batches.items():
+            began = time.thread_time()
             try:
                 guard.call(partial(kind.prepare, batch), math.inf)
             except Exception:
                 if not self._told:  # once: ten thousand parties fail alike
                     self._told = True
                     _log.warning("a batched computation failed; its parties compute one by one", exc_info=True)
+            each = (time.thread_time() - began) / len(batch)
+            for _, message in batch:
+                self.worked[message.metadata.dst_node_id] += each
 
     def _deliver(self, message: Message, guard: Guard, patience: float) -> RecordDict | Error:
         node_id, ttl = message.metadata.dst_node_id, message.metadata.ttl
@@ -115,13 +124,14 @@ class NodeHost:
         context = self._context(node_id)
         before = copy_records(context.state)
         received = with_content(message.metadata, copy_records(message.content))
-        asked, start = time.time(), time.monotonic()
+        asked, start, began = time.time(), time.monotonic(), time.thread_time()
         try:
             reply = guard.call(partial(self._apps[node_id], received, context), min(ttl, patience))
             answer, said = _answer(reply, context, message.metadata.message_type), reply.metadata.created_at - asked
         except (Exception, TimeIsUp) as error:
             context.state = before
             answer, said = Error(code=APP_FAILED, reason=_reason(error)), 0.0
+        self.worked[node_id] += time.thread_time() - began
         took = max(said, time.monotonic() - start)
         if took > min(ttl, patience):
             context.state = before

@@ -1,6 +1,6 @@
 """All parties in this process."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 
 from flwr.app import Message, RecordDict, UserConfig
@@ -43,6 +43,10 @@ class LocalGrid(CarryingGrid):
     def state(self, node_id: int) -> RecordDict:
         """Return what a node keeps between messages."""
         return self._host.state(node_id)
+
+    def worked(self) -> Mapping[int, float]:
+        """Return the seconds of CPU that each node has computed so far."""
+        return self._host.worked
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Deliver messages, in the order of their nodes' ids, and keep the replies for `pull_messages`."""

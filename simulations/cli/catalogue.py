@@ -60,7 +60,7 @@ def _featurizers() -> Iterator[Entry]:
 
 
 def _phones() -> Iterator[Entry]:
-    from simulations.workflows.purchase.phone_models import PHONES
+    from simulations.data.phone_models import PHONES
 
     return _plain({name: phone.description for name, phone in PHONES.items()})
 

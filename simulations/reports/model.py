@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from parties.workflow import Failure
+from simulations.reports.evaluation import Cost, Effect, Leak, Promise, Utility
 
 
 class Flow(BaseModel):
@@ -105,6 +106,8 @@ class RunReport(BaseModel):
         timings: Wall seconds per step, and ``total``.
         failed: Steps that parties failed, and where they raised.
         refusals: How often parties' policies refused a step.
+        leaks, utility, costs, promises: What each way of sharing leaks, is worth and costs, and what is proven of it.
+        effects: What the run's adversaries changed of these, beside the same world without them.
         learned: What each party learned.
         notes: What a reader should know about how the world was built.
         versions: Versions of Parley and of the libraries that the outcome depends on.
@@ -122,6 +125,11 @@ class RunReport(BaseModel):
     timings: dict[str, float]
     failed: list[FailedStep]
     refusals: dict[str, int] = {}
+    leaks: list[Leak] = []
+    utility: list[Utility] = []
+    costs: list[Cost] = []
+    promises: list[Promise] = []
+    effects: list[Effect] = []
     learned: list[Learned]
     notes: list[str]
     versions: dict[str, str]

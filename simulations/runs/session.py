@@ -11,9 +11,9 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from parties.adversaries import Adversary
-from parties.workflow import Failure, Progress, Workflow
+from parties.workflow import Failure, Progress, Workflow, unwatched
 from protocol.flower import task_identity
-from protocol.grids import Envelope, NumberedGrid, ObservedGrid
+from protocol.grids import Envelope, LocalGrid, NumberedGrid, ObservedGrid
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.vault import Vault
 from simulations.reports.model import Flow, RunReport, failed_steps, refused_steps, versions
@@ -53,6 +53,7 @@ class Session:
         self._log = TrafficLog(self._messages)
         self._views: list[View] = []
         self._opened: OpenedGrid | None = None
+        self._worked: Mapping[int, float] | None = None
         self._notes: list[str] = []
 
     def __enter__(self) -> Self:
@@ -94,6 +95,17 @@ class Session:
         cheating: type[W] = known[name].cast(**mixes[name].settings)
         return cheating
 
+    def twin(self, play: Callable[..., Report], adversaries: Mapping[str, Adversary]) -> Report | None:
+        """Play the same world without those who cheat; None where nobody does, or nobody wants to know.
+
+        Args:
+            play: As the workflow is played.
+        """
+        if not (self.scenario.cheats and self.scenario.twin):
+            return None
+        self.step("playing the honest twin")
+        return play(self.scenario.honest(), self.scratch("twin"), unwatched, adversaries)
+
     def view(self, observer: int | None, *kinds: type[ProtocolMessage]) -> View:
         """Keep the messages of some kinds that come to one party, or to any."""
         self._views.append(View(observer, *kinds))
@@ -133,6 +145,7 @@ class Session:
             self._opened = stack.enter_context(opening)
             stack.enter_context(task_identity(RUN_ID))
             yield ObservedGrid(carry(self._opened), self.observe)
+            self._worked = self._opened.worked() if isinstance(self._opened, LocalGrid) else None
 
     def state(self, node_id: int) -> RecordDict:
         """Return what a party keeps; only the simulation sees it, while the grid is open."""
@@ -143,6 +156,23 @@ class Session:
     def flows(self) -> list[Flow]:
         """What has been said so far."""
         return self._log.flows
+
+    @property
+    def parties(self) -> dict[str, list[int]]:
+        """Node ids of the parties of each role."""
+        roles: dict[str, list[int]] = {}
+        for node_id, name in self._log.names.items():
+            roles.setdefault(name.partition("-")[0], []).append(node_id)
+        return roles
+
+    @property
+    def worked(self) -> Mapping[int, float] | None:
+        """Seconds of CPU that each party has computed, by node id; None on a grid that does not measure it."""
+        return self._worked
+
+    def answered(self, node_id: int) -> int:
+        """Return how many messages a party has sent."""
+        return self._log.answers[self._log.names[node_id]]
 
     def report(self, kind: type[Report], failures: Iterable[Failure], *, notes: Sequence[str], **rest: Any) -> Report:
         """Return the run's report: what all have in common, and the `rest`."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from typing import IO
 
@@ -22,12 +23,15 @@ class TrafficLog:
 
     names: Mapping[int, str]
     """Party names by node id, ``role`` or ``role-n``; they are there before any message."""
+    answers: Counter[str]
+    """How many messages each party has sent, by its name."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self.names = {}
         self._start = time.perf_counter()
         self._flows: dict[tuple[str, str, str, str], tuple[int, int]] = {}
+        self.answers: Counter[str] = Counter()
 
     def observe(self, envelope: Envelope) -> None:
         """Record one message."""
@@ -41,6 +45,7 @@ class TrafficLog:
             "bytes": envelope.size,
         }
         self._stream.write(json.dumps(line) + "\n")
+        self.answers[source] += 1
         key = (source.partition("-")[0], target.partition("-")[0], envelope.step, envelope.kind)
         messages, size = self._flows.get(key, (0, 0))
         self._flows[key] = (messages + 1, size + envelope.size)

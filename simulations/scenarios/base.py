@@ -97,6 +97,10 @@ class Scenario(Section):
         description="adversaries, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that share,"
         " or each party with that probability; `parley list` names them",
     )
+    twin: bool = Field(
+        True,
+        description="with adversaries: play the same world also without them, and report what they changed",
+    )
     policy: Policy | None = Field(
         None,
         description="what every party refuses; null: nothing; {}: what is strict; `parley privacy --default` prints its"
@@ -105,6 +109,15 @@ class Scenario(Section):
     expect: dict[str, str] = Field(
         {}, description='expected results, {key of the report: condition}, like {outcome.precision: ">= 0.9"}'
     )
+
+    @property
+    def cheats(self) -> bool:
+        """Whether anybody is to cheat."""
+        return bool(self.adversaries)
+
+    def honest(self) -> "Scenario":
+        """Return the same world, in which nobody cheats."""
+        return self.model_copy(update={"adversaries": {}})
 
     @model_validator(mode="before")
     @classmethod

@@ -2,7 +2,9 @@
 
 An expectation is a key of ``report.json`` and a condition on it: ``outcome.precision: ">= 0.9"``,
 ``outcome.upheld: "== outcome.complaints"``, ``adversaries.swapped-delivery.profit: "<= 0"``. Money is in
-minor units, as in the report.
+minor units, as in the report. Rows are named by what keys them: ``leaks.METHOD.CRITERION.risk`` is that of the
+strongest attack, ``utility.METHOD.retained``, ``costs.ROLE.sent``; an estimate is its value, or its ``low`` or
+``high``.
 """
 
 import difflib
@@ -10,6 +12,8 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -68,9 +72,12 @@ def report_keys(report: type[BaseModel], common: type[BaseModel], scenario: Base
         common: The part of all reports; its keys are not for ``expect``.
     """
     for name, field in report.model_fields.items():
+        kinds = _parts(field.annotation)
+        if get_origin(kinds[0]) is list and _is_model(row := get_args(kinds[0])[0]) and hasattr(row, "keyed_by"):
+            for keys in product(*(_names(row, key) for key in row.keyed_by)):
+                yield from _numbers(row, ".".join((name, *keys)))
         if name in common.model_fields:
             continue
-        kinds = _parts(field.annotation)
         if get_origin(kinds[0]) is dict:
             named, inner = get_args(kinds[0])
             names = get_args(named) or tuple(getattr(scenario, name, ()))
@@ -82,10 +89,17 @@ def report_keys(report: type[BaseModel], common: type[BaseModel], scenario: Base
                 yield from _numbers(kind, name)
 
 
+def _names(row: type[BaseModel], key: str) -> tuple[str, ...]:
+    """Return what a key of a row may be; ``*`` where that shows only when the run is over."""
+    return get_args(row.model_fields[key].annotation) or ("*",)
+
+
 def _numbers(model: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         kinds = _parts(field.annotation)
         for kind in filter(_is_model, kinds):
+            if "value" in kind.model_fields:
+                yield f"{prefix}.{name}"
             yield from _numbers(kind, f"{prefix}.{name}")
         if int in kinds or float in kinds:
             yield f"{prefix}.{name}"
@@ -109,7 +123,7 @@ def unknown(expect: Mapping[str, str], known: Sequence[str]) -> str | None:
         known: The keys of the report.
     """
     for key in (name for left, text in expect.items() for name in (left, parse_condition(text).key)):
-        if key is not None and key not in known:
+        if key is not None and not any(fnmatchcase(key, name) for name in known):
             close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             groups = sorted({name.partition(".")[0] for name in known})
             advice = f"did you mean {close[0]}?" if close else f"its keys begin with {' or '.join(groups)}"
@@ -127,19 +141,34 @@ def unmet(expect: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
     failed = []
     for key, text in expect.items():
         condition = parse_condition(text)
-        value = _figure(report, key.split("."))
-        wanted = condition.number if condition.key is None else _figure(report, condition.key.split("."))
+        value = _figure(report, key)
+        wanted = condition.number if condition.key is None else _figure(report, condition.key)
         if value is None or wanted is None or not _OPERATORS[condition.sign](value, wanted):
             other = "" if condition.key is None else f" = {_written(wanted)}"
             failed.append(f"expected {key} {text.strip()}{other}, but it is {_written(value)}")
     return failed
 
 
-def _figure(report: Mapping[str, Any], path: Sequence[str]) -> float | None:
-    value: Any = report
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, (int, float)) else None
+def _figure(value: Any, key: str) -> float | None:
+    """Return the number that a key names in a report, or in a part of it; of rows in that of the first so named."""
+    if isinstance(value, list):
+        return next((found for row in value if (found := _of_row(row, key)) is not None), None)
+    if isinstance(value, Mapping) and key:
+        name, _, rest = key.partition(".")
+        return _figure(value.get(name), rest)
+    if isinstance(value, Mapping) and "value" in value:
+        value = value["value"]
+    return value if isinstance(value, (int, float)) and not key else None
+
+
+def _of_row(row: Mapping[str, Any], key: str) -> float | None:
+    """Return the number that a key names in a row, where it begins with what keys the row, which may hold dots."""
+    for name in ("method", "role", "criterion"):
+        if name in row:
+            if not key.startswith(f"{row[name]}."):
+                return None
+            key = key.removeprefix(f"{row[name]}.")
+    return _figure(row, key)
 
 
 def _written(value: float | None) -> str:

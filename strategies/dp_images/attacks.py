@@ -24,7 +24,7 @@ from strategies.dp_images.mechanisms import (
     composed,
     singular_values,
 )
-from strategies.learning.classifier import classify, train_classifier
+from strategies.learning.classifier import train_classifier
 from strategies.obfuscation.restoration import interpolate
 from strategies.pixels import to_pictures, to_pixels
 
@@ -154,14 +154,9 @@ def recogniser(
         epochs: Of training.
     """
     treated = torch.cat([treat(known) for _ in range(copies)])
-    return train_classifier(_coloured(treated), np.tile(persons, copies), count, generator, epochs=epochs)
+    return train_classifier(colours(treated), np.tile(persons, copies), count, generator, epochs=epochs)
 
 
-def recognised(network: nn.Module, pictures: Tensor, persons: NDArray[np.int64]) -> float:
-    """Return the share of pictures whose person the recogniser names."""
-    return float((classify(network, _coloured(pictures)) == persons).mean())
-
-
-def _coloured(pictures: Tensor) -> NDArray[np.uint8]:
+def colours(pictures: Tensor) -> NDArray[np.uint8]:
     """Return (n, height, width, 3) pictures of grey or coloured ones."""
     return to_pictures(pictures.expand(-1, 3, -1, -1))

@@ -104,7 +104,7 @@ def record() -> None:
             words = command(scenario, "local", Path(folder) / "run")
             found = digests(subprocess.check_output([parley, *words], text=True))
         before = recorded["digests"].get(processor, found)
-        kept = {name: known for name, known in recorded["digests"].items() if before == found or known == found}
+        kept = {name: known for name, known in recorded["digests"].items() if found in (before, known)}
         recorded["digests"] = {**kept, processor: found}
     FILE.write_text(
         yaml.dump(RECORDED, Dumper=Repeating, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8"

@@ -21,9 +21,9 @@ from protocol.flower import FIRST_NODE_ID
 from protocol.grids import Envelope, Fate, LocalGrid, Nodes, TimedGrid
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
+from simulations.data.phone_models import PHONES
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
-from simulations.workflows.purchase.phone_models import PHONES
 from simulations.workflows.purchase.phones import MESSAGE, SEALING, Phones, deal
 from simulations.workflows.purchase.play import make_cloud, play
 from simulations.workflows.purchase.report.model import PurchaseReport

@@ -33,7 +33,7 @@ class MethodResult(BaseModel):
         dssim, dssim_restored: Mean unlikeness of the published, and of the restored pictures, from the originals: 0 for
             the same.
         recognised, recognised_restored: Share of pictures whose owner a trained recogniser names: as published, and
-            restored first.
+            restored first, the better of two budgets each.
         useful, useful_alike: Accuracy of a classifier that was trained on them: on strangers' pictures, and on such
             published alike.
         digest: SHA-256 of all that was published.
@@ -88,5 +88,6 @@ class PublishOutcome(BaseModel):
 class PublishReport(RunReport):
     """A publication, written down; see `RunReport`."""
 
+    schema_version: int = 2
     outcome: PublishOutcome
     methods: dict[str, MethodResult]

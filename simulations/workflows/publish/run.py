@@ -10,14 +10,16 @@ from parties.workflow import Progress
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.publish import CallForPictures, Gallery
+from simulations.evaluation import costs, ranked, utility, with_effects
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import finished, open_workshop
+from simulations.runs.workshops import open_workshop
+from simulations.workflows.publish.evaluation import WORK, evaluate
 from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
-from simulations.workflows.publish.scoring import score, weakest
+from simulations.workflows.publish.scoring import leaks, promise, score, weakest
 from simulations.workflows.publish.words import learned, notes, summary, tables
 from simulations.workflows.publish.world import PublishWorld, build
 
@@ -44,27 +46,31 @@ def play(
         seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
         received = [call for _, call in calling.received() if isinstance(call, CallForPictures)]
         asked = {call.method: [each for each in received if each.method == call.method] or [call] for call in calls}
-        session.step("attacking what was published")
-        handles = []
-        for name in scenario.methods:
-            mine = [number for number, each in enumerate(record.collections) if each.gallery.method == name]
-            collections, shown = [record.collections[number] for number in mine], [seen[number] for number in mine]
-            call = weakest(asked[name], scenario)
-            handles.append(workshop.submit(score, name, scenario, world.people, call, collections, shown))
-        ends = finished(workshop, handles, "attacking what was published", progress)
-        scored = {name: end.result() for name, end in zip(scenario.methods, ends, strict=True)}
+        session.step(WORK)
+        galleries = {name: [each for each in seen if each.method == name] for name in asked}
+        collections = {each.gallery.method: each for each in reversed(record.collections)}
+        agreed = {name: weakest(calls, scenario) for name, calls in asked.items()}
+        outcomes, undefended = evaluate(workshop, scenario, world.people, agreed, collections, galleries, progress)
+        scored = {name: score(scenario, agreed[name], galleries[name], each) for name, each in outcomes.items()}
         results = {name: each.result for name, each in scored.items()}
         outcome = _outcome(scenario, world, results)
         report = session.report(
             PublishReport,
             record.failures,
-            schema_version=1,
+            leaks=ranked(row for name, each in outcomes.items() for row in leaks(name, each, undefended, scenario)),
+            utility=[
+                utility(name, f"{scenario.task}, by anyone", each.useful, outcome.majority, undefended.useful)
+                for name, each in outcomes.items()
+            ],
+            costs=costs(session),
+            promises=[promise(name, call) for name, call in agreed.items()],
             summary=summary(results, outcome, scenario),
             learned=learned(results, outcome),
             notes=notes(scenario, world, asked),
             outcome=outcome,
             methods=results,
         )
+        report = with_effects(report, session.twin(play, adversaries))
         session.write(report, lambda path: write_publish_page(path, report, scored))
     return report
 

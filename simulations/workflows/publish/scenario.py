@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from protocol.errors import nearest
 from protocol.messages.publish import CallForPictures, Setting
 from protocol.settings import Section
-from simulations.data.people import PASSING
+from simulations.data.people import FIXED, PASSING
 from simulations.scenarios.base import Scenario
 from simulations.scenarios.methods import built_in
 from strategies.dp_images import MECHANISMS, Mechanism, mechanism
@@ -79,6 +79,9 @@ class AttackerSection(Section):
     )
     strangers: Annotated[int, Ge(10), Le(10_000)] = Field(
         600, description="pictures of other people, to learn faces in general from"
+    )
+    attribute: Literal[FIXED] = Field(  # type: ignore[valid-type]
+        "Male", description="a private attribute of the owners to infer"
     )
     epochs: Annotated[int, Ge(1), Le(200)] = Field(10, description="rounds of training of each network")
 

@@ -5,23 +5,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.publish.publisher import mechanism_of
 from parties.publish.workflow import Collection
 from protocol.messages.publish import CallForPictures, Gallery
-from simulations.workflows.publish.attacks import Attackers
+from simulations.data.people import ATTRIBUTES
+from simulations.evaluation import Guesses, leak, mean
+from simulations.reports.evaluation import NOTHING, Leak, Promise
+from simulations.reports.words import count
+from simulations.workflows.publish.attacks import CNN, RESTORED, Findings, Guess
 from simulations.workflows.publish.report import Loss, MethodResult
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.world import People, owner_of
 from strategies.dp_images import Guarantee, Mechanism
-from strategies.dp_images.attacks import recognised
-from strategies.learning.classifier import classify
-from strategies.pixels import to_pictures
 from strategies.privacy.accounting import optimal_composition
 from strategies.scores.privacy_scores import dssim
 
+PUBLIC = "the public"
 SHOWN = 6
 """Pictures of each method that the report shows."""
 
@@ -51,59 +53,150 @@ def weakest(asked: Sequence[CallForPictures], scenario: PublishScenario) -> Call
     return max(asked, key=lost)
 
 
-def score(
-    device: torch.device,
-    name: str,
-    scenario: PublishScenario,
-    people: People,
-    asked: CallForPictures,
-    collections: Sequence[Collection],
-    seen: Sequence[Gallery],
-) -> Scored:
-    """Attack what the reader has seen of one method, and compare with the truth; a job.
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What was published by one method, as only the simulation knows it.
+
+    Attributes:
+        originals: (n, 3, size, size) uint8
+        owners: (n,) whose they are.
+        has: (n,) bool; whether the owner has the private attribute.
+    """
+
+    originals: Tensor
+    owners: NDArray[np.int64]
+    has: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, collection: Collection, people: People, scenario: PublishScenario) -> "Truth":
+        """Look up what was published."""
+        owners = owner_of(collection.owners)
+        places = owners * scenario.owners.pictures + collection.places
+        has = people.albums.attributes[places, ATTRIBUTES.index(scenario.attacker.attribute)]
+        return cls(people.albums.pictures[places], owners, has)
+
+    @property
+    def attribute_baseline(self) -> float:
+        """The success of saying the same of everybody."""
+        share = float(self.has.mean())
+        return max(share, 1 - share)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What attackers and a learner made of one method, beside the truth."""
+
+    truth: Truth
+    found: Findings
+    right: Guesses
+    right_alike: Guesses
+
+    def whose(self, guess: Guess) -> Guesses:
+        """Which pictures an attack gave to the right owner."""
+        return Guesses.of(guess.owners == self.truth.owners, self.truth.owners)
+
+    @property
+    def named(self) -> Guesses:
+        """In which restored pictures a recogniser of clean ones names the right person."""
+        return Guesses.of(self.found.named == self.truth.owners, self.truth.owners)
+
+    def told(self, attack: str) -> Guesses:
+        """Of which pictures an attack told the attribute rightly."""
+        return Guesses.of(self.found.attribute[attack] == self.truth.has, self.truth.owners)
+
+    @property
+    def useful(self) -> Guesses:
+        """Which fresh pictures the classifier named, of the kind that it does better on."""
+        return max(self.right, self.right_alike, key=lambda each: each.rate.value)
+
+
+def leaks(name: str, outcome: Outcome, undefended: Outcome, scenario: PublishScenario) -> list[Leak]:
+    """Score all attacks on one method.
 
     Args:
-        name: Of the method.
-        scenario, people: The truth.
-        asked: The call that reached owners, which names another mechanism than the scenario's where the curator cheats.
-        collections: Whose pictures they are, one entry for each time that it was asked.
-        seen: What the reader received, in the same order.
+        undefended: Of the same attacks on the originals.
     """
-    mechanism = mechanism_of(asked)
-    attackers = Attackers(scenario, name, mechanism, people.known, people.strangers)
-    published = attackers.combine(seen)
-    restored = attackers.restore(published)
-    owners = owner_of(collections[0].owners)
-    originals = people.albums.pictures[owners * scenario.owners.pictures + collections[0].places]
-    rates = [
-        recognised(attackers.recogniser(restoring=restoring), pictures, owners)
-        for restoring, pictures in ((False, published), (True, restored))
-    ]
-    learner = attackers.learn(published, np.array(seen[0].labels))
-    fresh = people.fresh
-    useful = [
-        (classify(learner, to_pictures(pictures)) == fresh.labels).mean()
-        for pictures in (fresh.pictures, attackers.publish_alike(fresh.pictures))
-    ]
-    first = np.lexsort((collections[0].places, owners))
-    sample = first[np.unique(owners[first], return_index=True)[1][:SHOWN]]
+    attacker, chance = scenario.attacker, 1 / scenario.owners.count
+    same = outcome is undefended
+    owners = f"the method, {count(attacker.known, 'other image')} of each owner"
+    strangers = f"the method, {count(attacker.strangers, 'image')} of other people with their attributes"
+    plain = {guess.budget: undefended.whose(guess) for guess in undefended.found.guesses}
+    (attribute_of_plain,) = undefended.found.attribute
+    rows = [
+        leak(
+            name, PUBLIC, "linkability", "whose image it is", attack=guess.attack, knows=owners, budget=guess.budget,
+            shared=outcome.whose(guess), baseline=chance,
+            ceiling=None if same else plain[guess.budget],
+        )
+        for guess in outcome.found.guesses
+    ]  # fmt: skip
+    rows += [
+        leak(
+            name, PUBLIC, "inference", f"whether the owner is {attacker.attribute}", attack=attack, knows=strangers,
+            shared=outcome.told(attack), baseline=outcome.truth.attribute_baseline,
+            ceiling=None if same else undefended.told(attribute_of_plain),
+        )
+        for attack in outcome.found.attribute
+    ]  # fmt: skip
+    unlike = dssim(outcome.truth.originals, outcome.found.restored).numpy()
+    rows.append(
+        leak(
+            name, PUBLIC, "reconstruction", "who can be recognised in what is restored",
+            attack="restored, then named by a CNN of clean images", knows=owners, shared=outcome.named, baseline=chance,
+            ceiling=None if same else undefended.named,
+            measures={"dssim": mean(unlike, outcome.truth.owners)},
+        )
+    )  # fmt: skip
+    return rows
+
+
+def promise(name: str, asked: CallForPictures) -> Promise:
+    """Say what is proven of one publication by a method."""
+    guarantee = mechanism_of(asked).guarantee()
+    labels = "the label of every picture is published as it is"
+    if not np.isfinite(guarantee.epsilon):
+        return Promise(method=name, proven=f"{NOTHING}; {labels}")
+    return Promise(
+        method=name,
+        proven=f"protects {guarantee.protects}; leaves open {guarantee.leaves_open}; {labels}",
+        epsilon=guarantee.epsilon,
+        delta=guarantee.delta,
+        unit="a picture",
+        neighbours=guarantee.neighbours,
+    )
+
+
+def score(scenario: PublishScenario, asked: CallForPictures, seen: Sequence[Gallery], outcome: Outcome) -> Scored:
+    """Write down what came of one method.
+
+    Args:
+        asked: The call that reached owners, which names another mechanism than the scenario's where the curator cheats.
+        seen: What the reader received, one gallery for each time the cloud asked.
+    """
+    mechanism, truth, found = mechanism_of(asked), outcome.truth, outcome.found
+    rates: dict[str, float] = {}
+    for guess in found.guesses:
+        rates[guess.attack] = max(rates.get(guess.attack, 0.0), outcome.whose(guess).rate.value)
+    places = np.arange(len(truth.owners))
+    first = np.lexsort((places, truth.owners))
+    sample = first[np.unique(truth.owners[first], return_index=True)[1][:SHOWN]]
     return Scored(
         MethodResult(
             mechanism=mechanism.description,
             settings={each.name: each.value for each in asked.settings},
-            pictures=len(owners),
+            pictures=len(truth.owners),
             promise=_promise(mechanism.guarantee()),
-            of_an_owner=_of_an_owner(mechanism, scenario, int(np.bincount(owners).max())),
+            of_an_owner=_of_an_owner(mechanism, scenario, int(np.bincount(truth.owners).max())),
             of_all_pixels=_loss(mechanism.any_picture(scenario.owners.size, scenario.owners.size)),
-            dssim=_mean(dssim(originals, published)),
-            dssim_restored=_mean(dssim(originals, restored)),
-            recognised=rates[0],
-            recognised_restored=rates[1],
-            useful=float(useful[0]),
-            useful_alike=float(useful[1]),
+            dssim=_mean(dssim(truth.originals, found.published)),
+            dssim_restored=_mean(dssim(truth.originals, found.restored)),
+            recognised=rates[CNN],
+            recognised_restored=rates.get(RESTORED, rates[CNN]),
+            useful=outcome.right.rate.value,
+            useful_alike=outcome.right_alike.rate.value,
             digest=hashlib.sha256(b"".join(gallery.pictures.tobytes() for gallery in seen)).hexdigest(),
         ),
-        originals[sample], published[sample], restored[sample],
+        truth.originals[sample], found.published[sample], found.restored[sample],
     )  # fmt: skip
 
 
@@ -121,13 +214,13 @@ def _of_an_owner(mechanism: Mechanism, scenario: PublishScenario, pictures: int)
     careless = scenario.asks if "careless-publisher" in scenario.adversaries else 1
     counts = sorted({1, pictures, pictures * careless})
     losses = []
-    for count in counts:
-        together = once.repeated(count)
+    for times in counts:
+        together = once.repeated(times)
         best = together.epsilon
         if 0 < once.epsilon < 50 and together.delta == 0:
-            best = optimal_composition(once.epsilon, count, scenario.delta)
+            best = optimal_composition(once.epsilon, times, scenario.delta)
         losses.append(
-            _loss(together).model_copy(update={"pictures": count, "composed": best if np.isfinite(best) else None})
+            _loss(together).model_copy(update={"pictures": times, "composed": best if np.isfinite(best) else None})
         )
     return losses
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from parties.publish.publisher import mechanism_of
 from protocol.messages.publish import CallForPictures
 from simulations.reports.model import Learned
+from simulations.reports.rows import evaluation_tables
 from simulations.reports.words import count, listed, percent
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
@@ -145,6 +146,7 @@ def tables(report: PublishReport) -> Iterator[RenderableType]:
             percent(result.useful_alike),
         )
     yield table
+    yield from evaluation_tables(report)
     chance, majority = percent(outcome.chance), percent(outcome.majority)
     yield f"Re-identification by chance: {chance}; majority-class baseline of accuracy: {majority}."
     yield report.summary

@@ -1,7 +1,7 @@
 """Owners with their pictures, and what the public knows of them beforehand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -34,11 +34,13 @@ class Labelled:
         pictures: (n, 3, size, size) uint8
         persons: (n,), who they show: of owners, the owner's number.
         labels: (n,), 0 or 1: whether they show the attribute that is to be learnt.
+        attributes: (n, attributes) bool, in the order of `simulations.data.people.ATTRIBUTES`.
     """
 
     pictures: Tensor
     persons: NDArray[np.int64]
     labels: NDArray[np.int64]
+    attributes: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,9 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
 
     owners = np.arange(section.count)
     albums = faces(people.repeat(section.pictures), "albums")
-    albums = Labelled(albums.pictures, owners.repeat(section.pictures), albums.labels)
+    albums = replace(albums, persons=owners.repeat(section.pictures))
     known = faces(people.repeat(attacker.known), "known")
-    known = Labelled(known.pictures, owners.repeat(attacker.known), known.labels)
+    known = replace(known, persons=owners.repeat(attacker.known))
     generator = numpy_generator(scenario.seed, "cheats")
     mixes = of_role(scenario.adversaries, adversaries, "publisher")
     cheats = draw_adversaries(generator.permutation(scenario.owners.count).tolist(), mixes, generator)
@@ -133,4 +135,5 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
 
 def _labelled(faces: Faces, task: str) -> Labelled:
     pictures = to_tensor(faces.images).contiguous()
-    return Labelled(pictures, faces.persons, faces.attributes[:, ATTRIBUTES.index(task)].astype(np.int64))
+    labels = faces.attributes[:, ATTRIBUTES.index(task)].astype(np.int64)
+    return Labelled(pictures, faces.persons, labels, faces.attributes)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from parties.purchase.cloud import Cloud
 from protocol.grids import Nodes, TimedGrid, VirtualClock
 from protocol.messages.purchase import Privacy
+from simulations.data.phone_models import PHONES, PhoneModel
 from simulations.runs.seeding import numpy_generator, secret
-from simulations.workflows.purchase.phone_models import PHONES, PhoneModel
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.world import PurchaseWorld
 

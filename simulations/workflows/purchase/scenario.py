@@ -10,8 +10,8 @@ from protocol.errors import nearest
 from protocol.messages.purchase import Privacy, Quality
 from protocol.mistakes import Misplaced
 from protocol.settings import Section, Share
+from simulations.data.phone_models import PHONES
 from simulations.scenarios.base import Scenario
-from simulations.workflows.purchase.phone_models import PHONES
 from strategies.obfuscation import OBFUSCATIONS
 
 

@@ -42,7 +42,7 @@ def delivered_picture(world: PurchaseWorld, number: int) -> Pixels | None:
     return None
 
 
-APART = ("grid", "workers", "address", "description", "expect")
+APART = ("grid", "workers", "address", "description", "expect", "twin")
 """Keys of a scenario that its outcome does not depend on; ``buyer.train`` is another."""
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import Fate, TimedExchange
+from simulations.data.phone_models import PHONES
 from simulations.reports.plot import (
     BLUE,
     GREEN,
@@ -33,7 +34,6 @@ from simulations.reports.plot import (
     to_svg,
 )
 from simulations.reports.words import count
-from simulations.workflows.purchase.phone_models import PHONES
 from simulations.workflows.purchase.phones import Phones
 from simulations.workflows.purchase.scoring import ScoredPurchase
 

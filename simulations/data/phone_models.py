@@ -63,7 +63,7 @@ class PhoneModel(BaseModel):
 
 
 def _read() -> dict[str, PhoneModel]:
-    tables = yaml.safe_load((files("simulations.workflows.purchase") / "phone_models.yaml").read_text(encoding="utf-8"))
+    tables = yaml.safe_load((files("simulations.data") / "phone_models.yaml").read_text(encoding="utf-8"))
     radios = tables["radios"]
     return {
         name: PhoneModel.model_validate({**phone, "radio": radios[phone["radio"]]})

@@ -1,0 +1,73 @@
+"""All attacks on publications and all trainings on them, side by side."""
+
+from collections.abc import Mapping, Sequence
+
+from parties.publish.publisher import mechanism_of
+from parties.publish.workflow import Collection
+from parties.workflow import Progress
+from protocol.compute.workshop import Handle, Workshop
+from protocol.messages.publish import CallForPictures, Gallery
+from simulations.data.people import ATTRIBUTES
+from simulations.evaluation import Guesses
+from simulations.runs.workshops import finished
+from simulations.workflows.publish.attacks import Classes, Findings, Knowledge, attack, learn
+from simulations.workflows.publish.scenario import PublishScenario
+from simulations.workflows.publish.scoring import Outcome, Truth
+from simulations.workflows.publish.world import People
+from strategies.dp_images import Mechanism
+from strategies.dp_images.baselines import Plain
+from strategies.pixels import to_pictures
+
+WORK = "attacking what was published"
+
+
+def evaluate(
+    workshop: Workshop,
+    scenario: PublishScenario,
+    people: People,
+    calls: Mapping[str, CallForPictures],
+    collections: Mapping[str, Collection],
+    seen: Mapping[str, Sequence[Gallery]],
+    progress: Progress,
+) -> tuple[dict[str, Outcome], Outcome]:
+    """Attack what was published by each method, and the originals; train on them; compare with the truth.
+
+    Args:
+        calls: What owners were asked for by each method.
+        collections: Whose pictures came of each.
+        seen: What the reader received of each, one gallery for each time the cloud asked.
+
+    Returns:
+        What came of each method, and of the originals: those of the first method that publishes them as they are, or
+        of what the first method published.
+
+    Raises:
+        RunFailed: When a job failed.
+    """
+    mechanisms: dict[str, Mechanism] = {name: mechanism_of(call) for name, call in calls.items()}
+    truths = {name: Truth.of(collections[name], people, scenario) for name in calls}
+    shown = dict(seen)
+    plain = next((name for name, each in mechanisms.items() if each == Plain() and len(seen[name]) == 1), None)
+    if plain is None:
+        first, plain = next(iter(calls)), ""
+        originals = to_pictures(truths[first].originals)
+        mechanisms[plain], truths[plain] = Plain(), truths[first]
+        shown[plain] = [seen[first][0].model_copy(update={"pictures": originals})]
+    attacker = scenario.attacker
+    attribute = ATTRIBUTES.index(attacker.attribute)
+    attacks: list[Handle[Findings]] = []
+    trainings: list[Handle[Classes]] = []
+    for name, mechanism in mechanisms.items():
+        knows = Knowledge(
+            name, mechanism, people.known, people.strangers, scenario.owners.count, len(shown[name]), attacker.epochs,
+            scenario.seed,
+        )  # fmt: skip
+        attacks.append(workshop.submit(attack, shown[name], knows, attribute))
+        trainings.append(workshop.submit(learn, shown[name], knows, people.fresh.pictures))
+    findings = finished(workshop, attacks, WORK, progress)
+    classes = finished(workshop, trainings, "training on what was published", progress)
+    outcomes = {}
+    for name, found, named in zip(mechanisms, findings, classes, strict=True):
+        right, alike = (Guesses.of(each == people.fresh.labels, people.fresh.persons) for each in named.result())
+        outcomes[name] = Outcome(truths[name], found.result(), right, alike)
+    return {name: outcomes[name] for name in calls}, outcomes[plain]
