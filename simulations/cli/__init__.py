@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -135,8 +135,16 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
             raise
-        complain(f"interrupted after {time.perf_counter() - start:.0f} s; nothing was written")
+        kept = next(_notes(stop), "nothing was written")
+        complain(f"interrupted after {time.perf_counter() - start:.0f} s; {kept}")
         sys.exit(INTERRUPTED)
+
+
+def _notes(error: BaseException | None) -> Iterator[str]:
+    """Yield what was noted of an error and of those it came from."""
+    while error is not None:
+        yield from getattr(error, "__notes__", ())
+        error = error.__context__
 
 
 def _warn(others: Callable[..., None], message: Warning | str, *where: Any) -> None:

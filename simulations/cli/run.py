@@ -42,14 +42,20 @@ def run(
     adversaries: Annotated[
         Path | None, typer.Option(help="A Python file that declares adversaries of your own.")
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an earlier run to the same --out has computed.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of the table.")] = False,
 ) -> None:
     """Play a scenario and write its report."""
+    from protocol.errors import BadInput
     from simulations.cli.progress import shown
     from simulations.cli.terminal import say, show
     from simulations.scenarios.adversaries import known_adversaries
     from simulations.scenarios.files import load
 
+    if resume and out is None:
+        raise BadInput("--resume goes on with an earlier run: name its folder with --out")
     options = {"seed": seed, "grid": grid, "workers": workers, "address": address}
     given = [f"{key}={value}" for key, value in options.items() if value is not None]
     with shown() as progress:
@@ -61,7 +67,7 @@ def run(
         from simulations.runs.workflows import simulation
 
         folder = out or default_folder(Path(scenario).stem, chosen.seed)
-        report = run(chosen, folder, progress, known)
+        report = run(chosen, folder, progress, known, resume=resume)
     if json:
         typer.echo(report.model_dump_json(indent=2))
         return

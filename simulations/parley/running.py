@@ -54,6 +54,7 @@ def run(
     address: str | None = None,
     adversaries: Adversaries | None = None,
     out: str | PathLike[str] | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> "Report":
     """Play a scenario, and return its report.
@@ -69,6 +70,8 @@ def run(
         address: ``host:port`` of a running Ray cluster's head node.
         adversaries: Adversaries of your own that the scenario may name: a Python file, or the declared classes and
             functions.
+        resume: Go on with what an earlier run to the same `out` has computed, whether it was interrupted or has
+            finished.
         out: The folder to write, which must not exist yet. None: a temporary folder, which is removed with the report:
             copy from it what you want to keep.
         progress: Whether to show progress, below a notebook's cell or on stderr.
@@ -101,7 +104,7 @@ def run(
         else:
             folder = user_path(out)
         try:
-            report = Report(runner.run(chosen, folder, watch or unwatched, known), folder)
+            report = Report(runner.run(chosen, folder, watch or unwatched, known, resume=resume), folder)
         except ExpectationFailed:  # it says where the report is
             atexit.register(temporary.pop_all().close)
             raise

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from protocol.errors import BadInput, OutputExists, UserError
 from protocol.storage.files import disk_failure
+from simulations.runs.cells import CELLS
 
 
 def default_folder(name: str, seed: int) -> Path:
@@ -19,24 +20,36 @@ def default_folder(name: str, seed: int) -> Path:
 
 
 @contextmanager
-def whole_or_nothing(out: Path) -> Iterator[Path]:
+def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
     """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made.
 
     `out` is made at once, empty, so that of several runs that name the same folder one has it, and the others are told
-    before they begin.
+    before they begin. Cells of a run that fails stay in a hidden folder beside it.
+
+    Args:
+        resume: Begin with the cells of a run that was interrupted, or that has finished: its folder is replaced.
 
     Raises:
         OutputExists: When the folder is there, or another run has it.
         BadInput: When it cannot be made or written.
     """
-    with _claimed(out):
-        partial = out.with_name(f".{out.name}.partial")
+    with _replaced(out, resume=resume) as before, _claimed(out):
+        partial, kept = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.{CELLS}")
         try:
-            shutil.rmtree(partial, ignore_errors=True)  # what a run left that was killed
+            _keep(partial / CELLS, kept)  # what a run left that was killed
+            shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
+            found = next((each for each in (kept, before / CELLS) if each.is_dir()), None)
+            if resume and found is not None:
+                shutil.copytree(found, partial / CELLS)
+            shutil.rmtree(kept, ignore_errors=True)
             yield partial
             _become(partial, out)
         except UserError:
+            raise
+        except (KeyboardInterrupt, SystemExit) as stop:
+            if (partial / CELLS).is_dir():
+                stop.add_note(f"what was computed is kept: go on with --out {out} --resume")
             raise
         except Exception as error:
             if (why := disk_failure(error)) is None:
@@ -46,7 +59,37 @@ def whole_or_nothing(out: Path) -> Iterator[Path]:
                 "files, or name another one with --out"
             ) from None
         finally:
+            _keep(partial / CELLS, kept)
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _keep(cells: Path, kept: Path) -> None:
+    """Put whole cells where the next run finds them, beside those that are there."""
+    if cells.is_dir():
+        kept.mkdir(exist_ok=True)
+        for cell in cells.iterdir():
+            if not cell.suffix:  # else it is half-written
+                cell.replace(kept / cell.name)
+        if not any(kept.iterdir()):
+            kept.rmdir()
+
+
+@contextmanager
+def _replaced(out: Path, *, resume: bool) -> Iterator[Path]:
+    """Put the folder of a finished run aside while it is played again; it comes back if that fails."""
+    before = out.with_name(f".{out.name}.before")
+    if before.is_dir() and not out.exists():  # of a run that was killed
+        before.rename(out)
+    if resume and (out / "report.json").is_file():
+        out.rename(before)
+    try:
+        yield before
+    finally:
+        if before.is_dir():
+            if out.exists():
+                shutil.rmtree(before, ignore_errors=True)
+            else:
+                before.rename(out)
 
 
 @contextmanager

@@ -22,6 +22,8 @@ def run(
     progress: Progress = unwatched,
     adversaries: Mapping[str, Adversary] | None = None,
     simulated: Simulation | None = None,
+    *,
+    resume: bool = False,
 ) -> BaseModel:
     """Play a scenario and write its folder: ``report.json``, ``report.html``, and whatever its workflow keeps.
 
@@ -30,6 +32,7 @@ def run(
 
     Args:
         adversaries: Those that the scenario may name; None: the built-in ones.
+        resume: Go on with what a run to the same folder has computed, whether it was interrupted or has finished.
 
     Raises:
         UserError: With one sentence; nothing is left behind.
@@ -38,7 +41,7 @@ def run(
     simulated = simulated or simulation(scenario.workflow)
     if mistake := unknown(scenario.expect, list(report_keys(simulated.report, RunReport, scenario))):
         raise BadScenario(mistake)
-    with whole_or_nothing(out) as folder, cluster(scenario), one_thread():
+    with whole_or_nothing(out, resume=resume) as folder, cluster(scenario), one_thread():
         try:
             report = simulated.play(scenario, folder, progress, ADVERSARIES if adversaries is None else adversaries)
         except WorkflowFailed as failed:

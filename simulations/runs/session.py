@@ -12,17 +12,22 @@ from flwr.serverapp import Grid
 
 from parties.adversaries import Adversary
 from parties.workflow import Failure, Progress, Workflow, unwatched
+from protocol.compute.workshop import Workshop
 from protocol.flower import task_identity
 from protocol.grids import Envelope, LocalGrid, NumberedGrid, ObservedGrid
 from protocol.messages.base import ProtocolMessage
 from protocol.storage.vault import Vault
 from simulations.reports.model import Flow, RunReport, failed_steps, refused_steps, versions
+from simulations.runs.cells import CELLS, KeepingWorkshop
 from simulations.runs.grids import OpenedGrid, grid_opener, worker_count
 from simulations.runs.progress import Stopwatch
 from simulations.runs.views import TrafficLog, View
+from simulations.runs.workshops import open_workshop
 from simulations.scenarios.adversaries import cheat_of_server
 from simulations.scenarios.base import Scenario
 
+TWIN = "twin"
+"""The folder in which a run's honest twin is played."""
 RUN_ID = 1
 """Flower's number of the run; a session plays one."""
 
@@ -71,6 +76,11 @@ class Session:
         self._scratch.append(folder)
         return folder
 
+    def workshop(self) -> Workshop:
+        """Return where the run's models are trained; what its jobs come to is kept with the run, and its twin's."""
+        run = self.folder.parent if self.folder.name == TWIN else self.folder
+        return KeepingWorkshop(open_workshop(self.scenario), run / CELLS)
+
     def step(self, name: str) -> None:
         """Begin something that is not a step of the workflow."""
         self._clock.step(name)
@@ -104,7 +114,7 @@ class Session:
         if not (self.scenario.cheats and self.scenario.twin):
             return None
         self.step("playing the honest twin")
-        return play(self.scenario.honest(), self.scratch("twin"), unwatched, adversaries)
+        return play(self.scenario.honest(), self.scratch(TWIN), unwatched, adversaries)
 
     def view(self, observer: int | None, *kinds: type[ProtocolMessage]) -> View:
         """Keep the messages of some kinds that come to one party, or to any."""

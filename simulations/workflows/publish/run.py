@@ -14,7 +14,6 @@ from simulations.evaluation import costs, ranked, utility, with_effects
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import open_workshop
 from simulations.workflows.publish.evaluation import WORK, evaluate
 from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
@@ -35,7 +34,7 @@ def play(
         RunFailed: When an attack failed.
     """
     steps = len(scenario.methods) + 2
-    with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
+    with Session(scenario, folder, progress, steps) as session, session.workshop() as workshop:
         session.step("painting people")
         world = build(scenario, adversaries)
         view, calling = session.view(READER, Gallery), session.view(None, CallForPictures)
