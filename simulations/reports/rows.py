@@ -45,7 +45,7 @@ def evaluation_tables(report: RunReport) -> Iterator[RenderableType]:
         yield table
     if report.utility:
         table = Table(
-            "method", "task", "accuracy", "majority", "on the originals", "retained",
+            "method", "task", "accuracy", "baseline", "on the originals", "retained",
             title="What it is worth, with 95 % intervals", title_justify="left",
         )  # fmt: skip
         for each in report.utility:

@@ -1,53 +1,79 @@
 """Attacks as functions of what a party received and of public knowledge; only their scores see the truth."""
 
 import functools
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parties.album import Pixels
 from parties.purchase.record import PurchaseRecord
 from protocol.messages.purchase import Bid, Bids, CallForBids, Privacy
 from simulations.data import digits, pets
+from simulations.evaluation import Guesses, mean
+from simulations.reports.evaluation import Estimate
 from simulations.reports.model import Learned
+from simulations.reports.rows import interval
 from simulations.reports.words import count, percent
-from simulations.runs.seeding import numpy_generator, torch_generator
+from simulations.runs.seeding import torch_generator
 from simulations.runs.views import View
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade, located
 from strategies.attacks.feature_inversion import Inverted, invert
-from strategies.features.featurizer import Featurizer, prepare
+from strategies.features.featurizer import VECTOR_UNITS, Featurizer, prepare
 from strategies.features.localisation import localise
 from strategies.features.signatures import LATTICE
 
 PUBLIC_PICTURES = 1000
-"""Public pictures that the inversion attack compares with."""
+"""Public pictures that the inversion attack compares with, at most."""
+NEIGHBOURS = 15
+"""Of them that vote on what a picture shows."""
 ATTACKED = 500
 """Offers on which an attack is scored, at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class PublicPictures:
-    """What anybody knows: labelled pictures of the kind that is traded, none of which is, and the public model.
+    """What an attacker has: labelled pictures of the kind that is traded, and the public model.
 
     Attributes:
+        knows: Whose pictures, in words.
+        basic: Whether features are fc8 vectors, as in the paper's basic mode.
         featurizer: With its decoder.
         class_names: What the labels mean.
         labels: (m,)
         pictures: (m, 64, 64, 3)
-        features: (m, 2)
+        features: (m, 2), or (m, D) in the basic mode.
     """
 
+    knows: str
+    basic: bool
     featurizer: Featurizer
     class_names: tuple[str, ...]
     labels: NDArray[np.int64]
     pictures: NDArray[np.uint8]
     features: NDArray[np.int64]
 
+    def decode(self, features: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the fc8 features that features stand for."""
+        if not self.basic:
+            return self.featurizer.decode(features)
+        fc8: NDArray[np.float32] = (features / VECTOR_UNITS).astype(np.float32)
+        return fc8
 
-@functools.lru_cache(maxsize=1)
-def public_pictures(dataset: str, featurizer: Featurizer) -> PublicPictures | None:
-    """Return the public pictures of a data set, None where there are none."""
+    def featurise(self, pictures: Iterable[Pixels]) -> NDArray[np.int64]:
+        """Return the features of pictures."""
+        return self.featurizer.vectors(pictures) if self.basic else self.featurizer.features(pictures)
+
+    def exactly(self) -> "PublicPictures":
+        """Return the same for fc8 vectors: what is attacked where nothing is blurred or left out."""
+        features = self.featurizer.vectors(self.pictures)
+        return replace(self, basic=True, features=features)
+
+
+@functools.lru_cache(maxsize=2)
+def public_pictures(dataset: str, featurizer: Featurizer, basic: bool = False) -> PublicPictures | None:
+    """Return the public pictures of a data set, none of which is traded; None where there are none."""
     if dataset == "pets":
         names, labels = pets.BREEDS, np.resize(np.arange(len(pets.BREEDS)), PUBLIC_PICTURES)
         drawn = pets.draw(labels, 64, torch_generator(0, "public pictures"), "public")
@@ -56,19 +82,41 @@ def public_pictures(dataset: str, featurizer: Featurizer) -> PublicPictures | No
         names, drawn = digits.CLASSES, np.stack([prepare(scan) for scan in scans])
     else:
         return None
-    return PublicPictures(featurizer, names, labels, drawn, featurizer.features(drawn))
+    knows = f"{len(drawn):,} public pictures, the public model and its decoder"
+    features = featurizer.vectors(drawn) if basic else featurizer.features(drawn)
+    return PublicPictures(knows, basic, featurizer, names, labels, drawn, features)
 
 
 def known_to_attackers(scored: ScoredPurchase) -> PublicPictures | None:
-    """Return the public pictures that the inversion attack on a purchase may use.
+    """Return the pictures that the inversion attack on a purchase may use.
 
-    None where there are none: for people's own folders, in basic mode (whose vectors it is not written for) and for a
-    featurizer that is too slow to run over a thousand pictures in passing.
+    They are public ones of the data set. Of a user's own folder they are those of every second seller, as if they were
+    public, and only pictures of the others are attacked. None where there are no labels, and for a featurizer that is
+    too slow to run over a thousand pictures in passing.
     """
-    cloud = scored.scenario.cloud
-    if scored.scenario.sellers.album.folder or cloud.privacy is Privacy.BASIC or cloud.featurizer != "small":
+    cloud, names = scored.scenario.cloud, scored.world.class_names
+    basic = cloud.privacy is Privacy.BASIC
+    if cloud.featurizer != "small":
         return None
-    return public_pictures(scored.scenario.dataset, scored.featurizer)
+    if not scored.scenario.sellers.album.folder:
+        return public_pictures(scored.scenario.dataset, scored.featurizer, basic)
+    known = [(held, image) for held in scored.world.sellers[::2] for image in np.flatnonzero(held.labels >= 0).tolist()]
+    known = known[:PUBLIC_PICTURES]
+    if not names or len(known) < NEIGHBOURS:
+        return None
+    pictures = np.stack([prepare(held.party.album[image]) for held, image in known])
+    labels = np.array([held.labels[image] for held, image in known], dtype=np.int64)
+    features = scored.featurizer.vectors(pictures) if basic else scored.featurizer.features(pictures)
+    knows = f"{len(known):,} pictures of every second seller with their classes, the public model and its decoder"
+    return PublicPictures(knows, basic, scored.featurizer, names, labels, pictures, features)
+
+
+def attackable(scored: ScoredPurchase) -> list[Trade]:
+    """Return some of the offers whose class is known and which the attacker does not have, spread over all of them."""
+    if not scored.scenario.sellers.album.folder:
+        return sampled(scored.trades, scored.world.class_names)
+    known = {id(held) for held in scored.world.sellers[::2]}
+    return sampled([trade for trade in scored.trades if id(trade.held) not in known], scored.world.class_names)
 
 
 def bids_in(view: View, senders: Container[int] | None = None) -> list[Bid]:
@@ -80,44 +128,19 @@ def bids_in(view: View, senders: Container[int] | None = None) -> list[Bid]:
 def seen_features(bids: Sequence[Bid], call: CallForBids) -> NDArray[np.int64]:
     """Return the feature of each bid as the cloud knows it: as it was sent, or by the localisation attack, (n, 2)."""
     if all(bid.feature is not None for bid in bids):
-        return np.array([bid.feature for bid in bids], dtype=np.int64).reshape(-1, 2)
+        return np.array([bid.feature for bid in bids], dtype=np.int64).reshape(len(bids), -1)
     signatures = np.array([bid.signature_points for bid in bids], dtype=np.uint16)
     return np.rint(localise(signatures, call.salt, call.terms.reach)).astype(np.int64).clip(0, LATTICE - 1)
 
 
 def invert_bids(bids: Sequence[Bid], call: CallForBids, public: PublicPictures) -> Inverted:
     """Guess what the pictures on offer show and how they look."""
-    return invert(seen_features(bids, call), public.featurizer.decode, public.features, public.labels, public.pictures)
+    return invert_features(seen_features(bids, call), public)
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A share and its 95 % bootstrap confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{percent(self.value)} (95 % interval: {100 * self.low:.1f} to {100 * self.high:.1f})"
-
-
-@dataclass(frozen=True)
-class InversionScore:
-    """How well the inversion attack did, by the truth.
-
-    Attributes:
-        offers: Pictures it was scored on.
-        named: Share of them whose class it names.
-        guessed: The same of always guessing the class that is most frequent among them.
-        likeness: Share of the pixels' variance that its pictures explain: 1 is the very picture, 0 no better than
-            showing the mean of the public pictures each time, below 0 worse.
-    """
-
-    offers: int
-    named: Estimate
-    guessed: float
-    likeness: Estimate
+def invert_features(features: NDArray[np.int64], public: PublicPictures) -> Inverted:
+    """Guess what pictures with these features show and how they look."""
+    return invert(features, public.decode, public.features, public.labels, public.pictures, NEIGHBOURS)
 
 
 def sampled(traded: Sequence[Trade], class_names: tuple[str, ...]) -> list[Trade]:
@@ -126,28 +149,31 @@ def sampled(traded: Sequence[Trade], class_names: tuple[str, ...]) -> list[Trade
     return [known[index] for index in np.linspace(0, len(known) - 1, min(len(known), ATTACKED)).astype(int)]
 
 
-def score_inversion(
+def named_rightly(
     inverted: Inverted, public: PublicPictures, traded: Sequence[Trade], class_names: tuple[str, ...]
-) -> InversionScore:
-    """Compare the attack's guesses with the truth; guess i is about trade i, and there is at least one."""
+) -> Guesses:
+    """Say which guesses name the class of a picture; guess i is about trade i."""
     true = [class_names[trade.held.labels[trade.image]] for trade in traded]
-    hits = np.array([public.class_names[guess] == name for guess, name in zip(inverted.labels, true, strict=True)])
-    mean = public.pictures.mean(axis=0)
+    hits = [public.class_names[guess] == name for guess, name in zip(inverted.labels, true, strict=True)]
+    return Guesses.of(hits, [trade.offer.seller for trade in traded])
+
+
+def most_frequent(traded: Sequence[Trade]) -> float:
+    """Return the success of always naming the class that is most frequent among pictures."""
+    return float(np.bincount([trade.held.labels[trade.image] for trade in traded]).max()) / len(traded)
+
+
+def likeness(inverted: Inverted, public: PublicPictures, traded: Sequence[Trade]) -> Estimate:
+    """Return the share of the pixels' variance that the attack's pictures explain.
+
+    1 is the very picture, 0 no better than showing the mean of the public pictures each time, below 0 worse.
+    """
+    dull = public.pictures.mean(axis=0)
     errors = np.empty((len(traded), 2))
     for index, trade in enumerate(traded):
         picture = prepare(trade.picture).astype(np.float64)
-        errors[index] = ((picture - inverted.pictures[index]) ** 2).mean(), ((picture - mean) ** 2).mean()
-    draws = numpy_generator(0, "bootstrap").integers(0, len(traded), (1000, len(traded)))
-    resampled = errors[draws].mean(axis=1)
-    return InversionScore(
-        len(traded),
-        Estimate(float(hits.mean()), *np.quantile(hits[draws].mean(axis=1), (0.025, 0.975)).tolist()),
-        max(true.count(name) for name in set(true)) / len(true),
-        Estimate(
-            float(1 - errors[:, 0].mean() / errors[:, 1].mean()),
-            *np.quantile(1 - resampled[:, 0] / resampled[:, 1], (0.025, 0.975)).tolist(),
-        ),
-    )
+        errors[index] = ((picture - inverted.pictures[index]) ** 2).mean(), ((picture - dull) ** 2).mean()
+    return mean(1 - errors[:, 0] / errors[:, 1].mean(), [trade.offer.seller for trade in traded])
 
 
 def learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
@@ -166,7 +192,7 @@ def learned(scored: ScoredPurchase, cloud_view: View) -> list[Learned]:
         Learned(
             observer="buyer",
             what="sellers' names",
-            detail="none, nor which images share a seller: each has its own key",
+            detail="none: each image has its own key; but who asks one price for all its images links them by it",
         ),
         Learned(observer="buyer", what="prices", detail=f"of {count(len(record.winners), 'selected image')}"),
         Learned(observer="cloud", what="images", detail=f"{disputed} (only those in dispute), and the samples"),
@@ -189,7 +215,7 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
     if record.call.terms.privacy is Privacy.LEVEL1:
         return Learned(observer="cloud", what=what, detail=f"all {len(traded):,}, exactly (level 1)")
     checked = located(traded)
-    guesses = seen_features(_seen(view, checked), record.call)
+    guesses = seen_features(seen_bids(view, checked), record.call)
     errors = np.linalg.norm(guesses - np.array([trade.feature for trade in checked]), axis=1)
     radius = record.call.terms.radius
     return Learned(
@@ -204,7 +230,7 @@ def _localisation(record: PurchaseRecord, traded: list[Trade], view: View) -> Le
     )
 
 
-def _seen(view: View, traded: Sequence[Trade]) -> list[Bid]:
+def seen_bids(view: View, traded: Sequence[Trade]) -> list[Bid]:
     """Return the bids behind some trades as they are in a view."""
     seen = {bid.pseudonym: bid for bid in bids_in(view, {trade.offer.seller for trade in traded})}
     return [seen[trade.offer.bid.bid.pseudonym] for trade in traded]
@@ -217,19 +243,18 @@ def _of(checked: Sequence[Trade], traded: Sequence[Trade]) -> str:
 def _inversion(scored: ScoredPurchase, view: View) -> Iterator[Learned]:
     """Measure what the cloud can tell of pictures on offer from their features, by attacking its own view."""
     record, names = scored.record, scored.world.class_names
-    public = known_to_attackers(scored)
-    traded = sampled(scored.trades, names)
+    public, traded = known_to_attackers(scored), attackable(scored)
     if record.call is None or public is None or not traded:
         return
-    inverted = invert_bids(_seen(view, traded), record.call, public)
-    found = score_inversion(inverted, public, traded, names)
+    inverted = invert_bids(seen_bids(view, traded), record.call, public)
+    found, like = named_rightly(inverted, public, traded, names).rate, likeness(inverted, public, traded)
     yield Learned(
         observer="cloud",
         what="classes of images on offer",
         detail=(
-            f"the inversion attack (public decoder, public images) has an accuracy of {found.named} on "
-            f"{count(found.offers, 'image')}; majority-class baseline {percent(found.guessed)}. Its reconstructions "
-            f"explain {found.likeness} of the pixels' variance."
+            f"the inversion attack (knows {public.knows}) has an accuracy of {interval(found, 1)} on "
+            f"{count(len(traded), 'image')}; majority-class baseline {percent(most_frequent(traded))}. Its "
+            f"reconstructions explain {percent(like.value)} of the pixels' variance."
         ),
     )
 

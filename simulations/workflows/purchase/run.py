@@ -18,14 +18,17 @@ from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import NumberedGrid
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.storage.ledger import Ledger
+from simulations.evaluation import costs
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.workflows.purchase.attacks import learned
 from simulations.workflows.purchase.collusion.schemes import Schemes
+from simulations.workflows.purchase.leaks import leaks, promises, useful
 from simulations.workflows.purchase.phones import Phones
 from simulations.workflows.purchase.play import make_cloud, remember
 from simulations.workflows.purchase.report.compile import findings
 from simulations.workflows.purchase.report.model import PurchaseReport
+from simulations.workflows.purchase.report.money import compared
 from simulations.workflows.purchase.report.page import write_purchase_page
 from simulations.workflows.purchase.report.phones import phones_account
 from simulations.workflows.purchase.report.sweep import SweepReport
@@ -85,6 +88,10 @@ def play_purchase(
         report = session.report(
             PurchaseReport,
             record.failures,
+            leaks=leaks(scored, cloud_view, buyer_view),
+            utility=useful(scored),
+            costs=costs(session),
+            promises=promises(scored),
             learned=schemes.learned(learned(scored, cloud_view), scored, cloud_view, buyer_view),
             phones=phones_account(phones, scored),
             **findings(scored),
@@ -94,6 +101,8 @@ def play_purchase(
         if scenario.buyer.train:
             session.step("training on what was bought")
             report = with_worth(report, scored)
+        if stage is None:
+            report = compared(report, session.twin(play_purchase, adversaries))
         session.write(report, lambda path: write_purchase_page(path, report, scored, phones))
     if stage and stage.store.is_dir():
         shutil.move(stage.store, bought)

@@ -81,6 +81,9 @@ class PriceSection(Section):
     mean: Annotated[float, Gt(0), Le(10**6)] = Field(1.0, description="mean price of a picture, coins")
     variance: Annotated[float, Ge(0), Le(10**6)] = Field(0.4, description="variance of the price, coins squared")
     floor: Annotated[float, Ge(0.01), Le(10**6)] = Field(0.05, description="lowest price, coins")
+    each: Literal["picture", "seller"] = Field(
+        "picture", description="what has a price of its own: a picture, or a seller, who asks it for all its pictures"
+    )
 
 
 class SellersSection(Section):
@@ -153,6 +156,15 @@ class PurchaseScenario(Scenario):
     sweep: SweepSection | None = Field(
         None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"
     )
+
+    @property
+    def cheats(self) -> bool:
+        """Whether anybody is to cheat, the cloud with others included."""
+        return super().cheats or bool(self.collusion)
+
+    def honest(self) -> "PurchaseScenario":
+        """Return the same world, in which nobody cheats."""
+        return self.model_copy(update={"adversaries": {}, "collusion": ()})
 
     @model_validator(mode="after")
     def _diversity_is_flat(self) -> "PurchaseScenario":

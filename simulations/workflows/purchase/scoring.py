@@ -309,7 +309,10 @@ def _digest(scenario: PurchaseScenario, record: PurchaseRecord, ledger: Ledger, 
         for offer in record.offers
     ]
     apart = (*APART, "policy") if scenario.policy is None else APART  # as before there were policies
-    world = scenario.model_dump(mode="json", exclude=dict.fromkeys(apart, True) | {"buyer": {"train"}})
+    without: dict[str, Any] = dict.fromkeys(apart, True) | {"buyer": {"train"}}
+    if scenario.sellers.price.each == "picture":
+        without["sellers"] = {"price": {"each"}}  # as before sellers could have one price
+    world = scenario.model_dump(mode="json", exclude=without)
     content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from parties.purchase.terms import COIN
 from protocol.messages.purchase import Privacy
+from simulations.reports.rows import evaluation_tables
 from simulations.reports.words import count, percent, score
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.phones import duration
@@ -109,6 +110,7 @@ def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
     for row in rows:
         table.add_row(*row)
     yield table
+    yield from evaluation_tables(report)
     yield report.summary
     if report.phones is not None:
         spent = report.phones.spent

@@ -269,5 +269,7 @@ def _prices(section: PriceSection, count: int, generator: np.random.Generator) -
         prices = generator.uniform(section.mean - 3**0.5 * spread, section.mean + 3**0.5 * spread, count)
     else:
         prices = generator.normal(section.mean, spread, count)
+    if section.each == "seller":
+        prices = np.full(count, prices[:1])
     minor = np.rint(np.maximum(prices, section.floor) * COIN).astype(np.int64)
     return [max(1, int(price)) for price in minor]

@@ -6,7 +6,7 @@ from simulations.reports.model import RunReport
 from simulations.workflows.purchase.report.phones import PhonesAccount
 from simulations.workflows.purchase.scoring import PurchaseOutcome
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of the schema that a reader could notice."""
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from parties.purchase.offer import Outcome
 from parties.purchase.record import PurchaseRecord
+from parties.purchase.terms import COIN
+from simulations.evaluation import with_effects
 from simulations.workflows.purchase.report.model import CheatAccount, PartyAccount, PurchaseReport
 from simulations.workflows.purchase.world import PurchaseWorld
 
@@ -170,6 +172,20 @@ def sellers_by_cheat(report: PurchaseReport, world: PurchaseWorld) -> dict[str, 
     played = {held.adversary for held in world.sellers}
     cheats = {name: account for name, account in sorted(report.adversaries.items()) if name in played}
     return {HONEST: cheat_account(honest, number, 0), **cheats}
+
+
+def compared(report: PurchaseReport, twin: PurchaseReport | None) -> PurchaseReport:
+    """Say what the cheats of a purchase changed, beside the same world without them; money is what a party gained."""
+    if twin is None:
+        return report
+    honest = {party.party: profit(party) / COIN for party in twin.parties}
+    money: dict[str, tuple[float, float]] = {}
+    for party in report.parties:
+        whose = f"sellers that play {party.adversary}" if party.adversary else HONEST
+        whose = f"the {party.party}" if party.party in ("buyer", "cloud") else whose
+        before, after = money.get(whose, (0.0, 0.0))
+        money[whose] = before + honest.get(party.party, 0.0), after + profit(party) / COIN
+    return with_effects(report, twin, money)
 
 
 def sellers(report: PurchaseReport) -> Iterator[PartyAccount]:

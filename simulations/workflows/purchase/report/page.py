@@ -14,7 +14,7 @@ from simulations.reports.page import write_page
 from simulations.reports.plot import Plot
 from simulations.reports.sheets import SHEET, Sheet, Shot, affordable, thumbnail
 from simulations.reports.words import count, party_name
-from simulations.workflows.purchase.attacks import invert_bids, known_to_attackers, sampled
+from simulations.workflows.purchase.attacks import attackable, invert_bids, known_to_attackers
 from simulations.workflows.purchase.phones import Phones
 from simulations.workflows.purchase.report.model import PurchaseReport
 from simulations.workflows.purchase.report.money import (
@@ -90,7 +90,7 @@ def inverted_sheet(scored: ScoredPurchase) -> Sheet | None:
     """Show pictures on offer beside what the cloud's inversion attack makes of them; None where it cannot attack."""
     world, record = scored.world, scored.record
     public = known_to_attackers(scored)
-    known = sampled(scored.trades, world.class_names)
+    known = attackable(scored)
     if record.call is None or public is None or not known:
         return None
     shown = [known[index] for index in np.linspace(0, len(known) - 1, min(len(known), INVERTED)).astype(int)]
