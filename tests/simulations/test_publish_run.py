@@ -3,25 +3,36 @@
 import html
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import parley
 import pytest
+import torch
 from parley import adversary
 
 from parties.adversaries.meddling import MeddledExchange
-from parties.publish.workflow import Curator, Publish
-from parties.workflow import OnStep, any_step
+from parties.publish.publisher import mechanism_of
+from parties.publish.workflow import Collection, Curator, Publish
+from parties.workflow import OnStep, any_step, unwatched
+from protocol.compute.workshop import LocalWorkshop
 from protocol.errors import BadScenario
 from protocol.exchange import Exchange
+from protocol.flower import FIRST_NODE_ID
 from protocol.messages.base import ProtocolMessage
-from protocol.messages.publish import CallForPictures
+from protocol.messages.publish import CallForPictures, Gallery
+from simulations.runs.cells import name_of
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
+from simulations.workflows.publish.evaluation import evaluate
 from simulations.workflows.publish.report import PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.words import verdict
+from simulations.workflows.publish.world import build
+from strategies.pixels import to_pictures
+from strategies.privacy.stream import Stream
 
 SMALL: dict[str, Any] = {
     "workers": 1,
@@ -73,6 +84,78 @@ def test_attacks_succeed_where_nothing_is_promised_and_on_snow(report: PublishRe
     assert methods["snow"].dssim_restored < methods["snow"].dssim - 0.2
     assert methods["pix"].dssim > 0.85
     assert methods["pix"].worst < methods["raw"].recognised
+
+
+def test_rows_of_the_common_schema(report: PublishReport) -> None:
+    strongest = {(each.method, each.criterion): each for each in report.leaks if each.strongest}
+    criteria = ("linkability", "inference", "reconstruction")
+    assert set(strongest) >= {("raw", criterion) for criterion in criteria}
+    raw, pix = strongest["raw", "linkability"], strongest["pix", "linkability"]
+    assert raw.risk is not None
+    assert raw.risk.low > 0.3
+    assert raw.victims == 6
+    assert raw.rate.n == 30
+    assert raw.ceiling is None
+    assert pix.ceiling is not None
+    assert pix.averted is not None
+    assert pix.averted.value > 0.5
+    assert {each.budget for each in report.leaks} == {1, 4}
+    assert (
+        [each.method for each in report.utility] == [each.method for each in report.promises] == list(SMALL["methods"])
+    )
+    assert all("the label of every picture is published" in each.proven for each in report.promises)
+    assert {each.role for each in report.costs} == {"cloud", "publisher", "reader"}
+
+
+def test_audits_show_most_of_what_is_promised_and_never_more(report: PublishReport) -> None:
+    shown = {name: each.audited for name, each in report.methods.items()}
+    assert shown["raw"] is shown["snow"] is None
+    for name in ("pix", "svd"):
+        share = shown[name]
+        assert share is not None
+        assert 0.3 < share <= 1
+
+
+class Listing(LocalWorkshop):
+    """Does jobs, and writes down by what each is known."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[str, str | None]] = []
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        self.jobs.append((function.__name__, name_of(function, arguments)))
+        return super().submit(function, *arguments)
+
+
+def test_no_attack_reads_the_truth() -> None:
+    """The same jobs are handed in when albums show others, of others, with other attributes."""
+    scenario = small(
+        attacker={"known": 2, "strangers": 20, "epochs": 1}, owners={"count": 3, "pictures": 2, "publish": 2}
+    )
+    world = build(scenario, {})
+    people, order = world.people, np.random.default_rng(0).permutation(6)
+    albums = people.albums
+    shuffled = replace(
+        albums,
+        pictures=albums.pictures[torch.from_numpy(order)],
+        persons=albums.persons[order],
+        labels=1 - albums.labels,
+        attributes=~albums.attributes,
+    )
+    calls = {name: method.call(name, 2) for name, method in scenario.methods.items()}
+    galleries, collections = {}, {}
+    for name, call in calls.items():
+        pictures = to_pictures(mechanism_of(call).publish(albums.pictures, Stream(bytes(32))))
+        galleries[name] = [Gallery(method=name, ask=0, pictures=pictures, labels=albums.labels)]
+        nodes = FIRST_NODE_ID + 1 + albums.persons
+        collections[name] = Collection(galleries[name][0], nodes, np.tile([0, 1], 3))
+    found = []
+    for truth in (people, replace(people, albums=shuffled)):
+        with Listing() as workshop:
+            outcomes, _ = evaluate(workshop, scenario, truth, calls, collections, galleries, unwatched)
+            found.append((workshop.jobs, [each.found.guesses[0].owners.tolist() for each in outcomes.values()]))
+    assert all(name is not None for _, name in found[0][0])
+    assert found[0] == found[1]
 
 
 def test_the_folder_holds_it_all(report: PublishReport, folder: Path) -> None:

@@ -16,6 +16,7 @@ from simulations.runs.seeding import stream, torch_generator
 from simulations.workflows.publish.world import Labelled
 from strategies.dp_images import Mechanism
 from strategies.dp_images.attacks import colours, combined, recogniser, restorer
+from strategies.dp_images.audit import audited
 from strategies.learning.classifier import classify, train_classifier
 from strategies.pixels import to_pictures, to_tensor
 
@@ -161,3 +162,8 @@ def learn(device: torch.device, seen: Sequence[Gallery], knows: Knowledge, fresh
     published = put_together(knows.mechanism, seen)
     network = train_classifier(to_pictures(published), np.array(seen[0].labels), 2, generator, epochs=knows.epochs)
     return classify(network, to_pictures(fresh)), classify(network, to_pictures(treatment.publish(fresh)))
+
+
+def audit(device: torch.device, method: str, mechanism: Mechanism, seed: int) -> float | None:
+    """Return how much of the promised epsilon an audit of neighbours shows to be lost, as a share; a job."""
+    return audited(mechanism, stream(seed, "audit", method))

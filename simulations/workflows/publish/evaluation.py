@@ -10,7 +10,7 @@ from protocol.messages.publish import CallForPictures, Gallery
 from simulations.data.people import ATTRIBUTES
 from simulations.evaluation import Guesses
 from simulations.runs.workshops import finished
-from simulations.workflows.publish.attacks import Classes, Findings, Knowledge, attack, learn
+from simulations.workflows.publish.attacks import Classes, Findings, Knowledge, attack, audit, learn
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.scoring import Outcome, Truth
 from simulations.workflows.publish.world import People
@@ -57,6 +57,7 @@ def evaluate(
     attribute = ATTRIBUTES.index(attacker.attribute)
     attacks: list[Handle[Findings]] = []
     trainings: list[Handle[Classes]] = []
+    audits: list[Handle[float | None]] = []
     for name, mechanism in mechanisms.items():
         knows = Knowledge(
             name, mechanism, people.known, people.strangers, scenario.owners.count, len(shown[name]), attacker.epochs,
@@ -64,10 +65,12 @@ def evaluate(
         )  # fmt: skip
         attacks.append(workshop.submit(attack, shown[name], knows, attribute))
         trainings.append(workshop.submit(learn, shown[name], knows, people.fresh.pictures))
+        audits.append(workshop.submit(audit, name, mechanism, scenario.seed))
     findings = finished(workshop, attacks, WORK, progress)
     classes = finished(workshop, trainings, "training on what was published", progress)
+    shares = finished(workshop, audits, "auditing mechanisms", progress)
     outcomes = {}
-    for name, found, named in zip(mechanisms, findings, classes, strict=True):
+    for name, found, named, share in zip(mechanisms, findings, classes, shares, strict=True):
         right, alike = (Guesses.of(each == people.fresh.labels, people.fresh.persons) for each in named.result())
-        outcomes[name] = Outcome(truths[name], found.result(), right, alike)
+        outcomes[name] = Outcome(truths[name], found.result(), right, alike, share.result())
     return {name: outcomes[name] for name in calls}, outcomes[plain]

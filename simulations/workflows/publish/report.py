@@ -36,6 +36,7 @@ class MethodResult(BaseModel):
             restored first, the better of two budgets each.
         useful, useful_alike: Accuracy of a classifier that was trained on them: on strangers' pictures, and on such
             published alike.
+        audited: How much of the promised epsilon an audit of neighbours shows to be lost, a share (95 % sure).
         digest: SHA-256 of all that was published.
     """
 
@@ -53,6 +54,7 @@ class MethodResult(BaseModel):
     recognised_restored: float
     useful: float
     useful_alike: float
+    audited: float | None = None
     digest: str
 
     @property

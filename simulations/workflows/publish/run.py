@@ -62,7 +62,7 @@ def play(
                 for name, each in outcomes.items()
             ],
             costs=costs(session),
-            promises=[promise(name, call) for name, call in agreed.items()],
+            promises=[promise(name, call, outcomes[name].audited) for name, call in agreed.items()],
             summary=summary(results, outcome, scenario),
             learned=learned(results, outcome),
             notes=notes(scenario, world, asked),

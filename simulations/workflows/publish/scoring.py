@@ -14,7 +14,7 @@ from protocol.messages.publish import CallForPictures, Gallery
 from simulations.data.people import ATTRIBUTES
 from simulations.evaluation import Guesses, leak, mean
 from simulations.reports.evaluation import NOTHING, Leak, Promise
-from simulations.reports.words import count
+from simulations.reports.words import count, percent
 from simulations.workflows.publish.attacks import CNN, RESTORED, Findings, Guess
 from simulations.workflows.publish.report import Loss, MethodResult
 from simulations.workflows.publish.scenario import PublishScenario
@@ -84,12 +84,18 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What attackers and a learner made of one method, beside the truth."""
+    """What attackers and a learner made of one method, beside the truth.
+
+    Attributes:
+        right, right_alike: Which fresh pictures the classifier named, as they are and published alike.
+        audited: How much of the promised epsilon an audit shows to be lost, a share; None where none is promised.
+    """
 
     truth: Truth
     found: Findings
     right: Guesses
     right_alike: Guesses
+    audited: float | None
 
     def whose(self, guess: Guess) -> Guesses:
         """Which pictures an attack gave to the right owner."""
@@ -150,15 +156,16 @@ def leaks(name: str, outcome: Outcome, undefended: Outcome, scenario: PublishSce
     return rows
 
 
-def promise(name: str, asked: CallForPictures) -> Promise:
-    """Say what is proven of one publication by a method."""
+def promise(name: str, asked: CallForPictures, shown: float | None) -> Promise:
+    """Say what is proven of one publication by a method, and how much of it an audit has shown to be lost, a share."""
     guarantee = mechanism_of(asked).guarantee()
     labels = "the label of every picture is published as it is"
     if not np.isfinite(guarantee.epsilon):
         return Promise(method=name, proven=f"{NOTHING}; {labels}")
+    tried = "" if shown is None else f"; an audit shows that {percent(shown, 0)} of this ε are lost at least"
     return Promise(
         method=name,
-        proven=f"protects {guarantee.protects}; leaves open {guarantee.leaves_open}; {labels}",
+        proven=f"protects {guarantee.protects}; leaves open {guarantee.leaves_open}; {labels}{tried}",
         epsilon=guarantee.epsilon,
         delta=guarantee.delta,
         unit="a picture",
@@ -194,6 +201,7 @@ def score(scenario: PublishScenario, asked: CallForPictures, seen: Sequence[Gall
             recognised_restored=rates.get(RESTORED, rates[CNN]),
             useful=outcome.right.rate.value,
             useful_alike=outcome.right_alike.rate.value,
+            audited=None if outcome.audited is None else round(outcome.audited, 6),
             digest=hashlib.sha256(b"".join(gallery.pictures.tobytes() for gallery in seen)).hexdigest(),
         ),
         truth.originals[sample], found.published[sample], found.restored[sample],
