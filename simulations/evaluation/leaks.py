@@ -99,8 +99,8 @@ def leak(
 def ranked(leaks: Iterable[Leak]) -> list[Leak]:
     """Put the strongest attack of each method, observer and criterion first, and mark it.
 
-    Methods, observers and criteria stay in the order in which they came. Nothing is the strongest where every attack is
-    broken.
+    Methods, observers and criteria stay in the order in which they came. Where every attack is broken, the first one
+    stands for them.
     """
     groups: dict[tuple[str, str, str], list[Leak]] = {}
     for each in leaks:
@@ -108,10 +108,7 @@ def ranked(leaks: Iterable[Leak]) -> list[Leak]:
     rows = []
     for group in groups.values():
         group.sort(key=lambda each: -1.0 if each.risk is None else each.risk.value, reverse=True)
-        rows += [
-            each.model_copy(update={"strongest": place == 0 and each.risk is not None})
-            for place, each in enumerate(group)
-        ]
+        rows += [each.model_copy(update={"strongest": place == 0}) for place, each in enumerate(group)]
     return rows
 
 

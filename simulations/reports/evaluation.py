@@ -49,7 +49,8 @@ class Leak(BaseModel):
             control; None where the attack is broken.
         averted: ``1 - risk / risk of the undefended form``; None without a ceiling.
         broken: The attack does not beat its reference on the undefended form: nothing follows from its failure.
-        strongest: Of all attacks of this method, observer and criterion it has the highest risk.
+        strongest: Of all attacks of this method, observer and criterion it has the highest risk; where all are broken,
+            it is the first.
         measures: The same attack on other scales, such as the SSIM of what it restores.
     """
 

@@ -120,7 +120,9 @@ def test_the_strongest_attack_comes_first_and_a_broken_one_never_does() -> None:
     first, second, third = ranked([broken, weak, strong])
     assert (first.risk, second.risk, third.risk) == (strong.risk, weak.risk, None)
     assert [each.strongest for each in (first, second, third)] == [True, False, False]
-    assert not any(each.strongest for each in ranked([broken]))
+    (only,) = ranked([broken])
+    assert only.strongest
+    assert only.risk is None
 
 
 def test_utility_that_is_retained() -> None:
