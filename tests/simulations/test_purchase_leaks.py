@@ -1,5 +1,6 @@
 """What the report of a purchase says of leaks: rows of the common schema, and the honest twin."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from simulations.data import pets
 from simulations.reports.evaluation import Leak
+from simulations.workflows.purchase.report.model import PurchaseReport
 
 SMALL: dict[str, Any] = {
     "sellers.count": 24,
@@ -111,6 +113,20 @@ def test_rows_can_be_expected() -> None:
         play(expect={"leaks.level2.inference.risk": "< 0.1"})
     with pytest.raises(parley.UserError, match=r"the report has no leaks\.level2\.telepathy\.risk"):
         play(expect={"leaks.level2.telepathy.risk": "< 0.1"})
+
+
+def test_a_report_of_before_is_still_read(one_price: parley.Report) -> None:
+    written = json.loads((one_price.folder / "report.json").read_text())
+    assert written["schema_version"] == 4
+    before = {
+        key: value for key, value in written.items() if key not in ("leaks", "utility", "costs", "promises", "effects")
+    }
+    old = PurchaseReport.model_validate({**before, "schema_version": 3})
+    assert old.outcome.digest == one_price.outcome.digest
+    assert old.leaks == []
+    assert PurchaseReport.model_validate(written).leaks == one_price.leaks
+    frame = one_price.to_frame("leaks")
+    assert {"method", "criterion", "risk.value", "risk.low", "rate.n"} <= set(frame.columns)
 
 
 def test_costs_are_what_crossed_the_wire_and_what_phones_computed() -> None:
