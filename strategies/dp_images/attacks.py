@@ -6,13 +6,14 @@ pictures of theirs (McPherson, Shokri and Shmatikov 2016). It never sees the ori
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from strategies.dp_images.baselines import Pixelize
+from strategies.dp_images.baselines import P3, Pixelize
 from strategies.dp_images.mechanisms import (
     DPSVD,
     RANGE,
@@ -27,6 +28,7 @@ from strategies.dp_images.mechanisms import (
 from strategies.learning.classifier import train_classifier
 from strategies.obfuscation.restoration import interpolate
 from strategies.pixels import to_pictures, to_pixels
+from strategies.privacy.stream import Stream
 
 _NO_NOISE = 1e9
 """An epsilon so large that no noise is visible."""
@@ -38,7 +40,7 @@ def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
     """Return the attack that is made for a mechanism.
 
     Snow is interpolated (the survey's Fig. 1), DP-Pix is denoised by `MeansDenoiser`, of DP-SVD the vectors are kept
-    and the noisy values are not (`with_usual_values`).
+    and the noisy values are not (`with_usual_values`), and what P3 took away is guessed by `LinearRestorer`.
 
     Args:
         public: (n, channels, height, width) uint8; pictures of the same kind, none of them published.
@@ -51,6 +53,8 @@ def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
         case DPSVD():
             usual = singular_values(public, mechanism.values)[1].mean(dim=0)
             return lambda published: with_usual_values(published, usual)
+        case P3():
+            return LinearRestorer.learnt(mechanism, public).restore
         case Pixelize():
             return MeansDenoiser.learnt(DPPix(_NO_NOISE, mechanism.cell), public).restore
     return lambda published: published
@@ -132,6 +136,54 @@ class MeansDenoiser:
             cells.reshape(noisy.shape), scale_factor=self.cell, mode="bilinear", align_corners=False
         )
         return to_pixels(pictures)
+
+
+@dataclass(frozen=True)
+class LinearRestorer:
+    r"""The best linear guess of what a method took away, :math:`K(y, Y) (K(Y, Y) + \lambda I)^{-1} (X - Y)`.
+
+    Ridge regression from whole published pictures to whole originals. Its strength :math:`\lambda` is chosen by the
+    error on each public picture when the others are known, which has a closed form.
+
+    Attributes:
+        published: (n, d) float32, public pictures as they were published, less their mean.
+        weights: (n, d) float32
+        mean, taken: (d,) float32, means of the published public pictures and of what was taken away.
+    """
+
+    published: Tensor
+    weights: Tensor
+    mean: Tensor
+    taken: Tensor
+
+    STRENGTHS: ClassVar[tuple[float, ...]] = (1e3, 1e4, 1e5, 3e5, 1e6, 3e6, 1e7)
+
+    @classmethod
+    def learnt(cls, mechanism: P3, public: Tensor) -> "LinearRestorer":
+        """Learn from public pictures, at least two."""
+        published = mechanism.publish(public, Stream(bytes(32))).float().flatten(1)  # which takes nothing of the stream
+        missing = public.float().flatten(1) - published
+        mean, taken = published.mean(0), missing.mean(0)
+        published, missing = published - mean, missing - taken
+        values, vectors = torch.linalg.eigh((published @ published.T).double())
+        fitted = values <= 1e-6 * values.max()  # the means, which are fitted whatever the strength
+        turned = vectors.T @ missing.double()
+
+        def error(strength: float) -> float:
+            """Mean squared error on pictures that are left out, one by one."""
+            left = torch.where(fitted, 0.0, strength / (values + strength))
+            residuals = vectors @ (left[:, None] * turned)
+            return float((residuals / (vectors**2 @ left)[:, None]).square().mean())
+
+        strength = min(cls.STRENGTHS, key=error)
+        weights = vectors @ (turned / (values + strength)[:, None])
+        return cls(published, weights.float(), mean, taken)
+
+    def restore(self, published: Tensor) -> Tensor:
+        """Return published pictures with what was probably taken away."""
+        seen = published.float().flatten(1)
+        guess = seen + self.taken + ((seen - self.mean) @ self.published.T) @ self.weights
+        return to_pixels(guess.reshape(published.shape))
 
 
 def recogniser(

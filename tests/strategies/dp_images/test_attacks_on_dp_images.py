@@ -8,6 +8,7 @@ from torch import Tensor
 from simulations.data.faces import draw
 from strategies.dp_images import DPSVD, DPPix, Mechanism, Snow
 from strategies.dp_images.attacks import colours, combined, melt, recogniser, restorer
+from strategies.dp_images.baselines import P3
 from strategies.learning.classifier import classify
 from strategies.privacy.stream import Stream
 from strategies.scores.privacy_scores import dssim
@@ -46,6 +47,12 @@ def test_snow_melts(originals: Tensor, public: Tensor) -> None:
     published, restored = unlikeness(Snow(0.1), originals, public)
     assert published > 0.7
     assert restored < 0.45
+
+
+def test_what_p3_takes_away_is_guessed(originals: Tensor, public: Tensor) -> None:
+    published, restored = unlikeness(P3(15), originals, public)
+    assert published > 0.45
+    assert restored < 0.33
 
 
 def test_usual_strengths_undo_strong_noise_on_singular_values(originals: Tensor, public: Tensor) -> None:
