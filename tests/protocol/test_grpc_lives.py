@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -81,7 +82,7 @@ class Slow:
             return Message(RecordDict({"fields": ConfigRecord({"calls": self.calls})}), reply_to=message)
 
 
-def asking(wires: Wires, grid: GrpcGrid, node_id: int, **options: float) -> "asyncio.Future[list[Message]]":
+def asking(wires: Wires, grid: GrpcGrid, node_id: int, **options: Any) -> "asyncio.Future[list[Message]]":
     return wires.loop.run_in_executor(None, lambda: ask(grid, node_id, **options))
 
 

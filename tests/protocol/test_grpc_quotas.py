@@ -6,24 +6,35 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from crowding import (
+    announced,
+    beside_slow_blobs,
+    checked_beside_a_call,
+    checked_by_the_revoked,
+    dealing,
+    health,
+    result,
+    watched_by_the_revoked,
+    without_room,
+    working,
+)
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from grpc import StatusCode
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from sqlalchemy.exc import OperationalError
 from test_grids import echo_app
 from test_grpc_blobs import SEALED, dealer, delivery
 from test_grpc_lives import Slow, asking
-from wiring import BUYER, SECURITY, SELLERS, Wires, ask, echo, refused
+from wiring import SECURITY, SELLERS, Wires, ask, echo, refused
 
-from protocol.crypto.certificates import Identity, Revocations
-from protocol.encoding.codec import decode, encode
+from protocol.crypto.certificates import Identity
+from protocol.encoding.codec import encode
 from protocol.exchange import LOST, NO_ROOM, Exchange
 from protocol.grids.grpc import Allowance, Call, CloudUnreachable, GrpcGrid, Pace, Quotas, call, streams
 from protocol.grids.grpc.transport import ATTACH, CALL, MAX_INLINE, PUT, channel, introduction
@@ -97,7 +108,7 @@ class TestTwoWithOneCertificate:
         while not grid.contested():
             time.sleep(0.01)
         slow.go_on.release()
-        (reply,) = wires.run(_result(asked))
+        (reply,) = result(wires, asked)
         assert reply.content["fields"]["calls"] == 1
         assert not owner.done()
 
@@ -113,34 +124,16 @@ class TestTwoWithOneCertificate:
         assert time.monotonic() - start < 5.0
 
 
-async def _result(asked: "asyncio.Future[Any]") -> Any:
-    return await asked
-
-
 class TestRoom:
     """The vault's quotas."""
 
-    def cloud(self, wires: Wires, **quotas: int) -> GrpcGrid:
-        grid = wires.cloud([SELLER, BUYER], quotas=Quotas(**quotas))
-        wires.attach(grid.address, SELLER, dealer([], SEALED))
-        assert grid.wait_attached([2], 20) == set()
-        return grid
-
-    @pytest.mark.parametrize("quotas", [{"vault": 4_000_000}, {"party": 4_000_000}], ids=["of all", "of one"])
-    def test_refused_for_load_means_later_and_not_never(self, wires: Wires, quotas: dict[str, int]) -> None:
-        grid = self.cloud(wires, **quotas)
-        (first,) = ask(grid, 2, encode(delivery(b"a question")), timeout=20)
-        kept = decode(first.content, Delivery).blob.digest.hex()
-        second = asking(wires, grid, 2, content=encode(delivery(b"another")), timeout=20)
-        wires.run(asyncio.sleep(0.3))
-        assert not second.done()
-        wires.vault.delete(kept)
-        (reply,) = wires.run(_result(second))
-        assert decode(reply.content, Delivery).blob.length == len(SEALED)
+    @pytest.mark.parametrize("quotas", [Quotas(vault=4_000_000), Quotas(party=4_000_000)], ids=["of all", "of one"])
+    def test_refused_for_load_means_later_and_not_never(self, wires: Wires, quotas: Quotas) -> None:
+        assert without_room(wires, quotas) == []
 
     @pytest.mark.parametrize("journaled", [False, True])
     def test_who_found_no_room_until_the_end_is_not_to_blame(self, wires: Wires, journaled: bool) -> None:
-        grid = self.cloud(wires, vault=1_000_000)
+        grid = dealing(wires, Quotas(vault=1_000_000))
         exchange = Exchange(grid)
         if journaled:
             journal = Journal(Ledger().database, wires.vault)
@@ -169,7 +162,7 @@ class TestRoom:
             assert replies.failures[2].startswith("it said: the cloud")
 
     def test_an_answer_is_no_larger_than_what_was_asked_for(self, wires: Wires) -> None:
-        grid = self.cloud(wires)
+        grid = dealing(wires, Quotas())
         replies = Exchange(grid).ask("echo", {2: delivery(b"a question")}, Acknowledgement, time.time() + 20)
         assert "OUT_OF_RANGE: an answer to this question has at most" in replies.failures[2]
         assert list(wires.folder.iterdir()) == []
@@ -194,17 +187,12 @@ class TestSlowBlobs:
     def test_a_closed_question_frees_its_places_at_once(self, wires: Wires) -> None:
         one = Allowance(each=1, waiting=9, rate=1e9, burst=1, all=1)
         grid = wires.cloud(SELLERS[:2], quotas=Quotas(transfers=one), pace=Pace(patience=60.0))
-        slow = Slow()
-        wires.attach(grid.address, SELLERS[0], slow.app)
+        question, slow = working(wires, grid)
         wires.attach(grid.address, SELLERS[1], dealer([], SEALED))
-        assert grid.wait_attached([2, 3], 20) == set()
-        (question,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
-        assert slow.at_work.acquire(timeout=20)
-        blob = wire.Blob(sha256=bytes(32), length=100)
-        announced = wire.Upload(announced=wire.BlobOfQuestion(question=question, blob=blob)).SerializeToString()
+        assert grid.wait_attached([3], 20) == set()
         statuses: list[Any] = []
         slow_put = threading.Thread(
-            target=lambda: statuses.append(refused(grid, PUT, [announced], SECURITY[SELLERS[0]]))
+            target=lambda: statuses.append(refused(grid, PUT, [announced(question)], SECURITY[SELLERS[0]]))
         )
         slow_put.start()
         while not list(wires.folder.iterdir()):
@@ -213,48 +201,14 @@ class TestSlowBlobs:
         wires.run(asyncio.sleep(0.3))
         assert not waiting.done()
         assert list(grid.give_up([question])) == []
-        (reply,) = wires.run(_result(waiting))
+        (reply,) = result(wires, waiting)
         assert reply.has_content()
         slow_put.join()
         assert statuses[0][0] is StatusCode.FAILED_PRECONDITION
         slow.go_on.release()
 
     def test_one_party_with_many_slow_blobs_holds_up_itself_alone(self, wires: Wires) -> None:
-        few = Allowance(each=2, waiting=30, rate=1e9, burst=1, all=3)
-        grid = wires.cloud(SELLERS[:2], quotas=Quotas(transfers=few), pace=Pace(patience=60.0))
-        slow = Slow()
-        wires.attach(grid.address, SELLERS[0], slow.app)
-        wires.attach(grid.address, SELLERS[1], dealer([], SEALED))
-        assert grid.wait_attached([2, 3], 20) == set()
-        (question,) = grid.push_messages([grid.create_message(RecordDict(), "query.echo", 2, "g")])
-        assert slow.at_work.acquire(timeout=20)
-        blob = wire.Blob(sha256=bytes(32), length=100)
-        announced = wire.Upload(announced=wire.BlobOfQuestion(question=question, blob=blob)).SerializeToString()
-
-        async def put_slowly() -> None:
-            async with AsyncExitStack() as stack:
-                puts = []
-                for number in range(30):
-                    cloud = await stack.enter_async_context(channel(grid.address, SECURITY[SELLERS[0]]))
-                    puts.append(cloud.stream_unary(PUT)(_endless(announced, number), metadata=_about(SELLERS[0])))
-                await asyncio.gather(*puts, return_exceptions=True)
-
-        wires.submit(put_slowly())
-        while len(list(wires.folder.iterdir())) < 2:
-            time.sleep(0.01)
-        for _ in range(3):
-            (reply,) = ask(grid, 3, encode(delivery(b"a question")), timeout=20)
-            assert reply.has_content()
-        slow.go_on.release()
-
-
-async def _endless(announced: bytes, number: int) -> Any:
-    yield announced
-    await asyncio.sleep(3600)
-
-
-def _about(urn: str) -> Any:
-    return introduction(SECURITY[urn])
+        assert beside_slow_blobs(wires) == []
 
 
 class TestCalls:
@@ -305,31 +259,26 @@ class TestCalls:
         async def flood() -> float:
             async with channel(grid.address, SECURITY[SELLER]) as cloud:
                 start = time.monotonic()
-                calls = [cloud.unary_unary(CALL)(request, metadata=_about(SELLER)) for _ in range(15)]
+                calls = [cloud.unary_unary(CALL)(request, metadata=introduction(SECURITY[SELLER])) for _ in range(15)]
                 await asyncio.gather(*calls, return_exceptions=True)
                 return time.monotonic() - start
 
         assert wires.run(flood()) > 0.4
         assert len([record for record in caplog.records if "NOT_FOUND" in record.getMessage()]) == 1
 
-    def test_health_is_behind_the_same_door_and_cannot_be_watched(self, wires: Wires, tmp_path: Path) -> None:
-        revoked = Revocations(tmp_path / "revoked.txt")
-        revoked.add({SECURITY[SELLER].credentials.identity.serial: SELLER})
-        grid = wires.cloud(SELLERS[:2], revoked=revoked)
-        for urn, status in ((SELLERS[1], None), (SELLER, StatusCode.UNAUTHENTICATED)):
-            credentials = SECURITY[urn].credentials
-            tls = grpc.ssl_channel_credentials(SECURITY[urn].authority, credentials.key, credentials.certificate)
-            with grpc.secure_channel(grid.address, tls) as connection:
-                health = health_pb2_grpc.HealthStub(connection)
-                with pytest.raises(grpc.RpcError) as watching:
-                    next(health.Watch(health_pb2.HealthCheckRequest(), timeout=20))
-                assert watching.value.code() is StatusCode.UNIMPLEMENTED
-                if status is None:
-                    assert health.Check(health_pb2.HealthCheckRequest(), timeout=20).status == 1
-                    continue
-                with pytest.raises(grpc.RpcError) as refusal:
-                    health.Check(health_pb2.HealthCheckRequest(), timeout=20)
-                assert refusal.value.code() is status
+
+class TestHealth:
+    def test_it_is_behind_the_same_door(self, wires: Wires, tmp_path: Path) -> None:
+        assert checked_by_the_revoked(wires, tmp_path) == []
+
+    def test_it_has_the_quota_of_calls(self, wires: Wires) -> None:
+        assert checked_beside_a_call(wires) == []
+
+    def test_it_cannot_be_watched(self, wires: Wires, tmp_path: Path) -> None:
+        assert watched_by_the_revoked(wires, tmp_path) == []
+        with health(wires.cloud([SELLER]), SELLER) as stub, pytest.raises(grpc.RpcError) as watching:
+            next(stub.Watch(health_pb2.HealthCheckRequest(), timeout=20))
+        assert watching.value.code() is StatusCode.UNIMPLEMENTED
 
 
 def test_frames_that_answer_nothing_wait_in_their_senders_memory(wires: Wires) -> None:
