@@ -7,6 +7,8 @@ from money import check_money
 from PIL import Image
 
 from parties.purchase.offer import Outcome
+from protocol.encoding.codec import decode
+from protocol.messages.purchase import Parcel
 from simulations.workflows.purchase.words import summary
 
 
@@ -100,8 +102,21 @@ def test_big_deliveries_come_in_waves(play_purchase: Play, monkeypatch: pytest.M
     played = play_purchase(small())
     check_money(played)
     assert played.outcome.verified == played.outcome.selected
-    parcels = [envelope for envelope in played.envelopes if envelope.kind == "Parcel"]
-    assert len(parcels) >= played.outcome.selected - 8
+    kinds = [envelope.kind for envelope in played.envelopes if envelope.kind in {"DeliveryOrder", "Delivery"}]
+    first = kinds.index("Delivery")
+    assert first > 1
+    assert kinds[2 * first :] == ["DeliveryOrder", "Delivery"] * (played.outcome.selected - first)
+    assert first < played.outcome.selected
+
+
+def test_parcels_are_as_large_as_may_be_and_no_larger(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    sealed = {offer.receipt.receipt.length for offer in play_purchase(small()).record.winners if offer.receipt}
+    assert len(sealed) == 1
+    monkeypatch.setattr("parties.purchase.waves.PARCEL_BYTES", 3 * sealed.pop())
+    played = play_purchase(small())
+    packed = [decode(each.content, Parcel) for each in played.envelopes if each.kind == "Parcel" and each.content]
+    assert [len(parcel.items) for parcel in packed] == [3, 3, 2]
+    assert played.outcome.verified == played.outcome.selected == 8
 
 
 def test_waves_do_not_change_the_outcome(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:

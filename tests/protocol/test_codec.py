@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, ConfigRecordValues, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +105,16 @@ class TestRoundTrip:
     def test_size_counts_the_content(self) -> None:
         big = Introduction(role="x" * 150, identity=bytes(32))
         assert encoded_size(encode(big)) - encoded_size(encode(Introduction(role="x", identity=bytes(32)))) == 149
+
+    @pytest.mark.parametrize(
+        ("value", "size"),
+        [
+            (7, 8), (-(2**60), 8), (0.5, 8), (True, 1), ("abc", 3), (b"abcd", 4), ([], 0), ([1, 2, 3], 24), ([0.5], 8),
+            ([True, False], 2), (["a", "bcd"], 4), ([b"ab", b"c"], 3),
+        ],
+    )  # fmt: skip
+    def test_numbers_count_eight_bytes_each_and_others_their_length(self, value: ConfigRecordValues, size: int) -> None:
+        assert encoded_size(RecordDict({"fields": ConfigRecord({"name": value})})) == len("name") + size
 
 
 class TestRefusals:
