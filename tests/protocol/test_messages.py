@@ -10,7 +10,10 @@ from kinds import arrays, example, kinds
 from protocol.encoding.canonical import canonical
 from protocol.encoding.codec import UnreadableMessage, decode, encode
 from protocol.messages.base import ArrayOf, ProtocolMessage
-from protocol.messages.crowdsource import Contribution
+from protocol.messages.crowdsource import Contribution, TaskLabels
+from protocol.messages.outsource import PART_BYTES, Enrolment
+from protocol.messages.pool import PoisonedFeatures
+from protocol.messages.publish import Gallery, Publication
 from protocol.messages.secure_sum import Crowd, Round
 
 ARRAYS = [(kind, name, array) for kind in kinds() for name, array in arrays(kind)]
@@ -77,3 +80,59 @@ def test_an_album_may_be_empty() -> None:
 def test_sums_of_nobody_are_refused(kind: type[ProtocolMessage], fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"greater than 0|at least 32"):
         kind.model_validate({"round": Round(training="t", number=1), **fields})
+
+
+VALUES, CODES = np.ones((2, 1, 1, 1), np.float32), np.ones((2, 1, 1, 1), np.uint8)
+TWO, ONE = np.ones(2, np.float32), np.ones(1, np.float32)
+PICTURES, LABELS = np.zeros((2, 8, 8, 3), np.uint8), np.zeros(2, np.int64)
+SENT = {"publication": bytes(32), "unreadable": 0}
+POOLED = {"pool": bytes(32), "featurizer": bytes(32), "features": np.zeros((2, 1, 1, 1), np.float32)}
+TRAINED = {"classes": ("a", "b"), "architecture": "compact", "epochs": 1, "batch": 8, "mixtures": 9_000}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "why"),
+    [
+        (Contribution, SENT, "as values, or as codes"),
+        (Contribution, {**SENT, "values": VALUES, "codes": CODES, "highest": TWO}, "as values, or as codes"),
+        (Contribution, {**SENT, "values": VALUES, "highest": TWO}, "as values, or as codes"),
+        (Contribution, {**SENT, "codes": CODES}, "as values, or as codes"),
+        (Contribution, {**SENT, "codes": CODES, "highest": ONE}, "2 codes but 1 highest values"),
+        (Contribution, {**SENT, "values": -VALUES}, "finite and not negative"),
+        (Contribution, {**SENT, "values": VALUES * np.inf}, "finite and not negative"),
+        (Contribution, {**SENT, "codes": CODES, "highest": TWO * np.nan}, "finite and not negative"),
+        (Contribution, {**SENT, "codes": CODES, "highest": -TWO}, "finite and not negative"),
+        (TaskLabels, {"publication": bytes(32), "labels": np.full((1, 1), 2, np.uint8)}, "labels are 0 or 1"),
+        (PoisonedFeatures, {**POOLED, "labels": LABELS[:1]}, "2 features come with 1 labels"),
+        (Publication, {"pictures": PICTURES, "labels": LABELS[:1]}, "2 pictures come with 1 labels"),
+        (Publication, {"pictures": PICTURES, "labels": LABELS, "sealed": (b"x",)}, "2 pictures come with 1 sealed"),
+        (Gallery, {"pictures": PICTURES, "labels": LABELS[:1], "method": "", "ask": 0}, "come with 1 labels"),
+        (Enrolment, {**TRAINED, "side": 256, "part": PART_BYTES // (256 * 256 * 3) + 1}, "take more than"),
+        (Enrolment, {**TRAINED, "side": 4096, "part": 2}, "take more than"),
+    ],
+)  # fmt: skip
+def test_a_message_that_contradicts_itself_is_refused(
+    kind: type[ProtocolMessage], fields: dict[str, object], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        kind.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (Contribution, {**SENT, "values": 0 * VALUES}),
+        (Contribution, {**SENT, "codes": CODES, "highest": 0 * TWO}),
+        (TaskLabels, {"publication": bytes(32), "labels": np.array([[0, 1]], np.uint8)}),
+        (PoisonedFeatures, {**POOLED, "labels": LABELS}),
+        (Publication, {"pictures": PICTURES, "labels": LABELS}),
+        (Publication, {"pictures": PICTURES, "labels": LABELS, "sealed": (b"x", b"y")}),
+        (Enrolment, {**TRAINED, "side": 256, "part": PART_BYTES // (256 * 256 * 3)}),
+        (Enrolment, {**TRAINED, "side": 4096, "part": 1}),  # a single picture may be larger
+    ],
+)
+def test_a_message_at_the_edge_of_what_may_be_comes_back_as_it_was(
+    kind: type[ProtocolMessage], fields: dict[str, object]
+) -> None:
+    message = kind.model_validate(fields)
+    assert canonical(decode(encode(message), kind)) == canonical(message)
