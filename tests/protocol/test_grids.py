@@ -17,7 +17,7 @@ from flwr.serverapp.strategy import FedAvg
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, new_run, task_identity
 from protocol.grids import Envelope, LocalGrid, Nodes, ObservedGrid, TimedGrid, VirtualClock
-from protocol.grids.base import APP_FAILED, GIVEN_UP
+from protocol.grids.base import APP_FAILED, GIVEN_UP, TOO_LATE, UNKNOWN_NODE
 from protocol.grids.host import Shared
 
 
@@ -236,6 +236,22 @@ class TestLocalGrid(GridContract):
         assert ask(2, 0.3) == [3, 4]
         assert ask(3, 0.3) == [2, 4]
         assert ask(0, None) == ask(0, 60.0) == [2, 3, 4]
+
+    def test_an_error_tells_an_unknown_node_from_one_that_is_late_and_one_that_fails(self) -> None:
+        app = ClientApp()
+
+        @app.query("slow")
+        def slow(message: Message, context: Context) -> Message:
+            reply = Message(RecordDict(), reply_to=message)
+            reply.metadata.created_at += 90.0
+            return reply
+
+        grid = LocalGrid([app])
+        asked = [grid.create_message(RecordDict(), f"query.{step}", 2, "g", ttl=60.0) for step in ("slow", "nothing")]
+        asked.append(grid.create_message(RecordDict(), "query.slow", 99, "g"))
+        codes = {reply.error.code for message in asked for reply in grid.send_and_receive([message])}
+        assert codes == {UNKNOWN_NODE, TOO_LATE, APP_FAILED}
+        assert len(codes) == 3
 
     def test_a_signal_to_this_process_is_no_fault_of_an_app(self) -> None:
         app = ClientApp()

@@ -5,6 +5,7 @@ import logging
 import random
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -203,6 +204,12 @@ class TestWhoMayCall:
     def test_an_address_that_is_taken_is_an_error(self, wires: Wires, grid: GrpcGrid) -> None:
         with pytest.raises(BadAddress, match="cannot listen at"):
             wires.cloud([], address=grid.address)
+
+    def test_a_cloud_that_cannot_listen_leaves_no_thread(self, wires: Wires, grid: GrpcGrid) -> None:
+        before = set(threading.enumerate())
+        with pytest.raises(BadAddress):
+            wires.cloud([], address=grid.address)
+        assert set(threading.enumerate()) <= before
 
     def test_insecure_works_on_the_machine(self, wires: Wires, tmp_path: Path) -> None:
         with GrpcGrid("127.0.0.1:0", Insecure(), Roster([SELLER]), Vault(str(tmp_path))) as grid:

@@ -1,9 +1,11 @@
 """Streams break, parties and clouds die and come back; nothing is lost and nothing is noticed twice."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from test_grids import echo_app
 from wiring import BUYER, SECURITY, SELLERS, Wires, ask, echo
 
-from protocol.grids.grpc import Backoff, CloudUnreachable, EnrolledRoster, GrpcGrid, Insecure, attach
+from protocol.grids.grpc import Backoff, CloudUnreachable, EnrolledRoster, GrpcGrid, Insecure, attach, call
+from protocol.grids.grpc.transport import SERVICE
 from protocol.storage.ledger import Ledger
 
 SELLER = SELLERS[0]
@@ -155,6 +158,22 @@ class TestBrokenStreams:
     def test_giving_up_says_on_whom_and_why(self) -> None:
         with pytest.raises(CloudUnreachable, match=r"gave up on the cloud at 127.0.0.1:1 after .* UNAVAILABLE"):
             attach("127.0.0.1:1", Insecure(SELLER), echo_app(), backoff=Backoff(0.01, 0.02, patience=0.1))
+
+    def test_what_a_proxy_says_of_a_cloud_that_is_away_is_told_in_full(self) -> None:
+        said = "upstream connect error or disconnect/reset before headers. reset reason: connection termination"
+
+        def answer(request: bytes, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode.UNAVAILABLE, said)
+
+        methods = {"Call": grpc.unary_unary_rpc_method_handler(answer)}
+        proxy = grpc.server(ThreadPoolExecutor(1), [grpc.method_handlers_generic_handler(SERVICE, methods)])
+        address = f"127.0.0.1:{proxy.add_insecure_port('127.0.0.1:0')}"
+        proxy.start()
+        try:
+            with pytest.raises(CloudUnreachable, match=f"does not answer health: UNAVAILABLE: {re.escape(said)}$"):
+                call(address, Insecure(SELLER), "health", RecordDict())
+        finally:
+            proxy.stop(None).wait()
 
 
 class TestSilence:
