@@ -179,7 +179,9 @@ class GridContract(ABC):
         (reply,) = grid.send_and_receive([grid.create_message(RecordDict(), "query.nothing", 2, "g")])
         assert reply.has_error()
 
-    def test_the_run_is_the_one_that_was_set(self, grid: Grid) -> None:
+    def test_the_run_is_the_first_one_or_the_one_that_was_set(self, grid: Grid) -> None:
+        assert grid.run.run_id == 1
+        assert grid.create_message(RecordDict(), "query.echo", 2, "g").metadata.run_id == 1
         grid.set_run(new_run(42))
         assert grid.run.run_id == 42
         assert grid.create_message(RecordDict(), "query.echo", 2, "g").metadata.run_id == 42
