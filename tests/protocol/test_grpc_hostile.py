@@ -228,6 +228,15 @@ class TestWhatIsSaid:
         assert status is StatusCode.INVALID_ARGUMENT
         assert refused_once(caplog, StatusCode.INVALID_ARGUMENT)
 
+    @pytest.mark.parametrize("content", [b"", b"\xff" * 9, b"\x00\x00\x00\x02no"])
+    def test_a_call_whose_content_is_no_records_is_invalid(
+        self, grid: GrpcGrid, caplog: pytest.LogCaptureFixture, content: bytes
+    ) -> None:
+        request = wire.Request(method="purchase", content=content).SerializeToString()
+        status, _ = refused(grid, CALL, [request], SECURITY[BUYER])
+        assert status is StatusCode.INVALID_ARGUMENT
+        assert refused_once(caplog, StatusCode.INVALID_ARGUMENT)
+
     @pytest.mark.parametrize("method", [ATTACH, PUT, GET, CALL])
     def test_a_frame_over_the_limit_is_too_much(self, grid: GrpcGrid, method: str) -> None:
         status, _ = refused(grid, method, [bytes(MAX_FRAME + 1)], SECURITY[SELLERS[1]])

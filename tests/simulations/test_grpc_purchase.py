@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from wiring import Wires, secure
 
 from protocol.grids import LocalGrid
 from protocol.grids.grpc import GrpcGrid
+from protocol.grids.grpc.blobs import MAX_BLOB_INLINE
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 from simulations.workflows.purchase.play import make_cloud, play
@@ -36,7 +38,12 @@ class TestPurchase:
         assert grid.wait_attached(range(2, 2 + len(apps)), 60) == set()
         yield grid
 
-    def test_it_comes_to_the_same_outcome(self, tmp_path: Path, featurizer: Featurizer) -> None:
+    @pytest.mark.parametrize("inline", [MAX_BLOB_INLINE, 1_000], ids=["in frames", "beside them"])
+    def test_it_comes_to_the_same_outcome(
+        self, tmp_path: Path, featurizer: Featurizer, monkeypatch: pytest.MonkeyPatch, inline: int
+    ) -> None:
+        for end in ("attach", "grid"):
+            monkeypatch.setattr(import_module(f"protocol.grids.grpc.{end}"), "MAX_BLOB_INLINE", inline)
         scenario: PurchaseScenario = small(cloud={"privacy": "level2"})
         digests = []
         for opened in (LocalGrid, self.attached):
