@@ -4,16 +4,17 @@ import signal
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, ConfigRecordValues, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 
+from protocol.encoding.codec import encoded_size
 from protocol.exchange import SILENT
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, new_run, task_identity
 from protocol.grids import Envelope, LocalGrid, Nodes, ObservedGrid, TimedGrid, VirtualClock
@@ -282,10 +283,52 @@ class TestObservedGrid(GridContract):
         assert flows == [(1, 3, "echo"), (1, 2, "echo"), (2, 1, "echo"), (3, 1, "echo")]
         assert all(envelope.size > 0 for envelope in seen[2:])
 
+    def test_a_blob_counts_once_whether_it_is_brought_or_referred_to(self) -> None:
+        seen: list[Envelope] = []
+        grid = ObservedGrid(LocalGrid([echo_app()]), seen.append)
+        brought: dict[str, ConfigRecordValues] = {"items/0/blob": bytes(500)}
+        referred: dict[str, ConfigRecordValues] = {"items/0/blob/digest": bytes(32), "items/0/blob/length": 500}
+        for fields, beside in (brought, 0), (referred, 500):
+            header = ConfigRecord({"kind": "Parcel", "version": 1})
+            content = RecordDict({"message": header, "fields": ConfigRecord(fields)})
+            list(grid.send_and_receive([grid.create_message(content, "query.echo", 2, "g")]))
+            asked, answered = seen[-2:]
+            assert (asked.kind, asked.size) == ("Parcel", encoded_size(content) + beside)
+            assert (answered.kind, answered.size) == ("records", encoded_size(answered.content or RecordDict()))
+
+    def test_a_party_that_fails_says_nothing(self) -> None:
+        seen: list[Envelope] = []
+        self.send(ObservedGrid(LocalGrid([echo_app()]), seen.append), [2], fail=True)
+        assert (seen[1].kind, seen[1].size, seen[1].content) == ("Error", 0, None)
+
 
 class TestTimedGrid(GridContract):
     def make(self, apps: list[ClientApp]) -> Grid:
         return TimedGrid(LocalGrid(apps), Nodes.perfect(len(apps)), lambda *_: 0.0, 7, 10.0, VirtualClock())
+
+
+def test_apps_of_one_kind_prepare_together_and_then_each_answers(caplog: pytest.LogCaptureFixture) -> None:
+    class Together(Shared):
+        prepared = 0
+
+        @staticmethod
+        def prepare(batch: Sequence[tuple[Any, Message]]) -> None:
+            for app, message in batch:
+                assert message.content["fields"]["x"] == 1
+                app.prepared += len(batch)
+
+        def __call__(self, message: Message, context: Context) -> Message:
+            return Message(RecordDict({"fields": ConfigRecord({"prepared": self.prepared})}), reply_to=message)
+
+    class Others(Together):
+        """Of another kind."""
+
+    grid = LocalGrid([Together(), Others(), Together(), Together(), echo_app()])
+    content = RecordDict({"fields": ConfigRecord({"x": 1})})
+    questions = [grid.create_message(content, "query.echo", node, "") for node in grid.get_node_ids()]
+    replies = list(grid.send_and_receive(questions))
+    assert [reply.content["fields"].get("prepared") for reply in replies] == [3, 1, 3, 3, None]
+    assert not caplog.records
 
 
 def test_a_batched_computation_that_fails_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -66,6 +66,10 @@ def telling(partition: int, partitions: int) -> ClientApp:
     return app
 
 
+def test_one_node_is_enough() -> None:
+    assert list(NumberedGrid(LocalGrid([telling(0, 1)]), patience=0.1).get_node_ids()) == [FIRST_NODE_ID]
+
+
 @pytest.mark.parametrize(
     ("apps", "sentence"),
     [
