@@ -232,6 +232,7 @@ class TestEscrow:
         do(ledger, void_all)
         assert found == [["other0", "other1"], []]
         assert [row.scope for row in ledger.escrows() if row.state == EscrowState.PENDING] == ["", "", "one"]
+        assert [row.escrow_id for row in ledger.escrows("other")] == ["other0", "other1"]
 
     def test_more_than_one_statement_can_name(self, ledger: Ledger) -> None:
         count = 12_000
