@@ -8,7 +8,7 @@ from PIL import Image
 
 from parties.purchase.offer import Outcome
 from protocol.encoding.codec import decode
-from protocol.messages.purchase import Parcel
+from protocol.messages.purchase import Parcel, Statement
 from simulations.workflows.purchase.words import summary
 
 
@@ -117,6 +117,28 @@ def test_parcels_are_as_large_as_may_be_and_no_larger(play_purchase: Play, monke
     packed = [decode(each.content, Parcel) for each in played.envelopes if each.kind == "Parcel" and each.content]
     assert [len(parcel.items) for parcel in packed] == [3, 3, 2]
     assert played.outcome.verified == played.outcome.selected == 8
+
+
+def test_everybody_is_told_what_became_of_its_own_pictures_and_what_it_got(play_purchase: Play) -> None:
+    played = play_purchase(small())
+    told = {
+        each.target: decode(each.content, Statement)
+        for each in played.envelopes
+        if each.kind == "Statement" and each.content
+    }
+    buyer, sold = told.pop(played.record.buyer), {offer.bid_id: offer for offer in played.record.winners}
+    assert {line.bid: -line.amount for line in buyer.lines} == {
+        bid: offer.payment + offer.commission for bid, offer in sold.items()
+    }
+    assert set(told) == {offer.seller for offer in played.record.offers}
+    for seller, statement in told.items():
+        made = {offer.bid_id: offer for offer in played.record.offers if offer.seller == seller}
+        assert {line.bid: line.outcome for line in statement.lines} == {bid: each.outcome for bid, each in made.items()}
+        assert {line.bid: line.amount for line in statement.lines if line.amount} == {
+            bid: offer.payment for bid, offer in made.items() if bid in sold
+        }
+        assert sum(line.amount for line in statement.lines) == played.profit(f"seller-{seller}")
+        assert statement.balance == played.ledger.balance(f"seller-{seller}")
 
 
 def test_waves_do_not_change_the_outcome(play_purchase: Play, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from grpc import StatusCode, aio
 from test_grids import echo_app
 from wiring import AUTHORITY, BUYER, SECURITY, SELLERS, Wires, ask, echo, refused, secure
 
+from protocol.crypto import certificates
 from protocol.crypto.certificates import CertificateError, Identity, Revocations, mint_authority
 from protocol.encoding.records import pack
 from protocol.errors import ProtocolError
@@ -163,6 +164,17 @@ class TestWhoMayCall:
         status, _ = refused(grid, ATTACH, [], secure(urn))
         assert status is StatusCode.PERMISSION_DENIED
         assert refused_once(caplog, StatusCode.PERMISSION_DENIED)
+
+    def test_a_certificate_of_a_role_that_this_cloud_does_not_know_is_refused(
+        self, grid: GrpcGrid, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(certificates, "ROLES", (*certificates.ROLES, "witness"))
+            witness = secure("urn:parley:witness:ann")
+        status, text = refused(grid, ATTACH, [], witness, introduction(SECURITY[SELLER]))
+        assert status is StatusCode.UNAUTHENTICATED
+        assert "does not name one party" in text
+        assert refused_once(caplog, StatusCode.UNAUTHENTICATED)
 
     def test_a_seller_may_not_call_the_buyers_method(self, grid: GrpcGrid, caplog: pytest.LogCaptureFixture) -> None:
         content = RecordDict({"fields": ConfigRecord({"budget": 3})})
