@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -16,7 +17,7 @@ from protocol.encoding.codec import decode, encode
 from protocol.grids.grpc import GrpcGrid, Pace, blobs
 from protocol.grids.grpc.blobs import Storage
 from protocol.grids.grpc.quotas import Quotas
-from protocol.grids.grpc.transport import GET, PUT
+from protocol.grids.grpc.transport import GET, PUT, introduction
 from protocol.messages.base import BlobReference
 from protocol.messages.purchase import Delivery, Receipt, SignedReceipt
 from protocol.storage.vault import Vault
@@ -162,6 +163,16 @@ class TestBlobs:
             status, text = refused(grid, method, [frame.SerializeToString()], SECURITY[SELLER])
             assert status is StatusCode.FAILED_PRECONDITION
             assert "no open question" in text
+
+    @pytest.mark.parametrize("frames", [[], [wire.Upload(data=b"abc")], [wire.Upload()]])
+    def test_blobs_are_announced_before_their_bytes(self, grid: GrpcGrid, frames: list[wire.Upload]) -> None:
+        credentials = SECURITY[SELLER].credentials
+        tls = grpc.ssl_channel_credentials(SECURITY[SELLER].authority, credentials.key, credentials.certificate)
+        sent = iter([frame.SerializeToString() for frame in frames])
+        with grpc.secure_channel(grid.address, tls) as cloud, pytest.raises(grpc.RpcError) as refusal:
+            cloud.stream_unary(PUT)(sent, metadata=introduction(SECURITY[SELLER]), timeout=20)
+        assert refusal.value.code() is StatusCode.INVALID_ARGUMENT
+        assert "announced before its bytes" in refusal.value.details()
 
     def test_blobs_that_are_not_what_was_announced_leave_nothing(self, wires: Wires) -> None:
         grid, slow = wires.cloud(SELLERS[:2], pace=Pace(patience=0.3)), Slow()

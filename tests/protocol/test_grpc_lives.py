@@ -155,6 +155,19 @@ class TestBrokenStreams:
         assert second.roles() == {2: "buyer", 3: "seller"}
         assert echo(second, 3)
 
+    def test_patience_begins_anew_with_each_contact(self, wires: Wires) -> None:
+        grid, patience = wires.cloud([SELLER]), 1.5
+        link = Link(wires, grid.port)
+        life = wires.attach(link.address, SELLER, echo_app(), backoff=Backoff(0.01, 0.05, patience))
+        assert grid.wait_attached([2], 20) == set()
+        start = time.monotonic()
+        while time.monotonic() < start + patience:
+            assert echo(grid, 2)
+        link.cut()
+        link.whole = True
+        assert echo(grid, 2)
+        assert not life.done()
+
     def test_giving_up_says_on_whom_and_why(self) -> None:
         with pytest.raises(CloudUnreachable, match=r"gave up on the cloud at 127.0.0.1:1 after .* UNAVAILABLE"):
             attach("127.0.0.1:1", Insecure(SELLER), echo_app(), backoff=Backoff(0.01, 0.02, patience=0.1))

@@ -30,7 +30,7 @@ from grpc_health.v1 import health_pb2
 from sqlalchemy.exc import OperationalError
 from test_grids import echo_app
 from test_grpc_blobs import SEALED, dealer, delivery
-from test_grpc_lives import Slow, asking
+from test_grpc_lives import Link, Slow, asking
 from wiring import SECURITY, SELLERS, Wires, ask, echo, refused
 
 from protocol.crypto.certificates import Identity
@@ -130,6 +130,31 @@ class TestRoom:
     @pytest.mark.parametrize("quotas", [Quotas(vault=4_000_000), Quotas(party=4_000_000)], ids=["of all", "of one"])
     def test_refused_for_load_means_later_and_not_never(self, wires: Wires, quotas: Quotas) -> None:
         assert without_room(wires, quotas) == []
+
+    def test_room_comes_back_with_what_did_not_arrive(self, wires: Wires) -> None:
+        grid = wires.cloud([SELLER], quotas=Quotas(party=150), pace=Pace(patience=0.2))
+        question, slow = working(wires, grid)
+        for _ in range(3):
+            status, _ = refused(grid, PUT, [announced(question)], SECURITY[SELLER])
+            assert status is StatusCode.DEADLINE_EXCEEDED
+        slow.go_on.release()
+
+    def test_who_finds_no_room_when_its_stream_breaks_attaches_again(
+        self, wires: Wires, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.WARNING, "protocol.grids.grpc.service")
+        grid = wires.cloud([SELLER], quotas=Quotas(vault=1_000_000))
+        link = Link(wires, grid.port)
+        wires.attach(link.address, SELLER, dealer([], SEALED))
+        assert grid.wait_attached([2], 20) == set()
+        grid.push_messages([grid.create_message(encode(delivery(b"a question")), "query.echo", 2, "g")])
+        while not any("RESOURCE_EXHAUSTED" in record.getMessage() for record in caplog.records):
+            time.sleep(0.01)
+        link.cut()
+        while grid.attached():
+            time.sleep(0.01)
+        link.whole = True
+        assert grid.wait_attached([2], 10) == set()
 
     @pytest.mark.parametrize("journaled", [False, True])
     def test_who_found_no_room_until_the_end_is_not_to_blame(self, wires: Wires, journaled: bool) -> None:
