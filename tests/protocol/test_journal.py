@@ -207,6 +207,10 @@ class JournalContract:
         written = journal.write("p", 1, "query.deliver", {FIRST: entry}, now=1000.0)
         assert written[FIRST].failure == LOST
 
+    def test_a_reading_may_be_of_nothing(self, grid: SilentGrid, journal: Journal) -> None:
+        for _ in range(2):
+            assert self.exchange(grid, journal).read("terms", lambda: "") == ""
+
     def test_readings_stay_as_they_were(self, grid: SilentGrid, journal: Journal) -> None:
         exchange = self.exchange(grid, journal)
         first = (exchange.now(), exchange.read("terms", lambda: "7"), exchange.node_ids())

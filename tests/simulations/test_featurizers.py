@@ -151,6 +151,20 @@ class TestLoading:
         with pytest.raises(BadInput, match="is of another version"):
             load_featurizer("small")
 
+    def test_modules_of_a_bundle_are_those_of_the_installed_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        beside, here = tmp_path / "parties" / "featurizers", package.HERE
+        beside.mkdir(parents=True)
+        code = (here / "parties" / "featurizers" / "vgg.py").read_bytes()
+        (beside / "vgg.py").write_bytes(code)
+        monkeypatch.setattr(package, "installed", lambda: [here])
+        monkeypatch.setattr(package, "HERE", tmp_path)
+        assert load_featurizer("small").model_id == card("small")["model_id"]
+        (beside / "vgg.py").write_bytes(code + b"# of another version")
+        with pytest.raises(BadInput, match="is of another version"):
+            load_featurizer("small")
+
     @pytest.mark.parametrize("damage", ["cut", "card", "swapped"])
     def test_damaged_files_are_bad_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
         original = package.HERE / "parties" / "featurizers"

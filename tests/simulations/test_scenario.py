@@ -48,6 +48,20 @@ def test_a_mistake_is_one_sentence_that_names_it(setting: str, sentence: str) ->
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("setting", "end"),
+    [
+        ("sellers.count=many", "string as an integer, not 'many'"),
+        ("sellers.album.images=[3, 1]", "1 to 10000 pictures, least first, not (3, 1)"),
+        ("cloud.privacy=basic", "set buyer.quality to quantity or matching"),
+    ],
+)
+def test_a_mistake_names_its_value_unless_the_sentence_has_it(setting: str, end: str) -> None:
+    with pytest.raises(BadScenario) as error:
+        load("purchase", [setting])
+    assert str(error.value).endswith(end)
+
+
 def test_an_unknown_scenario_names_the_nearest() -> None:
     with pytest.raises(BadScenario, match="did you mean purchase"):
         load("purchas")
