@@ -8,11 +8,13 @@ public images (`training.train_reconstructor` with one of `reconstructor.UNSEEN`
 (`reconstructed`).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor
-from strategies.deep_poisoning.training import Penalty, train_decider, train_poisoning, train_reconstructor
+from strategies.deep_poisoning.training import train_decider, train_reconstructor
 from strategies.learning.batches import Batches, Joined, apply
 from strategies.learning.fit import UNWATCHED, Plan, Watch
 
@@ -75,45 +77,35 @@ def from_leaked_pairs(
     return train_reconstructor(features, images, generator, plan, start=published, device=device, watch=watch)
 
 
-def from_own_modules(
-    modules: int,
+def from_modules(
+    modules: Sequence[nn.Module],
     features: Batches,
     images: Batches,
-    labels: Tensor,
-    decider: nn.Module,
-    published: Reconstructor,
     generator: torch.Generator,
-    poisoning_plan: Plan,
     plan: Plan,
     *,
-    penalty: Penalty = "absolute",
+    start: Reconstructor | None = None,
     device: torch.device | None = None,
     watch: Watch = UNWATCHED,
 ) -> Reconstructor:
-    """Learn to reverse modules of the attacker's own, trained as entities train theirs; it may transfer.
+    """Learn to reverse modules of the attacker's own; it may transfer to those of others.
+
+    The attacker trains them as entities train theirs (`training.train_poisoning`), or so that what they make of its
+    features has the statistics of what it found in the pool (`alignment.aligned_module`).
 
     Args:
-        modules: How many to train, each from its own random weights.
-        features, images, labels: The attacker's own: phi_1 x, x in 0..1, and classes or attributes.
-        decider, published: As every entity has them.
-        poisoning_plan, plan: Of each module, and of the reconstructor on the modules' features together.
+        features, images: The attacker's own: phi_1 x, and x in 0..1.
+        plan: Of the reconstructor, on the features of all modules together.
+        start: A reconstructor to start from; None: a new one.
 
     Raises:
         ValueError: When there is not at least one module.
     """
-    if modules < 1:
-        raise ValueError(f"the attacker trains at least one module of its own, not {modules}")
-    poisoned = [
-        apply(
-            features,
-            train_poisoning(
-                features, images, labels, decider, published, generator, poisoning_plan, penalty=penalty, device=device
-            ),
-        )
-        for _ in range(modules)
-    ]
+    if not modules:
+        raise ValueError("there is no module to reverse")
+    poisoned = torch.cat([apply(features, module.to(device or torch.device("cpu"))) for module in modules])
     return train_reconstructor(
-        torch.cat(poisoned), Joined([images] * modules), generator, plan, start=published, device=device, watch=watch
+        poisoned, Joined([images] * len(modules)), generator, plan, start=start, device=device, watch=watch
     )
 
 

@@ -163,15 +163,16 @@ def train_poisoning(
 
     def loss(chosen: Tensor) -> Tensor:
         poisoned = module(features[chosen].to(device))
-        disclosed = _disclosed(reconstructor(poisoned), images[chosen].to(device), penalty)
-        return classification_loss(decider(poisoned), labels[chosen].to(device)) + weight * disclosed.mean()
+        shown = disclosed(reconstructor(poisoned), images[chosen].to(device), penalty)
+        return classification_loss(decider(poisoned), labels[chosen].to(device)) + weight * shown.mean()
 
     with frozen(decider, reconstructor):
         fit(module, loss, len(labels), generator, plan, watch)
     return module
 
 
-def _disclosed(reconstructions: Tensor, originals: Tensor, penalty: Penalty) -> Tensor:
+def disclosed(reconstructions: Tensor, originals: Tensor, penalty: Penalty) -> Tensor:
+    """Return L_SSIM of each image, (n,), as `train_poisoning` takes it."""
     similarity = ssim(reconstructions, originals)
     if penalty == "signed":
         return similarity

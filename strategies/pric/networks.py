@@ -16,8 +16,9 @@ SCALE = 4
 """Side of a picture divided by the side of its representation."""
 CELLS = 4
 """Rows and columns of the grid in whose cells classifiers average features."""
-WIDTHS: Mapping[str, int] = {"plain": 64, "strong": 128}
-"""Channels of a classifier; the strong one has a layer more as well."""
+WIDTHS: Mapping[str, int] = {"plain": 64, "strong": 128, "deep": 48}
+"""Channels of a classifier; the strong one has a layer more, the deep one four in residual blocks, and twice the width
+from the pooling on."""
 
 
 def _layer(channels: int, out: int) -> list[nn.Module]:
@@ -60,19 +61,37 @@ def new_extractor(architecture: str, generator: torch.Generator) -> nn.Sequentia
     return built(EXTRACTORS[architecture], generator)
 
 
+class Residual(nn.Module):
+    """Two layers with a short cut around them."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(*_layer(channels, channels), *_layer(channels, channels)[:-1])
+
+    def forward(self, representations: Tensor) -> Tensor:
+        """Map (n, channels, h, w) to the same shape."""
+        branch: Tensor = self.branch(representations)
+        return torch.relu(representations + branch)
+
+
 class Classifier(nn.Module):
     """Tells attributes from representations: C of Eq. 1, a collector's task, or an attacker.
 
     Args:
         channels: Of the representations.
         attributes: How many binary attributes; one logit each.
-        strength: "plain" or "strong", a key of `WIDTHS`.
+        strength: "plain", "strong" or "deep", a key of `WIDTHS`.
     """
 
     def __init__(self, channels: int, attributes: int, strength: str = "plain") -> None:
         super().__init__()
         width = WIDTHS[strength]
-        layers = [*_layer(channels, width), nn.MaxPool2d(2), *_layer(width, width)]
+        if strength == "deep":
+            layers = [*_layer(channels, width), Residual(width), nn.MaxPool2d(2)]
+            layers += [*_layer(width, 2 * width), Residual(2 * width)]
+            width *= 2
+        else:
+            layers = [*_layer(channels, width), nn.MaxPool2d(2), *_layer(width, width)]
         if strength == "strong":
             layers += _layer(width, width)
         self.embed = nn.Sequential(

@@ -6,7 +6,7 @@ attribute by themselves. So there are two floors below which no extractor can go
 the tasks suffer.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,11 +15,12 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from strategies.deep_poisoning.training import train_decider
-from strategies.learning.batches import Batches, apply
+from strategies.learning.batches import Batches, Mirrored, apply
 from strategies.learning.fit import Plan
 from strategies.pric.networks import Classifier, new_classifier
 
 READING = Plan(epochs=10, batch=64, learning_rate=5e-3)
+DEEP = Plan(epochs=4, batch=64, learning_rate=3e-3)
 
 
 def train_reader(
@@ -37,7 +38,7 @@ def train_reader(
         representations: (n, channels, h, w).
         labels: (n, attributes), each 0 or 1.
         generator: On the CPU; draws weights and order.
-        strength: "plain" or "strong", as that which the extractor was trained against, or larger.
+        strength: "plain", as that which the extractor was trained against, or "strong" or "deep", which are larger.
 
     Raises:
         ValueError: When representations and labels differ in number, or there are fewer than two.
@@ -47,6 +48,32 @@ def train_reader(
     trained = train_decider(fresh, representations, labels, generator, plan, device=device)
     assert isinstance(trained, Classifier)
     return trained
+
+
+def train_deep_reader(
+    representations: Batches,
+    labels: Tensor,
+    generator: torch.Generator,
+    plan: Plan = DEEP,
+    *,
+    budget: int = 1,
+    device: torch.device | None = None,
+) -> Classifier:
+    """Train a deeper classifier, on mirrored representations as well; its answers are `read_both_ways`.
+
+    Args:
+        representations, labels, generator: See `train_reader`.
+        budget: How many times as long to train.
+    """
+    longer = replace(plan, epochs=budget * plan.epochs)
+    return train_reader(
+        Mirrored(representations), labels.repeat(2, 1), generator, longer, strength="deep", device=device
+    )
+
+
+def read_both_ways(reader: Classifier, representations: Tensor) -> NDArray[np.float64]:
+    """Return the logits (n, attributes) of what a classifier reads, the mean over both mirror images."""
+    return (read(reader, representations) + read(reader, representations.flip(3))) / 2
 
 
 def read(reader: Classifier, representations: Batches) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from parties.adversaries import ADVERSARIES
 from protocol.errors import BadScenario, RunFailed
 from simulations.runs.runner import run
 from simulations.scenarios.files import commented, load
-from simulations.workflows.crowdsource.attacks import Material, measured, measured_alone, trained
+from simulations.workflows.crowdsource.attacks import DEEP, ENSEMBLE, FRESH, Knowledge, Received, attack, trained
 from simulations.workflows.crowdsource.report import CrowdsourceReport
+from simulations.workflows.crowdsource.rows import leaks, pairs, scales
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
+from simulations.workflows.crowdsource.scoring import Truth, score
 from simulations.workflows.crowdsource.words import verdict
-from simulations.workflows.crowdsource.world import build
+from simulations.workflows.crowdsource.world import Portraits, build
+from strategies.pric.reading import scored
+from strategies.pric.training import Recipe, Trained
+
+DEVICE = torch.device("cpu")
 
 TINY: dict[str, Any] = {
     "workers": 1,
@@ -67,8 +74,25 @@ class TestRun:
         for setting in report.settings:
             assert setting.tasks.keys() == {"Male", "Heavy_Makeup", "Smiling"}
             assert setting.fresh.keys() == setting.in_loop.keys() == setting.induced.keys() == {"Eyeglasses"}
-        assert [attack.source for attack in report.settings[0].attacks] == ["public", "leaked"]
+        assert [each.source for each in report.settings[0].attacks] == ["public", "leaked", *["public"] * 3]
+        assert [each.budget for each in report.settings[1].attacks] == [1, 1, 1, 1, 1, 4, 4]
         assert report.settings[2].leaks is None
+
+    def test_rows_say_what_leaks_what_it_is_worth_what_it_costs_and_that_nothing_is_proven(self, played: Any) -> None:
+        report, folder = played
+        methods = ["undefended", "lambda 0.5", "lambda 4"]
+        assert list(dict.fromkeys(row.method for row in report.leaks)) == methods
+        assert [each.method for each in report.promises] == methods
+        assert {row.budget for row in report.leaks if row.method == "lambda 0.5"} == {1, 4}
+        assert {row.criterion for row in report.leaks if row.method == "lambda 4"} == {"inference"}
+        assert {(row.observer, row.criterion) for row in report.leaks if row.method == "lambda 0.5"} == {
+            ("anyone with the tasks' model", "membership"),
+            ("the collector", "inference"), ("the collector", "linkability"), ("the collector", "membership"),
+            ("the collector", "reconstruction"), ("the collector, told by some participants", "inference"),
+        }  # fmt: skip
+        assert len(report.utility) == 3 * 3
+        assert [each.role for each in report.costs] == ["collector", "participant"]
+        assert 'id="evaluation"' in (folder / "report.html").read_text()
 
     def test_outcome_counts_what_crossed_the_wire(self, played: Any) -> None:
         report, folder = played
@@ -111,6 +135,14 @@ class TestRun:
         with pytest.raises(RunFailed, match="only 30 participants sent representations and labels"):
             run(tiny(), tmp_path / "out")
         assert not list(tmp_path.iterdir())
+
+
+def test_a_collector_whose_extractor_hides_nothing_is_found_out_by_participants_who_test_it(tmp_path: Path) -> None:
+    report = run(tiny(adversaries={"identity-extractor": 1}, collector={"curve": []}, twin=False), tmp_path / "out")
+    assert isinstance(report, CrowdsourceReport)
+    assert any("A test by participants, who learn from 15 pictures" in note for note in report.notes)
+    plain, restored = (row for row in report.leaks if row.criterion == "reconstruction")
+    assert restored.measures["ssim"].value > plain.measures["ssim"].value / 2
 
 
 FEDERATED: dict[str, Any] = {"federated": {"rounds": 3, "called": 4, "warm_up": 1}, "collector": {"curve": []}}
@@ -180,36 +212,110 @@ class TestScenario:
             load("crowdsource", [setting])
 
 
+@dataclass(frozen=True)
+class Laid:
+    """What a collector has, and the truth, without a round that is played."""
+
+    knows: Knowledge
+    truth: Truth
+
+    @classmethod
+    def out(cls, scenario: CrowdsourceScenario, seed: int = 1) -> "Laid":
+        world, section = build(scenario, bytes(32), ADVERSARIES), scenario.collector
+        knows = Knowledge(world.public, world.test.images, section.hide, section.tasks, True, 1, seed)
+        return cls(knows, Truth(world.held, world.test, section.hide, section.tasks))
+
+    def extractor(self, recipe: Recipe) -> Trained:
+        return trained(DEVICE, self.knows.public, self.truth.hide, recipe, "compact", self.knows.seed)
+
+    def received(self, extractor: Trained) -> Received:
+        """What honest participants would send."""
+        held = self.truth.held
+        return Received(self.knows.arriving(extractor, held.images), held.columns(self.truth.tasks))
+
+
 class TestAttacks:
     """Each succeeds where nothing is defended: on representations that show everything."""
 
     def test_every_attack_succeeds_undefended(self) -> None:
-        scenario = tiny(side=32, collector={"pictures": 600}, participants={"count": 80, "album": 2}, tested=150)
-        world = build(scenario, bytes(32), ADVERSARIES)
-        section = scenario.collector
-        material = Material(
-            world.public,
-            world.held,
-            world.test,
-            world.held.columns(section.tasks),
-            section.hide,
-            section.tasks,
-            True,
-            1,
-        )
-        device = torch.device("cpu")
-        recipe = section.undefended()
-        open_ = trained(device, world.public, section.hide, recipe, "compact", 1)
-        found = measured(device, open_, material.sent(open_, world.held), material, None, [100], 0.25, True)
-        setting, leaks = found.setting, found.setting.leaks
-        assert leaks is not None
+        laid = Laid.out(tiny(side=32, collector={"pictures": 600}, participants={"count": 80, "album": 2}, tested=150))
+        knows, truth = laid.knows, laid.truth
+        open_ = laid.extractor(tiny().collector.undefended())
+        findings = attack(DEVICE, laid.received(open_), open_, knows, truth.clues([100], 0.25))
+        found = score(findings, truth, knows, None)
+        setting, other = found.setting, found.setting.leaks
+        assert other is not None
         assert setting.fresh["Eyeglasses"].balanced > 0.85
         assert setting.attacks[0].private["Eyeglasses"].auc < setting.fresh["Eyeglasses"].auc
-        assert leaks.recognised > 10 / leaks.owners
-        assert leaks.ssim > 0.3
-        assert leaks.presence > 0.99
-        assert leaks.membership > 0.55
+        assert {each.attack for each in findings.guesses} == {FRESH, DEEP, ENSEMBLE}
+        assert other.recognised > 10 / other.owners
+        assert other.ssim > 0.3
+        assert other.presence > 0.99
+        assert other.membership > 0.55
         assert found.reconstructions.shape == (10, 32, 32, 3)
+        rows = list(leaks([found], truth, open_.extractor))
+        assert {row.criterion for row in rows} == {"inference", "linkability", "membership", "reconstruction"}
+        by_all = [row for row in rows if row.observer == "the collector" and "100 pictures" not in row.attack]
+        assert len(by_all) == 3 * 2 + 3
+        for row in by_all:
+            assert row.risk is not None
+            assert row.risk.low > 0, (row.what, row.attack)
+        deep = next(row for row in rows if row.attack.startswith(DEEP) and row.what.endswith("picture by picture"))
+        assert 0.2 < deep.measures["information, nats"].value < deep.measures["entropy, nats"].value
+        assert deep.measures["auc"].low > 0.9
+
+    def test_no_attack_reads_the_truth(self) -> None:
+        """With attributes and pictures of participants shuffled, but for those that are known, guesses are the same."""
+        laid = Laid.out(tiny())
+        knows, truth = laid.knows, laid.truth
+        open_ = laid.extractor(tiny().collector.undefended())
+        received, clues = laid.received(open_), truth.clues([40], 0.2)
+        held = truth.held
+        told, again = (
+            attack(DEVICE, received, open_, knows, each)
+            for each in (clues, replace(truth, held=_shuffled(held, len(clues.leaked))).clues([40], 0.2))
+        )
+        assert told.further is not None
+        assert again.further is not None
+        assert np.array_equal(told.tasks, again.tasks)
+        for one, other in zip([*told.guesses, *told.further.few], [*again.guesses, *again.further.few], strict=True):
+            assert np.array_equal(one.logits, other.logits)
+        assert torch.equal(told.further.pictures, again.further.pictures)
+        for name in ("named", "learnt", "sent"):
+            assert np.array_equal(getattr(told.further, name), getattr(again.further, name))
+
+
+def _shuffled(held: Portraits, known: int) -> Portraits:
+    """Give the pictures that are not told of other attributes."""
+    attributes = held.attributes.copy()
+    attributes[known:] = np.roll(attributes[known:], 1, 0)
+    return replace(held, attributes=attributes)
+
+
+class TestScales:
+    """Balanced accuracy, AUC and information, with intervals over people."""
+
+    def test_they_are_what_others_compute(self) -> None:
+        generator = np.random.default_rng(1)
+        has = generator.random(400) < 0.3
+        logits = generator.normal(size=400) + 1.5 * has - 1
+        found = scales(logits, has, np.repeat(np.arange(100), 4), 0.3)
+        read = scored(logits, has, 0.3)
+        assert found["accuracy"].value == pytest.approx(read.accuracy)
+        assert found["balanced accuracy"].value == pytest.approx(read.balanced)
+        assert (
+            found["auc"].value
+            == pytest.approx(read.auc)
+            == pytest.approx(pairs(logits, has, np.arange(400)).rate.value)
+        )
+        assert found["auc"].low < read.auc < found["auc"].high
+        assert found["information, nats"].value < found["entropy, nats"].value
+
+    def test_a_coin_tells_nothing(self) -> None:
+        has = np.arange(200) % 4 == 0
+        found = scales(np.full(200, np.log(1 / 3)), has, np.arange(200), 0.25)
+        assert found["auc"].value == pytest.approx(0.5)
+        assert found["information, nats"].value == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.slow
@@ -217,23 +323,18 @@ def test_it_protects_and_serves_over_three_seeds(record_property: Callable[[str,
     """Issue 7, "Must hold"; the packaged scenario's settings."""
     scenario = load("crowdsource")
     assert isinstance(scenario, CrowdsourceScenario)
-    section, device = scenario.collector, torch.device("cpu")
+    section = scenario.collector
     rows = []
     for seed in (1, 2, 7):
-        world = build(scenario.model_copy(update={"seed": seed}), bytes(32), ADVERSARIES)
-        material = Material(
-            world.public, world.held, world.test, world.held.columns(section.tasks),
-            section.hide, section.tasks, section.quantised, seed,
-        )  # fmt: skip
+        laid = Laid.out(scenario.model_copy(update={"seed": seed}), seed)
         recipes = {None: section.undefended(), 1.0: section.recipe(1.0), 3.0: section.recipe(3.0)}
-        found = {
-            weight: measured_alone(
-                device, trained(device, world.public, section.hide, recipe, section.extractor, seed),
-                material, weight, [], 0.0, False,
+        found = {}
+        for weight, recipe in recipes.items():
+            done = laid.extractor(recipe)
+            found[weight] = score(
+                attack(DEVICE, laid.received(done), done, laid.knows), laid.truth, laid.knows, weight
             ).setting
-            for weight, recipe in recipes.items()
-        }  # fmt: skip
-        truth = world.held.columns(section.hide).mean()
+        truth = laid.truth.private.mean()
         rows.append(
             {
                 "majority": max(truth, 1 - truth),

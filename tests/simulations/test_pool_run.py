@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from parties.adversaries.pooling import Mislabelling
 from parties.party import Memory
 from parties.pool.record import PoolRecord
 from parties.pool.workflow import Keeper, Pool
+from protocol.compute.workshop import LocalWorkshop
 from protocol.errors import BadScenario, ExpectationFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID, task_identity
@@ -25,7 +27,8 @@ from simulations.runs.grids import OpenGrid
 from simulations.runs.runner import run
 from simulations.runs.views import View
 from simulations.scenarios.files import commented, load
-from simulations.workflows.pool.attacks import PoolView
+from simulations.workflows.pool.attacks import PoolView, Undone
+from simulations.workflows.pool.evaluation import Evaluation
 from simulations.workflows.pool.report import PoolReport
 from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.scoring import digest
@@ -45,6 +48,7 @@ SMALL: dict[str, Any] = {
         "unseen": ["rx4s4"],
         "pairs": [0, 100],
         "modules": [1, 2],
+        "aligned": 1,
         "losses": False,
     },
 }
@@ -106,8 +110,8 @@ def test_leaked_pairs_help_and_the_report_says_where_it_breaks(ran: tuple[PoolRe
     assert many.protected.ssim > none.protected.ssim + 0.05
     own = [attack for attack in report.attacks if attack.kind == "modules"]
     assert [attack.name for attack in own] == ["1 module of its own", "2 modules of its own"]
-    tried = [attack for attack in report.attacks if attack.kind in ("published", "unseen", "modules", "pairs")]
-    half = report.outcome.clean_ssim / 2
+    tried = [attack for attack in report.attacks if attack.kind != "obfuscator"]
+    half = max(attack.clean.ssim for attack in tried if attack.clean) / 2
     breaking = [attack.pairs for attack in tried if attack.protected.either_polarity >= half]
     assert report.outcome.breaks_at == min(breaking, default=None)
 
@@ -117,10 +121,38 @@ def test_every_entity_has_its_row_of_table_5_and_the_control(ran: tuple[PoolRepo
     assert (first.published, second.published, late.late) == (True, False, True)
     assert [each.used for each in (first, second, late)] == [84, 184, 220]
     assert all(0 < value <= 1 for each in ran[0].entities for value in (each.alone, each.control, each.pooled or 0.0))
-    assert {told.what for told in ran[0].inferences} == {
-        "the class, if labels were left out",
-        "whether an image is bright",
+    for each in ran[0].entities:
+        assert each.as_is == first.clean
+        assert each.best == max(each.alone, each.control, each.as_is)
+
+
+def test_rows_say_what_leaks_what_it_is_worth_what_it_costs_and_that_nothing_is_proven(ran: Any) -> None:
+    report, folder = ran
+    inferred = {(row.observer, row.what) for row in report.leaks if row.criterion == "inference"}
+    assert inferred == {
+        ("who gets features without labels", "the class"),
+        ("who draws from the pool", "whether an image is bright"),
+        ("who draws from the pool", "whether an image is lit from the left"),
     }
+    assert {row.budget for row in report.leaks if row.attack == "modules of its own"} == {1, 2}
+    restored = next(row for row in report.leaks if row.attack.endswith("aligned with the pool"))
+    assert (restored.method, restored.criterion, restored.victims) == ("pool", "reconstruction", 40)
+    aligned = next(attack for attack in report.attacks if attack.kind == "aligned")
+    assert restored.measures["ssim"].value == pytest.approx(aligned.protected.ssim, abs=1e-5)
+    assert "who draws from the pool and has leaked pairs" in {row.observer for row in report.leaks}
+    by_third = {row.method: row.accuracy.value for row in report.utility if "entity-3" in row.task}
+    assert by_third["no pool: the published network as it is"] == pytest.approx(report.entities[2].as_is)
+    assert by_third["pool"] == pytest.approx(report.entities[2].pooled)
+    assert [each.role for each in report.costs] == ["cloud", "entity"]
+    assert all(each.proven.startswith("nothing is proven") for each in report.promises)
+    assert {each.method for each in report.promises} == {"pool", "clean features", "DeepObfuscator"}
+    assert 'id="evaluation"' in (folder / "report.html").read_text()
+
+
+def test_every_attribute_is_inferred_from_clean_features(ran: tuple[PoolReport, Path]) -> None:
+    bright = [row for row in ran[0].leaks if row.what == "whether an image is bright"]
+    assert len(bright) == 3
+    assert all(row.ceiling is not None and row.ceiling.value > row.baseline.value for row in bright)
 
 
 def pooled(
@@ -151,6 +183,45 @@ def test_every_grid_comes_to_the_same_pool(tmp_path: Path, workers: int) -> None
         assert record.failures == []
         digests.append(digest(record))
     assert digests[0] == digests[1]
+
+
+def evaluated(scenario: PoolScenario, tmp_path: Path) -> Evaluation:
+    world, received = build(scenario), View(SERVER_NODE_ID, PoisonedFeatures, SignedNetwork)
+    record, _ = pooled(world, Vault(str(tmp_path)), observe=received.observe)
+    return Evaluation(scenario, world, record, PoolView.of(received, world.rules), LocalWorkshop())
+
+
+def test_no_attack_reads_the_truth(tmp_path: Path) -> None:
+    attacks = {"steps": 2, "attacked": 20, "unseen": ["rx4s4"], "pairs": [0, 10], "modules": 1}
+    entities = {**SMALL["entities"], "images": [40, 20], "late": 0}
+    told, shuffled = (evaluated(quick(entities=entities, attacks=attacks), tmp_path) for _ in range(2))
+    target = shuffled.target
+    images, labels, others = target.images.clone(), target.labels.clone(), target.attacked.roll(1)
+    images[target.attacked], labels[target.attacked] = target.images[others], target.labels[others]
+    shuffled.target = replace(target, images=images, labels=labels)
+    found = []
+    for evaluation in (told, shuffled):
+        evaluation.add_attackers()
+        found.append(evaluation.trainings.gather())
+    first, second = found
+    assert first.keys() == second.keys() >= {"published", "own modules", "aligned modules", "attributes", "classes"}
+    for name, guesses in first.items():
+        tensors, again = ((each.shows, *each.restored[1]) if isinstance(each, Undone) else each
+                          for each in (guesses, second[name]))  # fmt: skip
+        assert all(torch.equal(one, other) for one, other in zip(tensors, again, strict=True)), name
+
+
+def test_a_reconstructor_that_restores_nothing_is_published_by_who_pretrains(tmp_path: Path) -> None:
+    attacks = {"steps": 2, "attacked": 20, "unseen": ["rx4s4"], "pairs": [], "modules": 1, "obfuscator": False}
+    entities = {**SMALL["entities"], "images": [80, 20], "late": 0}
+    scenario = small(entities=entities, attacks=attacks, adversaries={"blind-reconstructor": 0.5}, twin=False)
+    report = run(scenario, tmp_path / "run")
+    assert isinstance(report, PoolReport)
+    assert [each.adversary for each in report.entities] == ["blind-reconstructor", None]
+    assert any("modules that are trained against it hide nothing. Entities do not find out" in n for n in report.notes)
+    unseen = next(attack for attack in report.attacks if attack.kind == "unseen")
+    assert unseen.clean is not None
+    assert unseen.protected.ssim > unseen.clean.ssim / 2
 
 
 def test_cheats_are_entities_that_do_not_pretrain() -> None:
@@ -186,7 +257,7 @@ def test_the_packaged_scenario_and_the_commented_one_are_the_default() -> None:
 
 
 def test_an_expectation_that_does_not_hold_is_told(tmp_path: Path) -> None:
-    attacks = {"steps": 2, "attacked": 20, "unseen": [], "pairs": [], "modules": 0, "attribute": False,
+    attacks = {"steps": 2, "attacked": 20, "unseen": [], "pairs": [], "modules": 0, "aligned": 0, "attribute": False,
                "obfuscator": False, "losses": False}  # fmt: skip
     entities = {**SMALL["entities"], "images": [40, 20], "late": 0}
     with pytest.raises(ExpectationFailed, match=r"expected outcome.features > 1000, but it is 60"):
@@ -203,11 +274,13 @@ def test_what_must_hold_at_the_size_of_the_demo(tmp_path: Path) -> None:
     assert outcome.ssim_of_negative < 0.12
     assert outcome.unseen_ratio is not None
     assert outcome.unseen_ratio < 0.5
-    assert outcome.small_gain is not None
-    assert outcome.small_gain > 0.05
-    assert outcome.breaks_at is not None
-    own = [attack.protected.ssim for attack in report.attacks if attack.kind == "modules"]
-    assert max(own) > outcome.ssim + 0.2
+    small = min(report.entities, key=lambda each: each.images)
+    assert small.pooled is not None
+    assert small.pooled > small.control + 0.05
+    assert outcome.breaks_at == 0
+    for kind in ("modules", "aligned"):
+        own = [attack.protected.ssim for attack in report.attacks if attack.kind == kind]
+        assert max(own) > outcome.ssim + 0.2
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.lines import Line2D
 
 from simulations.reports.page import write_page
@@ -25,10 +24,9 @@ from simulations.reports.plot import (
     to_svg,
 )
 from simulations.reports.sheets import thumbnail
-from simulations.workflows.crowdsource.attacks import Material, Measured
+from simulations.workflows.crowdsource.evaluation import Evaluated
 from simulations.workflows.crowdsource.report import CrowdsourceReport, Setting
 from simulations.workflows.crowdsource.words import setting_name, verdict
-from simulations.workflows.crowdsource.world import CrowdsourceWorld
 
 COLOURS = (BLUE, GREEN, PURPLE, OCHRE)
 
@@ -36,17 +34,15 @@ COLOURS = (BLUE, GREEN, PURPLE, OCHRE)
 def write_crowdsource_page(
     path: Path,
     report: CrowdsourceReport,
-    world: CrowdsourceWorld,
-    material: Material,
-    results: Sequence[Measured],
+    found: Evaluated,
 ) -> None:
     """Write the page of a round."""
-    undefended, chosen = results[0], results[report.chosen]
-    firsts = np.sort(np.unique(material.held.persons, return_index=True)[1])[: len(chosen.reconstructions)]
+    undefended, chosen = found.scored[0], found.scored[report.chosen]
+    firsts = found.truth.firsts[: len(chosen.reconstructions)]
     sheet = [
         tuple(thumbnail(picture) for picture in pictures)
         for pictures in zip(
-            material.held.images[firsts], undefended.reconstructions, chosen.reconstructions, strict=True
+            found.truth.held.images[firsts], undefended.reconstructions, chosen.reconstructions, strict=True
         )
     ]
     write_page(
@@ -90,12 +86,14 @@ def curve(report: CrowdsourceReport, measure: str) -> Plot:
             axes.axhline(values("tasks", name, open_)[0], color=colour, linestyle=":", linewidth=1.3)
         for name, shape in zip(settings[0].fresh, "Ds^v" * 2, strict=False):
             of = f"{_plain(name)}: " if len(settings[0].fresh) > 1 else ""
-            line(f"{of}fresh attacker", values("fresh", name, settings), VERMILLION, marker=shape, linewidth=2.2)
+            line(
+                f"{of}strongest attacker", values("strongest", name, settings), VERMILLION, marker=shape, linewidth=2.2
+            )
             line(
                 f"{of}adversary in training", values("in_loop", name, settings), VERMILLION, "--", linewidth=1,
                 marker=shape, markerfacecolor=PAPER,
             )  # fmt: skip
-            line(f"{of}undefended", values("fresh", name, open_), VERMILLION, ":")
+            line(f"{of}undefended", values("strongest", name, open_), VERMILLION, ":")
             line(f"{of}task labels alone", [100 * getattr(report.induced[name], measure)], INK, "-.", linewidth=1.2)
             line(f"{of}majority class", [100 * getattr(report.majority[name], measure)], GREY, linewidth=1.2)
         axes.set_xscale("log")

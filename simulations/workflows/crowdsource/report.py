@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from simulations.reports.model import RunReport
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the schema that a reader could notice."""
 
 
@@ -27,17 +27,21 @@ Readings = dict[str, Reading]
 
 
 class Attack(BaseModel):
-    """A fresh attacker that reads the private attributes of what participants sent.
+    """An attacker that reads the private attributes of what participants sent.
 
     Attributes:
+        name: What kind of classifier it is.
+        budget: How many times as long it trained.
         source: ``public``: the collector's own pictures; ``leaked``: what some participants told of themselves.
         pictures: How many of them it learned from.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    name: str
     source: str
     pictures: int
+    budget: int
     private: Readings
 
 
@@ -73,7 +77,7 @@ class Setting(BaseModel):
         in_loop: Private attributes, by the classifier that the extractor was trained against.
         fresh: By a fresh and larger one that learned from all of the collector's pictures.
         induced: By what the collector's models say of the tasks, and by nothing else.
-        attacks: More fresh attackers.
+        attacks: All attackers.
         leaks: Where that was measured.
     """
 
@@ -88,6 +92,12 @@ class Setting(BaseModel):
     attacks: list[Attack]
     leaks: OtherLeaks | None
 
+    @property
+    def strongest(self) -> Readings:
+        """By the attacker, of those that learned from the collector's pictures, with the largest area under the ROC."""
+        own = [each.private for each in self.attacks if each.source == "public"]
+        return max(own, key=lambda found: sum(each.auc for each in found.values()))
+
 
 class CrowdsourceOutcome(BaseModel):
     """What came out, in short. Private attributes are averaged over where there are several.
@@ -99,7 +109,10 @@ class CrowdsourceOutcome(BaseModel):
             scaled pictures themselves, uncompressed.
         fresh, in_loop, undefended, majority, induced: Accuracy for the private attributes: of a fresh attacker, of the
             one that was trained along, of a fresh one where nothing is defended; of a guess; of what the tasks tell.
-        way: Share of the way from `undefended` down to `majority` that the fresh attacker fell.
+        strongest, strongest_balanced, strongest_auc: Of the strongest attacker: accuracy, balanced accuracy, and area
+            under the ROC curve.
+        way, way_balanced, way_auc: Share of the way from the undefended extractor down to a guess that the strongest
+            attacker fell, on these scales.
         utility, undefended_utility: Mean accuracy over the tasks.
         worst_loss: The most that a task lost against the undefended extractor.
         ssim, recognised, membership, presence: See `OtherLeaks`.
@@ -120,7 +133,12 @@ class CrowdsourceOutcome(BaseModel):
     undefended: float
     majority: float
     induced: float
+    strongest: float
+    strongest_balanced: float
+    strongest_auc: float
     way: float
+    way_balanced: float
+    way_auc: float
     utility: float
     undefended_utility: float
     worst_loss: float
@@ -129,6 +147,11 @@ class CrowdsourceOutcome(BaseModel):
     membership: float
     presence: float
     digest: str
+
+    @property
+    def least_way(self) -> float:
+        """The most pessimistic of the three."""
+        return min(self.way, self.way_balanced, self.way_auc)
 
 
 class CrowdsourceReport(RunReport):
@@ -141,6 +164,7 @@ class CrowdsourceReport(RunReport):
         equipment: What the training ran on.
     """
 
+    schema_version: int = SCHEMA_VERSION
     outcome: CrowdsourceOutcome
     majority: Readings
     induced: Readings

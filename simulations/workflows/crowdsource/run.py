@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 from torch import nn
 
 from parties.adversaries import Adversary
@@ -14,38 +13,27 @@ from parties.crowdsource.plan import recipe_of, sign_plan
 from parties.crowdsource.training import JointTraining
 from parties.crowdsource.workflow import Crowdsource, CrowdsourceRecord
 from parties.workflow import Failure, Progress, WorkflowFailed
-from protocol.compute.workshop import Handle, Workshop
+from protocol.compute.workshop import Workshop
 from protocol.crypto.signing import SigningKey
 from protocol.errors import RunFailed
 from protocol.exchange import Exchange
-from protocol.flower import FIRST_NODE_ID
 from protocol.messages.crowdsource import SignedTrainingPlan, TrainingPlan
+from simulations.evaluation import costs, ranked, with_effects
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
-from simulations.workflows.crowdsource.attacks import (
-    Material,
-    Measured,
-    measured,
-    measured_alone,
-    trained,
-)
+from simulations.workflows.crowdsource.evaluation import Evaluated, evaluate, train
 from simulations.workflows.crowdsource.page import write_crowdsource_page
-from simulations.workflows.crowdsource.report import (
-    SCHEMA_VERSION,
-    CrowdsourceReport,
-    Setting,
-)
+from simulations.workflows.crowdsource.report import CrowdsourceReport
+from simulations.workflows.crowdsource.rows import leaks, promises, worth
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from simulations.workflows.crowdsource.scoring import guesses, induced, outcome_of
 from simulations.workflows.crowdsource.words import learned, notes, summary, tables
-from simulations.workflows.crowdsource.world import CrowdsourceWorld, Portraits, build
+from simulations.workflows.crowdsource.world import CrowdsourceWorld, build
 from strategies.pric.federated import Leader
-from strategies.pric.training import Recipe, Trained, new_players
+from strategies.pric.training import Trained, new_players
 
-Trainings = dict[float | None, Handle[Trained]]
-"""By lambda."""
 FEWEST = 20
 """Participants whose representations and labels it takes, at least, to measure anything."""
 
@@ -64,7 +52,7 @@ def play(
         key = secret(scenario.seed, "collector")
         world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)
         session.step("training the extractor")
-        trainings = _trainings(scenario, world, workshop)
+        trainings = train(scenario, world, workshop)
         done = None
         if not scenario.federated.rounds:
             first = trainings.pop(scenario.collector.weight)
@@ -81,27 +69,12 @@ def play(
             why = f": {record.failures[0].sentence}" if record.failures else ""
             raise RunFailed(f"only {len(record.labels)} participants sent representations and labels{why}")
         session.step("measuring what leaks, and other lambdas")
-        material = _material(scenario, world, record)
-        ends = finished(
-            workshop, _jobs(scenario, workshop, material, players, trainings, record), "measuring", progress
+        found = evaluate(scenario, world, record, players, trainings, workshop, progress)
+        report = with_effects(
+            _report(scenario, world, record, found, session, workshop), session.twin(play, adversaries)
         )
-        results = [end.result() for end in ends]
-        report = _report(scenario, world, record, material, [each.setting for each in results], session, workshop)
-        session.write(report, lambda path: write_crowdsource_page(path, report, world, material, results))
+        session.write(report, lambda path: write_crowdsource_page(path, report, found))
     return report
-
-
-def _trainings(scenario: CrowdsourceScenario, world: CrowdsourceWorld, workshop: Workshop) -> Trainings:
-    """Hand in one extractor for each lambda, the one to publish first, and one that hides nothing, None."""
-    section = scenario.collector
-    recipes: dict[float | None, Recipe] = {
-        weight: section.recipe(weight) for weight in (section.weight, *sorted(section.curve))
-    }
-    recipes[None] = section.undefended()
-    return {
-        weight: workshop.submit(trained, world.public, section.hide, recipe, section.extractor, scenario.seed)
-        for weight, recipe in recipes.items()
-    }
 
 
 def trained_by_participants(
@@ -161,77 +134,37 @@ def _collector(scenario: CrowdsourceScenario, key: bytes, players: Trained) -> C
     )
 
 
-def _material(scenario: CrowdsourceScenario, world: CrowdsourceWorld, record: CrowdsourceRecord) -> Material:
-    """Return what to measure with: of the participants, those who sent representations and labels."""
-    album = scenario.participants.album
-    rows = np.concatenate([np.arange(album) + (node_id - FIRST_NODE_ID) * album for node_id in record.labels])
-    held = Portraits(world.held.images[rows], world.held.attributes[rows], world.held.persons[rows], world.held.names)
-    section = scenario.collector
-    return Material(
-        world.public, held, world.test, record.labelled()[1].astype(bool),
-        section.hide, section.tasks, section.quantised, scenario.seed,
-    )  # fmt: skip
-
-
-def _jobs(
-    scenario: CrowdsourceScenario,
-    workshop: Workshop,
-    material: Material,
-    done: Trained,
-    trainings: Trainings,
-    record: CrowdsourceRecord,
-) -> list[Handle[Measured]]:
-    """Hand in what is to be measured: undefended, by lambda, and last what participants trained.
-
-    Args:
-        done: What was published.
-        trainings: Of the other extractors; each is measured as soon as it is trained.
-    """
-    section, attackers = scenario.collector, scenario.attackers
-    how = (attackers.pictures, attackers.leaked)
-    together = scenario.federated.rounds > 0
-
-    def published() -> Handle[Measured]:
-        return workshop.submit(measured, done, record.labelled()[0], material, section.weight, *how, True, together)
-
-    jobs: dict[float | None, Handle[Measured]] = {} if together else {section.weight: published()}
-    for weight, training in trainings.items():
-        extractor = finished(workshop, [training], "training extractors")[0].result()
-        closely = (*how, True) if weight is None else ((), 0.0, False)
-        jobs[weight] = workshop.submit(measured_alone, extractor, material, weight, *closely)
-    ordered = [jobs[None], *(jobs[weight] for weight in sorted(weight for weight in jobs if weight is not None))]
-    return [*ordered, published()] if together else ordered
-
-
 def _report(
     scenario: CrowdsourceScenario,
     world: CrowdsourceWorld,
     record: CrowdsourceRecord,
-    material: Material,
-    settings: list[Setting],
+    found: Evaluated,
     session: Session,
     workshop: Workshop,
 ) -> CrowdsourceReport:
-    section = scenario.collector
+    section, truth, own = scenario.collector, found.truth, found.knows.public
+    settings = [each.setting for each in found.scored]
     chosen = next(
         number
         for number, each in enumerate(settings)
         if (each.weight, each.together) == (section.weight, scenario.federated.rounds > 0)
     )
-    truth = material.held.columns(section.hide)
-    floor = guesses(section.hide, truth)
+    floor = guesses(section.hide, truth.private)
     told = induced(
-        section.hide, material.public.columns(section.tasks), material.public.columns(section.hide),
-        material.held.columns(section.tasks), truth,
+        section.hide, own.columns(section.tasks), own.columns(section.hide), truth.held.columns(section.tasks),
+        truth.private,
     )  # fmt: skip
     outcome = outcome_of(scenario, record, settings[0], settings[chosen], floor, told)
     report = session.report(
         CrowdsourceReport,
         record.failures,
-        schema_version=SCHEMA_VERSION,
+        leaks=ranked(leaks(found.scored, truth, found.undefended.extractor)),
+        utility=list(worth(found.scored, truth)),
+        costs=costs(session),
+        promises=promises(settings),
         summary="",
         learned=[],
-        notes=notes(scenario, world),
+        notes=notes(scenario, world, settings[0], settings[chosen]),
         outcome=outcome,
         majority=floor,
         induced=told,

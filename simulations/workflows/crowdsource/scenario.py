@@ -111,6 +111,9 @@ class AttackersSection(Section):
     leaked: Annotated[float, Ge(0), Le(0.9)] = Field(
         0.25, description="share of participants whose hidden attributes have leaked, for another attacker"
     )
+    budget: Annotated[int, Ge(1), Le(100)] = Field(
+        4, description="how many times as long the strongest attacker trains as well; 1: no longer"
+    )
 
 
 class CrowdsourceScenario(Scenario):

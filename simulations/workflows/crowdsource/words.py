@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from simulations.reports.model import Learned
+from simulations.reports.rows import evaluation_tables
 from simulations.reports.words import count, listed, percent
 from simulations.workflows.crowdsource.report import CrowdsourceReport, Readings, Setting
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
@@ -22,9 +23,9 @@ def summary(report: CrowdsourceReport) -> str:
     outcome, section = report.outcome, report.scenario["collector"]
     hidden, tasks = _listed(section["hide"]), _listed(section["tasks"])
     return (
-        f"{count(outcome.contributed, 'participant')} sent {count(outcome.pictures, 'representation')}. A fresh "
-        f"attacker infers {hidden} from them with an accuracy of {percent(outcome.fresh)} (undefended: "
-        f"{percent(outcome.undefended)}, majority-class baseline: {percent(outcome.majority)}). The mean accuracy on "
+        f"{count(outcome.contributed, 'participant')} sent {count(outcome.pictures, 'representation')}. The strongest "
+        f"attacker infers {hidden} from them with an AUC of {outcome.strongest_auc:.3f}, an accuracy of "
+        f"{percent(outcome.strongest)} (majority-class baseline: {percent(outcome.majority)}). The mean accuracy on "
         f"the tasks ({tasks}) is {percent(outcome.utility)} (undefended: {percent(outcome.undefended_utility)})."
     )
 
@@ -34,22 +35,20 @@ def verdict(report: CrowdsourceReport) -> list[str]:
     outcome = report.outcome
     undefended, chosen = report.settings[0], report.settings[report.chosen]
     said = []
-    closed = percent(min(max(outcome.way, 0.0), 1.0))
+    scales = ((outcome.way, "accuracy"), (outcome.way_balanced, "balanced accuracy"), (outcome.way_auc, "AUC"))
+    by_scale = listed([f"{percent(min(max(way, 0.0), 1.0))} by {name}" for way, name in scales])
     said.append(
-        f"Protection is partial: {closed} of the gap between the undefended extractor and the majority-class baseline "
-        "is closed against a fresh attacker."
-        if outcome.way >= HALF
-        else f"Protection is weak: only {closed} of the gap between the undefended extractor and the majority-class "
-        "baseline is closed against a fresh attacker."
+        f"Protection is {'partial' if outcome.least_way >= HALF else 'weak'}: against the strongest attacker it closes "
+        f"{by_scale} of the gap between the undefended extractor and a guess. The least of these counts."
     )
-    gap = outcome.fresh - outcome.in_loop
+    gap = outcome.strongest - outcome.in_loop
     if gap > NOTICEABLE:
         said.append(
             f"The adversary that the extractor was trained against overstates the protection by {100 * gap:.1f} "
-            f"points: it reaches {percent(outcome.in_loop)}, a fresh attacker {percent(outcome.fresh)}."
+            f"points: it reaches {percent(outcome.in_loop)}, the strongest attacker {percent(outcome.strongest)}."
         )
     strongest = max(chosen.attacks, key=lambda each: _mean(each.private), default=None)
-    if strongest is not None and _mean(strongest.private) > outcome.fresh + NOTICEABLE:
+    if strongest is not None and _mean(strongest.private) > outcome.strongest + NOTICEABLE:
         whose = "participants who disclosed theirs" if strongest.source == "leaked" else "the collector"
         said.append(
             f"An attacker trained on {strongest.pictures:,} labelled images of {whose} reaches "
@@ -93,12 +92,12 @@ def learned(report: CrowdsourceReport) -> list[Learned]:
         Learned(
             observer="collector",
             what=_listed([name]),
-            detail=f"accuracy {percent(found.accuracy)} (balanced {percent(found.balanced)}) by a fresh attacker; "
-            f"{percent(undefended.fresh[name].accuracy)} undefended, majority-class baseline "
-            f"{percent(report.majority[name].accuracy)}, {percent(report.induced[name].accuracy)} from the tasks' "
-            "labels alone",
+            detail=f"accuracy {percent(found.accuracy)} (balanced {percent(found.balanced)}), AUC {found.auc:.3f}, by "
+            f"the strongest attacker; {percent(undefended.strongest[name].accuracy)} undefended, majority-class "
+            f"baseline {percent(report.majority[name].accuracy)}, {percent(report.induced[name].accuracy)} from the "
+            "tasks' labels alone",
         )
-        for name, found in chosen.fresh.items()
+        for name, found in chosen.strongest.items()
     ]
     leaks = chosen.leaks
     federated = report.scenario["federated"]
@@ -143,8 +142,8 @@ def learned(report: CrowdsourceReport) -> list[Learned]:
     ]
 
 
-def notes(scenario: CrowdsourceScenario, world: CrowdsourceWorld) -> list[str]:
-    """Say what to know about the world."""
+def notes(scenario: CrowdsourceScenario, world: CrowdsourceWorld, undefended: Setting, chosen: Setting) -> list[str]:
+    """Say what to know about the world, and what participants would find who test the extractor."""
     federated = scenario.federated
     said = [
         "Participants verify the signature on the extractor, not what it hides. A dishonest collector can publish one "
@@ -159,6 +158,13 @@ def notes(scenario: CrowdsourceScenario, world: CrowdsourceWorld) -> list[str]:
             "this one is compared with. It learned sums of gradients, provided that it passes on the participants' "
             "keys and not keys of its own. What such a sum reveals about the images was not measured."
         )
+    tests = [each for setting in (chosen, undefended) for each in setting.attacks if each.source == "leaked"]
+    if tests:
+        said.append(
+            f"A test by participants, who learn from {count(tests[0].pictures, 'picture')} of some of them what the "
+            f"others hide, finds an AUC of {_auc(tests[0].private):.3f}; of an extractor that hides nothing, "
+            f"{_auc(tests[1].private):.3f}. Nobody makes them do it before they send."
+        )
     cheats = Counter(world.cheats.values())
     return said + [f"Adversary {name}: {count(cheats[name], 'participant')}." for name in sorted(cheats)]
 
@@ -168,13 +174,15 @@ def tables(report: CrowdsourceReport) -> Iterator[RenderableType]:
     outcome = report.outcome
     names = (*report.scenario["collector"]["tasks"], *report.scenario["collector"]["hide"])
     table = Table("lambda", *names, title=f"crowdsource, seed {report.seed}: accuracy on other people; of what is "
-                  "hidden, by a fresh attacker", title_justify="left")  # fmt: skip
+                  "hidden, by the strongest attacker, with its AUC", title_justify="left")  # fmt: skip
     for setting in report.settings:
-        found = {**setting.tasks, **setting.fresh}
-        table.add_row(setting_name(setting), *(percent(found[name].accuracy) for name in names))
+        said = [percent(each.accuracy) for each in setting.tasks.values()]
+        said += [f"{percent(each.accuracy)}, {each.auc:.3f}" for each in setting.strongest.values()]
+        table.add_row(setting_name(setting), *said)
     floors = [percent(report.majority[name].accuracy) for name in report.majority]
     table.add_row("majority class", *("" for _ in report.scenario["collector"]["tasks"]), *floors)
     yield table
+    yield from evaluation_tables(report)
     yield report.summary
     yield from verdict(report)
     yield (
@@ -194,6 +202,10 @@ def setting_name(setting: Setting) -> str:
 
 def _mean(found: Readings) -> float:
     return sum(each.accuracy for each in found.values()) / len(found)
+
+
+def _auc(found: Readings) -> float:
+    return sum(each.auc for each in found.values()) / len(found)
 
 
 def _listed(names: Sequence[str]) -> str:

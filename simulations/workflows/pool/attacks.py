@@ -1,9 +1,11 @@
 """Attackers on a pool: each a function of what was pooled, and of what it declares to know beside that.
 
-None sees an image that it is after; `scoring` does. Each is a workshop's job: it takes a device first, and draws from a
-seed alone.
+None sees an image that it is after, or what is true of it; `scoring` does. Each is a workshop's job: it takes a device
+first, then what it looks at, and draws from a seed alone. It returns its guesses: what the images look like, in 0..1,
+or which attributes they have.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +15,20 @@ from torch import Tensor
 
 from parties.pool.holdings import Habits
 from parties.pool.published import Published, published
+from parties.pool.scrutiny import NOTHING
 from protocol.messages.pool import PoisonedFeatures, Role, Rules, SignedNetwork
 from simulations.runs.views import View
-from strategies.deep_poisoning.attacks import from_leaked_pairs, from_own_modules, inferred, reconstructed, reverse
+from strategies.deep_poisoning.alignment import aligned_module
+from strategies.deep_poisoning.attacks import from_leaked_pairs, from_modules, inferred, reverse
+from strategies.deep_poisoning.module import DeepPoisoningModule
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.training import train_reconstructor
+from strategies.deep_poisoning.training import train_poisoning, train_reconstructor
 from strategies.learning.batches import apply
-from strategies.learning.fit import Plan
+from strategies.scores.image_quality import disclosure
+
+TRIED = 128
+"""Public images on which the published reconstructor is tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +62,34 @@ class PoolView:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """Features that an attacker looks at, each (n, channels, h, w).
+
+    Attributes:
+        features: As they are shared.
+        clean: The same images' without a protection, on which an attack is tried as well; None: it is not.
+    """
+
+    features: Tensor
+    clean: Tensor | None = None
+
+    def each(self) -> tuple[Tensor, ...]:
+        """Return both, or the one."""
+        return (self.features,) if self.clean is None else (self.features, self.clean)
+
+
+@dataclass(frozen=True, eq=False)
 class Public:
     """What anybody has: images that are not secret, and the networks.
 
     Attributes:
         images: (m, 3, height, width), in 0..1, of other classes or people than the entities'.
+        attributes: (m, k) bool; what they show.
         shared: The published networks.
     """
 
     images: Tensor
+    attributes: Tensor
     shared: Published
 
     @property
@@ -75,6 +102,17 @@ class Public:
         """What the published decider takes the images for."""
         return apply(self.clean, self.shared.network.decider).argmax(1)
 
+    @property
+    def restored(self) -> float:
+        """The SSIM with which the published reconstructor restores some of them from clean features."""
+        some = self.images[:TRIED]
+        return disclosure(apply(some, self.shared.network.featurizer, self.shared.reconstructor), some).ssim
+
+    @property
+    def usable_reconstructor(self) -> Reconstructor | None:
+        """The published reconstructor to start from; None where it restores nothing."""
+        return self.shared.reconstructor if self.restored > NOTHING else None
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -84,65 +122,142 @@ class Pairs:
     features: Tensor
 
 
-def unseen(device: torch.device, design: str, public: Public, steps: int, seed: int) -> Reconstructor:
-    """Train a reconstructor of another design on public images."""
+Restored = tuple[Tensor, ...]
+"""What images look like, (n, 3, height, width) in 0..1: from shared features, and from clean ones where there are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Undone:
+    """What an attacker with modules of its own makes of features.
+
+    Attributes:
+        restored: By how many of its modules it had.
+        shows: (n, k) bool; attributes, learnt from the features of all its modules.
+    """
+
+    restored: dict[int, Restored]
+    shows: Tensor
+
+
+def by(psi: torch.nn.Module, seen: Seen) -> Restored:
+    """Return what a reconstructor makes of features."""
+    return tuple(apply(features, psi.cpu()) for features in seen.each())
+
+
+def published_reconstructor(device: torch.device, seen: Seen, public: Public) -> Restored:
+    """Use the published reconstructor as it is."""
+    return by(public.shared.reconstructor, seen)
+
+
+def unseen(device: torch.device, seen: Seen, design: str, public: Public, habits: Habits, seed: int) -> Restored:
+    """Train a reconstructor of another design on public images, for as long as the published one."""
     generator = torch.Generator().manual_seed(seed)
-    plan = Plan.lasting(steps, len(public.images))
-    return train_reconstructor(public.clean, public.images, generator, plan, design=design, device=device).cpu()
+    plan = habits.plan(habits.reconstruction, len(public.images))
+    psi = train_reconstructor(public.clean, public.images, generator, plan, design=design, device=device)
+    return by(psi, seen)
 
 
-def leaked(device: torch.device, pairs: Pairs, public: Public, steps: int, seed: int) -> Reconstructor:
+def leaked(device: torch.device, seen: Seen, pairs: Pairs, public: Public, steps: int, seed: int) -> Restored:
     """Fine-tune the published reconstructor on pairs that leaked."""
     generator = torch.Generator().manual_seed(seed)
     start = public.shared.reconstructor
-    return from_leaked_pairs(start, pairs.features, pairs.images, generator, steps=steps, device=device).cpu()
+    return by(from_leaked_pairs(start, pairs.features, pairs.images, generator, steps=steps, device=device), seen)
 
 
-def own_modules(device: torch.device, modules: int, public: Public, habits: Habits, seed: int) -> Reconstructor:
-    """Train modules of one's own on public images, labelled by the published decider, and a reconstructor of theirs.
+def own_modules(
+    device: torch.device, seen: Seen, numbers: Sequence[int], public: Public, architecture: str, habits: Habits,
+    seed: int,
+) -> Undone:  # fmt: skip
+    """Train modules of one's own on public images, labelled by the published decider, and undo them.
 
-    Modules are trained as entities train theirs, and the reconstructor for as many steps as the published one.
+    Modules are trained as entities train theirs, and reconstructors for as many steps as the published one.
+
+    Args:
+        numbers: Of modules; the most of them are trained, and the first of these undone by each number.
     """
     generator = torch.Generator().manual_seed(seed)
-    shared, count = public.shared, len(public.images)
-    return from_own_modules(
-        modules, public.clean, public.images, public.guessed, shared.network.decider, shared.reconstructor, generator,
-        habits.plan(habits.poisoning, count), habits.plan(habits.reconstruction, modules * count),
-        penalty=habits.penalty, device=device,
-    ).cpu()  # fmt: skip
+    shared, clean, guessed = public.shared, public.clean, public.guessed
+    plan = habits.plan(habits.poisoning, len(public.images))
+    modules = [
+        train_poisoning(clean, public.images, guessed, shared.network.decider, shared.reconstructor, generator, plan,
+                        weight=habits.weight, penalty=habits.penalty, device=device)
+        for _ in range(max(numbers))
+    ]  # fmt: skip
+    return _undone(device, seen, modules, numbers, public, architecture, habits, generator)
+
+
+def aligned_modules(
+    device: torch.device, seen: Seen, pooled: Tensor, numbers: Sequence[int], public: Public, architecture: str,
+    habits: Habits, seed: int,
+) -> Undone:  # fmt: skip
+    """Train modules of one's own so that their features have the statistics of pooled ones, and undo them.
+
+    Args:
+        pooled: (m, channels, h, w); all features of the entity that it is after.
+        numbers: See `own_modules`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shared, clean, guessed = public.shared, public.clean, public.guessed
+    plan = habits.plan(habits.poisoning, len(public.images))
+    modules = [
+        aligned_module(clean, public.images, guessed, pooled, shared.network.decider, shared.reconstructor, generator,
+                       plan, weight=habits.weight, penalty=habits.penalty, device=device)
+        for _ in range(max(numbers))
+    ]  # fmt: skip
+    return _undone(device, seen, modules, numbers, public, architecture, habits, generator)
+
+
+def _undone(
+    device: torch.device, seen: Seen, modules: Sequence[DeepPoisoningModule], numbers: Sequence[int], public: Public,
+    architecture: str, habits: Habits, generator: torch.Generator,
+) -> Undone:  # fmt: skip
+    clean = public.clean
+    restored = {}
+    for number in numbers:
+        plan = habits.plan(habits.reconstruction, number * len(public.images))
+        psi = from_modules(
+            modules[:number], clean, public.images, generator, plan, start=public.usable_reconstructor, device=device
+        )
+        restored[number] = by(psi, Seen(seen.features))
+    poisoned = [apply(clean, module.to(device)) for module in modules]
+    known = public.attributes.repeat(len(modules), 1)
+    plan = habits.plan(habits.refinement, len(known))
+    recogniser = new_network(architecture, known.shape[1], generator).decider
+    told = inferred(recogniser, torch.cat(poisoned), known, seen.features, generator, plan, device=device)
+    return Undone(restored, told)
 
 
 def reversed_obfuscator(
-    device: torch.device, obfuscator: torch.nn.Module, public: Public, steps: int, seed: int
-) -> Reconstructor:
+    device: torch.device, seen: Seen, obfuscator: torch.nn.Module, public: Public, habits: Habits, seed: int
+) -> Restored:
     """Learn to reverse an obfuscator that every entity of a pool would have to hold."""
     generator = torch.Generator().manual_seed(seed)
-    plan = Plan.lasting(steps, len(public.images))
-    return reverse(obfuscator, public.images, generator, plan, device=device).cpu()
+    plan = habits.plan(habits.reconstruction, len(public.images))
+    return by(reverse(obfuscator, public.images, generator, plan, device=device), seen)
 
 
-def attribute(
-    device: torch.device, architecture: str, known: Tensor, features: Tensor, public: Public, steps: int, seed: int
-) -> Tensor:
-    """Infer a binary attribute of images from their features, having learnt it from clean features of public images.
+def attributes(
+    device: torch.device, seen: Seen, architecture: str, public: Public, habits: Habits, seed: int
+) -> tuple[Tensor, ...]:
+    """Infer attributes of images from their features, having learnt them from clean features of public images.
 
     Args:
         architecture: Of the pool's network.
-        known: (m,) bool, the attribute of the public images.
-        features: (n, channels, h, w), from the pool.
 
     Returns:
-        (n,) bool
+        (n, k) bool, from shared features, and from clean ones where there are.
     """
     generator = torch.Generator().manual_seed(seed)
-    recogniser = new_network(architecture, 1, generator).decider
-    plan = Plan.lasting(steps, len(known))
-    return inferred(recogniser, public.clean, known[:, None], features, generator, plan, device=device)[:, 0]
+    known, clean = public.attributes, public.clean
+    recogniser = new_network(architecture, known.shape[1], generator).decider
+    plan = habits.plan(habits.refinement, len(known))
+    told = inferred(recogniser, clean, known, torch.cat(seen.each()), generator, plan, device=device)
+    return tuple(torch.split(told, len(seen.features)))
 
 
-def shown(reconstructor: Reconstructor, features: Tensor) -> Tensor:
-    """Return what a reconstructor makes of features, (n, 3, height, width) in 0..1."""
-    return reconstructed(reconstructor, features)
+def classes(device: torch.device, seen: Seen, public: Public) -> tuple[Tensor, ...]:
+    """Name classes by the published decider, (n,) each."""
+    return tuple(apply(features, public.shared.network.decider).argmax(1) for features in seen.each())
 
 
 def _joined(parts: list[NDArray[np.float32]] | list[NDArray[np.int64]]) -> Tensor:

@@ -1,5 +1,6 @@
 """The page of a pool."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,11 +14,11 @@ from simulations.workflows.pool.report import PoolReport
 from simulations.workflows.pool.scoring import BROKEN, ScoredPool
 
 
-def write_pool_page(path: Path, report: PoolReport, scored: ScoredPool) -> None:
+def write_pool_page(path: Path, report: PoolReport, scored: ScoredPool, class_names: Sequence[str]) -> None:
     """Write ``report.html``."""
     rows = [
-        (attack, None if shown.clean is None else _shots(shown.clean), _shots(shown.protected))
-        for attack, shown in zip(report.attacks, scored.exhibits, strict=True)
+        (each.attack, None if each.clean is None else _shots(each.clean.pictures), _shots(each.protected.pictures))
+        for each in scored.tried
     ]
     write_page(
         path,
@@ -26,7 +27,8 @@ def write_pool_page(path: Path, report: PoolReport, scored: ScoredPool) -> None:
         originals=_shots(scored.originals),
         negatives=_shots(1 - scored.originals),
         rows=rows,
-        class_names=scored.world.rules.names,
+        class_names=class_names,
+        recognised=scored.recognised.rate,
         broken=BROKEN,
         curve=pairs_curve(report),
     )

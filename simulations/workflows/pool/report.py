@@ -5,14 +5,14 @@ from pydantic import BaseModel, ConfigDict
 from simulations.reports.model import RunReport
 from strategies.scores.image_quality import Disclosure
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Shown(BaseModel):
     """What reconstructions show of the originals, means over images; see `strategies.scores.image_quality.Disclosure`.
 
-    ``recognised`` is the share of which the published network, looking at the reconstruction alone, names the class;
-    ``lpips`` is there where its weights are (`simulations.workflows.pool.perceptual`).
+    ``recognised`` is the share of which a recogniser, trained on public images alone, names the class; ``lpips`` is
+    there where its weights are (`simulations.workflows.pool.perceptual`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,7 +41,7 @@ class Attack(BaseModel):
     """What one attacker makes of poisoned features, and of clean ones for comparison.
 
     Attributes:
-        kind: ``published``, ``unseen``, ``pairs``, ``modules``, ``loss`` or ``obfuscator``.
+        kind: ``published``, ``unseen``, ``pairs``, ``modules``, ``aligned``, ``loss`` or ``obfuscator``.
         knows: What it has beside the pool and what is public.
         pairs: How many leaked pairs it has.
         clean: From features that were not protected.
@@ -58,17 +58,6 @@ class Attack(BaseModel):
     protected: Shown
 
 
-class Inference(BaseModel):
-    """What an attacker infers of images without a look at them: accuracy, and that of the most frequent answer."""
-
-    model_config = ConfigDict(frozen=True)
-
-    what: str
-    knows: str
-    accuracy: float
-    majority: float
-
-
 class EntityAccount(BaseModel):
     """One entity.
 
@@ -79,6 +68,7 @@ class EntityAccount(BaseModel):
         ssim, ssim_of_negative: What the published reconstructor makes of its pooled features.
         alone: Accuracy of a network trained on its own images, end to end.
         control: Of a decider refined on its own clean features alone.
+        as_is: Of the published network.
         pooled: Of the one that it refined on others' features as well.
         used, doubted: Features of others.
         refused: Why the pool did not take its features.
@@ -97,10 +87,16 @@ class EntityAccount(BaseModel):
     ssim_of_negative: float | None
     alone: float
     control: float
+    as_is: float
     pooled: float | None
     used: int
     doubted: int
     refused: str | None
+
+    @property
+    def best(self) -> float:
+        """Accuracy of the best that it has without a pool."""
+        return max(self.alone, self.control, self.as_is)
 
 
 class PoolOutcome(BaseModel):
@@ -118,8 +114,8 @@ class PoolOutcome(BaseModel):
             clean ones.
         breaks_at: The fewest leaked pairs with which an attacker gets half of the clean SSIM, in either polarity; 0 if
             one without any does, None if nobody does.
-        small_gain, large_gain: Accuracy of the entity with fewest, and mean of the others, beyond their controls;
-            honest ones only.
+        small_gain, large_gain: Accuracy of the entity with fewest, and mean of the others, beyond the best that they
+            have without the pool: end to end, own features, or the published network as it is; honest ones only.
         clean_union: Accuracy of a decider refined on the clean features of all.
     """
 
@@ -147,5 +143,4 @@ class PoolReport(RunReport):
     outcome: PoolOutcome
     entities: list[EntityAccount]
     attacks: list[Attack]
-    inferences: list[Inference]
     seconds_of_trainings: dict[str, float]

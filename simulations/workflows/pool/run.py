@@ -9,15 +9,18 @@ from parties.workflow import Progress
 from protocol.exchange import Exchange
 from protocol.flower import SERVER_NODE_ID
 from protocol.messages.pool import PoisonedFeatures, SignedNetwork
+from simulations.evaluation import costs, ranked, with_effects
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import open_workshop
 from simulations.workflows.pool.attacks import PoolView
+from simulations.workflows.pool.evaluation import Evaluation
 from simulations.workflows.pool.page import write_pool_page
 from simulations.workflows.pool.report import PoolReport
+from simulations.workflows.pool.rows import leaks, promises, worth
 from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.scoring import Scoring
-from simulations.workflows.pool.words import learned, summary, tables
+from simulations.workflows.pool.words import learned, notes, summary, tables
 from simulations.workflows.pool.world import build
 
 
@@ -34,20 +37,26 @@ def play(scenario: PoolScenario, folder: Path, progress: Progress, adversaries: 
             record = pool(keeper, exchange, session.on_step, late=late, publishers=world.publishers).run()
         session.step("controls and attackers")
         with open_workshop(scenario) as workshop:
-            scored = Scoring(scenario, world, record, PoolView.of(view, world.rules), workshop).score()
+            evaluation = Evaluation(scenario, world, record, PoolView.of(view, world.rules), workshop)
+            scored = Scoring(evaluation, evaluation.run()).score()
+        found = ranked(leaks(scored))
         report = session.report(
             PoolReport,
             record.failures,
+            leaks=found,
+            utility=list(worth(scored)),
+            costs=costs(session),
+            promises=promises({row.method for row in found}),
             summary=summary(scored.outcome),
             learned=learned(scored),
-            notes=[],
+            notes=notes(scored, scenario),
             outcome=scored.outcome,
             entities=scored.entities,
             attacks=scored.attacks,
-            inferences=scored.inferences,
             seconds_of_trainings=scored.seconds,
         )
-        session.write(report, lambda path: write_pool_page(path, report, scored))
+        report = with_effects(report, session.twin(play, adversaries))
+        session.write(report, lambda path: write_pool_page(path, report, scored, world.rules.names))
     return report
 
 

@@ -78,7 +78,9 @@ class TrainingSection(Section):
 class AttacksSection(Section):
     """Attacks on the features of the largest entity; each trains its own network."""
 
-    steps: Steps = Field(120, description="training steps of each attacker")
+    steps: Steps = Field(
+        120, description="training steps on leaked pairs, and of DeepObfuscator; other attackers train as entities do"
+    )
     unseen: tuple[str, ...] = Field(UNSEEN, description="reconstructor designs that no module is trained against")
     pairs: tuple[Annotated[int, Ge(0)], ...] = Field(
         (0, 10, 100, 1000), description="numbers of leaked pairs of an image and its poisoned feature"
@@ -86,14 +88,17 @@ class AttacksSection(Section):
     modules: tuple[Annotated[int, Ge(1), Le(20)], ...] = Field(
         (1, 2, 4), description="modules that attackers train themselves, as entities do, to learn to undo those"
     )
-    attribute: bool = Field(True, description="infer from features whether a picture is bright or dark")
+    aligned: tuple[Annotated[int, Ge(1), Le(20)], ...] = Field(
+        (1,), description="modules that attackers train so that their features look like those in the pool"
+    )
+    attribute: bool = Field(True, description="infer attributes from features: of the scene, and of what is shown")
     obfuscator: bool = Field(True, description="attack DeepObfuscator, trained on the same images, for comparison")
     losses: bool = Field(True, description="show reconstructions from a module trained with the paper's loss")
     attacked: Annotated[int, Ge(8), Le(100_000)] = Field(
         200, description="features to score attackers on, not among leaked pairs"
     )
 
-    @field_validator("modules", mode="before")
+    @field_validator("modules", "aligned", mode="before")
     @classmethod
     def _one_number_is_one_attacker(cls, given: object) -> object:
         return () if given == 0 else (given,) if isinstance(given, int) else given

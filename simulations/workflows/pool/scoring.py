@@ -1,305 +1,268 @@
-"""What came of a pool: trains what Table 5 compares with, runs attacks, and scores both against the truth."""
+"""What came of a pool, scored against the truth: what attackers restored and inferred, and what the pool is worth."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from parties.pool.record import PoolRecord
-from protocol.compute.workshop import Workshop
-from protocol.errors import RunFailed
 from protocol.flower import FIRST_NODE_ID
+from simulations.evaluation import Guesses
 from simulations.reports.words import count as count_of
-from simulations.runs.seeding import numpy_generator
-from simulations.runs.workshops import Trainings
-from simulations.workflows.pool import attacks as attackers
-from simulations.workflows.pool import controls
-from simulations.workflows.pool.attacks import Pairs, PoolView, Public
-from simulations.workflows.pool.perceptual import perceptual_distance
-from simulations.workflows.pool.report import Attack, EntityAccount, Inference, PoolOutcome, Shown
-from simulations.workflows.pool.scenario import PoolScenario
-from simulations.workflows.pool.world import PoolWorld
-from strategies.deep_poisoning.module import DeepPoisoningModule
-from strategies.deep_poisoning.obfuscator import DeepObfuscator
-from strategies.deep_poisoning.reconstructor import PUBLISHED, Reconstructor
-from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.training import Penalty
+from simulations.workflows.pool.attacks import Restored
+from simulations.workflows.pool.evaluation import OBFUSCATED, PAPERS, Evaluation
+from simulations.workflows.pool.perceptual import Distance, perceptual_distance
+from simulations.workflows.pool.report import Attack, EntityAccount, PoolOutcome, Shown
+from strategies.deep_poisoning.reconstructor import PUBLISHED
+from strategies.deep_poisoning.split import SplitNetwork
 from strategies.learning.batches import accuracy, apply
-from strategies.scores.image_quality import disclosure
+from strategies.scores.image_quality import disclosure, l1, ssim
 
 PICTURED = 6
 """Images in the picture table."""
 BROKEN = 0.5
 """A protection is broken by who gets this part of the SSIM that clean features give."""
-LOSSES: dict[str, tuple[Penalty, float, str]] = {
-    "the paper's loss": ("signed", 1.0, "nothing more; but this module was trained by the paper's loss, signed SSIM"),
-}
-"""Losses of a module beside that of the scenario: penalty, lambda, and what the attacker knows."""
+POOL, PAPERS_POOL, OBFUSCATOR = "pool", "pool, the paper's loss", OBFUSCATED
+"""Ways of sharing features: as the entities do, and two that they are compared with."""
+ALIGNED = "modules of its own, aligned with the pool"
 
 
 @dataclass(frozen=True, eq=False)
-class Exhibit:
-    """Pictures of one attacker for the page, (k, 3, side, side) in 0..1."""
+class Judged:
+    """What reconstructions show of the attacked images.
 
-    name: str
-    clean: Tensor | None
-    protected: Tensor
+    Attributes:
+        shown: Means over the images.
+        named: Of which an independent recogniser names the class.
+        similar, opposite, away, unlike: (n,); SSIM, SSIM of the negative, L1 and, where it can be had, LPIPS.
+        pictures: A few of them, (k, 3, side, side) in 0..1.
+    """
+
+    shown: Shown
+    named: Guesses
+    similar: Tensor
+    opposite: Tensor
+    away: Tensor
+    unlike: list[float] | None
+    pictures: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """One attack that restores images, beside the truth.
+
+    Attributes:
+        attack: As the report has it.
+        method: The way of sharing.
+        budget: How many modules it trained, where it trains any.
+        protected, clean: What it restores from shared features, and from clean ones where that was tried.
+    """
+
+    attack: Attack
+    method: str
+    budget: int
+    protected: Judged
+    clean: Judged | None
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """An attribute that one attack infers from pooled features, beside the truth.
+
+    Attributes:
+        what: The attribute, in words.
+        by_class: Whether it follows from the class, so that it is private only without labels.
+        majority: Share of the more frequent value.
+        right, clean: Of which images it is told rightly, from pooled features, and from clean ones.
+    """
+
+    what: str
+    attack: str
+    knows: str
+    by_class: bool
+    majority: float
+    right: Guesses
+    clean: Guesses
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredPool:
     """Everything that is known about a pool that was played."""
 
-    scenario: PoolScenario
-    world: PoolWorld
-    record: PoolRecord
     outcome: PoolOutcome
     entities: list[EntityAccount]
-    attacks: list[Attack]
-    inferences: list[Inference]
+    tried: list[Tried]
+    told: list[Told]
     originals: Tensor
-    exhibits: list[Exhibit]
+    recognised: Guesses
+    union: Guesses
+    majority: float
+    restored: float
     seconds: dict[str, float]
 
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """The entity that attackers are after, and the truth about it.
-
-    Attributes:
-        images, labels, features: Its images with their classes, and what is pooled of them, in the same order.
-        clean: (n, channels, h, w), what would be pooled without protection.
-        attacked, leakable: (k,) int64; positions on which attackers are scored, and others.
-    """
-
-    images: Tensor
-    labels: Tensor
-    features: Tensor
-    clean: Tensor
-    attacked: Tensor
-    leakable: Tensor
+    @property
+    def attacks(self) -> list[Attack]:
+        """As the report has them."""
+        return [each.attack for each in self.tried]
 
 
 class Scoring:
-    """Scores a pool that was played.
+    """Compares what attackers and controls came to with the truth.
 
     Args:
-        scenario, world, record: What was to be, who took part, and what the cloud wrote down.
-        view: What attackers see.
-        workshop: Where everything is trained.
+        evaluation: Which was run.
+        done: What came of it.
     """
 
-    def __init__(
-        self, scenario: PoolScenario, world: PoolWorld, record: PoolRecord, view: PoolView, workshop: Workshop
-    ) -> None:
-        self.scenario, self.world, self.record, self.view = scenario, world, record, view
-        self.public = Public(world.public, view.shared)
-        self.trainings = Trainings(workshop, scenario.seed)
-        self._distance = perceptual_distance()
+    def __init__(self, evaluation: Evaluation, done: Mapping[str, Any]) -> None:
+        self.evaluation, self.done = evaluation, done
+        self.world, self.record, self.target = evaluation.world, evaluation.record, evaluation.target
+        self._originals = self.target.images[self.target.attacked]
+        self._labels = self.target.labels[self.target.attacked]
+        self._judge: SplitNetwork = done["recogniser"]
+        self._distance: Distance | None = perceptual_distance()
 
     def score(self) -> ScoredPool:
-        """Train, attack and score.
-
-        Raises:
-            RunFailed: When the largest entity has pooled nothing, or a training failed.
-        """
-        target = self._target()
-        self._add_controls()
-        self._add_attackers(target)
-        done = self.trainings.gather()
-        attacks, exhibits = self._attacks(target, done)
-        entities = self._entities(done)
+        """Score everything."""
+        tried = list(self._tried())
+        entities = self._entities()
+        union = self._fresh(self.done["clean union"])
+        labels = self.world.held_back_labels
         return ScoredPool(
-            scenario=self.scenario,
-            world=self.world,
-            record=self.record,
-            outcome=self._outcome(entities, attacks, done["clean union"]),
+            outcome=self._outcome(entities, tried, union.rate.value),
             entities=entities,
-            attacks=attacks,
-            inferences=self._inferences(target, done),
-            originals=target.images[target.attacked[:PICTURED]],
-            exhibits=exhibits,
-            seconds=self.trainings.seconds,
+            tried=tried,
+            told=list(self._told()),
+            originals=self._originals[:PICTURED],
+            recognised=self._named(self._originals),
+            union=union,
+            majority=labels.bincount().max().item() / len(labels),
+            restored=self.evaluation.public.restored,
+            seconds=self.evaluation.trainings.seconds,
         )
 
-    @cached_property
-    def _clean(self) -> list[Tensor]:
-        """Clean features of each entity's images."""
-        featurizer = self.view.shared.network.featurizer
-        return [apply(self.world.images(index), featurizer) for index in range(len(self.world.members))]
+    def _fresh(self, classes: Tensor) -> Guesses:
+        return Guesses.of((classes == self.world.held_back_labels).numpy())
 
-    @cached_property
-    def _fresh(self) -> Tensor:
-        return apply(self.world.held_back, self.view.shared.network.featurizer)
+    def _named(self, pictures: Tensor) -> Guesses:
+        named = apply(pictures, self._judge.featurizer, self._judge.decider).argmax(1)
+        return Guesses.of((named == self._labels).numpy())
 
-    def _target(self) -> Target:
-        index = int(np.argmax(self.scenario.entities.images))
-        features = self.view.features.get(FIRST_NODE_ID + index)
-        if features is None:
-            raise RunFailed("the largest entity has nothing in the pool: there is nothing to attack")
-        order = torch.from_numpy(numpy_generator(self.scenario.seed, "attacked").permutation(len(features)))
-        count = self.scenario.attacks.attacked
-        return Target(
-            self.world.images(index),
-            self.world.labels(index),
-            features,
-            self._clean[index],
-            order[:count],
-            order[count:],
+    def _judged(self, pictures: Tensor) -> Judged:
+        named, originals = self._named(pictures), self._originals
+        unlike = None
+        if self._distance is not None:
+            unlike = [self._distance(pictures[n : n + 1], originals[n : n + 1]) for n in range(len(pictures))]
+        lpips = None if unlike is None else float(np.mean(unlike))
+        return Judged(
+            Shown.of(disclosure(pictures, originals), named.rate.value, lpips),
+            named,
+            ssim(pictures, originals),
+            ssim(1 - pictures, originals),
+            l1(pictures, originals),
+            unlike,
+            pictures[:PICTURED],
         )
 
-    def _start(self) -> nn.Module:
-        training, rules = self.scenario.training, self.world.rules
-        if training.decider == "published":
-            return self.view.shared.network.decider
-        generator = torch.Generator().manual_seed(self.trainings.seed("decider"))
-        return new_network(training.architecture, rules.classes, generator).decider
-
-    def _add_controls(self) -> None:
-        world, habits, add, seed = self.world, self.scenario.training.habits(), self.trainings.add, self.trainings.seed
-        rules, fresh = world.rules, (self._fresh, world.held_back_labels)
-        start = self._start()
-        for index in range(len(world.members)):
-            labels = world.labels(index)
-            add(f"entity-{index + 1}, its own features", controls.decider, start, self._clean[index], labels, habits,
-                seed(f"control {index}"), *fresh)  # fmt: skip
-            if FIRST_NODE_ID + index != self.record.publisher:
-                add(f"entity-{index + 1}, end to end", controls.end_to_end, rules.architecture, rules.classes,
-                    world.images(index), labels, habits, seed(f"alone {index}"), world.held_back,
-                    world.held_back_labels)  # fmt: skip
-        everybody = [world.labels(index) for index in range(len(world.members))]
-        add("clean union", controls.decider, start, torch.cat(self._clean), torch.cat(everybody), habits,
-            seed("union"), *fresh)  # fmt: skip
-
-    def _add_attackers(self, target: Target) -> None:
-        section, public, add, seed = self.scenario.attacks, self.public, self.trainings.add, self.trainings.seed
-        habits, steps = self.scenario.training.habits(), section.steps
-        for design in section.unseen:
-            add(f"unseen {design}", attackers.unseen, design, public, steps, seed(design))
-        for count in self._pair_counts(target):
-            some = target.leakable[:count]
-            pairs = Pairs(target.images[some], target.features[some])
-            add(f"{count} leaked pairs", attackers.leaked, pairs, public, steps, seed(f"{count} pairs"))
-        for modules in section.modules:
-            add(f"{modules} own modules", attackers.own_modules, modules, public, habits, seed(f"{modules} modules"))
-        if section.attribute:
-            bright = self._brightness(self.world.public)
-            add("brightness", attackers.attribute, self.world.rules.architecture, bright,
-                target.features[target.attacked], public, steps, seed("brightness"))  # fmt: skip
-        if section.losses:
-            for name, (penalty, weight, _) in LOSSES.items():
-                add(name, controls.module, penalty, weight, target.clean, target.images, target.labels,
-                    self.view.shared, habits, seed(name))  # fmt: skip
-        if section.obfuscator:
-            add("DeepObfuscator", _obfuscate_and_reverse, self.view.shared, target.images, target.labels, public,
-                steps, seed("DeepObfuscator"))  # fmt: skip
-
-    def _pair_counts(self, target: Target) -> list[int]:
-        return sorted({min(count, len(target.leakable)) for count in self.scenario.attacks.pairs})
-
-    def _attacks(self, target: Target, done: dict[str, Any]) -> tuple[list[Attack], list[Exhibit]]:
-        shared, section = self.view.shared, self.scenario.attacks
-        clean, poisoned = target.clean[target.attacked], target.features[target.attacked]
-        attacks: list[Attack] = []
-        exhibits: list[Exhibit] = []
-
-        def judge(
-            name: str, kind: str, knows: str, psi: Reconstructor, before: Tensor | None, after: Tensor, pairs: int = 0
-        ) -> None:
-            seen = attackers.shown(psi, after)
-            bare = None if before is None else attackers.shown(psi, before)
-            scores = [None if found is None else self._shown(found, target) for found in (bare, seen)]
-            assert scores[1] is not None
-            attacks.append(Attack(name=name, kind=kind, knows=knows, pairs=pairs, clean=scores[0], protected=scores[1]))
-            exhibits.append(Exhibit(name, None if bare is None else bare[:PICTURED], seen[:PICTURED]))
-
+    def _tried(self) -> Iterator[Tried]:
+        section, done = self.evaluation.scenario.attacks, self.done
         nothing = "nothing more"
-        psi = shared.reconstructor
-        judge(f"published reconstructor ({PUBLISHED})", "published", nothing, psi, clean, poisoned)
+        public = f"{count_of(len(self.world.public), 'public image')} of other classes or people"
+        trains = f"{public}, and how entities train modules"
+
+        def tried(
+            name: str, kind: str, knows: str, restored: Restored, pairs: int = 0, method: str = POOL, budget: int = 1
+        ) -> Tried:
+            protected, *clean = map(self._judged, restored)
+            bare = clean[0] if clean else None
+            attack = Attack(
+                name=name, kind=kind, knows=knows, pairs=pairs, clean=None if bare is None else bare.shown,
+                protected=protected.shown,
+            )  # fmt: skip
+            return Tried(attack, method, budget, protected, bare)
+
+        yield tried(f"published reconstructor ({PUBLISHED})", "published", nothing, done["published"])
         for design in section.unseen:
-            judge(f"unseen {design}", "unseen", nothing, done[f"unseen {design}"], clean, poisoned)
-        for modules in section.modules:
-            name = count_of(modules, "module") + " of its own"
-            knows = f"{name}, trained on public images as entities do"
-            judge(name, "modules", knows, done[f"{modules} own modules"], None, poisoned)
-        for count in self._pair_counts(target):
-            knows = f"{count} leaked pairs of an image and its poisoned feature"
-            judge(f"{count} leaked pairs", "pairs", knows, done[f"{count} leaked pairs"], None, poisoned, count)
+            yield tried(f"unseen {design}", "unseen", public, done[f"unseen {design}"])
+        for number in section.modules:
+            name = count_of(number, "module") + " of its own"
+            yield tried(name, "modules", trains, done["own modules"].restored[number], budget=number)
+        for number in section.aligned:
+            name = count_of(number, "module") + " of its own, aligned with the pool"
+            yield tried(name, "aligned", trains, done["aligned modules"].restored[number], budget=number)
+        for number in self.evaluation.pair_counts:
+            knows = f"{number} leaked pairs of an image and its poisoned feature"
+            yield tried(f"{number} leaked pairs", "pairs", knows, done[f"{number} leaked pairs"], number)
         if section.losses:
-            for name, (_, _, knows) in LOSSES.items():
-                module: DeepPoisoningModule = done[name]
-                judge(
-                    f"published reconstructor, against {name}",
-                    "loss",
-                    knows,
-                    shared.reconstructor,
-                    None,
-                    apply(clean, module),
-                )
+            knows = "nothing more; but this module was trained by the paper's loss, signed SSIM"
+            (restored,) = done[PAPERS]
+            yield tried(f"published reconstructor, against {PAPERS}", "loss", knows, (restored,), method=PAPERS_POOL)
+            yield tried(
+                f"the same, in the negative, against {PAPERS}", "loss", knows, (1 - restored,), method=PAPERS_POOL
+            )
         if section.obfuscator:
-            obfuscated, reverser = done["DeepObfuscator"]
-            features = apply(target.images[target.attacked], obfuscated.network.featurizer)
+            own, reverse = done[OBFUSCATED]
             knows = "nothing more; it is what the obfuscator was trained against"
-            judge("DeepObfuscator's own adversary", "obfuscator", knows, obfuscated.reconstructor, None, features)
-            knows = "the obfuscator, as every entity in a pool would"
-            judge("DeepObfuscator, reversed", "obfuscator", knows, reverser, None, features)
-        return attacks, exhibits
+            yield tried("DeepObfuscator's own adversary", "obfuscator", knows, own, method=OBFUSCATOR)
+            knows = f"the obfuscator, as every entity in a pool would, and {public}"
+            yield tried("DeepObfuscator, reversed", "obfuscator", knows, reverse, method=OBFUSCATOR)
 
-    def _shown(self, pictures: Tensor, target: Target) -> Shown:
-        network = self.view.shared.network
-        recognised = accuracy(network.decider, apply(pictures, network.featurizer), target.labels[target.attacked])
-        originals = target.images[target.attacked]
-        lpips = self._distance(pictures, originals) if self._distance else None
-        return Shown.of(disclosure(pictures, originals), recognised, lpips)
+    @cached_property
+    def _truth(self) -> dict[str, tuple[Tensor, bool]]:
+        """Attributes of the attacked images, and whether each follows from the class."""
+        scene, shown = self.world.attributes(self.target.index)
+        return {
+            **{name: (has[self.target.attacked], False) for name, has in scene.items()},
+            **{name: (has[self.target.attacked], True) for name, has in shown.items()},
+        }
 
-    def _brightness(self, images: Tensor) -> Tensor:
-        """Say which images are brighter than the median public one."""
-        return images.mean((1, 2, 3)) > self.world.public.mean((1, 2, 3)).median()
+    def _told(self) -> Iterator[Told]:
+        done = self.done
 
-    def _inferences(self, target: Target, done: dict[str, Any]) -> list[Inference]:
-        labels = target.labels[target.attacked]
-        guess = accuracy(self.view.shared.network.decider, target.features[target.attacked], labels)
-        found = [
-            Inference(
-                what="the class, if labels were left out",
-                knows="the published decider",
-                accuracy=guess,
-                majority=labels.bincount().max().item() / len(labels),
-            )
-        ]
-        if self.scenario.attacks.attribute:
-            truth = self._brightness(target.images[target.attacked])
-            share = truth.double().mean().item()
-            right = (done["brightness"] == truth).double().mean().item()
-            found.append(
-                Inference(
-                    what="whether an image is bright",
-                    knows="clean features of public images",
-                    accuracy=right,
-                    majority=max(share, 1 - share),
-                )
-            )
-        return found
+        def told(what: str, attack: str, knows: str, truth: Tensor, by_class: bool, *guesses: Tensor) -> Told:
+            share = float(np.unique(truth.numpy(), return_counts=True)[1].max()) / len(truth)
+            right, clean = (Guesses.of((guess == truth).numpy()) for guess in guesses)
+            return Told(what, attack, knows, by_class, share, right, clean)
 
-    def _entities(self, done: dict[str, Any]) -> list[EntityAccount]:
+        yield told("the class", "published decider", "nothing more", self._labels, True, *done["classes"])
+        if "attributes" not in done:
+            return
+        shared, clean = done["attributes"]
+        ways = {"a decider, learnt from clean features": ("public images with their attributes", shared)}
+        for name, knows in (
+            ("own modules", "public images with their attributes, and how entities train modules"),
+            ("aligned modules", "public images with their attributes, and how entities train modules"),
+        ):
+            if name in done:
+                ways[f"a decider, learnt from features of {name}"] = knows, done[name].shows
+        for column, name in enumerate(self.evaluation.names):
+            truth, by_class = self._truth[name]
+            if truth.all() or not truth.any():
+                continue
+            for attack, (knows, shows) in ways.items():
+                guesses = shows[:, column], clean[:, column]
+                yield told(f"whether an image {name}", attack, knows, truth, by_class, *guesses)
+
+    def _entities(self) -> list[EntityAccount]:
         record, names, refused = self.record, self.world.names, dict(self.record.refused)
+        reconstructor = self.evaluation.view.shared.reconstructor
         accounts = []
         for index, member in enumerate(self.world.members):
             node = FIRST_NODE_ID + index
             said = record.poisoned.get(node)
             rounds = [refined[node] for refined in record.refined if node in refined]
-            features = self.view.features.get(node)
+            features = self.evaluation.view.features.get(node)
             found = None
             if features is not None and node not in refused and len(features) == len(self.world.images(index)):
-                found = disclosure(attackers.shown(self.view.shared.reconstructor, features), self.world.images(index))
+                found = disclosure(apply(features, reconstructor), self.world.images(index))
             clean = None if said is None else said.clean
             published = node == record.publisher
-            alone = clean if published and clean is not None else done.get(f"{names[node]}, end to end", 0.0)
+            ends = self.done.get(f"{names[node]}, end to end")
+            alone = 0.0 if ends is None else self._fresh(ends).rate.value
             accounts.append(
                 EntityAccount(
                     party=names[node],
@@ -311,8 +274,9 @@ class Scoring:
                     poisoned=None if said is None else said.poisoned,
                     ssim=None if found is None else round(found.ssim, 6),
                     ssim_of_negative=None if found is None else round(found.ssim_of_negative, 6),
-                    alone=alone,
-                    control=done[f"{names[node]}, its own features"],
+                    alone=clean if published and clean is not None else alone,
+                    control=self._fresh(self.done[f"{names[node]}, its own features"]).rate.value,
+                    as_is=self._as_is,
                     pooled=rounds[-1].top1 if rounds else None,
                     used=rounds[-1].used if rounds else 0,
                     doubted=rounds[-1].doubted if rounds else 0,
@@ -321,20 +285,22 @@ class Scoring:
             )
         return accounts
 
-    def _outcome(self, entities: list[EntityAccount], attacks: list[Attack], union: float) -> PoolOutcome:
+    @cached_property
+    def _as_is(self) -> float:
+        network = self.evaluation.view.shared.network
+        return accuracy(network.decider, apply(self.world.held_back, network.featurizer), self.world.held_back_labels)
+
+    def _outcome(self, entities: list[EntityAccount], tried: Sequence[Tried], union: float) -> PoolOutcome:
         honest = [each for each in entities if each.adversary is None and each.poisoned is not None]
+        attacks = [each.attack for each in tried if each.method == POOL]
         published = attacks[0]
         assert published.clean is not None
-        half = BROKEN * published.clean.ssim
-        broken = [
-            each.pairs
-            for each in attacks
-            if each.kind in ("published", "unseen", "modules", "pairs") and each.protected.either_polarity >= half
-        ]
+        half = BROKEN * max(each.clean.ssim for each in attacks if each.clean)
+        broken = [each.pairs for each in attacks if each.protected.either_polarity >= half]
         ratios = [
             each.protected.either_polarity / each.clean.ssim for each in attacks if each.kind == "unseen" and each.clean
         ]
-        gains = sorted((each.images, each.pooled - each.control) for each in honest if each.pooled is not None)
+        gains = sorted((each.images, each.pooled - each.best) for each in honest if each.pooled is not None)
         return PoolOutcome(
             digest=digest(self.record),
             features=sum(part.count for part in self.record.parts),
@@ -363,14 +329,6 @@ def digest(record: PoolRecord) -> str:
             hashed.update(f"{node} {each.used} {each.doubted} {each.top1} {each.top5};".encode())
     hashed.update(repr(record.refused).encode())
     return hashed.hexdigest()
-
-
-def _obfuscate_and_reverse(
-    device: torch.device, shared: Any, images: Tensor, labels: Tensor, public: Public, steps: int, seed: int
-) -> tuple[DeepObfuscator, Reconstructor]:
-    """Train the competitor and the attacker on it: a workshop's job."""
-    found = controls.obfuscated(device, shared, images, labels, steps, seed)
-    return found, attackers.reversed_obfuscator(device, found.network.featurizer, public, steps, seed + 1)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ from simulations.data.partition import by_dirichlet
 from simulations.data.stock import PaintedFaces, PaintedPets
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import draw_adversaries, of_role
+from simulations.workflows.pool.attributes import Attributes, of_classes, of_pictures
 from simulations.workflows.pool.scenario import PoolScenario
 from strategies.deep_poisoning.reconstructor import PUBLISHED
 
@@ -52,6 +53,10 @@ class PoolWorld:
         members: The entities, by index.
         held_back: (n, 3, side, side); fresh images in 0..1, and their labels.
         public: (m, 3, side, side); public images in 0..1, of other classes or people.
+        public_attributes: What these show.
+        labelled, labels_of_these: (k, 3, side, side), (k,); public images of the task's classes, which a recogniser
+            learns from that judges reconstructions.
+        numbers: (classes,); which of the data set's classes the task's are.
     """
 
     rules: Rules
@@ -59,6 +64,11 @@ class PoolWorld:
     held_back: Tensor
     held_back_labels: Tensor
     public: Tensor
+    public_attributes: Attributes
+    labelled: Tensor
+    labels_of_these: Tensor
+    numbers: Labels
+    dataset: str
 
     @property
     def apps(self) -> list[ClientApp]:
@@ -91,6 +101,11 @@ class PoolWorld:
         """Return the true classes of an entity's images."""
         return torch.from_numpy(self.members[index].party.holdings.labels)
 
+    def attributes(self, index: int) -> tuple[Attributes, Attributes]:
+        """Return what an entity's images show: what their classes do not tell, and what they do."""
+        labels = self.members[index].party.holdings.labels
+        return of_pictures(self.images(index), self.public), of_classes(self.dataset, self.numbers[labels])
+
 
 def build(
     scenario: PoolScenario, adversaries: Mapping[str, Adversary] = ADVERSARIES, painted: Path | None = None
@@ -108,19 +123,23 @@ def build(
     wanted = [_labels(section.classes, count, section.alpha, generator) for count in section.images]
     wanted.append(np.resize(np.arange(section.classes), section.held_back))
     albums = [album for album, _ in stock.deal([numbers[labels] for labels in wanted], one_person=False)]
-    public: Album = list(_public(scenario))
+    painted_public, shown = _public(scenario)
+    public: Album = list(painted_public)
+    labelled, labels_of_these = _labelled(scenario, numbers)
     held_back = albums.pop()
     images, generator = scenario.entities.images, numpy_generator(scenario.seed, "cheats")
     others = [index for index in range(len(images)) if index != int(np.argmax(images))]  # the largest pre-trains
     order = generator.permutation(others).tolist()
     mixes = of_role(scenario.adversaries, adversaries, "entity")
+    roles = {name: cast(type[Entity], adversaries[name].cast(**mix.settings)) for name, mix in mixes.items()}
+    publishing = {name: mixes.pop(name) for name in roles if roles[name].trained is not Entity.trained}
     cheats = draw_adversaries(order, mixes, generator, of=len(images), least=1)
+    early = images[: len(images) - section.late]
+    cheats |= {early.index(max(early)): name for name, mix in publishing.items() if mix.share}
     members = []
     for index, album in enumerate(albums):
         cheat = cheats.get(index)
-        settings = scenario.adversaries[cheat].settings if cheat else {}
-        role = cast(type[Entity], adversaries[cheat].cast(**settings)) if cheat else Entity
-        party = role(
+        party = (roles[cheat] if cheat else Entity)(
             secret(seed, "entity", index),
             Holdings(album, wanted[index], held_back, wanted[-1], public),
             scenario.training.habits(),
@@ -134,7 +153,12 @@ def build(
         names=names,
         side=section.side,
     )
-    return PoolWorld(rules, members, everything(held_back), torch.from_numpy(wanted[-1]), everything(public))
+    opened = everything(public)
+    return PoolWorld(
+        rules, members, everything(held_back), torch.from_numpy(wanted[-1]), opened,
+        of_pictures(opened, opened) | of_classes(scenario.dataset, shown),
+        everything(list(labelled)), torch.from_numpy(labels_of_these), numbers, scenario.dataset,
+    )  # fmt: skip
 
 
 def everything(album: Album) -> Tensor:
@@ -155,11 +179,29 @@ def _labels(classes: int, count: int, alpha: float | None, generator: np.random.
     return by_dirichlet(np.arange(classes, dtype=np.int64), count, alpha, generator)
 
 
-def _public(scenario: PoolScenario) -> NDArray[np.uint8]:
-    """Paint public images: other breeds, or other people, before other backgrounds."""
+def _public(scenario: PoolScenario) -> tuple[NDArray[np.uint8], Labels]:
+    """Paint public images: other breeds, or other people, before other backgrounds; return their classes as well."""
     count, side = scenario.entities.public, scenario.entities.side
     generator = torch_generator(scenario.seed, "public")
     if scenario.dataset == "pets":
-        return pets.draw(np.resize(np.arange(1, len(pets.BREEDS), 2), count), side, generator, "public")
-    persons = numpy_generator(scenario.seed, "public people").integers(2**62, size=count)
-    return faces.paint(persons, people.look(persons, generator, "public"), side, generator, "public")
+        breeds = np.resize(np.arange(1, len(pets.BREEDS), 2), count)
+        return pets.draw(breeds, side, generator, "public"), breeds
+    return _people(numpy_generator(scenario.seed, "public people").integers(2**62, size=count), side, generator)
+
+
+def _labelled(scenario: PoolScenario, numbers: Labels) -> tuple[NDArray[np.uint8], Labels]:
+    """Paint as many public images of the task's classes, and label them."""
+    count, side = scenario.entities.public, scenario.entities.side
+    generator = torch_generator(scenario.seed, "labelled")
+    if scenario.dataset == "pets":
+        labels = np.resize(np.arange(len(numbers)), count)
+        return pets.draw(numbers[labels], side, generator, "public"), labels
+    pictures, classes = _people(
+        numpy_generator(scenario.seed, "labelled people").integers(2**62, size=count), side, generator
+    )
+    return pictures[classes < len(numbers)], classes[classes < len(numbers)]
+
+
+def _people(persons: Labels, side: int, generator: torch.Generator) -> tuple[NDArray[np.uint8], Labels]:
+    looks = people.look(persons, generator, "public")
+    return faces.paint(persons, looks, side, generator, "public"), people.classify(looks)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from small_world import World, small_world
 
+from strategies.deep_poisoning.alignment import aligned_module
 from strategies.deep_poisoning.attacks import (
     from_leaked_pairs,
-    from_own_modules,
+    from_modules,
     inferred,
     reconstructed,
     reverse,
@@ -15,8 +16,8 @@ from strategies.deep_poisoning.contributions import LabelledFeatures, made_up, m
 from strategies.deep_poisoning.obfuscator import train_obfuscator
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import new_network
-from strategies.deep_poisoning.training import train_reconstructor
-from strategies.learning.batches import guessed
+from strategies.deep_poisoning.training import train_poisoning, train_reconstructor
+from strategies.learning.batches import apply, guessed
 from strategies.learning.fit import Plan
 from strategies.scores.image_quality import Disclosure, disclosure
 
@@ -57,18 +58,34 @@ def test_leaked_pairs_break_a_module(world: World) -> None:
 
 @pytest.mark.slow
 def test_modules_of_the_attackers_own_come_nearer_than_the_published_reconstructor(world: World) -> None:
-    part = slice(240)
-    attacker = from_own_modules(
-        1, world.features[part], world.images[part], world.labels[part], world.network.decider, world.reconstructor,
-        generator(7), Plan(3, 32), Plan(3, 32),
-    )  # fmt: skip
+    features, images = world.features[:240], world.images[:240]
+    module = train_poisoning(
+        features, images, world.labels[:240], world.network.decider, world.reconstructor, generator(7), Plan(3, 32)
+    )
+    attacker = from_modules([module], features, images, generator(8), Plan(3, 32), start=world.reconstructor)
     published = shown(world, world.reconstructor, world.fresh_poisoned)
     assert shown(world, attacker, world.fresh_poisoned).l1 < published.l1
-    with pytest.raises(ValueError, match="at least one module of its own, not 0"):
-        from_own_modules(
-            0, world.features, world.images, world.labels, world.network.decider, world.reconstructor,
-            generator(), Plan(1), Plan(1),
+    with pytest.raises(ValueError, match="there is no module to reverse"):
+        from_modules([], features, images, generator(), Plan(1))
+
+
+def test_a_module_that_is_aligned_with_the_pool_restores_more(world: World) -> None:
+    """Public images, labelled by the published decider, and features whose images the attacker never sees."""
+    named = apply(world.public_features, world.network.decider).argmax(1)
+
+    def restored(pooled: torch.Tensor) -> Disclosure:
+        module = aligned_module(
+            world.public_features, world.public, named, pooled, world.network.decider, world.reconstructor,
+            generator(7), Plan(4, 32),
         )  # fmt: skip
+        attacker = from_modules(
+            [module], world.public_features, world.public, generator(8), Plan(3, 32), start=world.reconstructor
+        )
+        return shown(world, attacker, pooled)
+
+    clean = shown(world, world.reconstructor, world.fresh_features)
+    assert restored(world.fresh_features).ssim > 0.7 * clean.ssim
+    assert restored(world.fresh_poisoned).ssim > shown(world, world.reconstructor, world.fresh_poisoned).ssim + 0.1
 
 
 def test_labels_are_inferred_from_poisoned_features(world: World) -> None:
