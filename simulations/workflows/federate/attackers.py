@@ -133,9 +133,7 @@ class Preparation:
         insides = halves(count, len(labels), numpy_generator(scenario.seed, "halves", whose))
         return [
             (
-                self._workshop.submit(
-                    shadow, scenario, pictures[inside], labels[inside], start, f"{whose} {number}"
-                ),
+                self._workshop.submit(shadow, scenario, pictures[inside], labels[inside], start, f"{whose} {number}"),
                 inside,
             )
             for number, inside in enumerate(insides)
@@ -205,9 +203,7 @@ def confidences(
     )
 
 
-def recogniser(
-    device: torch.device, pictures: NDArray[np.uint8], groups: NDArray[np.int64], seed: int
-) -> nn.Module:
+def recogniser(device: torch.device, pictures: NDArray[np.uint8], groups: NDArray[np.int64], seed: int) -> nn.Module:
     """Train a network to name the group of people; a job."""
     return train_classifier(pictures, groups, 4, torch_generator(seed, "recogniser"), epochs=EPOCHS)
 

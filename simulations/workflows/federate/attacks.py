@@ -137,5 +137,7 @@ def _norm(start: Weights, threshold: float, picture: NDArray[np.uint8]) -> float
     network = network_of(plant(start, threshold))
     inputs = inputs_of(picture)
     wrong = network(inputs).argmin(1)
-    gradient = torch.autograd.grad(torch.nn.functional.cross_entropy(network(inputs), wrong), list(network.parameters()))
+    gradient = torch.autograd.grad(
+        torch.nn.functional.cross_entropy(network(inputs), wrong), list(network.parameters())
+    )
     return float(torch.stack([part.square().sum() for part in gradient]).sum().sqrt())

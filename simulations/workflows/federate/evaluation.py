@@ -99,7 +99,9 @@ def evaluate(
             tests=done[number].result(),
             candidates=candidates,
             scores=scored[number].result(),
-            told=Guesses.of(properties[name].result() == people.has_property[sorted(each.updates)], sorted(each.updates))
+            told=Guesses.of(
+                properties[name].result() == people.has_property[sorted(each.updates)], sorted(each.updates)
+            )
             if name in properties
             else None,
             restored={
@@ -152,35 +154,43 @@ class Truth:
         return self._compared(torch.cat(pictures), np.array(places), len(places) / whole)
 
     def read(self, planted: Planted, found: Mapping[int, Read]) -> Restored:
-        """Compare what was read of bins: each with the picture that is in it, and with none where several are, or none.
+        """Compare what was read of bins with the pictures in them.
+
+        A guess is about a bin that holds one picture, or seems to: what is read where there are several, or none, is
+        wrong, and so is what is not read where there is one.
 
         Args:
             found: By client, or all together by -1.
         """
-        pictures, places, total = [], [], 0
+        pictures, places, missed, total = [], [], 0, 0
         for client, each in found.items():
             count = _pictures(self._scenario, client)
             first = max(0, client) * count
             bins = torch.bucketize(brightness(2 * self._pictures[first : first + count] - 1), planted.limits) - 1
+            alone = [place for place in range(len(planted.limits) - 1) if int((bins == place).sum()) == 1]
             total += count
+            missed += len(set(alone) - set(each.bins.tolist()))
             for picture, place in zip(each.pictures, each.bins.tolist(), strict=True):
-                inside = (bins == place).nonzero()[:, 0]
                 pictures.append(picture)
-                places.append(first + int(inside[0]) if len(inside) == 1 else -1)
-        if not pictures:
-            nothing, missed = torch.zeros(0, *self._pictures.shape[1:]), Guesses.of(np.zeros(total))
-            return Restored(nothing, nothing, np.zeros(0), missed, majority(self._groups), 0.0)
+                places.append(first + int((bins == place).nonzero()[0]) if place in alone else -1)
+        size = self._pictures.shape[1:]
         right = sum(place >= 0 for place in places)
-        return self._compared(torch.stack(pictures), np.array(places), right / total)
+        shown = torch.stack(pictures) if pictures else torch.zeros(0, *size)
+        return self._compared(shown, np.array(places, dtype=np.int64), right / total, missed)
 
-    def _compared(self, found: Tensor, places: NDArray[np.int64], coverage: float) -> Restored:
-        """Compare pictures with those at these places; -1 for pictures of nothing."""
+    def _compared(self, found: Tensor, places: NDArray[np.int64], coverage: float, missed: int = 0) -> Restored:
+        """Compare pictures with those at these places; -1 for pictures of nothing.
+
+        Args:
+            missed: Pictures that were not restored.
+        """
         is_one = places >= 0
         originals = self._pictures[places] * torch.from_numpy(is_one)[:, None, None, None]
         pixels = (found.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         named = classify(self._recogniser, pixels) == self._groups[places]
         persons = np.unique(self._trained.persons, return_inverse=True)[1][places]
         whose = np.where(is_one, persons, -1 - np.arange(len(places)))
-        alike = ssim(found, originals).double().numpy()
-        right = Guesses.of(named & is_one, whose)
+        alike = ssim(found, originals).double().numpy() if len(found) else np.zeros(0)
+        hits = np.concatenate([named & is_one, np.zeros(missed, dtype=bool)])
+        right = Guesses.of(hits, np.concatenate([whose, -1 - len(places) - np.arange(missed)]))
         return Restored(found, originals, alike, right, majority(self._groups), coverage)

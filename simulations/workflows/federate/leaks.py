@@ -15,7 +15,9 @@ ANYONE, CLOUD, MALICIOUS = "anyone with the model", "the cloud", "a malicious cl
 SHOWN = "the group, by sex and age, of people who can be recognised in what is restored"
 
 
-def leaks(name: str, scenario: FederateScenario, outcome: Outcome, plain: Outcome | None, baseline: float) -> list[Leak]:
+def leaks(
+    name: str, scenario: FederateScenario, outcome: Outcome, plain: Outcome | None, baseline: float
+) -> list[Leak]:
     """Score all attacks on one method.
 
     Args:
@@ -79,7 +81,7 @@ def _reconstruction(
 ) -> Leak:
     measures: dict[str, Estimate] = {"read": constant(restored.coverage)}
     if len(restored.alike):
-        measures["ssim"] = mean(restored.alike, restored.named.people)
+        measures["ssim"] = mean(restored.alike, restored.named.people[: len(restored.alike)])
     return leak(
         name, observer, "reconstruction", SHOWN, attack=attack, knows=f"{knows}; named by a CNN of public images",
         shared=restored.named, baseline=restored.baseline, ceiling=ceiling, measures=measures,

@@ -54,7 +54,11 @@ def write_federate_page(path: Path, report: FederateReport, outcomes: Mapping[st
         curves=_curves(report),
         members=_members(report),
         inverted=_strips(
-            {f"{name}: {probe.words}": each for name, found in outcomes.items() for probe, each in found.restored.items()}
+            {
+                f"{name}: {probe.words}": each
+                for name, found in outcomes.items()
+                for probe, each in found.restored.items()
+            }
         ),
         planted=_strips({name: each.planted for name, each in outcomes.items() if each.planted}),
     )

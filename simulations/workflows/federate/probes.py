@@ -76,9 +76,7 @@ class Asked:
     planted: dict[str, Planted] = field(default_factory=dict)
 
 
-def probe(
-    grid: Grid, run_id: int, node_ids: Sequence[int], model: Weights, settings: Settings
-) -> dict[int, Weights]:
+def probe(grid: Grid, run_id: int, node_ids: Sequence[int], model: Weights, settings: Settings) -> dict[int, Weights]:
     """Ask clients to train, and return what they make of the model by their numbers; who fails is left out."""
     once: dict[str, str | float] = {"training": "probe", "epochs": 1, "batch": 1, "learning-rate": LEARNING_RATE}
     content = RecordDict(

@@ -92,7 +92,9 @@ class AttackerSection(Section):
         description="models of the likelihood ratio attacks (LiRA, RMIA), trained as clients train, each on half of the"
         " candidates; they are tried with a quarter of these models, too; 0: no such attacks",
     )
-    probed: Annotated[int, Ge(0), Le(20)] = Field(3, description="clients that the cloud asks for single steps, honestly and with planted weights")
+    probed: Annotated[int, Ge(0), Le(20)] = Field(
+        4, description="clients that the cloud asks for single steps, honestly and with planted weights"
+    )
 
 
 USUAL: dict[str, dict[str, Any]] = {
