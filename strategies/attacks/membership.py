@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.pipeline import make_pipeline
@@ -24,7 +24,7 @@ from strategies.learning.batches import apply
 Scores = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Membership:
     """How well scores tell members from others.
 
@@ -34,12 +34,16 @@ class Membership:
             both ways.
         margin: Of the advantage, with 95 % confidence.
         at_low_false_positives: TPR at a false-positive rate of 1 % (Carlini et al. 2022).
+        right: (n,) bool; which candidates are told rightly at these thresholds.
+        caught: (n,) bool; which are above the threshold of that false-positive rate.
     """
 
     auc: float
     advantage: float
     margin: float
     at_low_false_positives: float
+    right: NDArray[np.bool_]
+    caught: NDArray[np.bool_]
 
 
 def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.Generator) -> Membership:
@@ -66,19 +70,23 @@ def membership(scores: Scores, members: NDArray[np.bool_], generator: np.random.
     for kind in (members, ~members):
         places = generator.permutation(np.flatnonzero(kind))
         halves[places[: len(places) // 2]] = True
-    found = []
+    found, right = [], np.zeros(len(scores), dtype=bool)
     for chosen in (halves, ~halves):
         false, true, limits = roc_curve(members[chosen], scores[chosen])
         taken = scores[~chosen] >= limits[np.argmax(true - false)]
         inside = members[~chosen]
+        right[~chosen] = taken == inside
         found.append(taken[inside].mean() - taken[~inside].mean())
-    false, true, _ = roc_curve(members, scores, drop_intermediate=False)
+    false, true, limits = roc_curve(members, scores, drop_intermediate=False)
+    least = limits[false <= 0.01].min()
     spread = math.sqrt(1 / (4 * members.sum()) + 1 / (4 * (~members).sum()))
     return Membership(
         auc=float(roc_auc_score(members, scores)),
         advantage=float(np.mean(found)),
         margin=float(ndtri(0.975)) * spread,
         at_low_false_positives=float(true[false <= 0.01].max()),
+        right=right,
+        caught=scores >= least,
     )
 
 
@@ -111,10 +119,7 @@ def by_shadow_models(
 
 
 def by_likelihood_ratio(
-    network: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    shadows: Sequence[tuple[nn.Module, NDArray[np.bool_]]],
+    seen: NDArray[np.float64], confidences: NDArray[np.float64], inside: NDArray[np.bool_]
 ) -> Scores:
     """Score candidates by how likely the model's confidence is with, and without them (LiRA, Carlini et al. 2022).
 
@@ -122,28 +127,53 @@ def by_likelihood_ratio(
     one variance for all candidates, as the paper advises for few models.
 
     Args:
-        inputs, labels: (n, ...) float32 and (n,) int64, the candidates.
-        shadows: Pairs (model, (n,)), each with which of the candidates it was trained on; every candidate in some and
-            not in others.
+        seen: (n,), the model's confidences in the candidates.
+        confidences: (k, n), those of the attacker's models.
+        inside: (k, n), which candidates each of them was trained on; every candidate in some and not in others.
 
     Raises:
         ValueError: When a candidate is in all of them, or in none.
     """
-    inside = np.array([members for _, members in shadows])
     if inside.all(0).any() or not inside.any(0).all():
         raise ValueError("every candidate has to be in some of the shadow models and not in others")
-    confidences = np.array([_confidence(shadow, inputs, labels) for shadow, _ in shadows])
     means, spreads = [], []
     for kind in (inside, ~inside):
         mean = np.where(kind, confidences, 0).sum(0) / kind.sum(0)
         means.append(mean)
         spreads.append(np.sqrt(((confidences - mean) ** 2)[kind].mean()) + 1e-6)
-    seen = _confidence(network, inputs, labels)
     likelihoods = [
         -(((seen - mean) / spread) ** 2) / 2 - math.log(spread) for mean, spread in zip(means, spreads, strict=True)
     ]
     scores: Scores = likelihoods[0] - likelihoods[1]
     return scores
+
+
+def by_relative_likelihood(
+    seen: NDArray[np.float64],
+    confidences: NDArray[np.float64],
+    others_seen: NDArray[np.float64],
+    others_confidences: NDArray[np.float64],
+) -> Scores:
+    """Score candidates by how many other pictures gain less in the model than they do (RMIA, Zarifzadeh et al. 2024).
+
+    What a picture gains is its probability in the model, divided by the mean of those in reference models. The score is
+    the share of pictures of the population that gain less; where it is the same, who gains more comes first.
+
+    Args:
+        seen, confidences: (n,) and (k, n), as for `by_likelihood_ratio`.
+        others_seen, others_confidences: (m,) and (k, m), the same for pictures that no model was trained on.
+
+    Examples:
+        >>> one, others = np.array([2.0, -1.0]), np.array([0.0, 0.5])
+        >>> by_relative_likelihood(one, np.array([[0.0, 0.0]]), others, np.array([[0.0, 0.5]])).round(1).tolist()
+        [1.0, 0.0]
+    """
+    gains, others = (
+        expit(model) / expit(references).mean(0)
+        for model, references in ((seen, confidences), (others_seen, others_confidences))
+    )
+    below: Scores = np.searchsorted(np.sort(others), gains) / len(others)
+    return below + 1e-6 * gains
 
 
 def halves(count: int, size: int, generator: np.random.Generator) -> list[NDArray[np.bool_]]:
@@ -172,14 +202,14 @@ def _answers(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.f
     chances = apply(inputs, network).double().softmax(1)
     ordered = chances.sort(1, descending=True).values
     entropy = -(chances * chances.clamp(min=1e-12).log()).sum(1)
-    right = _confidence(network, inputs, labels)
+    right = confidence(network, inputs, labels)
     return np.stack([right, entropy.numpy(), (ordered[:, 0] - ordered[:, 1]).numpy()], axis=1)
 
 
-def _confidence(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
+def confidence(network: nn.Module, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
     """Return log(p / (1 - p)) of the true class (Carlini et al. 2022, section IV.C)."""
     logits = apply(inputs, network).double()
     right = logits.gather(1, labels[:, None])[:, 0]
     others = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1)
-    confidence: NDArray[np.float64] = (right - others).numpy()
-    return confidence
+    found: NDArray[np.float64] = (right - others).numpy()
+    return found

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from simulations.data.faces import ATTRIBUTES, draw
 from strategies.attacks.adversarial_examples import perturb
-from strategies.attacks.gradient_inversion import invert_class, invert_gradient, label_in_gradient
+from strategies.attacks.gradient_inversion import invert_gradient, label_in_gradient
 from strategies.attacks.membership import by_likelihood_ratio, by_loss, by_shadow_models, halves, membership
 from strategies.attacks.property_inference import infer_property
 from strategies.learning.batches import accuracy

@@ -1,90 +1,143 @@
-"""A cloud that asks clients for one step on one picture, and looks at what comes back."""
+"""What the cloud, and anyone with the model, make of what they have.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+None of these sees the truth; `scoring` does. Each attack is a workshop's job: it takes a device first.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
-from flwr.serverapp import Grid
+from numpy.typing import NDArray
 from torch import Tensor
 
-from parties.federate.client import ARRAYS, CONFIG
-from protocol.encoding.codec import decode, read_array
-from protocol.flower import new_message
-from protocol.messages.federate import TrainCall
-from simulations.workflows.federate.scoring import network_of
-from strategies.attacks.gradient_inversion import invert_gradient
-from strategies.learning.weights import Weights
-from strategies.scores.image_quality import ssim
+from simulations.runs.seeding import torch_generator
+from simulations.workflows.federate.attackers import Attackers, Trials
+from simulations.workflows.federate.methods import network_of
+from simulations.workflows.federate.probes import LEARNING_RATE, Probe
+from strategies.attacks.gradient_inversion import (
+    Steps,
+    invert_update,
+    label_in_gradient,
+    labels_in_gradient,
+)
+from strategies.attacks.membership import (
+    Scores,
+    by_likelihood_ratio,
+    by_loss,
+    by_relative_likelihood,
+    by_shadow_models,
+    confidence,
+)
+from strategies.attacks.planted_weights import Read, plant, read
+from strategies.attacks.property_inference import infer_property
+from strategies.learning.batches import apply
+from strategies.learning.group_normalised import inputs_of
+from strategies.learning.weights import Weights, to_row
 
-LEARNING_RATE = 0.1
+LOSS, SHADOWS, LIRA, RMIA = "loss", "shadow models", "LiRA", "RMIA"
+MORE = 4
+"""How many times as many reference models the larger budget has."""
+SEARCH = 400
+"""Steps of the search for pictures behind an update."""
+MembershipAttack = tuple[str, int]
+"""Its name and its budget."""
 
 
-@dataclass(frozen=True)
-class Inverted:
-    """Pictures that were found.
+def members(
+    device: torch.device, model: Weights, pictures: NDArray[np.uint8], labels: NDArray[np.int64], attackers: Attackers
+) -> dict[MembershipAttack, Scores]:
+    """Score how likely each candidate was trained on, by several attacks; a job.
 
-    Attributes:
-        originals, found: (k, 3, height, width) float32, in 0..1.
-        alike: Their mean SSIM.
+    Args:
+        pictures, labels: (n, size, size, 3) and (n,), the candidates.
     """
-
-    originals: Tensor
-    found: Tensor
-    alike: float
-
-
-def probe(
-    grid: Grid, run_id: int, node_ids: Sequence[int], model: Weights, settings: Mapping[str, float]
-) -> list[Weights]:
-    """Ask clients to train on one picture once, and return what they make of the model; who fails is left out."""
-    once: dict[str, str | float] = {
-        "training": "probe",
-        "epochs": 1,
-        "batch": 1,
-        "learning-rate": LEARNING_RATE,
-        "pictures": 1,
+    network = network_of(model)
+    inputs, targets = inputs_of(pictures), torch.from_numpy(labels)
+    known = inputs_of(attackers.known.pictures), torch.from_numpy(attackers.known.labels)
+    shadows = [(network_of(shadow.model), shadow.inside) for shadow in attackers.shadows]
+    found: dict[MembershipAttack, Scores] = {
+        (LOSS, 1): by_loss(network, inputs, targets),
+        (SHADOWS, 1): by_shadow_models(network, inputs, targets, shadows, known),
     }
-    content = RecordDict(
-        {
-            ARRAYS: ArrayRecord({name: Array(value.numpy()) for name, value in model.items()}),
-            CONFIG: ConfigRecord({**once, **settings}),
-        }
-    )
-    questions = [new_message(content, run_id=run_id, message_type="train", dst_node_id=node_id) for node_id in node_ids]
-    return [received(reply.content, model) for reply in grid.send_and_receive(questions) if not reply.has_error()]
+    if attackers.references is None:
+        return found
+    seen, others = confidence(network, inputs, targets), confidence(network, *known)
+    count = len(attackers.references.inside)
+    for budget, models in ((1, count // MORE), (MORE, count)):
+        if models < 2:
+            continue
+        part = attackers.references.first(models)
+        found[LIRA, budget] = by_likelihood_ratio(seen, part.confidences, part.inside)
+        found[RMIA, budget] = by_relative_likelihood(seen, part.confidences, others, part.others)
+    return found
 
 
-def settings_of(content: RecordDict) -> dict[str, object]:
-    """Return the settings with which a client is asked to train, by one of Flower's strategies or for a secure sum."""
-    if CONFIG in content:
-        return dict(content.config_records[CONFIG])
-    return {each.name: each.value for each in decode(content, TrainCall).settings}
-
-
-def received(content: RecordDict, like: Weights) -> Weights:
-    """Read the model in a client's answer."""
-    arrays = content[ARRAYS]
-    assert isinstance(arrays, ArrayRecord)
-    return {name: torch.from_numpy(np.array(read_array(arrays[name]), dtype=np.float32)) for name in like}
+def tell_property(
+    device: torch.device, updates: Sequence[Weights], start: Weights, trials: Trials
+) -> NDArray[np.bool_]:
+    """Say of each client whether most of its people have the property, from its first update; a job."""
+    sent = np.stack([(to_row(update) - to_row(start)).numpy() for update in updates])
+    told: NDArray[np.bool_] = infer_property(sent, trials.updates, trials.has) > 0
+    return told
 
 
 def invert(
-    start: Weights, answers: Sequence[Weights], originals: Tensor, generator: torch.Generator, steps: int = 500
-) -> Inverted:
-    """Find the pictures behind answers to `probe`.
+    device: torch.device, start: Weights, answer: Weights, probe: Probe, public: NDArray[np.uint8], seed: int, name: str
+) -> Tensor:
+    """Find the pictures behind an answer to a probe, (n, 3, height, width) in 0..1; a job.
 
     Args:
-        start: What clients were sent.
-        originals: (k, 3, height, width) float32, in -1..1, for scoring alone.
-        steps: Of the search.
+        public: Pictures of the same kind, to know what the model usually answers.
+        name: Of what is drawn.
     """
     network = network_of(start)
     names = [name for name, _ in network.named_parameters()]
-    found = []
-    for answer in answers:
-        gradient = [(start[name] - answer[name]) / LEARNING_RATE for name in names]
-        found.append(invert_gradient(network, gradient, tuple(originals.shape[1:]), generator, steps=steps))  # type: ignore[arg-type]
-    pictures, truth = (torch.stack(found) + 1) / 2, (originals + 1) / 2
-    return Inverted(truth, pictures, ssim(pictures, truth).mean().item())
+    update = [(start[name] - answer[name]) / LEARNING_RATE for name in names]
+    if probe.pictures == 1:
+        labels = torch.tensor([label_in_gradient(update)])
+    else:
+        usual = apply(inputs_of(public), network).softmax(1).mean(0)
+        labels = labels_in_gradient([part / probe.steps for part in update], probe.pictures, usual)
+    shape = (3, public.shape[1], public.shape[2])
+    generator = torch_generator(seed, "inversion", name)
+    taken = Steps(probe.steps, LEARNING_RATE)
+    found = invert_update(network, update, labels, shape, generator, taken=taken, steps=SEARCH)
+    return (found + 1) / 2
+
+
+def read_planted(
+    device: torch.device,
+    start: Weights,
+    limits: Tensor,
+    answers: Sequence[Weights],
+    pictures: int,
+    public: NDArray[np.uint8],
+    clipping: float | None,
+) -> Read:
+    """Read pictures in answers to planted weights, in 0..1; a job.
+
+    Args:
+        limits, answers, pictures: See `strategies.attacks.planted_weights.read`.
+        public: Pictures of the same kind, to know how large a picture's gradient is.
+        clipping: The norm to which clients clip what a picture contributes; None where they do not.
+    """
+    if clipping is not None:
+        scale = max(1.0, _norm(start, float(limits[0]), public[:1]) / clipping)
+        sent = [plant(start, limit) for limit in limits.tolist()]
+        answers = [
+            {name: value + scale * (answer[name] - value) for name, value in model.items()}
+            for model, answer in zip(sent, answers, strict=True)
+        ]
+    found = read(start, limits, answers, pictures, public.shape[1])
+    return Read((found.pictures + 1) / 2, found.bins)
+
+
+def _norm(start: Weights, threshold: float, picture: NDArray[np.uint8]) -> float:
+    """Return the norm of the gradient of a picture that planted weights let through."""
+    network = network_of(plant(start, threshold))
+    inputs = inputs_of(picture)
+    wrong = network(inputs).argmin(1)
+    gradient = torch.autograd.grad(
+        torch.nn.functional.cross_entropy(network(inputs), wrong), list(network.parameters())
+    )
+    return float(torch.stack([part.square().sum() for part in gradient]).sum().sqrt())

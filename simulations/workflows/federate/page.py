@@ -1,6 +1,6 @@
 """``report.html`` of federated learning."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,33 +11,33 @@ from torch import Tensor
 from simulations.reports.page import write_page
 from simulations.reports.plot import BLUE, GREY, SERIES, STYLE, VERMILLION, Plot, label_ends, legend, new_figure, to_svg
 from simulations.reports.sheets import thumbnail
-from simulations.workflows.federate.attacks import Inverted
+from simulations.reports.words import score
 from simulations.workflows.federate.report import FederateReport
+from simulations.workflows.federate.scoring import Outcome, Restored
 from simulations.workflows.federate.words import VACUOUS, bound, most_accurate, most_exposed, private, verdict
 
 _LINES = ("-", "--", ":")
 
 
+SHOWN = 6
+"""Pictures of each kind that the page shows."""
+
+
 @dataclass(frozen=True)
-class Imagined:
-    """The images that a model assigns to the two classes with most confidence, as data URIs."""
+class Strip:
+    """Pictures of clients and what the cloud made of them, as data URIs."""
 
-    method: str
-    shots: list[str]
+    title: str
+    alike: str
+    originals: list[str]
+    found: list[str]
 
 
-def write_federate_page(
-    path: Path,
-    report: FederateReport,
-    inverted: tuple[Inverted | None, Inverted | None],
-    imagined: Sequence[tuple[str, Tensor]],
-) -> None:
+def write_federate_page(path: Path, report: FederateReport, outcomes: Mapping[str, Outcome]) -> None:
     """Write the page.
 
     Args:
-        inverted: What the cloud made of single steps, without and with DP-SGD.
-        imagined: Pairs (method, (2, 3, height, width)): images that models assign to the classes with most confidence,
-            in 0..1.
+        outcomes: What came of each method.
     """
     write_page(
         path,
@@ -50,13 +50,30 @@ def write_federate_page(
         private=most_accurate(private(report.methods)),
         exposed=most_exposed(report.methods),
         likelihood=any(each.by_likelihood for each in report.methods.values()),
+        chance_level=[each.method for each in report.utility if not each.learns],
         curves=_curves(report),
         members=_members(report),
-        originals=_shots(inverted[0].originals) if inverted[0] else [],
-        found=_shots(inverted[0].found) if inverted[0] else [],
-        found_private=_shots(inverted[1].found) if inverted[1] else [],
-        imagined=[Imagined(name, _shots(pictures)) for name, pictures in imagined],
+        inverted=_strips(
+            {
+                f"{name}: {probe.words}": each
+                for name, found in outcomes.items()
+                for probe, each in found.restored.items()
+            }
+        ),
+        planted=_strips({name: each.planted for name, each in outcomes.items() if each.planted}),
     )
+
+
+def _strips(restored: Mapping[str, Restored]) -> list[Strip]:
+    """Return what was restored, of all methods of which the cloud makes the same once."""
+    found, seen = [], set[bytes]()
+    for title, each in restored.items():
+        key = each.found.numpy().tobytes()
+        if len(each.alike) and key not in seen:
+            seen.add(key)
+            alike = score(float(each.alike.mean()), 2)
+            found.append(Strip(title, alike, _shots(each.originals[:SHOWN]), _shots(each.found[:SHOWN])))
+    return found
 
 
 def _shots(pictures: Tensor) -> list[str]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from flwr.serverapp import Grid
-from torch import Tensor
 
 from parties.adversaries import Adversary
 from parties.federate.client import ARRAYS
@@ -19,25 +19,36 @@ from protocol.errors import BadScenario
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
-from simulations.runs.seeding import reproducible, torch_generator
+from simulations.evaluation import Guesses, costs, ranked, with_effects
+from simulations.runs.seeding import numpy_generator, reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import finished, open_workshop
+from simulations.runs.workshops import open_workshop
 from simulations.workflows.federate.attackers import Preparation
-from simulations.workflows.federate.attacks import Inverted, invert, probe, received, settings_of
+from simulations.workflows.federate.evaluation import ATTACKING, evaluate
+from simulations.workflows.federate.leaks import leaks, plain_of, promise
+from simulations.workflows.federate.methods import federation_of, finite, network_of, promise_of
 from simulations.workflows.federate.page import write_federate_page
-from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
+from simulations.workflows.federate.probes import (
+    BATCH,
+    MULTIPLE,
+    SINGLE,
+    STEPS,
+    Asked,
+    ask_for_steps,
+    plant,
+    plant_in_sums,
+    received,
+    settings_of,
+)
+from simulations.workflows.federate.report import FederateOutcome, FederateReport, Guarantee, MethodResult
 from simulations.workflows.federate.scenario import FederateScenario
-from simulations.workflows.federate.scoring import federation_of, finite, network_of, promise_of, score
+from simulations.workflows.federate.scoring import Outcome, majority, score, worth
 from simulations.workflows.federate.words import learned, notes, summary, tables
-from simulations.workflows.federate.world import CLASSES, FederateWorld, People, build
-from strategies.attacks.gradient_inversion import invert_class
+from simulations.workflows.federate.world import CLASSES, FederateWorld, build
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import inputs_of, new_group_normalised
 from strategies.learning.weights import Weights, weights
-
-IMAGINED = 4
-"""Methods whose models are inverted."""
 
 
 @dataclass
@@ -60,59 +71,63 @@ def play(
     scenario: FederateScenario, folder: Path, progress: Progress, adversaries: Mapping[str, Adversary]
 ) -> FederateReport:
     """Play all methods, attack what came of them, and write the folder."""
-    steps = len(scenario.methods) + 5
+    steps = len(scenario.methods) + 4
     with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
         session.step("painting people")
         world = build(scenario, adversaries)
         people = world.people
+        candidates = people.candidates(numpy_generator(scenario.seed, "candidates"))
         start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
         promises = {name: _promised(scenario, name) for name in scenario.methods}
-        preparation = Preparation(workshop, scenario, people, start)
+        preparation = Preparation(
+            workshop, scenario, people.known, people.strangers, (candidates.pictures, candidates.labels), start
+        )
         drives = session.server(adversaries, Federate)
         training = Training(scenario, world, start, promises, session, drives)
         with session.grid(world.apps, world.names) as grid, _quietly():
             learnt = {name: training.learn(ObservedGrid(grid, training.observe), name) for name in scenario.methods}
-            session.step("asking for one step on one picture")
-            probes = training.probe(grid)
+            session.step("asking for single steps")
+            asked = training.ask(grid)
         session.step("training shadow models")
         attackers = preparation.done()
-        for each in (*attackers.shadows, *attackers.ratio):
-            finite(each.model, "shadow models")
-        session.step("attacking models and updates")
-        scored = [
-            workshop.submit(
-                score, name, scenario, people, attackers, each.model, start, each.curve,
-                promises[name] if each.agreed else None, each.updates,
+        session.step(ATTACKING)
+        outcomes = evaluate(workshop, scenario, people, candidates, attackers, learnt, start, asked, progress)
+        kept = {name: promises[name] if each.agreed else None for name, each in learnt.items()}
+        plain, labels = plain_of(scenario, outcomes), people.fresh.labels
+        ceiling = None if plain is None else Guesses.of(plain.tests.right)
+        utilities = [worth(name, each.tests.right, labels, ceiling) for name, each in outcomes.items()]
+        results = {
+            name: score(
+                name, scenario, outcomes[name], people.fresh, value.learns, learnt[name].model, learnt[name].curve,
+                kept[name],
             )
-            for name, each in learnt.items()
-        ]  # fmt: skip
-        inversions = [workshop.submit(inverted, scenario, people, start, answers) for answers in probes]
-        imaginations = [workshop.submit(imagined, scenario, learnt[name].model) for name in list(learnt)[:IMAGINED]]
-        found = finished(workshop, scored, "attacking models and updates", progress)
-        results = {name: end.result() for name, end in zip(learnt, found, strict=True)}
-        session.step("inverting gradients and models")
-        plain, private = (end.result() for end in finished(workshop, inversions, "inverting gradients"))
-        pictured = [end.result() for end in finished(workshop, imaginations, "inverting models")]
-        outcome = _outcome(world, results, (plain, private))
+            for name, value in zip(outcomes, utilities, strict=True)
+        }  # fmt: skip
+        outcome = _outcome(world, results, outcomes)
+        base = majority(people.has_property)
         report = session.report(
             FederateReport,
             training.failures,
-            schema_version=1,
+            leaks=ranked(row for name, each in outcomes.items() for row in leaks(name, scenario, each, plain, base)),
+            utility=utilities,
+            costs=costs(session),
+            promises=[
+                promise(name, scenario.methods[name].strategy, kept[name], each.audited)
+                for name, each in results.items()
+            ],
             summary=summary(results, outcome, scenario),
             learned=learned(results, outcome, scenario),
             notes=notes(scenario, world, [name for name, each in learnt.items() if not each.agreed]),
             outcome=outcome,
             methods=results,
         )
-        session.write(
-            report,
-            lambda path: write_federate_page(path, report, (plain, private), list(zip(learnt, pictured, strict=False))),
-        )
+        report = with_effects(report, session.twin(play, adversaries))
+        session.write(report, lambda path: write_federate_page(path, report, outcomes))
     return report
 
 
-def _promised(scenario: FederateScenario, name: str) -> Promise | None:
+def _promised(scenario: FederateScenario, name: str) -> Guarantee | None:
     try:
         return promise_of(scenario, name)
     except ValueError as error:
@@ -127,7 +142,7 @@ class Training:
         scenario: FederateScenario,
         world: FederateWorld,
         start: Weights,
-        promises: Mapping[str, Promise | None],
+        promises: Mapping[str, Guarantee | None],
         session: Session,
         drives: type[Federate] = Federate,
     ) -> None:
@@ -165,18 +180,33 @@ class Training:
             self.failures += federate.record.failures
         return self._current
 
-    def probe(self, grid: Grid) -> tuple[list[Weights], list[Weights]]:
-        """Ask some clients for one step on one picture: without privacy, and with that of the first private method."""
-        scenario = self._scenario
-        nodes = list(range(FIRST_NODE_ID, FIRST_NODE_ID + min(scenario.attacker.probed, len(self._world.clients))))
-        plain = probe(grid, RUN_ID, nodes, self._start, {})
-        private = next(
-            (p for name, p in self._promises.items() if p and scenario.methods[name].strategy == "dp-images"), None
-        )
-        if private is None:
-            return plain, []
-        noise = {"sigma": private.sigma, "sampling-rate": 1.0, "steps": 1, "clipping": 1.0}
-        return plain, probe(grid, RUN_ID, nodes, self._start, noise)
+    def ask(self, grid: Grid) -> Asked:
+        """Ask some clients for single steps, honestly and with planted weights, as each method shows their answers."""
+        scenario, asked, start = self._scenario, Asked(), self._start
+        clients, strangers = min(scenario.attacker.probed, len(self._world.clients)), self._world.people.strangers
+        if not clients:
+            return asked
+        for probe in (SINGLE, BATCH, STEPS):
+            if probe.pictures <= scenario.clients.pictures:
+                asked.steps["", probe] = ask_for_steps(grid, RUN_ID, clients, start, probe, {})
+        noisy = {
+            name: {"sigma": each.sigma, "sampling-rate": 1.0, "steps": 1, "clipping": scenario.methods[name].clipping}
+            for name, each in self._promises.items()
+            if each and scenario.methods[name].strategy in ("dp-images", "dp-people")
+        }
+        for name, settings in list(noisy.items())[:1]:
+            asked.steps[name, SINGLE] = ask_for_steps(grid, RUN_ID, clients, start, SINGLE, settings)
+        if scenario.clients.size % MULTIPLE:
+            return asked
+        public, pictures = inputs_of(strangers.pictures), scenario.clients.pictures
+        for name, settings in {"": {}, **noisy}.items():
+            asked.planted[name] = plant(grid, RUN_ID, clients, start, public, pictures, settings)
+        for name, method in scenario.methods.items():
+            if method.strategy == "secure-sum":
+                federation = federation_of(scenario, name, None, start, len(self._world.clients))
+                total = pictures * len(self._world.clients)
+                asked.planted[name] = plant_in_sums(grid, federation, public, total)
+        return asked
 
     def _watch(self, number: int, model: Weights) -> None:
         self._current.curve.append(accuracy(network_of(model), *self._fresh))
@@ -194,37 +224,26 @@ def _quietly() -> Iterator[None]:
         flower.setLevel(before)
 
 
-def inverted(
-    device: torch.device, scenario: FederateScenario, people: People, start: Weights, answers: list[Weights]
-) -> Inverted | None:
-    """Find the pictures behind clients' answers; a job."""
-    if not answers:
-        return None
-    firsts = inputs_of(people.trained.pictures[:: scenario.clients.pictures][: len(answers)])
-    return invert(start, answers, firsts, torch_generator(scenario.seed, "inversion"))
-
-
-def imagined(device: torch.device, scenario: FederateScenario, model: Weights) -> Tensor:
-    """Return what a model takes for each class, in 0..1; a job."""
-    size = scenario.clients.size
-    generator = torch_generator(scenario.seed, "imagined")
-    network = network_of(model)
-    return (torch.stack([invert_class(network, label, (3, size, size), generator) for label in range(CLASSES)]) + 1) / 2
-
-
 def _outcome(
-    world: FederateWorld,
-    results: Mapping[str, MethodResult],
-    inverted: tuple[Inverted | None, Inverted | None],
+    world: FederateWorld, results: Mapping[str, MethodResult], outcomes: Mapping[str, Outcome]
 ) -> FederateOutcome:
-    positive = float(world.people.fresh.labels.mean())
-    plain, private = (None if each is None else each.alike for each in inverted)
+    inverted = {name: each.restored[SINGLE].alike for name, each in outcomes.items() if SINGLE in each.restored}
+    read = {name: each.planted.alike for name, each in outcomes.items() if each.planted and len(each.planted.alike)}
+
+    def first(found: Mapping[str, np.ndarray[tuple[int], np.dtype[np.float64]]], private: bool) -> float | None:
+        """The mean of the first method with DP-SGD at clients, or of the first other one."""
+        of = (each for name, each in found.items() if outcomes[name].noisy == private)
+        values = next(of, None)
+        return None if values is None else float(values.mean())
+
     return FederateOutcome(
         clients=len(world.clients),
         pictures=len(world.people.trained),
-        majority=max(positive, 1 - positive),
-        inverted=plain,
-        inverted_private=private,
+        majority=majority(world.people.fresh.labels),
+        inverted=first(inverted, False),
+        inverted_private=first(inverted, True),
+        read=first(read, False),
+        read_private=first(read, True),
         digest=hashlib.sha256("".join(each.digest for each in results.values()).encode()).hexdigest(),
     )
 

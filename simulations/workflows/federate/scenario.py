@@ -14,6 +14,8 @@ from simulations.scenarios.methods import built_in
 from strategies.privacy.sum_graph import FEWEST
 
 PRIVATE = ("dp-clients", "dp-images", "dp-people", "dp-sum")
+NOISY = ("dp-images", "dp-people")
+"""Clients add noise to what they learn."""
 SUMS = ("secure-sum", "dp-sum")
 _OWN = {"mu": "fedprox", "malicious": "krum", "beta": "trimmed-mean"}
 
@@ -86,10 +88,13 @@ class AttackerSection(Section):
     trials: Annotated[int, Ge(4), Le(1000)] = Field(100, description="trainings to infer the property from")
     strangers: Annotated[int, Ge(50), Le(100_000)] = Field(4000, description="strangers' pictures for these")
     lira: Annotated[int, Ge(0), Le(256)] = Field(
-        0,
-        description="models of the likelihood ratio attack, each trained on half of the candidates; 0: no such attack",
+        8,
+        description="models of the likelihood ratio attacks (LiRA, RMIA), trained as clients train, each on half of the"
+        " candidates; they are tried with a quarter of these models, too; 0: no such attacks",
     )
-    probed: Annotated[int, Ge(0), Le(20)] = Field(3, description="clients that the cloud asks to train on one picture")
+    probed: Annotated[int, Ge(0), Le(20)] = Field(
+        4, description="clients that the cloud asks for single steps, honestly and with planted weights"
+    )
 
 
 USUAL: dict[str, dict[str, Any]] = {

@@ -1,223 +1,254 @@
-"""What models are worth, and what the cloud and the public make of them: attacks, scored against the truth."""
+"""What models are worth, and what the cloud and the public make of them, scored against the truth."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from parties.federate.workflow import STRATEGIES, Federation
-from parties.workflow import WorkflowFailed
+from parties.federate.workflow import STRATEGIES
 from simulations.data.people import ATTRIBUTES
+from simulations.evaluation import Guesses, mean, utility
+from simulations.evaluation.estimates import estimate
+from simulations.reports.evaluation import Estimate, Utility
 from simulations.runs.seeding import numpy_generator
-from simulations.workflows.federate.attackers import Attackers, Shadow, Trials
-from simulations.workflows.federate.report import Attack, MethodResult, Promise, Robustness
+from simulations.workflows.federate.attacks import LIRA, LOSS, RMIA, SHADOWS, MembershipAttack
+from simulations.workflows.federate.methods import network_of
+from simulations.workflows.federate.probes import Probe
+from simulations.workflows.federate.report import Attack, Audit, Guarantee, MethodResult, Robustness
 from simulations.workflows.federate.scenario import FederateScenario
-from simulations.workflows.federate.world import CLASSES, Labelled, People
+from simulations.workflows.federate.world import Candidates, Labelled
 from strategies.attacks.adversarial_examples import perturb
-from strategies.attacks.membership import (
-    Scores,
-    by_likelihood_ratio,
-    by_loss,
-    by_shadow_models,
-    membership,
-)
-from strategies.attacks.property_inference import infer_property
-from strategies.learning.batches import accuracy
-from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
-from strategies.learning.weights import Weights, to_row, weights
-from strategies.privacy.accounting import advantage_bound, dp_sgd_epsilon, noise_for, prv_epsilon
-from strategies.privacy.distributed_noise import noise_of
-from strategies.privacy.sum_graph import choose_graph
+from strategies.attacks.membership import Membership, Scores, membership
+from strategies.learning.batches import accuracy, guessed
+from strategies.learning.group_normalised import inputs_of
+from strategies.learning.weights import Weights, to_row
+from strategies.privacy.auditing import audited_in_one_run
 
 LEVELS = (0.5, 1.0, 2.0)
 """Levels of grey by which adversarial examples differ."""
 _ATTACKED = 300
 """Pictures that are made adversarial."""
+ERROR = 0.05
+"""The probability that an audit says too much."""
+GUESSED = 4
+"""An audit guesses about one in so many canaries: those that an attack is surest of."""
 
 
-def finite(model: Weights, name: str) -> Weights:
-    """Return a model; raise `WorkflowFailed` when training has diverged, and nothing can be told of it."""
-    if not all(bool(values.isfinite().all()) for values in model.values()):
-        raise WorkflowFailed(
-            f"{name}: training has diverged to numbers that are not finite; set a lower training.learning_rate, or more"
-            " moderate numbers for this method"
-        )
-    return model
+@dataclass(frozen=True)
+class Tests:
+    """How a model does.
 
-
-def network_of(weights: Weights) -> GroupNormalisedClassifier:
-    """Return the network with these weights."""
-    network = new_group_normalised(CLASSES, torch.Generator())
-    network.load_state_dict(weights)
-    return network.eval()
-
-
-def promise_of(scenario: FederateScenario, name: str) -> Promise | None:
-    """Choose the noise of a method, and say what it promises; None where it promises nothing."""
-    method, training = scenario.methods[name], scenario.training
-    if method.epsilon is None:
-        return None
-    if method.strategy == "dp-sum":
-        return _promise_of_sums(scenario, method.epsilon, method.clipping)
-    if method.strategy == "dp-clients":
-        sampling_rate, steps, unit = 1.0, training.rounds, "client"
-    else:
-        unit = "person" if method.strategy == "dp-people" else "image"
-        sampling_rate, steps = training.sampling_rate, training.rounds * training.steps
-    sigma = noise_for(method.epsilon, sampling_rate, steps, scenario.delta)
-    epsilon = dp_sgd_epsilon(sigma, sampling_rate, steps, scenario.delta)
-    person = (
-        epsilon
-        if unit != "image"
-        else dp_sgd_epsilon(sigma, sampling_rate, steps, scenario.delta, scenario.clients.per_person)
-    )
-    prv = prv_epsilon(sigma, sampling_rate, steps, scenario.delta)
-    return Promise(
-        unit=unit,
-        sigma=sigma,
-        epsilon=epsilon,
-        delta=scenario.delta,
-        epsilon_prv=prv,
-        epsilon_person=person,
-        bound=advantage_bound(epsilon, scenario.delta),
-    )
-
-
-def _promise_of_sums(scenario: FederateScenario, epsilon: float, clipping: float) -> Promise:
-    """Choose the noise of every client so that those are enough without whom none goes on with a sum."""
-    count, rounds = scenario.clients.count, scenario.training.rounds
-    survivors = choose_graph(count).least
-    noise = noise_of(epsilon, _parameters(), clipping, survivors, rounds, scenario.delta)
-    found = noise.epsilon(survivors, rounds, scenario.delta)
-    return Promise(
-        unit="client",
-        sigma=noise.sigma / clipping,
-        epsilon=found,
-        delta=scenario.delta,
-        epsilon_prv=found,
-        epsilon_person=found,
-        bound=advantage_bound(found, scenario.delta),
-    )
-
-
-def _parameters() -> int:
-    return to_row(weights(new_group_normalised(CLASSES, torch.Generator()))).numel()
-
-
-def federation_of(
-    scenario: FederateScenario, name: str, promise: Promise | None, start: Weights, clients: int
-) -> Federation:
-    """Return what the cloud does."""
-    method, training = scenario.methods[name], scenario.training
-    settings = {
-        "epochs": training.epochs,
-        "batch": training.batch,
-        "learning-rate": training.learning_rate,
-    }
-    sigma = promise.sigma if promise else 0.0
-    if method.strategy in ("dp-images", "dp-people"):
-        settings |= {
-            "learning-rate": training.dp_learning_rate,
-            "sigma": sigma,
-            "sampling-rate": training.sampling_rate,
-            "steps": training.steps,
-            "clipping": method.clipping,
-        }
-    if method.strategy == "dp-people":
-        settings |= {"per-person": scenario.clients.per_person}
-    return Federation(
-        name,
-        method.strategy,
-        training.rounds,
-        settings,
-        start,
-        clients,
-        mu=method.mu,
-        malicious=method.malicious,
-        beta=method.beta,
-        sigma=sigma,
-        clipping=method.clipping,
-    )
-
-
-def score(
-    device: torch.device,
-    name: str,
-    scenario: FederateScenario,
-    people: People,
-    attackers: Attackers,
-    model: Weights,
-    start: Weights,
-    curve: Sequence[float],
-    promise: Promise | None,
-    updates: Mapping[int, Weights],
-) -> MethodResult:
-    """Attack one method's model, and the first updates that the cloud saw, and compare with the truth; a job.
-
-    Args:
-        scenario, people, attackers: As prepared.
-        model, start: The model in the end and at the beginning.
-        curve: Accuracies by round.
-        updates: What clients sent in the first round, by their numbers; empty where the cloud does not see it.
+    Attributes:
+        right: (m,) bool, which fresh pictures it names rightly.
+        trained: Its accuracy on the pictures that it was trained on.
+        robustness: Empty for a model that is not shown to beat the majority class.
     """
+
+    right: NDArray[np.bool_]
+    trained: float
+    robustness: list[Robustness]
+
+
+def tested(
+    device: torch.device,
+    model: Weights,
+    fresh: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    trained: tuple[NDArray[np.uint8], NDArray[np.int64]],
+) -> Tests:
+    """Test a model on pictures with their labels; a job."""
     network = network_of(model)
-    fresh, labels = inputs_of(people.fresh.pictures), torch.from_numpy(people.fresh.labels)
-    known = inputs_of(people.known.pictures), torch.from_numpy(people.known.labels)
-    pictures, truth = people.candidates
-    candidates = inputs_of(pictures), torch.from_numpy(truth)
-    members = np.arange(len(truth)) < len(people.trained)
-    shadows, ratio = _models(attackers.shadows), _models(attackers.ratio)
-
-    def attack(scores: Scores) -> Attack:
-        return Attack(**vars(membership(scores, members, numpy_generator(scenario.seed, "membership"))))
-
-    groups = {
-        group: accuracy(network, fresh[chosen], labels[chosen]) for group, chosen in _groups(people.fresh).items()
-    }
-    attacked = fresh[:_ATTACKED], labels[:_ATTACKED]
-    return MethodResult(
-        strategy=STRATEGIES[scenario.methods[name].strategy],
-        promise=promise,
-        accuracy=accuracy(network, fresh, labels),
-        trained_accuracy=accuracy(network, candidates[0][members], candidates[1][members]),
-        curve=list(curve),
-        by_loss=attack(by_loss(network, *candidates)),
-        by_shadows=attack(by_shadow_models(network, *candidates, shadows, known)),
-        by_likelihood=attack(by_likelihood_ratio(network, *candidates, ratio)) if ratio else None,
-        property_told=_property(attackers.trials, people, start, updates) if updates else None,
-        groups=groups,
-        gap=max(groups.values()) - min(groups.values()),
-        robustness=[
+    inputs, labels = inputs_of(fresh[0]), torch.from_numpy(fresh[1])
+    right = guessed(network, inputs, labels).numpy()
+    attacked = inputs[:_ATTACKED], labels[:_ATTACKED]
+    return Tests(
+        right,
+        accuracy(network, inputs_of(trained[0]), torch.from_numpy(trained[1])),
+        [
             Robustness(
                 levels=levels, accuracy=accuracy(network, perturb(network, *attacked, 2 * levels / 255), attacked[1])
             )
             for levels in LEVELS
-        ],
+        ]
+        if worth("", right, fresh[1], None).learns
+        else [],
+    )
+
+
+def worth(name: str, right: NDArray[np.bool_], labels: NDArray[np.int64], ceiling: Guesses | None) -> Utility:
+    """Return what a model is worth that names these fresh pictures rightly."""
+    return utility(name, "the task, on fresh people", Guesses.of(right), majority(labels), ceiling)
+
+
+def majority(answers: NDArray[np.int64] | NDArray[np.bool_]) -> float:
+    """Return the share of the most frequent answer."""
+    return float(np.unique(answers, return_counts=True)[1].max() / len(answers))
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """Pictures that an attack restored, beside the ones that they are of.
+
+    Attributes:
+        found, originals: (n, 3, size, size), in 0..1.
+        alike: (n,), SSIM.
+        named: Which show the right group of people to a recogniser.
+        baseline: The share of the most frequent group.
+        coverage: The share of the victims' pictures that are among them.
+    """
+
+    found: Tensor
+    originals: Tensor
+    alike: NDArray[np.float64]
+    named: Guesses
+    baseline: float
+    coverage: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of one method, beside the truth.
+
+    Attributes:
+        scores: Of each candidate, by attack.
+        told: Of which clients the property was told rightly; None where the cloud sees no update.
+        restored: By probe, what was found behind single steps.
+        planted: What was read with planted weights; None where nothing was.
+        noisy: Whether clients add noise themselves.
+    """
+
+    tests: Tests
+    candidates: Candidates
+    scores: Mapping[MembershipAttack, Scores]
+    told: Guesses | None
+    restored: Mapping[Probe, Restored]
+    planted: Restored | None
+    noisy: bool
+    seed: int
+
+    @cached_property
+    def members(self) -> dict[MembershipAttack, Membership]:
+        """How well each attack tells who was trained on."""
+        return {
+            name: membership(scores, self.candidates.members, numpy_generator(self.seed, "membership"))
+            for name, scores in self.scores.items()
+        }
+
+    def right(self, attack: MembershipAttack) -> Guesses:
+        """Which candidates an attack tells rightly, at a threshold chosen on others."""
+        return Guesses.of(self.members[attack].right, self.candidates.persons)
+
+    def caught(self, attack: MembershipAttack) -> Guesses:
+        """Which members an attack finds at a false-positive rate of 1 %."""
+        inside = self.candidates.members
+        return Guesses.of(self.members[attack].caught[inside], self.candidates.persons[inside])
+
+    def auc(self, attack: MembershipAttack) -> Estimate:
+        """The area under an attack's ROC curve, over people (DeLong et al. 1988)."""
+        scores, inside, persons = self.scores[attack], self.candidates.members, self.candidates.persons
+        below = _placed(scores[inside], scores[~inside])
+        above = 1 - _placed(scores[~inside], scores[inside])
+        halves = [mean(each, persons[kind]) for each, kind in ((below, inside), (above, ~inside))]
+        half = float(np.hypot(*((each.high - each.low) / 2 for each in halves)))
+        return estimate(halves[0].value, halves[0].value - half, halves[0].value + half, len(scores))
+
+
+def _placed(scores: Scores, others: Scores) -> NDArray[np.float64]:
+    """Return the share of others that are below each score; of equal ones, half."""
+    ordered = np.sort(others)
+    places = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
+    found: NDArray[np.float64] = places / (2 * len(others))
+    return found
+
+
+def audit(outcome: Outcome, guarantee: Guarantee | None) -> Audit:
+    """Return the largest epsilon that an attack proves to be lost, of people, or of clients where these are promised it.
+
+    All attacks are tried: each may err with its share of the probability.
+    """
+    candidates, by_client = outcome.candidates, guarantee is not None and guarantee.unit == "client"
+    whose = candidates.clients if by_client else candidates.persons
+    _, place, counts = np.unique(whose, return_inverse=True, return_counts=True)
+    inside = np.bincount(place, candidates.members) > 0
+    guesses = max(2, len(counts) // GUESSED // 2 * 2)
+    delta = 0.0 if guarantee is None else guarantee.delta
+    found = []
+    for (name, _), scores in outcome.scores.items():
+        order = np.argsort(np.bincount(place, scores) / counts, kind="stable")
+        right = int(inside[order[-(guesses // 2) :]].sum() + (~inside[order[: guesses // 2]]).sum())
+        lost = audited_in_one_run(right, guesses, len(counts), delta, ERROR / len(outcome.scores))
+        found.append((lost, right, name))
+    epsilon, right, attack = max(found)
+    return Audit(
+        unit="client" if by_client else "person",
+        epsilon=round(epsilon, 4),
+        promised=None if guarantee is None else guarantee.epsilon_person,
+        attack=attack,
+        right=right,
+        guesses=guesses,
+        canaries=len(counts),
+    )
+
+
+def score(
+    name: str,
+    scenario: FederateScenario,
+    outcome: Outcome,
+    fresh: Labelled,
+    learns: bool,
+    model: Weights,
+    curve: Sequence[float],
+    guarantee: Guarantee | None,
+) -> MethodResult:
+    """Write down what came of one method.
+
+    Args:
+        learns: Whether the model is shown to beat the majority class; else nothing is said of groups and robustness.
+        curve: Accuracies by round.
+    """
+    groups = (
+        {group: float(outcome.tests.right[chosen].mean()) for group, chosen in _groups(fresh).items()} if learns else {}
+    )
+    best = {name: attack for (name, _), attack in sorted(outcome.members.items(), key=lambda each: each[1].advantage)}
+    likelihood, relative = (_attack(best[attack]) if attack in best else None for attack in (LIRA, RMIA))
+    return MethodResult(
+        strategy=STRATEGIES[scenario.methods[name].strategy],
+        promise=guarantee,
+        accuracy=float(outcome.tests.right.mean()),
+        trained_accuracy=outcome.tests.trained,
+        curve=list(curve),
+        by_loss=_attack(best[LOSS]),
+        by_shadows=_attack(best[SHADOWS]),
+        by_likelihood=likelihood,
+        by_relative=relative,
+        audited=audit(outcome, guarantee),
+        property_told=None if outcome.told is None else outcome.told.rate.value,
+        groups=groups,
+        gap=max(groups.values()) - min(groups.values()) if groups else None,
+        robustness=outcome.tests.robustness,
         digest=hashlib.sha256(to_row(model).numpy().tobytes()).hexdigest(),
     )
 
 
-def _models(shadows: Sequence[Shadow]) -> list[tuple[nn.Module, NDArray[np.bool_]]]:
-    return [(network_of(shadow.model), shadow.inside) for shadow in shadows]
+def _attack(found: Membership) -> Attack:
+    return Attack(
+        auc=found.auc,
+        advantage=found.advantage,
+        margin=found.margin,
+        at_low_false_positives=found.at_low_false_positives,
+    )
 
 
-def _property(trials: Trials, people: People, start: Weights, updates: Mapping[int, Weights]) -> float:
-    """Return of how many clients the property is told from their first update."""
-    numbers = sorted(updates)
-    sent = np.stack([(to_row(updates[number]) - to_row(start)).numpy() for number in numbers])
-    told = infer_property(sent, trials.updates, trials.has) > 0
-    return float((told == people.has_property[numbers]).mean())
-
-
-def _groups(pictures: Labelled) -> dict[str, Tensor]:
+def _groups(pictures: Labelled) -> dict[str, NDArray[np.bool_]]:
     """Return who is in each group by sex and age."""
     male, young = (pictures.attributes[:, ATTRIBUTES.index(name)] for name in ("Male", "Young"))
     return {
-        "younger women": torch.from_numpy(~male & young),
-        "older women": torch.from_numpy(~male & ~young),
-        "younger men": torch.from_numpy(male & young),
-        "older men": torch.from_numpy(male & ~young),
+        "younger women": ~male & young,
+        "older women": ~male & ~young,
+        "younger men": male & young,
+        "older men": male & ~young,
     }

@@ -6,8 +6,10 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from simulations.reports.model import Learned
+from simulations.reports.rows import evaluation_tables
 from simulations.reports.words import count, listed, percent, score, signed
-from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Promise
+from simulations.workflows.federate.leaks import MALICIOUS
+from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Guarantee
 from simulations.workflows.federate.scenario import FederateScenario
 from simulations.workflows.federate.world import FederateWorld
 
@@ -33,14 +35,14 @@ def most_exposed(methods: Mapping[str, MethodResult]) -> str | None:
     return max(seen, key=seen.__getitem__, default=None)
 
 
-def bound(promise: Promise | None) -> str:
+def bound(promise: Guarantee | None) -> str:
     """Say what epsilon bounds; nothing where there is no promise.
 
     Examples:
         >>> promise = {"unit": "image", "sigma": 2, "delta": 1e-4, "epsilon_prv": 1, "epsilon_person": 2}
-        >>> bound(Promise(epsilon=1, bound=0.4622, **promise))
+        >>> bound(Guarantee(epsilon=1, bound=0.4622, **promise))
         'at ε = 1.00 no attack has an advantage beyond 0.46 on an image'
-        >>> bound(Promise(epsilon=8, bound=0.9993, **promise))
+        >>> bound(Guarantee(epsilon=8, bound=0.9993, **promise))
         'ε = 8.00 gives no useful bound'
     """
     if promise is None:
@@ -104,7 +106,7 @@ def _membership(methods: Mapping[str, MethodResult]) -> str:
 
 
 def _cloud(report: FederateReport) -> list[str]:
-    """Say what the cloud makes of updates."""
+    """Say what the cloud makes of updates, an honest one and a malicious one."""
     outcome, methods = report.outcome, report.methods
     said = []
     if outcome.inverted is not None:
@@ -117,6 +119,11 @@ def _cloud(report: FederateReport) -> list[str]:
             "The cloud: gradient inversion of one step on one image reaches an SSIM of "
             f"{score(outcome.inverted, 2)}{noisy}."
         )
+    if outcome.read is not None:
+        said.append(
+            "A malicious cloud: with planted weights it reads single images out of a step on all images of a client, "
+            f"at an SSIM of {score(outcome.read, 2)}{_sums(report)}."
+        )
     exposed = most_exposed(methods)
     if exposed is not None:
         hidden = [name for name, each in methods.items() if each.property_told is None]
@@ -126,6 +133,16 @@ def _cloud(report: FederateReport) -> list[str]:
             f"{percent(methods[exposed].property_told)} of clients ({exposed}; chance: {percent(0.5)}).{unseen}"
         )
     return said
+
+
+def _sums(report: FederateReport) -> str:
+    """Say whether planted weights read images in secure sums, too."""
+    summed = [
+        each.method
+        for each in report.leaks
+        if each.observer == MALICIOUS and report.methods[each.method].property_told is None and each.rate.value > 0
+    ]
+    return f"; out of a sum of all clients, too ({listed(summed)})" if summed else ""
 
 
 def summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
@@ -199,22 +216,26 @@ def tables(report: FederateReport) -> Iterator[RenderableType]:
     """Yield what is worth printing of a report."""
     title = f"federate, seed {report.seed}: {count(report.outcome.clients, 'client')}"
     table = Table(
-        "method", "ε", "accuracy", "gap", "membership", "bound", "property", title=title, title_justify="left"
-    )
+        "method", "ε", "accuracy", "gap", "membership", "bound", "ε shown", "property", title=title,
+        title_justify="left",
+    )  # fmt: skip
     for name, each in report.methods.items():
         table.add_row(
             name,
             "none" if each.promise is None else f"{each.promise.epsilon:.2f}",
             percent(each.accuracy),
-            f"{100 * each.gap:.0f}",
+            "–" if each.gap is None else f"{100 * each.gap:.0f}",
             signed(each.worst.advantage),
             "" if each.promise is None else f"{each.promise.bound:.3f}",
+            "–" if each.audited is None else f"{each.audited.epsilon:.2f}",
             "unseen" if each.property_told is None else percent(each.property_told),
         )
     yield table
     yield (
-        "accuracy: on fresh images; gap: points between groups; membership: advantage of the best membership inference "
-        "attack; bound: on that advantage, by ε; property: accuracy of property inference."
+        "accuracy: on fresh images; gap: points between groups, of models that beat the majority class; membership: "
+        "advantage of the best membership inference attack; bound: on that advantage, by ε; ε shown: what attacks prove to"
+        " be lost of a person, or of a client, at least; property: accuracy of property inference."
     )
+    yield from evaluation_tables(report)
     yield report.summary
     yield from report.notes

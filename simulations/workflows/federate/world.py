@@ -49,6 +49,23 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Pictures that may have been trained on, as many that were as others, in an order that does not tell.
+
+    Attributes:
+        pictures, labels: (n, size, size, 3) and (n,); attackers know these.
+        members: (n,), which were trained on.
+        persons, clients: (n,), who is in them, and which client would have them.
+    """
+
+    pictures: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    members: NDArray[np.bool_]
+    persons: NDArray[np.int64]
+    clients: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class People:
     """Pictures of everybody, and what is true of them.
 
@@ -68,11 +85,18 @@ class People:
     strangers: Labelled
     fresh: Labelled
 
-    @property
-    def candidates(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Pictures that may have been trained on, with their labels; members come first."""
-        pictures = np.concatenate([self.trained.pictures, self.others.pictures])
-        return pictures, np.concatenate([self.trained.labels, self.others.labels])
+    def candidates(self, generator: np.random.Generator) -> Candidates:
+        """Return the pictures that were trained on among as many others."""
+        both, count = [self.trained, self.others], len(self.trained)
+        order = generator.permutation(2 * count)
+        client = np.arange(count) // (count // len(self.has_property))
+        return Candidates(
+            pictures=np.concatenate([each.pictures for each in both])[order],
+            labels=np.concatenate([each.labels for each in both])[order],
+            members=order < count,
+            persons=np.concatenate([each.persons for each in both])[order],
+            clients=np.concatenate([client, client + len(self.has_property)])[order],
+        )
 
 
 @dataclass(frozen=True)

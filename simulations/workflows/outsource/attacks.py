@@ -17,11 +17,12 @@ from protocol.messages.base import ProtocolMessage
 from protocol.messages.outsource import Enrolment, Part
 from simulations.runs.seeding import stream
 from simulations.workflows.outsource.tradeoff import Labels
+from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify, logits, train_classifier
 from strategies.obfuscation import Obfuscation, group, obfuscate
 from strategies.obfuscation.reconstruction import reconstruct, train_reconstructor
 from strategies.obfuscation.restoration import deconvolve, denoise, ungraft
-from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, unmix
+from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, detail, unmix
 from strategies.pixels import to_pictures, to_tensor
 
 
@@ -115,7 +116,7 @@ class AttackInfo:
 
 
 ATTACKS = {
-    "unmixing": AttackInfo("Unmixing across epochs", "the technique and its weights"),
+    "unmixing": AttackInfo("Unmixing across epochs", "the technique and its setting"),
     "interpolation": AttackInfo("Interpolation after grafting", "the share of pixels kept"),
     "denoising": AttackInfo("Denoising (non-local means)", "the strength of the noise"),
     "deconvolution": AttackInfo("Wiener deconvolution", "the blur's kernel"),
@@ -123,24 +124,53 @@ ATTACKS = {
     "cnn": AttackInfo("McPherson's CNN", "public images with labels, obfuscated alike"),
     "label": AttackInfo("Label of the hidden image", "public images with labels, obfuscated alike"),
     "attribute": AttackInfo("Class beyond the label", "the published label, and public images, obfuscated alike"),
+    "membership": AttackInfo("Membership by correlation", "candidate images"),
 }
 """Every attack by its name in the report."""
 
 
 def unmixing(view: ServiceView, public: PublicKnowledge) -> Unmixed:
-    """Find the mixtures of several epochs that share an image, and solve for the images."""
-    weights = public.setting.weights or public.setting.info.weights
-    if not isinstance(weights, tuple) or len(weights) != 2:
-        raise DoesNotApply("it solves mixtures of two images with weights that are known")
-    if public.setting.technique in ("graft-mix", "instahide"):
-        raise DoesNotApply("it solves sums of images, and here pixels are replaced or flipped")
-    if public.repeat:
-        raise DoesNotApply("it takes each image to be in one mixture per epoch, and here each is in two")
+    """Find the mixtures of several epochs that share images, and solve for these."""
+    setting, count = public.setting, len(view.epochs[0])
+    if setting.images < 2:
+        raise DoesNotApply("nothing is mixed")
     if len(view.epochs) < FEWEST_EPOCHS:
         raise DoesNotApply(f"it takes {FEWEST_EPOCHS} epochs, and there are {len(view.epochs)}")
-    total = sum(weights)
-    smoothing = 3 if public.setting.technique in ("noise-mix", "shuffle-mix", "dp-mix") else 1
-    return unmix(view.epochs, (weights[0] / total, weights[1] / total), smoothing=smoothing)
+    if count < 2:
+        raise DoesNotApply("it takes two mixtures in an epoch")
+    weights = setting.weights or setting.info.weights
+    known = isinstance(weights, tuple) and setting.technique != "graft-mix"
+    return unmix(
+        view.epochs,
+        setting.images,
+        count if public.repeat else count * setting.images,
+        weights=weights if known and isinstance(weights, tuple) else None,
+        smoothing=3 if setting.technique in ("noise-mix", "dp-mix") else 1,
+        squares=_squares(setting, view.epochs[0].shape[2]),
+        signed=setting.technique != "instahide",
+    )
+
+
+def _squares(setting: Obfuscation, side: int) -> int:
+    """Return the width of the squares within which a technique leaves nothing to tell, in pixels."""
+    if setting.info.strength == "block":
+        return int(_strength(setting))
+    return side // int(_strength(setting)) if setting.info.strength == "blocks" else 1
+
+
+def membership(view: ServiceView, candidates: Tensor, public: PublicKnowledge) -> Scores:
+    """Score how likely each candidate is among the owner's images: in each epoch, how well the best mixture correlates.
+
+    Args:
+        candidates: (n, 3, side, side) uint8
+    """
+    smoothing = 3 if public.setting.info.strength == "sigma" else 1
+    if public.setting.technique == "instahide":
+        raise DoesNotApply("signs are flipped, so that nothing correlates as it is")
+    sought = detail(candidates, smoothing)
+    best = [(sought @ detail(mixtures, smoothing).T).max(dim=1).values for mixtures in view.epochs]
+    scores: Scores = torch.stack(best).mean(dim=0).double().numpy()
+    return scores
 
 
 def interpolation(pictures: Tensor, public: PublicKnowledge) -> Tensor:
@@ -196,9 +226,11 @@ RESTORERS: dict[str, Callable[[Tensor, PublicKnowledge], Tensor]] = {
 }
 
 
-Lesson = Literal["clean", "shown", "hidden"]
-"""What a recogniser learns: clean images, or what the dominant image of an obfuscated one shows, or what another."""
-LESSONS: tuple[Lesson, ...] = ("clean", "shown", "hidden")
+Lesson = Literal["clean", "shown", "hidden", "shown-longer"]
+"""What a recogniser learns: clean images, or what the dominant image of an obfuscated one shows, or what another; or the
+second with a budget that is `MORE` times as large."""
+LESSONS: tuple[Lesson, ...] = ("clean", "shown", "hidden", "shown-longer")
+MORE = 4
 
 
 def learn_to_recognise(public: PublicKnowledge, lesson: Lesson, epochs: int = CNN_EPOCHS) -> nn.Module:
@@ -212,7 +244,8 @@ def learn_to_recognise(public: PublicKnowledge, lesson: Lesson, epochs: int = CN
         return train_classifier(pictures, public.classes.numpy(), count, generator, epochs=epochs * REPEATS)
     if lesson == "hidden" and public.setting.images < 2:
         raise DoesNotApply("nothing is mixed: no image is hidden")
-    return train_classifier(*_obfuscated(public, 0 if lesson == "shown" else 1), count, generator, epochs=epochs)
+    epochs *= MORE if lesson == "shown-longer" else 1
+    return train_classifier(*_obfuscated(public, 1 if lesson == "hidden" else 0), count, generator, epochs=epochs)
 
 
 def _obfuscated(public: PublicKnowledge, rank: int) -> tuple[NDArray[np.uint8], Labels]:

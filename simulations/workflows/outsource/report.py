@@ -11,13 +11,14 @@ from parties.outsource.workflow import OutsourceRecord
 from simulations.reports.model import Flow, RunReport
 from simulations.workflows.outsource.attacks import ATTACKS
 from simulations.workflows.outsource.scenario import OutsourceScenario
-from simulations.workflows.outsource.scoring import AttackScore, Scoring, interval, most_frequent
+from simulations.workflows.outsource.scores import AttackScore, interval, most_frequent
+from simulations.workflows.outsource.scoring import Scoring
 from simulations.workflows.outsource.tradeoff import Point
 from simulations.workflows.outsource.world import OutsourceWorld
 from strategies.obfuscation import Obfuscation
 from strategies.scores.privacy_scores import SCORES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the schema that a reader could notice."""
 
 

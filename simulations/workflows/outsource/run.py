@@ -1,7 +1,7 @@
 """Plays outsourced training and writes its folder."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,17 +18,22 @@ from protocol.errors import RunFailed
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.messages.outsource import Enrolment, Part
+from simulations.evaluation import costs, ranked, with_effects
+from simulations.reports.evaluation import Utility
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished, open_workshop
 from simulations.workflows.outsource.attacks import service_view
+from simulations.workflows.outsource.compared import attack_compared
+from simulations.workflows.outsource.leaks import leaks, method_of, promise, worth
 from simulations.workflows.outsource.page import write_outsource_page
-from simulations.workflows.outsource.report import OutsourceReport, outcome_of, tradeoffs
+from simulations.workflows.outsource.report import OutsourceOutcome, OutsourceReport, outcome_of, tradeoffs
 from simulations.workflows.outsource.scenario import OutsourceScenario
-from simulations.workflows.outsource.scoring import Recognisers, Scoring, public_knowledge, truth_of, with_leaks
+from simulations.workflows.outsource.scoring import Recognisers, Scoring
 from simulations.workflows.outsource.tradeoff import Lesson, Point, train_and_test
-from simulations.workflows.outsource.words import learned, summary, tables
+from simulations.workflows.outsource.truth import public_knowledge, truth_of, with_leaks
+from simulations.workflows.outsource.words import learned, notes, summary, tables
 from simulations.workflows.outsource.world import OutsourceWorld, build
 
 
@@ -57,8 +62,15 @@ def play(
         seen, first = service_view(list(view.received({node_id}))), node_id - FIRST_NODE_ID
         truth = truth_of(world.owners[first], world.held[first], len(seen.epochs) - 1)
         leaking = with_leaks(public, truth, scenario.attackers.pairs)
-        scoring = Scoring(seen, leaking, truth, scenario.attackers.scored, recognisers)
+        tests = world.tests.pictures
+        scoring = Scoring(seen, leaking, truth, scenario.attackers.scored, recognisers, tests)
         attacked = scoring.run(workshop, progress)
+        own = scenario.obfuscation.setting
+        others = [each for each in scenario.compared if method_of(each) != method_of(own)]
+        guesses = attack_compared(
+            workshop, others, world.held[first], tests, public, scenario.service.epochs, recognisers.done()["clean"],
+            progress,
+        )  # fmt: skip
         session.step("training with other settings")
         points = [end.result() for end in finished(workshop, compared, "training with other settings", progress)]
         digest = _digest(record, appraisals)
@@ -68,13 +80,27 @@ def play(
             record.failures,
             summary=summary(outcome, scoring.done.scores),
             learned=learned(outcome, scoring.done.scores),
-            notes=world.notes,
+            notes=[*world.notes, *notes(scenario, others)],
+            leaks=ranked(
+                row
+                for setting, found in zip([own, *others], [attacked.guesses, *guesses], strict=True)
+                for row in leaks(method_of(setting), found, public)
+            ),
+            utility=_utilities(scenario, outcome, points, len(world.tests.tasks)),
+            costs=costs(session),
+            promises=[
+                promise(
+                    setting, scenario.images.side**2, scenario.service.epochs, _plain(scenario, setting is own), found
+                )
+                for setting, found in zip([own, *others], [attacked.guesses, *guesses], strict=True)
+            ],
             outcome=outcome,
             attacks=scoring.done.scores,
             tradeoffs=tradeoffs(scenario, outcome, points[1:]),
             losses=record.losses,
             trained_on=workshop.equipment,
         )
+        report = with_effects(report, session.twin(play, adversaries))
         session.write(report, lambda path: write_outsource_page(path, report, attacked.grid))
     return report
 
@@ -86,6 +112,23 @@ def _appraisals(record: OutsourceRecord, session: Session) -> dict[int, Appraisa
     if not received:
         raise RunFailed("no owner could use the model that came back")
     return {node_id: Memory(session.state(node_id)).recall("appraisal", Appraisal) for node_id in received}
+
+
+def _utilities(
+    scenario: OutsourceScenario, outcome: OutsourceOutcome, points: Sequence[Point], tests: int
+) -> list[Utility]:
+    """Return what each setting is worth, the owners' own first; the first point is of clean images."""
+    own = scenario.obfuscation.setting
+    found = {method_of(own): outcome.accuracy}
+    for setting, point in zip(scenario.compared, points[1:], strict=True):
+        found.setdefault(method_of(setting), point.accuracy)
+    return [worth(name, accuracy, points[0].accuracy, tests, outcome.majority) for name, accuracy in found.items()]
+
+
+def _plain(scenario: OutsourceScenario, own: bool) -> bool:
+    """Return whether images are grouped at random, once in an epoch, and obfuscated everywhere."""
+    section = scenario.obfuscation
+    return section.pairing == "any" and section.each == "once" and not (own and section.region)
 
 
 def _digest(record: OutsourceRecord, appraisals: Mapping[int, Appraisal]) -> str:

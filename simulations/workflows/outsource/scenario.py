@@ -167,6 +167,7 @@ def usual_settings(side: int) -> list[Obfuscation]:
         Obfuscation("pixelize", alone, side // large),
         Obfuscation("pixelize", alone, side // (2 * large)),
         Obfuscation("blur", alone, wide),
+        Obfuscation("dp-mix"),
     ]
     for block in (small, large):
         if side % block == 0:

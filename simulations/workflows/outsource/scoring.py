@@ -1,7 +1,7 @@
 """Scores of the attacks: the one place that compares what attackers make of the view with the truth."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
@@ -9,18 +9,17 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from parties.outsource.owner import Owner
 from parties.workflow import Progress, unwatched
 from protocol.compute.workshop import Done, Handle, Workshop
-from simulations.runs.seeding import secret
+from simulations.evaluation import Guesses, mean
+from simulations.reports.evaluation import Estimate
 from simulations.runs.workshops import finished
 from simulations.workflows.outsource.attacks import (
     ATTACKS,
     LESSONS,
+    MORE,
     RESTORERS,
     DoesNotApply,
     Lesson,
@@ -28,122 +27,36 @@ from simulations.workflows.outsource.attacks import (
     ServiceView,
     attempted,
     learn_to_recognise,
+    membership,
     name_class,
     name_hidden_task,
     name_shown,
     reconstruction,
     unmixing,
 )
-from simulations.workflows.outsource.scenario import OutsourceScenario
+from simulations.workflows.outsource.scores import (
+    ALIKE,
+    AttackScore,
+    Found,
+    Guessed,
+    most_frequent,
+    share,
+    told_apart,
+)
 from simulations.workflows.outsource.tradeoff import Labels
-from simulations.workflows.outsource.world import Labelled, OutsourceWorld
+from simulations.workflows.outsource.truth import Truth
+from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify
 from strategies.obfuscation.unmixing import detail
 from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import dssim
 
 T = TypeVar("T")
-Found = dict[str, Any]
-"""Fields of an `AttackScore`."""
 
 SHOWN = 8
 """Mixtures that are shown in the report's grid."""
-ALIKE = 0.6
-"""Below this dSSIM people recognise images (Tables 2 and 3: thresholds of .61 to .66)."""
-
-
-class AttackScore(BaseModel):
-    """How well one attack does.
-
-    Attributes:
-        title, knows: What the attack is, and what it needs beside the view.
-        fails: Why it does not apply; then all numbers are None.
-        measure: What `after` is a share of, in words.
-        scored: Pictures on which it was scored.
-        after: The attack's share.
-        low, high: Its 95 % interval (Wilson) over the pictures.
-        before: The same without the attack, where that makes sense.
-        chance: What guessing gives: the share of the most frequent answer.
-        dissimilarity: Mean dSSIM between a restored picture and the nearest of its images.
-        dissimilarity_before: The same of the published pictures.
-        alike: Share of restored pictures whose dSSIM is below `ALIKE`.
-        seconds: Wall time of the attack.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    title: str
-    knows: str
-    fails: str | None = None
-    measure: str = ""
-    scored: int = 0
-    after: float | None = None
-    low: float | None = None
-    high: float | None = None
-    before: float | None = None
-    chance: float | None = None
-    dissimilarity: float | None = None
-    dissimilarity_before: float | None = None
-    alike: float | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What is behind the mixtures of one owner's last epoch.
-
-    Attributes:
-        groups: (m, k) int64; positions of the images in each mixture, the one that contributes most first.
-        images: (n, 3, side, side) uint8, all of the owner's.
-        held: The same with what they show.
-    """
-
-    groups: Tensor
-    images: Tensor
-    held: Labelled
-
-    def shows(self, role: int) -> Labels:
-        """Return the class of the image in a role of each mixture, 0 for the one that contributes most."""
-        classes: Labels = self.held.classes[self.groups[:, role].numpy()]
-        return classes
-
-
-def truth_of(owner: Owner, held: Labelled, epoch: int) -> Truth:
-    """Look behind the mixtures of an epoch."""
-    mixtures, groups = owner.mixtures, owner.mixtures.groups(epoch)
-    parts = [mixtures.obfuscated(epoch, number) for number in range(-(-len(groups) // mixtures.part))]
-    weights, labels = torch.cat([part.weights for part in parts]), torch.cat([part.labels for part in parts])
-    if labels.ndim == 2:
-        labels = labels.argmax(1)
-    # Of equal weights, the image that the published label is of counts as the one that contributes most.
-    labelled = torch.from_numpy(held.tasks)[groups] == labels[:, None]
-    ranked = (weights + 1e-4 * labelled).argsort(dim=1, descending=True, stable=True)
-    return Truth(groups.gather(1, ranked), to_tensor(held.pictures).contiguous(), held)
-
-
-def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld) -> PublicKnowledge:
-    """Return what the scenario's attackers have beside the view, as long as no original has leaked."""
-    public, assignment = world.public, scenario.assignment(world.task_names)
-    images = to_tensor(public.pictures).contiguous()
-    return PublicKnowledge(
-        setting=assignment.obfuscation,
-        intra_class=assignment.intra_class,
-        repeat=assignment.repeat,
-        images=images,
-        classes=torch.from_numpy(public.classes),
-        tasks=torch.from_numpy(public.tasks),
-        task_of=torch.from_numpy(world.task_of),
-        known=torch.zeros(0, dtype=torch.int64),
-        originals=images[:0],
-        seed=int.from_bytes(secret(scenario.seed, "attackers")[:4]),
-    )
-
-
-def with_leaks(public: PublicKnowledge, truth: Truth, pairs: int) -> PublicKnowledge:
-    """Add the originals of the last mixtures: those that leaked."""
-    count = len(truth.groups)
-    known = torch.arange(count - min(pairs, count // 2), count)
-    return replace(public, known=known, originals=truth.images[truth.groups[known, 0]])
+AS_SENT = "as sent"
+"""No attack, but a CNN for clean images."""
 
 
 class Recognisers:
@@ -168,11 +81,14 @@ class Attacked:
     """What came of all attacks.
 
     Attributes:
+        scores: By attack; see `ATTACKS`.
+        guesses: By attack and budget; the attack "as sent" is none but a CNN for clean images.
         grid: Each (SHOWN, 3, side, side) uint8, what is seen of the first mixtures: their images, what the service
             sees, and what restoring attacks make of it.
     """
 
     scores: dict[str, AttackScore] = field(default_factory=dict)
+    guesses: dict[tuple[str, int], Guessed] = field(default_factory=dict)
     grid: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -183,11 +99,19 @@ class Scoring:
         truth: Of the view's last epoch.
         most: Pictures to score on, at most.
         recognisers: The attacker's.
+        others: (n, side, side, 3) uint8; images like the owner's that are not among them.
     """
 
     def __init__(
-        self, view: ServiceView, public: PublicKnowledge, truth: Truth, most: int, recognisers: Recognisers
+        self,
+        view: ServiceView,
+        public: PublicKnowledge,
+        truth: Truth,
+        most: int,
+        recognisers: Recognisers,
+        others: NDArray[np.uint8],
     ) -> None:
+        self._others = others
         self.view, self.public, self.truth = view, public, truth
         leaked = set(public.known.tolist())
         fresh = [place for place in range(len(truth.groups)) if place not in leaked]
@@ -216,6 +140,8 @@ class Scoring:
         jobs |= {
             name: workshop.submit(attempted, restore, self.pictures, self.public) for name, restore in RESTORERS.items()
         }
+        candidates, order = self._candidates()
+        jobs["membership"] = workshop.submit(attempted, membership, self.view, candidates, self.public)
         ends = dict(zip(jobs, finished(workshop, list(jobs.values()), "attacking", progress), strict=True))
         self._learned = self._recognisers.done()
         found: dict[str, Callable[[], Found]] = {
@@ -224,6 +150,7 @@ class Scoring:
             "cnn": self._cnn,
             "label": self._label,
             "attribute": self._attribute,
+            "membership": lambda: self._members(_applied(ends["membership"].result()), candidates, order),
         }
         for name, score in found.items():
             self._try(name, score, ends[name].seconds if name in ends else 0.0)
@@ -241,36 +168,55 @@ class Scoring:
     def _recogniser(self, lesson: Lesson) -> nn.Module:
         return _applied(self._learned[lesson])
 
+    def _candidates(self) -> tuple[Tensor, NDArray[np.int64]]:
+        """Return images of the owner and as many others in an order that does not tell, and which they are."""
+        count = min(len(self.truth.images), len(self._others))
+        both = torch.cat([self.truth.images[:count], to_tensor(self._others[:count]).contiguous()])
+        order = np.random.default_rng(self.public.seed).permutation(2 * count)
+        return both[order], order
+
+    def _members(self, scores: Scores, candidates: Tensor, order: NDArray[np.int64]) -> Found:
+        plain = membership(ServiceView([self.truth.images], []), candidates, self.public)
+        found = told_apart(scores, plain, order, self.public.seed)
+        self.done.guesses["membership", 1] = found
+        right = found.shared.hits > 0
+        return {"measure": "accuracy on whether an image is among the owner's", **share(right), "chance": 0.5}
+
     def _unmix(self, found: Tensor) -> Found:
         """Match what was recovered with the owner's images by fine detail, each image with its best match."""
         images = self.truth.images
         best = (detail(images, 3) @ detail(found, 3).T).argmax(1)
         chosen = torch.arange(len(images))[: len(self.places)]
         restored = found[best[chosen]]
-        named = self._right(restored, self.truth.held.classes[chosen.numpy()])
+        unlike = dssim(images[chosen], restored)
+        named = self._right("unmixing", restored, chosen, unlike)
         self.done.grid["unmixing"] = found[best[self.truth.groups[self.places[:SHOWN], 0]]]
         return {
             "measure": "accuracy of a CNN on the class of the owner's images, as recovered by unmixing",
             **named,
             "before": self._recognised_before(),
-            **self._likeness(dssim(images[chosen], restored)),
+            **self._likeness(unlike),
             "dissimilarity_before": self._dissimilarity_before(),
         }
 
     def _restored(self, name: str, end: Done[Tensor | DoesNotApply]) -> Found:
         restored = _applied(end.result())
         self.done.grid[name] = restored[:SHOWN]
+        unlike = self._nearest(restored)
         return {
             "measure": "accuracy of a CNN for clean images on the class of the dominant image, after restoration",
-            **self._right(restored, self.truth.shows(0)[self.places.numpy()]),
+            **self._right(name, restored, self._dominant, unlike),
             "before": self._recognised_before(),
-            **self._likeness(self._nearest(restored)),
+            **self._likeness(unlike),
             "dissimilarity_before": self._dissimilarity_before(),
         }
 
     def _cnn(self) -> Found:
-        answers = self.truth.shows(0)[self.places.numpy()]
+        answers = self._classes(self._dominant)
+        longer = name_shown(self.pictures, self._recogniser("shown-longer"))
+        self._keep("cnn", longer == answers, self._clean(self._dominant) == answers, self._dominant, answers, MORE)
         named = name_shown(self.pictures, self._recogniser("shown"))
+        self._keep("cnn", named == answers, self._clean(self._dominant) == answers, self._dominant, answers)
         return {
             "measure": "accuracy on the class of the dominant image, from the mixture alone",
             **share(named == answers),
@@ -281,8 +227,10 @@ class Scoring:
     def _label(self) -> Found:
         if self.truth.groups.shape[1] < 2:
             raise DoesNotApply("nothing is mixed: no image is hidden")
-        answers = self.public.task_of.numpy()[self.truth.shows(1)[self.places.numpy()]]
+        hidden, tasks = self.truth.groups[self.places, 1], self.public.task_of.numpy()
+        answers = tasks[self._classes(hidden)]
         named = name_hidden_task(self.pictures, self.labels, self._recogniser("hidden"), self.public)
+        self._keep("label", named == answers, tasks[self._clean(hidden)] == answers, hidden, answers)
         return {
             "measure": "accuracy on the label of the image that is not labelled",
             **share(named == answers),
@@ -290,24 +238,63 @@ class Scoring:
         }
 
     def _attribute(self) -> Found:
-        answers = self.truth.shows(0)[self.places.numpy()]
+        answers = self._classes(self._dominant)
         named = name_class(self.pictures, self.labels, self._recogniser("shown"), self.public)
         kinds = self.public.task_of.numpy()[answers]
+        chance = float(np.mean([most_frequent(answers[kinds == kind]) for kind in kinds]))
+        originals = self.truth.images[self._dominant]
+        clean = name_class(originals, torch.from_numpy(kinds), self._recogniser("clean"), self.public)
+        self._keep("attribute", named == answers, clean == answers, self._dominant, answers, baseline=chance)
         return {
             "measure": "accuracy on the class of the dominant image, given its label",
             **share(named == answers),
-            "chance": float(np.mean([most_frequent(answers[kinds == kind]) for kind in kinds])),
+            "chance": chance,
         }
 
-    def _right(self, pictures: Tensor, answers: Labels) -> Found:
+    @property
+    def _dominant(self) -> Tensor:
+        """The images that contribute most to the mixtures."""
+        return self.truth.groups[self.places, 0]
+
+    def _classes(self, images: Tensor) -> Labels:
+        classes: Labels = self.truth.held.classes[images.numpy()]
+        return classes
+
+    def _clean(self, images: Tensor) -> Labels:
+        """Return what a CNN for clean images names in the originals."""
+        return classify(self._recogniser("clean"), to_pictures(self.truth.images[images]))
+
+    def _keep(
+        self,
+        name: str,
+        right: NDArray[np.bool_],
+        undefended: NDArray[np.bool_],
+        images: Tensor,
+        answers: Labels,
+        budget: int = 1,
+        *,
+        baseline: float | None = None,
+        measures: dict[str, Estimate] | None = None,
+    ) -> None:
+        """Keep guesses about images for the report's rows."""
+        shared, ceiling = (Guesses.of(each, images.numpy()) for each in (right, undefended))
+        chance = most_frequent(answers) if baseline is None else baseline
+        self.done.guesses[name, budget] = Guessed(shared, ceiling, chance, measures or {})
+
+    def _right(self, name: str, pictures: Tensor, images: Tensor, unlike: Tensor) -> Found:
+        """Return of how many pictures of images a CNN for clean images names the class."""
+        answers = self._classes(images)
         try:
             named = classify(self._recogniser("clean"), to_pictures(pictures))
+            clean = self._clean(images) == answers
         except DoesNotApply:
             return {"scored": len(pictures)}
+        measures = {"dssim": mean(unlike.double().numpy(), images.numpy())}
+        self._keep(name, named == answers, clean, images, answers, measures=measures)
         return {**share(named == answers), "chance": most_frequent(answers)}
 
     def _recognised_before(self) -> float | None:
-        after = self._right(self.pictures, self.truth.shows(0)[self.places.numpy()]).get("after")
+        after = self._right(AS_SENT, self.pictures, self._dominant, self._nearest(self.pictures)).get("after")
         return after if isinstance(after, float) else None
 
     def _nearest(self, pictures: Tensor) -> Tensor:
@@ -329,25 +316,3 @@ def _applied(found: T | DoesNotApply) -> T:
     if isinstance(found, DoesNotApply):
         raise found
     return found
-
-
-def share(right: NDArray[np.bool_]) -> Found:
-    """Return a share with its 95 % interval."""
-    low, high = interval(int(right.sum()), len(right))
-    return {"scored": len(right), "after": float(right.mean()), "low": low, "high": high}
-
-
-def interval(right: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927).
-
-    Examples:
-        >>> [round(end, 2) for end in interval(8, 10)]
-        [0.49, 0.94]
-    """
-    found = binomtest(right, count).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
-
-
-def most_frequent(answers: Labels) -> float:
-    """Return the share of the most frequent answer."""
-    return float(np.bincount(answers).max() / len(answers))

@@ -1,14 +1,18 @@
 """Outsourced training in words, and as tables for the terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.table import Table
 
 from simulations.reports.model import Learned
+from simulations.reports.rows import evaluation_tables
 from simulations.reports.words import percent
+from simulations.workflows.outsource.compared import IMAGES
 from simulations.workflows.outsource.report import OutsourceOutcome, OutsourceReport, TradeOff
-from simulations.workflows.outsource.scoring import AttackScore
+from simulations.workflows.outsource.scenario import OutsourceScenario
+from simulations.workflows.outsource.scores import AttackScore
+from strategies.obfuscation import Obfuscation
 
 
 def summary(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> str:
@@ -28,7 +32,8 @@ def summary(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> st
 
 def worst_attack(attacks: Mapping[str, AttackScore]) -> AttackScore | None:
     """Return the attack that finds the class of most images."""
-    named = [attacks[name] for name in attacks if name != "label" and attacks[name].after is not None]
+    others = ("label", "membership")
+    named = [attacks[name] for name in attacks if name not in others and attacks[name].after is not None]
     return max(named, key=lambda attack: attack.after or 0.0, default=None)
 
 
@@ -53,6 +58,16 @@ def learned(outcome: OutsourceOutcome, attacks: Mapping[str, AttackScore]) -> li
                 )
             )
     return lines
+
+
+def notes(scenario: OutsourceScenario, others: Sequence[Obfuscation]) -> list[str]:
+    """Say how the other settings were attacked."""
+    if not others:
+        return []
+    return [
+        f"Other settings are attacked as if an owner of {min(IMAGES, scenario.images.training)} of the images had chosen "
+        "them, by fewer attacks and with less training than this run's own."
+    ]
 
 
 def tables(report: OutsourceReport) -> Iterator[RenderableType]:
@@ -86,6 +101,7 @@ def tables(report: OutsourceReport) -> Iterator[RenderableType]:
     for point in report.tradeoffs:
         plot.add_row(setting_words(point), f"{point.privacy:.2f}", percent(point.accuracy))
     yield plot
+    yield from evaluation_tables(report)
     yield report.summary
     yield from report.notes
 

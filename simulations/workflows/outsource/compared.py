@@ -1,0 +1,179 @@
+"""The other settings of the privacy-utility plot, attacked: as if an owner of some images had chosen them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from parties.workflow import Progress
+from protocol.compute.workshop import Workshop
+from simulations.evaluation import Guesses, mean
+from simulations.runs.seeding import stream
+from simulations.runs.workshops import finished
+from simulations.workflows.outsource.attacks import (
+    CNN_EPOCHS,
+    RESTORERS,
+    DoesNotApply,
+    PublicKnowledge,
+    ServiceView,
+    learn_to_recognise,
+    membership,
+    name_shown,
+    unmixing,
+)
+from simulations.workflows.outsource.scores import Guessed, most_frequent, told_apart
+from simulations.workflows.outsource.world import Labelled
+from strategies.attacks.membership import Scores
+from strategies.learning.classifier import classify
+from strategies.obfuscation import Obfuscation, group, obfuscate
+from strategies.obfuscation.unmixing import detail
+from strategies.pixels import to_pictures, to_tensor
+from strategies.scores.privacy_scores import dssim
+
+IMAGES = 200
+"""Images of such an owner, at most."""
+SHORTER = 2
+"""What part of the usual training the CNNs get."""
+WORK = "attacking other settings"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What attackers make of one setting, as far as they apply.
+
+    Attributes:
+        restored: By attack: pictures, for unmixing of the owner's images in any order, else of the last mixtures.
+        named: The classes of the dominant images of the last mixtures, by a CNN that learned from such mixtures.
+        scores: Of candidates, how likely each is the owner's.
+    """
+
+    restored: dict[str, Tensor]
+    named: NDArray[np.int64] | None
+    scores: Scores | None
+
+
+def study(device: torch.device, view: ServiceView, public: PublicKnowledge, candidates: Tensor) -> Study:
+    """Attack what an owner sends with one setting; a job.
+
+    Args:
+        candidates: (n, 3, side, side) uint8, images that may be the owner's.
+    """
+    restored: dict[str, Tensor] = {}
+    named: NDArray[np.int64] | None = None
+    scores: Scores | None = None
+    last = view.epochs[-1]
+    for name, attack in RESTORERS.items():
+        try:
+            restored[name] = attack(last, public)
+        except DoesNotApply:
+            continue
+    try:
+        restored["unmixing"] = unmixing(view, public).pictures
+    except DoesNotApply:
+        pass
+    try:
+        named = name_shown(last, learn_to_recognise(public, "shown", max(1, CNN_EPOCHS // SHORTER)))
+    except DoesNotApply:
+        pass
+    try:
+        scores = membership(view, candidates, public)
+    except DoesNotApply:
+        pass
+    return Study(restored, named, scores)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An owner who chose a setting: what the service sees, and what is behind the last epoch's mixtures."""
+
+    view: ServiceView
+    dominant: Tensor
+
+
+def sample(setting: Obfuscation, held: Labelled, public: PublicKnowledge, epochs: int) -> Sample:
+    """Obfuscate an owner's images in every epoch."""
+    images, labels = to_tensor(held.pictures).contiguous(), torch.from_numpy(held.tasks)
+    drawn = stream(public.seed, "an owner who chose", repr(setting))
+    pictures, told = [], []
+    for _ in range(epochs):
+        groups = group(labels, setting.images, drawn, intra_class=public.intra_class, repeat=public.repeat)
+        batch = obfuscate(setting, images[groups], labels[groups], int(public.task_of.max()) + 1, drawn)
+        pictures.append(batch.pictures)
+        told.append(batch.labels if batch.labels.ndim == 1 else batch.labels.argmax(1))
+    most = batch.weights.argmax(dim=1, keepdim=True)
+    return Sample(ServiceView(pictures, told), groups.gather(1, most)[:, 0])
+
+
+def attack_compared(
+    workshop: Workshop,
+    settings: Sequence[Obfuscation],
+    held: Labelled,
+    others: NDArray[np.uint8],
+    public: PublicKnowledge,
+    epochs: int,
+    clean: nn.Module | DoesNotApply,
+    progress: Progress,
+) -> list[dict[tuple[str, float], Guessed]]:
+    """Attack each setting, and compare with the truth.
+
+    Args:
+        held: The owner's images; some are used.
+        others: (n, side, side, 3) uint8; images like these that are not the owner's.
+        clean: A CNN for clean images.
+
+    Returns:
+        For each setting what was guessed, by attack and budget.
+
+    Raises:
+        RunFailed: When a job failed.
+    """
+    some = Labelled(held.pictures[:IMAGES], held.classes[:IMAGES], held.tasks[:IMAGES])
+    count = min(len(some.pictures), len(others))
+    order = np.random.default_rng(public.seed).permutation(2 * count)
+    candidates = to_tensor(np.concatenate([some.pictures[:count], others[:count]])[order]).contiguous()
+    samples = [sample(setting, some, public, epochs) for setting in settings]
+    handles = [
+        workshop.submit(study, each.view, replace(public, setting=setting), candidates)
+        for setting, each in zip(settings, samples, strict=True)
+    ]
+    ends = finished(workshop, handles, WORK, progress)
+    network = None if isinstance(clean, DoesNotApply) else clean
+    originals = ServiceView([to_tensor(some.pictures).contiguous()], [])
+    plain = membership(originals, candidates, replace(public, setting=Obfuscation("mix")))
+    return [_scored(each, end.result(), some, network, plain, order) for each, end in zip(samples, ends, strict=True)]
+
+
+def _scored(
+    one: Sample,
+    found: Study,
+    held: Labelled,
+    clean: nn.Module | None,
+    plain: Scores,
+    order: NDArray[np.int64],
+) -> dict[tuple[str, float], Guessed]:
+    rows: dict[tuple[str, float], Guessed] = {}
+    images = to_tensor(held.pictures).contiguous()
+    named = None if clean is None else classify(clean, held.pictures)
+
+    def keep(attack: str, budget: float, told: NDArray[np.int64], places: Tensor, unlike: Tensor | None) -> None:
+        answers, whose = held.classes[places.numpy()], places.numpy()
+        undefended = None if named is None else Guesses.of(named[whose] == answers, whose)
+        measures = {} if unlike is None else {"dssim": mean(unlike.double().numpy(), whose)}
+        rows[attack, budget] = Guessed(Guesses.of(told == answers, whose), undefended, most_frequent(answers), measures)
+
+    if clean is not None:
+        restored: Mapping[str, Tensor] = {"as sent": one.view.epochs[-1], **found.restored}
+        for attack, pictures in restored.items():
+            places = one.dominant
+            if attack == "unmixing":
+                places = torch.arange(len(images))
+                pictures = pictures[(detail(images, 3) @ detail(pictures, 3).T).argmax(1)]
+            keep(attack, 1, classify(clean, to_pictures(pictures)), places, dssim(images[places], pictures))
+    if found.named is not None:
+        keep("cnn", 1 / SHORTER, found.named, one.dominant, None)
+    if found.scores is not None:
+        rows["membership", 1] = told_apart(found.scores, plain, order, 1)
+    return rows

@@ -1,0 +1,106 @@
+"""The common rows of a report on outsourced training: what each setting leaks, is worth, and what is proven of it."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from simulations.evaluation import Guesses, leak, utility
+from simulations.reports.evaluation import NOTHING, Criterion, Leak, Promise, Utility
+from simulations.reports.words import count
+from simulations.workflows.outsource.attacks import ATTACKS, PublicKnowledge
+from simulations.workflows.outsource.scores import DELTA, SHOWN_EPSILON, Guessed
+from simulations.workflows.outsource.scoring import AS_SENT
+from strategies.obfuscation import Obfuscation
+from strategies.obfuscation.guarantee import mixing_epsilon
+
+SERVICE = "the service"
+ABOUT: dict[str, tuple[Criterion, str]] = {
+    "label": ("inference", "the label of the image that is not labelled"),
+    "attribute": ("inference", "the class of the dominant image, given its label"),
+    "cnn": ("inference", "the class of the dominant image"),
+    "membership": ("membership", "whether an image is among the owner's"),
+}
+RESTORED: tuple[Criterion, str] = ("reconstruction", "the class that can be recognised in what is restored")
+
+
+def method_of(setting: Obfuscation) -> str:
+    """Return the name of a setting.
+
+    Examples:
+        >>> method_of(Obfuscation("noise-mix", (0.75, 0.25), 20)), method_of(Obfuscation("mix", "distorting"))
+        ('noise-mix-75-25-20', 'mix-distorting')
+    """
+    weights = setting.weights or setting.info.weights
+    parts = [weights] if isinstance(weights, str) else [f"{100 * each / sum(weights):.0f}" for each in weights]
+    if parts == ["100"]:
+        parts = []
+    elif len(set(parts)) == 1 and len(parts) > 4:
+        parts = [f"{len(parts)}-alike"]
+    strength = setting.info.usual if setting.strength is None else setting.strength
+    return "-".join([setting.technique, *parts, *([f"{strength:g}"] if setting.info.strength else [])]).replace(
+        ".", "_"
+    )
+
+
+def leaks(method: str, guesses: Mapping[tuple[str, float], Guessed], public: PublicKnowledge) -> Iterator[Leak]:
+    """Score all attacks on one setting."""
+    learnt = f"{count(len(public.images), 'public image')} with their classes"
+    for (name, budget), each in guesses.items():
+        criterion, what = ABOUT.get(name, RESTORED)
+        title, knows = (
+            ("None: a CNN for clean images", "") if name == AS_SENT else (ATTACKS[name].title, ATTACKS[name].knows)
+        )
+        if criterion == "reconstruction":
+            knows = f"{knows}; {learnt}" if knows else learnt
+        yield leak(
+            method, SERVICE, criterion, what, attack=title, knows=knows, budget=budget, shared=each.shared,
+            baseline=each.baseline, ceiling=each.undefended, measures=each.measures,
+        )  # fmt: skip
+
+
+def worth(method: str, accuracy: float, clean: float, tests: int, majority: float) -> Utility:
+    """Return what a model trained with a setting is worth.
+
+    Args:
+        accuracy, clean: Trained with the setting, and on clean images.
+        tests: How many images it was tested on.
+    """
+    right, ceiling = (Guesses.of(np.arange(tests) < round(each * tests)) for each in (accuracy, clean))
+    return utility(method, "the task, on clean test images", right, majority, ceiling)
+
+
+def promise(
+    setting: Obfuscation, pixels: int, epochs: int, plain: bool, guesses: Mapping[tuple[str, float], Guessed]
+) -> Promise:
+    """Say what is proven of all epochs of a setting together, and what membership inference proves to be lost.
+
+    Args:
+        pixels: Of an image.
+        plain: Whether images are grouped at random and obfuscated everywhere, each once in an epoch.
+    """
+    method, label = method_of(setting), setting.info.label
+    labels = {
+        "dominant": "the label of the dominant image goes to the service in the clear",
+        "shares": "the share of every label goes to the service in the clear",
+        "noisy": "the label that is sent is covered by the noise",
+    }[label]
+    if ("membership", 1) in guesses:
+        shown = guesses["membership", 1].measures[SHOWN_EPSILON]
+        labels += (
+            f"; membership by correlation shows that epsilon is at least {shown.value:.2f} for an image in all epochs (one"
+            f" run, {count(shown.n, 'candidate')}, 95 % confidence)"
+        )
+    weights = setting.weights or setting.info.weights
+    alike = isinstance(weights, tuple) and len(set(weights)) == 1
+    if setting.technique != "dp-mix" or not plain or not alike:
+        return Promise(method=method, proven=f"{NOTHING}; {labels}")
+    sigma = setting.info.usual if setting.strength is None else setting.strength
+    epsilon = mixing_epsilon(sigma, setting.images, pixels, epochs, DELTA)
+    return Promise(
+        method=method,
+        proven=f"differential privacy of all {count(epochs, 'epoch')} together; {labels}",
+        epsilon=epsilon,
+        delta=DELTA,
+        unit="an image and its label",
+        neighbours="two sets of images that differ in one",
+    )
