@@ -100,7 +100,7 @@ def play_purchase(
             report = report.model_copy(update={"grid": "flower"})
         if scenario.buyer.train:
             session.step("training on what was bought")
-            report = with_worth(report, scored)
+            report = with_worth(report, scored, session.workshop)
         if stage is None:
             report = compared(report, session.twin(play_purchase, adversaries))
         session.write(report, lambda path: write_purchase_page(path, report, scored, phones))

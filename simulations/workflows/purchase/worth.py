@@ -1,6 +1,6 @@
 """What bought pictures are worth to who bought them: how good a CNN is that is trained on them (``buyer.train``)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,8 +10,10 @@ from parties.album import Pixels
 from protocol.compute.ray_cluster import RayUnavailable
 from protocol.compute.workshop import Workshop
 from protocol.errors import GridUnavailable
+from simulations.evaluation import Guesses, utility
+from simulations.reports.evaluation import Utility
 from simulations.runs.seeding import numpy_generator
-from simulations.runs.workshops import finished, open_workshop
+from simulations.runs.workshops import finished
 from simulations.workflows.purchase.report.model import PurchaseReport, Worth
 from simulations.workflows.purchase.scoring import ScoredPurchase, Trade
 from strategies.features.featurizer import prepare
@@ -26,24 +28,28 @@ MOST_TESTED = 500
 Labels = NDArray[np.int64]
 
 
-def with_worth(report: PurchaseReport, scored: ScoredPurchase) -> PurchaseReport:
+def with_worth(report: PurchaseReport, scored: ScoredPurchase, open_workshop: Callable[[], Workshop]) -> PurchaseReport:
     """Add to a report what the bought pictures are worth, or a note on why that cannot be told.
+
+    Args:
+        open_workshop: Opens where CNNs are trained.
 
     Raises:
         GridUnavailable: When there is no Ray, or no cluster at the scenario's address.
         RunFailed: When a CNN could not be trained.
     """
     try:
-        with open_workshop(scored.scenario) as workshop:
+        with open_workshop() as workshop:
             found = worth(scored, workshop)
     except RayUnavailable as unavailable:
         raise GridUnavailable(str(unavailable)) from None
-    if isinstance(found, Worth):
-        return report.model_copy(update={"worth": found})
+    if not isinstance(found, str):
+        told, row = found
+        return report.model_copy(update={"worth": told, "utility": [*report.utility, row]})
     return report.model_copy(update={"notes": [*report.notes, f"buyer.train: nothing was trained: {found}."]})
 
 
-def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
+def worth(scored: ScoredPurchase, workshop: Workshop) -> tuple[Worth, Utility] | str:
     """Train CNNs on what was bought, and on as many pictures drawn at random from what matched, and test both.
 
     All of them are tested on the same pictures: half of those that show a wanted class, matched and were not bought
@@ -51,7 +57,7 @@ def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
     pictures that show no wanted class are left out: the buyer sees that as it names them.
 
     Returns:
-        The worth, or why there is nothing to train or to test.
+        The worth, and the row of it, or why there is nothing to train or to test.
 
     Raises:
         RunFailed: When a CNN could not be trained.
@@ -77,15 +83,23 @@ def worth(scored: ScoredPurchase, workshop: Workshop) -> Worth | str:
         for seed in seeds
     ]
     ends = finished(workshop, handles, "training on what was bought")
-    shares = [end.result() for end in ends]
-    return Worth(
+    bought_rightly, random_rightly = (
+        np.mean([end.result() for end in some], axis=0) for some in (ends[:REPEATS], ends[REPEATS:])
+    )
+    told = Worth(
         pictures=len(bought),
         tested=len(tested),
         classes=len(wanted),
-        bought=float(np.mean(shares[:REPEATS])),
-        random=float(np.mean(shares[REPEATS:])),
+        bought=float(bought_rightly.mean()),
+        random=float(random_rightly.mean()),
         trained=len(ends),
         device=" and ".join(sorted({end.device for end in ends})),
+    )
+    right = Guesses.of(bought_rightly, [trade.offer.seller for trade in tested])
+    majority = float(np.bincount(test[1]).max()) / len(tested)
+    method = str(scored.scenario.cloud.privacy)
+    return told, utility(
+        method, "the class of other matched images, by a CNN trained on what was bought", right, majority, None
     )
 
 
@@ -97,10 +111,10 @@ def train_and_test(
     test_labels: Labels,
     classes: int,
     seed: int,
-) -> float:
-    """Return the share of test pictures whose class a CNN names that was trained on others: a workshop's job."""
+) -> NDArray[np.bool_]:
+    """Return of which test pictures a CNN names the class that was trained on others, (n,): a workshop's job."""
     network = train_classifier(pictures, labels, classes, torch.Generator().manual_seed(seed), device=device)
-    return float((classify(network, test_pictures) == test_labels).mean())
+    return np.asarray(classify(network, test_pictures) == test_labels)
 
 
 def _labelled(
