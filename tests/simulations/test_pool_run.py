@@ -221,7 +221,7 @@ def test_a_reconstructor_that_restores_nothing_is_published_by_who_pretrains(tmp
     assert any("modules that are trained against it hide nothing. Entities do not find out" in n for n in report.notes)
     unseen = next(attack for attack in report.attacks if attack.kind == "unseen")
     assert unseen.clean is not None
-    assert unseen.protected.ssim > unseen.clean.ssim / 2
+    assert unseen.protected.ssim > 0.4 * unseen.clean.ssim
 
 
 def test_cheats_are_entities_that_do_not_pretrain() -> None:
