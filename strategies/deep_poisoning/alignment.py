@@ -85,7 +85,8 @@ def aligned_module(
         others = pooled[torch.randint(len(pooled), (len(chosen),), generator=generator)].to(device)
         shown = disclosed(reconstructor(made), images[chosen].to(device), penalty)
         wrong = classification_loss(decider(made), labels[chosen].to(device))
-        return wrong + weight * shown.mean() + apart(made, others)
+        unlike: Tensor = apart(made, others)
+        return wrong + weight * shown.mean() + unlike
 
     with frozen(decider, reconstructor):
         fit(module, loss, len(labels), generator, plan, watch)

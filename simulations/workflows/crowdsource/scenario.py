@@ -36,7 +36,7 @@ class CollectorSection(Section):
     pictures: Many = Field(6000, description="its own pictures, to train the extractor and its attackers on")
     weight: Weight = Field(1.0, description="lambda of Eq. 6: larger keeps more of the picture and hides less")
     curve: Annotated[tuple[Weight, ...], Len(0, 10)] = Field(
-        (3.0, 10.0), description="other lambdas, for the curve of utility against privacy"
+        (10.0,), description="other lambdas, for the curve of utility against privacy"
     )
     bound: Literal["decoder", "local", "global"] = Field(
         "decoder",

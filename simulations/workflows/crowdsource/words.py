@@ -149,7 +149,8 @@ def notes(scenario: CrowdsourceScenario, world: CrowdsourceWorld, undefended: Se
         "Participants verify the signature on the extractor, not what it hides. A dishonest collector can publish one "
         "that hides nothing.",
         f"The collector's own {scenario.collector.pictures:,} images, and those that its models are tested on, show "
-        "other people than the participants.",
+        "other people than the participants. Where a table says “the originals”, the undefended extractor is meant: no "
+        "model was trained on pictures.",
     ]
     if federated.rounds:
         said.append(

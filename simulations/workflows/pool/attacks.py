@@ -15,7 +15,7 @@ from torch import Tensor
 
 from parties.pool.holdings import Habits
 from parties.pool.published import Published, published
-from parties.pool.scrutiny import NOTHING
+from parties.pool.scrutiny import NOTHING, restored
 from protocol.messages.pool import PoisonedFeatures, Role, Rules, SignedNetwork
 from simulations.runs.views import View
 from strategies.deep_poisoning.alignment import aligned_module
@@ -25,7 +25,6 @@ from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import new_network
 from strategies.deep_poisoning.training import train_poisoning, train_reconstructor
 from strategies.learning.batches import apply
-from strategies.scores.image_quality import disclosure
 
 TRIED = 128
 """Public images on which the published reconstructor is tried."""
@@ -104,9 +103,9 @@ class Public:
 
     @property
     def restored(self) -> float:
-        """The SSIM with which the published reconstructor restores some of them from clean features."""
+        """How much the published reconstructor restores of some of them from clean features; 0: nothing."""
         some = self.images[:TRIED]
-        return disclosure(apply(some, self.shared.network.featurizer, self.shared.reconstructor), some).ssim
+        return restored(apply(some, self.shared.network.featurizer, self.shared.reconstructor), some)
 
     @property
     def usable_reconstructor(self) -> Reconstructor | None:
@@ -212,19 +211,19 @@ def _undone(
     architecture: str, habits: Habits, generator: torch.Generator,
 ) -> Undone:  # fmt: skip
     clean = public.clean
-    restored = {}
+    found = {}
     for number in numbers:
         plan = habits.plan(habits.reconstruction, number * len(public.images))
         psi = from_modules(
             modules[:number], clean, public.images, generator, plan, start=public.usable_reconstructor, device=device
         )
-        restored[number] = by(psi, Seen(seen.features))
+        found[number] = by(psi, Seen(seen.features))
     poisoned = [apply(clean, module.to(device)) for module in modules]
     known = public.attributes.repeat(len(modules), 1)
     plan = habits.plan(habits.refinement, len(known))
     recogniser = new_network(architecture, known.shape[1], generator).decider
     told = inferred(recogniser, torch.cat(poisoned), known, seen.features, generator, plan, device=device)
-    return Undone(restored, told)
+    return Undone(found, told)
 
 
 def reversed_obfuscator(

@@ -81,15 +81,17 @@ class AttacksSection(Section):
     steps: Steps = Field(
         120, description="training steps on leaked pairs, and of DeepObfuscator; other attackers train as entities do"
     )
-    unseen: tuple[str, ...] = Field(UNSEEN, description="reconstructor designs that no module is trained against")
+    unseen: tuple[str, ...] = Field(
+        ("rx4s4", "rx2s2-clamp"), description="reconstructor designs that no module is trained against"
+    )
     pairs: tuple[Annotated[int, Ge(0)], ...] = Field(
         (0, 10, 100, 1000), description="numbers of leaked pairs of an image and its poisoned feature"
     )
     modules: tuple[Annotated[int, Ge(1), Le(20)], ...] = Field(
-        (1, 2, 4), description="modules that attackers train themselves, as entities do, to learn to undo those"
+        (1,), description="modules that attackers train themselves, as entities do, to learn to undo those"
     )
     aligned: tuple[Annotated[int, Ge(1), Le(20)], ...] = Field(
-        (1,), description="modules that attackers train so that their features look like those in the pool"
+        (1, 4), description="the same, trained so that their features look like those in the pool"
     )
     attribute: bool = Field(True, description="infer attributes from features: of the scene, and of what is shown")
     obfuscator: bool = Field(True, description="attack DeepObfuscator, trained on the same images, for comparison")

@@ -69,8 +69,8 @@ def notes(scored: ScoredPool, scenario: PoolScenario) -> list[str]:
     ]
     if scored.restored < NOTHING:
         said.append(
-            f"The published reconstructor restores public images with an SSIM of {scored.restored:.2f}: modules that "
-            "are trained against it hide nothing. "
+            "The published reconstructor restores nothing of public images (their SSIM exceeds that of other images by "
+            f"{scored.restored:.2f}): modules that are trained against it hide nothing. "
             + (
                 "Entities do not find out: only a policy has them try it (policy.pool.clean)."
                 if scenario.policy is None or not scenario.policy.pool.clean

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from strategies.learning.fit import Plan
-from strategies.pric.reading import majority, read, scored, task_induced, train_reader
+from strategies.pric.reading import (
+    majority,
+    read,
+    read_both_ways,
+    scored,
+    task_induced,
+    train_deep_reader,
+    train_reader,
+)  # fmt: skip
 
 
 def test_a_reader_reads_what_is_there_and_nothing_else() -> None:
@@ -19,6 +27,20 @@ def test_a_reader_reads_what_is_there_and_nothing_else() -> None:
     there, absent = (scored(logits[:, column], truth[:, column], 0.5) for column in (0, 1))
     assert min(there.accuracy, there.balanced, there.auc) > 0.95
     assert max(absent.balanced, absent.auc) < 0.67  # four standard errors above a guess
+
+
+def test_a_deep_reader_reads_as_well_and_longer_where_it_may() -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = (torch.rand(200, 1, generator=generator) < 0.5).long()
+    representations = torch.rand(200, 4, 8, 8, generator=generator)
+    representations[:, 0] += labels[:, 0, None, None] * 0.5
+    truth = labels[150:, 0].bool().numpy()
+    for budget in (1, 2):
+        reader = train_deep_reader(representations[:150], labels[:150], generator, Plan(2, 32, 3e-3), budget=budget)
+        logits = read_both_ways(reader, representations[150:])
+        assert scored(logits[:, 0], truth, 0.5).auc > 0.95
+        turned = read_both_ways(reader, representations[150:].flip(3))
+        assert np.allclose(logits, turned, atol=1e-5)
 
 
 @given(st.integers(0, 2**32), st.floats(0.1, 0.9))

@@ -158,6 +158,8 @@ def _claims(found: Found, scale: Scale) -> list[Claim]:
               five("9, P1 f(S1) + P2 f(S2) + f(S3)", "7, f(S1) + P2 f(S2)")),
         judge("Table 5: the small entity gains most from the pool, against its images end to end.",
               five(last, "4, raw images S4")),
+        judge("Table 5: with the pool it beats the network that the first entity published (row 12 above row 1).",
+              five(last, "1, raw images S1")),
         judge("Not in the paper: it gains over its own features on the shared featurizer.",
               five(last, "control, f(S4) alone")),
         judge("Not in the paper: it gains over them when deciders are fine-tuned.",
