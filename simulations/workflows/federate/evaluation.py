@@ -21,7 +21,7 @@ from simulations.workflows.federate.attacks import (
     read_planted,
     tell_property,
 )
-from simulations.workflows.federate.probes import Asked, Planted, Probe
+from simulations.workflows.federate.probes import Asked, Planted
 from simulations.workflows.federate.scenario import NOISY, FederateScenario
 from simulations.workflows.federate.scoring import Outcome, Restored, Tests, majority, tested
 from simulations.workflows.federate.world import Candidates, Labelled, People

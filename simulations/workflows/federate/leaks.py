@@ -6,7 +6,7 @@ from simulations.evaluation import Guesses, constant, leak, mean
 from simulations.reports.evaluation import NOTHING, Estimate, Leak, Promise
 from simulations.reports.words import count
 from simulations.workflows.federate.attacks import LIRA, LOSS, MORE, RMIA, SHADOWS, MembershipAttack
-from simulations.workflows.federate.probes import BINS, BINS_OF_SUMS, Probe
+from simulations.workflows.federate.probes import BINS, BINS_OF_SUMS
 from simulations.workflows.federate.report import Audit, Guarantee
 from simulations.workflows.federate.scenario import SUMS, FederateScenario
 from simulations.workflows.federate.scoring import Outcome, Restored

@@ -9,7 +9,7 @@ from simulations.reports.model import Learned
 from simulations.reports.rows import evaluation_tables
 from simulations.reports.words import count, listed, percent, score, signed
 from simulations.workflows.federate.leaks import MALICIOUS
-from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Guarantee
+from simulations.workflows.federate.report import FederateOutcome, FederateReport, Guarantee, MethodResult
 from simulations.workflows.federate.scenario import FederateScenario
 from simulations.workflows.federate.world import FederateWorld
 
@@ -233,8 +233,8 @@ def tables(report: FederateReport) -> Iterator[RenderableType]:
     yield table
     yield (
         "accuracy: on fresh images; gap: points between groups, of models that beat the majority class; membership: "
-        "advantage of the best membership inference attack; bound: on that advantage, by ε; ε shown: what attacks prove to"
-        " be lost of a person, or of a client, at least; property: accuracy of property inference."
+        "advantage of the best membership inference attack; bound: on that advantage, by ε; ε shown: what attacks prove"
+        " to be lost of a person, or of a client, at least; property: accuracy of property inference."
     )
     yield from evaluation_tables(report)
     yield report.summary
