@@ -72,7 +72,7 @@ def unmix(
     smoothing: int = 1,
     squares: int = 1,
     signed: bool = True,
-    rounds: int = 6,
+    rounds: int = 5,
 ) -> Unmixed:
     """Recover original images from epochs of mixtures.
 

@@ -36,7 +36,7 @@ from strategies.scores.privacy_scores import dssim
 
 IMAGES = 200
 """Images of such an owner, at most."""
-SHORTER = 2
+SHORTER = 4
 """What part of the usual training the CNNs get."""
 WORK = "attacking other settings"
 
