@@ -137,7 +137,7 @@ def _cloud(report: FederateReport) -> list[str]:
 
 def summed(report: FederateReport) -> list[str]:
     """Return the methods by which the cloud sees sums alone."""
-    return [name for name in report.methods if report.scenario["methods"][name]["strategy"] in SUMS]
+    return [name for name, method in report.scenario["methods"].items() if method["strategy"] in SUMS]
 
 
 def _sums(report: FederateReport) -> str:
