@@ -125,7 +125,7 @@ def federation_of(
     settings = {
         "epochs": training.epochs,
         "batch": training.batch,
-        "learning-rate": training.learning_rate,
+        "learning-rate": training.head_learning_rate if public else training.learning_rate,
     }
     sigma = promise.sigma if promise else 0.0
     if method.strategy in ("dp-images", "dp-people"):

@@ -79,7 +79,7 @@ class TrainingSection(Section):
         4.0, description="dp-images, dp-people: SGD learning rate"
     )
     head_learning_rate: Annotated[float, Gt(0), Le(100)] = Field(
-        1.0, description="dp-images, dp-people on public features: SGD learning rate"
+        1.0, description="on public features: SGD learning rate"
     )
     sampling_rate: Annotated[float, Gt(0), Le(1)] = Field(
         1.0, description="dp-images, dp-people: share of a client's images, or people, sampled for each step"
