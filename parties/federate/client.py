@@ -39,6 +39,7 @@ SETTINGS = (
     "steps",
     "clipping",
     "per-person",
+    "head-only",
     "pictures",
     "server-round",
 )
@@ -95,6 +96,8 @@ class Client(AddingParty):
                 raise ValueError(f"a round of training has no setting {name}; its settings are {', '.join(SETTINGS)}")
         network = self.network()
         network.load_state_dict(model)
+        if config.get("head-only"):
+            network.convolutions.requires_grad_(False)
         most = int(config.get("pictures", len(self.labels)))
         labels = torch.from_numpy(np.array(self.examples()[1][:most]))
         inputs = inputs_of(self.examples()[0][:most])

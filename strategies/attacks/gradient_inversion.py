@@ -77,7 +77,7 @@ def invert_update(
     shape: tuple[int, int, int],
     generator: torch.Generator,
     *,
-    taken: Steps = Steps(),  # noqa: B008  (frozen)
+    taken: Steps = Steps(),
     steps: int = 400,
 ) -> Tensor:
     """Search the pictures on which the same steps lead the same way (Geiping et al. 2020, equation 4 and section 6).
@@ -115,7 +115,7 @@ def invert_update(
 
 def _update(network: nn.Module, pictures: Tensor, labels: Tensor, taken: Steps) -> list[Tensor]:
     """Return the sum of the gradients of the steps, one per parameter, which gradients pass through."""
-    parameters = dict(network.named_parameters())
+    parameters: dict[str, Tensor] = dict(network.named_parameters())
     total: list[Tensor] = []
     for _ in range(taken.count):
         loss = F.cross_entropy(functional_call(network, parameters, (pictures,)), labels)

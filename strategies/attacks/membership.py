@@ -172,8 +172,8 @@ def by_relative_likelihood(
         expit(model) / expit(references).mean(0)
         for model, references in ((seen, confidences), (others_seen, others_confidences))
     )
-    below: Scores = np.searchsorted(np.sort(others), gains) / len(others)
-    return below + 1e-6 * gains
+    scores: Scores = np.searchsorted(np.sort(others), gains) / len(others) + 1e-6 * gains
+    return scores
 
 
 def halves(count: int, size: int, generator: np.random.Generator) -> list[NDArray[np.bool_]]:

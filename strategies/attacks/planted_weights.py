@@ -18,6 +18,7 @@ It takes one step on all pictures at once, which a server may ask for, and one q
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -106,7 +107,7 @@ def read(like: Weights, limits: Tensor, answers: Sequence[Weights], pictures: in
         (plant(like, limit)[third].double() - answer[third].double()) / (LEARNING_RATE * gain)
         for limit, answer in zip(limits.tolist(), answers, strict=True)
     ]
-    apart = [one - other for one, other in zip(steps, steps[1:], strict=False)]
+    apart = [one - other for one, other in pairwise(steps)]
     # Both of a pair are as far above zero, whatever the picture shows: what they have in common counts pictures.
     inside = torch.stack([_read_by(each)[:, :, 1, 1].mean() for each in apart]) / _OPEN[1]
     chosen = ((inside - 1).abs() < 0.5).nonzero()[:, 0]
@@ -122,7 +123,7 @@ def _layers(like: Weights) -> tuple[list[str], list[str]]:
 
 
 def _first() -> Tensor:
-    """Return the first convolution, (12, 3, 3, 3): brightness of each of 2 x 2 pixels, and two differences of colour."""
+    """Return the first convolution, (12, 3, 3, 3): brightness of each of 2 x 2 pixels, and two colours less it."""
     luma, kernel = torch.tensor(_LUMA), torch.zeros(6, 3, 3, 3)
     for number in range(4):
         kernel[number, :, 1 + number // 2, 1 + number % 2] = luma
@@ -221,4 +222,5 @@ def _undoing(squares: int) -> Tensor:
                     seen[3 * part + row, 2 * place + row - 1] = 1
     apart = (torch.arange(squares)[:, None] - torch.arange(squares)).abs().double()
     alike = torch.exp(-apart / _SMOOTH)
-    return alike @ seen.T @ torch.linalg.pinv(seen @ alike @ seen.T)
+    undo: Tensor = alike @ seen.T @ torch.linalg.pinv(seen @ alike @ seen.T)
+    return undo

@@ -33,12 +33,13 @@ def train_locally(
     """Train a network in place, and return it.
 
     Args:
-        network: Holding the weights that were sent.
+        network: Holding the weights that were sent; those that require no gradient stay as they are.
         inputs, labels: (n, ...) float32 and (n,) int64, at least one picture.
         generator: Orders the pictures.
     """
     sent = [value.detach().clone() for value in network.parameters()]
-    optimiser = torch.optim.SGD(network.parameters(), lr=training.learning_rate)
+    trained = [value for value in network.parameters() if value.requires_grad]
+    optimiser = torch.optim.SGD(trained, lr=training.learning_rate)
     network.train()
     for _ in range(training.epochs):
         for chosen in torch.split(torch.randperm(len(labels), generator=generator), training.batch):

@@ -70,7 +70,7 @@ def train_privately(
     3. noise is added to their sum, which is divided by the *expected* number of units: the true one is secret.
 
     Args:
-        network: Without batch normalisation.
+        network: Without batch normalisation. Parameters that require no gradient stay as they are.
         inputs: (n, ...) float32
         labels: (n,) int64
         stream: Draws batches and noise.
@@ -120,8 +120,9 @@ def _private_step(network: nn.Module, units: int, training: PrivateTraining, str
     if problems := ModuleValidator.validate(network, strict=False):
         raise ValueError(f"this network cannot be trained privately: {problems[0]}")
     wrapped = GradSampleModule(network, loss_reduction="sum")
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = DPOptimizer(
-        torch.optim.SGD(network.parameters(), lr=training.learning_rate, momentum=_MOMENTUM),
+        torch.optim.SGD(trained, lr=training.learning_rate, momentum=_MOMENTUM),
         noise_multiplier=training.sigma,
         max_grad_norm=training.clipping,
         expected_batch_size=max(1, round(training.sampling_rate * units)),
@@ -133,7 +134,7 @@ def _private_step(network: nn.Module, units: int, training: PrivateTraining, str
         if len(inputs):
             with warnings.catch_warnings(action="ignore"):  # that inputs need no gradient
                 F.cross_entropy(wrapped(inputs), labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
-        for parameter in network.parameters():
+        for parameter in trained:
             gradients = parameter.grad_sample if len(inputs) else parameter.new_zeros(0, *parameter.shape)  # type: ignore[attr-defined]
             parameter.grad_sample = gradients if training.per_person is None else _means(gradients, owners)  # type: ignore[attr-defined]
         optimiser.step()

@@ -72,7 +72,7 @@ def unmix(
     smoothing: int = 1,
     squares: int = 1,
     signed: bool = True,
-    rounds: int = 6,
+    rounds: int = 5,
 ) -> Unmixed:
     """Recover original images from epochs of mixtures.
 
@@ -156,7 +156,7 @@ def _distinct(guesses: Tensor, most: int) -> Tensor:
     """Return the first guess of each image, and no more than that many."""
     alike = (guesses @ guesses.T > _SAME).cpu()
     again = torch.zeros(len(guesses), dtype=torch.bool)
-    kept = []
+    kept: list[int] = []
     for place in range(len(guesses)):
         if not again[place] and len(kept) < most:
             kept.append(place)
@@ -182,7 +182,7 @@ def _mixtures(solved: Tensor, groups: Tensor, shares: Tensor) -> Tensor:
 
 
 def _solve(values: Tensor, groups: Tensor, shares: Tensor, count: int) -> Tensor:
-    """Solve mixtures = shares x images by least squares; a small ridge term makes grey the guess where nothing is known."""
+    """Solve mixtures = shares x images by least squares; a small ridge term makes grey the guess of what is unknown."""
     given = shares.double()
     normal = torch.zeros(count, count, dtype=torch.float64, device=values.device)
     right = torch.zeros(count, values.shape[1], dtype=torch.float64, device=values.device)

@@ -6,22 +6,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from parties.federate.workflow import STRATEGIES
+from protocol.compute.workshop import LocalWorkshop
 from protocol.errors import BadScenario, RunFailed
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
+from simulations.workflows.federate.attackers import Preparation
+from simulations.workflows.federate.attacks import members, tell_property
 from simulations.workflows.federate.report import FederateReport
 from simulations.workflows.federate.scenario import PRIVATE, FederateScenario
 from simulations.workflows.federate.words import verdict
+from simulations.workflows.federate.world import build
+from strategies.learning.group_normalised import new_group_normalised
+from strategies.learning.weights import weights
 
 SMALL: dict[str, Any] = {
     "workers": 1,
     "seed": 3,
     "clients": {"count": 5, "pictures": 8, "size": 16},
     "training": {"rounds": 2, "epochs": 1},
-    "attacker": {"shadows": 2, "trials": 6, "strangers": 80, "probed": 1},
+    "attacker": {"shadows": 2, "trials": 6, "strangers": 80, "probed": 1, "lira": 8},
     "methods": {"fedavg": {}, "secure-sum": {}, "dp": {"strategy": "dp-images", "epsilon": 2.0}},
 }
 
@@ -55,15 +63,70 @@ def test_every_method_has_its_numbers(report: FederateReport) -> None:
     for name, each in report.methods.items():
         assert len(each.curve) == 3
         assert each.curve[-1] == each.accuracy
-        assert set(each.groups) == {"younger women", "older women", "younger men", "older men"}
-        assert each.gap == max(each.groups.values()) - min(each.groups.values())
-        assert [moved.accuracy for moved in each.robustness] == sorted(
-            (moved.accuracy for moved in each.robustness), reverse=True
-        )
+        learns = next(row for row in report.utility if row.method == name).learns
+        assert bool(each.groups) == bool(each.robustness) == (each.gap is not None) == learns
+        assert each.audited is not None
+        assert each.audited.promised == (None if each.promise is None else each.promise.epsilon_person)
         assert (each.property_told is None) == (name == "secure-sum")
     assert report.outcome.inverted is not None
     assert report.outcome.inverted_private is not None
     assert report.outcome.inverted > report.outcome.inverted_private
+
+
+def test_the_common_rows_are_there(report: FederateReport) -> None:
+    found = {(row.method, row.observer, row.criterion) for row in report.leaks}
+    assert found >= {
+        ("fedavg", "anyone with the model", "membership"), ("fedavg", "the cloud", "inference"),
+        ("fedavg", "the cloud", "reconstruction"), ("fedavg", "a malicious cloud", "reconstruction"),
+        ("secure-sum", "a malicious cloud", "reconstruction"), ("dp", "a malicious cloud", "reconstruction"),
+    }  # fmt: skip
+    assert ("secure-sum", "the cloud", "inference") not in found
+    members = [row for row in report.leaks if row.criterion == "membership" and row.method == "dp"]
+    assert {(row.attack, row.budget) for row in members} == {
+        ("loss", 1), ("shadow models", 1), ("LiRA", 1), ("LiRA", 4), ("RMIA", 1), ("RMIA", 4),
+    }  # fmt: skip
+    assert all(set(row.measures) == {"auc", "tpr_at_1_percent_fpr"} and row.ceiling is not None for row in members)
+    assert [row.method for row in report.utility] == [row.method for row in report.promises] == list(report.methods)
+    promised = report.promises[-1]
+    assert (promised.unit, promised.epsilon) == ("an image", report.methods["dp"].promise.epsilon)
+    assert "epsilon is at least" in promised.proven
+    assert {row.role for row in report.costs} == {"cloud", "client"}
+    assert report.schema_version == 2
+
+
+def test_a_secure_sum_and_a_mean_are_one_model(report: FederateReport) -> None:
+    plain, summed = (report.methods[name] for name in ("fedavg", "secure-sum"))
+    assert summed.curve == pytest.approx(plain.curve, abs=0.002)
+
+
+def test_planted_weights_read_images_of_who_adds_no_noise(report: FederateReport) -> None:
+    assert report.outcome.read is not None
+    assert report.outcome.read > 0.6
+    assert report.outcome.read_private is None or report.outcome.read_private < 0.3
+
+
+def test_no_attack_reads_the_truth(tmp_path: Path) -> None:
+    """Who was trained on, who has the property and whose pictures these are changes no guess."""
+    scenario, device = small(), torch.device("cpu")
+    people = build(scenario, {}).people
+    candidates = people.candidates(np.random.default_rng(1))
+    start = weights(new_group_normalised(2, torch.Generator().manual_seed(1)))
+    with LocalWorkshop() as workshop:
+        knows = candidates.pictures, candidates.labels
+        preparation = Preparation(workshop, scenario, people.known, people.strangers, knows, start)
+        attackers = preparation.done()
+    before = members(device, start, *knows, attackers)
+    told = tell_property(device, [start, start], start, attackers.trials)
+    generator = np.random.default_rng(2)
+    for values in (candidates.members, candidates.persons, candidates.clients, people.has_property):
+        generator.shuffle(values)
+    for truth in (people.trained, people.others):
+        generator.shuffle(truth.pictures)
+        generator.shuffle(truth.labels)
+        generator.shuffle(truth.attributes)
+    after = members(device, start, *knows, attackers)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert np.array_equal(told, tell_property(device, [start, start], start, attackers.trials))
 
 
 def test_the_folder_holds_it_all(report: FederateReport, folder: Path) -> None:

@@ -8,18 +8,16 @@ import torch
 
 from protocol.compute.workshop import LocalWorkshop
 from simulations.workflows.outsource.attacks import ATTACKS, ServiceView
+from simulations.workflows.outsource.compared import sample, study
 from simulations.workflows.outsource.scenario import OutsourceScenario
+from simulations.workflows.outsource.scores import AttackScore, interval, most_frequent
 from simulations.workflows.outsource.scoring import (
-    AttackScore,
     Recognisers,
     Scoring,
-    interval,
-    most_frequent,
-    public_knowledge,
-    truth_of,
-    with_leaks,
 )
+from simulations.workflows.outsource.truth import public_knowledge, truth_of, with_leaks
 from simulations.workflows.outsource.world import build
+from strategies.obfuscation import Obfuscation
 
 EPOCHS = 4
 
@@ -41,7 +39,8 @@ def attacked(attackers: dict[str, Any] | None = None, **obfuscation: Any) -> dic
     public = public_knowledge(scenario, world)
     with LocalWorkshop() as workshop:
         leaking, recognisers = with_leaks(public, truth, scenario.attackers.pairs), Recognisers(workshop, public)
-        return Scoring(view, leaking, truth, 30, recognisers).run(workshop).scores
+        scoring = Scoring(view, leaking, truth, 30, recognisers, world.tests.pictures)
+        return scoring.run(workshop).scores
 
 
 def falls(score: AttackScore) -> float:
@@ -94,10 +93,51 @@ def test_pairing_within_a_class_publishes_the_hidden_label() -> None:
 
 
 def test_what_an_attack_cannot_work_on_is_said() -> None:
-    scores = attacked(technique="instahide")
-    assert "weights that are known" in (scores["unmixing"].fails or "")
-    assert "in two" in (attacked(technique="mix", each="in-each-role")["unmixing"].fails or "")
+    scores = attacked(technique="pixelize", strength=8)
+    assert "nothing is mixed" in (scores["unmixing"].fails or "")
+    assert "signs are flipped" in (attacked(technique="instahide")["membership"].fails or "")
     assert set(scores) == set(ATTACKS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "least"),
+    [
+        ({"technique": "mix", "weights": "distorting"}, 0.2),
+        ({"technique": "noise-mix", "weights": "distorting"}, 0.15),
+        ({"technique": "mix", "weights": [0.75, 0.25], "each": "in-each-role"}, 0.05),
+        ({"technique": "noise-mix", "weights": [0.75, 0.25], "each": "in-each-role"}, 0.15),
+        ({"technique": "mix-3"}, 0.05),
+    ],
+)
+def test_unmixing_takes_any_weights_any_number_and_any_use(setting: dict[str, Any], least: float) -> None:
+    assert falls(attacked(**setting)["unmixing"]) > least
+
+
+def test_whose_images_were_mixed_shows() -> None:
+    assert attacked(technique="mix", weights=[0.5, 0.5])["membership"].after > 0.9
+    assert attacked(technique="pixelize", strength=1)["membership"].after < 0.75
+
+
+def test_no_attack_reads_the_truth() -> None:
+    """All that attackers guess follows from the view and what they know: other originals, the same guesses."""
+    setting = Obfuscation("noise-mix", (0.75, 0.25), 20)
+    scenario = OutsourceScenario.model_validate(
+        {"images": {"training": 40, "tests": 20, "side": 32, "classes": 4}, "attackers": {"public": 60, "pairs": 0}}
+    )
+    world = build(scenario)
+    public, held = public_knowledge(scenario, world), world.held[0]
+    one = sample(setting, held, public, 3)
+    candidates = torch.from_numpy(held.pictures[:20]).permute(0, 3, 1, 2).contiguous()
+    before = study(torch.device("cpu"), one.view, public, candidates)
+    generator = np.random.default_rng(1)
+    for values in (held.classes, held.tasks, held.pictures):
+        generator.shuffle(values)
+    one.dominant[:] = one.dominant.flip(0)
+    after = study(torch.device("cpu"), one.view, public, candidates)
+    assert set(before.restored) == {"denoising", "unmixing"}
+    assert all(torch.equal(before.restored[name], after.restored[name]) for name in before.restored)
+    assert np.array_equal(before.named, after.named)
+    assert np.array_equal(before.scores, after.scores)
 
 
 def test_the_truth_behind_a_mixture_is_what_the_owner_mixed() -> None:

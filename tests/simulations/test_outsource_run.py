@@ -12,9 +12,12 @@ from protocol.errors import BadScenario, ExpectationFailed
 from simulations.cli import app
 from simulations.runs.runner import run
 from simulations.scenarios.files import load
+from simulations.workflows.outsource.leaks import promise
 from simulations.workflows.outsource.report import OutsourceReport
 from simulations.workflows.outsource.scenario import OutsourceScenario, usual_settings
 from simulations.workflows.outsource.world import build
+from strategies.obfuscation import Obfuscation
+from strategies.obfuscation.guarantee import mixing_epsilon
 
 TINY: dict[str, Any] = {
     "workers": 1,
@@ -72,7 +75,28 @@ def test_every_attack_has_its_score_or_says_why_not(report: OutsourceReport) -> 
             assert attack.low <= attack.after <= attack.high, name
     assert {name for name, attack in report.attacks.items() if attack.fails} == {"interpolation", "deconvolution"}
     assert report.attacks["denoising"].dissimilarity < report.attacks["denoising"].dissimilarity_before
-    assert len(report.learned) == 7
+    assert len(report.learned) == 8
+
+
+def test_the_common_rows_are_there(report: OutsourceReport) -> None:
+    own, other = "noise-mix-75-25-20", "pixelize-8"
+    assert {row.method for row in report.leaks} == {own, other}
+    assert {row.criterion for row in report.leaks} == {"inference", "reconstruction", "membership"}
+    assert {row.budget for row in report.leaks if row.method == own} == {1, 4}
+    assert all(row.ceiling is not None for row in report.leaks)
+    assert {row.observer for row in report.leaks} == {"the service"}
+    assert [row.method for row in report.utility] == [row.method for row in report.promises] == [own, other]
+    assert all("in the clear" in row.proven for row in report.promises)
+    assert all("epsilon is at least" in row.proven for row in report.promises)
+    assert {row.role for row in report.costs} == {"service", "owner"}
+    assert report.schema_version == 2
+
+
+def test_mixing_with_noise_has_an_epsilon_where_groups_are_random() -> None:
+    setting = Obfuscation("dp-mix")
+    promised = promise(setting, 16 * 16, 3, True, {})
+    assert promised.epsilon == pytest.approx(mixing_epsilon(40, 8, 16 * 16, 3, 1e-5))
+    assert promise(setting, 16 * 16, 3, False, {}).epsilon is None
 
 
 def test_the_page_shows_pictures_and_plot_and_stands_alone(folder: Path) -> None:
@@ -125,7 +149,7 @@ def test_another_seed_and_other_settings_give_another_outcome(tmp_path: Path) ->
 def test_attacks_that_need_what_is_not_there_say_so(tmp_path: Path) -> None:
     changes = {"obfuscation": {"technique": "pixelize", "strength": 8}, "task": "classes"}
     attacks = play(tmp_path / "run", tiny(**changes)).attacks
-    assert "weights that are known" in (attacks["unmixing"].fails or "")
+    assert "nothing is mixed" in (attacks["unmixing"].fails or "")
     assert "learns from public images" in (attacks["cnn"].fails or "")
     assert "nothing is mixed" in (attacks["label"].fails or "")
     assert "leaked originals or more" in (attacks["reconstruction"].fails or "")

@@ -8,12 +8,29 @@ from torch import Tensor
 
 from simulations.data.faces import ATTRIBUTES, draw
 from strategies.attacks.adversarial_examples import perturb
-from strategies.attacks.gradient_inversion import invert_gradient, label_in_gradient
-from strategies.attacks.membership import by_likelihood_ratio, by_loss, by_shadow_models, halves, membership
+from strategies.attacks.gradient_inversion import (
+    Steps,
+    invert_gradient,
+    invert_update,
+    label_in_gradient,
+    labels_in_gradient,
+)
+from strategies.attacks.membership import (
+    by_likelihood_ratio,
+    by_loss,
+    by_relative_likelihood,
+    by_shadow_models,
+    confidence,
+    halves,
+    membership,
+)
+from strategies.attacks.planted_weights import LEARNING_RATE, brightness, plant, read, thresholds
 from strategies.attacks.property_inference import infer_property
 from strategies.learning.batches import accuracy
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
+from strategies.learning.local import LocalTraining, train_locally
 from strategies.learning.private import PrivateTraining, train_privately
+from strategies.learning.weights import weights
 from strategies.privacy.accounting import advantage_bound, noise_for
 from strategies.privacy.stream import Stream
 from strategies.scores.image_quality import ssim
@@ -66,13 +83,17 @@ def test_likelihood_ratios_tell_members_too(
     plain: GroupNormalisedClassifier, candidates: tuple[Tensor, Tensor], members: np.ndarray
 ) -> None:
     generator = np.random.default_rng(3)
-    insides = halves(16, 2 * MEMBERS, generator)
-    shadows = [(trained(candidates[0][inside], candidates[1][inside], PLAIN, 9), inside) for inside in insides]
-    scores = by_likelihood_ratio(plain, *candidates, shadows)
-    found = membership(scores, members, generator)
-    assert found.auc > membership(by_loss(plain, *candidates), members, generator).auc
+    insides = halves(8, 2 * MEMBERS, generator)
+    models = [trained(candidates[0][inside], candidates[1][inside], PLAIN, 9) for inside in insides]
+    confidences, inside = np.array([confidence(model, *candidates) for model in models]), np.array(insides)
+    seen, others = confidence(plain, *candidates), faces(2 * MEMBERS, 2)
+    by_loss_alone = membership(by_loss(plain, *candidates), members, generator).auc
+    assert membership(by_likelihood_ratio(seen, confidences, inside), members, generator).auc > by_loss_alone
+    others_confidences = np.array([confidence(model, *others) for model in models])
+    relative = by_relative_likelihood(seen, confidences, confidence(plain, *others), others_confidences)
+    assert membership(relative, members, generator).auc > by_loss_alone
     with pytest.raises(ValueError, match="in some of the shadow models and not in others"):
-        by_likelihood_ratio(plain, *candidates, shadows[:1])
+        by_likelihood_ratio(seen, confidences[:1], inside[:1])
 
 
 @pytest.mark.parametrize("epsilon", [0.5, 2.0])
@@ -118,11 +139,49 @@ def test_a_gradient_gives_its_picture_away_and_a_noisy_one_does_not() -> None:
     assert ssim((torch.stack(noisy) + 1) / 2, truth).mean() < 0.06
 
 
-def test_a_model_paints_what_it_takes_for_a_class(plain: GroupNormalisedClassifier) -> None:
-    for label in (0, 1):
-        painted = invert_class(plain, label, (3, 32, 32), torch.Generator().manual_seed(1), steps=60)
-        assert plain(painted[None]).softmax(1)[0, label] > 0.8
-        assert painted.abs().max() <= 1
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_batch_and_several_steps_give_their_pictures_away(steps: int) -> None:
+    inputs, labels = faces(2, 5)
+    labels = torch.tensor([0, 1])
+    network = new_group_normalised(2, torch.Generator().manual_seed(3)).eval()
+    sent = weights(network)
+    trained_on = new_group_normalised(2, torch.Generator())
+    trained_on.load_state_dict(sent)
+    train_locally(trained_on, inputs, labels, LocalTraining(steps, 2, 0.1), torch.Generator().manual_seed(1))
+    answer = weights(trained_on)
+    update = [(sent[name] - answer[name]) / 0.1 for name, _ in network.named_parameters()]
+    usual = network(inputs).softmax(1).mean(0).detach()
+    assert labels_in_gradient([part / steps for part in update], 2, usual).tolist() == [0, 1]
+    generator = torch.Generator().manual_seed(4)
+    found = invert_update(network, update, labels, (3, 32, 32), generator, taken=Steps(steps, 0.1), steps=200)
+    alike = ssim((found + 1) / 2, (inputs + 1) / 2).mean()
+    assert alike > 0.05
+    guessed = invert_update(
+        network, [torch.randn(part.shape, generator=generator) for part in update], labels, (3, 32, 32), generator,
+        steps=50,
+    )  # fmt: skip
+    assert ssim((guessed + 1) / 2, (inputs + 1) / 2).mean() < alike
+
+
+def test_planted_weights_read_single_pictures_in_a_step_on_all() -> None:
+    inputs, labels = faces(40, 6)
+    public, _ = faces(400, 7)
+    like = weights(new_group_normalised(2, torch.Generator().manual_seed(1)))
+    limits = thresholds(public, 32)
+    answers = []
+    for limit in limits.tolist():
+        network = new_group_normalised(2, torch.Generator())
+        network.load_state_dict(plant(like, limit))
+        once = LocalTraining(1, len(labels), LEARNING_RATE)
+        answers.append(weights(train_locally(network, inputs, labels, once, torch.Generator().manual_seed(1))))
+    found = read(like, limits, answers, len(labels), 32)
+    bins = torch.bucketize(brightness(inputs), limits) - 1
+    alone = [place for place in range(32) if (bins == place).sum() == 1]
+    assert set(found.bins.tolist()) == set(alone)
+    originals = torch.stack([inputs[(bins == place).nonzero()[0, 0]] for place in found.bins.tolist()])
+    assert len(alone) > 5
+    assert ssim((found.pictures + 1) / 2, (originals + 1) / 2).mean() > 0.5
 
 
 def test_little_changes_turn_answers_over(plain: GroupNormalisedClassifier) -> None:

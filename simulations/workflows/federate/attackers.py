@@ -180,7 +180,7 @@ def shadow(
     generator, section, training = torch_generator(scenario.seed, "shadow", name), scenario.clients, scenario.training
     once = LocalTraining(training.epochs, training.batch, training.learning_rate)
     inputs, targets = inputs_of(pictures), torch.from_numpy(labels)
-    clients = torch.randperm(len(labels), generator=generator).split(section.pictures)
+    clients = torch.split(torch.randperm(len(labels), generator=generator), section.pictures)
     network, model = network_of(start), to_row(start)
     for _ in range(training.rounds):
         total = torch.zeros_like(model)

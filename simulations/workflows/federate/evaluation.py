@@ -21,7 +21,7 @@ from simulations.workflows.federate.attacks import (
     read_planted,
     tell_property,
 )
-from simulations.workflows.federate.probes import Asked, Planted, Probe
+from simulations.workflows.federate.probes import Asked, Planted
 from simulations.workflows.federate.scenario import NOISY, FederateScenario
 from simulations.workflows.federate.scoring import Outcome, Restored, Tests, majority, tested
 from simulations.workflows.federate.world import Candidates, Labelled, People
@@ -82,7 +82,7 @@ def evaluate(
     for name, each in learnt.items():
         scores.append(workshop.submit(members, each.model, candidates.pictures, candidates.labels, attackers))
         tests.append(workshop.submit(tested, each.model, fresh, trained))
-        if each.updates:
+        if each.updates and scenario.methods[name].features == "own":
             updates = [each.updates[number] for number in sorted(each.updates)]
             told[name] = workshop.submit(tell_property, updates, start, attackers.trials)
     scored = finished(workshop, scores, ATTACKING, progress)
@@ -94,7 +94,8 @@ def evaluate(
     outcomes = {}
     for number, (name, each) in enumerate(learnt.items()):
         noisy = scenario.methods[name].strategy in NOISY
-        view = name if noisy or not each.updates else ""
+        own = scenario.methods[name].features == "own"  # what is asked of others shows nothing of these
+        view = name if noisy or not each.updates or not own else ""
         outcomes[name] = Outcome(
             tests=done[number].result(),
             candidates=candidates,

@@ -6,7 +6,7 @@ from simulations.evaluation import Guesses, constant, leak, mean
 from simulations.reports.evaluation import NOTHING, Estimate, Leak, Promise
 from simulations.reports.words import count
 from simulations.workflows.federate.attacks import LIRA, LOSS, MORE, RMIA, SHADOWS, MembershipAttack
-from simulations.workflows.federate.probes import BINS, BINS_OF_SUMS, Probe
+from simulations.workflows.federate.probes import BINS, BINS_OF_SUMS
 from simulations.workflows.federate.report import Audit, Guarantee
 from simulations.workflows.federate.scenario import SUMS, FederateScenario
 from simulations.workflows.federate.scoring import Outcome, Restored
@@ -127,6 +127,9 @@ def promise(name: str, strategy: str, guarantee: Guarantee | None, audit: Audit 
     )
 
 
-def plain_of(scenario: FederateScenario, outcomes: Mapping[str, Outcome]) -> Outcome | None:
-    """Return what came of plain federated averaging; None where it is not among the methods."""
-    return next((each for name, each in outcomes.items() if scenario.methods[name].strategy == "fedavg"), None)
+def plain_of(scenario: FederateScenario, outcomes: Mapping[str, Outcome], features: str = "own") -> Outcome | None:
+    """Return what came of plain federated averaging on such features; None where it is not among the methods."""
+    wanted = ("fedavg", features)
+    methods = scenario.methods
+    found = (each for name, each in outcomes.items() if (methods[name].strategy, methods[name].features) == wanted)
+    return next(found, None)

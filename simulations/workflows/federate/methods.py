@@ -1,17 +1,27 @@
 """The methods of federated learning: what the cloud asks for, and what each promises."""
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from parties.federate.workflow import Federation
 from parties.workflow import WorkflowFailed
+from simulations.runs.seeding import torch_generator
 from simulations.workflows.federate.report import Guarantee
 from simulations.workflows.federate.scenario import FederateScenario
 from simulations.workflows.federate.world import CLASSES
-from strategies.learning.group_normalised import GroupNormalisedClassifier, new_group_normalised
+from strategies.learning.fit import Plan, fit
+from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
 from strategies.learning.weights import Weights, to_row, weights
 from strategies.privacy.accounting import advantage_bound, dp_sgd_epsilon, noise_for, prv_epsilon
 from strategies.privacy.distributed_noise import noise_of
 from strategies.privacy.sum_graph import choose_graph
+
+PRETRAINING = 8
+"""Epochs on strangers' pictures."""
+_RATE = 4e-3
 
 
 def finite(model: Weights, name: str) -> Weights:
@@ -29,6 +39,29 @@ def network_of(weights: Weights) -> GroupNormalisedClassifier:
     network = new_group_normalised(CLASSES, torch.Generator())
     network.load_state_dict(weights)
     return network.eval()
+
+
+def on_public_features(
+    device: torch.device, pictures: NDArray[np.uint8], attributes: NDArray[np.bool_], seed: int
+) -> Weights:
+    """Train features on strangers' pictures, and return a model with these and a head that knows nothing; a job.
+
+    Args:
+        attributes: (n, k), of the pictures, without the one that is to be learnt.
+    """
+    generator = torch_generator(seed, "public features")
+    network = new_group_normalised(attributes.shape[1], generator)
+    inputs, targets = inputs_of(pictures), torch.from_numpy(attributes).float()
+
+    def loss(chosen: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(network(inputs[chosen]), targets[chosen])
+
+    fit(network, loss, len(inputs), generator, Plan(PRETRAINING, min(32, len(inputs)), _RATE))
+    start = new_group_normalised(CLASSES, generator)
+    start.convolutions.load_state_dict(network.convolutions.state_dict())
+    nn.init.zeros_(start.head.weight)
+    nn.init.zeros_(start.head.bias)
+    return weights(start)
 
 
 def promise_of(scenario: FederateScenario, name: str) -> Guarantee | None:
@@ -88,15 +121,16 @@ def federation_of(
 ) -> Federation:
     """Return what the cloud does."""
     method, training = scenario.methods[name], scenario.training
+    public = method.features == "public"
     settings = {
         "epochs": training.epochs,
         "batch": training.batch,
-        "learning-rate": training.learning_rate,
+        "learning-rate": training.head_learning_rate if public else training.learning_rate,
     }
     sigma = promise.sigma if promise else 0.0
     if method.strategy in ("dp-images", "dp-people"):
         settings |= {
-            "learning-rate": training.dp_learning_rate,
+            "learning-rate": training.head_learning_rate if public else training.dp_learning_rate,
             "sigma": sigma,
             "sampling-rate": training.sampling_rate,
             "steps": training.steps,
@@ -104,6 +138,8 @@ def federation_of(
         }
     if method.strategy == "dp-people":
         settings |= {"per-person": scenario.clients.per_person}
+    if public:
+        settings["head-only"] = 1.0
     return Federation(
         name,
         method.strategy,

@@ -14,7 +14,7 @@ from simulations.reports.sheets import thumbnail
 from simulations.reports.words import score
 from simulations.workflows.federate.report import FederateReport
 from simulations.workflows.federate.scoring import Outcome, Restored
-from simulations.workflows.federate.words import VACUOUS, bound, most_accurate, most_exposed, private, verdict
+from simulations.workflows.federate.words import VACUOUS, bound, most_accurate, most_exposed, private, summed, verdict
 
 _LINES = ("-", "--", ":")
 
@@ -50,6 +50,7 @@ def write_federate_page(path: Path, report: FederateReport, outcomes: Mapping[st
         private=most_accurate(private(report.methods)),
         exposed=most_exposed(report.methods),
         likelihood=any(each.by_likelihood for each in report.methods.values()),
+        summed=summed(report),
         chance_level=[each.method for each in report.utility if not each.learns],
         curves=_curves(report),
         members=_members(report),

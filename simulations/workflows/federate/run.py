@@ -19,15 +19,16 @@ from protocol.errors import BadScenario
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
+from simulations.data.people import ATTRIBUTES
 from simulations.evaluation import Guesses, costs, ranked, with_effects
 from simulations.runs.seeding import numpy_generator, reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import open_workshop
+from simulations.runs.workshops import finished, open_workshop
 from simulations.workflows.federate.attackers import Preparation
 from simulations.workflows.federate.evaluation import ATTACKING, evaluate
 from simulations.workflows.federate.leaks import leaks, plain_of, promise
-from simulations.workflows.federate.methods import federation_of, finite, network_of, promise_of
+from simulations.workflows.federate.methods import federation_of, finite, network_of, on_public_features, promise_of
 from simulations.workflows.federate.page import write_federate_page
 from simulations.workflows.federate.probes import (
     BATCH,
@@ -42,7 +43,7 @@ from simulations.workflows.federate.probes import (
     settings_of,
 )
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, Guarantee, MethodResult
-from simulations.workflows.federate.scenario import FederateScenario
+from simulations.workflows.federate.scenario import NOISY, FederateScenario
 from simulations.workflows.federate.scoring import Outcome, majority, score, worth
 from simulations.workflows.federate.words import learned, notes, summary, tables
 from simulations.workflows.federate.world import CLASSES, FederateWorld, build
@@ -79,12 +80,17 @@ def play(
         candidates = people.candidates(numpy_generator(scenario.seed, "candidates"))
         start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
+        attributes = np.delete(people.strangers.attributes, ATTRIBUTES.index(scenario.task), axis=1)
+        features = None
+        if any(method.features == "public" for method in scenario.methods.values()):
+            job = workshop.submit(on_public_features, people.strangers.pictures, attributes, scenario.seed)
+            features = finished(workshop, [job], "training public features")[0].result()
         promises = {name: _promised(scenario, name) for name in scenario.methods}
         preparation = Preparation(
             workshop, scenario, people.known, people.strangers, (candidates.pictures, candidates.labels), start
         )
         drives = session.server(adversaries, Federate)
-        training = Training(scenario, world, start, promises, session, drives)
+        training = Training(scenario, world, {"own": start, "public": features or start}, promises, session, drives)
         with session.grid(world.apps, world.names) as grid, _quietly():
             learnt = {name: training.learn(ObservedGrid(grid, training.observe), name) for name in scenario.methods}
             session.step("asking for single steps")
@@ -94,9 +100,13 @@ def play(
         session.step(ATTACKING)
         outcomes = evaluate(workshop, scenario, people, candidates, attackers, learnt, start, asked, progress)
         kept = {name: promises[name] if each.agreed else None for name, each in learnt.items()}
-        plain, labels = plain_of(scenario, outcomes), people.fresh.labels
-        ceiling = None if plain is None else Guesses.of(plain.tests.right)
-        utilities = [worth(name, each.tests.right, labels, ceiling) for name, each in outcomes.items()]
+        plain = {kind: plain_of(scenario, outcomes, kind) for kind in ("own", "public")}
+        undefended = {name: plain[method.features] for name, method in scenario.methods.items()}
+        utilities = []
+        for name, each in outcomes.items():
+            best = undefended[name]
+            ceiling = None if best is None else Guesses.of(best.tests.right)
+            utilities.append(worth(name, each.tests.right, people.fresh.labels, ceiling))
         results = {
             name: score(
                 name, scenario, outcomes[name], people.fresh, value.learns, learnt[name].model, learnt[name].curve,
@@ -109,7 +119,9 @@ def play(
         report = session.report(
             FederateReport,
             training.failures,
-            leaks=ranked(row for name, each in outcomes.items() for row in leaks(name, scenario, each, plain, base)),
+            leaks=ranked(
+                row for name, each in outcomes.items() for row in leaks(name, scenario, each, undefended[name], base)
+            ),
             utility=utilities,
             costs=costs(session),
             promises=[
@@ -141,13 +153,13 @@ class Training:
         self,
         scenario: FederateScenario,
         world: FederateWorld,
-        start: Weights,
+        starts: Mapping[str, Weights],
         promises: Mapping[str, Guarantee | None],
         session: Session,
         drives: type[Federate] = Federate,
     ) -> None:
         self._drives = drives
-        self._scenario, self._world, self._start = scenario, world, start
+        self._scenario, self._world, self._starts, self._start = scenario, world, starts, starts["own"]
         self._promises, self._session = promises, session
         self._fresh = inputs_of(world.people.fresh.pictures), torch.from_numpy(world.people.fresh.labels)
         self._current, self._agreed = Learnt(), dict[str, float]()
@@ -170,7 +182,8 @@ class Training:
         """Learn by one method."""
         self._session.step(f"learning by {name}")
         self._current = Learnt()
-        federation = federation_of(self._scenario, name, self._promises[name], self._start, len(self._world.clients))
+        start = self._starts[self._scenario.methods[name].features]
+        federation = federation_of(self._scenario, name, self._promises[name], start, len(self._world.clients))
         self._agreed = {**federation.settings, **federation.noise}
         federate = self._drives(federation, Exchange(grid), watch=self._watch)
         try:
@@ -192,7 +205,7 @@ class Training:
         noisy = {
             name: {"sigma": each.sigma, "sampling-rate": 1.0, "steps": 1, "clipping": scenario.methods[name].clipping}
             for name, each in self._promises.items()
-            if each and scenario.methods[name].strategy in ("dp-images", "dp-people")
+            if each and scenario.methods[name].strategy in NOISY and scenario.methods[name].features == "own"
         }
         for name, settings in list(noisy.items())[:1]:
             asked.steps[name, SINGLE] = ask_for_steps(grid, RUN_ID, clients, start, SINGLE, settings)
@@ -202,7 +215,7 @@ class Training:
         for name, settings in {"": {}, **noisy}.items():
             asked.planted[name] = plant(grid, RUN_ID, clients, start, public, pictures, settings)
         for name, method in scenario.methods.items():
-            if method.strategy == "secure-sum":
+            if method.strategy == "secure-sum" and method.features == "own":
                 federation = federation_of(scenario, name, None, start, len(self._world.clients))
                 total = pictures * len(self._world.clients)
                 asked.planted[name] = plant_in_sums(grid, federation, public, total)

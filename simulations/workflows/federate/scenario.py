@@ -25,6 +25,11 @@ class MethodSection(Section):
 
     strategy: str = Field(description=f"one of {', '.join(STRATEGIES)}")
     epsilon: float | None = Field(None, description="dp-...: epsilon of one client, picture or person over all rounds")
+    features: Literal["own", "public"] = Field(
+        "own",
+        description="what is trained; own: the whole network; public: its head alone, on features that were trained on"
+        " strangers' pictures, with other attributes, and stay as they are",
+    )
     clipping: Annotated[float, Ge(1e-6), Le(1e6)] = Field(1.0, description="dp-...: clipping norm of a contribution")
     mu: Annotated[float, Ge(0), Le(1e6)] = Field(0.0, description="fedprox: weight of the proximal term")
     malicious: Annotated[int, Ge(0)] = Field(0, description="krum: how many clients may be malicious")
@@ -73,6 +78,9 @@ class TrainingSection(Section):
     dp_learning_rate: Annotated[float, Gt(0), Le(100)] = Field(
         4.0, description="dp-images, dp-people: SGD learning rate"
     )
+    head_learning_rate: Annotated[float, Gt(0), Le(100)] = Field(
+        1.0, description="on public features: SGD learning rate"
+    )
     sampling_rate: Annotated[float, Gt(0), Le(1)] = Field(
         1.0, description="dp-images, dp-people: share of a client's images, or people, sampled for each step"
     )
@@ -107,6 +115,9 @@ USUAL: dict[str, dict[str, Any]] = {
     "dp-images-1": {"strategy": "dp-images", "epsilon": 1.0},
     "dp-people-8": {"strategy": "dp-people", "epsilon": 8.0},
     "dp-clients-8": {"strategy": "dp-clients", "epsilon": 8.0},
+    "head": {"strategy": "fedavg", "features": "public"},
+    "head-dp-images-8": {"strategy": "dp-images", "epsilon": 8.0, "features": "public"},
+    "head-dp-images-1": {"strategy": "dp-images", "epsilon": 1.0, "features": "public"},
 }
 """The methods of a scenario by default; one that names some of them need not repeat their settings."""
 

@@ -153,7 +153,8 @@ class Outcome:
         below = _placed(scores[inside], scores[~inside])
         above = 1 - _placed(scores[~inside], scores[inside])
         halves = [mean(each, persons[kind]) for each, kind in ((below, inside), (above, ~inside))]
-        half = float(np.hypot(*((each.high - each.low) / 2 for each in halves)))
+        one, other = ((each.high - each.low) / 2 for each in halves)
+        half = float(np.hypot(one, other))
         return estimate(halves[0].value, halves[0].value - half, halves[0].value + half, len(scores))
 
 
@@ -166,7 +167,7 @@ def _placed(scores: Scores, others: Scores) -> NDArray[np.float64]:
 
 
 def audit(outcome: Outcome, guarantee: Guarantee | None) -> Audit:
-    """Return the largest epsilon that an attack proves to be lost, of people, or of clients where these are promised it.
+    """Return the largest epsilon that an attack proves to be lost, of people, or of clients where these have a promise.
 
     All attacks are tried: each may err with its share of the probability.
     """

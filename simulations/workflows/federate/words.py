@@ -9,8 +9,8 @@ from simulations.reports.model import Learned
 from simulations.reports.rows import evaluation_tables
 from simulations.reports.words import count, listed, percent, score, signed
 from simulations.workflows.federate.leaks import MALICIOUS
-from simulations.workflows.federate.report import FederateOutcome, FederateReport, MethodResult, Guarantee
-from simulations.workflows.federate.scenario import FederateScenario
+from simulations.workflows.federate.report import FederateOutcome, FederateReport, Guarantee, MethodResult
+from simulations.workflows.federate.scenario import SUMS, FederateScenario
 from simulations.workflows.federate.world import FederateWorld
 
 MARGIN = 0.03
@@ -126,7 +126,7 @@ def _cloud(report: FederateReport) -> list[str]:
         )
     exposed = most_exposed(methods)
     if exposed is not None:
-        hidden = [name for name, each in methods.items() if each.property_told is None]
+        hidden = summed(report)
         unseen = f" With {listed(hidden)} it sees no single update." if hidden else ""
         said.append(
             "The cloud: property inference from a first update is right for up to "
@@ -135,14 +135,19 @@ def _cloud(report: FederateReport) -> list[str]:
     return said
 
 
+def summed(report: FederateReport) -> list[str]:
+    """Return the methods by which the cloud sees sums alone."""
+    return [name for name, method in report.scenario["methods"].items() if method["strategy"] in SUMS]
+
+
 def _sums(report: FederateReport) -> str:
     """Say whether planted weights read images in secure sums, too."""
-    summed = [
+    read = [
         each.method
         for each in report.leaks
-        if each.observer == MALICIOUS and report.methods[each.method].property_told is None and each.rate.value > 0
+        if each.observer == MALICIOUS and each.method in summed(report) and each.rate.value > 0
     ]
-    return f"; out of a sum of all clients, too ({listed(summed)})" if summed else ""
+    return f"; out of a sum of all clients, too ({listed(read)})" if read else ""
 
 
 def summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scenario: FederateScenario) -> str:
@@ -212,6 +217,11 @@ def notes(scenario: FederateScenario, world: FederateWorld, others: list[str]) -
     return notes
 
 
+def _told(report: FederateReport, name: str) -> str:
+    told = report.methods[name].property_told
+    return percent(told) if told is not None else "unseen" if name in summed(report) else "–"
+
+
 def tables(report: FederateReport) -> Iterator[RenderableType]:
     """Yield what is worth printing of a report."""
     title = f"federate, seed {report.seed}: {count(report.outcome.clients, 'client')}"
@@ -228,13 +238,13 @@ def tables(report: FederateReport) -> Iterator[RenderableType]:
             signed(each.worst.advantage),
             "" if each.promise is None else f"{each.promise.bound:.3f}",
             "–" if each.audited is None else f"{each.audited.epsilon:.2f}",
-            "unseen" if each.property_told is None else percent(each.property_told),
+            _told(report, name),
         )
     yield table
     yield (
         "accuracy: on fresh images; gap: points between groups, of models that beat the majority class; membership: "
-        "advantage of the best membership inference attack; bound: on that advantage, by ε; ε shown: what attacks prove to"
-        " be lost of a person, or of a client, at least; property: accuracy of property inference."
+        "advantage of the best membership inference attack; bound: on that advantage, by ε; ε shown: what attacks prove"
+        " to be lost of a person, or of a client, at least; property: accuracy of property inference."
     )
     yield from evaluation_tables(report)
     yield report.summary

@@ -227,8 +227,8 @@ RESTORERS: dict[str, Callable[[Tensor, PublicKnowledge], Tensor]] = {
 
 
 Lesson = Literal["clean", "shown", "hidden", "shown-longer"]
-"""What a recogniser learns: clean images, or what the dominant image of an obfuscated one shows, or what another; or the
-second with a budget that is `MORE` times as large."""
+"""What a recogniser learns: clean images, or what the dominant image of an obfuscated one shows, or what another shows;
+or the second with a budget that is `MORE` times as large."""
 LESSONS: tuple[Lesson, ...] = ("clean", "shown", "hidden", "shown-longer")
 MORE = 4
 

@@ -1,6 +1,7 @@
 """The other settings of the privacy-utility plot, attacked: as if an owner of some images had chosen them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ from simulations.workflows.outsource.attacks import (
     name_shown,
     unmixing,
 )
-from simulations.workflows.outsource.scores import Guessed, most_frequent, told_apart
+from simulations.workflows.outsource.scores import AS_SENT, Guessed, most_frequent, told_apart
 from simulations.workflows.outsource.world import Labelled
 from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify
@@ -35,7 +36,7 @@ from strategies.scores.privacy_scores import dssim
 
 IMAGES = 200
 """Images of such an owner, at most."""
-SHORTER = 2
+SHORTER = 4
 """What part of the usual training the CNNs get."""
 WORK = "attacking other settings"
 
@@ -66,22 +67,14 @@ def study(device: torch.device, view: ServiceView, public: PublicKnowledge, cand
     scores: Scores | None = None
     last = view.epochs[-1]
     for name, attack in RESTORERS.items():
-        try:
+        with suppress(DoesNotApply):
             restored[name] = attack(last, public)
-        except DoesNotApply:
-            continue
-    try:
+    with suppress(DoesNotApply):
         restored["unmixing"] = unmixing(view, public).pictures
-    except DoesNotApply:
-        pass
-    try:
+    with suppress(DoesNotApply):
         named = name_shown(last, learn_to_recognise(public, "shown", max(1, CNN_EPOCHS // SHORTER)))
-    except DoesNotApply:
-        pass
-    try:
+    with suppress(DoesNotApply):
         scores = membership(view, candidates, public)
-    except DoesNotApply:
-        pass
     return Study(restored, named, scores)
 
 
@@ -165,13 +158,13 @@ def _scored(
         rows[attack, budget] = Guessed(Guesses.of(told == answers, whose), undefended, most_frequent(answers), measures)
 
     if clean is not None:
-        restored: Mapping[str, Tensor] = {"as sent": one.view.epochs[-1], **found.restored}
+        restored: Mapping[str, Tensor] = {AS_SENT: one.view.epochs[-1], **found.restored}
         for attack, pictures in restored.items():
-            places = one.dominant
-            if attack == "unmixing":
+            places, shown = one.dominant, pictures
+            if attack == "unmixing":  # in any order: each image with its best match
                 places = torch.arange(len(images))
-                pictures = pictures[(detail(images, 3) @ detail(pictures, 3).T).argmax(1)]
-            keep(attack, 1, classify(clean, to_pictures(pictures)), places, dssim(images[places], pictures))
+                shown = pictures[(detail(images, 3) @ detail(pictures, 3).T).argmax(1)]
+            keep(attack, 1, classify(clean, to_pictures(shown)), places, dssim(images[places], shown))
     if found.named is not None:
         keep("cnn", 1 / SHORTER, found.named, one.dominant, None)
     if found.scores is not None:

@@ -8,8 +8,7 @@ from simulations.evaluation import Guesses, leak, utility
 from simulations.reports.evaluation import NOTHING, Criterion, Leak, Promise, Utility
 from simulations.reports.words import count
 from simulations.workflows.outsource.attacks import ATTACKS, PublicKnowledge
-from simulations.workflows.outsource.scores import DELTA, SHOWN_EPSILON, Guessed
-from simulations.workflows.outsource.scoring import AS_SENT
+from simulations.workflows.outsource.scores import AS_SENT, DELTA, SHOWN_EPSILON, Guessed
 from strategies.obfuscation import Obfuscation
 from strategies.obfuscation.guarantee import mixing_epsilon
 
@@ -47,9 +46,9 @@ def leaks(method: str, guesses: Mapping[tuple[str, float], Guessed], public: Pub
     learnt = f"{count(len(public.images), 'public image')} with their classes"
     for (name, budget), each in guesses.items():
         criterion, what = ABOUT.get(name, RESTORED)
-        title, knows = (
-            ("None: a CNN for clean images", "") if name == AS_SENT else (ATTACKS[name].title, ATTACKS[name].knows)
-        )
+        title, knows = "None: a CNN for clean images", ""
+        if name != AS_SENT:
+            title, knows = ATTACKS[name].title, ATTACKS[name].knows
         if criterion == "reconstruction":
             knows = f"{knows}; {learnt}" if knows else learnt
         yield leak(
@@ -87,8 +86,8 @@ def promise(
     if ("membership", 1) in guesses:
         shown = guesses["membership", 1].measures[SHOWN_EPSILON]
         labels += (
-            f"; membership by correlation shows that epsilon is at least {shown.value:.2f} for an image in all epochs (one"
-            f" run, {count(shown.n, 'candidate')}, 95 % confidence)"
+            f"; membership by correlation shows that epsilon is at least {shown.value:.2f} for an image in all epochs"
+            f" (one run, {count(shown.n, 'candidate')}, 95 % confidence)"
         )
     weights = setting.weights or setting.info.weights
     alike = isinstance(weights, tuple) and len(set(weights)) == 1

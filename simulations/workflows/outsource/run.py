@@ -30,11 +30,13 @@ from simulations.workflows.outsource.leaks import leaks, method_of, promise, wor
 from simulations.workflows.outsource.page import write_outsource_page
 from simulations.workflows.outsource.report import OutsourceOutcome, OutsourceReport, outcome_of, tradeoffs
 from simulations.workflows.outsource.scenario import OutsourceScenario
+from simulations.workflows.outsource.scores import Guessed
 from simulations.workflows.outsource.scoring import Recognisers, Scoring
 from simulations.workflows.outsource.tradeoff import Lesson, Point, train_and_test
 from simulations.workflows.outsource.truth import public_knowledge, truth_of, with_leaks
 from simulations.workflows.outsource.words import learned, notes, summary, tables
 from simulations.workflows.outsource.world import OutsourceWorld, build
+from strategies.obfuscation import Obfuscation
 
 
 def play(
@@ -75,24 +77,24 @@ def play(
         points = [end.result() for end in finished(workshop, compared, "training with other settings", progress)]
         digest = _digest(record, appraisals)
         outcome = outcome_of(scenario, world, record, appraisals, digest, scoring, points[0], session.flows)
+        methods: list[tuple[Obfuscation, Mapping[tuple[str, float], Guessed]]] = [
+            (own, scoring.done.guesses),
+            *zip(others, guesses, strict=True),
+        ]
         report = session.report(
             OutsourceReport,
             record.failures,
             summary=summary(outcome, scoring.done.scores),
             learned=learned(outcome, scoring.done.scores),
             notes=[*world.notes, *notes(scenario, others)],
-            leaks=ranked(
-                row
-                for setting, found in zip([own, *others], [attacked.guesses, *guesses], strict=True)
-                for row in leaks(method_of(setting), found, public)
-            ),
+            leaks=ranked(row for setting, found in methods for row in leaks(method_of(setting), found, public)),
             utility=_utilities(scenario, outcome, points, len(world.tests.tasks)),
             costs=costs(session),
             promises=[
                 promise(
                     setting, scenario.images.side**2, scenario.service.epochs, _plain(scenario, setting is own), found
                 )
-                for setting, found in zip([own, *others], [attacked.guesses, *guesses], strict=True)
+                for setting, found in methods
             ],
             outcome=outcome,
             attacks=scoring.done.scores,

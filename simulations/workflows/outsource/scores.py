@@ -22,6 +22,8 @@ AUDITED = 4
 DELTA, ERROR = 1e-5, 0.05
 """Of the guarantee of dp-mix; and the probability that an audit says too much."""
 SHOWN_EPSILON = "epsilon_at_least"
+AS_SENT = "as sent"
+"""No attack, but a CNN for clean images."""
 ALIKE = 0.6
 """Below this dSSIM people recognise images (Tables 2 and 3: thresholds of .61 to .66)."""
 

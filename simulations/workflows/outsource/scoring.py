@@ -36,6 +36,7 @@ from simulations.workflows.outsource.attacks import (
 )
 from simulations.workflows.outsource.scores import (
     ALIKE,
+    AS_SENT,
     AttackScore,
     Found,
     Guessed,
@@ -55,8 +56,6 @@ T = TypeVar("T")
 
 SHOWN = 8
 """Mixtures that are shown in the report's grid."""
-AS_SENT = "as sent"
-"""No attack, but a CNN for clean images."""
 
 
 class Recognisers:
@@ -88,7 +87,7 @@ class Attacked:
     """
 
     scores: dict[str, AttackScore] = field(default_factory=dict)
-    guesses: dict[tuple[str, int], Guessed] = field(default_factory=dict)
+    guesses: dict[tuple[str, float], Guessed] = field(default_factory=dict)
     grid: dict[str, Tensor] = field(default_factory=dict)
 
 

@@ -64,9 +64,10 @@ def notes(scenario: OutsourceScenario, others: Sequence[Obfuscation]) -> list[st
     """Say how the other settings were attacked."""
     if not others:
         return []
+    count = min(IMAGES, scenario.images.training)
     return [
-        f"Other settings are attacked as if an owner of {min(IMAGES, scenario.images.training)} of the images had chosen "
-        "them, by fewer attacks and with less training than this run's own."
+        f"Other settings are attacked as if an owner of {count} of the images had chosen"
+        " them, by fewer attacks and with less training than this run's own."
     ]
 
 
