@@ -22,7 +22,7 @@ from simulations.evaluation import costs, ranked, with_effects
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import finished, open_workshop
+from simulations.runs.workshops import finished
 from simulations.workflows.crowdsource.evaluation import Evaluated, evaluate, train
 from simulations.workflows.crowdsource.page import write_crowdsource_page
 from simulations.workflows.crowdsource.report import CrowdsourceReport
@@ -47,7 +47,7 @@ def play(
         RunFailed: When too few participants sent anything, or an extractor could not be trained.
     """
     steps = len(Crowdsource.STEPS) + 2
-    with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
+    with Session(scenario, folder, progress, steps) as session, session.workshop() as workshop:
         session.step("making the pictures")
         key = secret(scenario.seed, "collector")
         world = build(scenario, SigningKey.derive(key, "identity").public, adversaries)

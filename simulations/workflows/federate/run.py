@@ -24,7 +24,7 @@ from simulations.evaluation import Guesses, costs, ranked, with_effects
 from simulations.runs.seeding import numpy_generator, reproducible, torch_generator
 from simulations.runs.session import RUN_ID, Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import finished, open_workshop
+from simulations.runs.workshops import finished
 from simulations.workflows.federate.attackers import Preparation
 from simulations.workflows.federate.evaluation import ATTACKING, evaluate
 from simulations.workflows.federate.leaks import leaks, plain_of, promise
@@ -73,7 +73,7 @@ def play(
 ) -> FederateReport:
     """Play all methods, attack what came of them, and write the folder."""
     steps = len(scenario.methods) + 4
-    with Session(scenario, folder, progress, steps) as session, open_workshop(scenario) as workshop:
+    with Session(scenario, folder, progress, steps) as session, session.workshop() as workshop:
         session.step("painting people")
         world = build(scenario, adversaries)
         people = world.people

@@ -23,7 +23,7 @@ from simulations.reports.evaluation import Utility
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import finished, open_workshop
+from simulations.runs.workshops import finished
 from simulations.workflows.outsource.attacks import service_view
 from simulations.workflows.outsource.compared import attack_compared
 from simulations.workflows.outsource.leaks import leaks, method_of, promise, worth
@@ -47,7 +47,7 @@ def play(
     Raises:
         RunFailed: When no owner could use the model, or a job failed.
     """
-    with Session(scenario, folder, progress, len(Outsource.STEPS)) as session, open_workshop(scenario) as workshop:
+    with Session(scenario, folder, progress, len(Outsource.STEPS)) as session, session.workshop() as workshop:
         session.step("building the world")
         world = build(scenario, adversaries)
         view = session.view(SERVER_NODE_ID, Enrolment, Part)

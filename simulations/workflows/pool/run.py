@@ -12,7 +12,6 @@ from protocol.messages.pool import PoisonedFeatures, SignedNetwork
 from simulations.evaluation import costs, ranked, with_effects
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
-from simulations.runs.workshops import open_workshop
 from simulations.workflows.pool.attacks import PoolView
 from simulations.workflows.pool.evaluation import Evaluation
 from simulations.workflows.pool.page import write_pool_page
@@ -36,7 +35,7 @@ def play(scenario: PoolScenario, folder: Path, progress: Progress, adversaries: 
             exchange, late = Exchange(grid), world.late
             record = pool(keeper, exchange, session.on_step, late=late, publishers=world.publishers).run()
         session.step("controls and attackers")
-        with open_workshop(scenario) as workshop:
+        with session.workshop() as workshop:
             evaluation = Evaluation(scenario, world, record, PoolView.of(view, world.rules), workshop)
             scored = Scoring(evaluation, evaluation.run()).score()
         found = ranked(leaks(scored))
