@@ -54,7 +54,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[CrowdsourceReport,
 class TestRun:
     def test_its_folder_is_complete_and_the_page_needs_nothing_else(self, played: Any) -> None:
         report, folder = played
-        assert {path.name for path in folder.iterdir()} == {"report.json", "report.html", "messages.jsonl"}
+        assert {path.name for path in folder.iterdir()} == {"cells", "report.json", "report.html", "messages.jsonl"}
         assert CrowdsourceReport.model_validate_json((folder / "report.json").read_text()) == report
         page = (folder / "report.html").read_text()
         assert page.count("<figure>") == 2

@@ -106,7 +106,7 @@ def test_the_page_shows_pictures_and_plot_and_stands_alone(folder: Path) -> None
     assert "does not apply" in page.lower()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
-    assert {path.name for path in folder.iterdir()} == {"report.html", "report.json", "messages.jsonl"}
+    assert {path.name for path in folder.iterdir()} == {"cells", "report.html", "report.json", "messages.jsonl"}
 
 
 def test_the_page_is_accessible(folder: Path, faults_of: Callable[..., list[str]]) -> None:

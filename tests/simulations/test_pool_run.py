@@ -74,7 +74,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[PoolReport, Path]:
 
 def test_the_folder_holds_the_report_and_the_messages(ran: tuple[PoolReport, Path]) -> None:
     report, folder = ran
-    assert sorted(path.name for path in folder.iterdir()) == ["messages.jsonl", "report.html", "report.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["cells", "messages.jsonl", "report.html", "report.json"]
     assert PoolReport.model_validate_json((folder / "report.json").read_text()) == report
     kinds = [json.loads(line)["kind"] for line in (folder / "messages.jsonl").read_text().splitlines()]
     assert kinds.count("PoisonedFeatures") == 3 + 6
