@@ -24,7 +24,7 @@ def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
     """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made.
 
     `out` is made at once, empty, so that of several runs that name the same folder one has it, and the others are told
-    before they begin. Cells of a run that fails stay in a hidden folder beside it.
+    before they begin. Cells of a run that is interrupted stay in a hidden folder beside it.
 
     Args:
         resume: Begin with the cells of a run that was interrupted, or that has finished: its folder is replaced.
@@ -34,7 +34,8 @@ def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
         BadInput: When it cannot be made or written.
     """
     with _replaced(out, resume=resume) as before, _claimed(out):
-        partial, kept = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.{CELLS}")
+        partial, kept = out.parent / f".{out.name}.partial", out.parent / f".{out.name}.{CELLS}"
+        keep = resume
         try:
             _keep(partial / CELLS, kept)  # what a run left that was killed
             shutil.rmtree(partial, ignore_errors=True)
@@ -48,6 +49,7 @@ def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
         except UserError:
             raise
         except (KeyboardInterrupt, SystemExit) as stop:
+            keep = True
             if (partial / CELLS).is_dir():
                 stop.add_note(f"what was computed is kept: go on with --out {out} --resume")
             raise
@@ -59,7 +61,8 @@ def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
                 "files, or name another one with --out"
             ) from None
         finally:
-            _keep(partial / CELLS, kept)
+            if keep:
+                _keep(partial / CELLS, kept)
             shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -77,7 +80,7 @@ def _keep(cells: Path, kept: Path) -> None:
 @contextmanager
 def _replaced(out: Path, *, resume: bool) -> Iterator[Path]:
     """Put the folder of a finished run aside while it is played again; it comes back if that fails."""
-    before = out.with_name(f".{out.name}.before")
+    before = out.parent / f".{out.name}.before"
     if before.is_dir() and not out.exists():  # of a run that was killed
         before.rename(out)
     if resume and (out / "report.json").is_file():

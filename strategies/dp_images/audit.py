@@ -10,6 +10,8 @@ from strategies.dp_images.mechanisms import DPSVD, RANGE, DPPix, Mechanism
 from strategies.privacy.auditing import audited_epsilon
 from strategies.privacy.stream import Stream
 
+TRIED = 401
+"""Thresholds that are tried."""
 SIDE = 16
 """Width and height of the pictures that DP-SVD is tried out on."""
 
@@ -70,6 +72,7 @@ def audited(mechanism: Mechanism, stream: Stream, trials: int = 4000, error: flo
         below = [trials - count for count in reversed(above)]
         return max(audited_epsilon(hits, trials, others, trials, 0.0, error / 2) for hits, others in (above, below))
 
-    seen = np.unique(torch.cat([bright[:trials], dark[:trials]]).numpy()).tolist()
-    chosen = max(seen, key=lambda threshold: lost(threshold, slice(trials)))
+    seen = torch.cat([bright[:trials], dark[:trials]]).numpy()
+    thresholds = np.unique(np.quantile(seen, np.linspace(0, 1, TRIED), method="nearest")).tolist()
+    chosen = max(thresholds, key=lambda threshold: lost(threshold, slice(trials)))
     return lost(chosen, slice(trials, None)) / found.promised

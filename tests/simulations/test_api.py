@@ -199,7 +199,7 @@ class Greedy(parley.Seller):
 def test_adversaries_of_my_own(given: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(f"import parley\n\n{ast.unparse(source_of(Greedy.__name__))}\n")
-    settings = {**SMALL, "adversaries.greedy": {"share": 0.5, "factor": 3}}
+    settings = {**SMALL, "adversaries.greedy": {"share": 0.5, "factor": 3}, "twin": False}
     adversaries = [Greedy] if given == "class" else path
     done = parley.run("purchase", settings=settings, adversaries=adversaries, progress=False)
     assert done.adversaries["greedy"].parties == 3

@@ -41,7 +41,14 @@ def wordless(role: str) -> Any:
 @pytest.mark.parametrize(("workflow", "role"), PARTIES)
 def test_parties_that_fail_without_a_reason_end_a_run_with_a_sentence(tmp_path: Path, workflow: str, role: str) -> None:
     cheats = known_adversaries([wordless(role)])
-    settings = [*SMALL[workflow]["settings"], "grid=local", "adversaries.wordless=1.0", "expect={}"]
+    settings = [
+        *SMALL[workflow]["settings"],
+        "grid=local",
+        "adversaries.wordless=1.0",
+        "expect={}",
+        "twin=false",
+        "workers=1",
+    ]
     scenario = load(workflow, settings, cheats)
     try:
         report: Any = run(scenario, tmp_path / "run", adversaries=cheats)

@@ -1,5 +1,6 @@
 """What jobs came to is kept, so that a run that was interrupted goes on, and a run with one job more does one."""
 
+import json
 import pickle
 import signal
 import time
@@ -112,13 +113,14 @@ def test_a_run_with_one_method_more_does_what_is_new(tmp_path: Path) -> None:
     more = {**settings, "methods": {**TWO, "snow": {"mechanism": "snow", "delta": 0.4}}}
     second = parley.run("publish", settings=more, workers=2, out=out, resume=True, progress=False)
     assert cells < {path.name for path in (out / "cells").iterdir()}
-    assert len(list((out / "cells").iterdir())) == len(cells) + 2
+    assert len(list((out / "cells").iterdir())) == len(cells) + 3
     assert [each for each in second.leaks if each.method != "snow"] == first.leaks
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
 def test_an_interrupted_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
-    words = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    settings = {**SMALL, "methods": TWO}
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     command = ["run", "publish", *words, "--workers", "2", "--out", "out"]
     interrupted = Parley(command, tmp_path, tmp_path / "log")
     cells = tmp_path / ".out.partial" / "cells"
@@ -131,7 +133,7 @@ def test_an_interrupted_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> Non
     kept = {path.name for path in (tmp_path / ".out.cells").iterdir()}
     assert Parley([*command, "--resume"], tmp_path, tmp_path / "log").wait(120) == 0
     assert kept <= {path.name for path in (tmp_path / "out" / "cells").iterdir()}
-    whole = parley.run("publish", settings=SMALL, workers=1, progress=False)
+    whole = parley.run("publish", settings=settings, workers=1, progress=False)
     resumed = (tmp_path / "out" / "report.json").read_text()
     assert f'"digest": "{whole.outcome.digest}"' in resumed
 
@@ -152,6 +154,7 @@ def test_cells_of_a_killed_run_are_found_and_a_new_run_begins_anew(tmp_path: Pat
     (partial / "half.12.part").touch()
     out = tmp_path / "out"
     assert failed(out) == ["whole"]
+    assert (tmp_path / ".out.cells" / "whole").is_file()
     with whole_or_nothing(out) as folder:
         assert not (folder / "cells").exists()
         (folder / "report.json").write_text("first")

@@ -30,6 +30,7 @@ DEVICE = torch.device("cpu")
 
 TINY: dict[str, Any] = {
     "workers": 1,
+    "twin": False,
     "seed": 3,
     "side": 16,
     "tested": 60,

@@ -26,6 +26,7 @@ from strategies.learning.weights import weights
 
 SMALL: dict[str, Any] = {
     "workers": 1,
+    "twin": False,
     "seed": 3,
     "clients": {"count": 5, "pictures": 8, "size": 16},
     "training": {"rounds": 2, "epochs": 1},

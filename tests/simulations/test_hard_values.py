@@ -127,6 +127,7 @@ def test_training_that_diverges_is_one_sentence_or_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mechanism", ["dp-pix", "dp-svd"])
 def test_pictures_are_published_at_either_end(tmp_path: Path, mechanism: str, epsilon: float) -> None:
     scenario = {
+        "workers": 1,
         "owners": {"count": 2, "pictures": 2, "publish": 2, "size": 32},
         "attacker": {"known": 2, "strangers": 12, "epochs": 1},
         "methods": {"mine": {"mechanism": mechanism, "epsilon": epsilon}},

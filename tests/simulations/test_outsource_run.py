@@ -21,6 +21,7 @@ from strategies.obfuscation.guarantee import mixing_epsilon
 
 TINY: dict[str, Any] = {
     "workers": 1,
+    "twin": False,
     "images": {"training": 120, "tests": 60, "side": 32},
     "service": {"epochs": 3, "batch": 16},
     "attackers": {"public": 0, "pairs": 0, "scored": 30},

@@ -12,6 +12,7 @@ from simulations.scenarios.files import commented, load, schema_of
 from simulations.workflows.publish.scenario import PublishScenario
 
 OWNERS: dict[str, Any] = {
+    "workers": 1,
     "owners": {"count": 3, "pictures": 3, "publish": 3, "size": 32},
     "attacker": {"known": 4, "strangers": 20, "epochs": 1},
     "methods": {"pix": {"mechanism": "dp-pix", "epsilon": 1.0}},

@@ -39,6 +39,7 @@ from strategies.learning.batches import accuracy, apply, guessed
 
 SMALL: dict[str, Any] = {
     "workers": 1,
+    "twin": False,
     "seed": 3,
     "entities": {"images": [160, 60, 24], "classes": 4, "held_back": 60, "public": 120, "side": 32, "late": 1},
     "training": {"pretraining": 60, "reconstruction": 60, "poisoning": 30, "refinement": 30, "batch": 16},

@@ -36,6 +36,7 @@ from strategies.privacy.stream import Stream
 
 SMALL: dict[str, Any] = {
     "workers": 1,
+    "twin": False,
     "seed": 3,
     "owners": {"count": 6, "pictures": 6, "publish": 5, "size": 32},
     "attacker": {"known": 12, "strangers": 60, "epochs": 6},
