@@ -212,6 +212,7 @@ def test_no_attack_reads_the_truth(tmp_path: Path) -> None:
         assert all(torch.equal(one, other) for one, other in zip(tensors, again, strict=True)), name
 
 
+@pytest.mark.slow
 def test_a_reconstructor_that_restores_nothing_is_published_by_who_pretrains(tmp_path: Path) -> None:
     attacks = {"steps": 2, "attacked": 20, "unseen": ["rx4s4"], "pairs": [], "modules": 1, "obfuscator": False}
     entities = {**SMALL["entities"], "images": [80, 20], "late": 0}
@@ -225,6 +226,7 @@ def test_a_reconstructor_that_restores_nothing_is_published_by_who_pretrains(tmp
     assert unseen.protected.ssim > 0.4 * unseen.clean.ssim
 
 
+@pytest.mark.slow
 def test_deciders_that_start_from_the_published_one_begin_where_it_is(tmp_path: Path) -> None:
     """One step each of pooled and own features leaves them about as accurate as the published network."""
     nothing = {"attacked": 20, "unseen": [], "pairs": [], "modules": 0, "aligned": 0, "attribute": False,
