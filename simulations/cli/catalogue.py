@@ -104,8 +104,9 @@ def _extractors() -> Iterator[Entry]:
 
 ATTACKS: Mapping[str, Mapping[str, str]] = {
     "purchase": {
-        "localisation": "The cloud finds the features of images from their MinHash signatures.",
+        "localisation": "The cloud finds the features of images from MinHash signatures of one request or several.",
         "feature inversion": "The cloud infers the class and the looks of images on offer from their features.",
+        "same price": "The buyer links images of one seller by their price.",
         "cloud-buyer": "Cloud and buyer pool what they received: who sold which image.",
         "cloud-sellers": "The cloud leaves out bids of all but its friends.",
         "key-substitution": "The cloud passes on keys of its own, and opens every image.",
@@ -115,11 +116,13 @@ ATTACKS: Mapping[str, Mapping[str, str]] = {
         "unseen": "Reconstructors of designs that no module is trained against.",
         "pairs": "A reconstructor fine-tuned on leaked pairs of an image and its poisoned feature.",
         "modules": "A reconstructor trained on modules of the attacker's own.",
-        "attribute": "Infers a binary attribute of images from their poisoned features.",
+        "aligned": "The same, with modules whose features are aligned with those in the pool.",
+        "attributes": "Infers attributes of images from their poisoned features.",
         "obfuscator": "Reverses DeepObfuscator, for comparison.",
     },
     "crowdsource": {
         "public": "Reads the hidden attributes with a classifier trained on the collector's own images.",
+        "deep": "The same by a deeper classifier, and by all classifiers together; also with a larger budget.",
         "leaked": "The same, trained on representations of participants whose attributes leaked.",
         "induced": "Infers the hidden attributes from what the tasks' model says.",
         "reconstruction": "Reconstructs images from their representations.",
@@ -130,13 +133,17 @@ ATTACKS: Mapping[str, Mapping[str, str]] = {
         "combination": "Averages what a publisher sent each time the cloud asked.",
         "restoration": "Restores images as far as the mechanism can be undone.",
         "re-identification": "Names owners, by other images of them that are published alike, restored and not.",
+        "attribute": "Infers a private attribute of owners, from images of other people that are published alike.",
+        "audit": "Tells two neighbours apart, to show how much of a promised epsilon is lost.",
     },
     "federate": {
         "loss": "Membership inference by the loss.",
         "shadows": "Membership inference by shadow models.",
         "likelihood": "Membership inference by the likelihood ratio (LiRA).",
+        "relative likelihood": "Membership inference by pairwise likelihood ratios (RMIA).",
+        "planted weights": "A malicious cloud plants weights through which updates, and sums of them, show images.",
         "property": "Property inference: the cloud infers a property of a client's people from its update.",
-        "gradient inversion": "The cloud reconstructs the image behind an update.",
+        "gradient inversion": "The cloud reconstructs the images behind an update, of one step or several.",
         "adversarial examples": "Perturbs images so that the model errs.",
     },
 }

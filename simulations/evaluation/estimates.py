@@ -1,7 +1,6 @@
 """Numbers with their intervals; people are what is drawn, never images of one person as if they were independent."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,11 +102,6 @@ def mean(values: ArrayLike, people: ArrayLike | None = None) -> Estimate:
     error = math.sqrt(persons / (persons - 1) * float((away**2).sum())) / len(given)
     half = float(t.ppf((1 + CONFIDENCE) / 2, persons - 1)) * error
     return estimate(value, value - half, value + half, len(given))
-
-
-def over_runs(values: Sequence[float]) -> Estimate:
-    """Return the mean of what several seeds came to, with Student's interval."""
-    return mean(values)
 
 
 def ratio(above: Estimate, below: Estimate) -> Estimate:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import to_jsonable_python
 
-from protocol.errors import BadScenario, ExpectationFailed
+from protocol.errors import BadInput, BadScenario, ExpectationFailed
 from protocol.storage.user_files import user_path
 from simulations.scenarios.adversaries import known_adversaries
 from simulations.scenarios.base import Scenario
@@ -87,6 +87,8 @@ def run(
     """
     from simulations.cli.progress import shown
 
+    if resume and out is None:
+        raise BadInput("resume goes on with an earlier run: name its folder with out")
     options = {"seed": seed, "grid": grid, "workers": workers, "address": address}
     given = {key: value for key, value in options.items() if value is not None}
     with ExitStack() as temporary, shown() if progress else nullcontext(None) as watch:

@@ -14,7 +14,6 @@ Criterion = Literal["singling-out", "linkability", "inference", "reconstruction"
 Singling out a person; whose image it is, or whether two are of one person; an attribute, a class or a label, or a
 property of a group; what an image shows; and whether an image was used.
 """
-CRITERIA: tuple[Criterion, ...] = ("singling-out", "linkability", "inference", "reconstruction", "membership")
 
 
 class Estimate(BaseModel):

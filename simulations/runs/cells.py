@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar
 
 import torch
@@ -56,7 +57,13 @@ def code() -> str:
 
 
 def name_of(function: Callable[..., Any], arguments: Sequence[Any]) -> str | None:
-    """Return the hash of a job and of what it depends on; None for what cannot be hashed."""
+    """Return the hash of a job and of what it depends on; None for what cannot be hashed.
+
+    Of a function that is not a module's own, such as a method or a closure, not all that it depends on is among its
+    arguments.
+    """
+    if not isinstance(function, FunctionType) or function.__qualname__ != function.__name__:
+        return None
     device = "cuda" if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
     what = (f"{function.__module__}.{function.__qualname__}", code(), versions(), device)
     try:
@@ -168,4 +175,7 @@ def read(path: Path, key: bytes) -> Done[Any] | None:
     mac, written = found[:_MAC], found[_MAC:]
     if not hmac.compare_digest(mac, hmac.digest(key, path.name.encode() + written, "sha256")):
         return None
-    return Done(pickle.loads(written), "kept", 0.0)
+    try:
+        return Done(pickle.loads(written), "kept", 0.0)
+    except Exception:  # what other versions of libraries wrote: it is computed again
+        return None

@@ -19,6 +19,10 @@ def default_folder(name: str, seed: int) -> Path:
     return Path("runs") / f"{name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
 
 
+WRITTEN = frozenset({"report.json", "report.html", "messages.jsonl", "ledger.sqlite", "bought", CELLS})
+"""What a run's folder holds; one that holds more is not replaced."""
+
+
 @contextmanager
 def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
     """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made.
@@ -27,12 +31,14 @@ def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
     before they begin. Cells of a run that is interrupted stay in a hidden folder beside it.
 
     Args:
-        resume: Begin with the cells of a run that was interrupted, or that has finished: its folder is replaced.
+        resume: Begin with the cells of a run that was interrupted, or that has finished: its folder is replaced, if it
+            holds nothing else.
 
     Raises:
         OutputExists: When the folder is there, or another run has it.
         BadInput: When it cannot be made or written.
     """
+    out = out.resolve() if out.name in ("", "..") else out  # a folder that has a name can be put aside
     with _replaced(out, resume=resume) as before, _claimed(out):
         partial, kept = out.parent / f".{out.name}.partial", out.parent / f".{out.name}.{CELLS}"
         keep = resume
@@ -80,19 +86,24 @@ def _keep(cells: Path, kept: Path) -> None:
 @contextmanager
 def _replaced(out: Path, *, resume: bool) -> Iterator[Path]:
     """Put the folder of a finished run aside while it is played again; it comes back if that fails."""
-    before = out.parent / f".{out.name}.before"
+    before, moved = out.parent / f".{out.name}.before", False
     if before.is_dir() and not out.exists():  # of a run that was killed
         before.rename(out)
     if resume and (out / "report.json").is_file():
+        if others := sorted(path.name for path in out.iterdir() if path.name not in WRITTEN):
+            raise OutputExists(
+                f"--resume replaces the output folder {out}, but it holds {others[0]}, which no run wrote; move that "
+                "away, or name another folder with --out"
+            )
         out.rename(before)
+        moved = True
     try:
         yield before
     finally:
-        if before.is_dir():
-            if out.exists():
-                shutil.rmtree(before, ignore_errors=True)
-            else:
-                before.rename(out)
+        if moved and out.exists():
+            shutil.rmtree(before, ignore_errors=True)
+        elif moved:
+            before.rename(out)
 
 
 @contextmanager

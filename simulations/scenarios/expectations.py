@@ -3,8 +3,8 @@
 An expectation is a key of ``report.json`` and a condition on it: ``outcome.precision: ">= 0.9"``,
 ``outcome.upheld: "== outcome.complaints"``, ``adversaries.swapped-delivery.profit: "<= 0"``. Money is in
 minor units, as in the report. Rows are named by what keys them: ``leaks.METHOD.CRITERION.risk`` is that of the
-strongest attack, ``utility.METHOD.retained``, ``costs.ROLE.sent``; an estimate is its value, or its ``low`` or
-``high``.
+strongest attack of any observer, ``utility.METHOD.retained``, ``costs.ROLE.sent``; an estimate is its value, or its
+``low`` or ``high``.
 """
 
 import difflib
@@ -150,15 +150,21 @@ def unmet(expect: Mapping[str, str], report: Mapping[str, Any]) -> list[str]:
 
 
 def _figure(value: Any, key: str) -> float | None:
-    """Return the number that a key names in a report, or in a part of it; of rows in that of the first so named."""
+    """Return the number that a key names in a report, or in a part of it; of several rows, in that of most risk."""
     if isinstance(value, list):
-        return next((found for row in value if (found := _of_row(row, key)) is not None), None)
+        ranked = sorted(value, key=_risk, reverse=True)
+        return next((found for row in ranked if (found := _of_row(row, key)) is not None), None)
     if isinstance(value, Mapping) and key:
         name, _, rest = key.partition(".")
         return _figure(value.get(name), rest)
     if isinstance(value, Mapping) and "value" in value:
         value = value["value"]
     return value if isinstance(value, (int, float)) and not key else None
+
+
+def _risk(row: Mapping[str, Any]) -> float:
+    """Return the risk of a row, for those that have one: several observers may have attacked in the same way."""
+    return float((row.get("risk") or {}).get("value", -1.0))
 
 
 def _of_row(row: Mapping[str, Any], key: str) -> float | None:

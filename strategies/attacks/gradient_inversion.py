@@ -50,26 +50,6 @@ def labels_in_gradient(gradient: list[Tensor], pictures: int, usual: Tensor) -> 
     return torch.arange(len(counts)).repeat_interleave(counts.clamp(min=0))
 
 
-def invert_gradient(
-    network: nn.Module,
-    gradient: list[Tensor],
-    shape: tuple[int, int, int],
-    generator: torch.Generator,
-    *,
-    steps: int = 400,
-) -> Tensor:
-    """Search the picture whose gradient points the same way; see `invert_update`.
-
-    Args:
-        gradient: One per parameter, of a single picture.
-
-    Returns:
-        (3, height, width) float32, in -1..1.
-    """
-    label = torch.tensor([label_in_gradient(gradient)])
-    return invert_update(network, gradient, label, shape, generator, steps=steps)[0]
-
-
 def invert_update(
     network: nn.Module,
     update: list[Tensor],

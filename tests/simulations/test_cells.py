@@ -1,11 +1,13 @@
 """What jobs came to is kept, so that a run that was interrupted goes on, and a run with one job more does one."""
 
+import hmac
 import json
 import pickle
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 import torch
 from forks import Parley
 
-from protocol.compute.workshop import LocalWorkshop, ProcessWorkshop
+from protocol.compute.workshop import Done, LocalWorkshop, ProcessWorkshop
 from protocol.errors import OutputExists
 from simulations.runs.cells import KeepingWorkshop, name_of, read, write
 from simulations.runs.output import whole_or_nothing
@@ -86,6 +88,16 @@ def test_a_job_is_known_by_all_that_goes_in() -> None:
     assert name_of(counted, [lambda: 1]) is None
 
 
+def test_a_job_that_depends_on_more_than_its_arguments_is_not_kept(tmp_path: Path) -> None:
+    def capturing(device: torch.device) -> Path:
+        return tmp_path
+
+    assert name_of(capturing, []) is None
+    assert name_of(lambda device: tmp_path, []) is None
+    assert name_of(Done(1, "", 0.0).result, []) is None
+    assert name_of(partial(failing, torch.device("cpu")), [1]) is None
+
+
 def test_what_somebody_else_has_written_is_not_read(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> Any:
@@ -102,6 +114,9 @@ def test_what_somebody_else_has_written_is_not_read(tmp_path: Path) -> None:
     assert read(tmp_path / "trap", KEY) is None
     (tmp_path / "cut").write_bytes(b"short")
     assert read(tmp_path / "cut", KEY) is None
+    gone = pickle.dumps(counted).replace(b"counted", b"removed")
+    (tmp_path / "gone").write_bytes(hmac.digest(KEY, b"gone" + gone, "sha256") + gone)
+    assert read(tmp_path / "gone", KEY) is None
 
 
 def test_a_run_with_one_method_more_does_what_is_new(tmp_path: Path) -> None:
@@ -136,6 +151,38 @@ def test_an_interrupted_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> Non
     whole = parley.run("publish", settings=settings, workers=1, progress=False)
     resumed = (tmp_path / "out" / "report.json").read_text()
     assert f'"digest": "{whole.outcome.digest}"' in resumed
+
+
+def test_what_no_run_wrote_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    with whole_or_nothing(out) as folder:
+        (folder / "report.json").touch()
+    (out / "my notes.txt").write_text("keep this")
+    with pytest.raises(OutputExists, match=r"holds my notes\.txt, which no run wrote"):
+        failed(out)
+    assert (out / "my notes.txt").read_text() == "keep this"
+    (out / "my notes.txt").unlink()
+    monkeypatch.chdir(out)
+    with whole_or_nothing(Path(), resume=True) as folder:
+        (folder / "report.json").write_text("again")
+    assert (out / "report.json").read_text() == "again"
+
+
+def test_a_second_run_does_not_touch_what_the_first_has_put_aside(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with whole_or_nothing(out) as folder:
+        (folder / "report.json").write_text("first")
+    with suppress(ZeroDivisionError), whole_or_nothing(out, resume=True):
+        with pytest.raises(OutputExists, match="already there"):
+            failed(out)
+        raise ZeroDivisionError
+    assert (out / "report.json").read_text() == "first"
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_resume_needs_a_folder() -> None:
+    with pytest.raises(parley.UserError, match="name its folder with out"):
+        parley.run("publish", resume=True, progress=False)
 
 
 def failed(out: Path) -> list[str]:

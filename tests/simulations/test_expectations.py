@@ -70,3 +70,16 @@ def test_keys_are_known_before_a_run() -> None:
     assert "did you mean adversaries.ring.profit?" in str(unknown({"adversaries.ring.proft": "> 0"}, known))
     assert "its keys begin with adversaries or costs or leaks or outcome or phones" in str(unknown({"x": "> 0"}, known))
     assert "no outcome.bets" in str(unknown({"outcome.bids": "> outcome.bets"}, known))
+
+
+def test_of_several_observers_the_strongest_attack_counts() -> None:
+    def row(observer: str, criterion: str, risk: float | None) -> dict[str, object]:
+        found = None if risk is None else {"value": risk, "low": risk / 2, "high": 1.0, "n": 9}
+        return {"method": "lambda 0.5", "observer": observer, "criterion": criterion, "risk": found}
+
+    leaks = [row("buyer", "linkability", 0.0), row("both", "linkability", 0.9), row("cloud", "inference", None)]
+    report = {"leaks": leaks, "costs": [{"role": "seller", "sent": 12}]}
+    assert unmet({"leaks.lambda 0.5.linkability.risk": "== 0.9", "costs.seller.sent": "== 12"}, report) == []
+    assert unmet({"leaks.lambda 0.5.linkability.risk.low": "== 0.45"}, report) == []
+    (said,) = unmet({"leaks.lambda 0.5.inference.risk": "<= 1"}, report)
+    assert said == "expected leaks.lambda 0.5.inference.risk <= 1, but it is unknown"

@@ -10,7 +10,6 @@ from simulations.data.faces import ATTRIBUTES, draw
 from strategies.attacks.adversarial_examples import perturb
 from strategies.attacks.gradient_inversion import (
     Steps,
-    invert_gradient,
     invert_update,
     label_in_gradient,
     labels_in_gradient,
@@ -130,10 +129,11 @@ def test_a_gradient_gives_its_picture_away_and_a_noisy_one_does_not() -> None:
         loss = F.cross_entropy(network(inputs[place : place + 1]), labels[place : place + 1])
         gradient = list(torch.autograd.grad(loss, list(network.parameters())))
         assert label_in_gradient(gradient) == labels[place]
-        clean.append(invert_gradient(network, gradient, (3, 32, 32), generator, steps=300))
+        label = labels[place : place + 1]
+        clean.append(invert_update(network, gradient, label, (3, 32, 32), generator, steps=300)[0])
         size = torch.stack([part.square().sum() for part in gradient]).sum().sqrt()
         hidden = [part / size + torch.randn(part.shape, generator=generator) for part in gradient]
-        noisy.append(invert_gradient(network, hidden, (3, 32, 32), generator, steps=100))
+        noisy.append(invert_update(network, hidden, label, (3, 32, 32), generator, steps=100)[0])
     truth = (inputs + 1) / 2
     assert ssim((torch.stack(clean) + 1) / 2, truth).mean() > 0.12
     assert ssim((torch.stack(noisy) + 1) / 2, truth).mean() < 0.06

@@ -28,7 +28,6 @@ BROKEN = 0.5
 """A protection is broken by who gets this part of the SSIM that clean features give."""
 POOL, PAPERS_POOL, OBFUSCATOR = "pool", "pool, the paper's loss", OBFUSCATED
 """Ways of sharing features: as the entities do, and two that they are compared with."""
-ALIGNED = "modules of its own, aligned with the pool"
 
 
 @dataclass(frozen=True, eq=False)

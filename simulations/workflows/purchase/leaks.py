@@ -75,7 +75,7 @@ def _located(scored: ScoredPurchase, call: CallForBids) -> Iterator[Leak]:
     """The cloud locates features behind signatures, from one request and from several."""
     if call.terms.privacy is not Privacy.LEVEL2:
         return
-    known = located(scored.trades)
+    known = [trade for trade in located(scored.trades) if trade.held.adversary is None]  # others sign what they like
     known = [known[index] for index in np.linspace(0, len(known) - 1, min(len(known), LOCATED)).astype(int)]
     points = np.array([trade.feature for trade in known], dtype=np.int64).reshape(-1, 2)
     inside = on_lattice(points)
