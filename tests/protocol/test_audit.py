@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -93,6 +94,12 @@ def test_books_in_order(path: Path) -> None:
     assert (found.lines, found.transactions, found.accounts) == (77, 34, 8)
     assert (found.escrows, found.pending, found.held) == (16, 4, 40)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("rows", [2, 3, 7])
+def test_books_are_read_some_rows_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(sys.modules[Audit.__module__], "_PAGE", rows)
+    test_books_in_order(path)
 
 
 def test_it_reads_while_the_cloud_writes(path: Path) -> None:

@@ -128,6 +128,10 @@ def test_a_question_that_arrives_twice_is_worked_on_twice_and_answered_once() ->
     assert field.clock() == 101.0
     assert field.calls == [2, 2, 0]
     assert field.grid.busy[:3].tolist() == [2.0, 2.0, 0.0]
+    once = Field(seconds=1.0)
+    once.ask([0, 1])
+    assert field.grid.received[:3].tolist() == (2 * once.grid.received[:3]).tolist()
+    assert field.grid.sent[:3].tolist() == (3 * once.grid.sent[:3]).tolist()  # two answers, the first of them twice
     assert field.ask([0]) == [0]
     assert field.clock() == 103.0
 
