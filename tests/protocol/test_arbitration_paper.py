@@ -63,6 +63,14 @@ class TestPaperRule:
         assert swapped.verdict()[0] is Fault.SELLER
 
 
+def test_a_signature_has_to_be_that_of_the_image_in_all_its_points(featurizer: Featurizer) -> None:
+    """A bid with a feature some way off, whose signature has points in common with that of the true one."""
+    bent, good = case(featurizer, moved=80), case(featurizer)
+    pairs = zip(bent.deal.bid.bid.signature_points or (), good.deal.bid.bid.signature_points or (), strict=True)
+    assert {one == other for one, other in pairs} == {True, False}
+    assert verdict(bent, picture(0))[0] is Fault.SELLER
+
+
 def test_another_image_gets_everything_for_nothing_under_the_papers_rule(play_purchase: Play) -> None:
     played = play_purchase(small(cloud={"arbitration": "paper"}), buyer=AnotherImage)
     kept = list(played.world.buyer.store.glob("*.png"))
