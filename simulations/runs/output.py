@@ -38,7 +38,7 @@ def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
         OutputExists: When the folder is there, or another run has it.
         BadInput: When it cannot be made or written.
     """
-    out = out.resolve() if out.name in ("", "..") else out  # a folder that has a name can be put aside
+    out = out.resolve() if resume and out.name in ("", "..") else out  # a folder that has a name can be put aside
     with _replaced(out, resume=resume) as before, _claimed(out):
         partial, kept = out.parent / f".{out.name}.partial", out.parent / f".{out.name}.{CELLS}"
         keep = resume
