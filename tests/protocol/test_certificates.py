@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,16 @@ def test_a_certificate_names_one_role_and_one_party() -> None:
     assert identity.urn == "urn:parley:seller:seller1"
     assert identity == SELLER.identity
     assert peer_identity(mint(AUTHORITY, "seller", "seller1").certificate).serial != identity.serial
+
+
+def test_an_authority_certifies_parties_and_no_further_authority() -> None:
+    authority, party = (x509.load_pem_x509_certificate(each.certificate).extensions for each in (AUTHORITY, SELLER))
+    limits = authority.get_extension_for_class(x509.BasicConstraints)
+    assert (limits.critical, limits.value.ca, limits.value.path_length) == (True, True, 0)
+    assert not party.get_extension_for_class(x509.BasicConstraints).value.ca
+    for extensions, may_certify in ((authority, True), (party, False)):
+        usage = extensions.get_extension_for_class(x509.KeyUsage)
+        assert (usage.critical, usage.value.key_cert_sign) == (True, may_certify)
 
 
 @given(st.sampled_from(ROLES), st.from_regex(r"[a-z0-9-]{1,63}", fullmatch=True))

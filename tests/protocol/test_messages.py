@@ -68,6 +68,13 @@ def test_an_album_may_be_empty() -> None:
     assert len(decode(encode(empty), Contribution)) == 0
 
 
+def test_a_contribution_is_as_long_as_its_album_in_either_form() -> None:
+    said = {"publication": bytes(32), "unreadable": 0}
+    assert len(Contribution.model_validate({**said, "values": np.ones((3, 1, 1, 1), np.float32)})) == 3
+    coded = {"codes": np.ones((3, 1, 1, 1), np.uint8), "highest": np.ones(3, np.float32)}
+    assert len(Contribution.model_validate({**said, **coded})) == 3
+
+
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
