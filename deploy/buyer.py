@@ -27,7 +27,7 @@ from parties.purchase.offer import Outcome
 from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
 from parties.workflow import Progress
-from protocol.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped
+from protocol.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped, Unreachable
 from protocol.journal import WorkflowState
 from protocol.messages import service
 from protocol.messages.base import Acknowledgement
@@ -231,13 +231,17 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress, cheat: type[Any
     """
     wanted, out = replace(wanted, samples=user_path(wanted.samples)), user_path(out)
     with user_errors(), alone(kit.state), closing(open_store(kit)) as store:
-        wish = _begun(kit, wanted, out) or secrets.token_hex(16)
+        begun = _begun(kit, wanted, out)
+        wish = begun or secrets.token_hex(16)
         purchases = Purchases(kit, cheating(RequestingBuyer, cheat))
         try:
             buyer = purchases.take_up(wish, wanted, out)
             _mark(kit, wish, wanted, out)
+            question = service.BeginPurchase(wish=bytes.fromhex(wish), budget=buyer.budget)
+            if begun is None:
+                _begin(kit, question, out)
             with user_errors():
-                standing = asyncio.run(_play(kit, wish, store.app(purchases), progress))
+                standing = asyncio.run(_play(kit, question, store.app(purchases), progress))
         except KeyboardInterrupt:
             raise Stopped("interrupted; the same command resumes this purchase") from None
         if standing.state == WorkflowState.ENDED and not (out / RECEIPT).exists():
@@ -252,9 +256,25 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress, cheat: type[Any
         return Receipt.model_validate_json((out / RECEIPT).read_bytes())
 
 
-async def _play(kit: Kit, wish: str, app: ClientApp, progress: Progress) -> service.PurchaseStanding:
+def _begin(kit: Kit, question: service.BeginPurchase, out: Path) -> None:
+    """Begin a purchase; if the cloud refuses at once, nothing stays behind."""
+    try:
+        ask_cloud(kit, service.PURCHASE, question, service.PurchaseStanding)
+    except Away:  # it may have heard
+        return
+    except Unreachable:
+        _wish_file(kit, question.wish.hex()).unlink()
+        (out / MARK).unlink()
+        with suppress(OSError):  # it holds something
+            out.rmdir()
+        raise
+
+
+async def _play(
+    kit: Kit, question: service.BeginPurchase, app: ClientApp, progress: Progress
+) -> service.PurchaseStanding:
     attached = asyncio.create_task(attachment(kit, app).run())
-    watching = asyncio.create_task(_watch(kit, wish, progress))
+    watching = asyncio.create_task(_watch(kit, question, progress))
     try:
         await asyncio.wait({attached, watching}, return_when=asyncio.FIRST_COMPLETED)
         if attached.done():
@@ -266,9 +286,8 @@ async def _play(kit: Kit, wish: str, app: ClientApp, progress: Progress) -> serv
         await asyncio.gather(attached, watching, return_exceptions=True)
 
 
-async def _watch(kit: Kit, wish: str, progress: Progress) -> service.PurchaseStanding:
+async def _watch(kit: Kit, question: service.BeginPurchase, progress: Progress) -> service.PurchaseStanding:
     """Begin the purchase, unless it was begun before, and wait for its end."""
-    question = service.BeginPurchase(wish=bytes.fromhex(wish))
     pause = GLANCE
     progress("waiting for the cloud", 0, len(Purchase.STEPS))
     while True:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from flwr.app import RecordDict
 
+from deploy import accounts
 from deploy.books import ledger_of, open_books
 from deploy.cheats import serving
 from deploy.kit import REVOKED, CloudFile, Kit
@@ -22,7 +23,7 @@ from parties.broker import Broker, name_of
 from parties.featurizers import load_featurizer
 from parties.pool.workflow import Pool
 from parties.purchase.cloud import ARBITERS, Cloud
-from parties.purchase.settlement import CLOUD, account
+from parties.purchase.settlement import CLOUD, account, largest_budget, wanted_reserve
 from parties.purchase.statements import statement
 from parties.purchase.terms import COIN, terms_of
 from parties.purchase.workflow import Purchase, played_by
@@ -190,6 +191,10 @@ class Desk:
             service.ABORT: Call(operators, self._answering(service.AbortPurchase, self._abort)),
             service.STATUS: Call(operators, self._answering(service.AskStatus, self._status)),
             service.POOL: Call(operators, self._answering(service.BeginPool, self._pool)),
+            service.MOVE: Call(operators, self._answering(service.MoveMoney, self._move)),
+            service.ACCOUNT: Call(
+                operators | self._cloud.deposits.keys(), self._answering(service.AskAccount, self._account)
+            ),
         }
 
     def _health(self, who: Identity, asked: service.AskHealth) -> service.Health:
@@ -209,7 +214,19 @@ class Desk:
                 raise ProtocolError(
                     f"{self._most_each} purchases of {who.urn} are running, all that one buyer may have"
                 )
+            if not begun:
+                self._check_budget(who, asked.budget)
             return self._standing(broker.journal.workflow(broker.open(service.PURCHASE, node_id, asked.wish)))
+
+    def _check_budget(self, who: Identity, budget: int) -> None:
+        """Refuse a budget that the buyer's account cannot hold."""
+        terms, money = self._cloud.terms, accounts.free(self._cloud, who.urn)
+        if (locked := wanted_reserve(budget, terms.commission, terms.bond)) > money:
+            raise ProtocolError(
+                f"a budget of {budget / COIN:.2f} coins locks {locked / COIN:.2f}, with the bonds on complaints, and "
+                f"{money / COIN:.2f} are free in the account of {who.urn}; the largest budget is "
+                f"{largest_budget(money, terms.commission, terms.bond) / COIN:.2f}"
+            )
 
     def _statement(self, who: Identity, asked: service.AskStatement) -> Statement:
         broker, grid = self._parts()
@@ -235,6 +252,16 @@ class Desk:
         self._parts()
         assert self._pools is not None
         return self._pools.begin(asked)
+
+    def _move(self, who: Identity, asked: service.MoveMoney) -> service.AccountPage:
+        _, grid = self._parts()
+        found = accounts.move(self._cloud, grid.roster.members().values(), who, asked)
+        log("money moved", account=found.account, amount=asked.amount, by=who.urn)
+        return found
+
+    def _account(self, who: Identity, asked: service.AskAccount) -> service.AccountPage:
+        _, grid = self._parts()
+        return accounts.page(self._cloud, grid.roster.members().values(), who, asked)
 
     def _status(self, who: Identity, asked: service.AskStatus) -> service.Status:
         broker, grid = self._parts()

@@ -101,3 +101,38 @@ def keep_pool(
             return standing
         progress(Pool.STEPS[max(standing.step, 1) - 1], standing.step, len(Pool.STEPS) + 1)
         time.sleep(PAUSE)
+
+
+def move_money(kit: Kit, party: str, amount: int, reference: str) -> service.AccountPage:
+    """Put money into the account of a party, or take it out; return its state, and the first page of its lines.
+
+    Args:
+        kit: The operator's.
+        party: Its name or URN.
+        amount: Minor units; negative to take out.
+        reference: The same one moves money once, however often it is asked.
+
+    Raises:
+        Unreachable: When the cloud cannot be reached, or refuses.
+    """
+    question = service.MoveMoney(party=party, amount=amount, reference=reference)
+    return ask_cloud(kit, service.MOVE, question, service.AccountPage)
+
+
+def account_of(kit: Kit, party: str) -> service.AccountPage:
+    """Return the state of an account with all of its lines.
+
+    Args:
+        kit: The operator's, or that of the party itself.
+        party: Its name or URN, none for the kit's own, or ``*`` for the lines of all accounts.
+
+    Raises:
+        Unreachable: When the cloud cannot be reached, or refuses.
+    """
+    whole = page = ask_cloud(kit, service.ACCOUNT, service.AskAccount(party=party), service.AccountPage)
+    lines = list(page.lines)
+    while len(page.lines) == service.LINES:
+        question = service.AskAccount(party=party, after=lines[-1].number)
+        page = ask_cloud(kit, service.ACCOUNT, question, service.AccountPage)
+        lines += page.lines
+    return whole.model_copy(update={"lines": tuple(lines)})

@@ -77,6 +77,19 @@ def wanted_reserve(budget: int, commission: int, bond: int) -> int:
     return budget - (-payable(budget, commission) * bond // MILLION)
 
 
+def largest_budget(money: int, commission: int, bond: int) -> int:
+    """Return the largest budget of which `money` is enough for all that it locks; rates in millionths.
+
+    Examples:
+        >>> largest_budget(1150, 50_000, 100_000), wanted_reserve(1051, 50_000, 100_000)
+        (1050, 1151)
+    """
+    budget = payable(money, commission, bond) * (MILLION + commission) // MILLION
+    while wanted_reserve(budget + 1, commission, bond) <= money:
+        budget += 1
+    return budget
+
+
 def payable(money: int, *rates: int) -> int:
     """Return what payments may add up to, so that they and these shares of them, in millionths, fit into the money."""
     return money * MILLION // (MILLION + sum(rates))

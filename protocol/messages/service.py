@@ -9,6 +9,8 @@ method           asked by            the party says         the cloud answers
 ``abort``        operators           `AbortPurchase`        `PurchaseStanding`
 ``status``       operators           `AskStatus`            `Status`
 ``pool``         operators           `BeginPool`            `PoolStanding`
+``move``         operators           `MoveMoney`            `AccountPage`
+``account``      everybody           `AskAccount`           `AccountPage`
 ===============  ==================  =====================  ================================
 """
 
@@ -20,8 +22,11 @@ from protocol.messages.base import ProtocolMessage
 from protocol.messages.pool import Rules, Share
 
 HEALTH, PURCHASE, STATEMENT, ABORT, STATUS, POOL = "health", "purchase", "statement", "abort", "status", "pool"
-PARTIES, PURCHASES = 1_000, 100
-"""Parties and purchases that one answer lists, at most: it fits in a frame."""
+MOVE, ACCOUNT = "move", "account"
+PARTIES, PURCHASES, LINES = 1_000, 100, 1_000
+"""Parties, purchases and lines of the ledger that one answer lists, at most: it fits in a frame."""
+MOST_MOVED = 10**12
+"""The most that an operator moves at once, minor units."""
 
 Text = Annotated[str, MaxLen(1000)]
 Wish = Annotated[bytes, Len(1, 32)]
@@ -39,9 +44,15 @@ class Health(ProtocolMessage):
 
 
 class BeginPurchase(ProtocolMessage):
-    """Begin a purchase of this name for me; asked again, return its state."""
+    """Begin a purchase of this name for me; asked again, return its state.
+
+    It is not begun if the account does not hold the `budget`, minor units, and the bonds on all that it can buy.
+    """
+
+    version = 2
 
     wish: Wish
+    budget: Annotated[int, Ge(0)] = 0
 
 
 class PurchaseStanding(ProtocolMessage):
@@ -152,3 +163,43 @@ class PoolStanding(ProtocolMessage):
     entities: Annotated[tuple[EntityStanding, ...], MaxLen(10_000)]
     publisher: Text
     note: Text
+
+
+class MoveMoney(ProtocolMessage):
+    """Put money into the account of a buyer or a seller, or take it out, where `amount` is negative; minor units.
+
+    `party` is its name or URN. The same `reference` moves money once, however often it is said.
+    """
+
+    party: Text
+    amount: Annotated[int, Ge(-MOST_MOVED), Le(MOST_MOVED)]
+    reference: Annotated[str, Len(1, 200)]
+
+
+class AskAccount(ProtocolMessage):
+    """Tell me the state of an account, and its lines after one: of a party by name or URN; by default, my own.
+
+    An operator may ask for everybody's, and for the lines of all accounts, ``*``.
+    """
+
+    party: Text = ""
+    after: Annotated[int, Ge(0)] = 0
+
+
+class AccountLine(ProtocolMessage):
+    """A line of the ledger: its number and that of its transaction, the account, the amount in minor units, and why."""
+
+    number: Annotated[int, Ge(0)]
+    transaction: Annotated[int, Ge(0)]
+    account: Text
+    amount: int
+    memo: Text
+
+
+class AccountPage(ProtocolMessage):
+    """An account: what is free in it, what is held for open purchases, minor units, and a page of its lines."""
+
+    account: Text
+    free: int
+    held: Annotated[int, Ge(0)]
+    lines: Annotated[tuple[AccountLine, ...], MaxLen(LINES)]

@@ -26,6 +26,7 @@ import typer
 from protocol.errors import BadInput, UserError
 from protocol.storage.files import disk_failure
 from simulations.cli import (
+    account,
     audit,
     bench,
     calibrate,
@@ -92,6 +93,7 @@ PANELS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "status": cloud.status,
         "privacy": privacy.privacy,
         "purchase": purchase.app,
+        "account": account.app,
         "pool": cloud.pool,
         "audit": audit.app,
     },

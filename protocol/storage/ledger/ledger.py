@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, bindparam, insert, select
+from sqlalchemy import ColumnElement, Row, Table, bindparam, func, insert, select
 
 from protocol.storage.database import Database
 from protocol.storage.ledger.audit import Head
@@ -101,15 +101,24 @@ class Ledger:
             raise UnknownAccount(f"there is no account {account!r}")
         return int(found[0].balance)
 
+    def held(self, account: str | None = None) -> int:
+        """Money of one account, or of all of them, that is pending in escrow."""
+        wanted = [escrows.c.state == EscrowState.PENDING, *([] if account is None else [escrows.c.payer == account])]
+        return int(self.database.read(select(func.coalesce(func.sum(escrows.c.amount), 0)).where(*wanted))[0][0])
+
     def balances(self) -> dict[str, int]:
         """Money in every account, the ledger's own included: by name, summing to zero."""
         rows = self.database.read(select(accounts.c.name, accounts.c.balance).order_by(accounts.c.name))
         return {row.name: row.balance for row in rows}
 
-    def entries(self) -> Iterator[Entry]:
-        """Every line of the journal, in the order they were written."""
-        for row in self._rows(entries):
-            yield Entry(row.transaction, row.account, row.amount, row.memo)
+    def entries(self, account: str | None = None, after: int = 0) -> Iterator[Entry]:
+        """Every line of the journal, or those of one account, in the order they were written.
+
+        Args:
+            after: The number of a line, to leave out those up to it.
+        """
+        for row in self._rows(entries, *([] if account is None else [entries.c.account == account]), after=after):
+            yield Entry(row.transaction, row.account, row.amount, row.memo, row.id)
 
     def escrows(self, scope: str | None = None) -> Iterator[EscrowRow]:
         """Every escrow, or those of one workflow, in the order they were held."""
@@ -120,8 +129,8 @@ class Ledger:
         """Close the database."""
         self.database.close()
 
-    def _rows(self, table: Table, *wanted: ColumnElement[bool]) -> Iterator[Row[Any]]:
-        last = 0
+    def _rows(self, table: Table, *wanted: ColumnElement[bool], after: int = 0) -> Iterator[Row[Any]]:
+        last = after
         rows = select(table).where(*wanted).order_by(table.c.id).limit(_PAGE)
         while page := self.database.read(rows.where(table.c.id > last)):
             yield from page

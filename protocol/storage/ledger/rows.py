@@ -1,6 +1,6 @@
 """What is read from the ledger."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -14,12 +14,13 @@ class EscrowState(StrEnum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the journal. The lines of one transaction sum to zero."""
+    """One line of the journal. The lines of one transaction sum to zero; `number` counts all lines."""
 
     transaction: int
     account: str
     amount: int
     memo: str
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
