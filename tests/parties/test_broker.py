@@ -212,7 +212,7 @@ def test_accounts_are_opened_once(tmp_path: Path) -> None:
 )
 def test_any_workflow_goes_on_from_the_journal(tmp_path: Path, step: str) -> None:
     """A pool whose cloud stops while it waits comes to what one comes to that was never interrupted."""
-    entities = [member(Prepared, 24, 2), member(Prepared, 12, 3)]
+    entities = [member(Prepared, 24, 2, refinement=2), member(Prepared, 12, 3, refinement=2)]
     expected = digest(play_pool(tmp_path / "whole", entities).record)
     records: list[PoolRecord] = []
     waiting = threading.Event()

@@ -62,7 +62,7 @@ class Unwilling(Entity):
 
 
 def entity(role: type[Entity], seed: int, policy: Policy | None = None) -> Entity:
-    party = role(bytes([seed]) * 32, holdings(60, seed), replace(HABITS, poisoning=150))
+    party = role(bytes([seed]) * 32, holdings(60, seed), replace(HABITS, poisoning=150, refinement=1))
     if policy is not None:
         party.guard = Guard(party, policy)
     return party

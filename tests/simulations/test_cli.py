@@ -168,7 +168,7 @@ def test_a_cheat_of_the_users_own_as_the_readme_has_it(parley: Command, tmp_path
     shown = parley("list", "adversaries", "--adversaries", "my_cheats.py")
     assert "\ngreedy\tseller: " in shown.stdout
     own = ("--adversaries", "my_cheats.py", "--set", "adversaries.greedy={share: 0.5, factor: 3}")
-    done = parley("run", "purchase", *own, *FEW, "--json")
+    done = parley("run", "purchase", *own, *FEW, "--set", "twin=false", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["adversaries"]["greedy"]["parties"] == 4

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import torch
 from torch import Tensor
 
 from simulations.reports.page import write_page
@@ -73,7 +74,10 @@ def _strips(restored: Mapping[str, Restored]) -> list[Strip]:
         if len(each.alike) and key not in seen:
             seen.add(key)
             alike = score(float(each.alike.mean()), 2)
-            found.append(Strip(title, alike, _shots(each.originals[:SHOWN]), _shots(each.found[:SHOWN])))
+            originals = each.originals[:SHOWN]
+            is_one = originals.flatten(1).any(1)[:, None, None, None]
+            shown = originals.where(is_one, torch.ones(()))  # blank where what was read is of no image
+            found.append(Strip(title, alike, _shots(shown), _shots(each.found[:SHOWN])))
     return found
 
 

@@ -75,6 +75,11 @@ def _utility(report: FederateReport) -> str:
     best = most_accurate(methods)
     if best is None:
         return "No method was run."
+    if methods[best].accuracy < majority + MARGIN:
+        return (
+            f"Utility: no method is significantly more accurate than the majority-class baseline, {percent(majority)}; "
+            f"{best} reaches {percent(methods[best].accuracy)}."
+        )
     text = (
         f"Utility: {best} is the most accurate method, {percent(methods[best].accuracy)} (majority-class baseline: "
         f"{percent(majority)})."
@@ -163,9 +168,10 @@ def summary(results: Mapping[str, MethodResult], outcome: FederateOutcome, scena
     }
     for name, rank in ranks.items():
         if name is not None:
-            advantage, promise = signed(results[name].worst.advantage), bound(results[name].promise)
-            words += f" {name} is {rank}: {percent(results[name].accuracy)}, membership inference advantage {advantage}"
-            words += f"; {promise}." if promise else "."
+            each = results[name]
+            level = " (not significantly above the baseline)" if each.accuracy < outcome.majority + MARGIN else ""
+            words += f" {name} is {rank}: {percent(each.accuracy)}{level}, membership inference advantage "
+            words += signed(each.worst.advantage) + (f"; {bound(each.promise)}." if each.promise else ".")
     return words
 
 
