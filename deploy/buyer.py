@@ -256,6 +256,21 @@ def buy(kit: Kit, wanted: Wanted, out: Path, progress: Progress, cheat: type[Any
         return Receipt.model_validate_json((out / RECEIPT).read_bytes())
 
 
+def cancel(kit: Kit, out: Path) -> None:
+    """End the purchase that a folder is for, before its invoice is to be paid; the command that began it then ends.
+
+    Raises:
+        BadInput: When no purchase of this buyer is for that folder.
+        Unreachable: When the cloud cannot be reached, or refuses.
+    """
+    mark = user_path(out) / MARK
+    wish = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
+    if not _WISH.fullmatch(wish) or not _wish_file(kit, wish).exists():
+        raise BadInput(f"{out} is not the folder of a purchase of {kit.identity.name} that is running")
+    question = service.CancelPurchase(wish=bytes.fromhex(wish))
+    ask_cloud(kit, service.CANCEL, question, service.PurchaseStanding)
+
+
 def _begin(kit: Kit, question: service.BeginPurchase, out: Path) -> None:
     """Begin a purchase; if the cloud refuses at once, nothing stays behind."""
     try:

@@ -45,6 +45,8 @@ POOL = "pool"
 ABSENCE = 3.0
 """Seconds after which a party that has left is no longer asked to take part."""
 
+LAST_CANCEL = Purchase.STEPS.index("notification") + 1
+"""The last step in which a buyer can cancel its purchase: from the next on it owes its invoice."""
 LAST_ABORT = Purchase.STEPS.index("sealed delivery") + 1
 """The last step in which a purchase can be aborted: from the next on its buyer opens images."""
 
@@ -175,6 +177,7 @@ class Desk:
         self._grid: GrpcGrid | None = None
         self._pools: Pools | None = None
         self._open = threading.Event()
+        self._draining = False
 
     def open(self, broker: Broker, grid: GrpcGrid, pools: Pools) -> None:
         """Begin to answer; earlier questions have waited."""
@@ -188,6 +191,8 @@ class Desk:
             service.HEALTH: Call(everybody, self._answering(service.AskHealth, self._health)),
             service.PURCHASE: Call(frozenset({"buyer"}), self._answering(service.BeginPurchase, self._purchase)),
             service.STATEMENT: Call(frozenset({"buyer"}), self._answering(service.AskStatement, self._statement)),
+            service.CANCEL: Call(frozenset({"buyer"}), self._answering(service.CancelPurchase, self._cancel)),
+            service.DRAIN: Call(operators, self._answering(service.Drain, self._drain)),
             service.ABORT: Call(operators, self._answering(service.AbortPurchase, self._abort)),
             service.STATUS: Call(operators, self._answering(service.AskStatus, self._status)),
             service.POOL: Call(operators, self._answering(service.BeginPool, self._pool)),
@@ -207,6 +212,8 @@ class Desk:
             raise ProtocolError(f"{who.urn} is not enrolled with this cloud")
         with self._turn:
             begun = broker.begun(name_of(node_id, asked.wish))
+            if not begun:
+                self._check_open()
             running = [] if begun else broker.journal.workflows(WorkflowState.OPEN)
             if len(running) >= self._most:
                 raise ProtocolError(f"{self._most} purchases are running, all that this cloud plays; ask again later")
@@ -236,6 +243,32 @@ class Desk:
         buyer = self._cloud.accounts("buyer", broker.journal.workflow(name).opener)
         return statement(replace(self._cloud, purchase=name), buyer)
 
+    def _cancel(self, who: Identity, asked: service.CancelPurchase) -> service.PurchaseStanding:
+        broker, grid = self._parts()
+        name = name_of(grid.roster.known(who.urn) or 0, asked.wish)
+        if not broker.begun(name):
+            raise ProtocolError("no purchase of this name was begun")
+        if not broker.abort(name, "its buyer cancelled it", LAST_CANCEL):
+            row = broker.journal.workflow(name)
+            owed = row.state is WorkflowState.OPEN
+            raise ProtocolError("its invoice is to be paid already" if owed else f"it has {row.state} already")
+        log("purchase cancelled", purchase=name, by=who.urn)
+        return self._standing(broker.journal.workflow(name))
+
+    def _drain(self, who: Identity, asked: service.Drain) -> service.DrainStanding:
+        broker, _ = self._parts()
+        assert self._pools is not None
+        with self._turn:
+            if asked.on != self._draining:
+                self._draining = asked.on
+                log("draining" if asked.on else "no longer draining", by=who.urn)
+        running = broker.journal.counts().get(WorkflowState.OPEN, 0) + self._pools.running()
+        return service.DrainStanding(draining=self._draining, running=running)
+
+    def _check_open(self) -> None:
+        if self._draining:
+            raise ProtocolError("this cloud is being drained for a restart, and begins nothing new; ask again later")
+
     def _abort(self, who: Identity, asked: service.AbortPurchase) -> service.PurchaseStanding:
         broker, _ = self._parts()
         if not broker.begun(asked.name):
@@ -251,7 +284,10 @@ class Desk:
     def _pool(self, who: Identity, asked: service.BeginPool) -> service.PoolStanding:
         self._parts()
         assert self._pools is not None
-        return self._pools.begin(asked)
+        with self._turn:
+            if not self._pools.begun(asked):
+                self._check_open()
+            return self._pools.begin(asked)
 
     def _move(self, who: Identity, asked: service.MoveMoney) -> service.AccountPage:
         _, grid = self._parts()

@@ -76,6 +76,24 @@ def abort_purchase(kit: Kit, name: str) -> service.PurchaseStanding:
     return ask_cloud(kit, service.ABORT, service.AbortPurchase(name=whole), service.PurchaseStanding)
 
 
+def drain(kit: Kit, progress: Progress) -> None:
+    """Have the cloud begin nothing new, and wait until nothing runs.
+
+    Raises:
+        Unreachable: When the cloud cannot be reached, or refuses.
+    """
+    most = 0
+    while standing := ask_cloud(kit, service.DRAIN, service.Drain(), service.DrainStanding).running:
+        most = max(most, standing)
+        progress(f"{standing} still running", most - standing, most)
+        time.sleep(PAUSE)
+
+
+def end_drain(kit: Kit) -> None:
+    """Have the cloud begin purchases and pools again."""
+    ask_cloud(kit, service.DRAIN, service.Drain(on=False), service.DrainStanding)
+
+
 def keep_pool(
     kit: Kit, rules: Rules, entities: int, patience: float, progress: Progress, publisher: str = ""
 ) -> service.PoolStanding:

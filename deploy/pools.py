@@ -68,7 +68,7 @@ class Pools:
         with self._turn:
             kept = self._kept.get(asked.rules.pool)
             if kept is None:
-                if any(each.state == OPEN for each in self._kept.values()):
+                if self.running():
                     raise ProtocolError("a pool is running; ask again when it is closed")
                 there = set(self._grid.attached())
                 here = {
@@ -85,6 +85,14 @@ class Pools:
                 publishers = [here[asked.publisher]] if asked.publisher else []
                 kept = self._kept[asked.rules.pool] = self._start(asked, publishers)
         return self._standing(kept)
+
+    def begun(self, asked: BeginPool) -> bool:
+        """Whether this pool was begun before."""
+        return asked.rules.pool in self._kept
+
+    def running(self) -> int:
+        """How many pools run: one, or none."""
+        return sum(each.state == OPEN for each in list(self._kept.values()))
 
     def _start(self, asked: BeginPool, publishers: Sequence[int]) -> Kept:
         keeper = Keeper(asked.rules, self._vault, asked.patience)

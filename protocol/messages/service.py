@@ -6,7 +6,9 @@ method           asked by            the party says         the cloud answers
 ``health``       everybody           `AskHealth`            `Health`
 ``purchase``     buyers              `BeginPurchase`        `PurchaseStanding`
 ``statement``    buyers              `AskStatement`         `Statement`
+``cancel``       buyers              `CancelPurchase`       `PurchaseStanding`
 ``abort``        operators           `AbortPurchase`        `PurchaseStanding`
+``drain``        operators           `Drain`                `DrainStanding`
 ``status``       operators           `AskStatus`            `Status`
 ``pool``         operators           `BeginPool`            `PoolStanding`
 ``move``         operators           `MoveMoney`            `AccountPage`
@@ -22,7 +24,7 @@ from protocol.messages.base import ProtocolMessage
 from protocol.messages.pool import Rules, Share
 
 HEALTH, PURCHASE, STATEMENT, ABORT, STATUS, POOL = "health", "purchase", "statement", "abort", "status", "pool"
-MOVE, ACCOUNT = "move", "account"
+CANCEL, DRAIN, MOVE, ACCOUNT = "cancel", "drain", "move", "account"
 PARTIES, PURCHASES, LINES = 1_000, 100, 1_000
 """Parties, purchases and lines of the ledger that one answer lists, at most: it fits in a frame."""
 MOST_MOVED = 10**12
@@ -72,10 +74,29 @@ class AskStatement(ProtocolMessage):
     wish: Wish
 
 
+class CancelPurchase(ProtocolMessage):
+    """End my purchase of this name, which is not to be paid yet, and give back all that it holds."""
+
+    wish: Wish
+
+
 class AbortPurchase(ProtocolMessage):
     """End the purchase of this name, before its images are opened, and give back all that it holds."""
 
     name: Text
+
+
+class Drain(ProtocolMessage):
+    """Begin no purchase and no pool from now on, until this is taken back (`on` False) or the cloud starts again."""
+
+    on: bool = True
+
+
+class DrainStanding(ProtocolMessage):
+    """Whether the cloud begins nothing new, and how many purchases and pools run."""
+
+    draining: bool
+    running: Annotated[int, Ge(0)]
 
 
 class AskStatus(ProtocolMessage):

@@ -92,6 +92,7 @@ PANELS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "entity": parties.entity,
         "status": cloud.status,
         "privacy": privacy.privacy,
+        "drain": cloud.drain,
         "purchase": purchase.app,
         "account": account.app,
         "pool": cloud.pool,

@@ -52,6 +52,30 @@ def status(
     typer.echo(standing.model_dump_json(indent=2)) if json else _show(standing)
 
 
+def drain(
+    kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Let the cloud begin purchases and pools again.")] = False,
+    cloud: CloudAddress = None,
+) -> None:
+    """Prepare the cloud for a restart: it begins nothing new, and this command waits until nothing runs."""
+    from deploy.kit import read_kit
+    from deploy.operator import drain, end_drain
+    from simulations.cli.progress import shown
+
+    operator = read_kit(kit, ["operator"], cloud=address_of(cloud))
+    if undo:
+        end_drain(operator)
+        typer.echo("The cloud begins purchases and pools again.")
+        return
+    try:
+        with shown() as progress:
+            drain(operator, progress)
+    except KeyboardInterrupt as stop:
+        stop.add_note("the cloud still begins nothing new; `parley drain --undo` ends that")
+        raise
+    typer.echo("Nothing runs, and nothing new begins: stop the cloud, or `parley drain --undo`.")
+
+
 def pool(
     kit: Annotated[Path, typer.Option(help="An operator's folder, as `parley provision` wrote it.")],
     classes: Annotated[str, typer.Option(help="Names of the classes, separated by commas.")],

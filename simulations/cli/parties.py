@@ -101,6 +101,21 @@ def request(
     typer.echo(receipt.sentence(out))
 
 
+@buyer.command("cancel")
+def cancel(
+    kit: KitFolder,
+    out: Annotated[Path, typer.Option(help="The folder of the purchase.")],
+    state: StateFolder = None,
+    cloud: CloudAddress = None,
+) -> None:
+    """End a purchase of one's own until its invoice is to be paid: everybody gets back what it has locked in it."""
+    from deploy.buyer import cancel
+    from deploy.kit import read_kit
+
+    cancel(read_kit(kit, ["buyer"], state, address_of(cloud)), out)
+    typer.echo("The purchase is cancelled; what it held went back.")
+
+
 def entity(
     kit: KitFolder,
     images: Annotated[Path, typer.Option(help="The folder of its images; sub-folders are classes.")],

@@ -11,13 +11,14 @@ from deployment import Deployment
 from flwr.app import RecordDict
 
 from deploy.books import ledger_of, open_books
-from deploy.buyer import Purchases
+from deploy.buyer import MARK, WISHES, Purchases, cancel
 from deploy.cloud import start, vault_of
 from deploy.kit import Kit, read_kit
-from deploy.operator import abort_purchase, status_of
+from deploy.operator import abort_purchase, drain, end_drain, keep_pool, rules_of, status_of
 from deploy.party import alone, ask_cloud
+from parties.purchase.workflow import Purchase
 from protocol.encoding.codec import encode
-from protocol.errors import Unreachable
+from protocol.errors import BadInput, Unreachable
 from protocol.flower import FIRST_NODE_ID
 from protocol.grids import LocalGrid
 from protocol.messages import service
@@ -76,6 +77,58 @@ def test_only_an_operator_ends_purchases_and_only_a_buyer_has_statements(deploym
         ask_cloud(buyer(deployment, 2), service.ABORT, service.AbortPurchase(name="x"), service.PurchaseStanding)
     with pytest.raises(Unreachable, match="may not call statement; it is for buyer"):
         ask_cloud(operator, service.STATEMENT, service.AskStatement(wish=b"x"), Statement)
+
+
+def test_a_buyer_cancels_what_it_does_not_owe_yet(deployment: Deployment, tmp_path: Path) -> None:
+    kit, out = buyer(deployment, 2), tmp_path / "bought"
+    with pytest.raises(BadInput, match="is not the folder of a purchase of buyer2 that is running"):
+        cancel(kit, out)
+    for wish, step in (("aa01", 0), ("aa02", Purchase.STEPS.index("payment") + 1)):
+        name = begin(kit, bytes.fromhex(wish)).name
+        if step:
+            with closing(sqlite3.connect(deployment.kit / "cloud" / "state" / "cloud.sqlite", timeout=30)) as database:
+                database.execute("UPDATE workflows SET step = ? WHERE name = ?", (step, name))
+                database.commit()
+        for folder, file in ((out, MARK), (kit.state / WISHES, f"{wish}.json")):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(wish)
+        if step:
+            with pytest.raises(Unreachable, match="its invoice is to be paid already"):
+                cancel(kit, out)
+        else:
+            cancel(kit, out)
+            with pytest.raises(Unreachable, match="it has failed already"):
+                cancel(kit, out)
+        assert begin(kit, bytes.fromhex(wish)).state == ("open" if step else "failed")
+    with pytest.raises(Unreachable, match="no purchase of this name was begun"):
+        ask_cloud(kit, service.CANCEL, service.CancelPurchase(wish=b"no"), service.PurchaseStanding)
+
+
+def test_a_cloud_that_is_drained_begins_nothing_and_says_when_nothing_runs(
+    deployment: Deployment, operator: Kit
+) -> None:
+    for row in status_of(operator, everything=True).purchases:
+        if row.state == "open":
+            abort_purchase(operator, row.name)
+    kit = buyer(deployment, 1)
+    running = begin(kit, b"runs").name
+    told: list[str] = []
+
+    def progress(what: str, done: int, of: int) -> None:
+        told.append(what)
+        with pytest.raises(Unreachable, match="is being drained for a restart, and begins nothing new"):
+            begin(kit, b"new")
+        assert begin(kit, b"runs").name == running
+        abort_purchase(operator, running)
+
+    drain(operator, progress)
+    assert told == ["1 still running"]
+    with pytest.raises(Unreachable, match="is being drained"):
+        keep_pool(operator, rules_of(["cat", "dog"], 32, "compact"), 2, 60, progress)
+    end_drain(operator)
+    assert begin(kit, b"new").state == "open"
+    with pytest.raises(Unreachable, match="may not call drain; it is for operator"):
+        drain(kit, progress)
 
 
 def test_status_lists_a_page_of_any_number_of_purchases(deployment: Deployment, operator: Kit) -> None:
