@@ -16,9 +16,11 @@ from flwr.app import RecordDict
 from deploy import accounts
 from deploy.books import ledger_of, open_books
 from deploy.cheats import serving
-from deploy.kit import REVOKED, CloudFile, Kit
+from deploy.kit import REVOKED, Address, CloudFile, Kit
+from deploy.overview import Overview, overview
 from deploy.party import alone, credentials, log, user_errors, vouching
 from deploy.pools import Pools
+from deploy.web import shown
 from parties.broker import Broker, name_of
 from parties.featurizers import load_featurizer
 from parties.pool.workflow import Pool
@@ -59,7 +61,13 @@ Q = TypeVar("Q", bound=ProtocolMessage)
 Answer = Callable[[Identity, RecordDict], RecordDict]
 
 
-def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False, cheat: type[Any] | None = None) -> None:
+def serve(
+    kit: Kit,
+    ledger_url: str | None = None,
+    adopt: bool = False,
+    cheat: type[Any] | None = None,
+    console: Address | None = None,
+) -> None:
     """Run the cloud until the process is stopped (SIGINT or SIGTERM).
 
     Purchases that were running when it last stopped, or was killed, continue.
@@ -69,6 +77,7 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False, cheat: t
         ledger_url: The ledger's database, instead of the one in ``party.yaml``.
         adopt: Take over a ledger that is not the one this cloud had, or not as it left it; what is open there ends.
         cheat: A workflow that cheats, in the place of the honest one of its role.
+        console: Where to show the console and metrics over HTTP.
 
     Raises:
         BadKit: When it cannot listen, when its ledger cannot be used, or when another cloud has taken it over.
@@ -87,7 +96,10 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False, cheat: t
     with user_errors(), ExitStack() as stack:
         stack.enter_context(alone(kit.state))
         ledger = open_books(kit, ledger_of(kit, ledger_url), vault_of(kit), stack, adopt=adopt, on_lost=give_up)
-        start(kit, ledger, stack, cheat)
+        desk = start(kit, ledger, stack, cheat)
+        if console is not None:
+            port = stack.enter_context(shown(console, desk.overview))
+            log("showing", console=str(replace(console, port=port)))
         log("ready")
         stop.wait()
         log("stopping")
@@ -96,7 +108,7 @@ def serve(kit: Kit, ledger_url: str | None = None, adopt: bool = False, cheat: t
     log("stopped")
 
 
-def start(kit: Kit, ledger: Ledger, stack: ExitStack, cheat: type[Any] | None = None) -> None:
+def start(kit: Kit, ledger: Ledger, stack: ExitStack, cheat: type[Any] | None = None) -> "Desk":
     """Listen, and resume purchases; the stack closes everything in the right order."""
     party = kit.party
     assert isinstance(party, CloudFile)
@@ -125,6 +137,7 @@ def start(kit: Kit, ledger: Ledger, stack: ExitStack, cheat: type[Any] | None = 
     broker = Broker(journal, grid, {service.PURCHASE: played_by(cloud, kind=serving(Purchase, cheat))}, cloud.clock)
     stack.enter_context(broker)
     desk.open(broker, grid, Pools(grid, Vault(features, lasting=False), serving(Pool, cheat)))
+    return desk
 
 
 def _gather(grid: GrpcGrid) -> None:
@@ -201,6 +214,12 @@ class Desk:
                 operators | self._cloud.deposits.keys(), self._answering(service.AskAccount, self._account)
             ),
         }
+
+    def overview(self) -> Overview:
+        """Look at the cloud as it is."""
+        broker, grid = self._parts()
+        assert self._pools is not None
+        return overview(self._cloud, broker, grid, self._pools, self._draining)
 
     def _health(self, who: Identity, asked: service.AskHealth) -> service.Health:
         return service.Health(time=time.time(), release=version("parley"))

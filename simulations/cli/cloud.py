@@ -10,6 +10,7 @@ from simulations.cli.cheats import Adversaries, Cheat, Settings, cheat_of
 from simulations.cli.parties import CloudAddress, address_of
 
 if TYPE_CHECKING:
+    from deploy.kit import Address
     from protocol.messages.service import PoolStanding, Status
 
 
@@ -25,6 +26,12 @@ def cloud(
             "--adopt", help="Take over a ledger that is new, restored or another cloud's; end what is open there."
         ),
     ] = False,
+    console: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Show a console, /metrics and /healthz over HTTP; without HOST to this machine."
+        ),
+    ] = None,
     cheat: Cheat = None,
     adversaries: Adversaries = None,
     settings: Settings = None,
@@ -35,7 +42,18 @@ def cloud(
     from deploy.party import log_to_stdout
 
     log_to_stdout()
-    serve(read_kit(kit, ["cloud"], state), ledger, adopt, cheat_of(cheat, adversaries, settings, ["cloud", "keeper"]))
+    cheats = cheat_of(cheat, adversaries, settings, ["cloud", "keeper"])
+    serve(read_kit(kit, ["cloud"], state), ledger, adopt, cheats, _console(console))
+
+
+def _console(said: str | None) -> "Address | None":
+    """Read --console."""
+    from deploy.kit import Address
+
+    try:
+        return None if said is None else Address.parse(f"127.0.0.1:{said}" if said.isdigit() else said)
+    except ValueError as error:
+        raise typer.BadParameter(f"--console: {error}, or PORT") from None
 
 
 def status(

@@ -124,6 +124,15 @@ class Deployment:
             time.sleep(0.01)
         raise AssertionError(f"no purchase came to step {step}: {self.log('cloud')}")
 
+    def wait_event(self, name: str, event: str) -> dict[str, Any]:
+        """Wait until a process has said something, and return what."""
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            if found := [line for line in self.events(name) if line["event"] == event]:
+                return found[-1]
+            time.sleep(0.1)
+        raise AssertionError(f"{name} has not said {event!r}: {self.log(name)}")
+
     def wait_attached(self, names: set[str]) -> None:
         """Wait until the cloud has said, since it was last started, that these parties are attached."""
         until = time.monotonic() + PATIENCE

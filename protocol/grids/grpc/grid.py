@@ -26,6 +26,7 @@ from protocol.grids.grpc.questions import Question, Questions
 from protocol.grids.grpc.quotas import Quotas
 from protocol.grids.grpc.roster import EnrolledRoster, Roster
 from protocol.grids.grpc.service import Call, Service
+from protocol.grids.grpc.traffic import Traffic
 from protocol.grids.grpc.transfers import Pace
 from protocol.grids.grpc.transport import Secure, Security, listen, server
 from protocol.messages.base import BlobReference
@@ -138,6 +139,19 @@ class GrpcGrid(CarryingGrid):
     def contested(self) -> dict[int, str]:
         """Return the nodes as which another process has tried to attach, and from which address the last one did."""
         return dict(self._service.contested)
+
+    def waiting(self) -> int:
+        """Return how many questions are not answered yet."""
+        return self._questions.waiting()
+
+    @property
+    def traffic(self) -> Traffic:
+        """What has passed over the wire so far."""
+        return self._service.traffic
+
+    def refused(self) -> dict[str, int]:
+        """Return how many calls were refused or broke off so far, by status."""
+        return dict(self._service.refusals.totals)
 
     def wait_attached(self, node_ids: Iterable[int], timeout: float) -> set[int]:
         """Wait until these nodes are attached; returns those that are not when the time (seconds) is up."""

@@ -115,6 +115,11 @@ class Questions:
                 if stream := self._streams.get(question.node_id):
                     stream.send(question)
 
+    def waiting(self) -> int:
+        """Return how many questions are open."""
+        with self._changed:
+            return len(self._open)
+
     def find(self, node_id: int, question_id: str) -> Question | None:
         """Return an open question to a party."""
         with self._changed:

@@ -22,9 +22,13 @@ class Refusals:
 
     Args:
         free: Refusals of one caller in a minute that are sent at once; for others it has to wait.
+
+    Attributes:
+        totals: Calls that were refused or broke off so far, by status.
     """
 
     def __init__(self, free: int) -> None:
+        self.totals: Counter[str] = Counter()
         self._free = free
         self._counts: Counter[tuple[str, str]] = Counter()
         self._of: Counter[str] = Counter()
@@ -52,6 +56,7 @@ class Refusals:
         """Count what happened to a caller; True when it is the first of its kind in a while."""
         key = (caller, what)
         self._counts[key] += 1
+        self.totals[what] += 1
         self._of[caller] += 1
         if self._counts[key] > 1:
             return False

@@ -22,6 +22,7 @@ from protocol.grids.grpc.quotas import Quotas, Turns
 from protocol.grids.grpc.refusals import Refusals
 from protocol.grids.grpc.roster import Roster
 from protocol.grids.grpc.streams import AttachedStream
+from protocol.grids.grpc.traffic import Traffic
 from protocol.grids.grpc.transfers import Pace, Transfers
 from protocol.grids.grpc.transport import MAX_FRAME, MAX_INLINE, SERVICE
 from protocol.storage.database import is_away
@@ -82,8 +83,9 @@ class Service:
         self._questions = questions
         self._welcome = welcome
         self._calls = calls
-        self._refusals = Refusals(quotas.refused)
-        self._transfers = Transfers(roster, questions, storage, pace)
+        self.traffic = Traffic()
+        self.refusals = Refusals(quotas.refused)
+        self._transfers = Transfers(roster, questions, storage, pace, self.traffic)
         self._moving, self._asking = Turns(quotas.transfers), Turns(quotas.calls)
         self._arriving = Turns(quotas.arrivals)
         self.contested: dict[int, str] = {}
@@ -134,13 +136,13 @@ class Service:
             except TimeoutError:
                 code, text = grpc.StatusCode.DEADLINE_EXCEEDED, "the blob moved too slowly"
             except asyncio.CancelledError:
-                if self._refusals.note(caller, "CANCELLED"):
+                if self.refusals.note(caller, "CANCELLED"):
                     log.info("a call of %s broke off: its connection, or a frame over the limit", caller)
                 raise
             except Exception as error:
                 failed = True
                 code, text = _failure(error)
-            await self._refusals.refuse(caller, address, code, text, traceback=failed)
+            await self.refusals.refuse(caller, address, code, text, traceback=failed)
             await context.abort(code, text)
             raise AssertionError("abort raises")
 
@@ -197,19 +199,24 @@ class Service:
 
     async def _speak(self, peer: Peer, node_id: int, stream: AttachedStream, context: Any) -> None:
         """Ask one question after the other; the next frame is made when the peer has taken the last."""
-        await context.write(self._welcome(node_id))
+        await self._write(self._welcome(node_id), context)
         while True:
             said = await stream.to_say.get()
             self._admission.check(peer)
             if not isinstance(said, Question):
-                await context.write(said)
+                await self._write(said, context)
             elif self._questions.find(node_id, said.id) is said:
-                await context.write(said.frame())
+                await self._write(said.frame(), context)
+
+    async def _write(self, frame: bytes, context: Any) -> None:
+        await context.write(frame)
+        self.traffic.sent += len(frame)
 
     async def _hear(self, peer: Peer, node_id: int, stream: AttachedStream, context: Any) -> None:
         """Read answers; what answers nothing delays the next frame, so that a flood waits in the peer's own memory."""
         while (frame := await context.read()) is not aio.EOF:
             self._admission.check(peer)
+            self.traffic.received += len(frame)
             answer = parse(wire.Answer, frame)
             question = self._questions.find(node_id, answer.question)
             if question is not None:
@@ -219,6 +226,7 @@ class Service:
                 await asyncio.sleep(IDLE)
 
     async def _call(self, peer: Peer, request: bytes, context: Any) -> bytes:
+        self.traffic.received += len(request)
         asked = parse(wire.Request, request)
         call = self._calls.get(asked.method)
         if call is None:
@@ -237,6 +245,7 @@ class Service:
         response = bytes(wire.Response(content=b"".join(write_content(answer))).SerializeToString())
         if len(response) > MAX_FRAME:
             raise Refused(grpc.StatusCode.OUT_OF_RANGE, f"the answer has {len(response)} bytes, too many for a frame")
+        self.traffic.sent += len(response)
         return response
 
     async def _check_health(self, peer: Peer, request: bytes, context: Any) -> bytes:

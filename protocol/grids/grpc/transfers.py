@@ -18,6 +18,7 @@ from protocol.grids.grpc.frames import parse, read_blob, write_blob
 from protocol.grids.grpc.questions import Question, Questions
 from protocol.grids.grpc.quotas import NoRoom, VaultFull
 from protocol.grids.grpc.roster import Roster
+from protocol.grids.grpc.traffic import Traffic
 from protocol.grids.grpc.transport import CHUNK
 from protocol.messages.base import BlobReference
 from protocol.storage.files import disk_failure
@@ -55,13 +56,15 @@ class Transfers:
         questions: Which are open.
         storage: The vault.
         pace: How slow a blob may be.
+        traffic: Counts the bytes.
     """
 
-    def __init__(self, roster: Roster, questions: Questions, storage: Storage, pace: Pace) -> None:
+    def __init__(self, roster: Roster, questions: Questions, storage: Storage, pace: Pace, traffic: Traffic) -> None:
         self._roster = roster
         self._questions = questions
         self._storage = storage
         self._pace = pace
+        self._traffic = traffic
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
 
     def close(self) -> None:
@@ -120,6 +123,7 @@ class Transfers:
                 if upload.WhichOneof("part") != "data":
                     raise UnreadableMessage("bytes of a blob were expected")
                 size += len(upload.data)
+                self._traffic.received += len(upload.data)
                 await self._do(arrival.write, upload.data)
             await self._do(self._storage.store, blob, arrival)
         except BlobTooLarge as error:
@@ -145,6 +149,7 @@ class Transfers:
                     frame = wire.Chunk(data=chunk[begin : begin + CHUNK]).SerializeToString()
                     await self._in_time(context.write(frame), start, size)
                     size += CHUNK
+                    self._traffic.sent += len(frame)
         except (BlobMissing, BlobDamaged) as error:
             raise Refused(grpc.StatusCode.NOT_FOUND, str(error)) from None
 
