@@ -185,9 +185,10 @@ def test_the_service_leads_to_the_cloud() -> None:
     assert service["spec"]["selector"] == cloud["spec"]["template"]["metadata"]["labels"]
     (port,) = service["spec"]["ports"]
     assert port["port"] == 7443
-    assert container["ports"] == [{"name": port["targetPort"], "containerPort": 7443}]
-    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-        assert container[probe]["tcpSocket"]["port"] == port["targetPort"]
+    assert {"name": port["targetPort"], "containerPort": 7443} in container["ports"]
+    assert container["livenessProbe"]["tcpSocket"]["port"] == port["targetPort"]
+    for probe in ("startupProbe", "readinessProbe"):  # at a port that the service does not lead to
+        assert container[probe]["httpGet"]["port"] == "metrics"
 
 
 def test_ray_takes_its_cluster_file() -> None:
