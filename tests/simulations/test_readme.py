@@ -29,7 +29,9 @@ def commands(text: str) -> list[list[str]]:
 BLOCKS = blocks("".join(READMES))
 COMMANDS = commands("".join(READMES))
 QUICK = [
-    words for words in commands(READMES[0]) if not {"purchase-cheats", "sellers.count=1000", "mine.yaml", "my_cheats.py"} & set(words)
+    words
+    for words in commands(READMES[0])
+    if not {"purchase-cheats", "sellers.count=1000", "mine.yaml", "my_cheats.py"} & set(words)
 ]
 """Commands of the front page; `pytest -m slow` plays the others, and `test_digests` what is packaged, made small."""
 NEEDS_WEIGHTS = "cloud.featurizer=vgg16"
