@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class BrokenAward(ValueError):
-    """A rule that paid what it must not: above the budget or below a declared price."""
+    """A rule that failed, or paid what it must not: above the budget or below a declared price."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,22 @@ class Mechanism:
         bid can move the ceilings.
 
         Raises:
-            BrokenAward: When the rule buys a bid twice, pays less than a bid asks, or more than the budget.
+            BrokenAward: When the rule fails, buys a bid twice, pays less than a bid asks, or more than the budget.
         """
         admitted = np.flatnonzero(market.costs <= market.ceilings).astype(np.int64)
         inner = market.among(admitted)
-        award = self.rule(inner)
-        payments = np.minimum(award.payments, inner.ceilings[award.winners])
-        if len(np.unique(award.winners)) < len(award.winners) or np.any(payments < inner.costs[award.winners]):
+        try:
+            award = self.rule(inner)
+            winners, payments = np.asarray(award.winners), np.asarray(award.payments)
+            asked = inner.costs[winners]
+            payments = np.minimum(payments, inner.ceilings[winners]).astype(np.int64)
+        except Exception as error:
+            raise BrokenAward(f"{self.name} failed: {type(error).__name__}: {error}") from error
+        if len(np.unique(winners)) < len(winners) or np.any(payments < asked):
             raise BrokenAward(f"{self.name} buys an image twice, or pays less than it asks")
         if payments.sum() > market.budget:
             raise BrokenAward(f"{self.name} pays {payments.sum()} of a budget of {market.budget} minor units")
-        return Award(admitted[award.winners], payments)
+        return Award(admitted[winners], payments)
 
 
 def mechanism(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Play, small
+from conftest import Command, Play, small
 
 from parties.purchase.auction import by_the_rules
 from parties.workflow import WorkflowFailed
@@ -132,3 +132,27 @@ def test_sellers_learn_by_which_rule_they_bid(play_purchase: Play) -> None:
     assert played.record.call is not None
     assert played.record.call.mechanism == "first-price"
     assert all(offer.payment == offer.bid.bid.price for offer in played.record.winners)
+
+
+class TestAuditOfTruthfulness:
+    def test_the_papers_rule_is_found_guilty_by_a_small_counterexample(self, parley: Command) -> None:
+        done = parley("audit", "truthfulness", "--mechanism", "crowdbuy-max", "--instances", "20")
+        assert done.returncode == 11
+        assert "by asking" in done.stdout
+        assert "broken promises: crowdbuy-max (matching, images)" in done.stderr
+
+    def test_a_rule_that_keeps_its_word_is_cleared(self, parley: Command, tmp_path: Path) -> None:
+        done = parley("audit", "truthfulness", "--mechanism", str(write(tmp_path)), "--instances", "4")
+        assert done.returncode == 0, done.stdout
+        assert "quantity, images: kept in" in done.stdout
+        assert "selling a copy" in done.stdout
+
+    def test_an_own_rule_that_does_not_is_not(self, parley: Command, tmp_path: Path) -> None:
+        first_price = OWN.replace("np.full(len(sellers), price)", "market.costs[np.sort(sellers)]")
+        done = parley("audit", "truthfulness", "--mechanism", str(write(tmp_path, first_price)), "--instances", "20")
+        assert done.returncode == 11
+        assert "median-price (quantity, images)" in done.stderr
+
+    def test_mistakes(self, parley: Command) -> None:
+        assert parley("audit", "truthfulness", "--mechanism", "singre").returncode == 4
+        assert parley("audit", "truthfulness", "--instances", "0").returncode == 2
