@@ -31,7 +31,7 @@ from protocol.errors import BadInput, BadKit, OutputExists, RunFailed, Stopped, 
 from protocol.journal import WorkflowState
 from protocol.messages import service
 from protocol.messages.base import Acknowledgement
-from protocol.messages.purchase import Quality, Statement, StatementLine
+from protocol.messages.purchase import Agents, Quality, Statement, StatementLine
 from protocol.settings import Section
 from protocol.storage.files import make_lasting, private_folder, write_private
 from protocol.storage.user_files import user_path
@@ -57,12 +57,18 @@ class Wanted:
         budget: Coins, commission included.
         quality: What to maximise.
         model: The cloud's public model.
+        mechanism: Decides who wins, by the name that the cloud knows; None: the quality's default.
+        agents: What bids.
+        max_price: Coins that an image may be paid at most; None: the budget.
     """
 
     samples: Path
     budget: float
     quality: Quality
     model: Model
+    mechanism: str | None = None
+    agents: Agents = Agents.IMAGES
+    max_price: float | None = None
 
 
 class Picture(Section):
@@ -127,7 +133,17 @@ class RequestingBuyer(Buyer):
             raise BadInput(f"{wanted.samples} holds {len(pictures)} pictures; the limit is {MOST_SAMPLES}")
         samples = [pictures[index] for index in range(len(pictures))]
         budget = round(wanted.budget * COIN)
-        super().__init__(kit.secret(), samples, budget, wanted.quality, wanted.model.load(), out)
+        super().__init__(
+            kit.secret(),
+            samples,
+            budget,
+            wanted.quality,
+            wanted.model.load(),
+            out,
+            mechanism=wanted.mechanism,
+            agents=wanted.agents,
+            ceiling=None if wanted.max_price is None else round(wanted.max_price * COIN),
+        )
         self.vouching = vouching(kit)
         self.guard = Guard(self, kit.policy())
         self.kit = kit
@@ -332,9 +348,13 @@ def _begun(kit: Kit, wanted: Wanted, out: Path) -> str | None:
             raise BadKit(f"{out} holds a purchase that was begun with another kit; use that one, or another --out")
         begun, _ = _recall(kit, wish)
         if begun != replace(wanted, samples=wanted.samples.absolute()):
+            chosen = "" if begun.agents is Agents.IMAGES else f" --agents {begun.agents}"
+            chosen += "" if begun.mechanism is None else f" --mechanism {begun.mechanism}"
+            chosen += "" if begun.max_price is None else f" --max-price {begun.max_price:g}"
             raise OutputExists(
                 f"{out} holds a purchase that was begun with --samples {begun.samples} --budget {begun.budget:g} "
-                f"--quality {begun.quality}; resume it with the same settings, or name another folder with --out"
+                f"--quality {begun.quality}{chosen}; resume it with the same settings, or name another folder with "
+                "--out"
             )
         return wish
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -350,6 +370,9 @@ def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
         "budget": wanted.budget,
         "quality": wanted.quality.value,
         "model": vars(wanted.model),
+        "mechanism": wanted.mechanism,
+        "agents": wanted.agents.value,
+        "max_price": wanted.max_price,
         "out": str(out.absolute()),
     }
     try:
@@ -367,7 +390,11 @@ def _mark(kit: Kit, wish: str, wanted: Wanted, out: Path) -> None:
 def _recall(kit: Kit, wish: str) -> tuple[Wanted, Path]:
     read = json.loads(_wish_file(kit, wish).read_bytes())
     quality, model = Quality(read["quality"]), Model(**read["model"])
-    return Wanted(Path(read["samples"]), read["budget"], quality, model), Path(read["out"])
+    agents = Agents(read.get("agents", Agents.IMAGES))
+    wanted = Wanted(
+        Path(read["samples"]), read["budget"], quality, model, read.get("mechanism"), agents, read.get("max_price")
+    )
+    return wanted, Path(read["out"])
 
 
 def _wish_file(kit: Kit, wish: str) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.mechanisms import Mechanism
 from strategies.mechanisms.selection import Offers, Selection, select
 
 
@@ -14,9 +15,12 @@ class Auction:
     """The input of a selection; see `select`.
 
     Attributes:
-        sellers: (n,), node id of each bid's seller. The rules ignore it.
+        sellers: (n,), node id of each bid's seller. The rules ignore it unless sellers are the agents.
         targets: (m, D), features of the buyer's samples.
         quality: What the buyer wants most of.
+        mechanism: Decides.
+        bundles: Whether sellers are the agents, each with all its images.
+        ceiling: The most that an image may be paid, minor units; None: the budget.
         budget: What payments may add up to, minor units.
         radius, reach: The paper's R and d.
         ranks: (n,); public order of the bids, fixed before bidding.
@@ -26,6 +30,9 @@ class Auction:
     offers: Offers
     targets: NDArray[np.int64]
     quality: str
+    mechanism: Mechanism
+    bundles: bool
+    ceiling: int | None
     budget: int
     radius: int
     reach: int
@@ -45,7 +52,7 @@ Auctioneer = Callable[[Auction], Selection]
 
 
 def by_the_rules(auction: Auction) -> Selection:
-    """Hold an auction by the paper's rules."""
+    """Hold an auction by the mechanism that the buyer named."""
     return select(
         auction.offers,
         auction.targets,
@@ -54,4 +61,7 @@ def by_the_rules(auction: Auction) -> Selection:
         radius=auction.radius,
         reach=auction.reach,
         ranks=auction.ranks,
+        mechanism=auction.mechanism,
+        owners=auction.sellers if auction.bundles else None,
+        ceiling=auction.ceiling,
     )

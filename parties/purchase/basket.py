@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from annotated_types import Ge, MaxLen
+from pydantic import Field
 
 from protocol.messages.base import MAX_ITEMS, Digest, ProtocolMessage, Salt
-from protocol.messages.purchase import SignedBid, SignedOrder, Terms
+from protocol.messages.purchase import Agents, SignedBid, SignedOrder, Terms
 
 MOST_REQUESTS = 100
 """Requests that a buyer makes in one purchase: each is under other terms."""
@@ -18,6 +19,8 @@ class Wish(ProtocolMessage):
     terms: Terms
     nonce: Salt
     budget: Annotated[int, Ge(0)]
+    agents: Annotated[Agents, Field(strict=False)] = Agents.IMAGES
+    ceiling: Annotated[int, Ge(0)] | None = None
 
 
 class Wishes(ProtocolMessage):

@@ -20,6 +20,7 @@ from protocol.encoding.canonical import canonical, digest
 from protocol.errors import ProtocolError
 from protocol.messages.base import Acknowledgement, BlobReference
 from protocol.messages.purchase import (
+    Agents,
     Complaint,
     Confirmation,
     Invitation,
@@ -77,6 +78,9 @@ class Buyer(Party):
             commitments.
         lasting: Whether to wait until images are on the disk before acknowledging them, so that they survive a power
             cut. Simulations need not.
+        mechanism: Decides who wins, by name; None: the quality's default.
+        agents: What bids.
+        ceiling: The most that an image may be paid, minor units; of a bundle, on average. None: the budget.
     """
 
     role = "buyer"
@@ -91,6 +95,9 @@ class Buyer(Party):
         store: Path,
         checked: float = 1.0,
         lasting: bool = True,
+        mechanism: str | None = None,
+        agents: Agents = Agents.IMAGES,
+        ceiling: int | None = None,
     ) -> None:
         super().__init__(secret)
         self.samples = samples
@@ -100,6 +107,9 @@ class Buyer(Party):
         self.store = store
         self.checked = checked
         self.lasting = lasting
+        self.mechanism = mechanism
+        self.agents = agents
+        self.ceiling = ceiling
 
     @step("request")
     def request(self, invitation: Invitation) -> VouchedRequest:
@@ -112,12 +122,22 @@ class Buyer(Party):
             samples=tuple(self.featurizer.prepare(sample) for sample in self.samples),
             budget=self.budget,
             quality=self.quality,
+            mechanism=self.mechanism,
+            agents=self.agents,
+            ceiling=self.ceiling,
             identity=key.public,
             nonce=invitation.nonce,
             terms=digest(invitation.terms),
         )
         signed = SignedRequest(request=request, signature=key.sign("request", canonical(request)))
-        wish = Wish(request_id=digest(signed), terms=invitation.terms, nonce=invitation.nonce, budget=self.budget)
+        wish = Wish(
+            request_id=digest(signed),
+            terms=invitation.terms,
+            nonce=invitation.nonce,
+            budget=self.budget,
+            agents=self.agents,
+            ceiling=self.ceiling,
+        )
         self._keep(wish)
         return VouchedRequest(signed=signed, voucher=self.voucher(key.public))
 
@@ -306,6 +326,8 @@ class Buyer(Party):
         amount = sum(item.payment + item.commission for item in invoice.items)
         if amount > wish.budget:
             raise ProtocolError(f"the invoice of {amount} is over the budget of {wish.budget}")
+        if wish.ceiling is not None and _dearest(invoice, wish.agents) > wish.ceiling:
+            raise ProtocolError(f"the invoice pays more than {wish.ceiling} for an image, the most that was agreed")
         if len({item.bid.bid.pseudonym for item in invoice.items}) < len(invoice.items):
             raise ProtocolError("the invoice names a bid twice")
         commission = sum(item.commission for item in invoice.items)
@@ -348,6 +370,12 @@ class Buyer(Party):
     def _key(self, nonce: bytes) -> SigningKey:
         """Return the key of one purchase; keys differ so that sellers cannot link purchases."""
         return SigningKey.derive(self.derive("purchase", nonce), "buyer")
+
+
+def _dearest(invoice: Invoice, agents: Agents) -> float:
+    """Return the most that an image is paid; of bundles the mean of all, as the buyer cannot tell them apart."""
+    payments = [item.payment for item in invoice.items]
+    return max(payments) if agents is Agents.IMAGES else sum(payments) / len(payments)
 
 
 @contextmanager

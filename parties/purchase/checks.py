@@ -1,6 +1,6 @@
 """The cloud's checks of messages, before it acts on them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,17 @@ from protocol.messages.purchase import (
     Invitation,
     Invoice,
     Privacy,
+    PurchaseRequest,
     SignedBid,
     SignedConfirmation,
     SignedPayment,
     SignedRequest,
     Terms,
 )
+from protocol.storage.user_files import printable
 from strategies.features.featurizer import Featurizer
+from strategies.mechanisms import Mechanism
+from strategies.mechanisms.selection import default_mechanism
 
 
 def largest_bids(terms: Terms) -> Bound:
@@ -47,19 +51,36 @@ def features_under(terms: Terms, featurizer: Featurizer, images: Iterable[Pixels
     return featurizer.vectors(images) if terms.privacy is Privacy.BASIC else featurizer.features(images)
 
 
-def request_refusal(signed: SignedRequest, invitation: Invitation, featurizer: Featurizer) -> str | None:
-    """Return why a request is refused, None when it is signed and shows no more than the featurizer uses."""
+def request_refusal(
+    signed: SignedRequest, invitation: Invitation, featurizer: Featurizer, mechanisms: Mapping[str, Mechanism]
+) -> str | None:
+    """Return why a request is refused, None when it is signed and shows no more than the featurizer uses.
+
+    Args:
+        mechanisms: Those that it may name.
+    """
     request, nonce = signed.request, invitation.nonce
     if request.nonce != nonce or not verify(request.identity, "request", canonical(request), signed.signature):
         return "the buyer's request is not signed by the key in it"
     if request.terms != digest(invitation.terms):
         return "the buyer's request is not under the terms of its invitation"
+    if request.mechanism is not None and request.mechanism not in mechanisms:
+        return f"the buyer's request names the mechanism {printable(request.mechanism)!r}, unknown to this cloud"
+    if refusal := rule_of(request, mechanisms).refusal(request.quality, request.agents):
+        return f"the buyer's request cannot be met: {refusal}"
     wanted = featurizer.prepare(np.zeros((1, 1, 3), dtype=np.uint8)).shape
     for sample in request.samples:
         if sample.shape != wanted:
             sizes = [f"{height} x {width}" for height, width, _ in (sample.shape, wanted)]
             return f"the request shows a sample of {sizes[0]} pixels; the model uses {sizes[1]}"
     return None
+
+
+def rule_of(request: PurchaseRequest, mechanisms: Mapping[str, Mechanism]) -> Mechanism:
+    """Return the mechanism that a request names, or the default of its quality."""
+    if request.mechanism is None:
+        return default_mechanism(request.quality, request.agents)
+    return mechanisms[request.mechanism]
 
 
 def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensions: int = 2) -> str | None:

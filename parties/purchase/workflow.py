@@ -20,6 +20,7 @@ from parties.purchase.checks import (
     largest_bids,
     payment_refusal,
     request_refusal,
+    rule_of,
 )
 from parties.purchase.cloud import ABSENCE, COURTESY, MOMENT, Cloud
 from parties.purchase.courier import Courier
@@ -35,6 +36,7 @@ from protocol.exchange import SILENT, Exchange
 from protocol.journal import WorkflowRow
 from protocol.messages.base import Acknowledgement, ProtocolMessage
 from protocol.messages.purchase import (
+    Agents,
     Award,
     Bids,
     CallForBids,
@@ -51,6 +53,7 @@ from protocol.messages.purchase import (
     VerificationCall,
     VouchedRequest,
 )
+from strategies.mechanisms import BrokenAward
 from strategies.mechanisms.selection import Offers, tie_ranks
 
 M = TypeVar("M", bound=ProtocolMessage)
@@ -171,7 +174,7 @@ class Purchase(Workflow[PurchaseRecord]):
             raise WorkflowFailed(f"the buyer made no request: {self.record.failures[-1].sentence}")
         signed = vouched.signed
         request = signed.request
-        if refusal := request_refusal(signed, invitation, self.cloud.featurizer):
+        if refusal := request_refusal(signed, invitation, self.cloud.featurizer, self.cloud.mechanisms):
             raise WorkflowFailed(refusal)
         request_id = digest(signed)
         self.record.request = request
@@ -180,6 +183,8 @@ class Purchase(Workflow[PurchaseRecord]):
             cloud=self.cloud.identity.public,
             buyer=request.identity,
             terms=terms,
+            mechanism=rule_of(request, self.cloud.mechanisms).name,
+            agents=request.agents,
             samples=request.samples,
             salt=self.cloud.derive("salt", request_id, length=16),
             tie_commitment=hashlib.sha256(self._tie_seed(request_id)).digest(),
@@ -232,6 +237,9 @@ class Purchase(Workflow[PurchaseRecord]):
             offers=Offers(*columns(offers, terms, record.targets.shape[1]), prices),
             targets=record.targets,
             quality=record.request.quality,
+            mechanism=rule_of(record.request, self.cloud.mechanisms),
+            bundles=record.request.agents is Agents.SELLERS,
+            ceiling=record.request.ceiling,
             budget=min(
                 payable(record.request.budget, terms.commission), payable(record.reserve, terms.commission, terms.bond)
             ),
@@ -239,7 +247,10 @@ class Purchase(Workflow[PurchaseRecord]):
             reach=terms.reach,
             ranks=tie_ranks(self._tie_seed(self._id), keys),
         )
-        selection = self.cloud.auctioneer(auction)
+        try:
+            selection = self.cloud.auctioneer(auction)
+        except BrokenAward as broken:
+            raise WorkflowFailed(f"the auction was void: {broken}") from None
         for index in selection.candidates:
             offers[index].candidate = True
         for index, payment in zip(selection.winners, selection.payments, strict=True):

@@ -47,7 +47,7 @@ def _write(value: Any, parts: list[bytes]) -> None:
         for item in value:
             _write(item, parts)
     elif isinstance(value, ProtocolMessage):
-        head, fields = _form(type(value))
+        head, fields = _form(type(value), _plain(value) if value.later else frozenset())
         parts.append(head)
         for name, key in fields:
             parts.append(key)
@@ -75,8 +75,20 @@ def _rarer(value: Any) -> bytes:
             raise TypeError(f"a {type(value).__name__} has no canonical form")
 
 
+def _plain(message: ProtocolMessage) -> frozenset[str]:
+    """Return the fields added later that are at their defaults."""
+    fields = type(message).model_fields
+    return frozenset(name for name in message.later if getattr(message, name) == fields[name].default)
+
+
 @cache
-def _form(kind: type[ProtocolMessage]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
-    """Return what a message begins with, and each of its fields with what its value follows."""
-    head = _sized(b"m", kind.kind().encode()) + struct.pack(">II", kind.version, len(kind.model_fields))
-    return head, tuple((name, _sized(b"k", name.encode())) for name in kind.model_fields)
+def _form(kind: type[ProtocolMessage], left_out: frozenset[str]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """Return what a message begins with, and each of its fields with what its value follows.
+
+    Args:
+        left_out: Fields added later that are at their defaults. The number of the others is in the head, and each
+            bears its name, so that no two messages share their bytes.
+    """
+    written = [name for name in kind.model_fields if name not in left_out]
+    head = _sized(b"m", kind.kind().encode()) + struct.pack(">II", kind.version, len(written))
+    return head, tuple((name, _sized(b"k", name.encode())) for name in written)

@@ -80,7 +80,8 @@ class ProtocolMessage(BaseModel):
 
     Validation is strict (no coercion, no unknown field, no NaN or infinity) and runs again on
     what arrives from a peer. `version` is checked on decoding: raise it with any change of
-    fields.
+    fields. Fields named in `later` were added since: at their defaults a message's canonical bytes are as without them,
+    so that its hash and its signature are those of before.
     """
 
     model_config = ConfigDict(
@@ -88,6 +89,7 @@ class ProtocolMessage(BaseModel):
     )
 
     version: ClassVar[int] = 1
+    later: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def kind(cls) -> str:

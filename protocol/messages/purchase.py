@@ -74,6 +74,13 @@ class Quality(StrEnum):
     DIVERSITY = "diversity"
 
 
+class Agents(StrEnum):
+    """What bids: each image for itself, as in the paper, or each seller with all that match as one bundle."""
+
+    IMAGES = "images"
+    SELLERS = "sellers"
+
+
 class Terms(ProtocolMessage):
     """The conditions of trade, the same for everybody and fixed before the first bid.
 
@@ -108,11 +115,20 @@ class Invitation(ProtocolMessage):
 
 
 class PurchaseRequest(ProtocolMessage):
-    """Step 1: (S, B, Q, Pk), under the `terms` with this hash. `identity` is Pk: it signs orders and their keys."""
+    """Step 1: (S, B, Q, Pk), under the `terms` with this hash. `identity` is Pk: it signs orders and their keys.
+
+    `mechanism` decides who wins among the `agents`, none: the quality's default; no image is paid more than `ceiling`,
+    none: than the budget.
+    """
+
+    later = frozenset({"mechanism", "agents", "ceiling"})
 
     samples: Annotated[tuple[Image, ...], Len(1, 1000)]
     budget: Amount
     quality: Annotated[Quality, Field(strict=False)]
+    mechanism: Name | None = None
+    agents: Annotated[Agents, Field(strict=False)] = Agents.IMAGES
+    ceiling: Amount | None = None
     identity: PublicKey
     nonce: Salt
     terms: Digest
@@ -135,6 +151,9 @@ class VouchedRequest(ProtocolMessage):
 class CallForBids(ProtocolMessage):
     """Step 2: the call to all sellers, without the budget.
 
+    `mechanism` and `agents` say by which rule winners and payments are decided: where it is truthful, a seller does
+    best to ask its cost.
+
     `buyer` is Pk, under which orders will come, and `cloud` the key under which they are passed on. `voucher` shows
     that Pk is a buyer's: its certificate names it. `cloud_voucher` shows whose the cloud's key is. `salt` keys the
     MinHash permutation of this request. `tie_commitment` is SHA-256 of the seed that breaks ties; the seed itself
@@ -145,6 +164,8 @@ class CallForBids(ProtocolMessage):
     cloud: PublicKey
     buyer: PublicKey
     terms: Terms
+    mechanism: Name
+    agents: Annotated[Agents, Field(strict=False)] = Agents.IMAGES
     samples: Annotated[tuple[Image, ...], Len(1, 1000)]
     salt: Salt
     tie_commitment: Digest

@@ -69,7 +69,8 @@ def _mechanisms() -> Iterator[Entry]:
     from strategies.mechanisms import MECHANISMS
 
     for name, info in MECHANISMS.items():
-        yield Entry(name, info.description, (f"for: {', '.join(sorted(info.qualities))}",))
+        serves = f"for: {', '.join(sorted(info.qualities))}; agents: {', '.join(sorted(info.agents))}"
+        yield Entry(name, info.summary, (serves, f"guarantee: {info.guarantee}"))
 
 
 def _obfuscations() -> Iterator[Entry]:

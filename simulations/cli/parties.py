@@ -40,6 +40,10 @@ def _number(value: float) -> float:
     return value
 
 
+def _some_number(value: float | None) -> float | None:
+    return None if value is None else _number(value)
+
+
 def seller(
     kit: KitFolder,
     album: Annotated[Path, typer.Option(help="The folder of images to offer; prices.csv in it names prices.")],
@@ -78,6 +82,16 @@ def request(
     quality: Annotated[
         Literal["quantity", "matching", "diversity"], typer.Option(help="The quality to maximise.")
     ] = "diversity",
+    mechanism: Annotated[
+        str | None, typer.Option(help="Who wins; see `parley list mechanisms`. Default: by the quality.")
+    ] = None,
+    agents: Annotated[
+        Literal["images", "sellers"],
+        typer.Option(help="sellers: of each seller all images that match are bought, or none."),
+    ] = "images",
+    max_price: Annotated[
+        float | None, typer.Option(min=0, max=1e7, callback=_some_number, help="Coins to pay for an image at most.")
+    ] = None,
     state: StateFolder = None,
     cloud: CloudAddress = None,
     featurizer: Featurizer = "small",
@@ -91,10 +105,17 @@ def request(
     from deploy.buyer import Wanted, buy
     from deploy.kit import read_kit
     from parties.featurizers import Model
-    from protocol.messages.purchase import Quality
+    from protocol.errors import BadInput, nearest
+    from protocol.messages.purchase import Agents, Quality
     from simulations.cli.progress import shown
+    from strategies.mechanisms import MECHANISMS
 
-    wanted = Wanted(samples, budget, Quality(quality), Model(featurizer, weights, calibration))
+    if mechanism is not None and mechanism not in MECHANISMS:
+        raise BadInput(f"--mechanism: there is no mechanism {mechanism!r}; {nearest(mechanism, MECHANISMS)}")
+    if mechanism is not None and (refusal := MECHANISMS[mechanism].refusal(quality, agents)):
+        raise BadInput(f"--mechanism: {refusal}")
+    model = Model(featurizer, weights, calibration)
+    wanted = Wanted(samples, budget, Quality(quality), model, mechanism, Agents(agents), max_price)
     cheats = cheat_of(cheat, adversaries, settings, ["buyer"])
     with shown() as progress:
         receipt = buy(read_kit(kit, ["buyer"], state, address_of(cloud)), wanted, out, progress, cheats)

@@ -9,8 +9,9 @@
     report.to_frame()
 
 Parties that cheat extend `Seller`, `Buyer`, `Entity`, `Participant`, `Publisher` or `Client`, and are declared with
-`adversary`. Every mistake that a user can fix is a `UserError` with one sentence. What is named here is imported when
-it is first used, so that ``import parley`` is quick.
+`adversary`. A rule that selects and pays is a function from a `Market` to an `Award`, declared with `mechanism`. Every
+mistake that a user can fix is a `UserError` with one sentence. What is named here is imported when it is first used, so
+that ``import parley`` is quick.
 """
 
 import os
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from parties.purchase.seller import Seller
     from protocol.errors import UserError
     from simulations.scenarios.base import Scenario
+    from strategies.mechanisms import Award, Market, mechanism
 
     from .report import Report
     from .running import load, run
@@ -38,10 +40,12 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Award",
     "Buyer",
     "Client",
     "Cloud",
     "Entity",
+    "Market",
     "Participant",
     "Publisher",
     "Report",
@@ -50,6 +54,7 @@ __all__ = [
     "UserError",
     "adversary",
     "load",
+    "mechanism",
     "run",
     "step",
 ]
@@ -57,10 +62,12 @@ __all__ = [
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
 
 _HOMES = {
+    "Award": "strategies.mechanisms",
     "Buyer": "parties.purchase.buyer",
     "Client": "parties.federate.client",
     "Cloud": "parties.purchase.cloud",
     "Entity": "parties.pool.entity",
+    "Market": "strategies.mechanisms",
     "Participant": "parties.crowdsource.participant",
     "Publisher": "parties.publish.publisher",
     "Report": ".report",
@@ -69,6 +76,7 @@ _HOMES = {
     "UserError": "protocol.errors",
     "adversary": "parties.adversaries",
     "load": ".running",
+    "mechanism": "strategies.mechanisms",
     "run": ".running",
     "step": "parties.party",
 }

@@ -1,6 +1,5 @@
 """Assigns a scenario's adversaries to parties, and imports adversaries from a user's file."""
 
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -8,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from protocol.compute.user_modules import import_file, package_of
 from protocol.errors import BadInput
-from protocol.storage.user_files import user_path
 from simulations.scenarios.base import Mix
+from simulations.scenarios.own_file import imported, python_file
 
 if TYPE_CHECKING:
     from parties.adversaries import Adversary
@@ -79,9 +77,7 @@ def known_adversaries(own: str | PathLike[str] | Iterable[object] | None = None)
     Raises:
         BadInput: When the file is missing, cannot be imported, declares no adversary, or uses a built-in name.
     """
-    path = user_path(own) if isinstance(own, (str, PathLike)) else None
-    if path is not None and not (path.is_file() and path.suffix == ".py"):
-        raise BadInput(f"{path} is not a Python file; give one that declares adversaries")
+    path = python_file(own, "adversaries") if isinstance(own, (str, PathLike)) else None
 
     from parties.adversaries import ADVERSARIES
 
@@ -97,16 +93,7 @@ def _declared_in(path: Path) -> "dict[str, Adversary]":
     """Import a file and return the adversaries that it declares, without those that it imports."""
     from parties.adversaries import ADVERSARIES, declared
 
-    if "." in path.stem:
-        raise BadInput(
-            f"{path}: Python imports no file with a dot in its name; call it {path.stem.replace('.', '_')}.py"
-        )
-    try:
-        module = import_file(path)
-    except (Exception, SystemExit) as error:
-        said = str(error).replace(f"{package_of(path)}.", "")
-        raise BadInput(f"{path}{_line(error, path)}: {type(error).__name__}: {said}") from error
-    found = declared(vars(module))
+    found = declared(vars(imported(path)))
     own = {name: cheat for name, cheat in found.items() if ADVERSARIES.get(name) is not cheat}
     if not own:
         raise BadInput(f"{path} declares no adversaries; put @adversary(...) on a class or a function in it")
@@ -122,12 +109,3 @@ def _declared_among(own: object) -> "dict[str, Adversary]":
             raise BadInput(f"{each!r} is not an adversary; put @adversary(...) on a class or a function")
         found |= cheat
     return found
-
-
-def _line(error: BaseException, path: Path) -> str:
-    """Return the line of the file that an error comes from."""
-    if isinstance(error, SyntaxError) and error.filename == str(path.resolve()):
-        return f", line {error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
-    return f", line {lines[-1]}" if lines else ""

@@ -5,8 +5,8 @@ definition 2); at level 2 it covers the points of its signature and a set is wor
 Both values are monotone and submodular.
 
 Compiled code works on the mutable form of a coverage, `CoveredSquares` or `CoveredPoints`, through three functions that
-do the right thing for either: `marginal`, `cover` and `uncover`. Numba stores compiled code by the file that calls it:
-after changing these, delete the `__pycache__` of their callers.
+do the right thing for either: `marginal`, `cover` and `uncover`. `additive` and `bundles` add other values.
+Numba stores compiled code by the file that calls it: after changing these, delete the `__pycache__` of their callers.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +46,8 @@ class CoveredPoints(NamedTuple):
     epoch: NDArray[np.int64]  # (1,): counts the calls of `uncover`
 
 
-Covered = CoveredSquares | CoveredPoints
+Covered = Any
+"""The mutable form of a value: `CoveredSquares`, `CoveredPoints`, or that of another module."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,11 @@ class Squares:
     def largest_value(self) -> int:
         """The most that one bid can be worth."""
         return (2 * self.reach) ** 2
+
+    @property
+    def total_value(self) -> int:
+        """The most that all bids together can be worth."""
+        return min(len(self) * self.largest_value, (LATTICE + 2 * self.reach) ** 2)
 
     def union_area(self, indices: Indices | None = None) -> int:
         """Return the exact area of the union of all squares, or of some of them, in square lattice steps."""
@@ -149,6 +155,11 @@ class SignaturePoints:
         """The most that one bid can be worth."""
         return int(self.signatures.shape[1])
 
+    @property
+    def total_value(self) -> int:
+        """The most that all bids together can be worth."""
+        return len(self) * self.largest_value
+
     def distinct(self, indices: Indices | None = None) -> int:
         """Return how many distinct points all signatures hold, or some of them."""
         chosen = self if indices is None else self.subset(indices)
@@ -168,7 +179,9 @@ class SignaturePoints:
         numbers = np.sort(numbers.reshape(self.signatures.shape[:2]), axis=1)
         numbers[:, 1:][numbers[:, 1:] == numbers[:, :-1]] = -1
         return CoveredPoints(
-            signatures=numbers, covered_in=np.full(len(points), -1, np.int64), epoch=np.zeros(1, np.int64)
+            signatures=numbers,
+            covered_in=np.full(len(points), -1, np.int64),
+            epoch=np.zeros(1, np.int64),
         )
 
     def _keys(self) -> NDArray[np.int64]:
@@ -189,6 +202,11 @@ def cover(covered: Covered, bid: Whole) -> None:
 
 def uncover(covered: Covered) -> None:
     """Cover nothing again (compiled code only)."""
+    raise NotImplementedError
+
+
+def withdraw(covered: Covered, bid: Whole) -> None:
+    """Undo the last `cover`, which was of this square (compiled code only)."""
     raise NotImplementedError
 
 
@@ -218,6 +236,10 @@ def _uncover_squares(covered: CoveredSquares) -> None:
     covered.newest[:] = -1
 
 
+def _withdraw_square(covered: CoveredSquares, bid: Whole) -> None:
+    covered.newest[covered.cells[bid]] = covered.older[bid]
+
+
 def _marginal_points(covered: CoveredPoints, bid: Whole) -> int:
     added = 0
     for point in covered.signatures[bid]:
@@ -235,19 +257,32 @@ def _uncover_points(covered: CoveredPoints) -> None:
     covered.epoch[0] += 1
 
 
+_FUNCTIONS: dict[Callable[..., Any], dict[type, Callable[..., Any]]] = {
+    marginal: {CoveredSquares: _marginal_square, CoveredPoints: _marginal_points},
+    cover: {CoveredSquares: _cover_square, CoveredPoints: _cover_points},
+    uncover: {CoveredSquares: _uncover_squares, CoveredPoints: _uncover_points},
+    withdraw: {CoveredSquares: _withdraw_square},
+}
+
+
 @overload(marginal, strict=False)
-def _compile_marginal(covered: Any, bid: Any) -> Callable[..., int]:
-    return _marginal_points if covered.instance_class is CoveredPoints else _marginal_square
+def _compile_marginal(covered: Any, bid: Any) -> Callable[..., int] | None:
+    return _FUNCTIONS[marginal].get(covered.instance_class)
 
 
 @overload(cover, strict=False)
-def _compile_cover(covered: Any, bid: Any) -> Callable[..., None]:
-    return _cover_points if covered.instance_class is CoveredPoints else _cover_square
+def _compile_cover(covered: Any, bid: Any) -> Callable[..., None] | None:
+    return _FUNCTIONS[cover].get(covered.instance_class)
 
 
 @overload(uncover, strict=False)
-def _compile_uncover(covered: Any) -> Callable[..., None]:
-    return _uncover_points if covered.instance_class is CoveredPoints else _uncover_squares
+def _compile_uncover(covered: Any) -> Callable[..., None] | None:
+    return _FUNCTIONS[uncover].get(covered.instance_class)
+
+
+@overload(withdraw, strict=False)
+def _compile_withdraw(covered: Any, bid: Any) -> Callable[..., None] | None:
+    return _FUNCTIONS[withdraw].get(covered.instance_class)
 
 
 # The free area of a square Q = [0, side]^2. An equal square shifted by (right, up) that overlaps Q contains one of its

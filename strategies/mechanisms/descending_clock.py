@@ -6,18 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategies.compiled import compiled
-from strategies.features.coverage import Covered, SignaturePoints, Squares, cover, marginal, uncover
+from strategies.features.coverage import Covered, cover, marginal, uncover
 from strategies.mechanisms.award import Award, no_winner, whole_budget, whole_numbers
+from strategies.mechanisms.market import Value
 
 
 def descending_clock(
-    coverage: Squares | SignaturePoints,
+    coverage: Value,
     costs: NDArray[np.int64],
     budget: int,
     order: NDArray[np.int64],
     alpha: float = 1.15,
     *,
-    reserve: int | None = None,
+    reserve: int | NDArray[np.int64] | None = None,
 ) -> Award:
     """Post falling prices until the bids that still accept them are worth their cost.
 
@@ -37,12 +38,13 @@ def descending_clock(
     guarantee and, in large markets, a better outcome.
 
     Args:
-        coverage: What each of n bids covers.
+        coverage: What sets of n bids are worth.
         costs: (n,); declared costs, minor units.
         budget: What all payments together may reach, minor units.
         order: (n,); a public permutation of the bids, fixed before bidding.
         alpha: Growth of the target per round, > 1. Public and fixed before bidding.
-        reserve: The highest price ever posted, public and fixed before bidding; the budget where omitted. The clock
+        reserve: The highest price ever posted, to all or to each of n, public and fixed before bidding; the budget
+            where omitted. The clock
             spends nearly the whole budget even where more images hardly cover more: a buyer who would rather keep the
             rest sets a reserve. The guarantee on the value then holds against the bids that cost no more than the
             reserve.
@@ -56,6 +58,7 @@ def descending_clock(
         budget-feasible clock auctions", SODA 2022.
 
     Examples:
+        >>> from strategies.features.coverage import Squares
         >>> squares = Squares(np.array([[100, 100], [101, 100], [900, 900]]), reach=50)
         >>> award = descending_clock(squares, np.array([10, 10, 10]), budget=50, order=np.arange(3))
         >>> award.winners, award.payments
@@ -64,7 +67,10 @@ def descending_clock(
     costs = whole_numbers("costs", costs, bids=len(coverage))
     order = whole_numbers("order", order, bids=len(coverage))
     budget = whole_budget(budget)
-    ceiling = budget if reserve is None else min(budget, whole_budget(reserve))
+    ceilings = np.full(len(coverage), budget)
+    if reserve is not None:
+        most = whole_numbers("reserve", np.broadcast_to(reserve, costs.shape), bids=len(coverage))
+        ceilings = np.minimum(ceilings, most)
     if not np.array_equal(np.sort(order), np.arange(len(order))):
         raise ValueError(f"order must be a permutation of the bids 0 to {len(order) - 1}")
     if not 1 < alpha < np.inf:
@@ -74,9 +80,9 @@ def descending_clock(
             f"budget {budget} times the largest value of one bid, {coverage.largest_value}, must stay below 2**63"
         )
 
-    bidders = order[costs[order] <= ceiling]
+    bidders = order[costs[order] <= ceilings[order]]
     covered = coverage.subset(bidders).uncovered()
-    prices, joined, rounds = _run_clock(covered, costs[bidders], budget, ceiling, float(alpha))
+    prices, joined, rounds = _run_clock(covered, costs[bidders], budget, ceilings[bidders], float(alpha))
     previous, current = np.flatnonzero(joined == rounds - 1), np.flatnonzero(joined == rounds)
     remaining = np.concatenate([previous, current])
     filled = [_fill_up(covered, prices, base, remaining, budget) for base in (previous, current, remaining[:0])]
@@ -89,10 +95,10 @@ def descending_clock(
 
 @compiled
 def _run_clock(
-    covered: Covered, costs: NDArray[np.int64], budget: int, ceiling: int, alpha: float
+    covered: Covered, costs: NDArray[np.int64], budget: int, ceilings: NDArray[np.int64], alpha: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Return the posted prices, the round in which each bid last joined (-1: never or dropped) and the last round."""
-    prices = np.full(len(costs), ceiling)
+    prices = ceilings.copy()
     joined = np.full(len(costs), -1)
     active = np.ones(len(costs), np.bool_)
     first, best = 0, 0

@@ -10,15 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.features.additive import Additive
+from strategies.features.bundles import bundled
 from strategies.features.coverage import SignaturePoints, Squares
 from strategies.features.matching import is_candidate, matching_degree
 from strategies.features.signatures import centroids
-from strategies.mechanisms import Award, chen_gravin_lu, descending_clock, singer
+from strategies.mechanisms import (
+    BUNDLE_MECHANISMS,
+    DEFAULT_MECHANISMS,
+    MECHANISMS,
+    QUALITIES,
+    Market,
+    Mechanism,
+)
 
 MATCHING_UNIT = 1 << 16
 """Matching degrees enter the mechanisms as integers in units of 1 / 65,536, so that ratios compare exactly."""
-
-DEFAULT_MECHANISMS = {"quantity": "singer", "matching": "chen-gravin-lu", "diversity": "descending-clock"}
 
 
 @dataclass(frozen=True)
@@ -68,38 +75,65 @@ def select(
     radius: int,
     reach: int,
     ranks: NDArray[np.int64],
+    mechanism: Mechanism | None = None,
+    owners: NDArray[np.int64] | None = None,
+    ceiling: int | None = None,
 ) -> Selection:
     """Choose images of one quality within a budget.
 
     Args:
         targets: (m, D); features of the buyer's samples, the target centroids O.
-        quality: ``quantity`` (`singer`), ``matching`` (`chen_gravin_lu`) or ``diversity`` (`descending_clock`; needs D
-            = 2: the union of hypercubes in 1,000 dimensions cannot be computed, section IV.D).
+        quality: ``quantity``, ``matching`` or ``diversity`` (needs D = 2: the union of hypercubes in 1,000 dimensions
+            cannot be computed, section IV.D).
         budget: What payments may add up to, minor units, commission already set aside.
         radius, reach: The paper's R and d, in the features' units.
         ranks: (n,); public order of the offers, fixed before bidding; breaks ties.
+        mechanism: Decides; None: the quality's default.
+        owners: (n,); who offers each image, where sellers are the agents: of one seller all images that match are
+            bought, or none. None: images are.
+        ceiling: The most that an image may be paid, minor units; of a bundle, on average. None: the budget.
 
     Returns:
         Payments add up to at most `budget`; each is at least the winner's declared price.
 
     Raises:
-        ValueError: When there is no such quality, or diversity is wanted of features of other than two dimensions.
+        ValueError: When there is no such quality, the mechanism does not serve it, or diversity is wanted of features
+            of other than two dimensions.
     """
     points = offers.points
     exact = offers.features is not None
     matched = is_candidate(points, targets, radius, exclude_zero=exact)
     candidates = np.flatnonzero(matched).astype(np.int64)
-    prices, order = offers.prices[candidates], ranks[candidates]
-    if quality == "quantity":
-        award = singer(prices, budget, order)
-    elif quality == "matching":
-        degrees = np.rint(matching_degree(points[candidates], targets, radius) * MATCHING_UNIT).astype(np.int64)
-        award = chen_gravin_lu(degrees, prices, budget, order)
-    elif quality == "diversity":
-        award = _diversity(offers, candidates, reach, prices, budget, order)
-    else:
+    if quality not in QUALITIES:
         raise ValueError(f"there is no quality {quality!r}; choose quantity, matching or diversity")
-    return Selection(candidates, candidates[award.winners], award.payments)
+    mechanism = mechanism or default_mechanism(quality, "images" if owners is None else "sellers")
+    if refusal := mechanism.refusal(quality, "images" if owners is None else "sellers"):
+        raise ValueError(refusal)
+    value: Additive | Squares | SignaturePoints
+    if quality == "quantity":
+        value = Additive(np.ones(len(candidates), np.int64))
+    elif quality == "matching":
+        degrees = matching_degree(points[candidates], targets, radius)
+        value = Additive(np.rint(degrees * MATCHING_UNIT).astype(np.int64))
+    else:
+        value = _coverage(offers, candidates, reach)
+    prices, order = offers.prices[candidates], ranks[candidates]
+    if owners is None:
+        ceilings = np.full(len(candidates), budget if ceiling is None else ceiling, np.int64)
+        award = mechanism.award(Market(value, prices, budget, order, ceilings))
+        return Selection(candidates, candidates[award.winners], award.payments)
+    won, payments = _bundles_won(mechanism, value, prices, budget, order, owners[candidates], ceiling)
+    return Selection(candidates, candidates[won], payments)
+
+
+def default_mechanism(quality: str, agents: str) -> Mechanism:
+    """Return the mechanism of a quality where nobody names one.
+
+    Examples:
+        >>> default_mechanism("quantity", "images").name, default_mechanism("quantity", "sellers").name
+        ('singer', 'chen-gravin-lu')
+    """
+    return MECHANISMS[(DEFAULT_MECHANISMS if agents == "images" else BUNDLE_MECHANISMS)[quality]]
 
 
 def tie_ranks(seed: bytes, keys: Sequence[bytes]) -> NDArray[np.int64]:
@@ -110,20 +144,43 @@ def tie_ranks(seed: bytes, keys: Sequence[bytes]) -> NDArray[np.int64]:
     return ranks
 
 
-def _diversity(
-    offers: Offers,
-    candidates: NDArray[np.int64],
-    reach: int,
-    prices: NDArray[np.int64],
-    budget: int,
-    ranks: NDArray[np.int64],
-) -> Award:
-    coverage: Squares | SignaturePoints
+def _coverage(offers: Offers, candidates: NDArray[np.int64], reach: int) -> Squares | SignaturePoints:
     if offers.features is not None:
         if offers.features.shape[1] != 2:
             raise ValueError(f"diversity needs features of 2 dimensions, not {offers.features.shape[1]}")
-        coverage = Squares(offers.features[candidates], reach)
-    else:
-        assert offers.signatures is not None
-        coverage = SignaturePoints(offers.signatures[candidates])
-    return descending_clock(coverage, prices, budget, np.argsort(ranks, kind="stable"))
+        return Squares(offers.features[candidates], reach)
+    assert offers.signatures is not None
+    return SignaturePoints(offers.signatures[candidates])
+
+
+def _bundles_won(
+    mechanism: Mechanism,
+    value: Additive | Squares | SignaturePoints,
+    prices: NDArray[np.int64],
+    budget: int,
+    ranks: NDArray[np.int64],
+    owners: NDArray[np.int64],
+    ceiling: int | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold an auction among sellers; return the images that win, ascending, and what each is paid.
+
+    A bundle asks the sum of its prices, comes in the order where its first image does, and its images share equally
+    what it is paid above that.
+    """
+    _, numbers, sizes = np.unique(owners, return_inverse=True, return_counts=True)
+    first = np.full(len(sizes), np.iinfo(np.int64).max)
+    np.minimum.at(first, numbers, ranks)
+    asked = np.zeros(len(sizes), np.int64)
+    np.add.at(asked, numbers, prices)
+    ceilings = np.full(len(sizes), budget, np.int64) if ceiling is None else sizes * ceiling
+    worth = value.bundled(numbers, len(sizes)) if isinstance(value, Additive) else bundled(value, numbers, len(sizes))
+    award = mechanism.award(Market(worth, asked, budget, first, ceilings))
+    paid = dict(zip(award.winners.tolist(), award.payments.tolist(), strict=True))
+    images, payments = [], []
+    for bundle, payment in paid.items():
+        members = np.flatnonzero(numbers == bundle)
+        each, rest = divmod(payment - int(asked[bundle]), len(members))
+        images += members.tolist()
+        payments += [int(prices[image]) + each + (place < rest) for place, image in enumerate(members)]
+    upward = np.argsort(np.array(images, np.int64), kind="stable")
+    return np.array(images, np.int64)[upward], np.array(payments, np.int64)[upward]

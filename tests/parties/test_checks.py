@@ -35,6 +35,7 @@ from protocol.messages.purchase import (
     SignedRequest,
     Terms,
 )
+from strategies.mechanisms import MECHANISMS
 
 BUYER, OTHER, SELLER = (SigningKey.derive(bytes([number]) * 32, "test") for number in range(3))
 NONCE, BLOB = bytes(16), b"sealed"
@@ -57,6 +58,7 @@ CALL = CallForBids(
     cloud=OTHER.public,
     buyer=BUYER.public,
     terms=TERMS,
+    mechanism="singer",
     samples=(np.zeros((64, 64, 3), np.uint8),),
     salt=bytes(16),
     tie_commitment=bytes(32),
@@ -66,7 +68,8 @@ INVITATION = Invitation(terms=CALL.terms, nonce=NONCE)
 
 
 def signed_request(key: SigningKey = BUYER, **changes: Any) -> SignedRequest:
-    fields = {"samples": CALL.samples, "budget": 5, "quality": Quality.QUANTITY, "identity": BUYER.public}
+    fields = {"samples": CALL.samples, "budget": 5, "quality": Quality.QUANTITY, "mechanism": "singer"}
+    fields |= {"identity": BUYER.public}
     request = PurchaseRequest.model_validate(fields | {"nonce": NONCE, "terms": digest(INVITATION.terms)} | changes)
     return SignedRequest(request=request, signature=key.sign("request", canonical(request)))
 
@@ -131,7 +134,7 @@ def signed_confirmation(key: SigningKey = BUYER, **changes: Any) -> SignedConfir
 
 
 def test_what_is_right_is_not_refused() -> None:
-    assert checks.request_refusal(signed_request(), INVITATION, FEATURIZER) is None
+    assert checks.request_refusal(signed_request(), INVITATION, FEATURIZER, MECHANISMS) is None
     assert checks.bid_refusal(BIDS[0], CALL, set()) is None
     assert checks.payment_refusal(signed_payment(), INVOICE, CALL) is None
     assert checks.delivery_refusal(delivery(), offer(), streamed=False) is None
@@ -143,12 +146,16 @@ def test_what_is_right_is_not_refused() -> None:
     [
         (signed_request(OTHER), "is not signed by the key in it"),
         (signed_request(nonce=b"1" * 16), "is not signed by the key in it"),
+        (signed_request(mechanism="mine"), "names the mechanism 'mine', unknown to this cloud"),
+        (signed_request(mechanism="beacon"), "beacon does not serve the quality quantity: it is for diversity"),
+        (signed_request(agents="sellers"), "singer does not serve sellers as agents: it is for images"),
+        (signed_request(mechanism="public-cost"), "public-cost is a bound, not a mechanism"),
         (signed_request(terms=bytes(32)), "is not under the terms of its invitation"),
         (signed_request(samples=(np.zeros((64, 65, 3), np.uint8),)), "a sample of 64 x 65 pixels; the model uses 64 x"),
     ],
 )
 def test_a_request(request_: SignedRequest, why: str) -> None:
-    assert why in str(checks.request_refusal(request_, INVITATION, FEATURIZER))
+    assert why in str(checks.request_refusal(request_, INVITATION, FEATURIZER, MECHANISMS))
 
 
 @pytest.mark.parametrize(

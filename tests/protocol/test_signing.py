@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.crypto.signing import SigningKey, derive, verify
+from protocol.encoding.canonical import canonical
+from protocol.messages.base import ProtocolMessage
 
 SECRET = sha256(b"a party's secret").digest()
 KEY = SigningKey.derive(SECRET, "identity")
@@ -154,3 +156,25 @@ class TestSmallOrderKeys:
     def test_keys_written_in_another_way_are_refused(self, y: int) -> None:
         for sign in (0, 1):
             assert not verify((y | sign << 255).to_bytes(32, "little"), "order", b"message", self.forgery)
+
+
+class TestFieldsAddedLater:
+    """A field that a later release added changes nothing that was hashed or signed before, unless it is used."""
+
+    def test_at_its_default_it_is_not_in_the_canonical_bytes(self) -> None:
+        class Old(ProtocolMessage):
+            @classmethod
+            def kind(cls) -> str:
+                return "Wish"
+
+            budget: int
+
+        class New(Old):
+            later = frozenset({"most", "shy"})
+
+            most: int | None = None
+            shy: bool = False
+
+        assert canonical(New(budget=3)) == canonical(Old(budget=3))
+        forms = {canonical(New(budget=3, most=most, shy=shy)) for most in (None, 0, 1) for shy in (False, True)}
+        assert len(forms) == 6

@@ -230,7 +230,7 @@ class TestList:
         said = on_terminal("list", "mechanisms", columns=60, cwd=tmp_path)
         lines = [line for line in said.splitlines() if line.strip()]
         assert lines[0].strip() == "mechanisms (purchase)"
-        assert {line[:20] for line in lines[1:]} == {f"  {name:<16}  " for name in (*MECHANISMS, "")}
+        assert {line[:24] for line in lines[1:]} == {f"  {name:<20}  " for name in (*MECHANISMS, "")}
         assert max(map(len, lines)) <= 60
 
 

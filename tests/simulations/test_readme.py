@@ -53,6 +53,8 @@ def workplace(tmp_path: Path, parley: Command) -> Path:
     pictures(tmp_path / "wanted", 3)
     cheats = next(block for block in BLOCKS if "class Greedy" in block)
     (tmp_path / "my_cheats.py").write_text(cheats, encoding="utf-8")
+    rule = next(block for block in BLOCKS if '@mechanism("cheapest"' in block)
+    (tmp_path / "cheapest.py").write_text(rule, encoding="utf-8")
     assert parley("init", "mine.yaml").returncode == 0
     return tmp_path
 

@@ -331,5 +331,5 @@ class TestTheRuleAsThePaperStatesIt:
 
 
 def test_the_registry_names_every_mechanism_and_every_quality() -> None:
-    assert set(MECHANISMS) == {"singer", "chen-gravin-lu", "descending-clock"}
-    assert set().union(*(info.qualities for info in MECHANISMS.values())) == {"quantity", "matching", "diversity"}
+    assert all(name == each.name and each.summary and each.guarantee for name, each in MECHANISMS.items())
+    assert set().union(*(each.qualities for each in MECHANISMS.values())) == {"quantity", "matching", "diversity"}

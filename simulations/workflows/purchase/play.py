@@ -22,6 +22,7 @@ from simulations.runs.session import RUN_ID
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.features.featurizer import Featurizer
+from strategies.mechanisms import MECHANISMS
 
 
 def play(
@@ -71,4 +72,14 @@ def make_cloud(scenario: PurchaseScenario, featurizer: Featurizer, ledger: Ledge
     budget = round(scenario.buyer.budget * COIN)
     deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
     arbiter = ARBITERS[section.arbitration]
-    return Cloud(secret(scenario.seed, "cloud"), terms, featurizer, ledger, vault, deposits, arbiter=arbiter)
+    rule = scenario.buyer.rule
+    return Cloud(
+        secret(scenario.seed, "cloud"),
+        terms,
+        featurizer,
+        ledger,
+        vault,
+        deposits,
+        arbiter=arbiter,
+        mechanisms={**MECHANISMS, rule.name: rule},
+    )

@@ -6,12 +6,15 @@ from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, field_validator, model_validator
 
 from parties.purchase.terms import CloudSection, Coins
-from protocol.errors import nearest
-from protocol.messages.purchase import Privacy, Quality
+from protocol.errors import BadInput, nearest
+from protocol.messages.purchase import Agents, Privacy, Quality
 from protocol.mistakes import Misplaced
 from protocol.settings import Section, Share
 from simulations.data.phone_models import PHONES
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.mechanisms import known_mechanism
+from strategies.mechanisms import Mechanism
+from strategies.mechanisms.selection import default_mechanism
 from strategies.obfuscation import OBFUSCATIONS
 
 
@@ -28,9 +31,41 @@ class BuyerSection(Section):
 
     budget: Coins = Field(60.0, description="coins to spend, commission included")
     quality: Quality = Field(Quality.DIVERSITY, description="what to maximise: quantity, matching or diversity")
+    mechanism: str | None = Field(
+        None,
+        description="who wins and what winners are paid: a name (`parley list mechanisms`), or a .py file of your own,"
+        " whose code runs; null: the quality's default",
+    )
+    agents: Agents = Field(
+        Agents.IMAGES,
+        description="what bids: images: each for itself; sellers: each with all its images that match, bought together",
+    )
+    reserve: Coins | None = Field(
+        None, description="coins that an image may be paid at most (agents: sellers: on average); null: the budget"
+    )
     checked: Share = Field(1.0, description="share of the bought images whose features are recomputed in verification")
     train: bool = Field(False, description="train a CNN on the bought pictures and report its accuracy")
     samples: Samples = Samples()
+
+    @model_validator(mode="after")
+    def _mechanism_serves(self) -> "BuyerSection":
+        if self.mechanism is not None and (refusal := self.rule.refusal(self.quality, self.agents)):
+            raise Misplaced(("mechanism",), refusal)
+        return self
+
+    @property
+    def rule(self) -> Mechanism:
+        """The mechanism.
+
+        Raises:
+            ValueError: When there is none of its name.
+        """
+        if self.mechanism is None:
+            return default_mechanism(self.quality, self.agents)
+        try:
+            return known_mechanism(self.mechanism)
+        except BadInput as error:
+            raise Misplaced(("mechanism",), str(error)) from None
 
 
 class AlbumSection(Section):

@@ -17,6 +17,7 @@ from parties.purchase.offer import Offer, Outcome
 from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import bond
 from protocol.flower import FIRST_NODE_ID
+from protocol.messages.purchase import Agents
 from protocol.storage.ledger import Ledger
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.world import Held, PurchaseWorld
@@ -309,7 +310,9 @@ def _digest(scenario: PurchaseScenario, record: PurchaseRecord, ledger: Ledger, 
         for offer in record.offers
     ]
     apart = (*APART, "policy") if scenario.policy is None else APART  # as before there were policies
-    without: dict[str, Any] = dict.fromkeys(apart, True) | {"buyer": {"train"}}
+    new = {"mechanism": None, "agents": Agents.IMAGES, "reserve": None}
+    plain = {key for key, default in new.items() if getattr(scenario.buyer, key) == default}  # as before they were keys
+    without: dict[str, Any] = dict.fromkeys(apart, True) | {"buyer": {"train"} | plain}
     if scenario.sellers.price.each == "picture":
         without["sellers"] = {"price": {"each"}}  # as before sellers could have one price
     world = scenario.model_dump(mode="json", exclude=without)

@@ -84,6 +84,7 @@ def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
     table.add_column(style="cyan")
     table.add_column(justify="right")
     rows = [
+        ("mechanism", report.auction.mechanism),
         ("sellers called", str(outcome.sellers)),
         ("images offered", str(outcome.bids)),
         ("candidates (matching the samples)", str(outcome.candidates)),
@@ -93,6 +94,7 @@ def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
         ("complaints, of them unfounded", f"{outcome.complaints}, {outcome.upheld}"),
         ("kept without payment", str(outcome.kept_for_nothing)),
         ("paid to sellers", coins(outcome.paid_total)),
+        ("selected images: asked, awarded", f"{coins(report.auction.asked)}, {coins(report.auction.awarded)}"),
         ("commission", coins(outcome.commission)),
         ("refunded", coins(outcome.refunded_total)),
         ("penalties", coins(outcome.penalties)),

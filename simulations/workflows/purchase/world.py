@@ -119,6 +119,9 @@ def build(
         store,
         scenario.buyer.checked,
         lasting=False,
+        mechanism=None if scenario.buyer.mechanism is None else scenario.buyer.rule.name,
+        agents=scenario.buyer.agents,
+        ceiling=None if scenario.buyer.reserve is None else round(scenario.buyer.reserve * COIN),
     )
     return PurchaseWorld(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
 

@@ -8,7 +8,7 @@ from parties.purchase.record import PurchaseRecord
 from parties.purchase.settlement import CLOUD, account
 from protocol.flower import FIRST_NODE_ID
 from simulations.reports.words import party_name
-from simulations.workflows.purchase.report.model import CheatAccount, Dispute, PartyAccount
+from simulations.workflows.purchase.report.model import AuctionAccount, CheatAccount, Dispute, PartyAccount
 from simulations.workflows.purchase.report.money import cheat_account
 from simulations.workflows.purchase.scoring import ScoredPurchase, damage_by_buyer, damage_by_sellers
 from simulations.workflows.purchase.words import summary, verification
@@ -20,12 +20,29 @@ def findings(scored: ScoredPurchase) -> dict[str, Any]:
     return {
         "summary": summary(scored.outcome),
         "outcome": scored.outcome,
+        "auction": _auction(scored),
         "parties": parties,
         "adversaries": _adversaries(scored, parties),
         "disputes": _disputes(scored.record),
         "verification": verification(scored),
         "notes": scored.world.notes,
     }
+
+
+def _auction(scored: ScoredPurchase) -> AuctionAccount:
+    rule, wish, winners = scored.scenario.buyer.rule, scored.world.buyer, scored.record.winners
+    asked, awarded = sum(offer.bid.bid.price for offer in winners), sum(offer.payment for offer in winners)
+    return AuctionAccount(
+        mechanism=rule.name,
+        summary=rule.summary,
+        guarantee=rule.guarantee,
+        truthful=rule.truthful and not rule.manipulable,
+        agents=wish.agents,
+        reserve=wish.ceiling,
+        asked=asked,
+        awarded=awarded,
+        overpayment=round(awarded / asked - 1, 9) if asked else None,
+    )
 
 
 def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:

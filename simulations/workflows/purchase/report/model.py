@@ -6,7 +6,7 @@ from simulations.reports.model import RunReport
 from simulations.workflows.purchase.report.phones import PhonesAccount
 from simulations.workflows.purchase.scoring import PurchaseOutcome
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised with every change of the schema that a reader could notice."""
 
 
@@ -33,6 +33,31 @@ class PartyAccount(BaseModel):
     balance: int
     cost: int
     failures: list[str]
+
+
+class AuctionAccount(BaseModel):
+    """The rule that decided who won, and what it paid beyond what was asked. Money in minor units.
+
+    Attributes:
+        mechanism, summary, guarantee: Its name, what it does, and what it guarantees, in words.
+        truthful: Whether it claims that no bidder gains by asking anything but its cost, and is not known to be wrong.
+        agents: What bids: ``images`` or ``sellers``.
+        reserve: The most that an image may be paid; None: the budget.
+        asked, awarded: What the selected images asked, and what they were to be paid.
+        overpayment: `awarded` less `asked`, as a share of `asked`; None where nothing was selected.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mechanism: str
+    summary: str
+    guarantee: str
+    truthful: bool
+    agents: str
+    reserve: int | None
+    asked: int
+    awarded: int
+    overpayment: float | None
 
 
 class CheatAccount(BaseModel):
@@ -97,6 +122,7 @@ class PurchaseReport(RunReport):
     """A purchase, written down.
 
     Attributes:
+        auction: The rule that decided who won.
         parties: Buyer, cloud, then the sellers who offered something.
         adversaries: By the name of the cheat, those that the scenario mixes in.
         disputes: Complaints and verdicts.
@@ -107,6 +133,7 @@ class PurchaseReport(RunReport):
 
     schema_version: int = SCHEMA_VERSION
     outcome: PurchaseOutcome
+    auction: AuctionAccount
     parties: list[PartyAccount]
     adversaries: dict[str, CheatAccount]
     disputes: list[Dispute]

@@ -35,7 +35,6 @@ from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.features.featurizer import Calibration
 from strategies.features.matching import nearest_distance
 from strategies.features.signatures import centroids
-from strategies.mechanisms.selection import DEFAULT_MECHANISMS
 
 INVERTED = 8
 """Pictures that are shown beside what an attack makes of them."""
@@ -139,7 +138,7 @@ def write_purchase_page(
         {"coins": coins, "profit": profit, "duration": duration},
         outcome=report.outcome,
         quality=report.scenario["buyer"]["quality"],
-        mechanism=DEFAULT_MECHANISMS[report.scenario["buyer"]["quality"]],
+        auction=report.auction,
         buyer=next(party for party in report.parties if party.party == "buyer"),
         calibration=featurizer.calibration,
         steps=sequence(report),
