@@ -32,6 +32,7 @@ from simulations.cli import (
     calibrate,
     catalogue,
     cloud,
+    compare,
     doctor,
     faults,
     flower,
@@ -99,6 +100,7 @@ PANELS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "audit": audit.app,
     },
     "Measure": {
+        "compare": compare.compare,
         "reproduce": reproduce.reproduce,
         "bench": bench.bench,
         "calibrate": calibrate.calibrate,

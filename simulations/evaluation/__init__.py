@@ -8,9 +8,22 @@
 What comes of it are rows of one schema (`simulations.reports.evaluation`).
 """
 
-from simulations.evaluation.costs import costs
+from simulations.evaluation.costs import costs, costs_of_methods
 from simulations.evaluation.effects import effects, with_effects
 from simulations.evaluation.estimates import constant, mean, proportion
-from simulations.evaluation.leaks import Guesses, leak, ranked, utility
+from simulations.evaluation.leaks import Guesses, leak, ranked, retained, utility
 
-__all__ = ["Guesses", "constant", "costs", "effects", "leak", "mean", "proportion", "ranked", "utility", "with_effects"]
+__all__ = [
+    "Guesses",
+    "constant",
+    "costs",
+    "costs_of_methods",
+    "effects",
+    "leak",
+    "mean",
+    "proportion",
+    "ranked",
+    "retained",
+    "utility",
+    "with_effects",
+]

@@ -1,11 +1,9 @@
 """What a run cost its parties: counted on the wire, and measured where they computed."""
 
-from collections import Counter
-
 from protocol.flower import SERVER_NODE_ID
 from simulations.data.phone_models import PHONES
 from simulations.reports.evaluation import Cost, OnePhone
-from simulations.runs.session import Session
+from simulations.runs.session import OTHERS, Session, Tally
 
 PHONE = "paper"
 """The phone on which one party's work is told."""
@@ -15,28 +13,32 @@ CORE = 2.7
 
 def costs(session: Session) -> list[Cost]:
     """Add up what the parties of every role sent, received and computed."""
-    sent, received, messages = Counter[str](), Counter[str](), Counter[str]()
-    for flow in session.flows:
-        sent[flow.source] += flow.bytes
-        received[flow.target] += flow.bytes
-        messages[flow.source] += flow.messages
-        messages[flow.target] += flow.messages
+    return _rows(session, session.tally())
+
+
+def costs_of_methods(session: Session) -> dict[str, list[Cost]]:
+    """Return the same for each of several methods of a run, as far as it was charged to it (`Session.charge`)."""
+    return {name: _rows(session, tally) for name, tally in session.charges.items() if name != OTHERS}
+
+
+def _rows(session: Session, tally: Tally) -> list[Cost]:
     rows = []
     for role, nodes in session.parties.items():
         serves, count = SERVER_NODE_ID in nodes, len(nodes)
-        seconds = None if serves or session.worked is None else sum(session.worked.get(node, 0.0) for node in nodes)
+        worked = tally.worked
+        seconds = None if serves or worked is None else sum(worked.get(node, 0.0) for node in nodes)
         rows.append(
             Cost(
                 role=role,
                 parties=count,
                 seconds=None if seconds is None else round(seconds, 3),
-                sent=sent[role],
-                received=received[role],
-                messages=messages[role],
-                rounds=0 if serves else max(map(session.answered, nodes)),
+                sent=tally.sent[role],
+                received=tally.received[role],
+                messages=tally.messages[role],
+                rounds=0 if serves else max(tally.answers[session.name_of(node)] for node in nodes),
                 phone=None
                 if seconds is None
-                else one_phone(*(x / len(nodes) for x in (seconds, received[role], sent[role]))),
+                else one_phone(*(x / count for x in (seconds, tally.received[role], tally.sent[role]))),
             )
         )
     return rows

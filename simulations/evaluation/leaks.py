@@ -33,6 +33,13 @@ class Guesses:
         return cls(right, whose)
 
     @property
+    def by_person(self) -> dict[int, float]:
+        """Mean success by person."""
+        people, whose, sizes = np.unique(self.people, return_inverse=True, return_counts=True)
+        means = np.bincount(whose, self.hits) / sizes
+        return dict(zip(people.tolist(), means.tolist(), strict=True))
+
+    @property
     def rate(self) -> Estimate:
         """The share of them that are right."""
         return proportion(self.hits, self.people)
@@ -93,6 +100,7 @@ def leak(
         averted=None if risk is None or least is None else estimates.averted(risk, least),
         broken=broken,
         measures=dict(measures or {}),
+        people=shared.by_person,
     )
 
 
@@ -131,11 +139,15 @@ def utility(
         accuracy=accuracy,
         baseline=round(baseline, 6),
         ceiling=best,
-        retained=None if best is None or best.low <= baseline else _retained(accuracy, best, baseline),
+        retained=None if best is None else retained(accuracy, best, baseline),
+        people=right.by_person if isinstance(right, Guesses) else {},
     )
 
 
-def _retained(accuracy: Estimate, ceiling: Estimate, baseline: float) -> Estimate:
+def retained(accuracy: Estimate, ceiling: Estimate, baseline: float) -> Estimate | None:
+    """Return ``(accuracy - baseline) / (ceiling - baseline)``; None where the ceiling is not above the baseline."""
+    if ceiling.low <= baseline:
+        return None
     gain, best = (
         estimates.estimate(
             max(0.0, each.value - baseline), max(0.0, each.low - baseline), max(0.0, each.high - baseline), each.n

@@ -6,7 +6,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Criterion = Literal["singling-out", "linkability", "inference", "reconstruction", "membership"]
 """What a guess is about: the three of the Article 29 Working Party (Opinion 05/2014, section 2), and two more.
@@ -51,6 +51,7 @@ class Leak(BaseModel):
         strongest: Of all attacks of this method, observer and criterion it has the highest risk; where all are broken,
             it is the first.
         measures: The same attack on other scales, such as the SSIM of what it restores.
+        people: Mean success by person, where people are of a cohort: not written to ``report.json``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +74,7 @@ class Leak(BaseModel):
     broken: bool = False
     strongest: bool = False
     measures: dict[str, Estimate] = {}
+    people: dict[int, float] = Field(default={}, exclude=True, repr=False)
 
     @property
     def key(self) -> tuple[str, str, str, str, float]:
@@ -89,6 +91,7 @@ class Utility(BaseModel):
         baseline: Of naming the most frequent class always.
         ceiling: Of the same training on the originals; None where it was not trained.
         retained: ``(accuracy - baseline) / (ceiling - baseline)``; None where the ceiling is not above the baseline.
+        people: Mean success by person, where people are of a cohort: not written to ``report.json``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,6 +103,7 @@ class Utility(BaseModel):
     baseline: float
     ceiling: Estimate | None
     retained: Estimate | None
+    people: dict[int, float] = Field(default={}, exclude=True, repr=False)
 
     @property
     def learns(self) -> bool:

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from parties.workflow import Failure
 from simulations.reports.evaluation import Cost, Effect, Leak, Promise, Utility
@@ -94,6 +97,20 @@ class Learned(BaseModel):
     detail: str
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What an observer sees of some people of a cohort.
+
+    Attributes:
+        observer, attack: Who, and by which attack.
+        pictures: (side, side, 3) uint8, by person.
+    """
+
+    observer: str
+    attack: str
+    pictures: dict[int, NDArray[np.uint8]]
+
+
 class RunReport(BaseModel):
     """A run, written down; each workflow adds its ``outcome``, with a ``digest``, and whatever else it has to tell.
 
@@ -107,13 +124,15 @@ class RunReport(BaseModel):
         failed: Steps that parties failed, and where they raised.
         refusals: How often parties' policies refused a step.
         leaks, utility, costs, promises: What each way of sharing leaks, is worth and costs, and what is proven of it.
+        costs_of_methods: What each of several methods of the run cost, where that was charged to it.
         effects: What the run's adversaries changed of these, beside the same world without them.
         learned: What each party learned.
+        seen: By method, what is seen of some people of a cohort; not written to ``report.json``.
         notes: What a reader should know about how the world was built.
         versions: Versions of Parley and of the libraries that the outcome depends on.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     schema_version: int
     scenario: dict[str, Any]
@@ -128,8 +147,10 @@ class RunReport(BaseModel):
     leaks: list[Leak] = []
     utility: list[Utility] = []
     costs: list[Cost] = []
+    costs_of_methods: dict[str, list[Cost]] = {}
     promises: list[Promise] = []
     effects: list[Effect] = []
     learned: list[Learned]
+    seen: dict[str, Seen] = Field(default={}, exclude=True, repr=False)
     notes: list[str]
     versions: dict[str, str]

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,9 @@ WRITTEN = frozenset({"report.json", "report.html", "messages.jsonl", "ledger.sql
 
 
 @contextmanager
-def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
+def whole_or_nothing(
+    out: Path, *, resume: bool = False, report: str = "report.json", written: Collection[str] = WRITTEN
+) -> Iterator[Path]:
     """Give a hidden folder to write, which becomes `out` in the end; if that fails, no folder stays that was made.
 
     `out` is made at once, empty, so that of several runs that name the same folder one has it, and the others are told
@@ -33,13 +35,15 @@ def whole_or_nothing(out: Path, *, resume: bool = False) -> Iterator[Path]:
     Args:
         resume: Begin with the cells of a run that was interrupted, or that has finished: its folder is replaced, if it
             holds nothing else.
+        report: The file that a finished folder has.
+        written: What it may hold.
 
     Raises:
         OutputExists: When the folder is there, or another run has it.
         BadInput: When it cannot be made or written.
     """
     out = out.resolve() if resume and out.name in ("", "..") else out  # a folder that has a name can be put aside
-    with _replaced(out, resume=resume) as before, _claimed(out):
+    with _replaced(out, resume, report, written) as before, _claimed(out):
         partial, kept = out.parent / f".{out.name}.partial", out.parent / f".{out.name}.{CELLS}"
         keep = resume
         try:
@@ -84,13 +88,13 @@ def _keep(cells: Path, kept: Path) -> None:
 
 
 @contextmanager
-def _replaced(out: Path, *, resume: bool) -> Iterator[Path]:
+def _replaced(out: Path, resume: bool, report: str, written: Collection[str]) -> Iterator[Path]:
     """Put the folder of a finished run aside while it is played again; it comes back if that fails."""
     before, moved = out.parent / f".{out.name}.before", False
     if before.is_dir() and not out.exists():  # of a run that was killed
         before.rename(out)
-    if resume and (out / "report.json").is_file():
-        if others := sorted(path.name for path in out.iterdir() if path.name not in WRITTEN):
+    if resume and (out / report).is_file():
+        if others := sorted(path.name for path in out.iterdir() if path.name not in written):
             raise OutputExists(
                 f"--resume replaces the output folder {out}, but it holds {others[0]}, which no run wrote; move that "
                 "away, or name another folder with --out"

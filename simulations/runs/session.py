@@ -1,8 +1,10 @@
 """One run of a scenario: where its parties are, what is seen of their messages, and what all reports have in common."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -32,6 +34,51 @@ RUN_ID = 1
 """Flower's number of the run; a session plays one."""
 
 Report = TypeVar("Report", bound=RunReport)
+OTHERS = ""
+"""Of all that belongs to no method of its own: roll calls, and what all of them need."""
+
+
+@dataclass
+class Tally:
+    """What was said and done, by role or by node.
+
+    Attributes:
+        sent, received, messages: By role: bytes, and messages sent and received.
+        worked: Seconds of CPU by node; None where the grid does not measure them.
+        answers: Messages that each party has sent, by its name.
+    """
+
+    sent: Counter[str]
+    received: Counter[str]
+    messages: Counter[str]
+    worked: Mapping[int, float] | None
+    answers: Counter[str]
+
+    def since(self, before: "Tally") -> "Tally":
+        """Return what came after an earlier one."""
+        worked = None
+        if self.worked is not None:
+            earlier = before.worked or {}
+            worked = {node: seconds - earlier.get(node, 0.0) for node, seconds in self.worked.items()}
+        return Tally(
+            self.sent - before.sent, self.received - before.received, self.messages - before.messages, worked,
+            self.answers - before.answers,
+        )  # fmt: skip
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return both together."""
+        worked = None
+        if self.worked is not None and other.worked is not None:
+            worked = {
+                node: self.worked.get(node, 0.0) + other.worked.get(node, 0.0)
+                for node in {**self.worked, **other.worked}
+            }
+        return Tally(
+            self.sent + other.sent, self.received + other.received, self.messages + other.messages, worked,
+            self.answers + other.answers,
+        )  # fmt: skip
+
+
 W = TypeVar("W", bound=Workflow[Any])
 
 
@@ -59,6 +106,8 @@ class Session:
         self._views: list[View] = []
         self._opened: OpenedGrid | None = None
         self._worked: Mapping[int, float] | None = None
+        self._charged: tuple[str, Tally] | None = None
+        self.charges: dict[str, Tally] = {}
         self._notes: list[str] = []
 
     def __enter__(self) -> Self:
@@ -155,7 +204,30 @@ class Session:
             self._opened = stack.enter_context(opening)
             stack.enter_context(task_identity(RUN_ID))
             yield ObservedGrid(carry(self._opened), self.observe)
+            self.charge(OTHERS)
             self._worked = self._opened.worked() if isinstance(self._opened, LocalGrid) else None
+
+    def charge(self, method: str) -> None:
+        """Put down to a method what parties say and do from now on, until another one is named."""
+        now = self.tally()
+        if self._charged is not None:
+            name, before = self._charged
+            spent = now.since(before)
+            self.charges[name] = self.charges[name] + spent if name in self.charges else spent
+        self._charged = method, now
+
+    def tally(self) -> Tally:
+        """Return what parties have said and done so far."""
+        sent, received, messages = Counter[str](), Counter[str](), Counter[str]()
+        for flow in self.flows:
+            sent[flow.source] += flow.bytes
+            received[flow.target] += flow.bytes
+            messages[flow.source] += flow.messages
+            messages[flow.target] += flow.messages
+        worked = self._worked
+        if worked is None and isinstance(self._opened, LocalGrid):
+            worked = dict(self._opened.worked())
+        return Tally(sent, received, messages, worked, Counter(self._log.answers))
 
     def state(self, node_id: int) -> RecordDict:
         """Return what a party keeps; only the simulation sees it, while the grid is open."""
@@ -175,14 +247,9 @@ class Session:
             roles.setdefault(name.partition("-")[0], []).append(node_id)
         return roles
 
-    @property
-    def worked(self) -> Mapping[int, float] | None:
-        """Seconds of CPU that each party has computed, by node id; None on a grid that does not measure it."""
-        return self._worked
-
-    def answered(self, node_id: int) -> int:
-        """Return how many messages a party has sent."""
-        return self._log.answers[self._log.names[node_id]]
+    def name_of(self, node_id: int) -> str:
+        """Return a node's name, as in ``messages.jsonl``."""
+        return self._log.names[node_id]
 
     def report(self, kind: type[Report], failures: Iterable[Failure], *, notes: Sequence[str], **rest: Any) -> Report:
         """Return the run's report: what all have in common, and the `rest`."""

@@ -23,6 +23,7 @@ from parties.policy.settings import Policy
 from protocol.errors import nearest
 from protocol.mistakes import Misplaced
 from protocol.settings import Section, Share
+from simulations.scenarios.cohort import CohortSection, filled
 from simulations.scenarios.expectations import parse_condition
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class Scenario(Section):
     data_root: str | None = Field(
         None, description="folder of the torchvision data sets, also for downloads; null: ~/.cache/parley/data"
     )
+    cohort: CohortSection | None = Field(
+        None,
+        description="the people of several workflows that are compared, {people: 96, pictures: 6, ...}; sizes, task and"
+        " private attribute of the scenario follow from it; null: people of the scenario's own",
+    )
     adversaries: dict[str, Mix] = Field(
         {},
         description="adversaries, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that share,"
@@ -122,7 +128,15 @@ class Scenario(Section):
     @model_validator(mode="before")
     @classmethod
     def _old_names_are_read(cls, given: Any) -> Any:
-        return _renamed(cls, given) if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        read = _renamed(cls, given)
+        return read if read.get("cohort") is None else filled(read, cls.of_cohort)
+
+    @classmethod
+    def of_cohort(cls, cohort: CohortSection) -> Mapping[str, Any]:
+        """Return the keys that follow from a cohort, with a dot before each key of a section."""
+        return {}
 
     @model_validator(mode="after")
     def _addresses_are_rays(self) -> "Scenario":

@@ -141,7 +141,7 @@ def test_no_attack_reads_the_truth() -> None:
         pictures=albums.pictures[torch.from_numpy(order)],
         persons=albums.persons[order],
         labels=1 - albums.labels,
-        attributes=~albums.attributes,
+        private=~albums.private,
     )
     calls = {name: method.call(name, 2) for name, method in scenario.methods.items()}
     galleries, collections = {}, {}

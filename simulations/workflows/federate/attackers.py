@@ -10,7 +10,6 @@ from torch import nn
 
 from protocol.compute.workshop import Handle, Workshop
 from protocol.errors import BadScenario
-from simulations.data.people import ATTRIBUTES
 from simulations.runs.seeding import numpy_generator, torch_generator
 from simulations.runs.workshops import finished
 from simulations.workflows.federate.methods import finite, network_of
@@ -22,8 +21,6 @@ from strategies.learning.group_normalised import inputs_of
 from strategies.learning.local import LocalTraining, train_locally
 from strategies.learning.weights import Weights, from_row, to_row, weights
 
-WATCHED = ("Male", "Young")
-"""Attributes that make the groups of people: by sex and age."""
 EPOCHS = 6
 """Of training the recogniser."""
 
@@ -82,12 +79,6 @@ class Attackers:
     recogniser: nn.Module
 
 
-def groups_of(pictures: Labelled) -> NDArray[np.int64]:
-    """Return the group of the person in each picture, 0 to 3, by sex and age."""
-    first, second = (pictures.attributes[:, ATTRIBUTES.index(name)] for name in WATCHED)
-    return 2 * first.astype(np.int64) + second
-
-
 class Preparation:
     """Attackers' trainings, which run while the clients learn.
 
@@ -111,13 +102,13 @@ class Preparation:
         start: Weights,
     ) -> None:
         self._workshop, self._known, self._candidates, attacker = workshop, known, candidates, scenario.attacker
-        has = strangers.attributes[:, ATTRIBUTES.index(scenario.property)]
+        has = strangers.column(scenario.property)
         if has.all() or not has.any():
             raise BadScenario(
                 f"property: of {len(has)} strangers all or none have {scenario.property}; choose another one"
             )
         self._trials = workshop.submit(trials, scenario, strangers, start)
-        self._recogniser = workshop.submit(recogniser, strangers.pictures, groups_of(strangers), scenario.seed)
+        self._recogniser = workshop.submit(recogniser, strangers.pictures, strangers.groups, scenario.seed)
         self._own = self._shadows(scenario, attacker.shadows, "own", known.pictures, known.labels, start)
         self._ratio = self._shadows(scenario, attacker.lira, "candidates", *candidates, start)
 
@@ -214,7 +205,7 @@ def trials(device: torch.device, scenario: FederateScenario, strangers: Labelled
     training = scenario.training
     once = LocalTraining(training.epochs, training.batch, training.learning_rate)
     size = scenario.clients.pictures
-    column = strangers.attributes[:, ATTRIBUTES.index(scenario.property)]
+    column = strangers.column(scenario.property)
     updates = []
     has = np.arange(scenario.attacker.trials) % 2 == 0
     for mostly in has:

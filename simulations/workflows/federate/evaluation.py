@@ -13,7 +13,7 @@ from parties.workflow import Progress
 from protocol.compute.workshop import Handle, Workshop
 from simulations.evaluation import Guesses
 from simulations.runs.workshops import finished
-from simulations.workflows.federate.attackers import Attackers, groups_of
+from simulations.workflows.federate.attackers import Attackers
 from simulations.workflows.federate.attacks import (
     MembershipAttack,
     invert,
@@ -139,7 +139,7 @@ class Truth:
     def __init__(self, scenario: FederateScenario, trained: Labelled, attackers: Attackers) -> None:
         self._scenario, self._trained, self._recogniser = scenario, trained, attackers.recogniser
         self._pictures = (inputs_of(trained.pictures) + 1) / 2
-        self._groups = groups_of(trained)
+        self._groups = trained.groups
 
     def restored(self, found: Mapping[int, Tensor]) -> Restored:
         """Compare what was found of the first pictures of clients: each with the one that it is most like."""

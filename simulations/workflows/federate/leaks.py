@@ -12,7 +12,7 @@ from simulations.workflows.federate.scenario import SUMS, FederateScenario
 from simulations.workflows.federate.scoring import Outcome, Restored
 
 ANYONE, CLOUD, MALICIOUS = "anyone with the model", "the cloud", "a malicious cloud"
-SHOWN = "the group, by sex and age, of people who can be recognised in what is restored"
+SHOWN = "the group of people, by {} and {}, that can be recognised in what is restored"
 
 
 def leaks(
@@ -25,6 +25,8 @@ def leaks(
         baseline: The share of the clients of whose kind most are.
     """
     undefended = None if plain is outcome else plain
+    cohort = scenario.cohort
+    shown = SHOWN.format(*("sex", "age") if cohort is None else (_word(cohort.private), _word(cohort.task)))
     rows = [_membership(name, scenario, attack, outcome, undefended) for attack in outcome.scores]
     if outcome.told is not None:
         rows.append(
@@ -40,7 +42,7 @@ def leaks(
         same = None if undefended is None else undefended.restored.get(probe)
         rows.append(
             _reconstruction(
-                name, CLOUD, f"gradient inversion of {probe.words}", "the model sent, what it asked for",
+                name, CLOUD, shown, f"gradient inversion of {probe.words}", "the model sent, what it asked for",
                 restored, None if same is None else same.named,
             )
         )  # fmt: skip
@@ -50,8 +52,8 @@ def leaks(
         bins = BINS_OF_SUMS if summed else BINS
         rows.append(
             _reconstruction(
-                name, MALICIOUS, f"planted weights, {bins} bins", "public images, what it asked for", outcome.planted,
-                None if same is None else same.named,
+                name, MALICIOUS, shown, f"planted weights, {bins} bins", "public images, what it asked for",
+                outcome.planted, None if same is None else same.named,
             )
         )  # fmt: skip
     return rows
@@ -76,14 +78,18 @@ def _membership(
     )  # fmt: skip
 
 
+def _word(attribute: str) -> str:
+    return attribute.replace("_", " ").lower()
+
+
 def _reconstruction(
-    name: str, observer: str, attack: str, knows: str, restored: Restored, ceiling: Guesses | None
+    name: str, observer: str, what: str, attack: str, knows: str, restored: Restored, ceiling: Guesses | None
 ) -> Leak:
     measures: dict[str, Estimate] = {"read": constant(restored.coverage)}
     if len(restored.alike):
         measures["ssim"] = mean(restored.alike, restored.named.people[: len(restored.alike)])
     return leak(
-        name, observer, "reconstruction", SHOWN, attack=attack, knows=f"{knows}; named by a CNN of public images",
+        name, observer, "reconstruction", what, attack=attack, knows=f"{knows}; named by a CNN of public images",
         shared=restored.named, baseline=restored.baseline, ceiling=ceiling, measures=measures,
     )  # fmt: skip
 

@@ -19,10 +19,9 @@ from protocol.errors import BadScenario
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.grids import Envelope, ObservedGrid
-from simulations.data.people import ATTRIBUTES
-from simulations.evaluation import Guesses, costs, ranked, with_effects
+from simulations.evaluation import Guesses, costs, costs_of_methods, ranked, with_effects
 from simulations.runs.seeding import numpy_generator, reproducible, torch_generator
-from simulations.runs.session import RUN_ID, Session
+from simulations.runs.session import OTHERS, RUN_ID, Session
 from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished
 from simulations.workflows.federate.attackers import Preparation
@@ -80,7 +79,7 @@ def play(
         candidates = people.candidates(numpy_generator(scenario.seed, "candidates"))
         start = weights(new_group_normalised(CLASSES, torch_generator(scenario.seed, "model")))
         session.step("choosing noise")
-        attributes = np.delete(people.strangers.attributes, ATTRIBUTES.index(scenario.task), axis=1)
+        attributes = np.delete(people.strangers.attributes, people.strangers.names.index(scenario.task), axis=1)
         features = None
         if any(method.features == "public" for method in scenario.methods.values()):
             job = workshop.submit(on_public_features, people.strangers.pictures, attributes, scenario.seed)
@@ -93,6 +92,7 @@ def play(
         training = Training(scenario, world, {"own": start, "public": features or start}, promises, session, drives)
         with session.grid(world.apps, world.names) as grid, _quietly():
             learnt = {name: training.learn(ObservedGrid(grid, training.observe), name) for name in scenario.methods}
+            session.charge(OTHERS)
             session.step("asking for single steps")
             asked = training.ask(grid)
         session.step("training shadow models")
@@ -105,8 +105,8 @@ def play(
         utilities = []
         for name, each in outcomes.items():
             best = undefended[name]
-            ceiling = None if best is None else Guesses.of(best.tests.right)
-            utilities.append(worth(name, each.tests.right, people.fresh.labels, ceiling))
+            ceiling = None if best is None else Guesses.of(best.tests.right, people.fresh.persons)
+            utilities.append(worth(name, each.tests.right, people.fresh.labels, ceiling, people.fresh.persons))
         results = {
             name: score(
                 name, scenario, outcomes[name], people.fresh, value.learns, learnt[name].model, learnt[name].curve,
@@ -124,6 +124,7 @@ def play(
             ),
             utility=utilities,
             costs=costs(session),
+            costs_of_methods=costs_of_methods(session),
             promises=[
                 promise(name, scenario.methods[name].strategy, kept[name], each.audited)
                 for name, each in results.items()
@@ -181,6 +182,7 @@ class Training:
     def learn(self, grid: Grid, name: str) -> Learnt:
         """Learn by one method."""
         self._session.step(f"learning by {name}")
+        self._session.charge(name)
         self._current = Learnt()
         start = self._starts[self._scenario.methods[name].features]
         federation = federation_of(self._scenario, name, self._promises[name], start, len(self._world.clients))

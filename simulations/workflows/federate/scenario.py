@@ -1,5 +1,6 @@
 """Settings of a federated learning scenario."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len, Lt
@@ -10,6 +11,7 @@ from protocol.errors import nearest
 from protocol.settings import Section, Share
 from simulations.data.people import FIXED, PASSING
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.cohort import MOSTLY, CohortSection, attribute
 from simulations.scenarios.methods import built_in
 from strategies.privacy.sum_graph import FEWEST
 
@@ -135,8 +137,8 @@ class FederateScenario(Scenario):
         default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
         description="methods by name; the built-in names need no settings",
     )
-    task: Literal[PASSING] = Field("Smiling", description="the attribute that the model classifies")  # type: ignore[valid-type]
-    property: Literal[FIXED] = Field(  # type: ignore[valid-type]
+    task: attribute(PASSING) = Field("Smiling", description="the attribute that the model classifies")  # type: ignore[valid-type]
+    property: attribute(FIXED) = Field(  # type: ignore[valid-type]
         "Pale_Skin", description="the attribute that an attacker infers of clients' people"
     )
     clients: ClientsSection = ClientsSection()
@@ -145,6 +147,27 @@ class FederateScenario(Scenario):
         1e-4, description="delta of differential privacy, below 1 / number of pictures"
     )
     attacker: AttackerSection = AttackerSection()
+
+    @classmethod
+    def of_cohort(cls, cohort: CohortSection) -> Mapping[str, Any]:
+        """Return the keys that follow from a cohort: each of its owners is a client."""
+        return {
+            "task": cohort.task,
+            "property": cohort.private,
+            "clients.count": cohort.owners,
+            "clients.pictures": cohort.held,
+            "clients.per_person": cohort.pictures,
+            "clients.with_property": -(-cohort.owners // 2) / cohort.owners,
+            "clients.mostly": MOSTLY,
+            "clients.size": cohort.side,
+            "attacker.strangers": cohort.public * cohort.pictures,
+        }
+
+    @model_validator(mode="after")
+    def _a_cohort_has_enough(self) -> "FederateScenario":
+        if self.cohort is not None and self.cohort.public < self.cohort.people:
+            raise ValueError("cohort.public: attackers train models on as many public people as people share images")
+        return self
 
     @model_validator(mode="after")
     def _enough_is_left(self) -> "FederateScenario":

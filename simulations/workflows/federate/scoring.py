@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parties.federate.workflow import STRATEGIES
-from simulations.data.people import ATTRIBUTES
 from simulations.evaluation import Guesses, mean, utility
 from simulations.evaluation.estimates import estimate
 from simulations.reports.evaluation import Estimate, Utility
@@ -79,9 +78,19 @@ def tested(
     )
 
 
-def worth(name: str, right: NDArray[np.bool_], labels: NDArray[np.int64], ceiling: Guesses | None) -> Utility:
-    """Return what a model is worth that names these fresh pictures rightly."""
-    return utility(name, "the task, on fresh people", Guesses.of(right), majority(labels), ceiling)
+def worth(
+    name: str,
+    right: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    ceiling: Guesses | None,
+    people: NDArray[np.int64] | None = None,
+) -> Utility:
+    """Return what a model is worth that names these fresh pictures rightly.
+
+    Args:
+        people: (m,), who is in them; None: somebody else in each.
+    """
+    return utility(name, "the task, on fresh people", Guesses.of(right, people), majority(labels), ceiling)
 
 
 def majority(answers: NDArray[np.int64] | NDArray[np.bool_]) -> float:
@@ -245,8 +254,11 @@ def _attack(found: Membership) -> Attack:
 
 
 def _groups(pictures: Labelled) -> dict[str, NDArray[np.bool_]]:
-    """Return who is in each group by sex and age."""
-    male, young = (pictures.attributes[:, ATTRIBUTES.index(name)] for name in ("Male", "Young"))
+    """Return who is in each group by sex and age, or where these are not known, by the private attribute."""
+    if not {"Male", "Young"} <= set(pictures.names):
+        private, name = pictures.column(pictures.grouped_by[0]), pictures.grouped_by[0]
+        return {name: private, f"not {name}": ~private}
+    male, young = map(pictures.column, ("Male", "Young"))
     return {
         "younger women": ~male & young,
         "older women": ~male & ~young,

@@ -1,7 +1,7 @@
 """Clients with pictures of their own people, and what an attacker knows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from parties.adversaries import Adversary
 from parties.federate.client import Client
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
+from simulations.data.cohort import Cohort, Part, draw_cohort
 from simulations.data.faces import draw
 from simulations.data.people import ATTRIBUTES, FIXED, look
 from simulations.data.scene import Split
@@ -31,21 +32,39 @@ class Labelled:
     Attributes:
         pictures: (n, size, size, 3)
         labels: (n,), whether they show what is to be learnt.
-        attributes: (n, 24)
+        attributes: (n, k)
         persons: (n,), whom they show.
+        names: Of the k attributes.
+        grouped_by: The two attributes that make four groups of people.
     """
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.int64]
     attributes: NDArray[np.bool_]
     persons: NDArray[np.int64]
+    names: tuple[str, ...] = ATTRIBUTES
+    grouped_by: tuple[str, str] = ("Male", "Young")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def part(self, chosen: slice | NDArray[np.bool_]) -> "Labelled":
         """Return some of them."""
-        return Labelled(self.pictures[chosen], self.labels[chosen], self.attributes[chosen], self.persons[chosen])
+        return replace(
+            self, pictures=self.pictures[chosen], labels=self.labels[chosen], attributes=self.attributes[chosen],
+            persons=self.persons[chosen],
+        )  # fmt: skip
+
+    def column(self, name: str) -> NDArray[np.bool_]:
+        """Return one attribute, (n,)."""
+        found: NDArray[np.bool_] = self.attributes[:, self.names.index(name)]
+        return found
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """The group of the person in each picture, 0 to 3."""
+        first, second = map(self.column, self.grouped_by)
+        return 2 * first.astype(np.int64) + second
 
 
 @dataclass(frozen=True)
@@ -127,19 +146,13 @@ class FederateWorld:
 def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> FederateWorld:
     """Build the world of a scenario."""
     section = scenario.clients
-    generator = numpy_generator(scenario.seed, "clients")
-    has = np.zeros(section.count, dtype=bool)
-    has[generator.permutation(section.count)[: round(section.with_property * section.count)]] = True
-    trained, others = (_of_clients(scenario, has, purpose, "traded") for purpose in ("trained", "others"))
-    known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
-    strangers = _draw(STRANGERS + np.arange(scenario.attacker.strangers), scenario, "strangers", "public")
-    fresh = _draw(FRESH + np.arange(1000), scenario, "fresh", "public")
+    people = _drawn(scenario) if scenario.cohort is None else _of_cohort(draw_cohort(scenario.cohort, scenario.seed))
     generator = numpy_generator(scenario.seed, "cheats")
     mixes = of_role(scenario.adversaries, adversaries, "client")
     cheats = draw_adversaries(generator.permutation(scenario.clients.count).tolist(), mixes, generator)
     clients = []
     for number in range(section.count):
-        own = trained.part(slice(number * section.pictures, (number + 1) * section.pictures))
+        own = people.trained.part(slice(number * section.pictures, (number + 1) * section.pictures))
         role = Client
         if number in cheats:
             name = cheats[number]
@@ -147,7 +160,34 @@ def build(scenario: FederateScenario, adversaries: Mapping[str, Adversary]) -> F
         client = role(secret(scenario.seed, "client", number), own.pictures, own.labels, CLASSES, own.persons)
         client.entropy = SeededEntropy(secret(scenario.seed, "entropy", number))
         clients.append(client)
-    return FederateWorld(clients, cheats, People(has, trained, others, known, strangers, fresh))
+    return FederateWorld(clients, cheats, people)
+
+
+def _drawn(scenario: FederateScenario) -> People:
+    """Draw people of the scenario's own."""
+    section = scenario.clients
+    generator = numpy_generator(scenario.seed, "clients")
+    has = np.zeros(section.count, dtype=bool)
+    has[generator.permutation(section.count)[: round(section.with_property * section.count)]] = True
+    trained, others = (_of_clients(scenario, has, purpose, "traded") for purpose in ("trained", "others"))
+    known = _of_clients(scenario, np.arange(section.count) % 2 == 0, "known", "public")
+    strangers = _draw(STRANGERS + np.arange(scenario.attacker.strangers), scenario, "strangers", "public")
+    fresh = _draw(FRESH + np.arange(1000), scenario, "fresh", "public")
+    return People(has, trained, others, known, strangers, fresh)
+
+
+def _of_cohort(cohort: Cohort) -> People:
+    def labelled(part: Part) -> Labelled:
+        labels = part.column(cohort.task).astype(np.int64)
+        by = (cohort.private, cohort.task)
+        return Labelled(part.pictures, labels, part.attributes, part.persons, part.names, by)
+
+    of_owners = [cohort.held_by(owner).column(cohort.private).mean() for owner in range(cohort.owners)]
+    trained, public = labelled(cohort.shared), labelled(cohort.public)
+    return People(
+        np.array(of_owners) > 0.5, trained, labelled(cohort.control), public.part(slice(len(trained))), public,
+        labelled(cohort.fresh),
+    )  # fmt: skip
 
 
 def _of_clients(scenario: FederateScenario, has: NDArray[np.bool_], purpose: str, split: Split) -> Labelled:

@@ -35,7 +35,7 @@ class Knowledge:
     Attributes:
         method, mechanism: By which owners published.
         known: Other images of the owners.
-        strangers: Images of other people, with their attributes.
+        strangers: Images of other people, and who has the attribute.
         owners: How many there are.
         asks: How often the cloud asked for the same.
         epochs: Of training.
@@ -117,12 +117,11 @@ def put_together(mechanism: Mechanism, seen: Sequence[Gallery]) -> Tensor:
     return combined(mechanism, [to_tensor(np.array(each.pictures)).contiguous() for each in seen])
 
 
-def attack(device: torch.device, seen: Sequence[Gallery], knows: Knowledge, attribute: int) -> Findings:
+def attack(device: torch.device, seen: Sequence[Gallery], knows: Knowledge) -> Findings:
     """Restore what was published by one method, say whose each picture is, and who has an attribute; a job.
 
     Args:
         seen: What the reader received, one gallery for each time the cloud asked.
-        attribute: The attribute's column.
     """
     treatment, generator = _Treatment(knows), torch_generator(knows.seed, "attack", knows.method)
     published = put_together(knows.mechanism, seen)
@@ -143,7 +142,7 @@ def attack(device: torch.device, seen: Sequence[Gallery], knows: Knowledge, attr
     guesses.append(Guess(name, MORE, who(treat, pictures, MORE)))
     told = {}
     for name, treat, pictures in looks:
-        has = strangers.attributes[:, attribute].astype(np.int64)
+        has = strangers.private.astype(np.int64)
         network = recogniser(strangers.pictures, has, 2, treat, generator, epochs=epochs)
         told[name] = classify(network, colours(pictures)) == 1
     return Findings(published, restored, guesses, who(lambda clean: clean, restored), told)

@@ -7,7 +7,6 @@ from parties.publish.workflow import Collection
 from parties.workflow import Progress
 from protocol.compute.workshop import Handle, Workshop
 from protocol.messages.publish import CallForPictures, Gallery
-from simulations.data.people import ATTRIBUTES
 from simulations.evaluation import Guesses
 from simulations.runs.workshops import finished
 from simulations.workflows.publish.attacks import Classes, Findings, Knowledge, attack, audit, learn
@@ -54,7 +53,6 @@ def evaluate(
         mechanisms[plain], truths[plain] = Plain(), truths[first]
         shown[plain] = [seen[first][0].model_copy(update={"pictures": originals})]
     attacker = scenario.attacker
-    attribute = ATTRIBUTES.index(attacker.attribute)
     attacks: list[Handle[Findings]] = []
     trainings: list[Handle[Classes]] = []
     audits: list[Handle[float | None]] = []
@@ -63,7 +61,7 @@ def evaluate(
             name, mechanism, people.known, people.strangers, scenario.owners.count, len(shown[name]), attacker.epochs,
             scenario.seed,
         )  # fmt: skip
-        attacks.append(workshop.submit(attack, shown[name], knows, attribute))
+        attacks.append(workshop.submit(attack, shown[name], knows))
         trainings.append(workshop.submit(learn, shown[name], knows, people.fresh.pictures))
         audits.append(workshop.submit(audit, name, mechanism, scenario.seed))
     findings = finished(workshop, attacks, WORK, progress)

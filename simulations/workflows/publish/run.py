@@ -10,7 +10,7 @@ from parties.workflow import Progress
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID
 from protocol.messages.publish import CallForPictures, Gallery
-from simulations.evaluation import costs, ranked, utility, with_effects
+from simulations.evaluation import costs, costs_of_methods, ranked, utility, with_effects
 from simulations.runs.seeding import secret
 from simulations.runs.session import Session
 from simulations.runs.workflows import Simulation
@@ -41,7 +41,13 @@ def play(
         calls = [method.call(name, scenario.owners.publish) for name, method in scenario.methods.items()]
         curator = Curator(secret(scenario.seed, "cloud"), calls, scenario.asks)
         with session.grid(world.apps, world.names) as grid:
-            record = session.server(adversaries, Publish)(curator, Exchange(grid), session.on_step).run()
+            names = list(scenario.methods)
+
+            def on_step(number: int, name: str) -> None:
+                session.charge(names[number - 1])
+                session.on_step(number, name)
+
+            record = session.server(adversaries, Publish)(curator, Exchange(grid), on_step).run()
         seen = [gallery for _, gallery in view.received() if isinstance(gallery, Gallery)]
         received = [call for _, call in calling.received() if isinstance(call, CallForPictures)]
         asked = {call.method: [each for each in received if each.method == call.method] or [call] for call in calls}
@@ -62,6 +68,7 @@ def play(
                 for name, each in outcomes.items()
             ],
             costs=costs(session),
+            costs_of_methods=costs_of_methods(session),
             promises=[promise(name, call, outcomes[name].audited) for name, call in agreed.items()],
             summary=summary(results, outcome, scenario),
             learned=learned(results, outcome),

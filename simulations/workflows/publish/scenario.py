@@ -1,15 +1,17 @@
 """Settings of a publication scenario."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from protocol.errors import nearest
 from protocol.messages.publish import CallForPictures, Setting
 from protocol.settings import Section
 from simulations.data.people import FIXED, PASSING
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.cohort import CohortSection, attribute, check_attribute, one_of
 from simulations.scenarios.methods import built_in
 from strategies.dp_images import MECHANISMS, Mechanism, mechanism
 
@@ -80,7 +82,7 @@ class AttackerSection(Section):
     strangers: Annotated[int, Ge(10), Le(10_000)] = Field(
         600, description="pictures of other people, to learn faces in general from"
     )
-    attribute: Literal[FIXED] = Field(  # type: ignore[valid-type]
+    attribute: one_of(FIXED) = Field(  # type: ignore[valid-type]
         "Male", description="a private attribute of the owners to infer"
     )
     epochs: Annotated[int, Ge(1), Le(200)] = Field(10, description="rounds of training of each network")
@@ -114,13 +116,33 @@ class PublishScenario(Scenario):
         default_factory=lambda: {name: MethodSection(**settings) for name, settings in USUAL.items()},
         description="methods by name; the built-in names need no settings",
     )
-    task: Literal[PASSING] = Field(  # type: ignore[valid-type]
+    task: attribute(PASSING) = Field(  # type: ignore[valid-type]
         "Smiling", description="the labels of the published pictures, an attribute to train on"
     )
     owners: OwnersSection = OwnersSection()
     asks: Annotated[int, Ge(1), Le(100)] = Field(1, description="calls of the cloud for each method")
     delta: Annotated[float, Gt(0), Le(0.1)] = Field(1e-6, description="delta of the composition over many pictures")
     attacker: AttackerSection = AttackerSection()
+
+    @classmethod
+    def of_cohort(cls, cohort: CohortSection) -> Mapping[str, Any]:
+        """Return the keys that follow from a cohort: each of its people is an owner."""
+        return {
+            "task": cohort.task,
+            "owners.count": cohort.people,
+            "owners.pictures": cohort.pictures,
+            "owners.publish": cohort.pictures,
+            "owners.size": cohort.side,
+            "attacker.known": cohort.known,
+            "attacker.strangers": cohort.public * cohort.pictures,
+            "attacker.attribute": cohort.private,
+        }
+
+    @field_validator("attacker")
+    @classmethod
+    def _attribute_exists(cls, attacker: AttackerSection, info: ValidationInfo) -> AttackerSection:
+        check_attribute(attacker.attribute, FIXED, info, "attacker.attribute", ("attribute",))
+        return attacker
 
     @model_validator(mode="after")
     def _pictures_hold_cells(self) -> "PublishScenario":

@@ -11,7 +11,6 @@ from torch import Tensor
 from parties.publish.publisher import mechanism_of
 from parties.publish.workflow import Collection
 from protocol.messages.publish import CallForPictures, Gallery
-from simulations.data.people import ATTRIBUTES
 from simulations.evaluation import Guesses, leak, mean
 from simulations.reports.evaluation import NOTHING, Leak, Promise
 from simulations.reports.words import count, percent
@@ -72,7 +71,7 @@ class Truth:
         """Look up what was published."""
         owners = owner_of(collection.owners)
         places = owners * scenario.owners.pictures + collection.places
-        has = people.albums.attributes[places, ATTRIBUTES.index(scenario.attacker.attribute)]
+        has = people.albums.private[places]
         return cls(people.albums.pictures[places], owners, has)
 
     @property

@@ -14,6 +14,7 @@ from parties.adversaries import Adversary
 from parties.publish.publisher import Publisher
 from parties.publish.reader import Reader
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
+from simulations.data.cohort import Cohort, Part, draw_cohort
 from simulations.data.faces import Faces, draw
 from simulations.data.people import ATTRIBUTES
 from simulations.data.scene import Split
@@ -34,13 +35,13 @@ class Labelled:
         pictures: (n, 3, size, size) uint8
         persons: (n,), who they show: of owners, the owner's number.
         labels: (n,), 0 or 1: whether they show the attribute that is to be learnt.
-        attributes: (n, attributes) bool, in the order of `simulations.data.people.ATTRIBUTES`.
+        private: (n,) bool: whether they show the attribute that attackers infer.
     """
 
     pictures: Tensor
     persons: NDArray[np.int64]
     labels: NDArray[np.int64]
-    attributes: NDArray[np.bool_]
+    private: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,9 @@ def owner_of(node_ids: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> PublishWorld:
     """Build the world of a scenario."""
-    section, attacker = scenario.owners, scenario.attacker
-    people = numpy_generator(scenario.seed, "people").choice(2**40, section.count, replace=False)
-
-    def faces(persons: NDArray[np.int64], purpose: str, split: Split = "traded") -> Labelled:
-        drawn = draw(persons, section.size, torch_generator(scenario.seed, "paint", purpose), split)
-        return _labelled(drawn, scenario.task)
-
-    owners = np.arange(section.count)
-    albums = faces(people.repeat(section.pictures), "albums")
-    albums = replace(albums, persons=owners.repeat(section.pictures))
-    known = faces(people.repeat(attacker.known), "known")
-    known = replace(known, persons=owners.repeat(attacker.known))
+    section = scenario.owners
+    people = _drawn(scenario) if scenario.cohort is None else _of_cohort(draw_cohort(scenario.cohort, scenario.seed))
+    albums = people.albums
     generator = numpy_generator(scenario.seed, "cheats")
     mixes = of_role(scenario.adversaries, adversaries, "publisher")
     cheats = draw_adversaries(generator.permutation(scenario.owners.count).tolist(), mixes, generator)
@@ -124,16 +116,40 @@ def build(scenario: PublishScenario, adversaries: Mapping[str, Adversary]) -> Pu
         reader=Reader(secret(scenario.seed, "reader")),
         owners=parties,
         cheats=cheats,
-        people=People(
-            albums=albums,
-            known=known,
-            strangers=faces(np.arange(attacker.strangers), "strangers", "public"),
-            fresh=faces(FRESH + np.arange(800), "fresh", "public"),
-        ),
+        people=people,
     )
 
 
-def _labelled(faces: Faces, task: str) -> Labelled:
+def _drawn(scenario: PublishScenario) -> People:
+    """Draw people of the scenario's own."""
+    section, attacker = scenario.owners, scenario.attacker
+    people = numpy_generator(scenario.seed, "people").choice(2**40, section.count, replace=False)
+
+    def faces(persons: NDArray[np.int64], purpose: str, split: Split = "traded") -> Labelled:
+        drawn = draw(persons, section.size, torch_generator(scenario.seed, "paint", purpose), split)
+        return _labelled(drawn, scenario)
+
+    owners = np.arange(section.count)
+    albums = faces(people.repeat(section.pictures), "albums")
+    known = faces(people.repeat(attacker.known), "known")
+    return People(
+        albums=replace(albums, persons=owners.repeat(section.pictures)),
+        known=replace(known, persons=owners.repeat(attacker.known)),
+        strangers=faces(np.arange(attacker.strangers), "strangers", "public"),
+        fresh=faces(FRESH + np.arange(800), "fresh", "public"),
+    )
+
+
+def _of_cohort(cohort: Cohort) -> People:
+    def labelled(part: Part) -> Labelled:
+        labels = part.column(cohort.task).astype(np.int64)
+        return Labelled(to_tensor(part.pictures).contiguous(), part.persons, labels, part.column(cohort.private))
+
+    return People(*map(labelled, (cohort.shared, cohort.known, cohort.public, cohort.fresh)))
+
+
+def _labelled(faces: Faces, scenario: PublishScenario) -> Labelled:
     pictures = to_tensor(faces.images).contiguous()
-    labels = faces.attributes[:, ATTRIBUTES.index(task)].astype(np.int64)
-    return Labelled(pictures, faces.persons, labels, faces.attributes)
+    labels = faces.attributes[:, ATTRIBUTES.index(scenario.task)].astype(np.int64)
+    private = faces.attributes[:, ATTRIBUTES.index(scenario.attacker.attribute)]
+    return Labelled(pictures, faces.persons, labels, private)
