@@ -182,6 +182,7 @@ def test_expectations_may_name_outcome_and_attacks(tmp_path: Path) -> None:
     [
         ("obfuscation.technique=smear", "obfuscation.technique"),
         ("obfuscation.strength=-3", "obfuscation.strength"),
+        ("obfuscation.strength=[2, 20]", "the strength of shuffle-mix is block, not 2 numbers"),
         ("images.side=50", "squares of 8 pixels do not tile pictures of 50x50"),
         ("images.training=1", "images.training"),
         ("owners=5000", "2000 images are too few for 5000 owners"),

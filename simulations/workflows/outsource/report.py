@@ -70,7 +70,7 @@ class TradeOff(BaseModel):
 
     technique: str
     weights: tuple[float, ...] | str
-    strength: float | None
+    strength: float | tuple[float, ...] | None
     accuracy: float
     privacy: float
     own: bool = False
@@ -136,12 +136,11 @@ def tradeoffs(scenario: OutsourceScenario, outcome: OutsourceOutcome, compared: 
 
 
 def _tradeoff(setting: Obfuscation, point: Point, own: bool = False) -> TradeOff:
-    weights = setting.weights or setting.info.weights
-    usual = setting.info.usual if setting.info.strength else None
+    weights, strengths = setting.weights or setting.info.weights, tuple(setting.strengths.values())
     return TradeOff(
         technique=setting.technique,
         weights=weights if isinstance(weights, str) else tuple(float(weight) for weight in np.atleast_1d(weights)),
-        strength=usual if setting.strength is None else setting.strength,
+        strength=None if not strengths else strengths[0] if len(strengths) == 1 else strengths,
         accuracy=point.accuracy,
         privacy=point.privacy,
         own=own,

@@ -13,6 +13,7 @@ from strategies.learning.classifier import ARCHITECTURES
 from strategies.obfuscation import OBFUSCATIONS, Obfuscation, obfuscate
 from strategies.privacy.stream import Stream
 
+Strength = Annotated[float, Gt(0), Le(10_000)]
 Weight = Annotated[float, Ge(0), Le(1)]
 
 
@@ -37,10 +38,10 @@ class TechniqueSection(Section):
         description="lambda: weights of the images in a mixture, like [0.5, 0.5]; distorting: those that distort most;"
         " null: the technique's default",
     )
-    strength: Annotated[float, Gt(0), Le(10_000)] | None = Field(
+    strength: Strength | Annotated[tuple[Strength, ...], Len(1, 4)] | None = Field(
         None,
         description="the technique's own number: sigma of the noise (0 to 255), block (pixels), blocks (per side),"
-        " kernel (pixels), kept (share); null: the default",
+        " kernel (pixels), kept (share); of shuffle-noise-mix both, like [4, 20]; null: the default",
     )
 
     @property
