@@ -129,9 +129,11 @@ def outcome_of(
     )
 
 
-def tradeoffs(scenario: OutsourceScenario, outcome: OutsourceOutcome, compared: Sequence[Point]) -> list[TradeOff]:
+def tradeoffs(
+    scenario: OutsourceScenario, setting: Obfuscation, outcome: OutsourceOutcome, compared: Sequence[Point]
+) -> list[TradeOff]:
     """Return the points of the privacy-utility plot, the owners' own setting first."""
-    own = _tradeoff(scenario.obfuscation.setting, Point(outcome.accuracy, outcome.privacy["dSSIM"]), own=True)
+    own = _tradeoff(setting, Point(outcome.accuracy, outcome.privacy["dSSIM"]), own=True)
     return [own, *(_tradeoff(*pair) for pair in zip(scenario.compared, compared, strict=True))]
 
 
