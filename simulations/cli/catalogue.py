@@ -77,7 +77,9 @@ def _obfuscations() -> Iterator[Entry]:
     from strategies.obfuscation import OBFUSCATIONS
 
     for name, info in OBFUSCATIONS.items():
-        yield Entry(name, info.description, _settings(f"{info.strength} = {info.usual:g}" if info.strength else ""))
+        yield Entry(
+            name, info.description, _settings(*(f"{each} = {usual:g}" for each, usual in info.strengths.items()))
+        )
 
 
 def _image_mechanisms() -> Iterator[Entry]:

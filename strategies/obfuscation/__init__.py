@@ -9,8 +9,8 @@ Raynal, Achanta and Humbert 2020, "Image Obfuscation for Privacy-Preserving Mach
 To add a technique, write its function in `techniques` and add a line to `OBFUSCATIONS`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -27,6 +27,7 @@ from strategies.obfuscation.techniques import (
     noise_and_mix,
     pixelize_and_mix,
     shuffle_and_mix,
+    shuffle_noise_and_mix,
 )
 from strategies.obfuscation.weights import (
     beta_weights,
@@ -53,8 +54,7 @@ class ObfuscationInfo:
         function: Of `techniques`.
         weights: Of the images in a mixture, or how they are drawn.
         images: How many images are mixed.
-        strength: What the technique's own number is called; None where it has none.
-        usual: That number.
+        strengths: The technique's own numbers by name, as they usually are.
         label: What is published: the class of the image that contributes most; every class's share; or the class whose
             share is largest after noise.
     """
@@ -63,8 +63,7 @@ class ObfuscationInfo:
     function: Callable[..., Tensor]
     weights: tuple[float, ...] | Drawn
     images: int = 2
-    strength: str | None = None
-    usual: float = 0.0
+    strengths: Mapping[str, float] = field(default_factory=dict)
     label: Literal["dominant", "shares", "noisy"] = "dominant"
 
 
@@ -74,20 +73,24 @@ OBFUSCATIONS = {
     "mix": ObfuscationInfo("the weighted sum of two images", mix, _THREE_TO_ONE),
     "mix-3": ObfuscationInfo("the weighted sum of three images", mix, (0.5, 0.33, 0.16), 3),
     "graft-mix": ObfuscationInfo(
-        "some pixels of one image, the others mixed", graft_and_mix, _THREE_TO_ONE, strength="kept", usual=0.5
+        "some pixels of one image, the others mixed", graft_and_mix, _THREE_TO_ONE, strengths={"kept": 0.5}
     ),
     "shuffle-mix": ObfuscationInfo(
-        "pixels shuffled within small squares, then mixed", shuffle_and_mix, _THREE_TO_ONE, strength="block", usual=8
+        "pixels shuffled within small squares, then mixed", shuffle_and_mix, _THREE_TO_ONE, strengths={"block": 8}
     ),
     "noise-mix": ObfuscationInfo(
-        "Gaussian noise on each image, then mixed", noise_and_mix, _THREE_TO_ONE, strength="sigma", usual=20
+        "Gaussian noise on each image, then mixed", noise_and_mix, _THREE_TO_ONE, strengths={"sigma": 20.0}
     ),
-    "pixelize-mix": ObfuscationInfo(
-        "large pixels, mixed", pixelize_and_mix, _THREE_TO_ONE, strength="blocks", usual=32
+    "shuffle-noise-mix": ObfuscationInfo(
+        "pixels shuffled within small squares, then Gaussian noise, then mixed",
+        shuffle_noise_and_mix,
+        _THREE_TO_ONE,
+        strengths={"block": 4, "sigma": 20.0},
     ),
-    "blur-mix": ObfuscationInfo("blurred and mixed", blur_and_mix, _THREE_TO_ONE, strength="kernel", usual=17),
-    "pixelize": ObfuscationInfo("large pixels only", pixelize_and_mix, (1.0,), 1, strength="blocks", usual=16),
-    "blur": ObfuscationInfo("blurred only", blur_and_mix, (1.0,), 1, strength="kernel", usual=35),
+    "pixelize-mix": ObfuscationInfo("large pixels, mixed", pixelize_and_mix, _THREE_TO_ONE, strengths={"blocks": 32}),
+    "blur-mix": ObfuscationInfo("blurred and mixed", blur_and_mix, _THREE_TO_ONE, strengths={"kernel": 17}),
+    "pixelize": ObfuscationInfo("large pixels only", pixelize_and_mix, (1.0,), 1, strengths={"blocks": 16}),
+    "blur": ObfuscationInfo("blurred only", blur_and_mix, (1.0,), 1, strengths={"kernel": 35}),
     "mixup": ObfuscationInfo("a random share of each image and label (Zhang et al. 2018)", mix, "beta", label="shares"),
     "instahide": ObfuscationInfo(
         "four images mixed, signs flipped at random (Huang et al. 2020)", instahide, "capped", 4, label="shares"
@@ -97,8 +100,7 @@ OBFUSCATIONS = {
         mix_and_noise,
         (0.125,) * 8,
         8,
-        strength="sigma",
-        usual=40,
+        strengths={"sigma": 40.0},
         label="noisy",
     ),
 }
@@ -113,25 +115,31 @@ class Obfuscation:
         technique: Of `OBFUSCATIONS`.
         weights: Of the images in a mixture, the first in a group first, scaled to sum to 1; "distorting" for those that
             distort most.
-        strength: The technique's own number.
+        strength: The technique's own number; of several, all of them, in the order of `ObfuscationInfo.strengths`.
 
     Raises:
-        ValueError: When there is no such technique, it has no strength, or weights are negative or all zero.
+        ValueError: When there is no such technique, it has no strength or another number of them, or weights are
+            negative or all zero.
 
     Examples:
         >>> Obfuscation("noise-mix", weights=(0.5, 0.5), strength=30).images
         2
+        >>> Obfuscation("shuffle-noise-mix", strength=(2, 30)).strengths
+        {'block': 2, 'sigma': 30.0}
     """
 
     technique: str
     weights: tuple[float, ...] | Literal["distorting"] | None = None
-    strength: float | None = None
+    strength: float | tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.technique not in OBFUSCATIONS:
             raise ValueError(f"there is no obfuscation {self.technique}; choose from {', '.join(OBFUSCATIONS)}")
-        if self.strength is not None and self.info.strength is None:
+        if self.strength is not None and not self.info.strengths:
             raise ValueError(f"{self.technique} has no strength to set")
+        if len(self._given) not in (0, len(self.info.strengths)):
+            named = " and ".join(self.info.strengths)
+            raise ValueError(f"the strength of {self.technique} is {named}, not {len(self._given)} numbers")
         if isinstance(self.weights, tuple) and (min(self.weights, default=-1) < 0 or not sum(self.weights) > 0):
             raise ValueError(f"weights are positive, not {self.weights}")
 
@@ -144,6 +152,19 @@ class Obfuscation:
     def images(self) -> int:
         """How many images are mixed."""
         return len(self.weights) if isinstance(self.weights, tuple) else self.info.images
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """The technique's own numbers by name: those that are set, or the usual ones."""
+        usual = self.info.strengths
+        chosen = zip(usual.items(), self._given or usual.values(), strict=True)
+        return {name: type(value)(given) for (name, value), given in chosen}
+
+    @property
+    def _given(self) -> tuple[float, ...]:
+        if self.strength is None:
+            return ()
+        return self.strength if isinstance(self.strength, tuple) else (self.strength,)
 
 
 class Obfuscated(NamedTuple):
@@ -196,11 +217,10 @@ def obfuscate(
         )
     info = obfuscation.info
     weights = _weights(obfuscation, sources, stream)
-    strength = info.usual if obfuscation.strength is None else obfuscation.strength
-    setting = {info.strength: type(info.usual)(strength)} if info.strength else {}
-    pictures = info.function(sources, weights, stream, **setting)
-    if info.strength == "kept":
-        weights = graft_shares(weights, strength)
+    strengths = obfuscation.strengths
+    pictures = info.function(sources, weights, stream, **strengths)
+    if "kept" in strengths:
+        weights = graft_shares(weights, strengths["kept"])
     most = dominant(weights, stream)
     if regions is not None:
         shown = sources[torch.arange(len(sources), device=sources.device), most]
@@ -210,7 +230,7 @@ def obfuscate(
     else:
         published = label_shares(labels, weights, classes)
     if info.label == "noisy":
-        published = noisy_labels(published, obfuscation.images, strength / 255, stream)
+        published = noisy_labels(published, obfuscation.images, strengths["sigma"] / 255, stream)
     return Obfuscated(pictures, published, weights)
 
 

@@ -4,16 +4,23 @@ Raynal et al. 2020, section 4.4. The service knows the technique and its setting
 are (n, 3, height, width) uint8 tensors.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from skimage.restoration import denoise_nl_means
+from skimage.restoration import denoise_nl_means, estimate_sigma
 from torch import Tensor
 
 from strategies.obfuscation.blurring import gaussian_blur, gaussian_kernel
 from strategies.pixels import to_pictures, to_pixels
 
+NOISY = 15.0
+"""Below this standard deviation removing noise takes as much of the image with it; in units of 0..255."""
+
 _NEIGHBOURS = 5
+_ESTIMATED = 64
+"""Pictures that noise is estimated from."""
 
 
 def interpolate(pictures: Tensor, known: Tensor) -> Tensor:
@@ -97,6 +104,17 @@ def denoise(pictures: Tensor, sigma: float) -> Tensor:
         return pictures
     restored = torch.from_numpy(np.stack(cleaned)).permute(0, 3, 1, 2).to(pictures.device)
     return to_pixels(restored * 255)
+
+
+def denoised(pictures: Tensor) -> Tensor:
+    """Remove the noise that can be seen in (n, 3, height, width) uint8 pictures, if it is worth it (`NOISY`).
+
+    Its strength is estimated from the pictures themselves (Donoho and Johnstone 1994); see `denoise`.
+    """
+    some = to_pictures(pictures[:_ESTIMATED])
+    estimate: Callable[..., float] = estimate_sigma
+    sigma = float(np.mean([estimate(picture, channel_axis=2, average_sigmas=True) for picture in some] or [0.0]))
+    return denoise(pictures, sigma) if sigma > NOISY else pictures
 
 
 def deconvolve(pictures: Tensor, kernel: int, noise: float = 1e-3) -> Tensor:

@@ -65,17 +65,7 @@ def shuffle_and_mix(sources: Tensor, weights: Tensor, stream: Stream, block: int
     Raises:
         ValueError: When squares of that size do not tile the images.
     """
-    groups, images, channels, height, width = sources.shape
-    if block < 1 or height % block or width % block:
-        raise ValueError(f"squares of {block} pixels do not tile pictures of {width}x{height}")
-    places = torch.arange(height * width, device=sources.device).reshape(height, width)
-    within = places[:block, :block].flatten()
-    corners = places[::block, ::block, None]
-    order = _permutations((groups, images, *corners.shape[:2], block**2), stream).to(sources.device)
-    moved = corners + within.index_select(0, order.flatten()).reshape(order.shape)
-    taken = moved.reshape(*moved.shape[:4], block, block).transpose(3, 4).reshape(groups, images, 1, -1)
-    shuffled = sources.flatten(3).gather(3, taken.expand(-1, -1, channels, -1))
-    return to_pixels(_mixture(shuffled.reshape(sources.shape), weights))
+    return to_pixels(_mixture(_shuffled(sources, block, stream), weights))
 
 
 def noise_and_mix(sources: Tensor, weights: Tensor, stream: Stream, sigma: float = 20.0) -> Tensor:
@@ -88,6 +78,20 @@ def noise_and_mix(sources: Tensor, weights: Tensor, stream: Stream, sigma: float
         raise ValueError(f"the standard deviation of noise is not negative, as {sigma:g} is")
     noise = _noise(sources, FINE, stream).mul_(1 / FINE)
     return to_pixels(_mixture(sources, weights) + noise.mul_(sigma * weights.norm(dim=1)[:, None, None, None]))
+
+
+def shuffle_noise_and_mix(
+    sources: Tensor, weights: Tensor, stream: Stream, block: int = 4, sigma: float = 20.0
+) -> Tensor:
+    """Shuffle within squares, then add noise, then mix: what section 4.4 holds against blind source separation.
+
+    Permutations and noise are drawn afresh for every image of every call, so that no two epochs share any. See
+    `shuffle_and_mix` and `noise_and_mix`.
+
+    Raises:
+        ValueError: When squares of that size do not tile the images, or sigma is negative.
+    """
+    return noise_and_mix(_shuffled(sources, block, stream), weights, stream, sigma)
 
 
 def pixelize_and_mix(sources: Tensor, weights: Tensor, stream: Stream, blocks: int = 32) -> Tensor:
@@ -143,6 +147,21 @@ def _mixture(sources: Tensor, weights: Tensor) -> Tensor:
     for image in range(1, sources.shape[1]):
         mixture.addcmul_(sources[:, image].float(), each[:, image])
     return mixture
+
+
+def _shuffled(sources: Tensor, block: int, stream: Stream) -> Tensor:
+    """Shuffle the pixels within every square of every image."""
+    groups, images, channels, height, width = sources.shape
+    if block < 1 or height % block or width % block:
+        raise ValueError(f"squares of {block} pixels do not tile pictures of {width}x{height}")
+    places = torch.arange(height * width, device=sources.device).reshape(height, width)
+    within = places[:block, :block].flatten()
+    corners = places[::block, ::block, None]
+    order = _permutations((groups, images, *corners.shape[:2], block**2), stream).to(sources.device)
+    moved = corners + within.index_select(0, order.flatten()).reshape(order.shape)
+    taken = moved.reshape(*moved.shape[:4], block, block).transpose(3, 4).reshape(groups, images, 1, -1)
+    shuffled: Tensor = sources.flatten(3).gather(3, taken.expand(-1, -1, channels, -1)).reshape(sources.shape)
+    return shuffled
 
 
 def _noise(sources: Tensor, sigma: float, stream: Stream) -> Tensor:

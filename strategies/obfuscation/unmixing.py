@@ -63,6 +63,15 @@ def detail(pictures: Tensor, smoothing: int = 1) -> Tensor:
     return F.normalize(fine - fine.mean(dim=1, keepdim=True))
 
 
+def means(pictures: Tensor, squares: int) -> Tensor:
+    """Return the mean of every square of (n, channels, height, width) uint8 pictures, as such.
+
+    Args:
+        squares: Their width, in pixels; 1 leaves pictures as they are.
+    """
+    return pictures if squares == 1 else to_pixels(F.avg_pool2d(pictures.float(), squares))
+
+
 def unmix(
     epochs: Sequence[Tensor],
     images: int,
@@ -82,7 +91,8 @@ def unmix(
         sources: How many images there are, at most.
         weights: Those of every mixture, in any order; None where they are not known.
         smoothing: How wide a blur (odd, in pixels) to see through noise with; 1 for none.
-        squares: Width of squares within which nothing can be told, in pixels, as where they were shuffled.
+        squares: Width of squares within which nothing can be told, in pixels, as where they were shuffled: of these
+            the means are recovered, and pictures are interpolated between them.
         signed: False where signs were flipped at random.
         rounds: How often to look for the images in all mixtures and to solve.
 
@@ -100,7 +110,7 @@ def unmix(
     def look(rows: Tensor) -> Tensor:
         """Return fine detail of values around 0; without their signs where these were flipped."""
         shown = to_pixels(rows + _GREY if signed else 2 * rows.abs()).reshape(-1, *shape)
-        return detail(shown if squares == 1 else to_pixels(F.avg_pool2d(shown.float(), squares)), smoothing)
+        return detail(means(shown, squares), smoothing)
 
     seen = look(values)
     guesses = _distinct(_found(torch.split(seen, sizes), images), sources)
@@ -119,7 +129,12 @@ def unmix(
             left = target - _mixtures(solved, groups, shares)
             others = _missing(left, look(left), sizes, number % len(sizes), images, sources - len(guesses))
             guesses = _distinct(torch.cat([guesses, others]), sources)
-    return Unmixed(to_pixels(solved + _GREY).reshape(-1, *shape), groups)
+    pictures = to_pixels(solved + _GREY).reshape(-1, *shape)
+    return Unmixed(pictures if squares == 1 else _enlarged(means(pictures, squares), shape[1:]), groups)
+
+
+def _enlarged(pictures: Tensor, size: torch.Size) -> Tensor:
+    return to_pixels(F.interpolate(pictures.float(), size=tuple(size), mode="bicubic"))
 
 
 def _found(epochs: Sequence[Tensor], images: int, chosen: Tensor | None = None) -> Tensor:

@@ -107,6 +107,8 @@ def test_what_an_attack_cannot_work_on_is_said() -> None:
         ({"technique": "mix", "weights": [0.75, 0.25], "each": "in-each-role"}, 0.05),
         ({"technique": "noise-mix", "weights": [0.75, 0.25], "each": "in-each-role"}, 0.15),
         ({"technique": "mix-3"}, 0.05),
+        ({"technique": "shuffle-mix", "weights": [0.5, 0.5], "strength": 2}, 0.25),
+        ({"technique": "shuffle-noise-mix", "weights": [0.75, 0.25], "strength": [4, 20]}, 0.2),
     ],
 )
 def test_unmixing_takes_any_weights_any_number_and_any_use(setting: dict[str, Any], least: float) -> None:
@@ -115,6 +117,7 @@ def test_unmixing_takes_any_weights_any_number_and_any_use(setting: dict[str, An
 
 def test_whose_images_were_mixed_shows() -> None:
     assert attacked(technique="mix", weights=[0.5, 0.5])["membership"].after > 0.9
+    assert attacked(technique="shuffle-mix", strength=4)["membership"].after > 0.85
     assert attacked(technique="pixelize", strength=1)["membership"].after < 0.75
 
 

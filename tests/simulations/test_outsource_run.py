@@ -182,6 +182,9 @@ def test_expectations_may_name_outcome_and_attacks(tmp_path: Path) -> None:
     [
         ("obfuscation.technique=smear", "obfuscation.technique"),
         ("obfuscation.strength=-3", "obfuscation.strength"),
+        ("obfuscation.strength=[2, 20]", "the strength of shuffle-mix is block, not 2 numbers"),
+        ("obfuscation={technique: mix, least: {at: 0.5}}", "mix has no strength that a threshold could choose"),
+        ("obfuscation={least: {at: 0.5}, strength: 3}", "a threshold (least) chooses the strength"),
         ("images.side=50", "squares of 8 pixels do not tile pictures of 50x50"),
         ("images.training=1", "images.training"),
         ("owners=5000", "2000 images are too few for 5000 owners"),
@@ -192,6 +195,18 @@ def test_mistakes_are_named(setting: str, sentence: str) -> None:
     with pytest.raises(BadScenario) as mistake:
         load("outsource", ["obfuscation.technique=shuffle-mix", setting])
     assert sentence in str(mistake.value)
+
+
+def test_a_threshold_chooses_the_strength_at_the_size_it_was_asked_at() -> None:
+    obfuscation = {"technique": "shuffle-mix", "least": {"score": "dssim", "at": 0.6, "side": 64}}
+    world = build(tiny(obfuscation=obfuscation))
+    assert {owner.assignment.obfuscation for owner in world.owners} == {world.assignment.obfuscation}
+    assert world.assignment.obfuscation == Obfuscation("shuffle-mix", strength=4)
+    assert "The least shuffle-mix at which dSSIM is 0.6 or more on images of 64 pixels" in world.notes[0]
+    assert "32 mixtures). On images of 32 pixels that is block 4." in world.notes[0]
+    obfuscation["least"] = {"at": 2.5, "side": 64}
+    with pytest.raises(BadScenario, match=r"obfuscation\.least: shuffle-mix scores .* at its strongest"):
+        build(tiny(obfuscation=obfuscation))
 
 
 def test_the_usual_settings_suit_any_size() -> None:

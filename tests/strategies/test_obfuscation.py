@@ -100,6 +100,25 @@ class TestNoise(ObfuscationContract):
         assert stats.kstest((values + dither) / np.hypot(sigma, 6**-0.5), "norm").pvalue > 1e-4
 
 
+class TestShufflingWithNoise(ObfuscationContract):
+    technique = "shuffle-noise-mix"
+
+    def test_means_of_squares_stay_and_noise_is_that_of_every_image_mixed(self) -> None:
+        sources = (noise(2, 2, 3, 64, 64) // 4 + 96).to(torch.uint8)
+        setting = Obfuscation("shuffle-noise-mix", weights=(0.6, 0.4), strength=(4, 20))
+        quiet = Obfuscation("shuffle-noise-mix", weights=(0.6, 0.4), strength=(4, 1e-9))
+        expected = mixture(sources, torch.tensor([[0.6, 0.4]] * 2))
+        loud, still = (floats(one(each, sources).pictures) for each in (setting, quiet))
+        squares = [each.reshape(2, 3, 16, 4, 16, 4).mean(axis=(3, 5)) for each in (expected, still)]
+        assert np.abs(squares[0] - squares[1]).max() < 0.51
+        assert np.abs(expected - still).max() > 5
+        assert (loud - still).std() == pytest.approx(20 * np.hypot(0.6, 0.4), rel=0.03)
+
+    def test_one_number_of_two_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="the strength of shuffle-noise-mix is block and sigma, not 1 numbers"):
+            Obfuscation("shuffle-noise-mix", strength=4)
+
+
 class TestPixelizing(ObfuscationContract):
     technique, random = "pixelize-mix", False
 

@@ -47,7 +47,7 @@ class Asked(BaseModel):
 
     technique: str
     weights: tuple[float, ...]
-    strength: float | None
+    strength: float | tuple[float, ...] | None
     components: tuple[str, ...]
     scores: dict[str, tuple[float, ...]]
 

@@ -21,8 +21,8 @@ from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify, logits, train_classifier
 from strategies.obfuscation import Obfuscation, group, obfuscate
 from strategies.obfuscation.reconstruction import reconstruct, train_reconstructor
-from strategies.obfuscation.restoration import deconvolve, denoise, ungraft
-from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, detail, unmix
+from strategies.obfuscation.restoration import deconvolve, denoise, denoised, ungraft
+from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, detail, means, unmix
 from strategies.pixels import to_pictures, to_tensor
 
 
@@ -140,22 +140,28 @@ def unmixing(view: ServiceView, public: PublicKnowledge) -> Unmixed:
         raise DoesNotApply("it takes two mixtures in an epoch")
     weights = setting.weights or setting.info.weights
     known = isinstance(weights, tuple) and setting.technique != "graft-mix"
-    return unmix(
+    found = unmix(
         view.epochs,
         setting.images,
         count if public.repeat else count * setting.images,
         weights=weights if known and isinstance(weights, tuple) else None,
-        smoothing=3 if setting.technique in ("noise-mix", "dp-mix") else 1,
+        smoothing=_smoothing(setting),
         squares=_squares(setting, view.epochs[0].shape[2]),
         signed=setting.technique != "instahide",
     )
+    return found._replace(pictures=denoised(found.pictures)) if "sigma" in setting.strengths else found
 
 
 def _squares(setting: Obfuscation, side: int) -> int:
-    """Return the width of the squares within which a technique leaves nothing to tell, in pixels."""
-    if setting.info.strength == "block":
-        return int(_strength(setting))
-    return side // int(_strength(setting)) if setting.info.strength == "blocks" else 1
+    """Return the width of the squares within which a technique leaves nothing to tell, in pixels; four to a side."""
+    strengths = setting.strengths
+    width = strengths.get("block", side // strengths["blocks"] if "blocks" in strengths else 1)
+    return max(1, min(int(width), side // 4))
+
+
+def _smoothing(setting: Obfuscation) -> int:
+    """Return how wide a blur sees through a technique's noise, in pixels; squares see through it by their means."""
+    return 3 if "sigma" in setting.strengths and "block" not in setting.strengths else 1
 
 
 def membership(view: ServiceView, candidates: Tensor, public: PublicKnowledge) -> Scores:
@@ -164,11 +170,12 @@ def membership(view: ServiceView, candidates: Tensor, public: PublicKnowledge) -
     Args:
         candidates: (n, 3, side, side) uint8
     """
-    smoothing = 3 if public.setting.info.strength == "sigma" else 1
-    if public.setting.technique == "instahide":
+    setting = public.setting
+    if setting.technique == "instahide":
         raise DoesNotApply("signs are flipped, so that nothing correlates as it is")
-    sought = detail(candidates, smoothing)
-    best = [(sought @ detail(mixtures, smoothing).T).max(dim=1).values for mixtures in view.epochs]
+    squares, smoothing = _squares(setting, candidates.shape[2]), _smoothing(setting)
+    sought = detail(means(candidates, squares), smoothing)
+    best = [(sought @ detail(means(mixtures, squares), smoothing).T).max(dim=1).values for mixtures in view.epochs]
     scores: Scores = torch.stack(best).mean(dim=0).double().numpy()
     return scores
 
@@ -177,7 +184,7 @@ def interpolation(pictures: Tensor, public: PublicKnowledge) -> Tensor:
     """Tell kept pixels from mixed ones and interpolate the image from the kept ones."""
     if public.setting.technique != "graft-mix":
         raise DoesNotApply("nothing is grafted")
-    kept = _strength(public.setting)
+    kept = public.setting.strengths["kept"]
     if kept <= 0.5:
         raise DoesNotApply("no more than half of the pixels are kept")
     return ungraft(pictures, kept)
@@ -185,11 +192,11 @@ def interpolation(pictures: Tensor, public: PublicKnowledge) -> Tensor:
 
 def denoising(pictures: Tensor, public: PublicKnowledge) -> Tensor:
     """Remove Gaussian noise by non-local means."""
-    if public.setting.info.strength != "sigma":
+    if "sigma" not in public.setting.strengths:
         raise DoesNotApply("there is no noise")
-    sigma = _strength(public.setting)
+    sigma = public.setting.strengths["sigma"]
     weights = public.setting.weights or public.setting.info.weights
-    if public.setting.technique == "noise-mix":
+    if public.setting.technique != "dp-mix":
         shares = np.array(
             weights if isinstance(weights, tuple) else [1 / public.setting.images] * public.setting.images
         )
@@ -199,9 +206,9 @@ def denoising(pictures: Tensor, public: PublicKnowledge) -> Tensor:
 
 def deconvolution(pictures: Tensor, public: PublicKnowledge) -> Tensor:
     """Undo the blur, which mixing leaves as it is."""
-    if public.setting.info.strength != "kernel":
+    if "kernel" not in public.setting.strengths:
         raise DoesNotApply("nothing is blurred")
-    return deconvolve(pictures, int(_strength(public.setting)))
+    return deconvolve(pictures, int(public.setting.strengths["kernel"]))
 
 
 def reconstruction(pictures: Tensor, view: ServiceView, public: PublicKnowledge) -> Tensor:
@@ -283,10 +290,6 @@ def name_class(pictures: Tensor, labels: Tensor, recogniser: nn.Module, public: 
     scores[public.task_of.numpy()[None, :] != labels.numpy()[:, None]] = -np.inf
     named: Labels = scores.argmax(1)
     return named
-
-
-def _strength(setting: Obfuscation) -> float:
-    return setting.info.usual if setting.strength is None else setting.strength
 
 
 def _generator(public: PublicKnowledge, purpose: int) -> torch.Generator:

@@ -35,8 +35,7 @@ def method_of(setting: Obfuscation) -> str:
         parts = []
     elif len(set(parts)) == 1 and len(parts) > 4:
         parts = [f"{len(parts)}-alike"]
-    strength = setting.info.usual if setting.strength is None else setting.strength
-    return "-".join([setting.technique, *parts, *([f"{strength:g}"] if setting.info.strength else [])]).replace(
+    return "-".join([setting.technique, *parts, *(f"{each:g}" for each in setting.strengths.values())]).replace(
         ".", "_"
     )
 
@@ -93,8 +92,7 @@ def promise(
     alike = isinstance(weights, tuple) and len(set(weights)) == 1
     if setting.technique != "dp-mix" or not plain or not alike:
         return Promise(method=method, proven=f"{NOTHING}; {labels}")
-    sigma = setting.info.usual if setting.strength is None else setting.strength
-    epsilon = mixing_epsilon(sigma, setting.images, pixels, epochs, DELTA)
+    epsilon = mixing_epsilon(setting.strengths["sigma"], setting.images, pixels, epochs, DELTA)
     return Promise(
         method=method,
         proven=f"differential privacy of all {count(epochs, 'epoch')} together; {labels}",

@@ -70,7 +70,7 @@ class TradeOff(BaseModel):
 
     technique: str
     weights: tuple[float, ...] | str
-    strength: float | None
+    strength: float | tuple[float, ...] | None
     accuracy: float
     privacy: float
     own: bool = False
@@ -129,19 +129,20 @@ def outcome_of(
     )
 
 
-def tradeoffs(scenario: OutsourceScenario, outcome: OutsourceOutcome, compared: Sequence[Point]) -> list[TradeOff]:
+def tradeoffs(
+    scenario: OutsourceScenario, setting: Obfuscation, outcome: OutsourceOutcome, compared: Sequence[Point]
+) -> list[TradeOff]:
     """Return the points of the privacy-utility plot, the owners' own setting first."""
-    own = _tradeoff(scenario.obfuscation.setting, Point(outcome.accuracy, outcome.privacy["dSSIM"]), own=True)
+    own = _tradeoff(setting, Point(outcome.accuracy, outcome.privacy["dSSIM"]), own=True)
     return [own, *(_tradeoff(*pair) for pair in zip(scenario.compared, compared, strict=True))]
 
 
 def _tradeoff(setting: Obfuscation, point: Point, own: bool = False) -> TradeOff:
-    weights = setting.weights or setting.info.weights
-    usual = setting.info.usual if setting.info.strength else None
+    weights, strengths = setting.weights or setting.info.weights, tuple(setting.strengths.values())
     return TradeOff(
         technique=setting.technique,
         weights=weights if isinstance(weights, str) else tuple(float(weight) for weight in np.atleast_1d(weights)),
-        strength=usual if setting.strength is None else setting.strength,
+        strength=None if not strengths else strengths[0] if len(strengths) == 1 else strengths,
         accuracy=point.accuracy,
         privacy=point.privacy,
         own=own,

@@ -67,7 +67,7 @@ def play(
         tests = world.tests.pictures
         scoring = Scoring(seen, leaking, truth, scenario.attackers.scored, recognisers, tests)
         attacked = scoring.run(workshop, progress)
-        own = scenario.obfuscation.setting
+        own = world.assignment.obfuscation
         others = [each for each in scenario.compared if method_of(each) != method_of(own)]
         guesses = attack_compared(
             workshop, others, world.held[first], tests, public, scenario.service.epochs, recognisers.done()["clean"],
@@ -88,7 +88,7 @@ def play(
             learned=learned(outcome, scoring.done.scores),
             notes=[*world.notes, *notes(scenario, others)],
             leaks=ranked(row for setting, found in methods for row in leaks(method_of(setting), found, public)),
-            utility=_utilities(scenario, outcome, points, len(world.tests.tasks)),
+            utility=_utilities(scenario, own, outcome, points, len(world.tests.tasks)),
             costs=costs(session),
             promises=[
                 promise(
@@ -98,7 +98,7 @@ def play(
             ],
             outcome=outcome,
             attacks=scoring.done.scores,
-            tradeoffs=tradeoffs(scenario, outcome, points[1:]),
+            tradeoffs=tradeoffs(scenario, own, outcome, points[1:]),
             losses=record.losses,
             trained_on=workshop.equipment,
         )
@@ -117,10 +117,9 @@ def _appraisals(record: OutsourceRecord, session: Session) -> dict[int, Appraisa
 
 
 def _utilities(
-    scenario: OutsourceScenario, outcome: OutsourceOutcome, points: Sequence[Point], tests: int
+    scenario: OutsourceScenario, own: Obfuscation, outcome: OutsourceOutcome, points: Sequence[Point], tests: int
 ) -> list[Utility]:
     """Return what each setting is worth, the owners' own first; the first point is of clean images."""
-    own = scenario.obfuscation.setting
     found = {method_of(own): outcome.accuracy}
     for setting, point in zip(scenario.compared, points[1:], strict=True):
         found.setdefault(method_of(setting), point.accuracy)

@@ -13,7 +13,12 @@ from strategies.learning.classifier import ARCHITECTURES
 from strategies.obfuscation import OBFUSCATIONS, Obfuscation, obfuscate
 from strategies.privacy.stream import Stream
 
+Strength = Annotated[float, Gt(0), Le(10_000)]
 Weight = Annotated[float, Ge(0), Le(1)]
+
+
+SIDE = 256
+"""The size at which `parley survey` asks, and the paper did, in pixels."""
 
 
 class ImagesSection(Section):
@@ -37,10 +42,10 @@ class TechniqueSection(Section):
         description="lambda: weights of the images in a mixture, like [0.5, 0.5]; distorting: those that distort most;"
         " null: the technique's default",
     )
-    strength: Annotated[float, Gt(0), Le(10_000)] | None = Field(
+    strength: Strength | Annotated[tuple[Strength, ...], Len(1, 4)] | None = Field(
         None,
         description="the technique's own number: sigma of the noise (0 to 255), block (pixels), blocks (per side),"
-        " kernel (pixels), kept (share); null: the default",
+        " kernel (pixels), kept (share); of shuffle-noise-mix both, like [4, 20]; null: the default",
     )
 
     @property
@@ -49,8 +54,26 @@ class TechniqueSection(Section):
         return Obfuscation(self.technique, self.weights, self.strength)
 
 
+class LeastSection(Section):
+    """A threshold on a privacy score that chooses the strength."""
+
+    score: Literal["dssim", "dhaarpsi", "phash", "mse"] = Field("dssim", description="the privacy score")
+    at: Annotated[float, Gt(0), Le(10**5)] = Field(
+        0.61, description="the score from which on people recognise nothing; `parley survey score` finds it"
+    )
+    side: Annotated[int, Ge(16), Le(1024)] = Field(
+        SIDE, description="the size of the images that people were asked about; scores depend on it"
+    )
+
+
 class ObfuscationSection(TechniqueSection):
     """How owners hide their images."""
+
+    least: LeastSection | None = Field(
+        None,
+        description="take the least strength at which images of an owner score at least so much, like"
+        " {score: dssim, at: 0.61}; of several numbers the last; null: strength says it",
+    )
 
     pairing: Literal["any", "intra-class"] = Field(
         "any", description="which images are mixed: any, or those of one class (intra-class)"
@@ -113,6 +136,15 @@ class OutsourceScenario(Scenario):
     )
 
     @model_validator(mode="after")
+    def _one_thing_chooses_the_strength(self) -> "OutsourceScenario":
+        section = self.obfuscation
+        if section.least is not None and not OBFUSCATIONS[section.technique].strengths:
+            raise ValueError(f"obfuscation.least: {section.technique} has no strength that a threshold could choose")
+        if section.least is not None and isinstance(section.strength, float):
+            raise ValueError("obfuscation: a threshold (least) chooses the strength: leave out strength")
+        return self
+
+    @model_validator(mode="after")
     def _settings_suit_the_size(self) -> "OutsourceScenario":
         for name, section in [("obfuscation", self.obfuscation), *(("compare", each) for each in self.compare or ())]:
             try:
@@ -130,12 +162,12 @@ class OutsourceScenario(Scenario):
             raise ValueError(f"{self.images.training} images are too few for {self.owners} owners: each needs two")
         return self
 
-    def assignment(self, classes: tuple[str, ...]) -> Assignment:
-        """Return the owners' assignment for given classes."""
+    def assignment(self, classes: tuple[str, ...], setting: Obfuscation) -> Assignment:
+        """Return the owners' assignment for given classes and a setting, which is theirs or was chosen (`least`)."""
         section = self.obfuscation
         return Assignment(
             classes=classes,
-            obfuscation=section.setting,
+            obfuscation=setting,
             intra_class=section.pairing == "intra-class",
             repeat=section.each == "in-each-role",
             region=None if section.region is None else Region(*section.region),

@@ -49,7 +49,7 @@ def truth_of(owner: Owner, held: Labelled, epoch: int) -> Truth:
 
 def public_knowledge(scenario: OutsourceScenario, world: OutsourceWorld) -> PublicKnowledge:
     """Return what the scenario's attackers have beside the view, as long as no original has leaked."""
-    public, assignment = world.public, scenario.assignment(world.task_names)
+    public, assignment = world.public, world.assignment
     images = to_tensor(public.pictures).contiguous()
     return PublicKnowledge(
         setting=assignment.obfuscation,

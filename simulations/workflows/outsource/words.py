@@ -125,6 +125,7 @@ def setting_words(point: TradeOff) -> str:
         'noise-mix 0.75/0.25, 20'
     """
     weights = point.weights if isinstance(point.weights, str) else "/".join(f"{weight:g}" for weight in point.weights)
-    strength = "" if point.strength is None else f", {point.strength:g}"
+    strengths = point.strength if isinstance(point.strength, tuple) else (point.strength,)
+    strength = "".join(f", {each:g}" for each in strengths if each is not None)
     own = " (this run)" if point.own else ""
     return f"{point.technique} {weights}{strength}{own}"

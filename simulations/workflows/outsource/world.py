@@ -9,15 +9,21 @@ from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
 from parties.adversaries import ADVERSARIES, Adversary
+from parties.outsource.mixtures import Assignment
 from parties.outsource.owner import Owner
 from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.storage.user_files import user_path
 from simulations.data.labelled import LabelledImages, labelled_images
+from simulations.evaluation import mean
 from simulations.runs.seeding import numpy_generator, secret
 from simulations.scenarios.adversaries import draw_adversaries, of_role
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from strategies.features.featurizer import prepare
+from strategies.obfuscation import Obfuscation
+from strategies.obfuscation.least import MIXTURES, at_size, least_strength
+from strategies.pixels import to_tensor
+from strategies.scores.privacy_scores import SCORES
 
 Labels = NDArray[np.int64]
 Pictures = NDArray[np.uint8]
@@ -45,6 +51,7 @@ class OutsourceWorld:
 
     Attributes:
         held: The images of each owner.
+        assignment: What owners want trained, and how they hide images.
         tests, public: Clean images to test on; what attackers have.
         task_of: (classes,), the task label that follows from each class.
         notes: What a user should know about how the world was built.
@@ -52,6 +59,7 @@ class OutsourceWorld:
 
     owners: list[Owner]
     held: list[Labelled]
+    assignment: Assignment
     tests: Labelled
     public: Labelled
     class_names: tuple[str, ...]
@@ -96,7 +104,7 @@ def build(scenario: OutsourceScenario, adversaries: Mapping[str, Adversary] = AD
     tests, training, public = (_labelled(images, count, what, task_of, section.side) for what, count in wanted.items())
     order = numpy_generator(scenario.seed, "owners").permutation(len(training.pictures))
     held = [_chosen(training, order[number :: scenario.owners]) for number in range(scenario.owners)]
-    assignment = scenario.assignment(task_names)
+    assignment = scenario.assignment(task_names, _setting(scenario, notes))
     generator = numpy_generator(scenario.seed, "cheats")
     owning = of_role(scenario.adversaries, adversaries, "owner")
     cheats = draw_adversaries(generator.permutation(scenario.owners).tolist(), owning, generator, least=1)
@@ -112,17 +120,44 @@ def build(scenario: OutsourceScenario, adversaries: Mapping[str, Adversary] = AD
         )
         for number, own in enumerate(held)
     ]
-    return OutsourceWorld(owners, held, tests, public, images.class_names, task_names, task_of, notes)
+    return OutsourceWorld(owners, held, assignment, tests, public, images.class_names, task_names, task_of, notes)
 
 
-def open_images(scenario: OutsourceScenario) -> LabelledImages:
-    """Return where the scenario's images come from."""
+def _setting(scenario: OutsourceScenario, notes: list[str]) -> Obfuscation:
+    """Return the owners' setting; where a threshold chooses it, say what it came to.
+
+    Raises:
+        BadScenario: When no strength of the technique reaches the threshold.
+    """
+    wanted, least = scenario.obfuscation.setting, scenario.obfuscation.least
+    if least is None:
+        return wanted
+    # Images of the size that people were asked about: the first of an owner's.
+    album, _ = open_images(scenario, least.side).take(max(MIXTURES, wanted.images), "training")
+    asked = to_tensor([prepare(album[index], least.side) for index in range(len(album))]).contiguous()
+    name, score = next((name, score) for name, score in SCORES.items() if name.lower() == least.score)
+    try:
+        chosen = least_strength(wanted, asked, score, least.at, secret(scenario.seed, "least strength"))
+    except ValueError as error:
+        raise BadScenario(f"obfuscation.least: {error}") from None
+    setting, values = at_size(chosen.setting, least.side, scenario.images.side), mean(chosen.scores.numpy())
+    found, sent = (" and ".join(f"{n} {v:g}" for n, v in each.strengths.items()) for each in (chosen.setting, setting))
+    notes.append(
+        f"The least {wanted.technique} at which {name} is {least.at:g} or more on images of {least.side} pixels, where"
+        f" the threshold was asked, is {found}: {values.value:.2f} ({values.low:.2f} to {values.high:.2f}, {values.n}"
+        f" mixtures). On images of {scenario.images.side} pixels that is {sent}."
+    )
+    return setting
+
+
+def open_images(scenario: OutsourceScenario, side: int | None = None) -> LabelledImages:
+    """Return where the scenario's images come from; painted ones are painted for this size, None: the scenario's."""
     section = scenario.images
     folder = scenario.images.folder
     root = user_path(folder) if folder is not None else Path(scenario.data_root) if scenario.data_root else None
     dataset = "folder" if folder is not None else scenario.dataset
     classes = None if folder is not None and "classes" not in section.model_fields_set else section.classes
-    return labelled_images(dataset, root, scenario.seed, classes=classes, side=section.side)
+    return labelled_images(dataset, root, scenario.seed, classes=classes, side=side or section.side)
 
 
 def tasks(images: LabelledImages, scenario: OutsourceScenario) -> tuple[tuple[str, ...], Labels]:

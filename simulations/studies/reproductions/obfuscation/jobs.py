@@ -89,7 +89,8 @@ class _Survey:
 
 def at_size(setting: Obfuscation, scale: Scale) -> Obfuscation:
     """Return a survey's setting for images of another size."""
-    return Obfuscation(setting.technique, setting.weights, scale.scaled(setting.technique, setting.strength))
+    own = next(iter(setting.strengths.values()), None)
+    return Obfuscation(setting.technique, setting.weights, scale.scaled(setting.technique, own))
 
 
 def _mixtures(
@@ -167,7 +168,7 @@ def restoration(device: torch.device, scale: Scale, fresh: Set, seed: int) -> di
     labels = torch.zeros_like(groups)
     blurred = obfuscate(blur, images[groups], labels, 1, drawn).pictures
     noisy = obfuscate(noise, images[groups], labels, 1, drawn).pictures
-    kernel, sigma = int(blur.strength or 0), float((noise.strength or 0) * np.hypot(0.75, 0.25))
+    kernel, sigma = int(blur.strengths["kernel"]), float(noise.strengths["sigma"] * np.hypot(0.75, 0.25))
     pairs = {
         "Wiener deconvolution of blur and mixing": (blurred, deconvolve(blurred, kernel)),
         "mild denoising of noise and mixing": (noisy, denoise(noisy, MILD)),
