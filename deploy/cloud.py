@@ -110,8 +110,10 @@ def serve(
 
 def start(kit: Kit, ledger: Ledger, stack: ExitStack, cheat: type[Any] | None = None) -> "Desk":
     """Listen, and resume purchases; the stack closes everything in the right order."""
-    party = kit.party
+    party, revoked = kit.party, Revocations(kit.folder / REVOKED)
     assert isinstance(party, CloudFile)
+    if kit.identity.serial in revoked:
+        raise BadKit("this cloud's certificate was revoked: `parley provision add cloud` makes a new one")
     features = kit.state / POOL
     shutil.rmtree(features, ignore_errors=True)  # of a pool that ended with the cloud's process
     roster = EnrolledRoster(ledger.database)
@@ -124,7 +126,7 @@ def start(kit: Kit, ledger: Ledger, stack: ExitStack, cheat: type[Any] | None = 
             credentials(kit),
             roster,
             cloud.vault,
-            revoked=Revocations(kit.folder / REVOKED),
+            revoked=revoked,
             calls=desk.calls(),
             absence=ABSENCE,
             quotas=party.quotas.quotas,

@@ -199,10 +199,12 @@ def _is_this_cloud(kit: Kit, listen: Address) -> bool:
 
 def _revocations(kit: Kit) -> Finding:
     try:
-        count = len(Revocations(kit.folder / REVOKED).serials())
+        serials = Revocations(kit.folder / REVOKED).serials()
     except CertificateError as error:
         return failed("revoked", str(error), f"copy {REVOKED} from the authority's folder")
-    return ok("revoked", f"{count} certificates")
+    if kit.identity.serial in serials:
+        return failed("revoked", "this kit's own certificate", f"`parley provision add {kit.party.name}` makes one")
+    return ok("revoked", f"{len(serials)} certificates")
 
 
 def _connection(kit: Kit) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,8 +91,8 @@ def alone(state: Path) -> Iterator[None]:
 
 
 def credentials(kit: Kit) -> Secure:
-    """Return the party's credentials, and the authority that it trusts."""
-    return Secure(kit.credentials, kit.ca)
+    """Return the party's credentials, the authority that it trusts, and which certificates it does not believe."""
+    return Secure(kit.credentials, kit.ca, _revoked(kit))
 
 
 def vouching(kit: Kit) -> Vouching:
@@ -100,8 +100,12 @@ def vouching(kit: Kit) -> Vouching:
 
     Revoked ones it does not, if its kit has a list of them.
     """
+    return Vouching(kit.credentials, kit.ca, _revoked(kit))
+
+
+def _revoked(kit: Kit) -> Container[int]:
     path = kit.folder / REVOKED
-    return Vouching(kit.credentials, kit.ca, Revocations(path) if path.exists() else frozenset())
+    return Revocations(path) if path.exists() else frozenset()
 
 
 def attachment(kit: Kit, app: ClientApp) -> Attachment:

@@ -2,13 +2,17 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import Command
 from deployment import Deployment, free_port
 
+from deploy.books import ledger_of, open_books
+from deploy.cloud import start, vault_of
 from deploy.doctor import Severity, check_machine
 from deploy.kit import CA, CERTIFICATE, KEY, Address, read_kit
 from deploy.party import ask_cloud
@@ -21,8 +25,9 @@ from protocol.crypto.certificates import (
     mint,
     mint_authority,
 )
+from protocol.encoding.codec import encode
 from protocol.errors import BadKit, UserError
-from protocol.grids.grpc import GrpcGrid, Roster, Secure
+from protocol.grids.grpc import Call, GrpcGrid, Roster, Secure
 from protocol.messages import service
 from protocol.storage.vault import Vault
 
@@ -103,6 +108,38 @@ def test_a_party_says_when_the_clouds_certificate_is_not_valid_now(tmp_path: Pat
         kit = read_kit(tmp_path / "kit" / "seller1", ["seller"])
         with pytest.raises(UserError, match=told):
             ask_cloud(kit, service.HEALTH, service.AskHealth(), service.Health, timeout=5.0)
+
+
+def test_a_cloud_that_was_revoked_does_not_start_and_its_copy_is_not_believed(tmp_path: Path) -> None:
+    out, address = tmp_path / "kit", Address("localhost", free_port())
+    provision(out, address, {"seller": 1})
+    thief = (out / "cloud" / CERTIFICATE).read_bytes(), (out / "cloud" / KEY).read_bytes()
+    kit = read_kit(out / "seller1", ["seller"])
+    ca, calls = kit.ca, {service.HEALTH: Call(frozenset({"seller"}), lambda who, asked: encode(health()))}
+    revoke(out, "cloud")
+    cloud = read_kit(out / "cloud", ["cloud"])
+    with (
+        ExitStack() as stack,
+        pytest.raises(BadKit, match="this cloud's certificate was revoked: `parley provision add"),
+    ):
+        start(cloud, open_books(cloud, ledger_of(cloud), vault_of(cloud), stack), stack)
+    assert any(finding.subject == "revoked" and finding.fix for finding in check_machine(out / "cloud"))
+    add(out, "cloud", "cloud")
+    for credentials, believed in ((Credentials(*thief), False), (read_kit(out / "cloud", ["cloud"]).credentials, True)):
+        with GrpcGrid(str(address), Secure(credentials, ca), Roster(), Vault("memory://revoked"), calls=calls):
+            asking = partial(ask_cloud, kit, service.HEALTH, service.AskHealth(), service.Health, timeout=5.0)
+            if believed:
+                assert asking() == health()
+                continue
+            with pytest.raises(
+                UserError, match="not to be believed: the certificate of urn:parley:cloud:cloud was rev"
+            ):
+                asking()
+            assert any("was revoked" in finding.seen for finding in check_machine(out / "seller1"))
+
+
+def health() -> service.Health:
+    return service.Health(time=0.0, release="0")
 
 
 def test_an_authority_that_has_run_out_says_what_to_do(out: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from grpc import StatusCode, aio
 from test_grids import echo_app
-from wiring import AUTHORITY, BUYER, SECURITY, SELLERS, Wires, ask, echo, refused, secure
+from wiring import AUTHORITY, BUYER, CLOUD, SECURITY, SELLERS, Wires, ask, echo, refused, secure
 
 from protocol.crypto import certificates
 from protocol.crypto.certificates import CertificateError, Identity, Revocations, mint_authority
@@ -130,7 +130,7 @@ class TestWhoMayCall:
         expired = secure(SELLER, now=datetime.now(UTC) - timedelta(days=9), lifetime=timedelta(days=1))
         peer = Peer(Identity("seller", "x", 1), expired.credentials.certificate)
         with pytest.raises(Refused, match="expired") as refused:
-            Admission(secure=True).check(peer)
+            Admission(CLOUD).check(peer)
         assert refused.value.code is StatusCode.UNAUTHENTICATED
 
     def test_a_revoked_party_is_put_out_and_stays_out(
@@ -197,7 +197,7 @@ class TestWhoMayCall:
             metadata = [("parley-version", version)]
             status, text = refused(grid, method, [b""], SECURITY[SELLER], metadata)
             assert status is StatusCode.FAILED_PRECONDITION
-            assert "speaks version 2" in text
+            assert f"speaks version {PROTOCOL_VERSION}" in text
         assert refused_once(caplog, StatusCode.FAILED_PRECONDITION)
 
     def test_who_one_says_one_is_does_not_count_beside_the_certificate(self, wires: Wires, grid: GrpcGrid) -> None:

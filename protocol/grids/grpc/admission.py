@@ -1,6 +1,6 @@
 """Who may call: certificates are checked on every call, and for as long as it lasts."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,7 +9,8 @@ import grpc
 
 from protocol.crypto.certificates import CertificateError, Identity, Revocations, check_time, peer_identity
 from protocol.errors import ProtocolError
-from protocol.grids.grpc.transport import PROTOCOL_VERSION, introduced
+from protocol.grids.grpc.proof import prove
+from protocol.grids.grpc.transport import PROTOCOL_VERSION, Secure, Security, introduced
 
 PARTIES = frozenset({"buyer", "seller", "entity"})
 """The roles that attach."""
@@ -45,12 +46,12 @@ class Admission:
     """Decides who may call.
 
     Args:
-        secure: Whether peers show certificates.
+        security: The cloud's certificate; if it is insecure, peers show none.
         revoked: Serial numbers of revoked certificates; `Revocations` reads them from a file.
     """
 
-    def __init__(self, *, secure: bool, revoked: Container[int] | Revocations = frozenset()) -> None:
-        self._secure = secure
+    def __init__(self, security: Security, revoked: Container[int] | Revocations = frozenset()) -> None:
+        self._security = security
         self._revoked = revoked
 
     def identify(self, context: Any) -> Peer:
@@ -60,9 +61,17 @@ class Admission:
             Refused: When its certificate names no party.
         """
         try:
-            return _peer(context, introduced(context.invocation_metadata() or ())[1], secure=self._secure)
+            return _peer(
+                context, introduced(context.invocation_metadata() or ())[1], secure=isinstance(self._security, Secure)
+            )
         except CertificateError as error:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from None
+
+    def proof(self, peer: Peer, context: Any) -> Sequence[tuple[str, bytes]]:
+        """Return the metadata with which the cloud shows a peer its own certificate."""
+        if not isinstance(self._security, Secure):
+            return ()
+        return prove(self._security.credentials, context.invocation_metadata() or (), peer.identity.urn)
 
     def admit(self, peer: Peer, context: Any, roles: Container[str]) -> None:
         """Let a peer call.
@@ -82,7 +91,7 @@ class Admission:
 
     def check(self, peer: Peer) -> None:
         """Raise `Refused` when the certificate of an admitted peer has expired or was revoked."""
-        if not self._secure:
+        if not isinstance(self._security, Secure):
             return
         try:
             check_time(peer.certificate)

@@ -17,7 +17,7 @@ from flwr.app import Error, Message, Metadata, RecordDict
 from flwr.clientapp import ClientApp
 from grpc import aio
 
-from protocol.crypto.certificates import check_issuer, check_key, check_time
+from protocol.crypto.certificates import CertificateError, Identity, check_issuer, check_key, check_time
 from protocol.encoding.codec import MAX_MESSAGE_BYTES, UnreadableMessage
 from protocol.encoding.records import Unwritable, unpack_config
 from protocol.encoding.streaming import blobs_of, replace_blobs
@@ -25,8 +25,9 @@ from protocol.exchange import reason_of
 from protocol.flower import SERVER_NODE_ID, with_content
 from protocol.grids.base import APP_FAILED
 from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
-from protocol.grids.grpc.calling import LATER, AttachRefused, CloudUnreachable, trouble_of
+from protocol.grids.grpc.calling import LATER, AttachRefused, CloudUnreachable, check_cloud, disbelieved, trouble_of
 from protocol.grids.grpc.frames import parse, read_blob, read_content, write_blob, write_content
+from protocol.grids.grpc.proof import challenging, check_believed, new_challenge
 from protocol.grids.grpc.transport import (
     ATTACH,
     CHUNK,
@@ -128,6 +129,7 @@ class Attachment:
         self._host: tuple[bytes, NodeHost] | None = None
         self._worked: tuple[str, RecordDict | Error] | None = None
         self._node_id = 0
+        self._cloud: Identity | None = None
         self._welcomed = False
         self._broken = asyncio.Event()
 
@@ -136,7 +138,7 @@ class Attachment:
 
         Raises:
             CertificateError: When this party's own certificate is not good.
-            AttachRefused: When the cloud refuses it.
+            AttachRefused: When the cloud refuses it, or is not to be believed.
             CloudUnreachable: When there was no contact within the backoff's patience.
         """
         if isinstance(self._security, Secure):
@@ -169,7 +171,9 @@ class Attachment:
 
     async def _attend(self, cloud: aio.Channel) -> None:
         """Stay attached until the stream breaks; what is being worked on then is still finished."""
-        stream = _Stream(cloud.stream_stream(ATTACH)(metadata=introduction(self._security)))
+        challenge = new_challenge()
+        metadata = (*introduction(self._security), challenging(challenge))
+        stream = _Stream(cloud.stream_stream(ATTACH)(metadata=metadata), challenge)
         questions: asyncio.Queue[wire.Question | None] = asyncio.Queue()
         self._broken = asyncio.Event()
         working = asyncio.create_task(self._work_off(cloud, stream, questions))
@@ -193,6 +197,7 @@ class Attachment:
         while (frame := await stream.read()) is not aio.EOF:
             said = parse(wire.FromCloud, frame)
             if said.HasField("welcome"):
+                self._cloud = check_cloud(self._address, self._security, stream.challenge, await stream.metadata())
                 self._enter(said.welcome)
                 self._welcomed = True
                 log.info("attached to %s as node %d", self._address, self._node_id)
@@ -205,9 +210,18 @@ class Attachment:
                 )
                 await stream.write(wire.Answer(alive=wire.Alive()).SerializeToString())
             elif self._host is not None and said.HasField("question"):
+                self._check_cloud()
                 questions.put_nowait(said.question)
             else:
                 raise UnreadableMessage("it asked before it said welcome")
+
+    def _check_cloud(self) -> None:
+        """Raise `AttachRefused` when the cloud's certificate was revoked meanwhile."""
+        if isinstance(self._security, Secure) and self._cloud is not None:
+            try:
+                check_believed(self._cloud, self._security.revoked)
+            except CertificateError as error:
+                raise disbelieved(self._address, error) from None
 
     async def _work_off(
         self, cloud: aio.Channel, stream: "_Stream", questions: "asyncio.Queue[wire.Question | None]"
@@ -342,9 +356,14 @@ class Attachment:
 class _Stream:
     """An attached stream that two tasks write to; one that is over is read to its end, which says why."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, challenge: bytes) -> None:
         self._call = call
+        self.challenge = challenge
         self._writing = asyncio.Lock()
+
+    async def metadata(self) -> Any:
+        """Return the metadata that came before the first frame."""
+        return await self._call.initial_metadata()
 
     async def read(self) -> Any:
         """Return the next frame, or `aio.EOF`."""

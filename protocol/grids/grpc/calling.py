@@ -6,10 +6,12 @@ from typing import Any
 import grpc
 from flwr.app import RecordDict
 
+from protocol.crypto.certificates import CertificateError, Identity
 from protocol.errors import ProtocolError
 from protocol.grids.grpc.frames import parse, read_content, write_content
+from protocol.grids.grpc.proof import Metadata, challenging, check_proof, new_challenge
 from protocol.grids.grpc.proxy import proxy_for
-from protocol.grids.grpc.transport import CALL, Security, blocking_channel, host_of, introduction
+from protocol.grids.grpc.transport import CALL, Secure, Security, blocking_channel, host_of, introduction
 from protocol.wire import parley_pb2 as wire
 
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -30,21 +32,42 @@ def call(address: str, security: Security, method: str, content: RecordDict, tim
     """Ask something of the cloud.
 
     Raises:
-        AttachRefused: When the cloud does not answer that, or not to this party.
+        AttachRefused: When the cloud does not answer that, or not to this party, or is not to be believed.
         CloudUnreachable: When it cannot be reached, or does not answer in time.
         UnreadableMessage: When its answer cannot be read.
     """
     request = wire.Request(method=method, content=b"".join(write_content(content))).SerializeToString()
     try:
         with blocking_channel(address, security) as cloud:
-            metadata = introduction(security)
-            answer = cloud.unary_unary(CALL)(request, metadata=metadata, timeout=timeout)
+            challenge = new_challenge()
+            metadata = (*introduction(security), challenging(challenge))
+            answer, made = cloud.unary_unary(CALL).with_call(request, metadata=metadata, timeout=timeout)
+            check_cloud(address, security, challenge, made.initial_metadata() or ())
         return read_content(parse(wire.Response, answer).content)
     except grpc.RpcError as error:
         trouble = trouble_of(error, address)
         if error.code() in _AWAY or error.code() is LATER:
             raise CloudUnreachable(f"the cloud at {address} does not answer {method}: {trouble}") from None
         raise AttachRefused(f"the cloud at {address} refused {method}: {trouble}") from None
+
+
+def check_cloud(address: str, security: Security, challenge: bytes, metadata: Metadata) -> Identity | None:
+    """Return who the cloud is, by the metadata of its answer to a challenge; None where there are no certificates.
+
+    Raises:
+        AttachRefused: When it is not to be believed.
+    """
+    if not isinstance(security, Secure):
+        return None
+    try:
+        return check_proof(metadata, challenge, security.urn, security.authority, security.revoked)
+    except CertificateError as error:
+        raise disbelieved(address, error) from None
+
+
+def disbelieved(address: str, error: CertificateError) -> AttachRefused:
+    """Return why a party has nothing to do with a cloud."""
+    return AttachRefused(f"the cloud at {address} is not to be believed: {error}")
 
 
 _DISTRUST = {

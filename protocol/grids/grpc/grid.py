@@ -28,7 +28,7 @@ from protocol.grids.grpc.roster import EnrolledRoster, Roster
 from protocol.grids.grpc.service import Call, Service
 from protocol.grids.grpc.traffic import Traffic
 from protocol.grids.grpc.transfers import Pace
-from protocol.grids.grpc.transport import Secure, Security, listen, server
+from protocol.grids.grpc.transport import Security, listen, server
 from protocol.messages.base import BlobReference
 from protocol.storage.vault import Vault
 from protocol.wire import parley_pb2 as wire
@@ -103,7 +103,7 @@ class GrpcGrid(CarryingGrid):
         self._questions = Questions(absence, self._let_go)
         self._reading = threading.Lock()
         self._session, self._numbers = uuid4().hex[:16], count(1)
-        self._admission = Admission(secure=isinstance(security, Secure), revoked=revoked)
+        self._admission = Admission(security, revoked)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="grpc-grid", daemon=True)
         self._thread.start()

@@ -162,7 +162,9 @@ class Service:
         node_id = await asyncio.to_thread(self._roster.node_id, urn)  # which may be a transaction
         if node_id is None:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{urn} is not enrolled with this cloud")
-        await context.send_initial_metadata(())  # or a refusal could not overtake a frame that waits
+        await context.send_initial_metadata(
+            self._admission.proof(peer, context)
+        )  # or a refusal could not overtake a frame that waits
         stream = AttachedStream(context.peer())
         async with self._arriving.turn(urn):
             await self._take_place(urn, node_id, stream)
@@ -242,6 +244,7 @@ class Service:
             raise
         except ProtocolError as error:
             raise Refused(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from None
+        await context.send_initial_metadata(self._admission.proof(peer, context))
         response = bytes(wire.Response(content=b"".join(write_content(answer))).SerializeToString())
         if len(response) > MAX_FRAME:
             raise Refused(grpc.StatusCode.OUT_OF_RANGE, f"the answer has {len(response)} bytes, too many for a frame")

@@ -1,6 +1,6 @@
 """Shared by both ends of the wire: version, methods, limits, keep-alive, and identities."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -10,7 +10,7 @@ from protocol.crypto.certificates import Credentials
 from protocol.errors import ProtocolError
 from protocol.grids.grpc.proxy import is_loopback, proxy_for
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """The version of `protocol/wire/parley.proto`; ends that speak another one refuse each other."""
 
 SERVICE = "parley.v1.Parley"
@@ -61,10 +61,12 @@ class Secure:
     Attributes:
         credentials: This end's certificate and key.
         authority: The certificate authority (PEM) that has to have signed the other end's certificate.
+        revoked: For a party: serial numbers of certificates that a cloud must not have any more.
     """
 
     credentials: Credentials
     authority: bytes
+    revoked: Container[int] = frozenset()
 
     @property
     def urn(self) -> str:
