@@ -34,8 +34,8 @@ class CoveredSquares(NamedTuple):
     columns: int
     newest: NDArray[np.int64]  # per cell: the square covered last, or -1
     older: NDArray[np.int64]  # per square: the one covered before it in its cell, or -1
-    breaks: NDArray[np.int64]  # scratch of `_free_area`
-    depths: NDArray[np.int64]  # scratch of `_free_area`
+    breaks: NDArray[np.int64]  # scratch of `free_area`
+    depths: NDArray[np.int64]  # scratch of `free_area`
 
 
 class CoveredPoints(NamedTuple):
@@ -221,9 +221,9 @@ def _marginal_square(covered: CoveredSquares, bid: Whole) -> int:
                 if right == 0 and up == 0:
                     return 0
                 if -side < right < side and -side < up < side:
-                    count = _add_step(covered, count, right, up)
+                    count = add_step(covered, count, right, up)
                 other = covered.older[other]
-    return _free_area(covered, count)
+    return free_area(covered, count)
 
 
 def _cover_square(covered: CoveredSquares, bid: Whole) -> None:
@@ -293,7 +293,7 @@ def _compile_withdraw(covered: Any, bid: Any) -> Callable[..., None] | None:
 
 
 @compiled
-def _add_step(covered: CoveredSquares, count: int, right: Whole, up: Whole) -> int:
+def add_step(covered: CoveredSquares, count: int, right: Whole, up: Whole) -> int:
     """Add an overlapping square to the breaks; return how many breaks there are now."""
     breaks, depths = covered.breaks, covered.depths
     position = right if right >= 0 else covered.side + right
@@ -313,7 +313,7 @@ def _add_step(covered: CoveredSquares, count: int, right: Whole, up: Whole) -> i
 
 
 @compiled
-def _free_area(covered: CoveredSquares, count: int) -> int:
+def free_area(covered: CoveredSquares, count: int) -> int:
     """Sweep Q from left to right and return the area that no square covers."""
     side, breaks, depths = covered.side, covered.breaks, covered.depths
     for place in range(count - 2, -1, -1):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from strategies.mechanisms.award import Award, no_winner
-from strategies.mechanisms.density_greedy import proportional_share, require_exact
+from strategies.mechanisms.critical_payments import critical_payments
+from strategies.mechanisms.density_greedy import require_exact
 from strategies.mechanisms.market import Market
 
 
@@ -42,9 +43,8 @@ def beacon(market: Market) -> Award:
         return no_winner()
     order = market.order
     costs, covered = market.costs[order], market.value.subset(order).uncovered()
-    chosen, _, _ = proportional_share(covered, costs, market.budget, -1)
-    if len(chosen) and np.count_nonzero(2 * costs <= market.budget) > 1:
-        payments = np.array([proportional_share(covered, costs, market.budget, bid)[2] for bid in chosen], np.int64)
+    if np.count_nonzero(2 * costs <= market.budget) > 1:
+        chosen, payments = critical_payments(covered, costs, market.budget)
     else:
         cheapest = np.argsort(costs, kind="stable")
         chosen = cheapest[:1]

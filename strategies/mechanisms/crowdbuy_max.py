@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategies.mechanisms.award import Award, no_winner
+from strategies.mechanisms.critical_payments import critical_payments
 from strategies.mechanisms.density_greedy import marginal_values, proportional_share, require_exact
 from strategies.mechanisms.market import Market, Value
 
@@ -62,35 +63,38 @@ class _Rule:
         return [self._star] if self._best > added.sum() else won
 
     @cached_property
-    def _greedy(self) -> set[int]:
-        chosen, _, _ = proportional_share(self._covered, self.costs, self._budget, -1)
-        return set(chosen.tolist())
+    def _asked_at_most(self) -> dict[int, int]:
+        """By what each choice of the greedy alone could have asked."""
+        chosen, most = critical_payments(self._covered, self.costs, self._budget)
+        return dict(zip(chosen.tolist(), most.tolist(), strict=True))
 
     def beacon_payment(self, bid: int) -> int:
         """Return what the greedy alone would have let a winner ask; the budget, where it wins by itself."""
-        if bid not in self._greedy:
-            return self._budget
-        return int(proportional_share(self._covered, self.costs, self._budget, bid)[2])
+        return self._asked_at_most.get(bid, self._budget)
 
     def myerson_payment(self, bid: int) -> int:
         """Return the most that a winner could have asked and won."""
-        chosen, _, most = proportional_share(self._covered, self.costs, self._budget, bid)
+        if bid not in self._asked_at_most:
+            most = proportional_share(self._covered, self.costs, self._budget, bid)[2]
+        else:
+            most = self._asked_at_most[bid]
         if bid == self._star and self._wins(bid, most + 1):
             # Above `most` it can only win by itself, and the more it asks, the more the greedy buys before it comes up.
             higher = range(most + 1, self._budget + 1)
             return int(most + bisect_left(higher, True, key=lambda asked: not self._wins(bid, asked)))
         if self._wins(bid, most):
             return most
-        return max(asked for asked in self._turns(bid, chosen, most) if self._wins(bid, asked))
+        return max(asked for asked in self._turns(bid, most) if self._wins(bid, asked))
 
     def _wins(self, bid: int, asked: int) -> bool:
         costs = self.costs.copy()
         costs[bid] = asked
         return bid in self.winners(costs)
 
-    def _turns(self, bid: int, chosen: NDArray[np.int64], most: int) -> Iterator[int]:
+    def _turns(self, bid: int, most: int) -> Iterator[int]:
         """Yield its own cost and the largest bids, up to `most`, that come up before each choice of the others."""
         yield int(self.costs[bid])
+        chosen, _, _ = proportional_share(self._covered, self.costs, self._budget, bid)
         for place in range(len(chosen) + 1):
             gains = marginal_values(self._covered, chosen[:place], len(self.costs))
             worth, own = self._value.value(chosen[:place]), int(gains[bid])

@@ -12,6 +12,8 @@ from strategies.features.additive import Additive
 from strategies.features.bundles import bundled
 from strategies.features.coverage import SignaturePoints, Squares
 from strategies.mechanisms import AGENTS, MECHANISMS, QUALITIES, Award, BrokenAward, Market, mechanism, upper_bound
+from strategies.mechanisms.critical_payments import critical_payments
+from strategies.mechanisms.density_greedy import proportional_share
 from strategies.mechanisms.mechanism import declared_mechanisms
 from strategies.mechanisms.selection import Offers, default_mechanism, select
 
@@ -76,6 +78,40 @@ class TestBeacon:
         assert MECHANISMS["beacon"].refusal("matching", "images") is not None
         assert MECHANISMS["beacon"].refusal("diversity", "sellers") is not None
         assert MECHANISMS["beacon"].rule(unequal).winners.tolist() == [1]
+
+
+def crowded(kind: str, generator: np.random.Generator, bids: int) -> Squares | SignaturePoints | Additive:
+    """Bids that overlap a lot, some exactly."""
+    if kind == "squares":
+        reach = int(generator.integers(1, 5))
+        width = 2 * reach + 3 + int(generator.integers(1, 4) * bids**0.5)
+        return Squares(generator.integers(reach, width, (bids, 2)), reach)
+    if kind == "signatures":
+        points = generator.integers(0, 3 + bids // int(generator.integers(2, 8)), (bids, 3, 2))
+        points[:, :, 0] = np.arange(3)
+        return SignaturePoints(points)
+    return Additive(generator.integers(1, 6, bids))
+
+
+class TestCriticalPayments:
+    """Against the greedy run again without each winner."""
+
+    @pytest.mark.parametrize("kind", ["squares", "signatures", "additive"])
+    @pytest.mark.parametrize("markets", [250, pytest.param(10_000, marks=pytest.mark.slow)])
+    def test_equal_naive_ones_with_ties_and_duplicates(self, kind: str, markets: int) -> None:
+        generator = np.random.default_rng(8)
+        winners = 0
+        for _ in range(markets):
+            bids = int(generator.integers(1, 40))
+            value = crowded(kind, generator, bids)
+            costs = generator.integers(1, generator.choice([3, 10, 60]), bids)
+            budget = int(generator.integers(4, 40 * bids))
+            covered = value.uncovered()
+            chosen, most = critical_payments(covered, costs, budget)
+            winners += len(chosen)
+            assert chosen.tolist() == proportional_share(covered, costs, budget, -1)[0].tolist()
+            assert most.tolist() == [proportional_share(covered, costs, budget, bid)[2] for bid in chosen]
+        assert winners > markets
 
 
 class TestThePapersRule:

@@ -7,7 +7,7 @@ from simulations.studies.benchmarks.measurement import Measurement, median_secon
 from strategies.features.coverage import SignaturePoints, Squares
 from strategies.features.matching import is_candidate, matching_degree
 from strategies.features.signatures import signature_table
-from strategies.mechanisms import chen_gravin_lu, descending_clock, singer
+from strategies.mechanisms import MECHANISMS, Market, chen_gravin_lu, descending_clock, singer
 
 SIZES = (13_000, 100_000, 1_000_000)  # the paper's own size first
 RADIUS, REACH, SIZE = 4000, 300, 4
@@ -34,6 +34,8 @@ def _time(bids: int) -> list[Measurement]:
     squares = Squares(features, REACH)
     points = SignaturePoints(signature_table(b"benchmark", REACH, SIZE).sign(features))
     at_most = {1_000_000: (0.5, 0.5, 2.0)}.get(bids, (None, None, None))
+    exact = {13_000: 1.0, 100_000: 4.0, 1_000_000: 60.0}.get(bids)
+    market = Market(squares, costs, BUDGET, order)
     return [
         Measurement(
             f"quantity, {bids:,} bids", median_seconds(TURNS, lambda _: singer(costs, BUDGET, order)), "s", at_most[0]
@@ -49,6 +51,12 @@ def _time(bids: int) -> list[Measurement]:
             median_seconds(TURNS, lambda _: descending_clock(squares, costs, BUDGET, order)),
             "s",
             at_most[2],
+        ),
+        Measurement(
+            f"diversity by beacon, {bids:,} bids",
+            median_seconds(1 if bids > 100_000 else TURNS, lambda _: MECHANISMS["beacon"].award(market)),
+            "s",
+            exact,
         ),
         Measurement(
             f"diversity on signatures, {bids:,} bids",
