@@ -308,7 +308,8 @@ def _digest(scenario: PurchaseScenario, record: PurchaseRecord, ledger: Ledger, 
         ]
         for offer in record.offers
     ]
-    apart = (*APART, "policy") if scenario.policy is None else APART  # as before there were policies
+    newer = (("policy", scenario.policy), ("cohort", scenario.cohort))  # as before there were any
+    apart = (*APART, *(key for key, value in newer if value is None))
     without: dict[str, Any] = dict.fromkeys(apart, True) | {"buyer": {"train"}}
     if scenario.sellers.price.each == "picture":
         without["sellers"] = {"price": {"each"}}  # as before sellers could have one price
