@@ -92,8 +92,8 @@ class Cohort:
 def draw_cohort(section: CohortSection, seed: int) -> Cohort:
     """Draw a cohort.
 
-    As far as there are such people, three quarters of those of every second owner have the private attribute, and a
-    quarter of the others': so that there is a property of an owner's people to be told.
+    As far as there are such people, most of those of every second owner have the private attribute, and most of the
+    others' have it not (`MOSTLY`): so that there is a property of an owner's people to be told.
 
     Raises:
         BadInput: When a user's own images cannot be used, or are of too few people.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from parties.album import Album, FolderImages, Pixels
 from simulations.data import digits, faces, people, pets, published
+from simulations.data.cohort import Cohort
 from simulations.data.painted import Dealt, sizes, unpainted
 from simulations.runs.seeding import numpy_generator, torch_generator
 
@@ -159,6 +160,37 @@ class Pile:
     def _album(self, taken: list[tuple[int, int]]) -> tuple[Album, NDArray[np.int64]]:
         labels = np.array([label for _, label in taken], dtype=np.int64)
         return Chosen(self._pictures, [index for index, _ in taken]), labels
+
+
+class CohortStock:
+    """The people of a cohort, with an album each; other pictures are public ones.
+
+    Args:
+        cohort: Its classes are by the task and the private attribute.
+    """
+
+    shows_persons = True
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.class_names = cohort.classes
+        self._cohort = cohort
+
+    def take(self, classes: NDArray[np.int64], purpose: str) -> tuple[Album, NDArray[np.int64]]:
+        """Return public pictures, one after the other in each class, as long as there are any."""
+        shown, used, places = self._cohort.classes_of(self._cohort.public), dict[int, int](), []
+        for wanted in classes.tolist():
+            of_it = np.flatnonzero(shown == wanted)
+            if used.get(wanted, 0) < len(of_it):
+                places.append(int(of_it[used.get(wanted, 0)]))
+                used[wanted] = used.get(wanted, 0) + 1
+        return list(self._cohort.public.pictures[places]), shown[places]
+
+    def deal(self, albums: Sequence[NDArray[np.int64]], one_person: bool) -> Dealt:
+        """Return each person's pictures; what is wanted does not matter."""
+        shared = self._cohort.shared
+        classes, size = self._cohort.classes_of(shared), len(shared) // len(albums)
+        parts = [slice(number * size, (number + 1) * size) for number in range(len(albums))]
+        return [(list(shared.pictures[part]), classes[part]) for part in parts]
 
 
 class Chosen:

@@ -97,6 +97,10 @@ class Learned(BaseModel):
     detail: str
 
 
+ORIGINALS = "originals"
+"""Under which `RunReport.seen` has the pictures themselves."""
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """What an observer sees of some people of a cohort.

@@ -12,7 +12,7 @@ from protocol.settings import Section
 
 FEWEST = 20
 """People whose images are shared, at least: fewer are no crowd to be found in."""
-MOSTLY = 0.75
+MOSTLY = 0.6
 """The share of people with the private attribute among those of every second owner; of the others, the rest."""
 LABELS = "labels.csv"
 """The file beside a user's own images that says what they show."""

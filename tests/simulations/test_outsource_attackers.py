@@ -39,7 +39,7 @@ def attacked(attackers: dict[str, Any] | None = None, **obfuscation: Any) -> dic
     public = public_knowledge(scenario, world)
     with LocalWorkshop() as workshop:
         leaking, recognisers = with_leaks(public, truth, scenario.attackers.pairs), Recognisers(workshop, public)
-        scoring = Scoring(view, leaking, truth, 30, recognisers, world.tests.pictures)
+        scoring = Scoring(view, leaking, truth, 30, recognisers, world.others)
         return scoring.run(workshop).scores
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from simulations.reports.evaluation import Leak, Utility
-from simulations.reports.model import versions
+from simulations.reports.model import ORIGINALS, versions
 from simulations.reports.sheets import thumbnail
 from simulations.reports.words import count, percent
 from simulations.studies.compare.combining import Difference, difference, holm
@@ -31,8 +31,6 @@ from simulations.studies.compare.table import (
 
 SHOWN = 6
 """People whose pictures are shown."""
-ORIGINALS = "originals"
-"""Under which a run's report keeps the pictures themselves."""
 UTILITY = "accuracy"
 
 

@@ -16,6 +16,8 @@ from typing import Any
 from protocol.errors import BadInput, nearest
 from protocol.storage.user_files import user_path
 from simulations.scenarios.files import WORKFLOWS
+from simulations.workflows.outsource.leaks import method_of
+from strategies.obfuscation import Obfuscation
 
 RAW, ALONE = "raw", "own-data-only"
 """The ends: everything is shared, and nothing."""
@@ -62,11 +64,79 @@ def _federate(title: str, name: str, represents: bool = False, **settings: Any) 
     return Method(title, "federate", name, {"methods": methods}, shares=shares, represents=represents)
 
 
+def _purchase(title: str, privacy: str, represents: bool = False) -> Method:
+    settings = {"cloud.privacy": privacy, "buyer.quality": "matching"}
+    sent = {"basic": "features of images", "level1": "two numbers of each image", "level2": "a signature of each image"}
+    shares = f"phones send {sent[privacy]}; the buyer gets the images that it buys"
+    return Method(title, "purchase", privacy, settings, run=privacy, shares=shares, represents=represents)
+
+
+def _pool(title: str, penalty: str, represents: bool = False) -> Method:
+    shares = "owners pool poisoned features of their images with labels; everybody in the pool gets them"
+    return Method(
+        title, "pool", "pool", {"training.penalty": penalty}, run=penalty, shares=shares, represents=represents
+    )  # fmt: skip
+
+
+def _crowdsource(weight: float, represents: bool = False) -> Method:
+    return Method(
+        f"PRIC, λ = {weight:g}", "crowdsource", f"lambda {weight:g}", {"collector.curve": [weight]},
+        shares="people send representations of their images with labels of the task to the collector",
+        represents=represents,
+    )  # fmt: skip
+
+
+def _outsource(title: str, technique: str, represents: bool = False, **settings: Any) -> Method:
+    setting = Obfuscation(technique, settings.get("weights"), settings.get("strength"))
+    return Method(
+        title, "outsource", method_of(setting), {"compare": [{"technique": technique, **settings}]},
+        shares="owners send obfuscated images with labels to the service, anew in each epoch", represents=represents,
+    )  # fmt: skip
+
+
+_USEFUL, _EVEN = [0.75, 0.25], [0.5, 0.5]
 METHODS: dict[str, Method] = {
     RAW: Method(
         "raw pooling", "publish", "raw", {"methods": {"raw": {"mechanism": "plain"}}},
         shares="everybody gets every image as it is, with its label", represents=True,
     ),
+    ALONE: Method(
+        "own data only", "pool", "", {"training.penalty": "either"}, run="either", utility="no pool: end to end",
+        shares="nobody shares anything: each owner trains on its own images", silent=True, represents=True,
+    ),
+    "published-model": Method(
+        "the published model as it is", "pool", "", {"training.penalty": "either"}, run="either",
+        utility="no pool: the published network as it is",
+        shares="one owner publishes a model that it trained on its own images; the others share nothing",
+    ),
+    "purchase:basic": _purchase("CrowdBuy, basic", "basic"),
+    "purchase:level1": _purchase("CrowdBuy, level 1", "level1"),
+    "purchase:level2": _purchase("CrowdBuy, level 2", "level2", represents=True),
+    "pool:either": _pool("Deep Poisoning, against both polarities", "either", represents=True),
+    "pool:paper": _pool("Deep Poisoning, the paper's loss", "signed"),
+    "crowdsource:0.3": _crowdsource(0.3),
+    "crowdsource:1": _crowdsource(1.0, represents=True),
+    "crowdsource:10": _crowdsource(10.0),
+    "outsource:mix-useful": _outsource("mixing, 75 to 25", "mix", weights=_USEFUL),
+    "outsource:mix-safe": _outsource("mixing, halves", "mix", weights=_EVEN),
+    "outsource:noise-mix-useful": _outsource(
+        "mixing with noise of 20, 75 to 25", "noise-mix", weights=_USEFUL, strength=20
+    ),
+    "outsource:noise-mix-safe": _outsource(
+        "mixing with noise of 40, halves", "noise-mix", represents=True, weights=_EVEN, strength=40
+    ),
+    "outsource:shuffle-mix-useful": _outsource("2 x 2 shuffled, 75 to 25", "shuffle-mix", weights=_USEFUL, strength=2),
+    "outsource:shuffle-mix-safe": _outsource("8 x 8 shuffled, halves", "shuffle-mix", weights=_EVEN, strength=8),
+    "outsource:pixelize-mix-useful": _outsource("16² blocks, 75 to 25", "pixelize-mix", weights=_USEFUL, strength=16),
+    "outsource:pixelize-mix-safe": _outsource("8² blocks, halves", "pixelize-mix", weights=_EVEN, strength=8),
+    "outsource:blur-mix-useful": _outsource("blurring by 3, 75 to 25", "blur-mix", weights=_USEFUL, strength=3),
+    "outsource:blur-mix-safe": _outsource("blurring by 7, halves", "blur-mix", weights=_EVEN, strength=7),
+    "outsource:graft-mix-useful": _outsource("grafting 50 %, 75 to 25", "graft-mix", weights=_USEFUL, strength=0.5),
+    "outsource:graft-mix-safe": _outsource("grafting 20 %, halves", "graft-mix", weights=_EVEN, strength=0.2),
+    "outsource:pixelize-useful": _outsource("16² blocks", "pixelize", strength=16),
+    "outsource:pixelize-safe": _outsource("4² blocks", "pixelize", strength=4),
+    "outsource:instahide": _outsource("InstaHide", "instahide"),
+    "outsource:dp-mix": _outsource("mixing 8 with noise of 40", "dp-mix"),
     "publish:pix-5": _publish("DP-Pix, ε = 5", "pix-5", mechanism="dp-pix", epsilon=5.0),
     "publish:pix-20": _publish("DP-Pix, ε = 20", "pix-20", represents=True, mechanism="dp-pix", epsilon=20.0),
     "publish:svd-0.001": _publish("DP-SVD, ε = 0.001", "svd-strong", mechanism="dp-svd", epsilon=0.001),
@@ -97,6 +167,7 @@ METHODS: dict[str, Method] = {
     ),
 }  # fmt: skip
 """Ways of sharing by name; before the colon is the workflow, which stands for all of its methods."""
+# To come: level 2 of purchase with planar Laplace noise on features, once sellers can add it before they sign.
 
 
 @dataclass(frozen=True)

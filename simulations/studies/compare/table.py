@@ -255,7 +255,7 @@ def worth(
 
 def cost(reported: Sequence[Reported], method: Method) -> tuple[tuple[Cost, ...], bool]:
     """Return what a method costs each role, the mean over seeds, and whether it is the cost of its whole run."""
-    if method.silent:
+    if not method.row:
         return (), False
     own = [each.report.costs_of_methods.get(method.row) for each in reported]
     whole = any(each is None for each in own)

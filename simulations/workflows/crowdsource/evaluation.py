@@ -84,7 +84,13 @@ def evaluate(
     for weight, training in trainings.items():
         extractors[weight] = finished(workshop, [training], "training extractors", progress)[0].result()
         received = Received(knows.arriving(extractors[weight], truth.held.images), labels.astype(bool))
-        jobs[weight] = workshop.submit(attack, received, extractors[weight], knows, clues if weight is None else None)
+        jobs[weight] = workshop.submit(
+            attack,
+            received,
+            extractors[weight],
+            knows,
+            clues if weight is None or scenario.cohort is not None else None,
+        )
     weights = [None, *sorted(weight for weight in jobs if weight is not None)]
     handles = [jobs[weight] for weight in weights]
     if together:

@@ -9,6 +9,7 @@ from torch import nn
 
 from simulations.evaluation import Guesses, leak, mean, utility
 from simulations.reports.evaluation import NOTHING, Estimate, Leak, Promise, Utility
+from simulations.reports.model import Seen
 from simulations.reports.words import count
 from simulations.workflows.crowdsource.attacks import Guess
 from simulations.workflows.crowdsource.report import Setting
@@ -163,13 +164,12 @@ def _further(scored: Scored, undefended: Scored, truth: Truth, extractor: nn.Mod
         shared=Guesses.of(further.named == numbers, owners), baseline=1 / len(firsts),
         ceiling=None if same else Guesses.of(open_.named == numbers, owners),
     )  # fmt: skip
-    for observer, what, attack, knows, scores, plain, member in (
+    for observer, what, attack, knows, scores, plain, member, whose in (
         (COLLECTOR, "which of two pictures was sent", "the nearest of what was received", "the extractor and pictures",
-         further.sent, open_.sent, truth.was_sent()),
+         further.sent, open_.sent, truth.was_sent(), truth.suspected()),
         (ANYONE, "which of two pictures the model learned from", "the smaller loss", "pictures and their labels",
-         further.learnt, open_.learnt, truth.was_learnt()),
+         further.learnt, open_.learnt, truth.was_learnt(), np.concatenate([people, truth.test.persons])),
     ):  # fmt: skip
-        whose = np.arange(len(member))
         yield leak(
             name, observer, "membership", what, attack=attack, knows=knows, shared=pairs(scores, member, whose),
             baseline=0.5, ceiling=None if same else pairs(plain, member, whose),
@@ -208,6 +208,18 @@ def _recognised(scored: Scored, undefended: Scored, truth: Truth, extractor: nn.
             "l1": mean(l1(further.pictures, originals), people[:count_]),
         },
     )  # fmt: skip
+
+
+def pictures_seen(scored: Sequence[Scored], truth: Truth) -> dict[str, Seen]:
+    """Return what the collector restores of the first participants' first pictures, by each extractor."""
+    people = truth.held.persons[truth.firsts].tolist()
+    return {
+        method(each.setting): Seen(
+            COLLECTOR, "a network that reverses the extractor", dict(zip(people, each.reconstructions, strict=False))
+        )
+        for each in scored
+        if len(each.reconstructions)
+    }
 
 
 def worth(scored: Sequence[Scored], truth: Truth) -> Iterator[Utility]:

@@ -26,7 +26,7 @@ from simulations.runs.workshops import finished
 from simulations.workflows.crowdsource.evaluation import Evaluated, evaluate, train
 from simulations.workflows.crowdsource.page import write_crowdsource_page
 from simulations.workflows.crowdsource.report import CrowdsourceReport
-from simulations.workflows.crowdsource.rows import leaks, promises, worth
+from simulations.workflows.crowdsource.rows import leaks, pictures_seen, promises, worth
 from simulations.workflows.crowdsource.scenario import CrowdsourceScenario
 from simulations.workflows.crowdsource.scoring import guesses, induced, outcome_of
 from simulations.workflows.crowdsource.words import learned, notes, summary, tables
@@ -171,6 +171,7 @@ def _report(
         settings=settings,
         chosen=chosen,
         equipment=workshop.equipment,
+        seen={} if scenario.cohort is None else pictures_seen(found.scored, truth),
     )
     return report.model_copy(update={"summary": summary(report), "learned": learned(report)})
 

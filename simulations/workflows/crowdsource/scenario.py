@@ -1,8 +1,8 @@
 """Settings of a crowdsourcing scenario."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -12,6 +12,7 @@ from protocol.mistakes import Misplaced
 from protocol.settings import Section
 from simulations.data import people
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.cohort import CohortSection
 from strategies.pric.training import Recipe
 
 CELEBA_ONLY = (
@@ -141,9 +142,25 @@ class CrowdsourceScenario(Scenario):
             raise ValueError(f"a side is a multiple of 16 pixels, not {side}")
         return side
 
+    @classmethod
+    def of_cohort(cls, cohort: CohortSection) -> Mapping[str, Any]:
+        """Return the keys that follow from a cohort: each of its people is a participant."""
+        return {
+            "dataset": "faces",
+            "side": cohort.side,
+            "tested": cohort.fresh,
+            "collector.hide": (cohort.private,),
+            "collector.tasks": (cohort.task,),
+            "collector.pictures": cohort.public * cohort.pictures,
+            "participants.count": cohort.people,
+            "participants.album": cohort.pictures,
+        }
+
     @field_validator("collector")
     @classmethod
     def _attributes_exist(cls, collector: CollectorSection, info: ValidationInfo) -> CollectorSection:
+        if info.data.get("cohort") is not None:
+            return collector
         known = attribute_names(info.data.get("dataset", "faces"))
         for key, names in (("hide", collector.hide), ("tasks", collector.tasks)):
             for name in names:

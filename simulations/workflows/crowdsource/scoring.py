@@ -90,6 +90,10 @@ class Truth:
         sent, others = (min(SUSPECTS, len(part.images)) for part in (self.held, self.test))
         return np.arange(sent + others) < sent
 
+    def suspected(self) -> NDArray[np.int64]:
+        """Return who is in each of the suspects."""
+        return np.concatenate([part.persons[:SUSPECTS] for part in (self.held, self.test)])
+
     def was_learnt(self) -> NDArray[np.bool_]:
         """Return which of the pictures, received and fresh, the tasks' model learned from."""
         return np.arange(len(self.held.images) + len(self.test.images)) < len(self.held.images)

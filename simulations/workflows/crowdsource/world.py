@@ -15,6 +15,7 @@ from parties.crowdsource.participant import Participant
 from protocol.errors import BadInput
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from simulations.data import faces, published
+from simulations.data.cohort import Part, draw_cohort
 from simulations.data.scene import Split
 from simulations.runs.seeding import SeededEntropy, numpy_generator, secret, torch_generator
 from simulations.scenarios.adversaries import draw_adversaries, of_role
@@ -90,7 +91,10 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
         BadInput: When CelebA is not available, or has fewer people than are wanted.
     """
     count, album = scenario.participants.count, scenario.participants.album
-    if scenario.dataset == "faces":
+    if scenario.cohort is not None:
+        cohort = draw_cohort(scenario.cohort, scenario.seed)
+        public, held, test = map(_of_part, (cohort.public, cohort.shared, cohort.fresh))
+    elif scenario.dataset == "faces":
         public, held, test = _painted(scenario)
     else:
         public, held, test = _photographed(scenario)
@@ -113,6 +117,10 @@ def build(scenario: CrowdsourceScenario, collector: bytes, adversaries: Mapping[
         participant.entropy = SeededEntropy(secret(scenario.seed, "entropy", number))
         participants.append(participant)
     return CrowdsourceWorld(public, participants, cheats, held, test)
+
+
+def _of_part(part: Part) -> Portraits:
+    return Portraits(part.pictures, part.attributes, part.persons, part.names)
 
 
 def _painted(scenario: CrowdsourceScenario) -> tuple[Portraits, Portraits, Portraits]:

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simulations.evaluation import Guesses, constant, leak, mean
 from simulations.reports.evaluation import NOTHING, Estimate, Leak, Promise
+from simulations.reports.model import Seen
 from simulations.reports.words import count
 from simulations.workflows.federate.attacks import LIRA, LOSS, MORE, RMIA, SHADOWS, MembershipAttack
 from simulations.workflows.federate.probes import BINS, BINS_OF_SUMS
@@ -76,6 +80,26 @@ def _membership(
         ceiling=None if plain is None else plain.right(attack),
         measures={"auc": outcome.auc(attack), "tpr_at_1_percent_fpr": outcome.caught(attack).rate},
     )  # fmt: skip
+
+
+def pictures_seen(outcomes: Mapping[str, Outcome]) -> dict[str, Seen]:
+    """Return what the cloud restores of people, by the attack of which most can be recognised: of each the best."""
+    shown = {}
+    for name, outcome in outcomes.items():
+        found = {f"gradient inversion of {probe.words}": each for probe, each in outcome.restored.items()}
+        tried = [(CLOUD, attack, each) for attack, each in found.items()]
+        tried += [(MALICIOUS, "planted weights", outcome.planted)] if outcome.planted is not None else []
+        tried = [each for each in tried if len(each[2].alike)]
+        if not tried:
+            continue
+        observer, attack, best = max(tried, key=lambda each: each[2].named.rate.value)
+        pictures = best.found.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        of = dict[int, NDArray[np.uint8]]()
+        people = best.named.people.tolist()
+        for place in best.alike.argsort():  # the last of a person is its best
+            of[people[place]] = pictures[place]
+        shown[name] = Seen(observer, attack, of)
+    return shown
 
 
 def _word(attribute: str) -> str:

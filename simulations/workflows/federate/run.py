@@ -26,7 +26,7 @@ from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished
 from simulations.workflows.federate.attackers import Preparation
 from simulations.workflows.federate.evaluation import ATTACKING, evaluate
-from simulations.workflows.federate.leaks import leaks, plain_of, promise
+from simulations.workflows.federate.leaks import leaks, pictures_seen, plain_of, promise
 from simulations.workflows.federate.methods import federation_of, finite, network_of, on_public_features, promise_of
 from simulations.workflows.federate.page import write_federate_page
 from simulations.workflows.federate.probes import (
@@ -134,6 +134,7 @@ def play(
             notes=notes(scenario, world, [name for name, each in learnt.items() if not each.agreed]),
             outcome=outcome,
             methods=results,
+            seen={} if scenario.cohort is None else pictures_seen(outcomes),
         )
         report = with_effects(report, session.twin(play, adversaries))
         session.write(report, lambda path: write_federate_page(path, report, outcomes))

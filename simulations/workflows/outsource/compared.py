@@ -22,10 +22,11 @@ from simulations.workflows.outsource.attacks import (
     ServiceView,
     learn_to_recognise,
     membership,
+    name_class,
     name_shown,
     unmixing,
 )
-from simulations.workflows.outsource.scores import AS_SENT, Guessed, most_frequent, told_apart
+from simulations.workflows.outsource.scores import AS_SENT, Guessed, most_frequent, of_first_people, told_apart
 from simulations.workflows.outsource.world import Labelled
 from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify
@@ -48,11 +49,13 @@ class Study:
     Attributes:
         restored: By attack: pictures, for unmixing of the owner's images in any order, else of the last mixtures.
         named: The classes of the dominant images of the last mixtures, by a CNN that learned from such mixtures.
+        given: The same, of the classes that go with the published label.
         scores: Of candidates, how likely each is the owner's.
     """
 
     restored: dict[str, Tensor]
     named: NDArray[np.int64] | None
+    given: NDArray[np.int64] | None
     scores: Scores | None
 
 
@@ -64,6 +67,7 @@ def study(device: torch.device, view: ServiceView, public: PublicKnowledge, cand
     """
     restored: dict[str, Tensor] = {}
     named: NDArray[np.int64] | None = None
+    given: NDArray[np.int64] | None = None
     scores: Scores | None = None
     last = view.epochs[-1]
     for name, attack in RESTORERS.items():
@@ -72,10 +76,12 @@ def study(device: torch.device, view: ServiceView, public: PublicKnowledge, cand
     with suppress(DoesNotApply):
         restored["unmixing"] = unmixing(view, public).pictures
     with suppress(DoesNotApply):
-        named = name_shown(last, learn_to_recognise(public, "shown", max(1, CNN_EPOCHS // SHORTER)))
+        recogniser = learn_to_recognise(public, "shown", max(1, CNN_EPOCHS // SHORTER))
+        named = name_shown(last, recogniser)
+        given = name_class(last, view.labels[-1], recogniser, public)
     with suppress(DoesNotApply):
         scores = membership(view, candidates, public)
-    return Study(restored, named, scores)
+    return Study(restored, named, given, scores)
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ def attack_compared(
     workshop: Workshop,
     settings: Sequence[Obfuscation],
     held: Labelled,
-    others: NDArray[np.uint8],
+    others: Labelled,
     public: PublicKnowledge,
     epochs: int,
     clean: nn.Module | DoesNotApply,
@@ -114,7 +120,7 @@ def attack_compared(
 
     Args:
         held: The owner's images; some are used.
-        others: (n, side, side, 3) uint8; images like these that are not the owner's.
+        others: Images like these that are not the owner's.
         clean: A CNN for clean images.
 
     Returns:
@@ -123,10 +129,10 @@ def attack_compared(
     Raises:
         RunFailed: When a job failed.
     """
-    some = Labelled(held.pictures[:IMAGES], held.classes[:IMAGES], held.tasks[:IMAGES])
-    count = min(len(some.pictures), len(others))
+    some = held.part(slice(IMAGES))
+    count = min(len(some.pictures), len(others.pictures))
     order = np.random.default_rng(public.seed).permutation(2 * count)
-    candidates = to_tensor(np.concatenate([some.pictures[:count], others[:count]])[order]).contiguous()
+    candidates = to_tensor(np.concatenate([some.pictures[:count], others.pictures[:count]])[order]).contiguous()
     samples = [sample(setting, some, public, epochs) for setting in settings]
     handles = [
         workshop.submit(study, each.view, replace(public, setting=setting), candidates)
@@ -136,7 +142,11 @@ def attack_compared(
     network = None if isinstance(clean, DoesNotApply) else clean
     originals = ServiceView([to_tensor(some.pictures).contiguous()], [])
     plain = membership(originals, candidates, replace(public, setting=Obfuscation("mix")))
-    return [_scored(each, end.result(), some, network, plain, order) for each, end in zip(samples, ends, strict=True)]
+    people = np.concatenate([some.persons[:count], others.persons[:count]])
+    return [
+        _scored(each, end.result(), some, network, plain, order, people, public)
+        for each, end in zip(samples, ends, strict=True)
+    ]
 
 
 def _scored(
@@ -146,16 +156,27 @@ def _scored(
     clean: nn.Module | None,
     plain: Scores,
     order: NDArray[np.int64],
+    people: NDArray[np.int64],
+    public: PublicKnowledge,
 ) -> dict[tuple[str, float], Guessed]:
     rows: dict[tuple[str, float], Guessed] = {}
     images = to_tensor(held.pictures).contiguous()
     named = None if clean is None else classify(clean, held.pictures)
 
-    def keep(attack: str, budget: float, told: NDArray[np.int64], places: Tensor, unlike: Tensor | None) -> None:
-        answers, whose = held.classes[places.numpy()], places.numpy()
-        undefended = None if named is None else Guesses.of(named[whose] == answers, whose)
+    def keep(
+        attack: str,
+        budget: float,
+        told: NDArray[np.int64],
+        places: Tensor,
+        unlike: Tensor | None,
+        pictures: Tensor | None,
+    ) -> None:
+        answers, whose = held.classes[places.numpy()], held.persons[places.numpy()]
+        undefended = None if named is None else Guesses.of(named[places.numpy()] == answers, whose)
         measures = {} if unlike is None else {"dssim": mean(unlike.double().numpy(), whose)}
-        rows[attack, budget] = Guessed(Guesses.of(told == answers, whose), undefended, most_frequent(answers), measures)
+        right, chance = Guesses.of(told == answers, whose), most_frequent(answers)
+        restored = {} if pictures is None else of_first_people(to_pictures(pictures), whose)
+        rows[attack, budget] = Guessed(right, undefended, chance, measures, restored)
 
     if clean is not None:
         restored: Mapping[str, Tensor] = {AS_SENT: one.view.epochs[-1], **found.restored}
@@ -164,9 +185,17 @@ def _scored(
             if attack == "unmixing":  # in any order: each image with its best match
                 places = torch.arange(len(images))
                 shown = pictures[(detail(images, 3) @ detail(pictures, 3).T).argmax(1)]
-            keep(attack, 1, classify(clean, to_pictures(shown)), places, dssim(images[places], shown))
+            keep(attack, 1, classify(clean, to_pictures(shown)), places, dssim(images[places], shown), shown)
+    if found.given is not None and clean is not None:
+        answers, whose = held.classes[one.dominant.numpy()], held.persons[one.dominant.numpy()]
+        kinds = public.task_of.numpy()[answers]
+        baseline = float(np.mean([most_frequent(answers[kinds == kind]) for kind in kinds]))
+        bare = name_class(images[one.dominant], torch.from_numpy(kinds), clean, public)
+        rows["attribute", 1 / SHORTER] = Guessed(
+            Guesses.of(found.given == answers, whose), Guesses.of(bare == answers, whose), baseline, {}
+        )
     if found.named is not None:
-        keep("cnn", 1 / SHORTER, found.named, one.dominant, None)
+        keep("cnn", 1 / SHORTER, found.named, one.dominant, None, None)
     if found.scores is not None:
-        rows["membership", 1] = told_apart(found.scores, plain, order, 1)
+        rows["membership", 1] = told_apart(found.scores, plain, order, 1, people)
     return rows

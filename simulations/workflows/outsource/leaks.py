@@ -1,14 +1,17 @@
 """The common rows of a report on outsourced training: what each setting leaks, is worth, and what is proven of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from simulations.evaluation import Guesses, leak, utility
-from simulations.reports.evaluation import NOTHING, Criterion, Leak, Promise, Utility
+from simulations.evaluation import Guesses, leak, proportion, utility
+from simulations.reports.evaluation import NOTHING, Criterion, Estimate, Leak, Promise, Utility
+from simulations.reports.model import Seen
 from simulations.reports.words import count
 from simulations.workflows.outsource.attacks import ATTACKS, PublicKnowledge
 from simulations.workflows.outsource.scores import AS_SENT, DELTA, SHOWN_EPSILON, Guessed
+from simulations.workflows.outsource.tradeoff import Point
+from simulations.workflows.outsource.world import Labelled
 from strategies.obfuscation import Obfuscation
 from strategies.obfuscation.guarantee import mixing_epsilon
 
@@ -40,11 +43,19 @@ def method_of(setting: Obfuscation) -> str:
     )
 
 
-def leaks(method: str, guesses: Mapping[tuple[str, float], Guessed], public: PublicKnowledge) -> Iterator[Leak]:
-    """Score all attacks on one setting."""
+def leaks(
+    method: str, guesses: Mapping[tuple[str, float], Guessed], public: PublicKnowledge, private: str | None = None
+) -> Iterator[Leak]:
+    """Score all attacks on one setting.
+
+    Args:
+        private: What tells classes of one label apart, where it is one attribute.
+    """
     learnt = f"{count(len(public.images), 'public image')} with their classes"
     for (name, budget), each in guesses.items():
         criterion, what = ABOUT.get(name, RESTORED)
+        if name == "attribute" and private is not None:
+            what = f"whether the dominant image shows {private}, given its label"
         title, knows = "None: a CNN for clean images", ""
         if name != AS_SENT:
             title, knows = ATTACKS[name].title, ATTACKS[name].knows
@@ -56,15 +67,32 @@ def leaks(method: str, guesses: Mapping[tuple[str, float], Guessed], public: Pub
         )  # fmt: skip
 
 
-def worth(method: str, accuracy: float, clean: float, tests: int, majority: float) -> Utility:
+def pictures_seen(methods: Sequence[tuple[Obfuscation, Mapping[tuple[str, float], Guessed]]]) -> dict[str, Seen]:
+    """Return what is restored of the first people with each setting, by the attack of which most is recognised."""
+    shown = {}
+    for setting, guesses in methods:
+        tried = {name: each for (name, _), each in guesses.items() if each.restored}
+        if tried:
+            best = max(tried, key=lambda name: tried[name].shared.rate.value)
+            attack = "as sent" if best == AS_SENT else ATTACKS[best].title
+            shown[method_of(setting)] = Seen(SERVICE, attack, tried[best].restored)
+    return shown
+
+
+def worth(method: str, point: Point, clean: Point, tests: Labelled, majority: float) -> Utility:
     """Return what a model trained with a setting is worth.
 
     Args:
-        accuracy, clean: Trained with the setting, and on clean images.
-        tests: How many images it was tested on.
+        point, clean: Trained with the setting, and on clean images.
+        tests: What it was tested on.
     """
-    right, ceiling = (Guesses.of(np.arange(tests) < round(each * tests)) for each in (accuracy, clean))
-    return utility(method, "the task, on clean test images", right, majority, ceiling)
+
+    def right(each: Point) -> Guesses | Estimate:
+        if each.right is None:
+            return proportion(np.arange(len(tests.tasks)) < round(each.accuracy * len(tests.tasks)))
+        return Guesses.of(each.right, tests.persons)
+
+    return utility(method, "the task, on clean test images", right(point), majority, right(clean))
 
 
 def promise(

@@ -26,7 +26,7 @@ from simulations.runs.workflows import Simulation
 from simulations.runs.workshops import finished
 from simulations.workflows.outsource.attacks import service_view
 from simulations.workflows.outsource.compared import attack_compared
-from simulations.workflows.outsource.leaks import leaks, method_of, promise, worth
+from simulations.workflows.outsource.leaks import leaks, method_of, pictures_seen, promise, worth
 from simulations.workflows.outsource.page import write_outsource_page
 from simulations.workflows.outsource.report import OutsourceOutcome, OutsourceReport, outcome_of, tradeoffs
 from simulations.workflows.outsource.scenario import OutsourceScenario
@@ -35,7 +35,7 @@ from simulations.workflows.outsource.scoring import Recognisers, Scoring
 from simulations.workflows.outsource.tradeoff import Lesson, Point, train_and_test
 from simulations.workflows.outsource.truth import public_knowledge, truth_of, with_leaks
 from simulations.workflows.outsource.words import learned, notes, summary, tables
-from simulations.workflows.outsource.world import OutsourceWorld, build
+from simulations.workflows.outsource.world import Labelled, OutsourceWorld, build
 from strategies.obfuscation import Obfuscation
 
 
@@ -64,14 +64,14 @@ def play(
         seen, first = service_view(list(view.received({node_id}))), node_id - FIRST_NODE_ID
         truth = truth_of(world.owners[first], world.held[first], len(seen.epochs) - 1)
         leaking = with_leaks(public, truth, scenario.attackers.pairs)
-        tests = world.tests.pictures
-        scoring = Scoring(seen, leaking, truth, scenario.attackers.scored, recognisers, tests)
+        scoring = Scoring(seen, leaking, truth, scenario.attackers.scored, recognisers, world.others)
         attacked = scoring.run(workshop, progress)
+        private = None if scenario.cohort is None else scenario.cohort.private.replace("_", " ").lower()
         own = world.assignment.obfuscation
         others = [each for each in scenario.compared if method_of(each) != method_of(own)]
         guesses = attack_compared(
-            workshop, others, world.held[first], tests, public, scenario.service.epochs, recognisers.done()["clean"],
-            progress,
+            workshop, others, world.held[first], world.others, public, scenario.service.epochs,
+            recognisers.done()["clean"], progress,
         )  # fmt: skip
         session.step("training with other settings")
         points = [end.result() for end in finished(workshop, compared, "training with other settings", progress)]
@@ -87,8 +87,10 @@ def play(
             summary=summary(outcome, scoring.done.scores),
             learned=learned(outcome, scoring.done.scores),
             notes=[*world.notes, *notes(scenario, others)],
-            leaks=ranked(row for setting, found in methods for row in leaks(method_of(setting), found, public)),
-            utility=_utilities(scenario, own, outcome, points, len(world.tests.tasks)),
+            leaks=ranked(
+                row for setting, found in methods for row in leaks(method_of(setting), found, public, private)
+            ),
+            utility=_utilities(scenario, own, outcome, points, world.tests),
             costs=costs(session),
             promises=[
                 promise(
@@ -101,6 +103,7 @@ def play(
             tradeoffs=tradeoffs(scenario, own, outcome, points[1:]),
             losses=record.losses,
             trained_on=workshop.equipment,
+            seen={} if scenario.cohort is None else pictures_seen(methods),
         )
         report = with_effects(report, session.twin(play, adversaries))
         session.write(report, lambda path: write_outsource_page(path, report, attacked.grid))
@@ -117,13 +120,13 @@ def _appraisals(record: OutsourceRecord, session: Session) -> dict[int, Appraisa
 
 
 def _utilities(
-    scenario: OutsourceScenario, own: Obfuscation, outcome: OutsourceOutcome, points: Sequence[Point], tests: int
+    scenario: OutsourceScenario, own: Obfuscation, outcome: OutsourceOutcome, points: Sequence[Point], tests: Labelled
 ) -> list[Utility]:
     """Return what each setting is worth, the owners' own first; the first point is of clean images."""
-    found = {method_of(own): outcome.accuracy}
+    found = {method_of(own): Point(outcome.accuracy, 0.0)}
     for setting, point in zip(scenario.compared, points[1:], strict=True):
-        found.setdefault(method_of(setting), point.accuracy)
-    return [worth(name, accuracy, points[0].accuracy, tests, outcome.majority) for name, accuracy in found.items()]
+        found.setdefault(method_of(setting), point)
+    return [worth(name, point, points[0], tests, outcome.majority) for name, point in found.items()]
 
 
 def _plain(scenario: OutsourceScenario, own: bool) -> bool:

@@ -1,6 +1,7 @@
 """Settings of an outsourced training scenario."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Len
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from parties.outsource.mixtures import Assignment, Region
 from protocol.settings import Section, Share
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.cohort import CohortSection
 from strategies.learning.classifier import ARCHITECTURES
 from strategies.obfuscation import OBFUSCATIONS, Obfuscation, obfuscate
 from strategies.privacy.stream import Stream
@@ -134,6 +136,20 @@ class OutsourceScenario(Scenario):
         None,
         description="other settings to train with, for the privacy-utility plot; null: the paper's; []: none",
     )
+
+    @classmethod
+    def of_cohort(cls, cohort: CohortSection) -> Mapping[str, Any]:
+        """Return the keys that follow from a cohort: the task makes kinds, and with what is private four classes."""
+        return {
+            "task": "kinds",
+            "owners": cohort.owners,
+            "images.folder": None,
+            "images.classes": 4,
+            "images.training": cohort.people * cohort.pictures,
+            "images.tests": cohort.fresh,
+            "images.side": cohort.side,
+            "attackers.public": cohort.public * cohort.pictures,
+        }
 
     @model_validator(mode="after")
     def _one_thing_chooses_the_strength(self) -> "OutsourceScenario":

@@ -1,6 +1,6 @@
 """What is said of an attack in numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,25 @@ class Guessed:
         shared, undefended: Which guesses are right: on what the service saw, and on the originals.
         baseline: The share of the most frequent answer.
         measures: On other scales.
+        restored: What it restores, (side, side, 3), of some of the people.
     """
 
     shared: Guesses
     undefended: Guesses | None
     baseline: float
     measures: dict[str, Estimate]
+    restored: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+SHOWN = 6
+"""People of whom restored pictures are kept."""
+
+
+def of_first_people(pictures: NDArray[np.uint8], people: NDArray[np.int64]) -> dict[int, NDArray[np.uint8]]:
+    """Return the first picture of each of the first people, (side, side, 3)."""
+    known, places = np.unique(people, return_index=True)
+    some = zip(known.tolist(), places.tolist(), strict=True)
+    return {person: pictures[place] for person, place in some if 0 <= person < SHOWN}
 
 
 def share(right: NDArray[np.bool_]) -> Found:
@@ -109,13 +122,16 @@ def placed(scores: Scores, members: NDArray[np.bool_]) -> NDArray[np.float64]:
     return placed / len(ordered)
 
 
-def told_apart(scores: Scores, undefended: Scores, order: NDArray[np.int64], seed: int) -> Guessed:
+def told_apart(
+    scores: Scores, undefended: Scores, order: NDArray[np.int64], seed: int, people: NDArray[np.int64]
+) -> Guessed:
     """Compare scores of candidates with who is the owner's, and audit what they show (`audited_in_one_run`).
 
     Args:
         scores, undefended: (2 n,), of what the service saw, and of the originals.
         order: (2 n,), which image each candidate is; the first n are the owner's.
         seed: Of the halves on which thresholds are chosen.
+        people: (2 n,), who is in each image.
     """
     members = order < len(order) // 2
     found, plain = (membership(each, members, np.random.default_rng(seed)) for each in (scores, undefended))
@@ -124,8 +140,8 @@ def told_apart(scores: Scores, undefended: Scores, order: NDArray[np.int64], see
     right = int(members[ranked[-half:]].sum() + (~members[ranked[:half]]).sum())
     epsilon = audited_in_one_run(right, 2 * half, len(order), DELTA, ERROR)
     return Guessed(
-        Guesses.of(found.right, order),
-        Guesses.of(plain.right, order),
+        Guesses.of(found.right, people[order]),
+        Guesses.of(plain.right, people[order]),
         0.5,
         {
             "auc": mean(placed(scores, members)),

@@ -41,11 +41,13 @@ from simulations.workflows.outsource.scores import (
     Found,
     Guessed,
     most_frequent,
+    of_first_people,
     share,
     told_apart,
 )
 from simulations.workflows.outsource.tradeoff import Labels
 from simulations.workflows.outsource.truth import Truth
+from simulations.workflows.outsource.world import Labelled
 from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify
 from strategies.obfuscation.unmixing import detail
@@ -98,7 +100,7 @@ class Scoring:
         truth: Of the view's last epoch.
         most: Pictures to score on, at most.
         recognisers: The attacker's.
-        others: (n, side, side, 3) uint8; images like the owner's that are not among them.
+        others: Images like the owner's that are not among them.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class Scoring:
         truth: Truth,
         most: int,
         recognisers: Recognisers,
-        others: NDArray[np.uint8],
+        others: Labelled,
     ) -> None:
         self._others = others
         self.view, self.public, self.truth = view, public, truth
@@ -169,14 +171,16 @@ class Scoring:
 
     def _candidates(self) -> tuple[Tensor, NDArray[np.int64]]:
         """Return images of the owner and as many others in an order that does not tell, and which they are."""
-        count = min(len(self.truth.images), len(self._others))
-        both = torch.cat([self.truth.images[:count], to_tensor(self._others[:count]).contiguous()])
+        count = min(len(self.truth.images), len(self._others.pictures))
+        both = torch.cat([self.truth.images[:count], to_tensor(self._others.pictures[:count]).contiguous()])
         order = np.random.default_rng(self.public.seed).permutation(2 * count)
         return both[order], order
 
     def _members(self, scores: Scores, candidates: Tensor, order: NDArray[np.int64]) -> Found:
         plain = membership(ServiceView([self.truth.images], []), candidates, self.public)
-        found = told_apart(scores, plain, order, self.public.seed)
+        count = len(order) // 2
+        people = np.concatenate([self.truth.held.persons[:count], self._others.persons[:count]])
+        found = told_apart(scores, plain, order, self.public.seed, people)
         self.done.guesses["membership", 1] = found
         right = found.shared.hits > 0
         return {"measure": "accuracy on whether an image is among the owner's", **share(right), "chance": 0.5}
@@ -274,11 +278,14 @@ class Scoring:
         *,
         baseline: float | None = None,
         measures: dict[str, Estimate] | None = None,
+        restored: Tensor | None = None,
     ) -> None:
         """Keep guesses about images for the report's rows."""
-        shared, ceiling = (Guesses.of(each, images.numpy()) for each in (right, undefended))
+        people = self.truth.held.persons[images.numpy()]
+        shared, ceiling = (Guesses.of(each, people) for each in (right, undefended))
         chance = most_frequent(answers) if baseline is None else baseline
-        self.done.guesses[name, budget] = Guessed(shared, ceiling, chance, measures or {})
+        shown = {} if restored is None else of_first_people(to_pictures(restored), people)
+        self.done.guesses[name, budget] = Guessed(shared, ceiling, chance, measures or {}, shown)
 
     def _right(self, name: str, pictures: Tensor, images: Tensor, unlike: Tensor) -> Found:
         """Return of how many pictures of images a CNN for clean images names the class."""
@@ -288,8 +295,8 @@ class Scoring:
             clean = self._clean(images) == answers
         except DoesNotApply:
             return {"scored": len(pictures)}
-        measures = {"dssim": mean(unlike.double().numpy(), images.numpy())}
-        self._keep(name, named == answers, clean, images, answers, measures=measures)
+        measures = {"dssim": mean(unlike.double().numpy(), self.truth.held.persons[images.numpy()])}
+        self._keep(name, named == answers, clean, images, answers, measures=measures, restored=pictures)
         return {**share(named == answers), "chance": most_frequent(answers)}
 
     def _recognised_before(self) -> float | None:

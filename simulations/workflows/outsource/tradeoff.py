@@ -57,10 +57,12 @@ class Point:
     Attributes:
         accuracy: Share of clean test images whose class is named.
         privacy: Mean dSSIM between a mixture and the image that contributes most; 0 without obfuscation.
+        right: (m,) bool, which test images these are; None where only their share is known.
     """
 
     accuracy: float
     privacy: float
+    right: NDArray[np.bool_] | None = None
 
 
 def train_and_test(device: torch.device, lesson: Lesson, setting: Obfuscation | None, seed: int) -> Point:
@@ -82,7 +84,8 @@ def train_and_test(device: torch.device, lesson: Lesson, setting: Obfuscation | 
             training.learn(pictures, targets)
         training.end_epoch()
     named = classify(training.network, lesson.tests)
-    return Point(float((named == lesson.test_labels).mean()), privacy)
+    right = named == lesson.test_labels
+    return Point(float(right.mean()), privacy, right)
 
 
 def obfuscated_parts(

@@ -14,6 +14,7 @@ from parties.outsource.owner import Owner
 from protocol.errors import BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.storage.user_files import user_path
+from simulations.data.cohort import Cohort, Part, draw_cohort
 from simulations.data.labelled import LabelledImages, labelled_images
 from simulations.evaluation import mean
 from simulations.runs.seeding import numpy_generator, secret
@@ -38,11 +39,17 @@ class Labelled:
         pictures: (n, side, side, 3)
         classes: (n,), the data set's classes.
         tasks: (n,), what is to be learned: the classes, or their kinds.
+        persons: (n,), who is in each; where that is not known, another number for each.
     """
 
     pictures: Pictures
     classes: Labels
     tasks: Labels
+    persons: Labels
+
+    def part(self, chosen: slice | Labels) -> "Labelled":
+        """Return some of them."""
+        return Labelled(self.pictures[chosen], self.classes[chosen], self.tasks[chosen], self.persons[chosen])
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class OutsourceWorld:
         held: The images of each owner.
         assignment: What owners want trained, and how they hide images.
         tests, public: Clean images to test on; what attackers have.
+        others: Images like the owners' that nobody sends.
         task_of: (classes,), the task label that follows from each class.
         notes: What a user should know about how the world was built.
     """
@@ -62,6 +70,7 @@ class OutsourceWorld:
     assignment: Assignment
     tests: Labelled
     public: Labelled
+    others: Labelled
     class_names: tuple[str, ...]
     task_names: tuple[str, ...]
     task_of: Labels
@@ -89,6 +98,39 @@ def build(scenario: OutsourceScenario, adversaries: Mapping[str, Adversary] = AD
         BadInput: When the data set or the folder cannot be used.
         BadScenario: When it knows no kinds of classes and the task is to tell these, or there are too few images.
     """
+    drawn = _drawn(scenario) if scenario.cohort is None else _of_cohort(draw_cohort(scenario.cohort, scenario.seed))
+    return _with_owners(scenario, drawn, adversaries)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """All images, and what they show; see `OutsourceWorld`."""
+
+    held: list[Labelled]
+    tests: Labelled
+    public: Labelled
+    others: Labelled
+    class_names: tuple[str, ...]
+    task_names: tuple[str, ...]
+    task_of: Labels
+    notes: list[str]
+
+
+def _of_cohort(cohort: Cohort) -> _Drawn:
+    def labelled(part: Part) -> Labelled:
+        classes = cohort.classes_of(part)
+        return Labelled(part.pictures, classes, classes // 2, part.persons)
+
+    task = cohort.task.replace("_", " ").lower()
+    return _Drawn(
+        [labelled(cohort.held_by(owner)) for owner in range(cohort.owners)], labelled(cohort.fresh),
+        labelled(cohort.public), labelled(cohort.control), cohort.classes, (f"not {task}", task),
+        np.array([0, 0, 1, 1], dtype=np.int64), [],
+    )  # fmt: skip
+
+
+def _drawn(scenario: OutsourceScenario) -> _Drawn:
+    """Draw images of the scenario's own."""
     section = scenario.images
     notes: list[str] = []
     images = open_images(scenario)
@@ -103,8 +145,13 @@ def build(scenario: OutsourceScenario, adversaries: Mapping[str, Adversary] = AD
             raise BadScenario(f"images: there are {images.available}, too few to train and to test")
     tests, training, public = (_labelled(images, count, what, task_of, section.side) for what, count in wanted.items())
     order = numpy_generator(scenario.seed, "owners").permutation(len(training.pictures))
-    held = [_chosen(training, order[number :: scenario.owners]) for number in range(scenario.owners)]
-    assignment = scenario.assignment(task_names, _setting(scenario, notes))
+    held = [training.part(order[number :: scenario.owners]) for number in range(scenario.owners)]
+    return _Drawn(held, tests, public, tests, images.class_names, task_names, task_of, notes)
+
+
+def _with_owners(scenario: OutsourceScenario, drawn: _Drawn, adversaries: Mapping[str, Adversary]) -> OutsourceWorld:
+    held, tests = drawn.held, drawn.tests
+    assignment = scenario.assignment(drawn.task_names, _setting(scenario, drawn.notes))
     generator = numpy_generator(scenario.seed, "cheats")
     owning = of_role(scenario.adversaries, adversaries, "owner")
     cheats = draw_adversaries(generator.permutation(scenario.owners).tolist(), owning, generator, least=1)
@@ -120,7 +167,10 @@ def build(scenario: OutsourceScenario, adversaries: Mapping[str, Adversary] = AD
         )
         for number, own in enumerate(held)
     ]
-    return OutsourceWorld(owners, held, assignment, tests, public, images.class_names, task_names, task_of, notes)
+    return OutsourceWorld(
+        owners, held, assignment, tests, drawn.public, drawn.others, drawn.class_names, drawn.task_names, drawn.task_of,
+        drawn.notes,
+    )  # fmt: skip
 
 
 def _setting(scenario: OutsourceScenario, notes: list[str]) -> Obfuscation:
@@ -174,8 +224,5 @@ def _labelled(images: LabelledImages, count: int, purpose: str, task_of: Labels,
     album, classes = images.take(count, purpose)
     opened = [prepare(album[index], side) for index in range(len(album))]
     pictures = np.stack(opened) if opened else np.empty((0, side, side, 3), np.uint8)
-    return Labelled(pictures, classes, task_of[classes])
-
-
-def _chosen(images: Labelled, positions: Labels) -> Labelled:
-    return Labelled(images.pictures[positions], images.classes[positions], images.tasks[positions])
+    persons = np.arange(len(pictures)) if purpose == "training" else -1 - np.arange(len(pictures))
+    return Labelled(pictures, classes, task_of[classes], persons)

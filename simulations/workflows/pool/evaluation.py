@@ -26,6 +26,8 @@ from strategies.learning.batches import apply
 
 PAPERS_LOSS: tuple[Penalty, float] = ("signed", 1.0)
 """Of a module, as the paper trains it: penalty and lambda."""
+PICTURED = 6
+"""Images in the picture table."""
 PAPERS, OBFUSCATED = "the paper's loss", "DeepObfuscator"
 
 
@@ -110,6 +112,9 @@ class Evaluation:
             raise RunFailed("the largest entity has nothing in the pool: there is nothing to attack")
         order = torch.from_numpy(numpy_generator(self.scenario.seed, "attacked").permutation(len(features)))
         count, world = self.scenario.attacks.attacked, self.world
+        if world.people is not None:  # one image of each of the first people comes first, to be shown
+            firsts = torch.from_numpy(np.unique(world.people.persons[index], return_index=True)[1][:PICTURED].copy())
+            order = torch.cat([firsts, order[~torch.isin(order, firsts)]])
         return Target(
             index, world.images(index), world.labels(index), features, self.clean[index], order[:count], order[count:]
         )
@@ -136,7 +141,8 @@ class Evaluation:
         everybody = [world.labels(index) for index in range(len(world.members))]
         add("clean union", controls.decider, start, torch.cat(self.clean), torch.cat(everybody), habits,
             seed("union"), fresh)  # fmt: skip
-        add("recogniser", controls.recogniser, rules.architecture, rules.classes, self.public, world.labelled,
+        shown = max(rules.classes, int(world.labels_of_these.max()) + 1)
+        add("recogniser", controls.recogniser, rules.architecture, shown, self.public, world.labelled,
             world.labels_of_these, habits, seed("recogniser"))  # fmt: skip
 
     def add_attackers(self) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 
 from simulations.evaluation import leak, mean, proportion, utility
 from simulations.reports.evaluation import NOTHING, Estimate, Leak, Promise, Utility
-from simulations.workflows.pool.scoring import OBFUSCATOR, PAPERS_POOL, POOL, Judged, ScoredPool
+from simulations.reports.model import Seen
+from simulations.workflows.pool.scoring import OBFUSCATOR, PAPERS_POOL, POOL, Judged, ScoredPool, Tried
 
 CLEAN = "clean features"
 DRAWER, WITH_PAIRS, UNLABELLED = (
@@ -20,7 +21,6 @@ WITHOUT = {
 
 def leaks(scored: ScoredPool) -> Iterator[Leak]:
     """Score every attack on the pool, on clean features, and on what the pool is compared with."""
-    (of_class, *_) = scored.told
     tried = [(each, each.clean.named) for each in scored.tried if each.clean is not None]
     best = max((named for _, named in tried), key=lambda named: named.rate.value)
     restores = "which class a recogniser names in what is restored"
@@ -30,14 +30,14 @@ def leaks(scored: ScoredPool) -> Iterator[Leak]:
         yield leak(
             each.method, WITH_PAIRS if each.attack.kind == "pairs" else DRAWER, "reconstruction",
             restores, attack=_name(each.attack.name, each.attack.kind), knows=each.attack.knows, budget=each.budget,
-            shared=each.protected.named, baseline=of_class.majority,
+            shared=each.protected.named, baseline=scored.shown_majority,
             ceiling=best if each.clean is None else each.clean.named, measures=_measures(each.protected),
         )  # fmt: skip
     for each in scored.tried:
         if each.clean is not None:
             yield leak(
                 CLEAN, DRAWER, "reconstruction", restores, attack=each.attack.name, knows=each.attack.knows,
-                shared=each.clean.named, baseline=of_class.majority, measures=_measures(each.clean),
+                shared=each.clean.named, baseline=scored.shown_majority, measures=_measures(each.clean),
             )  # fmt: skip
     for told in scored.told:
         who = UNLABELLED if told.by_class else DRAWER
@@ -45,6 +45,21 @@ def leaks(scored: ScoredPool) -> Iterator[Leak]:
             POOL, who, "inference", told.what, attack=told.attack, knows=told.knows, shared=told.right,
             baseline=told.majority, ceiling=told.clean,
         )  # fmt: skip
+
+
+def pictures_seen(scored: ScoredPool) -> dict[str, Seen]:
+    """Return what is restored of one image of each of the first people, by the attack of which most is recognised."""
+    shown = {}
+    for method in dict.fromkeys(each.method for each in scored.tried):
+        best = max((each for each in scored.tried if each.method == method), key=_recognised)
+        pictures = best.protected.pictures.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+        observer = WITH_PAIRS if best.attack.kind == "pairs" and best.attack.pairs else DRAWER
+        shown[method] = Seen(observer, best.attack.name, dict(enumerate(pictures)))
+    return shown
+
+
+def _recognised(tried: Tried) -> float:
+    return tried.protected.named.rate.value
 
 
 def worth(scored: ScoredPool) -> Iterator[Utility]:

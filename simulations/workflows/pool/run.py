@@ -16,7 +16,7 @@ from simulations.workflows.pool.attacks import PoolView
 from simulations.workflows.pool.evaluation import Evaluation
 from simulations.workflows.pool.page import write_pool_page
 from simulations.workflows.pool.report import PoolReport
-from simulations.workflows.pool.rows import leaks, promises, worth
+from simulations.workflows.pool.rows import leaks, pictures_seen, promises, worth
 from simulations.workflows.pool.scenario import PoolScenario
 from simulations.workflows.pool.scoring import Scoring
 from simulations.workflows.pool.words import learned, notes, summary, tables
@@ -53,6 +53,7 @@ def play(scenario: PoolScenario, folder: Path, progress: Progress, adversaries: 
             entities=scored.entities,
             attacks=scored.attacks,
             seconds_of_trainings=scored.seconds,
+            seen={} if world.people is None else pictures_seen(scored),
         )
         report = with_effects(report, session.twin(play, adversaries))
         session.write(report, lambda path: write_pool_page(path, report, scored, world.rules.names))

@@ -1,6 +1,7 @@
 """Settings of a pool scenario."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from protocol.errors import nearest
 from protocol.mistakes import Misplaced
 from protocol.settings import Section
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.cohort import CohortSection
 from strategies.deep_poisoning.reconstructor import UNSEEN
 from strategies.deep_poisoning.split import ARCHITECTURES
 
@@ -126,6 +128,18 @@ class PoolScenario(Scenario):
     entities: EntitiesSection = EntitiesSection()
     training: TrainingSection = TrainingSection()
     attacks: AttacksSection = AttacksSection()
+
+    @classmethod
+    def of_cohort(cls, cohort: CohortSection) -> Mapping[str, Any]:
+        """Return the keys that follow from a cohort: each of its owners is an entity."""
+        return {
+            "dataset": "faces",
+            "entities.images": (cohort.held,) * cohort.owners,
+            "entities.classes": 2,
+            "entities.held_back": cohort.fresh,
+            "entities.public": cohort.public * cohort.pictures,
+            "entities.side": cohort.side,
+        }
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "PoolScenario":

@@ -14,7 +14,7 @@ from protocol.flower import FIRST_NODE_ID
 from simulations.evaluation import Guesses
 from simulations.reports.words import count as count_of
 from simulations.workflows.pool.attacks import Restored
-from simulations.workflows.pool.evaluation import OBFUSCATED, PAPERS, Evaluation
+from simulations.workflows.pool.evaluation import OBFUSCATED, PAPERS, PICTURED, Evaluation
 from simulations.workflows.pool.perceptual import Distance, perceptual_distance
 from simulations.workflows.pool.report import Attack, EntityAccount, PoolOutcome, Shown
 from strategies.deep_poisoning.reconstructor import PUBLISHED
@@ -22,8 +22,6 @@ from strategies.deep_poisoning.split import SplitNetwork
 from strategies.learning.batches import accuracy, apply
 from strategies.scores.image_quality import disclosure, l1, ssim
 
-PICTURED = 6
-"""Images in the picture table."""
 BROKEN = 0.5
 """A protection is broken by who gets this part of the SSIM that clean features give."""
 POOL, PAPERS_POOL, OBFUSCATOR = "pool", "pool, the paper's loss", OBFUSCATED
@@ -100,6 +98,7 @@ class ScoredPool:
     recognised: Guesses
     union: Guesses
     majority: float
+    shown_majority: float
     restored: float
     seconds: dict[str, float]
 
@@ -122,6 +121,10 @@ class Scoring:
         self.world, self.record, self.target = evaluation.world, evaluation.record, evaluation.target
         self._originals = self.target.images[self.target.attacked]
         self._labels = self.target.labels[self.target.attacked]
+        people, self._persons, self._shown = self.world.people, self.target.attacked.numpy(), self._labels
+        if people is not None:
+            self._persons = people.persons[self.target.index][self.target.attacked.numpy()]
+            self._shown = people.classes[self.target.index][self.target.attacked]
         self._judge: SplitNetwork = done["recogniser"]
         self._distance: Distance | None = perceptual_distance()
 
@@ -140,6 +143,7 @@ class Scoring:
             recognised=self._named(self._originals),
             union=union,
             majority=labels.bincount().max().item() / len(labels),
+            shown_majority=self._shown.bincount().max().item() / len(self._shown),
             restored=self.evaluation.public.restored,
             seconds=self.evaluation.trainings.seconds,
         )
@@ -149,7 +153,7 @@ class Scoring:
 
     def _named(self, pictures: Tensor) -> Guesses:
         named = apply(pictures, self._judge.featurizer, self._judge.decider).argmax(1)
-        return Guesses.of((named == self._labels).numpy())
+        return Guesses.of((named == self._shown).numpy(), self._persons)
 
     def _judged(self, pictures: Tensor) -> Judged:
         named, originals = self._named(pictures), self._originals
@@ -224,7 +228,7 @@ class Scoring:
 
         def told(what: str, attack: str, knows: str, truth: Tensor, by_class: bool, *guesses: Tensor) -> Told:
             share = float(np.unique(truth.numpy(), return_counts=True)[1].max()) / len(truth)
-            right, clean = (Guesses.of((guess == truth).numpy()) for guess in guesses)
+            right, clean = (Guesses.of((guess == truth).numpy(), self._persons) for guess in guesses)
             return Told(what, attack, knows, by_class, share, right, clean)
 
         yield told("the class", "published decider", "nothing more", self._labels, True, *done["classes"])

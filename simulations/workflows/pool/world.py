@@ -18,6 +18,7 @@ from parties.pool.holdings import Holdings, Opened
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
 from protocol.messages.pool import Rules
 from simulations.data import faces, people, pets
+from simulations.data.cohort import Cohort, Part, draw_cohort
 from simulations.data.partition import by_dirichlet
 from simulations.data.stock import PaintedFaces, PaintedPets
 from simulations.runs.seeding import numpy_generator, secret, torch_generator
@@ -57,6 +58,7 @@ class PoolWorld:
         labelled, labels_of_these: (k, 3, side, side), (k,); public images of the task's classes, which a recogniser
             learns from that judges reconstructions.
         numbers: (classes,); which of the data set's classes the task's are.
+        people: Of a cohort.
     """
 
     rules: Rules
@@ -69,6 +71,7 @@ class PoolWorld:
     labels_of_these: Tensor
     numbers: Labels
     dataset: str
+    people: "People | None" = None
 
     @property
     def apps(self) -> list[ClientApp]:
@@ -103,6 +106,8 @@ class PoolWorld:
 
     def attributes(self, index: int) -> tuple[Attributes, Attributes]:
         """Return what an entity's images show: what their classes do not tell, and what they do."""
+        if self.people is not None:
+            return {self.people.private: self.people.has[index]}, {}
         labels = self.members[index].party.holdings.labels
         return of_pictures(self.images(index), self.public), of_classes(self.dataset, self.numbers[labels])
 
@@ -116,6 +121,79 @@ def build(
         adversaries: The ways to cheat that the scenario chooses from.
         painted: A folder of this run's, where painted albums are kept for other processes; None: in memory alone.
     """
+    seed, late = scenario.seed, scenario.entities.late
+    cohort = scenario.cohort
+    drawn = _drawn(scenario, painted) if cohort is None else _of_cohort(draw_cohort(cohort, seed))
+    albums, wanted, held_back, public = drawn.albums, drawn.labels, drawn.held_back, drawn.public
+    images, generator = scenario.entities.images, numpy_generator(scenario.seed, "cheats")
+    others = [index for index in range(len(images)) if index != int(np.argmax(images))]  # the largest pre-trains
+    order = generator.permutation(others).tolist()
+    mixes = of_role(scenario.adversaries, adversaries, "entity")
+    roles = {name: cast(type[Entity], adversaries[name].cast(**mix.settings)) for name, mix in mixes.items()}
+    publishing = {name: mixes.pop(name) for name in roles if roles[name].trained is not Entity.trained}
+    cheats = draw_adversaries(order, mixes, generator, of=len(images), least=1)
+    early = images[: len(images) - late]
+    cheats |= {early.index(max(early)): name for name, mix in publishing.items() if mix.share}
+    members = []
+    for index, album in enumerate(albums):
+        cheat = cheats.get(index)
+        party = (roles[cheat] if cheat else Entity)(
+            secret(seed, "entity", index),
+            Holdings(album, wanted[index], held_back, drawn.held_back_labels, public),
+            scenario.training.habits(),
+        )
+        members.append(Member(party, cheat, late=index >= len(albums) - late))
+    rules = Rules(
+        pool=secret(seed, "pool"),
+        architecture=scenario.training.architecture,
+        reconstructor=PUBLISHED,
+        names=drawn.names,
+        side=scenario.entities.side,
+    )
+    return PoolWorld(
+        rules, members, everything(held_back), torch.from_numpy(drawn.held_back_labels), everything(public),
+        drawn.public_attributes, everything(list(drawn.labelled)), torch.from_numpy(drawn.labels_of_these),
+        drawn.numbers, scenario.dataset, drawn.people,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """Who is in the images of a cohort, and what they show that is private.
+
+    Attributes:
+        private: The attribute.
+        persons, has, classes: Of each entity, (n,) each: who is shown, who has the attribute, and the class by the task
+            and it, which a recogniser names.
+        held_back: Who is in the test images.
+    """
+
+    private: str
+    persons: list[Labels]
+    has: list[Tensor]
+    classes: list[Tensor]
+    held_back: Labels
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """All images, and what they show; see `PoolWorld`."""
+
+    albums: list[Album]
+    labels: list[Labels]
+    held_back: Album
+    held_back_labels: Labels
+    public: Album
+    public_attributes: Attributes
+    labelled: NDArray[np.uint8]
+    labels_of_these: Labels
+    numbers: Labels
+    names: tuple[str, ...]
+    people: People | None
+
+
+def _drawn(scenario: PoolScenario, painted: Path | None) -> _Drawn:
+    """Draw images of the scenario's own."""
     section, seed = scenario.entities, scenario.seed
     stock = (PaintedPets if scenario.dataset == "pets" else PaintedFaces)(seed, painted, section.side)
     numbers = _classes(scenario)
@@ -125,40 +203,37 @@ def build(
     albums = [album for album, _ in stock.deal([numbers[labels] for labels in wanted], one_person=False)]
     painted_public, shown = _public(scenario)
     public: Album = list(painted_public)
-    labelled, labels_of_these = _labelled(scenario, numbers)
-    held_back = albums.pop()
-    images, generator = scenario.entities.images, numpy_generator(scenario.seed, "cheats")
-    others = [index for index in range(len(images)) if index != int(np.argmax(images))]  # the largest pre-trains
-    order = generator.permutation(others).tolist()
-    mixes = of_role(scenario.adversaries, adversaries, "entity")
-    roles = {name: cast(type[Entity], adversaries[name].cast(**mix.settings)) for name, mix in mixes.items()}
-    publishing = {name: mixes.pop(name) for name in roles if roles[name].trained is not Entity.trained}
-    cheats = draw_adversaries(order, mixes, generator, of=len(images), least=1)
-    early = images[: len(images) - section.late]
-    cheats |= {early.index(max(early)): name for name, mix in publishing.items() if mix.share}
-    members = []
-    for index, album in enumerate(albums):
-        cheat = cheats.get(index)
-        party = (roles[cheat] if cheat else Entity)(
-            secret(seed, "entity", index),
-            Holdings(album, wanted[index], held_back, wanted[-1], public),
-            scenario.training.habits(),
-        )
-        members.append(Member(party, cheat, late=index >= len(albums) - section.late))
-    names = tuple(stock.class_names[number] for number in numbers)
-    rules = Rules(
-        pool=secret(seed, "pool"),
-        architecture=scenario.training.architecture,
-        reconstructor=PUBLISHED,
-        names=names,
-        side=section.side,
-    )
     opened = everything(public)
-    return PoolWorld(
-        rules, members, everything(held_back), torch.from_numpy(wanted[-1]), opened,
-        of_pictures(opened, opened) | of_classes(scenario.dataset, shown),
-        everything(list(labelled)), torch.from_numpy(labels_of_these), numbers, scenario.dataset,
+    labelled, labels_of_these = _labelled(scenario, numbers)
+    return _Drawn(
+        albums[:-1], wanted[:-1], albums[-1], wanted[-1], public,
+        of_pictures(opened, opened) | of_classes(scenario.dataset, shown), labelled, labels_of_these, numbers,
+        tuple(stock.class_names[number] for number in numbers), None,
     )  # fmt: skip
+
+
+def _of_cohort(cohort: Cohort) -> _Drawn:
+    held = [cohort.held_by(owner) for owner in range(cohort.owners)]
+    task = cohort.task.replace("_", " ").lower()
+
+    def labels(part: Part) -> Labels:
+        return part.column(cohort.task).astype(np.int64)
+
+    shows = _shows(cohort.private)
+    people = People(
+        shows, [part.persons for part in held], [torch.from_numpy(part.column(cohort.private)) for part in held],
+        [torch.from_numpy(cohort.classes_of(part)) for part in held], cohort.fresh.persons,
+    )  # fmt: skip
+    return _Drawn(
+        [list(part.pictures) for part in held], [labels(part) for part in held], list(cohort.fresh.pictures),
+        labels(cohort.fresh), list(cohort.public.pictures),
+        {shows: torch.from_numpy(cohort.public.column(cohort.private))}, cohort.public.pictures,
+        cohort.classes_of(cohort.public), np.arange(2, dtype=np.int64), (f"not {task}", task), people,
+    )  # fmt: skip
+
+
+def _shows(attribute: str) -> str:
+    return f"shows {attribute.replace('_', ' ').lower()}"
 
 
 def everything(album: Album) -> Tensor:

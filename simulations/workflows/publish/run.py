@@ -18,7 +18,7 @@ from simulations.workflows.publish.evaluation import WORK, evaluate
 from simulations.workflows.publish.page import write_publish_page
 from simulations.workflows.publish.report import MethodResult, PublishOutcome, PublishReport
 from simulations.workflows.publish.scenario import PublishScenario
-from simulations.workflows.publish.scoring import leaks, promise, score, weakest
+from simulations.workflows.publish.scoring import leaks, pictures_seen, promise, score, weakest
 from simulations.workflows.publish.words import learned, notes, summary, tables
 from simulations.workflows.publish.world import PublishWorld, build
 
@@ -75,6 +75,7 @@ def play(
             notes=notes(scenario, world, asked),
             outcome=outcome,
             methods=results,
+            seen={} if scenario.cohort is None else pictures_seen(scored),
         )
         report = with_effects(report, session.twin(play, adversaries))
         session.write(report, lambda path: write_publish_page(path, report, scored))

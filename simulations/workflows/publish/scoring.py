@@ -1,7 +1,7 @@
 """What publications are worth, and what the public makes of them, scored against the truth."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,14 @@ from parties.publish.workflow import Collection
 from protocol.messages.publish import CallForPictures, Gallery
 from simulations.evaluation import Guesses, leak, mean
 from simulations.reports.evaluation import NOTHING, Leak, Promise
+from simulations.reports.model import ORIGINALS, Seen
 from simulations.reports.words import count, percent
 from simulations.workflows.publish.attacks import CNN, RESTORED, Findings, Guess
 from simulations.workflows.publish.report import Loss, MethodResult
 from simulations.workflows.publish.scenario import PublishScenario
 from simulations.workflows.publish.world import People, owner_of
 from strategies.dp_images import Guarantee, Mechanism
+from strategies.dp_images.attacks import colours
 from strategies.privacy.accounting import optimal_composition
 from strategies.scores.privacy_scores import dssim
 
@@ -33,12 +35,27 @@ class Scored:
 
     Attributes:
         originals, published, restored: (k, 3, size, size) uint8; a few pictures, the same ones for each method.
+        owners: (k,), whose they are.
     """
 
     result: MethodResult
     originals: Tensor
     published: Tensor
     restored: Tensor
+    owners: NDArray[np.int64]
+
+    @property
+    def seen(self) -> Seen:
+        """What the public makes of these pictures."""
+        shown = zip(self.owners.tolist(), colours(self.restored), strict=True)
+        return Seen(PUBLIC, "restored as far as can be", dict(shown))
+
+
+def pictures_seen(scored: Mapping[str, Scored]) -> dict[str, Seen]:
+    """Return what the public makes of a few pictures of each method, and under `ORIGINALS` these themselves."""
+    first = next(iter(scored.values()))
+    originals = dict(zip(first.owners.tolist(), colours(first.originals), strict=True))
+    return {ORIGINALS: Seen("", "", originals), **{name: each.seen for name, each in scored.items()}}
 
 
 def weakest(asked: Sequence[CallForPictures], scenario: PublishScenario) -> CallForPictures:
@@ -203,7 +220,7 @@ def score(scenario: PublishScenario, asked: CallForPictures, seen: Sequence[Gall
             audited=None if outcome.audited is None else round(outcome.audited, 6),
             digest=hashlib.sha256(b"".join(gallery.pictures.tobytes() for gallery in seen)).hexdigest(),
         ),
-        truth.originals[sample], found.published[sample], found.restored[sample],
+        truth.originals[sample], found.published[sample], found.restored[sample], truth.owners[sample],
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from parties.album import Pixels
 from parties.purchase.record import PurchaseRecord
 from protocol.messages.purchase import Bid, Bids, CallForBids, Privacy
 from simulations.data import digits, pets
+from simulations.data.cohort import Cohort
 from simulations.evaluation import Guesses, mean
 from simulations.reports.evaluation import Estimate
 from simulations.reports.model import Learned
@@ -98,6 +99,8 @@ def known_to_attackers(scored: ScoredPurchase) -> PublicPictures | None:
     basic = cloud.privacy is Privacy.BASIC
     if cloud.featurizer != "small":
         return None
+    if scored.world.cohort is not None:
+        return _of_cohort(scored.world.cohort, scored.featurizer, basic)
     if not scored.scenario.sellers.album.folder:
         return public_pictures(scored.scenario.dataset, scored.featurizer, basic)
     known = [(held, image) for held in scored.world.sellers[::2] for image in np.flatnonzero(held.labels >= 0).tolist()]
@@ -109,6 +112,14 @@ def known_to_attackers(scored: ScoredPurchase) -> PublicPictures | None:
     features = scored.featurizer.vectors(pictures) if basic else scored.featurizer.features(pictures)
     knows = f"{len(known):,} pictures of every second seller with their classes, the public model and its decoder"
     return PublicPictures(knows, basic, scored.featurizer, names, labels, pictures, features)
+
+
+def _of_cohort(cohort: Cohort, featurizer: Featurizer, basic: bool) -> PublicPictures:
+    some = cohort.public.part(slice(PUBLIC_PICTURES))
+    pictures = np.stack([prepare(picture) for picture in some.pictures])
+    features = featurizer.vectors(some.pictures) if basic else featurizer.features(some.pictures)
+    knows = f"{count(len(some), 'public image')}, the public model and its decoder"
+    return PublicPictures(knows, basic, featurizer, cohort.classes, cohort.classes_of(some), pictures, features)
 
 
 def attackable(scored: ScoredPurchase) -> list[Trade]:

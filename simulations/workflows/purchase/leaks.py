@@ -1,6 +1,6 @@
 """What leaks of pictures in a purchase beyond what parties are meant to learn, as rows of the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -37,8 +37,12 @@ def method_of(scored: ScoredPurchase) -> str:
     return str(scored.scenario.cloud.privacy)
 
 
-def leaks(scored: ScoredPurchase, cloud_view: View, buyer_view: View) -> list[Leak]:
-    """Attack what cloud and buyer received, and score."""
+def leaks(scored: ScoredPurchase, cloud_view: View, buyer_view: View, more: Iterable[Leak] = ()) -> list[Leak]:
+    """Attack what cloud and buyer received, and score.
+
+    Args:
+        more: Rows that are scored elsewhere.
+    """
     call = scored.record.call
     if call is None or not scored.trades:
         return []
@@ -48,6 +52,7 @@ def leaks(scored: ScoredPurchase, cloud_view: View, buyer_view: View) -> list[Le
             *_located(scored, call),
             *_linked(scored, buyer_view),
             *_linked_by_both(scored, cloud_view, buyer_view),
+            *more,
         ]
     )
 

@@ -19,11 +19,15 @@ from protocol.grids import NumberedGrid
 from protocol.messages.purchase import Bids, Invoice, VerificationCall
 from protocol.storage.ledger import Ledger
 from simulations.evaluation import costs
+from simulations.reports.evaluation import Leak, Utility
+from simulations.reports.model import Seen
 from simulations.runs.session import Session
+from simulations.runs.views import View
 from simulations.runs.workflows import Simulation
 from simulations.workflows.purchase.attacks import learned
+from simulations.workflows.purchase.cohort import leaks_of_cohort, seen_of_cohort, worth_of_cohort
 from simulations.workflows.purchase.collusion.schemes import Schemes
-from simulations.workflows.purchase.leaks import leaks, promises, useful
+from simulations.workflows.purchase.leaks import leaks, method_of, promises, useful
 from simulations.workflows.purchase.phones import Phones
 from simulations.workflows.purchase.play import make_cloud, remember
 from simulations.workflows.purchase.report.compile import findings
@@ -33,7 +37,7 @@ from simulations.workflows.purchase.report.page import write_purchase_page
 from simulations.workflows.purchase.report.phones import phones_account
 from simulations.workflows.purchase.report.sweep import SweepReport
 from simulations.workflows.purchase.scenario import PurchaseScenario
-from simulations.workflows.purchase.scoring import score
+from simulations.workflows.purchase.scoring import ScoredPurchase, score
 from simulations.workflows.purchase.sweep import run_sweep
 from simulations.workflows.purchase.words import tables
 from simulations.workflows.purchase.world import build
@@ -85,11 +89,13 @@ def play_purchase(
             remember(world, session.state)
         schemes.reveal(record)
         scored = score(scenario, featurizer, world, record, ledger)
+        rows, worth, seen = _of_cohort(scored, cloud_view, session)
         report = session.report(
             PurchaseReport,
             record.failures,
-            leaks=leaks(scored, cloud_view, buyer_view),
-            utility=useful(scored),
+            leaks=leaks(scored, cloud_view, buyer_view, rows),
+            utility=worth or useful(scored),
+            seen=seen,
             costs=costs(session),
             promises=promises(scored),
             learned=schemes.learned(learned(scored, cloud_view), scored, cloud_view, buyer_view),
@@ -108,6 +114,21 @@ def play_purchase(
         shutil.move(stage.store, bought)
     shutil.rmtree(bought / "sealed", ignore_errors=True)
     return report
+
+
+def _of_cohort(
+    scored: ScoredPurchase, view: View, session: Session
+) -> tuple[list[Leak], list[Utility], dict[str, Seen]]:
+    """Measure a purchase of a cohort's images on the scales of other workflows; nothing where there is no cohort."""
+    call, method = scored.record.call, method_of(scored)
+    if scored.world.cohort is None or call is None:
+        return [], [], {}
+    session.step("measuring what leaks, and training on what was bought")
+    with session.workshop() as workshop:
+        rows = list(leaks_of_cohort(method, scored, view, call, workshop))
+        worth = worth_of_cohort(method, scored, workshop)
+    seen = seen_of_cohort(scored, view, call)
+    return rows, worth, {} if seen is None else {method: seen}
 
 
 def play(

@@ -1,6 +1,7 @@
 """Settings of a purchase scenario."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +13,7 @@ from protocol.mistakes import Misplaced
 from protocol.settings import Section, Share
 from simulations.data.phone_models import PHONES
 from simulations.scenarios.base import Scenario
+from simulations.scenarios.cohort import CohortSection
 from simulations.scenarios.mechanisms import known_mechanism
 from strategies.mechanisms import Mechanism
 from strategies.mechanisms.selection import default_mechanism
@@ -191,6 +193,19 @@ class PurchaseScenario(Scenario):
     sweep: SweepSection | None = Field(
         None, description="many purchases instead of one: {noise: [shares of noise sellers], seeds: worlds for each}"
     )
+
+    @classmethod
+    def of_cohort(cls, cohort: CohortSection) -> Mapping[str, Any]:
+        """Return the keys that follow from a cohort: each of its people is a seller, and wanted are images of all."""
+        return {
+            "dataset": "faces",
+            "buyer.train": False,
+            "buyer.samples.classes": 4,
+            "sellers.count": cohort.people,
+            "sellers.noise": 0.0,
+            "sellers.album.images": cohort.pictures,
+            "sellers.album.partition": "person",
+        }
 
     @property
     def cheats(self) -> bool:

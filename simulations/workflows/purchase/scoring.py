@@ -309,7 +309,8 @@ def _digest(scenario: PurchaseScenario, record: PurchaseRecord, ledger: Ledger, 
         ]
         for offer in record.offers
     ]
-    apart = (*APART, "policy") if scenario.policy is None else APART  # as before there were policies
+    newer = (("policy", scenario.policy), ("cohort", scenario.cohort))  # as before there were any
+    apart = (*APART, *(key for key, value in newer if value is None))
     new = {"mechanism": None, "agents": Agents.IMAGES, "reserve": None}
     plain = {key for key, default in new.items() if getattr(scenario.buyer, key) == default}  # as before they were keys
     without: dict[str, Any] = dict.fromkeys(apart, True) | {"buyer": {"train"} | plain}

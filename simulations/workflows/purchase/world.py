@@ -18,8 +18,9 @@ from parties.purchase.seller import Seller
 from parties.purchase.terms import COIN
 from protocol.errors import BadInput, BadScenario
 from protocol.flower import FIRST_NODE_ID, SERVER_NODE_ID
+from simulations.data.cohort import Cohort, draw_cohort
 from simulations.data.partition import album_sizes, by_classes, by_dirichlet, by_person
-from simulations.data.stock import UNLABELLED, Pile, Stock, folder_pile, stock
+from simulations.data.stock import UNLABELLED, CohortStock, Pile, Stock, folder_pile, stock
 from simulations.reports.words import percent
 from simulations.runs.seeding import numpy_generator, secret
 from simulations.scenarios.adversaries import draw_adversaries, of_role
@@ -55,6 +56,7 @@ class PurchaseWorld:
         class_names: Names of the sellers' classes; empty where their pictures are unlabelled.
         wanted: Names of the classes that the buyer wants; None where nobody has said.
         notes: What a user should know about how the world was built.
+        cohort: Of which sellers are the people, by number; None where they are the scenario's own.
     """
 
     buyer: Buyer
@@ -64,6 +66,7 @@ class PurchaseWorld:
     class_names: tuple[str, ...]
     wanted: frozenset[str] | None
     notes: list[str]
+    cohort: Cohort | None = None
 
     @property
     def apps(self) -> list[ClientApp]:
@@ -103,7 +106,8 @@ def build(
             f"Forged features pay: {percent(unchecked, digits=0)} of the images are not featurised again, and a seller "
             f"that is found out loses a stake of {percent(scenario.cloud.stake, digits=0)} of its price."
         )
-    supply = _supply(scenario, notes, painted)
+    cohort = None if scenario.cohort is None else draw_cohort(scenario.cohort, scenario.seed)
+    supply = _supply(scenario, notes, painted) if cohort is None else CohortStock(cohort)
     samples, wanted = _samples(scenario, supply, notes)
     sellers = list(_sellers(scenario, supply, wanted, featurizer, adversaries))
     if isinstance(supply, Pile) and supply.left and scenario.sellers.album.folder:
@@ -123,7 +127,7 @@ def build(
         agents=scenario.buyer.agents,
         ceiling=None if scenario.buyer.reserve is None else round(scenario.buyer.reserve * COIN),
     )
-    return PurchaseWorld(buyer, cheat, sellers, samples, supply.class_names, wanted, notes)
+    return PurchaseWorld(buyer, cheat, sellers, samples, supply.class_names, wanted, notes, cohort)
 
 
 def _supply(scenario: PurchaseScenario, notes: list[str], painted: Path | None) -> Stock:
