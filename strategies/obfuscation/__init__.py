@@ -40,7 +40,7 @@ from strategies.obfuscation.weights import (
 )
 from strategies.privacy.stream import Stream
 
-__all__ = ["OBFUSCATIONS", "Obfuscated", "Obfuscation", "ObfuscationInfo", "group", "obfuscate"]
+__all__ = ["OBFUSCATIONS", "Obfuscated", "Obfuscation", "ObfuscationInfo", "group", "mixing_weights", "obfuscate"]
 
 Drawn = Literal["distorting", "beta", "capped"]
 
@@ -216,7 +216,7 @@ def obfuscate(
             f"not {tuple(sources.shape)} {sources.dtype}"
         )
     info = obfuscation.info
-    weights = _weights(obfuscation, sources, stream)
+    weights = mixing_weights(obfuscation, sources, stream)
     strengths = obfuscation.strengths
     pictures = info.function(sources, weights, stream, **strengths)
     if "kept" in strengths:
@@ -234,7 +234,8 @@ def obfuscate(
     return Obfuscated(pictures, published, weights)
 
 
-def _weights(obfuscation: Obfuscation, sources: Tensor, stream: Stream) -> Tensor:
+def mixing_weights(obfuscation: Obfuscation, sources: Tensor, stream: Stream) -> Tensor:
+    """Return the weights of the images in every group, (m, k) float32, from (m, k, 3, height, width) images."""
     weights = obfuscation.weights or obfuscation.info.weights
     if weights == "distorting":
         return distorting_weights(sources)

@@ -21,19 +21,23 @@ _STRIDE = 2 ** (len(WIDTHS) - 1)
 
 
 class UNet(nn.Module):
-    """Convolutions down to a quarter of the size and up again, joined level by level; it predicts a correction."""
+    """Convolutions down to a quarter of the size and up again, joined level by level; it predicts a correction.
 
-    def __init__(self) -> None:
+    Args:
+        channels: Of inputs, three or more; the first three are corrected.
+    """
+
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
         ups = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
         self.down = nn.ModuleList(
-            _block(before, after) for before, after in zip((3, *WIDTHS[:-1]), WIDTHS, strict=True)
+            _block(before, after) for before, after in zip((channels, *WIDTHS[:-1]), WIDTHS, strict=True)
         )
         self.up = nn.ModuleList(_block(below + level, level) for below, level in ups)
         self.head = nn.Conv2d(WIDTHS[0], 3, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Map (n, 3, height, width) inputs in -1..1, sides divisible by 4, to such outputs."""
+        """Map (n, channels, height, width) inputs, sides divisible by 4, to (n, 3, height, width) in -1..1."""
         levels = []
         features = inputs
         for depth, block in enumerate(self.down):
@@ -41,7 +45,7 @@ class UNet(nn.Module):
             levels.append(features)
         for block, beside in zip(self.up, reversed(levels[:-1]), strict=True):
             features = block(torch.cat([F.interpolate(features, scale_factor=2), beside], dim=1))
-        corrected: Tensor = inputs + self.head(features)
+        corrected: Tensor = inputs[:, :3] + self.head(features)
         return corrected
 
 

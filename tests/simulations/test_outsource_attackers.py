@@ -1,5 +1,6 @@
 """Every attack on a service's view succeeds where little is hidden, and is scored against the truth."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from protocol.compute.workshop import LocalWorkshop
-from simulations.workflows.outsource.attacks import ATTACKS, ServiceView
+from simulations.workflows.outsource.attacks import ATTACKS, DoesNotApply, ServiceView, decoding
 from simulations.workflows.outsource.compared import sample, study
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scores import AttackScore, interval, most_frequent
@@ -18,6 +19,9 @@ from simulations.workflows.outsource.scoring import (
 from simulations.workflows.outsource.truth import public_knowledge, truth_of, with_leaks
 from simulations.workflows.outsource.world import build
 from strategies.obfuscation import Obfuscation
+from strategies.obfuscation.instance_decoding import Effort
+from strategies.obfuscation.unmixing import detail
+from strategies.scores.privacy_scores import dssim
 
 EPOCHS = 4
 
@@ -113,6 +117,24 @@ def test_what_an_attack_cannot_work_on_is_said() -> None:
 )
 def test_unmixing_takes_any_weights_any_number_and_any_use(setting: dict[str, Any], least: float) -> None:
     assert falls(attacked(**setting)["unmixing"]) > least
+
+
+def test_decoding_applies_to_encodings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulations.workflows.outsource.attacks.DECODING", Effort(10, 20))
+    scenario = OutsourceScenario.model_validate(
+        {"images": {"training": 40, "tests": 20, "side": 32, "classes": 4}, "attackers": {"public": 60, "pairs": 0}}
+    )
+    world = build(scenario)
+    public, images = public_knowledge(scenario, world), torch.from_numpy(world.held[0].pictures).permute(0, 3, 1, 2)
+    setting = Obfuscation("instahide")
+    view = sample(setting, world.held[0], public, 4).view
+    found = decoding(view, replace(public, setting=setting))
+    nearest = (detail(images, 3) @ detail(found.pictures, 3).T).argmax(1)
+    assert dssim(images, found.pictures[nearest]).mean() < dssim(images[: len(view.epochs[0])], view.epochs[0]).mean()
+    with pytest.raises(DoesNotApply, match="learns from public images, and there are 0"):
+        decoding(view, replace(public, setting=setting, images=public.images[:0]))
+    with pytest.raises(DoesNotApply, match="no signs are flipped"):
+        decoding(view, public)
 
 
 def test_whose_images_were_mixed_shows() -> None:

@@ -100,6 +100,17 @@ def test_mixing_with_noise_has_an_epsilon_where_groups_are_random() -> None:
     assert promise(setting, 16 * 16, 3, False, {}).epsilon is None
 
 
+def test_the_fid_says_whose_features_it_compares(report: OutsourceReport, folder: Path, tmp_path: Path) -> None:
+    fid = report.outcome.fid
+    assert fid is not None
+    assert 0 <= fid.low <= fid.value <= fid.high
+    assert fid.n == 12
+    assert "by the features of the attackers&#39; compact network" in (folder / "report.html").read_text()
+    (tmp_path / "weights.pth").write_bytes(b"no weights")
+    with pytest.raises(BadScenario, match=r"attackers\.inception: .* holds no weights of torchvision's inception_v3"):
+        play(tmp_path / "run", tiny(attackers={**TINY["attackers"], "inception": str(tmp_path / "weights.pth")}))
+
+
 def test_the_page_shows_pictures_and_plot_and_stands_alone(folder: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.count('<td><img src="data:image/jpeg') == 8 * 6

@@ -3,21 +3,26 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from browser import Tab, chromium
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from protocol.errors import BadInput
+from protocol.errors import BadInput, OutputExists
 from simulations.cli import app
 from simulations.data.labelled import labelled_images
+from simulations.studies.survey.ask import ask_recogniser
 from simulations.studies.survey.make import make_survey
 from simulations.studies.survey.questions import PARAMETERS, Key, draw_settings, make_questions
-from simulations.studies.survey.scoring import Answers, read_answers, read_key, score_answers
+from simulations.studies.survey.scoring import Answers, read_answers, read_key, read_surveys, score_answers
 from strategies.scores.privacy_scores import SCORES
+from strategies.scores.recognition import Agreement
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,10 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 def sheet(key: Key, **answers: tuple[str, ...]) -> Answers:
     numbered = {int(number.removeprefix("q")): chosen for number, chosen in answers.items()}
     return Answers(kind="survey answers", schema_version=1, survey=key.survey, answers=numbered)
+
+
+def scored(*surveys: tuple[Key, list[Answers]]) -> dict[str, Agreement]:
+    return {name: each.found for name, each in score_answers(surveys).items()}
 
 
 class TestQuestions:
@@ -176,7 +185,7 @@ class TestScoring:
             )
             for number, asked in enumerate(key.questions, 1)
         }
-        found = score_answers(key, [sheet(key, **answers)])
+        found = scored((key, [sheet(key, **answers)]))
         assert found["dSSIM"].auc == 1.0
         assert found["dSSIM"].t_acc.value >= 0.5
         assert set(found) == set(SCORES)
@@ -184,14 +193,14 @@ class TestScoring:
     def test_open_questions_do_not_count(self, key: Key) -> None:
         first = key.questions[0]
         assert len(first.components) >= 2
-        found = score_answers(key, [sheet(key, q1=first.components[:1])])
+        found = scored((key, [sheet(key, q1=first.components[:1])]))
         assert found["MSE"].curve[-1].tolist() == [1, 1]
 
     def test_answers_that_decide_nothing_are_refused(self, key: Key) -> None:
         with pytest.raises(BadInput, match="0 of 0 images were recognised"):
-            score_answers(key, [sheet(key)])
+            scored((key, [sheet(key)]))
         with pytest.raises(BadInput, match=r"0 of [23] images"):
-            score_answers(key, [sheet(key, q1=())])
+            scored((key, [sheet(key, q1=())]))
 
     def test_files_that_are_no_answers_are_named(self, key: Key, tmp_path: Path) -> None:
         good = json.loads(sheet(key, q1=()).model_dump_json())
@@ -218,7 +227,117 @@ class TestScoring:
         printed = CliRunner().invoke(app, [*arguments, "--plot", str(plot)])
         assert printed.exit_code == 0, printed.output
         assert "dHaarPSI" in printed.output
-        assert "1 person" in printed.output
+        assert "1 file of answers to 1 survey" in printed.output
         assert "<svg" in plot.read_text()
         dumped = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
         assert dumped["dSSIM"]["curve"][0] == [0, 0]
+        low, high = dumped["dSSIM"]["intervals"]["auc"]
+        assert low <= dumped["dSSIM"]["auc"] <= high
+        assert dumped["dSSIM"]["images"] == sum(len(asked.components) for asked in key.questions)
+
+    def test_several_surveys_are_pooled(self, key: Key, tmp_path: Path) -> None:
+        other = key.model_copy(update={"survey": "other", "questions": key.questions[::-1]})
+        files = []
+        for each in (key, other):
+            answers = {f"q{number}": asked.components[:1] for number, asked in enumerate(each.questions, 1)}
+            for name, model in (("key", each), ("answers", sheet(each, **answers))):
+                files.append(tmp_path / f"{name}-{each.survey}.json")
+                files[-1].write_text(model.model_dump_json())
+        surveys = read_surveys([files[3], files[0], files[1], files[2]])
+        assert [(one.survey, len(sheets)) for one, sheets in surveys] == [(key.survey, 1), ("other", 1)]
+        pooled, alone = scored(*surveys), scored(surveys[0])
+        assert pooled["dSSIM"].auc == pytest.approx(alone["dSSIM"].auc)
+        printed = CliRunner().invoke(app, ["survey", "score", *map(str, files)])
+        assert "2 files of answers to 2 surveys" in printed.output
+        for given, reason in (
+            (files[1:2], "none of the 1 files is the key"),
+            ([files[0], files[3]], "answers survey other, whose key is missing"),
+            ([files[0], files[0]], "was given already"),
+            (files[:3], "nobody answers survey other"),
+        ):
+            with pytest.raises(BadInput, match=reason):
+                read_surveys(given)
+
+
+def names_first_choice(picture: np.ndarray) -> list[str]:
+    """A recogniser that says one thing of all pictures."""
+    assert picture.shape == (256, 256, 3)
+    return ["something else", "first-CHOICE"]
+
+
+class _Service(BaseHTTPRequestHandler):
+    said = b"[]"
+
+    def do_POST(self) -> None:
+        picture = self.rfile.read(int(self.headers["Content-Length"]))
+        assert picture.startswith(b"\x89PNG")
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.said)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), _Service)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class TestAsking:
+    def ask(self, survey: Path, recogniser: str, out: Path, *more: str) -> Result:
+        arguments = ["survey", "ask", str(survey / "survey.html"), "--recogniser", recogniser, "--out", str(out)]
+        return CliRunner().invoke(app, [*arguments, *more])
+
+    def test_a_function_answers_as_people_do(self, survey: Path, key: Key, tmp_path: Path) -> None:
+        names, out = tmp_path / "names.yaml", tmp_path / "answers.json"
+        names.write_text(f"{key.class_names[0]}: [first choice]\n")
+        ran = self.ask(survey, f"{__name__}:names_first_choice", out, "--names", str(names))
+        assert ran.exit_code == 0, ran.output
+        assert "7 of 7 pictures" in ran.output
+        assert set(read_answers(out, key).answers.values()) == {(key.class_names[0],)}
+        again = self.ask(survey, f"{__name__}:names_first_choice", out)
+        assert isinstance(again.exception, OutputExists)
+
+    def test_so_does_a_service(self, survey: Path, key: Key, tmp_path: Path, service: str) -> None:
+        _Service.said = json.dumps(["unicorn", key.class_names[1].upper()]).encode()
+        assert self.ask(survey, service, tmp_path / "answers.json").exit_code == 0
+        assert set(read_answers(tmp_path / "answers.json", key).answers.values()) == {(key.class_names[1],)}
+        _Service.said = b"<html>"
+        with pytest.raises(BadInput, match="answers with a JSON list of names, not b'<html>'"):
+            ask_recogniser(survey / "survey.html", service, tmp_path / "more.json")
+        assert not (tmp_path / "more.json").exists()
+
+    def test_so_does_a_model_of_torchvision(self, survey: Path, key: Key, tmp_path: Path) -> None:
+        weights = tmp_path / "weights.pth"
+        torch.save(torchvision.models.get_model("mobilenet_v3_small", weights=None).state_dict(), weights)
+        recogniser = f"torchvision:mobilenet_v3_small={weights}"
+        assert self.ask(survey, recogniser, tmp_path / "answers.json").exit_code == 0
+        assert len(read_answers(tmp_path / "answers.json", key).answers) == 7
+        weights.write_bytes(b"no weights")
+        with pytest.raises(BadInput, match="torchvision model mobilenet_v3_small cannot be used"):
+            ask_recogniser(survey / "survey.html", recogniser, tmp_path / "more.json")
+
+    @pytest.mark.parametrize(
+        ("recogniser", "reason"),
+        [
+            ("resnet", "is neither torchvision:MODEL, nor MODULE:FUNCTION, nor a URL"),
+            ("no_such_module:f", "no_such_module cannot be imported"),
+            ("json:no_such_function", "json has no function no_such_function"),
+            ("builtins:str", "returns names, not"),
+            ("torchvision:no_such_model", "torchvision model no_such_model cannot be used"),
+            ("http://127.0.0.1:1/", "does not answer"),
+        ],
+    )
+    def test_who_cannot_be_asked_is_said(self, survey: Path, tmp_path: Path, recogniser: str, reason: str) -> None:
+        with pytest.raises(BadInput, match=reason):
+            ask_recogniser(survey / "survey.html", recogniser, tmp_path / "answers.json")
+        assert not (tmp_path / "answers.json").exists()
+        with pytest.raises(BadInput, match="is not the page of a survey"):
+            ask_recogniser(survey / "key.json", recogniser, tmp_path / "answers.json")

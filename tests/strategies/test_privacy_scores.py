@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from simulations.data import pets
 from strategies.obfuscation import Obfuscation, obfuscate
 from strategies.privacy.stream import Stream
-from strategies.scores.privacy_scores import SCORES, dhaar, dphash, dssim, feature_distances, frechet_distance, mse
+from strategies.scores.privacy_scores import (
+    SCORES,
+    dhaar,
+    dphash,
+    dssim,
+    feature_distances,
+    frechet_distance,
+    frechet_interval,
+    mse,
+)
 
 SETTINGS = [
     Obfuscation("mix"),
@@ -94,6 +103,8 @@ def test_fid_and_feature_distances(pairs: tuple[Tensor, Tensor]) -> None:
     assert frechet_distance(*pairs, ColourAndContrast()) == pytest.approx(expected, rel=1e-6, abs=1e-4)
     assert frechet_distance(pairs[0], pairs[1][:17], ColourAndContrast()) > 0
     assert frechet_distance(pairs[0], pairs[0], ColourAndContrast()) == pytest.approx(0, abs=1e-4)
+    low, high = frechet_interval(*(torch.from_numpy(each) for each in features))
+    assert low <= expected <= high < 10 * expected
     distances = ((features[0] - features[1]) ** 2).sum(1)
     np.testing.assert_allclose(feature_distances(*pairs, ColourAndContrast()), distances, atol=1e-4)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.scores.recognition import agreement
+from strategies.scores.recognition import agreement, intervals
 
 
 @st.composite
@@ -49,3 +49,30 @@ def test_answers_that_give_no_curve_are_refused() -> None:
         agreement(np.array([0.1, np.nan]), np.array([True, False]))
     with pytest.raises(ValueError, match="2 scores for 1 answers"):
         agreement(scores, np.array([True]))
+
+
+@given(answers(), st.integers(0, 100))
+def test_weights_are_repetitions(drawn: tuple[np.ndarray, np.ndarray], seed: int) -> None:
+    scores, recognised = drawn
+    times = np.random.default_rng(seed).integers(1, 4, len(scores))
+    weighed = agreement(scores, recognised, times.astype(float))
+    repeated = agreement(np.repeat(scores, times), np.repeat(recognised, times))
+    assert weighed.auc == pytest.approx(repeated.auc)
+    assert weighed.t_acc.true_positives - weighed.t_acc.false_positives == pytest.approx(
+        repeated.t_acc.true_positives - repeated.t_acc.false_positives
+    )
+
+
+def test_intervals_cover_what_is_true_of_all_pictures() -> None:
+    """Of scores whose AUC is known, 95 % intervals hold it in most of many surveys."""
+    generator = np.random.default_rng(1)
+    people, pictures = np.repeat(np.arange(8), 25), np.tile(np.arange(25), 8)
+    held, widths = 0, []
+    for _ in range(20):
+        hidden = generator.random(25) < 0.5
+        scores = generator.normal(1.0 * hidden)
+        found = intervals(scores[pictures], ~hidden[pictures], people, pictures, generator, 60)
+        held += found.auc[0] <= 0.760 <= found.auc[1]
+        widths.append(found.auc[1] - found.auc[0])
+    assert held >= 15
+    assert 0.2 < np.mean(widths) < 0.6

@@ -6,6 +6,7 @@ A restoring attack returns pictures, an inferring one returns labels; both say w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -19,11 +20,13 @@ from simulations.runs.seeding import stream
 from simulations.workflows.outsource.tradeoff import Labels
 from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify, logits, train_classifier
-from strategies.obfuscation import Obfuscation, group, obfuscate
+from strategies.obfuscation import Obfuscation, group, mixing_weights, obfuscate
+from strategies.obfuscation.instance_decoding import Effort, decode
 from strategies.obfuscation.reconstruction import reconstruct, train_reconstructor
 from strategies.obfuscation.restoration import deconvolve, denoise, denoised, ungraft
 from strategies.obfuscation.unmixing import FEWEST_EPOCHS, Unmixed, detail, means, unmix
 from strategies.pixels import to_pictures, to_tensor
+from strategies.privacy.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,11 @@ def service_view(received: Sequence[tuple[int, ProtocolMessage]]) -> ServiceView
 REPEATS = 4
 """How often attackers obfuscate their public images afresh to learn from them."""
 CNN_EPOCHS, UNET_STEPS = 4, 250
-FEWEST_PAIRS = 8
+FEWEST_PAIRS, FEWEST_PUBLIC = 8, 50
+DECODING = Effort()
+"""How long the networks of the decoding attack are trained."""
+IN_ANY_ORDER = ("unmixing", "decoding")
+"""Attacks that recover images, not what is in given mixtures."""
 
 
 class DoesNotApply(Exception):
@@ -117,6 +124,7 @@ class AttackInfo:
 
 ATTACKS = {
     "unmixing": AttackInfo("Unmixing across epochs", "the technique and its setting"),
+    "decoding": AttackInfo("Decoding of InstaHide (Carlini et al.)", "public images, the technique and its setting"),
     "interpolation": AttackInfo("Interpolation after grafting", "the share of pixels kept"),
     "denoising": AttackInfo("Denoising (non-local means)", "the strength of the noise"),
     "deconvolution": AttackInfo("Wiener deconvolution", "the blur's kernel"),
@@ -150,6 +158,32 @@ def unmixing(view: ServiceView, public: PublicKnowledge) -> Unmixed:
         signed=setting.technique != "instahide",
     )
     return found._replace(pictures=denoised(found.pictures)) if "sigma" in setting.strengths else found
+
+
+def decoding(view: ServiceView, public: PublicKnowledge) -> Unmixed:
+    """Find InstaHide's encodings that share images, and solve for these without their signs."""
+    setting, count = public.setting, len(view.epochs[0])
+    if setting.technique != "instahide":
+        raise DoesNotApply("no signs are flipped")
+    if setting.images < 2 or count < 2 or len(view.epochs) < FEWEST_EPOCHS:
+        raise DoesNotApply(f"it takes mixtures of {FEWEST_EPOCHS} epochs, two or more in each")
+    if len(public.images) < max(FEWEST_PUBLIC, 2 * setting.images):
+        raise DoesNotApply(f"it learns from public images, and there are {len(public.images)}")
+    if any(side % 4 for side in view.epochs[0].shape[2:]):
+        raise DoesNotApply("its network takes pictures whose sides are multiples of 4")
+    generator, drawn = _generator(public, 10), stream(public.seed, "weights of an attacker")
+    sources = count if public.repeat else count * setting.images
+    draw = partial(_drawn_weights, setting, public, drawn)
+    return decode(view.epochs, public.images, sources, draw, generator, DECODING)
+
+
+def _drawn_weights(setting: Obfuscation, public: PublicKnowledge, drawn: Stream, count: int) -> Tensor:
+    """Draw weights of mixtures as owners do; which image of a mixture has which is anybody's guess."""
+    some = torch.from_numpy(drawn.permutation(len(public.images)))[: setting.images]
+    batch = public.images[some].expand(count, -1, -1, -1, -1)
+    weights = mixing_weights(setting, batch, drawn)
+    order = torch.from_numpy(drawn.uniform(weights.numel())).reshape(weights.shape).argsort(dim=1)
+    return weights.gather(1, order)
 
 
 def _squares(setting: Obfuscation, side: int) -> int:
@@ -242,7 +276,7 @@ MORE = 4
 
 def learn_to_recognise(public: PublicKnowledge, lesson: Lesson, epochs: int = CNN_EPOCHS) -> nn.Module:
     """Train one of the attacker's networks, all on the same public images (McPherson et al. 2016)."""
-    if len(public.images) < 50:
+    if len(public.images) < FEWEST_PUBLIC:
         raise DoesNotApply(f"it learns from public images, and there are {len(public.images)}")
     generator = _generator(public, 2 + LESSONS.index(lesson))
     count = len(public.task_of)

@@ -16,10 +16,12 @@ from simulations.runs.seeding import stream
 from simulations.runs.workshops import finished
 from simulations.workflows.outsource.attacks import (
     CNN_EPOCHS,
+    IN_ANY_ORDER,
     RESTORERS,
     DoesNotApply,
     PublicKnowledge,
     ServiceView,
+    decoding,
     learn_to_recognise,
     membership,
     name_class,
@@ -47,7 +49,7 @@ class Study:
     """What attackers make of one setting, as far as they apply.
 
     Attributes:
-        restored: By attack: pictures, for unmixing of the owner's images in any order, else of the last mixtures.
+        restored: By attack: pictures, of the owner's images (`IN_ANY_ORDER`), else of the last mixtures.
         named: The classes of the dominant images of the last mixtures, by a CNN that learned from such mixtures.
         given: The same, of the classes that go with the published label.
         scores: Of candidates, how likely each is the owner's.
@@ -75,6 +77,8 @@ def study(device: torch.device, view: ServiceView, public: PublicKnowledge, cand
             restored[name] = attack(last, public)
     with suppress(DoesNotApply):
         restored["unmixing"] = unmixing(view, public).pictures
+    with suppress(DoesNotApply):
+        restored["decoding"] = decoding(view, public).pictures
     with suppress(DoesNotApply):
         recogniser = learn_to_recognise(public, "shown", max(1, CNN_EPOCHS // SHORTER))
         named = name_shown(last, recogniser)
@@ -182,7 +186,7 @@ def _scored(
         restored: Mapping[str, Tensor] = {AS_SENT: one.view.epochs[-1], **found.restored}
         for attack, pictures in restored.items():
             places, shown = one.dominant, pictures
-            if attack == "unmixing":  # in any order: each image with its best match
+            if attack in IN_ANY_ORDER:  # each image with its best match
                 places = torch.arange(len(images))
                 shown = pictures[(detail(images, 3) @ detail(pictures, 3).T).argmax(1)]
             keep(attack, 1, classify(clean, to_pictures(shown)), places, dssim(images[places], shown), shown)

@@ -1,25 +1,33 @@
 """What the report of outsourced training says: the schema of its ``report.json``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
 
 from parties.outsource.owner import Appraisal
 from parties.outsource.workflow import OutsourceRecord
+from protocol.errors import BadScenario
+from protocol.storage.user_files import user_path
+from simulations.evaluation.estimates import estimate
+from simulations.reports.evaluation import Estimate
 from simulations.reports.model import Flow, RunReport
-from simulations.workflows.outsource.attacks import ATTACKS
+from simulations.workflows.outsource.attacks import ATTACKS, DoesNotApply
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scores import AttackScore, interval, most_frequent
 from simulations.workflows.outsource.scoring import Scoring
 from simulations.workflows.outsource.tradeoff import Point
 from simulations.workflows.outsource.world import OutsourceWorld
 from strategies.obfuscation import Obfuscation
-from strategies.scores.privacy_scores import SCORES
+from strategies.scores.inception import ClassifierFeatures, InceptionFeatures
+from strategies.scores.privacy_scores import SCORES, features_of, frechet, frechet_interval
 
 SCHEMA_VERSION = 2
 """Raised with every change of the schema that a reader could notice."""
+FEWEST = 10
+"""Mixtures that a Frechet distance compares, at least."""
 
 
 class OutsourceOutcome(BaseModel):
@@ -36,6 +44,9 @@ class OutsourceOutcome(BaseModel):
         reference: The same of a model trained as long on clean images.
         majority: Share of the most frequent label among the test images.
         privacy: Mean score, over mixtures of the last epoch, between a mixture and the image that contributes most.
+        fid: Frechet distance between these mixtures and images, with a 95 % interval (jackknife); None where there are
+            fewer than `FEWEST`, or no network.
+        fid_of: Whose features it compares.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +65,8 @@ class OutsourceOutcome(BaseModel):
     reference: float
     majority: float
     privacy: dict[str, float]
+    fid: Estimate | None = None
+    fid_of: str = ""
 
 
 class TradeOff(BaseModel):
@@ -103,8 +116,9 @@ def outcome_of(
     scoring: Scoring,
     clean: Point,
     flows: Sequence[Flow],
+    recogniser: nn.Module | DoesNotApply,
 ) -> OutsourceOutcome:
-    """Return the numbers that sum a training up; `clean` is that on clean images."""
+    """Return the numbers that sum a training up; `clean` is that on clean images, `recogniser` a CNN for these."""
     correct = sum(appraisal.correct for appraisal in appraisals.values())
     tested = sum(appraisal.tested for appraisal in appraisals.values())
     # Owners of one model test it on the same images: the interval is that of these.
@@ -126,7 +140,44 @@ def outcome_of(
         reference=clean.accuracy,
         majority=most_frequent(world.tests.tasks),
         privacy={name: float(score(originals, scoring.pictures).mean()) for name, score in SCORES.items()},
+        **_fid(scenario, recogniser, originals, scoring.pictures),
     )
+
+
+def _fid(
+    scenario: OutsourceScenario, recogniser: nn.Module | DoesNotApply, originals: Tensor, pictures: Tensor
+) -> dict[str, Any]:
+    """Return the Frechet distance between originals and what was sent, and whose features it compares.
+
+    Raises:
+        BadScenario: When the file of weights is none.
+    """
+    weights = scenario.attackers.inception
+    if len(originals) < FEWEST:
+        return {}
+    named = "the attackers' compact network" if weights is None else "Inception v3"
+    network: nn.Module
+    if weights is not None:
+        network = inception(weights)
+    elif isinstance(recogniser, nn.Module):
+        network = ClassifierFeatures(recogniser)
+    else:
+        return {}
+    first, second = (features_of(each, network) for each in (originals, pictures))
+    value, (low, high) = frechet(first, second), frechet_interval(first, second)
+    return {"fid": estimate(value, low, high, len(first)), "fid_of": named}
+
+
+def inception(weights: str) -> nn.Module:
+    """Return Inception v3 with a user's weights.
+
+    Raises:
+        BadScenario: When the file is none.
+    """
+    try:
+        return InceptionFeatures(user_path(weights))
+    except ValueError as error:
+        raise BadScenario(f"attackers.inception: {error}") from None
 
 
 def tradeoffs(

@@ -28,7 +28,7 @@ from simulations.workflows.outsource.attacks import service_view
 from simulations.workflows.outsource.compared import attack_compared
 from simulations.workflows.outsource.leaks import leaks, method_of, pictures_seen, promise, worth
 from simulations.workflows.outsource.page import write_outsource_page
-from simulations.workflows.outsource.report import OutsourceOutcome, OutsourceReport, outcome_of, tradeoffs
+from simulations.workflows.outsource.report import OutsourceOutcome, OutsourceReport, inception, outcome_of, tradeoffs
 from simulations.workflows.outsource.scenario import OutsourceScenario
 from simulations.workflows.outsource.scores import Guessed
 from simulations.workflows.outsource.scoring import Recognisers, Scoring
@@ -49,6 +49,8 @@ def play(
     """
     with Session(scenario, folder, progress, len(Outsource.STEPS)) as session, session.workshop() as workshop:
         session.step("building the world")
+        if scenario.attackers.inception is not None:
+            inception(scenario.attackers.inception)  # a file that is none is found before all the work
         world = build(scenario, adversaries)
         view = session.view(SERVER_NODE_ID, Enrolment, Part)
         public = public_knowledge(scenario, world)
@@ -76,7 +78,9 @@ def play(
         session.step("training with other settings")
         points = [end.result() for end in finished(workshop, compared, "training with other settings", progress)]
         digest = _digest(record, appraisals)
-        outcome = outcome_of(scenario, world, record, appraisals, digest, scoring, points[0], session.flows)
+        outcome = outcome_of(
+            scenario, world, record, appraisals, digest, scoring, points[0], session.flows, recognisers.done()["clean"]
+        )
         methods: list[tuple[Obfuscation, Mapping[tuple[str, float], Guessed]]] = [
             (own, scoring.done.guesses),
             *zip(others, guesses, strict=True),

@@ -111,6 +111,11 @@ class AttackersSection(Section):
         100, description="mixtures of the first owner with leaked originals, for the reconstruction attack to train on"
     )
     scored: Annotated[int, Ge(1), Le(10**5)] = Field(400, description="most pictures to score each attack on")
+    inception: str | None = Field(
+        None,
+        description="a file of torchvision's inception_v3 weights, for the FID; null: the features of the attackers'"
+        " compact network",
+    )
 
 
 class OutsourceScenario(Scenario):

@@ -18,6 +18,7 @@ from simulations.reports.evaluation import Estimate
 from simulations.runs.workshops import finished
 from simulations.workflows.outsource.attacks import (
     ATTACKS,
+    IN_ANY_ORDER,
     LESSONS,
     MORE,
     RESTORERS,
@@ -26,6 +27,7 @@ from simulations.workflows.outsource.attacks import (
     PublicKnowledge,
     ServiceView,
     attempted,
+    decoding,
     learn_to_recognise,
     membership,
     name_class,
@@ -50,7 +52,7 @@ from simulations.workflows.outsource.truth import Truth
 from simulations.workflows.outsource.world import Labelled
 from strategies.attacks.membership import Scores
 from strategies.learning.classifier import classify
-from strategies.obfuscation.unmixing import detail
+from strategies.obfuscation.unmixing import Unmixed, detail
 from strategies.pixels import to_pictures, to_tensor
 from strategies.scores.privacy_scores import dssim
 
@@ -136,6 +138,7 @@ class Scoring:
         self.done.grid["sent to the service"] = self.pictures[:SHOWN]
         jobs: dict[str, Handle[Any]] = {
             "unmixing": workshop.submit(attempted, unmixing, self.view, self.public),
+            "decoding": workshop.submit(attempted, decoding, self.view, self.public),
             "reconstruction": workshop.submit(attempted, reconstruction, self.pictures, self.view, self.public),
         }
         jobs |= {
@@ -146,7 +149,7 @@ class Scoring:
         ends = dict(zip(jobs, finished(workshop, list(jobs.values()), "attacking", progress), strict=True))
         self._learned = self._recognisers.done()
         found: dict[str, Callable[[], Found]] = {
-            "unmixing": lambda: self._unmix(_applied(ends["unmixing"].result()).pictures),
+            **{name: partial(self._recovered, name, ends[name]) for name in IN_ANY_ORDER},
             **{name: partial(self._restored, name, ends[name]) for name in (*RESTORERS, "reconstruction")},
             "cnn": self._cnn,
             "label": self._label,
@@ -185,17 +188,17 @@ class Scoring:
         right = found.shared.hits > 0
         return {"measure": "accuracy on whether an image is among the owner's", **share(right), "chance": 0.5}
 
-    def _unmix(self, found: Tensor) -> Found:
+    def _recovered(self, name: str, end: Done[Unmixed | DoesNotApply]) -> Found:
         """Match what was recovered with the owner's images by fine detail, each image with its best match."""
-        images = self.truth.images
+        found, images = _applied(end.result()).pictures, self.truth.images
         best = (detail(images, 3) @ detail(found, 3).T).argmax(1)
         chosen = torch.arange(len(images))[: len(self.places)]
         restored = found[best[chosen]]
         unlike = dssim(images[chosen], restored)
-        named = self._right("unmixing", restored, chosen, unlike)
-        self.done.grid["unmixing"] = found[best[self.truth.groups[self.places[:SHOWN], 0]]]
+        named = self._right(name, restored, chosen, unlike)
+        self.done.grid[name] = found[best[self.truth.groups[self.places[:SHOWN], 0]]]
         return {
-            "measure": "accuracy of a CNN on the class of the owner's images, as recovered by unmixing",
+            "measure": "accuracy of a CNN on the class of the owner's images, as recovered",
             **named,
             "before": self._recognised_before(),
             **self._likeness(unlike),

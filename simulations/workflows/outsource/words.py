@@ -87,6 +87,11 @@ def tables(report: OutsourceReport) -> Iterator[RenderableType]:
         ),
         ("trained on clean images instead", percent(outcome.reference)),
         *((f"privacy: {name}", f"{value:.3g}") for name, value in outcome.privacy.items()),
+        *(
+            [(f"FID by {outcome.fid_of}", f"{outcome.fid.value:.3g} ({outcome.fid.low:.3g} to {outcome.fid.high:.3g})")]
+            if outcome.fid
+            else []
+        ),
         ("bytes sent", f"{outcome.sent:,}"),
         ("seconds", f"{report.timings['total']:.1f}"),
         ("digest", outcome.digest[:16]),

@@ -17,6 +17,7 @@ from strategies.obfuscation import Obfuscation, group, obfuscate
 from strategies.obfuscation.restoration import deconvolve, denoise
 from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.stream import Stream
+from strategies.scores.inception import ClassifierFeatures
 from strategies.scores.privacy_scores import SCORES, dssim, feature_distances
 from strategies.scores.recognition import Agreement, agreement
 
@@ -31,19 +32,6 @@ class Set:
 
     pictures: Pictures
     classes: Labels
-
-
-class Features(nn.Module):
-    """The features of uint8 images in a trained classifier: all of it but its last layer."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*list(network.children())[:-1])
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map (n, 3, height, width) to (n, features)."""
-        body: Tensor = self.body(images.float().div(127.5).sub(1))
-        return body.flatten(2).mean(2)
 
 
 def recognition(
@@ -64,7 +52,7 @@ def recognition(
     pairs = torch.from_numpy(survey.owner)
     originals, shown = survey.sources, survey.pictures[pairs]
     scores = {name: score(originals, shown).numpy() for name, score in SCORES.items()}
-    features = feature_distances(originals.to(device), shown.to(device), Features(clean).to(device))
+    features = feature_distances(originals.to(device), shown.to(device), ClassifierFeatures(clean).to(device))
     scores = {"MSE": scores["MSE"] / 255**2, "FID": features.numpy()} | {
         name: values for name, values in scores.items() if name != "MSE"
     }
