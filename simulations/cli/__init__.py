@@ -28,6 +28,7 @@ from protocol.storage.files import disk_failure
 from simulations.cli import (
     account,
     audit,
+    backup,
     bench,
     calibrate,
     catalogue,
@@ -96,6 +97,8 @@ PANELS: dict[str, dict[str, typer.Typer | Callable[..., None]]] = {
         "drain": cloud.drain,
         "purchase": purchase.app,
         "account": account.app,
+        "backup": backup.backup,
+        "restore": backup.restore,
         "pool": cloud.pool,
         "audit": audit.app,
     },
