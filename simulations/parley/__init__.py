@@ -8,6 +8,10 @@
     report.outcome.precision
     report.to_frame()
 
+`compare` plays ways of sharing on one cohort, and says what each is good for and leaks::
+
+    parley.compare(parley.load_comparison("quick", seeds=1)).to_frame()
+
 Parties that cheat extend `Seller`, `Buyer`, `Entity`, `Participant`, `Publisher` or `Client`, and are declared with
 `adversary`. Every mistake that a user can fix is a `UserError` with one sentence. What is named here is imported when
 it is first used, so that ``import parley`` is quick.
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from protocol.errors import UserError
     from simulations.scenarios.base import Scenario
 
+    from .comparing import compare, load_comparison
     from .report import Report
     from .running import load, run
 
@@ -49,7 +54,9 @@ __all__ = [
     "Seller",
     "UserError",
     "adversary",
+    "compare",
     "load",
+    "load_comparison",
     "run",
     "step",
 ]
@@ -68,6 +75,8 @@ _HOMES = {
     "Seller": "parties.purchase.seller",
     "UserError": "protocol.errors",
     "adversary": "parties.adversaries",
+    "compare": ".comparing",
+    "load_comparison": ".comparing",
     "load": ".running",
     "run": ".running",
     "step": "parties.party",
