@@ -8,6 +8,10 @@
     report.outcome.precision
     report.to_frame()
 
+`compare` plays ways of sharing on one cohort, and says what each is good for and leaks::
+
+    parley.compare(parley.load_comparison("quick", seeds=1)).to_frame()
+
 Parties that cheat extend `Seller`, `Buyer`, `Entity`, `Participant`, `Publisher` or `Client`, and are declared with
 `adversary`. A rule that selects and pays is a function from a `Market` to an `Award`, declared with `mechanism`. Every
 mistake that a user can fix is a `UserError` with one sentence. What is named here is imported when it is first used, so
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from simulations.scenarios.base import Scenario
     from strategies.mechanisms import Award, Market, mechanism
 
+    from .comparing import compare, load_comparison
     from .report import Report
     from .running import load, run
 
@@ -53,7 +58,9 @@ __all__ = [
     "Seller",
     "UserError",
     "adversary",
+    "compare",
     "load",
+    "load_comparison",
     "mechanism",
     "run",
     "step",
@@ -75,6 +82,8 @@ _HOMES = {
     "Seller": "parties.purchase.seller",
     "UserError": "protocol.errors",
     "adversary": "parties.adversaries",
+    "compare": ".comparing",
+    "load_comparison": ".comparing",
     "load": ".running",
     "mechanism": "strategies.mechanisms",
     "run": ".running",

@@ -255,6 +255,9 @@ class Session:
         """Return the run's report: what all have in common, and the `rest`."""
         self.step("writing the report")
         failures = list(failures)
+        if self.scenario.cohort is None:  # else methods are compared person by person
+            for part in {"leaks", "utility"} & rest.keys():
+                rest[part] = [row.model_copy(update={"people": {}}) for row in rest[part]]
         return kind(
             scenario=self.scenario.model_dump(mode="json"),
             seed=self.scenario.seed,

@@ -7,7 +7,7 @@ from itertools import combinations
 from simulations.reports.evaluation import Leak, Utility
 from simulations.reports.model import ORIGINALS, versions
 from simulations.reports.sheets import thumbnail
-from simulations.reports.words import count, percent
+from simulations.reports.words import count, listed, percent
 from simulations.studies.compare.combining import Difference, difference, holm
 from simulations.studies.compare.methods import ALONE, RAW, Method
 from simulations.studies.compare.report import ComparisonReport, MethodRow, Pair, Played, Risk
@@ -67,7 +67,8 @@ def compiled(
             measured = {run: row.model_copy(update={"accuracy": best[seeds[run]]}) for run, row in measured.items()}
         leaks[name] = _by_seed(found if name != RAW else of_method(own, method.row, attacks), seeds)
         useful[name] = {seeds[run]: row for run, row in utilities(own, method.utility or method.row).items()}
-        costs, whole = cost(own, method)
+        together = [each for each in own[0].run.methods if methods[each].row] if own else []
+        costs, whole = cost(own, method, len(together) > 1)
         seen = next((each.report.seen[method.row] for each in own if method.row in each.report.seen), None)
         rows.append(
             MethodRow(
@@ -192,7 +193,7 @@ def cannot(comparison: Comparison, rows: Sequence[MethodRow]) -> Iterator[str]:
     elif comparison.seeds < 5:
         yield f"{comparison.seeds} seeds: differences between cohorts and trainings are known roughly."
     yield (
-        f"{count(cohort.people, 'person')} with {cohort.pictures} images each: with more, models would be better and"
+        f"{cohort.people:,} people with {cohort.pictures} images each: with more, models would be better and"
         " attackers, too; small differences are not shown."
     )
     if cohort.root is None:
@@ -202,9 +203,12 @@ def cannot(comparison: Comparison, rows: Sequence[MethodRow]) -> Iterator[str]:
         " and private attribute) where owners share those of many. Chance is taken out of both, but they are not"
         " the same."
     )
-    whole = [row.name for row in rows if row.whole_run]
+    whole = list(dict.fromkeys(row.workflow for row in rows if row.whole_run))
     if whole:
-        yield f"Costs are those of the whole run, which plays several settings at once, for {', '.join(whole)}."
+        yield (
+            f"Costs of {listed(whole)} are those of one setting's parties, which the run's other settings are taken to"
+            " cost as well."
+        )
     yield "The work of the coordinating server is not measured, but for its traffic."
 
 
@@ -212,7 +216,7 @@ def summary(report: ComparisonReport) -> str:
     """Say in short what came out."""
     useful = [row for row in report.methods if row.worth and row.worth.retained and row.name not in (RAW, ALONE)]
     cohort = report.comparison["cohort"]
-    people, seeds = count(cohort["people"], "person").replace("persons", "people"), report.comparison["seeds"]
+    people, seeds = f"{cohort['people']:,} people", report.comparison["seeds"]
     head = (
         f"{len(report.methods)} ways of sharing on the images of {people}, {count(seeds, 'seed')}, "
         f"{count(len(report.runs), 'run')}."

@@ -4,9 +4,9 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from simulations.reports.evaluation import Criterion, Estimate
+from simulations.reports.evaluation import Estimate
 from simulations.reports.plot import Plot
-from simulations.studies.compare.plots import drawn, save
+from simulations.studies.compare.plots import Figured, drawn, save
 from simulations.studies.compare.report import ComparisonReport, MethodRow
 from simulations.studies.compare.table import CRITERIA
 
@@ -15,7 +15,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def export(folder: Path, report: ComparisonReport) -> dict[Criterion, Plot]:
+def export(folder: Path, report: ComparisonReport) -> dict[Figured, Plot]:
     """Write ``compare.csv``, ``compare.tex`` and ``figures/``; return the figures for the page."""
     with (folder / "compare.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")

@@ -5,17 +5,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from protocol.strict_yaml import write_yaml
-from simulations.reports.evaluation import Criterion, Estimate
+from simulations.reports.evaluation import Estimate
 from simulations.reports.page import write_page
 from simulations.reports.plot import Plot
 from simulations.studies.compare.choose import SUMS, Question, choose
 from simulations.studies.compare.officer import NOT_TRIED, opinion
+from simulations.studies.compare.plots import Figured
 from simulations.studies.compare.report import ComparisonReport
 from simulations.studies.compare.table import CRITERIA
 from strategies.privacy.sum_graph import FEWEST
 
+UNBOUNDED = 10
+"""A share of the utility that is as good as infinite, where the ceiling is hardly above the baseline."""
 
-def write_comparison_page(path: Path, report: ComparisonReport, plots: Mapping[Criterion, Plot]) -> None:
+
+def write_comparison_page(path: Path, report: ComparisonReport, plots: Mapping[Figured, Plot]) -> None:
     """Write the page."""
     question = Question(owners=report.comparison["cohort"]["owners"])
     answers = choose(question, report.methods)
@@ -23,7 +27,7 @@ def write_comparison_page(path: Path, report: ComparisonReport, plots: Mapping[C
         path,
         "studies/compare/compare.html",
         report,
-        {"share": share, "of_run": of_run},
+        {"share": share, "ends": ends, "of_run": of_run},
         criteria=CRITERIA,
         plots=plots,
         question=question,
@@ -54,15 +58,28 @@ def share(found: Estimate | None) -> str:
     if found is None:
         return "–"
     value = f"{100 * found.value:.0f}"
-    if not found.n:
-        return value
-    high = f"{100 * found.high:.0f}" if found.high < 10 else "∞"
-    return f"{value} ({100 * found.low:.0f}–{high})"
+    return f"{value} ({ends(found)})" if found.n else value
 
 
-def of_run(name: str) -> str:
-    """Return the seed in the name of a run."""
-    return name.rpartition("-")[2]
+def ends(found: Estimate) -> str:
+    """Write an interval in percent.
+
+    Examples:
+        >>> ends(Estimate(value=0.5, low=0.4, high=0.61, n=100))
+        '40–61'
+    """
+    high = f"{100 * found.high:.0f}" if found.high < UNBOUNDED else "∞"
+    return f"{100 * found.low:.0f}–{high}"
+
+
+def of_run(name: str, first: str) -> str:
+    """Return what tells a run from the first one: the seed, if it is another seed's of the same.
+
+    Examples:
+        >>> of_run("pool-2", "pool-1"), of_run("pool-2", "publish-1")
+        ('2', 'pool-2')
+    """
+    return name.rpartition("-")[2] if name.rpartition("-")[0] == first.rpartition("-")[0] else name
 
 
 def _data(report: ComparisonReport) -> Iterator[dict[str, object]]:

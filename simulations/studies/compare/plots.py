@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from simulations.reports.plot import (
     GREY,
     INK,
     OCHRE,
+    PAPER,
     PURPLE,
     STYLE,
     VERMILLION,
@@ -39,6 +41,11 @@ LOOKS = {
 }
 """Colour and mark of each workflow."""
 WIDTH, HEIGHT = 8.4, 4.6
+ANY: Literal["any"] = "any"
+Figured = Criterion | Literal["any"]
+"""What a figure is about: a criterion, or the largest risk of all."""
+FIGURES: tuple[Figured, ...] = (ANY, *CRITERIA)
+_OF = ("risk of {} by the strongest attacker, %", "largest risk of any criterion that was measured, %")
 
 
 @dataclass(frozen=True)
@@ -51,23 +58,37 @@ class Point:
     retained: Estimate
 
     @property
+    def vague(self) -> bool:
+        """Whether its risk is hardly known."""
+        return self.risk.high - self.risk.low > VAGUE
+
+    @property
     def place(self) -> tuple[float, float]:
         """Where it is, in percent."""
         return 100 * self.risk.value, 100 * self.retained.value
 
 
-def points(report: ComparisonReport, criterion: Criterion) -> list[Point]:
+def points(report: ComparisonReport, criterion: Figured) -> list[Point]:
     """Return the methods of which both numbers are known."""
     found = []
     for number, row in enumerate(report.methods, 1):
-        worst, share = row.worst(criterion), None if row.worth is None else row.worth.retained
+        worst = row.largest() if criterion == ANY else row.worst(criterion)
+        share = None if row.worth is None else row.worth.retained
         if worst is not None and worst.risk is not None and share is not None:
             found.append(Point(number, row, worst.risk, share))
     return found
 
 
+VAGUE = 0.5
+"""A risk whose interval is wider says next to nothing."""
+
+
 def front(found: Sequence[Point]) -> list[Point]:
-    """Return the points to which no other is better in one number and as good in the other, by risk."""
+    """Return the points to which no other is better in one number and as good in the other, by risk.
+
+    Those whose risk is hardly known are left out.
+    """
+    found = [point for point in found if not point.vague]
     return sorted(
         (
             one
@@ -83,32 +104,25 @@ def front(found: Sequence[Point]) -> list[Point]:
     )
 
 
-def pareto(report: ComparisonReport, criterion: Criterion) -> tuple[Figure, str] | None:
+def pareto(report: ComparisonReport, criterion: Figured) -> tuple[Figure, str] | None:
     """Draw utility against the risk of a criterion; None where fewer than two methods have both."""
     found = points(report, criterion)
     if len(found) < 2:
         return None
     best = front(found)
     figure, axes = new_figure(HEIGHT, WIDTH)
-    axes.plot(
-        *zip(*(point.place for point in best), strict=True),
-        color=INK,
-        linewidth=1,
-        linestyle=":",
-        label="no other is better",
-    )
+    if best:
+        x, y = zip(*(point.place for point in best), strict=True)
+        axes.plot(x, y, color=INK, linewidth=1, linestyle=":", label="no other is better")
+    ends = [point for point in found if point.row.name in (RAW, ALONE)]
     for workflow, (colour, mark) in LOOKS.items():
-        some = [point for point in found if point.row.workflow == workflow and point.row.name not in (RAW, ALONE)]
-        _marks(axes, some, colour, mark, workflow)
-    _marks(
-        axes,
-        [point for point in found if point.row.name in (RAW, ALONE)],
-        INK,
-        "*",
-        "the ends: all is shared, or nothing",
-    )
+        some = [point for point in found if point.row.workflow == workflow and point not in ends]
+        for vague in (False, True):
+            part = [point for point in some if point.vague == vague]
+            _marks(axes, part, colour, mark, workflow if not vague or len(part) == len(some) else None)
+    _marks(axes, ends, INK, "*", "the ends: all is shared, or nothing")
     axes.set(
-        xlabel=f"risk of {criterion} by the strongest attacker, %", ylabel="utility retained, %", xlim=(-3, 103),
+        xlabel=_OF[criterion == ANY].format(criterion), ylabel="utility retained, %", xlim=(-3, 103),
     )  # fmt: skip
     legend(figure, axes, columns=4)
     names = {
@@ -119,10 +133,10 @@ def pareto(report: ComparisonReport, criterion: Criterion) -> tuple[Figure, str]
     }
     label_marks(axes, {name: point.place for name, point in names.items()})
     said = "; ".join(f"{point.row.title}: {point.place[0]:.0f} % and {point.place[1]:.0f} %" for point in found)
-    return figure, f"Risk of {criterion} and utility retained. {said}."
+    return figure, f"{_OF[criterion == ANY].format(criterion)[:-3].capitalize()}, and utility retained. {said}."
 
 
-def _marks(axes: Axes, some: Sequence[Point], colour: str, mark: str, label: str) -> None:
+def _marks(axes: Axes, some: Sequence[Point], colour: str, mark: str, label: str | None) -> None:
     if not some:
         return
     x, y = zip(*(point.place for point in some), strict=True)
@@ -136,13 +150,13 @@ def _marks(axes: Axes, some: Sequence[Point], colour: str, mark: str, label: str
 
     axes.errorbar(
         x, y, xerr=away("risk"), yerr=away("retained"), color=colour, marker=mark, linestyle="none", elinewidth=0.6,
-        markersize=9 if mark == "*" else 6, alpha=0.95, label=label,
+        markersize=9 if mark == "*" else 6, label=label, markerfacecolor=PAPER if some[0].vague else colour,
     )  # fmt: skip
 
 
-def drawn(report: ComparisonReport) -> Iterator[tuple[Criterion, Plot]]:
+def drawn(report: ComparisonReport) -> Iterator[tuple[Figured, Plot]]:
     """Yield the figures of the page."""
-    for criterion in CRITERIA:
+    for criterion in FIGURES:
         with mpl.rc_context({**STYLE, "svg.hashsalt": f"compare-{criterion}"}):
             found = pareto(report, criterion)
             if found is not None:
@@ -153,7 +167,7 @@ def drawn(report: ComparisonReport) -> Iterator[tuple[Criterion, Plot]]:
 def save(report: ComparisonReport, folder: Path) -> None:
     """Write every figure as SVG and as PDF."""
     folder.mkdir(exist_ok=True)
-    for criterion in CRITERIA:
+    for criterion in FIGURES:
         with mpl.rc_context({**STYLE, "svg.hashsalt": f"compare-{criterion}", "figure.facecolor": "white"}):
             found = pareto(report, criterion)
             if found is None:

@@ -13,6 +13,10 @@ Whom = Literal["cloud", "participants", "public"]
 """Whom one may distrust: who coordinates, who takes part or buys, and everybody."""
 
 
+SERVING = ("cloud", "service", "collector", "buyer", "reader")
+"""Roles that have no images to share."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -66,8 +70,8 @@ class MethodRow(_Frozen):
 
     Attributes:
         risks: For each observer and criterion.
-        costs: By role, the mean over seeds; of its own, or of its whole run where that plays several at once.
-        whole_run: Whether the costs are those of the whole run.
+        costs: By role, the mean over seeds.
+        whole_run: Whether the costs are those of another setting of the run, which its parties played.
         pictures: What the strongest attacker sees of the same people, data URIs; empty where nothing can be seen.
         seen_by: Whose view that is.
         runs: Its runs.
@@ -86,6 +90,11 @@ class MethodRow(_Frozen):
     seen_by: str
     runs: tuple[str, ...]
 
+    @property
+    def sharing(self) -> Cost | None:
+        """The cost of the role that has images to share; None where nothing was measured."""
+        return next((each for each in self.costs if each.role not in SERVING and each.phone is not None), None)
+
     def worst(
         self, criterion: Criterion, whom: frozenset[str] = frozenset(("cloud", "participants", "public"))
     ) -> Risk | None:
@@ -96,6 +105,11 @@ class MethodRow(_Frozen):
             if each.criterion == criterion and each.risk is not None and whom & set(each.whom)
         ]
         return max(known, key=lambda each: each.risk.value if each.risk else 0.0, default=None)
+
+    def largest(self) -> Risk | None:
+        """Return the largest risk of all criteria that were measured."""
+        found = [each for each in self.risks if each.risk is not None]
+        return max(found, key=lambda each: each.risk.value if each.risk else 0.0, default=None)
 
 
 class Pair(_Frozen):

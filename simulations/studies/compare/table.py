@@ -253,12 +253,16 @@ def worth(
     )
 
 
-def cost(reported: Sequence[Reported], method: Method) -> tuple[tuple[Cost, ...], bool]:
-    """Return what a method costs each role, the mean over seeds, and whether it is the cost of its whole run."""
+def cost(reported: Sequence[Reported], method: Method, shared: bool) -> tuple[tuple[Cost, ...], bool]:
+    """Return what a method costs each role, the mean over seeds, and whether that is of several methods together.
+
+    Args:
+        shared: Whether others share by the same run.
+    """
     if not method.row:
         return (), False
     own = [each.report.costs_of_methods.get(method.row) for each in reported]
-    whole = any(each is None for each in own)
+    whole = shared and any(each is None for each in own)
     lists = [each.report.costs if one is None else one for each, one in zip(reported, own, strict=True)]
     roles = dict.fromkeys(row.role for rows in lists for row in rows)
     return tuple(_mean_cost([row for rows in lists for row in rows if row.role == role]) for role in roles), whole

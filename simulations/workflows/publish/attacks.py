@@ -24,6 +24,8 @@ MORE = 4
 """How many times as much training the larger budget is."""
 Classes = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Of pictures as they are, and published alike."""
+TRIES = 4
+"""Publications of a candidate that are averaged."""
 CNN = "a CNN on images as published"
 RESTORED = "restored first, then a CNN"
 
@@ -146,6 +148,30 @@ def attack(device: torch.device, seen: Sequence[Gallery], knows: Knowledge) -> F
         network = recogniser(strangers.pictures, has, 2, treat, generator, epochs=epochs)
         told[name] = classify(network, colours(pictures)) == 1
     return Findings(published, restored, guesses, who(lambda clean: clean, restored), told)
+
+
+def presence(
+    device: torch.device, seen: Sequence[Gallery], knows: Knowledge, candidates: Tensor
+) -> NDArray[np.float64]:
+    """Say how like the nearest of what was published each candidate is, if it is published and restored, too; a job.
+
+    Args:
+        candidates: (n, 3, size, size) uint8.
+
+    Returns:
+        (n,), correlations of pixels, each with the mean of several publications.
+    """
+    treatment = _Treatment(knows)
+    restored = treatment.restore(put_together(knows.mechanism, seen))
+    tries = torch.stack([treatment.publish_and_restore(candidates).float() for _ in range(TRIES)]).mean(0)
+    found: NDArray[np.float64] = (_standardised(tries) @ _standardised(restored).T).max(1).values.double().numpy()
+    return found
+
+
+def _standardised(pictures: Tensor) -> Tensor:
+    """Return pictures as rows of mean 0 and length 1."""
+    rows = pictures.float().flatten(1)
+    return torch.nn.functional.normalize(rows - rows.mean(1, keepdim=True))
 
 
 def learn(device: torch.device, seen: Sequence[Gallery], knows: Knowledge, fresh: Tensor) -> Classes:

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from parties.publish.publisher import mechanism_of
 from parties.publish.workflow import Collection
 from parties.workflow import Progress
@@ -9,9 +13,9 @@ from protocol.compute.workshop import Handle, Workshop
 from protocol.messages.publish import CallForPictures, Gallery
 from simulations.evaluation import Guesses
 from simulations.runs.workshops import finished
-from simulations.workflows.publish.attacks import Classes, Findings, Knowledge, attack, audit, learn
+from simulations.workflows.publish.attacks import Classes, Findings, Knowledge, attack, audit, learn, presence
 from simulations.workflows.publish.scenario import PublishScenario
-from simulations.workflows.publish.scoring import Outcome, Truth
+from simulations.workflows.publish.scoring import Outcome, Truth, told_apart
 from simulations.workflows.publish.world import People
 from strategies.dp_images import Mechanism
 from strategies.dp_images.baselines import Plain
@@ -56,6 +60,8 @@ def evaluate(
     attacks: list[Handle[Findings]] = []
     trainings: list[Handle[Classes]] = []
     audits: list[Handle[float | None]] = []
+    suspicions: list[Handle[NDArray[np.float64]]] = []
+    candidates = None if people.others is None else torch.cat([people.albums.pictures, people.others.pictures])
     for name, mechanism in mechanisms.items():
         knows = Knowledge(
             name, mechanism, people.known, people.strangers, scenario.owners.count, len(shown[name]), attacker.epochs,
@@ -64,11 +70,16 @@ def evaluate(
         attacks.append(workshop.submit(attack, shown[name], knows))
         trainings.append(workshop.submit(learn, shown[name], knows, people.fresh.pictures))
         audits.append(workshop.submit(audit, name, mechanism, scenario.seed))
+        if candidates is not None:
+            suspicions.append(workshop.submit(presence, shown[name], knows, candidates))
     findings = finished(workshop, attacks, WORK, progress)
     classes = finished(workshop, trainings, "training on what was published", progress)
     shares = finished(workshop, audits, "auditing mechanisms", progress)
+    scored = finished(workshop, suspicions, WORK, progress)
+    suspected = [each.result() for each in scored] if scored else [None] * len(shares)
     outcomes = {}
-    for name, found, named, share in zip(mechanisms, findings, classes, shares, strict=True):
+    for name, found, named, share, scores in zip(mechanisms, findings, classes, shares, suspected, strict=True):
         right, alike = (Guesses.of(each == people.fresh.labels, people.fresh.persons) for each in named.result())
-        outcomes[name] = Outcome(truths[name], found.result(), right, alike, share.result())
+        present = None if scores is None else told_apart(scores, people.albums.persons)
+        outcomes[name] = Outcome(truths[name], found.result(), right, alike, share.result(), present)
     return {name: outcomes[name] for name in calls}, outcomes[plain]

@@ -105,6 +105,7 @@ class Outcome:
     Attributes:
         right, right_alike: Which fresh pictures the classifier named, as they are and published alike.
         audited: How much of the promised epsilon an audit shows to be lost, a share; None where none is promised.
+        present: How surely pictures that were published are told from others; None where there are no others.
     """
 
     truth: Truth
@@ -112,6 +113,7 @@ class Outcome:
     right: Guesses
     right_alike: Guesses
     audited: float | None
+    present: Guesses | None = None
 
     def whose(self, guess: Guess) -> Guesses:
         """Which pictures an attack gave to the right owner."""
@@ -130,6 +132,18 @@ class Outcome:
     def useful(self) -> Guesses:
         """Which fresh pictures the classifier named, of the kind that it does better on."""
         return max(self.right, self.right_alike, key=lambda each: each.rate.value)
+
+
+def told_apart(scores: NDArray[np.float64], people: NDArray[np.int64]) -> Guesses:
+    """Return for each picture that was published beside how many others it has the higher score; a tie counts half.
+
+    Args:
+        scores: (2 n,), of pictures that were published, then of others.
+        people: (n,), who is in the former.
+    """
+    inside, ordered = scores[: len(people)], np.sort(scores[len(people) :])
+    below = np.searchsorted(ordered, inside, "left") + np.searchsorted(ordered, inside, "right")
+    return Guesses.of(below / (2 * len(ordered)), people)
 
 
 def leaks(name: str, outcome: Outcome, undefended: Outcome, scenario: PublishScenario) -> list[Leak]:
@@ -160,6 +174,15 @@ def leaks(name: str, outcome: Outcome, undefended: Outcome, scenario: PublishSce
         )
         for attack in outcome.found.attribute
     ]  # fmt: skip
+    if outcome.present is not None:
+        rows.append(
+            leak(
+                name, PUBLIC, "membership", "which of two images was published",
+                attack="published and restored alike, then the nearest of what was published",
+                knows="the method and candidates", shared=outcome.present, baseline=0.5,
+                ceiling=None if same else undefended.present,
+            )
+        )  # fmt: skip
     unlike = dssim(outcome.truth.originals, outcome.found.restored).numpy()
     rows.append(
         leak(

@@ -53,12 +53,14 @@ class People:
         known: Other pictures of the owners, that the attacker has.
         strangers: Pictures of other people, that everybody has.
         fresh: Pictures of people whom nobody has seen, to try classifiers on.
+        others: Of a cohort, as many pictures as in albums, of other people, that nobody publishes; else None.
     """
 
     albums: Labelled
     known: Labelled
     strangers: Labelled
     fresh: Labelled
+    others: Labelled | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _of_cohort(cohort: Cohort) -> People:
         labels = part.column(cohort.task).astype(np.int64)
         return Labelled(to_tensor(part.pictures).contiguous(), part.persons, labels, part.column(cohort.private))
 
-    return People(*map(labelled, (cohort.shared, cohort.known, cohort.public, cohort.fresh)))
+    return People(*map(labelled, (cohort.shared, cohort.known, cohort.public, cohort.fresh, cohort.control)))
 
 
 def _labelled(faces: Faces, scenario: PublishScenario) -> Labelled:

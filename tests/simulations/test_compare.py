@@ -1,0 +1,432 @@
+"""Ways of sharing, compared: numbers of seeds together, differences of people, the rule of the chooser, and a page."""
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import parley
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parley.comparing import Comparison as Result
+from PIL import Image
+from scipy.stats import ttest_rel
+
+from protocol.errors import BadInput, BadScenario
+from simulations.data.cohort import draw_cohort
+from simulations.reports.evaluation import Cost, Estimate, Leak
+from simulations.scenarios.cohort import CohortSection
+from simulations.studies.compare import compare, load_comparison
+from simulations.studies.compare.choose import Question, choose
+from simulations.studies.compare.combining import Difference, difference, holm, over_seeds
+from simulations.studies.compare.methods import ALONE, METHODS, RAW, chosen
+from simulations.studies.compare.plan import planned
+from simulations.studies.compare.report import ComparisonReport, MethodRow, Risk, Worth
+from simulations.studies.compare.table import CRITERIA, Attacks, nothing
+
+COHORT = {"people": 20, "pictures": 2, "known": 2, "owners": 4, "public": 50, "fresh": 60, "side": 32}
+TINY: dict[str, Any] = {
+    "seeds": 1,
+    "cohort": COHORT,
+    "workflows": {
+        "publish": {"settings": {"attacker.epochs": 2}},
+        "pool": {
+            "settings": {
+                "training.pretraining": 3,
+                "training.reconstruction": 3,
+                "training.poisoning": 2,
+                "training.refinement": 3,
+                "attacks.steps": 2,
+                "attacks.unseen": [],
+                "attacks.pairs": [],
+                "attacks.modules": [],
+                "attacks.aligned": [],
+                "attacks.attribute": False,
+                "attacks.obfuscator": False,
+                "attacks.losses": False,
+                "attacks.attacked": 8,
+            }
+        },
+    },
+}
+OWN = '''"""Grey pictures: a way of sharing of my own."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from simulations.studies.compare.methods import Method
+from strategies.dp_images import MECHANISMS, Plain
+
+
+@dataclass(frozen=True)
+class Grey(Plain):
+    """Pictures without their colours."""
+
+    description: ClassVar[str] = "images without their colours"
+
+    def publish(self, pictures, stream):
+        """Return the mean of the three channels."""
+        return pictures.float().mean(1, keepdim=True).round().byte().expand(-1, 3, -1, -1).contiguous()
+
+
+MECHANISMS["grey"] = Grey
+METHODS = {
+    "grey": Method("grey pictures", "publish", "grey", {"methods": {"grey": {"mechanism": "grey"}}}),
+}
+'''
+WANTED = ["raw", "publish:pix-5"]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("methods") / "my_method.py"
+    path.write_text(OWN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def played(own: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ComparisonReport, Path]:
+    folder = tmp_path_factory.mktemp("compare") / "out"
+    return compare(load_comparison("quick", {**TINY, "methods": [*WANTED, str(own)]}), folder, 1), folder
+
+
+class TestCohort:
+    def test_no_person_is_in_two_parts_and_owners_have_as_many(self) -> None:
+        cohort = draw_cohort(CohortSection(**COHORT), 3)
+        parts = (cohort.shared, cohort.control, cohort.public, cohort.fresh)
+        people = [set(part.persons.tolist()) for part in parts]
+        assert sum(map(len, people)) == len(set.union(*people))
+        assert set(cohort.known.persons.tolist()) == people[0] == set(range(20))
+        assert [len(cohort.held_by(owner)) for owner in range(4)] == [10] * 4
+        private = cohort.shared.column("Male").reshape(20, 2)
+        assert (private[:, 0] == private[:, 1]).all()
+
+    def test_the_same_seed_draws_the_same_people_and_another_one_others(self) -> None:
+        one, again, other = (draw_cohort(CohortSection(**COHORT), seed) for seed in (3, 3, 4))
+        assert (one.shared.pictures == again.shared.pictures).all()
+        assert (one.shared.pictures != other.shared.pictures).any()
+
+    def test_what_follows_from_a_cohort_cannot_be_set_otherwise(self) -> None:
+        with pytest.raises(BadScenario, match=r"owners\.count follows from cohort, it is 20: leave it out"):
+            parley.load("publish", {"cohort": COHORT, "owners.count": 7})
+
+
+class TestFolder:
+    def make(self, root: Path, people: int = 170, rows: str = "file,ill,sex\n") -> Path:
+        generator = np.random.default_rng(1)
+        for person in range(people):
+            (root / f"p{person}").mkdir(parents=True)
+            for image in range(4):
+                pixels = generator.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / f"p{person}" / f"{image}.png")
+                rows += f"p{person}/{image}.png,{'yes' if image % 2 else 'no'},{'f' if person % 2 else 'm'}\n"
+        (root / "labels.csv").write_text(rows)
+        return root
+
+    def section(self, root: Path, **changes: Any) -> CohortSection:
+        return CohortSection(**{**COHORT, "root": str(root), "task": "ill", "private": "sex", **changes})
+
+    def test_people_are_sub_folders_and_labels_are_columns(self, tmp_path: Path) -> None:
+        cohort = draw_cohort(self.section(self.make(tmp_path / "scans")), 1)
+        assert cohort.shared.names == ("ill", "sex")
+        assert len(cohort.shared) == 40
+        assert len(cohort.fresh) == 60
+        assert cohort.shared.column("ill").reshape(20, 2).any(axis=1).all()
+        assert cohort.classes == ("not ill, not sex", "not ill, sex", "ill, not sex", "ill, sex")
+
+    @pytest.mark.parametrize(
+        ("rows", "changes", "message"),
+        [
+            ("file,ill,sex\n", {"task": "il"}, "has no column 'il'; did you mean ill?"),
+            ("file,ill,sex\n", {"public": 400}, "people with 2 images or more left for the part public"),
+            ("file,ill,sex\n../x.png,yes,m\n", {}, "is not a file below"),
+            ("file,ill,sex\nlost/x.png,perhaps,m\n", {}, "column ill has to hold two values"),
+        ],
+    )
+    def test_mistakes_are_told_in_a_sentence(
+        self, tmp_path: Path, rows: str, changes: dict[str, Any], message: str
+    ) -> None:
+        root = self.make(tmp_path / "scans", 20 if "public" not in changes else 200, rows)
+        with pytest.raises(BadInput, match=re.escape(message)):
+            draw_cohort(self.section(root, **changes), 1)
+
+    def test_a_folder_without_labels_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(BadInput, match=r"there is no .*labels\.csv: write one with the columns file, ill and sex"):
+            draw_cohort(self.section(tmp_path), 1)
+
+
+class TestNumbersOfSeeds:
+    def test_seeds_that_agree_narrow_the_interval_and_those_that_do_not_widen_it(self) -> None:
+        one = Estimate(value=0.5, low=0.4, high=0.6, n=50)
+        alike = over_seeds([one] * 4)
+        assert (alike.value, alike.n) == (0.5, 200)
+        assert alike.high - alike.low == pytest.approx(0.1)
+        apart = over_seeds([one.model_copy(update={"value": x, "low": x - 0.1, "high": x + 0.1}) for x in (0.2, 0.8)])
+        assert apart.high - apart.low > 0.9
+
+    def test_one_seed_is_left_as_it_is(self) -> None:
+        one = Estimate(value=0.5, low=0.35, high=0.7, n=50)
+        assert over_seeds([one]) == one
+
+    @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=30))
+    def test_one_seed_is_the_paired_t_test(self, pairs: list[tuple[float, float]]) -> None:
+        one, other = (dict(enumerate(each)) for each in zip(*pairs, strict=True))
+        found = difference([(one, other)])
+        assert found is not None
+        judge = ttest_rel(list(one.values()), list(other.values()))
+        assert found.mean == pytest.approx(np.mean([a - b for a, b in pairs]))
+        if found.error > 1e-6:
+            assert found.p == pytest.approx(judge.pvalue, abs=1e-6)
+            interval = judge.confidence_interval(0.95)
+            assert found.interval(0.05) == pytest.approx((interval.low, interval.high), abs=1e-6)
+
+    def test_only_people_of_both_are_compared_and_seeds_count_where_they_differ(self) -> None:
+        found = difference([({1: 1.0, 2: 0.0, 9: 1.0}, {1: 0.0, 2: 0.0, 3: 1.0})])
+        assert found is not None
+        assert (found.mean, found.people) == (0.5, 2)
+        assert difference([({1: 1.0}, {2: 1.0})]) is None
+        seeds = [({n: x + n % 2 / 100 for n in range(20)}, dict.fromkeys(range(20), 0.0)) for x in (0.1, 0.5, 0.9)]
+        apart = difference(seeds)
+        assert apart is not None
+        assert apart.freedom == 2
+
+    @given(st.lists(st.floats(-3, 3), min_size=1, max_size=12))
+    def test_holm_shows_what_it_shows_by_definition(self, means: list[float]) -> None:
+        found = [Difference(mean, 0.5, 40, 41, 1) for mean in means]
+        values = sorted(each.p for each in found)
+        count = next((k for k, p in enumerate(values) if p > 0.05 / (len(values) - k)), len(values))
+        judged = holm(found)
+        assert sum(each.shown for each in judged) == count
+        for each in judged:
+            assert each.low <= each.high
+            if each.shown:
+                assert each.low >= 0 or each.high <= 0
+
+
+def row(name: str, retained: float, risks: dict[str, float], whom: tuple[Any, ...] = ("cloud",)) -> MethodRow:
+    def sure(value: float) -> Estimate:
+        return Estimate(value=value, low=value, high=value, n=10)
+
+    return MethodRow(
+        name=name, title=name, workflow="publish", shares="", promise=None, costs=(), whole_run=False, pictures=(),
+        seen_by="", runs=("a",),
+        worth=Worth(task="", retained=sure(retained), accuracy=sure(0.5), baseline=0.5, ceiling=None, runs=("a",)),
+        risks=tuple(
+            Risk(
+                observer="the cloud", whom=whom, criterion=criterion, what="", attack="x", knows="", risk=sure(risk),
+                rate=sure(risk), reference=0.0, victims=5, runs=("a",),
+            )
+            for criterion, risk in risks.items()
+        ),
+    )  # fmt: skip
+
+
+class TestChooser:
+    def test_what_remains_is_useful_enough_and_leaks_little_to_whom_one_distrusts(self) -> None:
+        everything = dict.fromkeys(CRITERIA, 0.0)
+        rows = [
+            row("good", 0.9, everything),
+            row("useless", 0.1, everything),
+            row("leaky", 0.9, {**everything, "linkability": 0.6}),
+            row("to the buyer", 0.9, {**everything, "linkability": 0.6}, ("participants",)),
+        ]
+        answers = {each.name: each.against for each in choose(Question(), rows)}
+        assert answers["good"] == ()
+        assert answers["useless"] == ("it retains 10\N{NO-BREAK SPACE}% of the utility",)
+        assert answers["leaky"] == ("linkability by the cloud: risk 60\N{NO-BREAK SPACE}%",)
+        assert answers["to the buyer"] == ()
+
+    def test_what_was_not_measured_is_said(self) -> None:
+        (answer,) = choose(Question(), [row("a", 0.9, {})])
+        assert len(answer.open) == len(CRITERIA)
+
+    def test_sums_need_owners(self) -> None:
+        rows = [row("federate:secure-sum", 0.9, dict.fromkeys(CRITERIA, 0.0))]
+        assert choose(Question(owners=4), rows)[0].against == ()
+        assert choose(Question(owners=2), rows)[0].against
+
+
+class TestMethods:
+    def test_a_workflow_stands_for_its_methods_and_the_ends_are_always_there(self) -> None:
+        methods, files = chosen(["pool"])
+        assert {RAW, ALONE} < methods.keys()
+        assert {name.partition(":")[0] for name in methods} == {"raw", "own-data-only", "pool"}
+        assert files == ()
+        with pytest.raises(BadInput, match="there is no method 'poool'; did you mean pool"):
+            chosen(["poool"])
+
+    def test_all_methods_can_be_played_and_each_workflow_in_few_runs(self) -> None:
+        for name in ("quick", "compare"):
+            comparison = load_comparison(name)
+            runs = planned(comparison, chosen(None)[0])
+            assert {method for run in runs for method in run.methods} == METHODS.keys()
+            assert len(runs) == 9 * comparison.seeds
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("x = 1", "declares no methods"),
+            ("1 / 0", "cannot be imported: ZeroDivisionError"),
+            (
+                OWN.replace('"publish", "grey"', '"publsh", "grey"'),
+                "there is no workflow 'publsh'; did you mean publish?",
+            ),
+            (OWN.replace('"grey": Method', '"raw": Method'), "declares a method 'raw', but there is one of this name"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used_is_refused(self, tmp_path: Path, text: str, message: str) -> None:
+        path = tmp_path / "mine.py"
+        path.write_text(text)
+        with pytest.raises(BadInput, match=re.escape(message)):
+            chosen([str(path)])
+
+    def test_keys_that_are_wrong_are_named(self) -> None:
+        with pytest.raises(BadScenario, match=r"there is no key cohort\.peple; did you mean people\?"):
+            load_comparison("quick", {"cohort.peple": 3})
+        with pytest.raises(BadScenario, match="there is no comparison 'quik'"):
+            load_comparison("quik")
+
+
+class TestAttacks:
+    def leak(self, attack: str) -> Leak:
+        one = Estimate(value=0.5, low=0.4, high=0.6, n=10)
+        return Leak(
+            method="a", observer="b", criterion="membership", what="c", attack=attack, knows="", victims=1, rate=one,
+            baseline=one, risk=one,
+        )  # fmt: skip
+
+    def test_words_choose_and_leave_out(self) -> None:
+        rows = [self.leak("unmixing"), self.leak("LiRA")]
+        assert [Attacks(["lira"])(each) for each in rows] == [False, True]
+        assert [Attacks(["-LiRA"])(each) for each in rows] == [True, False]
+        assert all(Attacks(["all"])(each) for each in rows)
+        with pytest.raises(BadInput, match="attacks: there is none with 'lirra' in its name"):
+            Attacks(["lirra"]).check(rows)
+
+
+class TestPlayed:
+    def test_the_ends_are_the_ends(self, played: tuple[ComparisonReport, Path]) -> None:
+        report, _ = played
+        raw, alone = report.row(RAW), report.row(ALONE)
+        assert raw.worth is not None
+        assert raw.worth.retained is None or raw.worth.retained.value == 1
+        for criterion in CRITERIA:
+            nobody, everybody = alone.worst(criterion), raw.worst(criterion)
+            assert nobody is not None
+            assert nobody.risk is not None
+            assert nobody.risk.value == 0
+            for each in report.methods:
+                worst = each.worst(criterion)
+                if (
+                    worst is not None
+                    and worst.risk is not None
+                    and everybody is not None
+                    and everybody.risk is not None
+                ):
+                    assert everybody.risk.high >= worst.risk.value >= 0
+
+    def test_a_method_of_my_own_joins(self, played: tuple[ComparisonReport, Path]) -> None:
+        report, folder = played
+        grey = report.row("grey")
+        assert grey.worth is not None
+        assert {each.criterion for each in grey.risks} >= {"linkability", "inference", "reconstruction"}
+        assert len(OWN.splitlines()) <= 30
+        shown = json.loads((folder / "runs" / "publish-1" / "report.json").read_text())
+        assert "grey" in shown["methods"]
+
+    def test_every_number_has_runs_and_a_count(self, played: tuple[ComparisonReport, Path]) -> None:
+        report, folder = played
+        names = {run.name for run in report.runs}
+        for each in report.methods:
+            for risk in each.risks:
+                assert risk.by_design or (risk.runs and set(risk.runs) <= names and risk.rate.n)
+            assert each.worth is None or (set(each.worth.runs) <= names and each.worth.accuracy.n)
+            assert all(isinstance(cost, Cost) for cost in each.costs)
+        for run in report.runs:
+            assert (folder / run.page).is_file()
+
+    def test_the_page_needs_nothing_else_and_its_links_lead_somewhere(
+        self, played: tuple[ComparisonReport, Path]
+    ) -> None:
+        report, folder = played
+        page = (folder / "compare.html").read_text()
+        links = set(re.findall(r'href="([^"#]+)', page))
+        assert links
+        assert all((folder / link).is_file() for link in links)
+        assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+        assert "@import" not in page
+        assert all(each.title in page for each in report.methods)
+
+    def test_the_page_is_accessible(
+        self, played: tuple[ComparisonReport, Path], faults_of: Callable[..., list[str]]
+    ) -> None:
+        assert faults_of(played[1] / "compare.html") == []
+
+    def test_numbers_are_there_for_other_programs(self, played: tuple[ComparisonReport, Path]) -> None:
+        report, folder = played
+        assert ComparisonReport.model_validate_json((folder / "compare.json").read_text()) == report
+        with (folder / "compare.csv").open(newline="") as file:
+            lines = list(csv.DictReader(file))
+        found = {(line["method"], line["measure"]): float(line["value"]) for line in lines}
+        raw = report.row(RAW).worth
+        assert raw is not None
+        assert found["raw", "accuracy"] == raw.accuracy.value
+        assert (folder / "compare.tex").read_text().count(r"\\") == len(report.methods) + 1
+        assert Result(report, folder).to_frame().shape[0] == len(lines)
+
+    def test_a_finished_one_is_resumed_without_playing_and_with_the_same_page(
+        self, played: tuple[ComparisonReport, Path], own: Path
+    ) -> None:
+        report, folder = played
+        page = (folder / "compare.html").read_bytes()
+        again = compare(load_comparison("quick", {**TINY, "methods": [*WANTED, str(own)]}), folder, 1, resume=True)
+        assert again == report
+        assert (folder / "compare.html").read_bytes() == page
+
+    def test_without_an_attacker_nothing_else_changes(
+        self, played: tuple[ComparisonReport, Path], own: Path, tmp_path: Path
+    ) -> None:
+        report, folder = played
+        shutil.copytree(folder, tmp_path / "copy")
+        settings = {**TINY, "methods": [*WANTED, str(own)], "attacks": ["-restored, then named", "-reconstructor"]}
+        less = compare(load_comparison("quick", settings), tmp_path / "copy", 1, resume=True)
+        assert "restored, then named by a CNN of clean images" in less.left_out
+        assert [run.digest for run in less.runs] == [run.digest for run in report.runs]
+        for before, after in zip(report.methods, less.methods, strict=True):
+            assert (before.worth, before.costs, before.promise) == (after.worth, after.costs, after.promise)
+            assert [each for each in before.risks if each.criterion != "reconstruction"] == [
+                each for each in after.risks if each.criterion != "reconstruction"
+            ]
+        assert not less.row(RAW).worst("reconstruction")
+
+    @pytest.mark.slow
+    def test_one_that_was_interrupted_goes_on_to_the_same_numbers(
+        self, played: tuple[ComparisonReport, Path], own: Path, tmp_path: Path
+    ) -> None:
+        def stop(what: str, done: int, total: int) -> None:
+            if what.startswith("1 of"):
+                raise KeyboardInterrupt
+
+        comparison = load_comparison("quick", {**TINY, "methods": [*WANTED, str(own)]})
+        with pytest.raises(KeyboardInterrupt):
+            compare(comparison, tmp_path / "out", 1, progress=stop)
+        assert not (tmp_path / "out").exists()
+        kept = list((tmp_path / ".out.cells").iterdir())
+        assert len(kept) == 1
+        assert compare(comparison, tmp_path / "out", 1, resume=True).digest == played[0].digest
+
+    @pytest.mark.slow
+    def test_two_workers_come_to_the_same_numbers(
+        self, played: tuple[ComparisonReport, Path], own: Path, tmp_path: Path
+    ) -> None:
+        comparison = load_comparison("quick", {**TINY, "methods": [*WANTED, str(own)]})
+        assert compare(comparison, tmp_path / "out", 2).digest == played[0].digest
+
+
+def test_sharing_nothing_leaks_nothing() -> None:
+    assert [each.risk.value for each in nothing() if each.risk is not None] == [0.0] * len(CRITERIA)
