@@ -145,6 +145,7 @@ ATTACKS: Mapping[str, Mapping[str, str]] = {
         "likelihood": "Membership inference by the likelihood ratio (LiRA).",
         "relative likelihood": "Membership inference by pairwise likelihood ratios (RMIA).",
         "planted weights": "A malicious cloud plants weights through which updates, and sums of them, show images.",
+        "fishing": "A malicious cloud changes the last layer, so that one image's gradient is left (attacker.fished).",
         "property": "Property inference: the cloud infers a property of a client's people from its update.",
         "gradient inversion": "The cloud reconstructs the images behind an update, of one step or several.",
         "adversarial examples": "Perturbs images so that the model errs.",

@@ -1,5 +1,6 @@
 """Pictures reconstructed from what a client sends back: what a curious server can see."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -76,16 +77,28 @@ def invert_update(
     Returns:
         (n, 3, height, width) float32, in -1..1, in the order of the labels.
     """
-    guess = (0.1 * torch.randn(len(labels), *shape, generator=generator)).requires_grad_()
-    optimiser = torch.optim.Adam([guess], lr=_RATE)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [steps * 3 // 8, steps * 5 // 8, steps * 7 // 8], 0.1)
     size = torch.stack([part.square().sum() for part in update]).sum().sqrt()
-    for _ in range(steps):
+
+    def unlike(guess: Tensor) -> Tensor:
         found = _update(network, guess, labels, taken)
         product = torch.stack([(one * other).sum() for one, other in zip(found, update, strict=True)]).sum()
         length = torch.stack([part.square().sum() for part in found]).sum().sqrt()
-        unlike = 1 - product / (length * size + 1e-12)
-        guess.grad = torch.autograd.grad(unlike + SMOOTHNESS * _variation(guess), guess)[0].sign()
+        return 1 - product / (length * size + 1e-12)
+
+    return search(unlike, 0.1 * torch.randn(len(labels), *shape, generator=generator), steps)
+
+
+def search(unlike: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> Tensor:
+    """Search pictures, (n, 3, height, width) in -1..1, that are smooth and make a measure small, from a start.
+
+    Args:
+        unlike: From pictures to a scalar that gradients pass through.
+    """
+    guess = start.requires_grad_()
+    optimiser = torch.optim.Adam([guess], lr=_RATE)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [steps * 3 // 8, steps * 5 // 8, steps * 7 // 8], 0.1)
+    for _ in range(steps):
+        guess.grad = torch.autograd.grad(unlike(guess) + SMOOTHNESS * _variation(guess), guess)[0].sign()
         optimiser.step()
         schedule.step()
         with torch.no_grad():

@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "seed": 3,
     "clients": {"count": 5, "pictures": 8, "size": 16},
     "training": {"rounds": 2, "epochs": 1},
-    "attacker": {"shadows": 2, "trials": 6, "strangers": 80, "probed": 1, "lira": 8},
+    "attacker": {"shadows": 2, "trials": 6, "strangers": 80, "probed": 1, "lira": 8, "fished": 1},
     "methods": {"fedavg": {}, "secure-sum": {}, "dp": {"strategy": "dp-images", "epsilon": 2.0}},
 }
 
@@ -104,6 +104,17 @@ def test_planted_weights_read_images_of_who_adds_no_noise(report: FederateReport
     assert report.outcome.read is not None
     assert report.outcome.read > 0.6
     assert report.outcome.read_private is None or report.outcome.read_private < 0.3
+
+
+def test_bait_in_the_last_layer_catches_images_of_who_adds_no_noise(report: FederateReport, folder: Path) -> None:
+    fished = {row.method: row for row in report.leaks if row.attack.startswith("fishing with the last layer")}
+    assert set(fished) == {"fedavg", "secure-sum", "dp"}
+    assert {row.observer for row in fished.values()} == {"a malicious cloud"}
+    for name in ("fedavg", "secure-sum"):
+        assert fished[name].measures["ssim"].value > 0.1
+        assert 0 < fished[name].measures["read"].value < 1
+    assert fished["dp"].measures["read"].value == 0
+    assert "Fishing for User Data" in (folder / "report.html").read_text()
 
 
 def test_no_attack_reads_the_truth(tmp_path: Path) -> None:

@@ -62,7 +62,14 @@ def test_every_claim_is_judged_and_the_page_says_what_stands_in(made: tuple[Trad
     assert len(report.claims) == 12
     assert all(claim.text in page for claim in report.claims)
     assert "No people and no vision service were asked" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 6
+    assert page.count("<image") == len(report.examples) == 8
+    assert all("Fig. " + number in page for number in "12345")
+    assert {(each.recogniser, each.score) for each in report.curves} >= {("people", "dSSIM"), ("vision", "dHaarPSI")}
+    for each in report.curves:
+        assert np.all(np.diff(each.true_positives) >= -1e-4)
+        assert np.all(np.diff(each.false_positives) <= 0)
+    assert "at this size, by seed, pixelize-mix: " in page
     assert TradeOffReport.model_validate_json((folder / "report.json").read_text()) == report
     assert len(report.tradeoffs) == len(TRADEOFF) + len(DRAWN)
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from simulations.runs.seeding import torch_generator
 from simulations.workflows.federate.attackers import Attackers, Trials
 from simulations.workflows.federate.methods import network_of
-from simulations.workflows.federate.probes import LEARNING_RATE, Probe
+from simulations.workflows.federate.probes import LEARNING_RATE, Planted, Probe
+from strategies.attacks.fishing import caught, land
 from strategies.attacks.gradient_inversion import (
     Steps,
     invert_update,
@@ -122,19 +123,56 @@ def read_planted(
         clipping: The norm to which clients clip what a picture contributes; None where they do not.
     """
     if clipping is not None:
-        scale = max(1.0, _norm(start, float(limits[0]), public[:1]) / clipping)
-        sent = [plant(start, limit) for limit in limits.tolist()]
-        answers = [
-            {name: value + scale * (answer[name] - value) for name, value in model.items()}
-            for model, answer in zip(sent, answers, strict=True)
-        ]
+        answers = _unclipped([plant(start, limit) for limit in limits.tolist()], answers, public, clipping)
     found = read(start, limits, answers, pictures, public.shape[1])
     return Read((found.pictures + 1) / 2, found.bins)
 
 
-def _norm(start: Weights, threshold: float, picture: NDArray[np.uint8]) -> float:
-    """Return the norm of the gradient of a picture that planted weights let through."""
-    network = network_of(plant(start, threshold))
+def land_fished(
+    device: torch.device,
+    start: Weights,
+    planted: Planted,
+    answers: Sequence[Weights],
+    pictures: int,
+    public: NDArray[np.uint8],
+    most: int,
+    seed: int,
+    name: str,
+) -> Read:
+    """Restore the pictures of some bins of answers to bait, in 0..1; a job.
+
+    Args:
+        pictures: That steps were taken on.
+        public: Pictures of the same kind.
+        most: Pictures to restore.
+        name: Of what is drawn.
+    """
+    assert planted.bait is not None
+    network, shape = network_of(start), (3, public.shape[1], public.shape[2])
+    if planted.clipping is not None:
+        sent = [planted.bait.weights(start, limit) for limit in planted.limits.tolist()]
+        answers = _unclipped(sent, answers, public, planted.clipping)
+    catches = caught(start, planted.bait, answers, pictures)[:most]
+    generator = torch_generator(seed, "fishing", name)
+    found = [land(network, planted.bait, catch, shape, generator, SEARCH) for catch in catches]
+    landed = torch.stack(found) if found else torch.zeros(0, *shape)
+    return Read((landed + 1) / 2, torch.tensor([catch.bin for catch in catches], dtype=torch.int64))
+
+
+def _unclipped(
+    sent: Sequence[Weights], answers: Sequence[Weights], public: NDArray[np.uint8], clipping: float
+) -> list[Weights]:
+    """Return answers as if contributions had not been clipped: a picture that comes through has about such a norm."""
+    scale = max(1.0, _norm(sent[0], public[:1]) / clipping)
+    return [
+        {name: value + scale * (answer[name] - value) for name, value in model.items()}
+        for model, answer in zip(sent, answers, strict=True)
+    ]
+
+
+def _norm(sent: Weights, picture: NDArray[np.uint8]) -> float:
+    """Return the norm of the gradient of a picture that is wrong."""
+    network = network_of(sent)
     inputs = inputs_of(picture)
     wrong = network(inputs).argmin(1)
     gradient = torch.autograd.grad(

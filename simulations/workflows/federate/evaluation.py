@@ -10,21 +10,24 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from parties.workflow import Progress
-from protocol.compute.workshop import Handle, Workshop
+from protocol.compute.workshop import Done, Handle, Workshop
 from simulations.evaluation import Guesses
 from simulations.runs.workshops import finished
 from simulations.workflows.federate.attackers import Attackers
 from simulations.workflows.federate.attacks import (
     MembershipAttack,
     invert,
+    land_fished,
     members,
     read_planted,
     tell_property,
 )
+from simulations.workflows.federate.methods import network_of
 from simulations.workflows.federate.probes import Asked, Planted
 from simulations.workflows.federate.scenario import NOISY, FederateScenario
 from simulations.workflows.federate.scoring import Outcome, Restored, Tests, majority, tested
 from simulations.workflows.federate.world import Candidates, Labelled, People
+from strategies.attacks.fishing import feature
 from strategies.attacks.membership import Scores
 from strategies.attacks.planted_weights import Read, brightness
 from strategies.learning.classifier import classify
@@ -75,6 +78,14 @@ def evaluate(
         for method, planted in asked.planted.items()
         for number, answers in planted.answers.items()
     }
+    landings = {
+        (method, number): workshop.submit(
+            land_fished, start, planted, answers, _pictures(scenario, number), public,
+            scenario.attacker.fished, seed, f"{method} {number}",
+        )
+        for method, planted in asked.fished.items()
+        for number, answers in planted.answers.items()
+    }  # fmt: skip
     scores: list[Handle[dict[MembershipAttack, Scores]]] = []
     tests: list[Handle[Tests]] = []
     told: dict[str, Handle[NDArray[np.bool_]]] = {}
@@ -90,7 +101,8 @@ def evaluate(
     properties = dict(zip(told, finished(workshop, list(told.values()), ATTACKING), strict=True))
     found = dict(zip(inversions, finished(workshop, list(inversions.values()), ATTACKING, progress), strict=True))
     reads = dict(zip(readings, finished(workshop, list(readings.values()), ATTACKING, progress), strict=True))
-    truth = Truth(scenario, people.trained, attackers)
+    landed = dict(zip(landings, finished(workshop, list(landings.values()), ATTACKING, progress), strict=True))
+    truth = Truth(scenario, people.trained, attackers, start)
     outcomes = {}
     for number, (name, each) in enumerate(learnt.items()):
         noisy = scenario.methods[name].strategy in NOISY
@@ -112,11 +124,8 @@ def evaluate(
                 for method, probe in asked.steps
                 if method == view and asked.steps[method, probe]
             },
-            planted=truth.read(
-                asked.planted[view], {who: end.result() for (method, who), end in reads.items() if method == view}
-            )
-            if view in asked.planted and asked.planted[view].answers
-            else None,
+            planted=truth.read(asked.planted, reads, view),
+            fished=truth.read(asked.fished, landed, view),
             noisy=noisy,
             seed=seed,
         )
@@ -134,9 +143,11 @@ class Truth:
     Args:
         trained: All pictures of clients, one client after the other.
         attackers: Their recogniser names who is shown.
+        start: The model that clients begin with.
     """
 
-    def __init__(self, scenario: FederateScenario, trained: Labelled, attackers: Attackers) -> None:
+    def __init__(self, scenario: FederateScenario, trained: Labelled, attackers: Attackers, start: Weights) -> None:
+        self._start = start
         self._scenario, self._trained, self._recogniser = scenario, trained, attackers.recogniser
         self._pictures = (inputs_of(trained.pictures) + 1) / 2
         self._groups = trained.groups
@@ -154,23 +165,32 @@ class Truth:
         whole = sum(len(several) for several in found.values())
         return self._compared(torch.cat(pictures), np.array(places), len(places) / whole)
 
-    def read(self, planted: Planted, found: Mapping[int, Read]) -> Restored:
-        """Compare what was read of bins with the pictures in them.
+    def read(
+        self,
+        asked: Mapping[str, Planted],
+        ends: Mapping[tuple[str, int], Done[Read]],
+        view: str,
+    ) -> Restored | None:
+        """Compare what was read of bins with the pictures in them; None where nothing was asked, or answered.
 
         A guess is about a bin that holds one picture, or seems to: what is read where there are several, or none, is
         wrong, and so is what is not read where there is one.
 
         Args:
-            found: By client, or all together by -1.
+            ends: By view and client, or all together by -1.
         """
+        if view not in asked or not asked[view].answers:
+            return None
+        planted, found = asked[view], {who: end.result() for (method, who), end in ends.items() if method == view}
         pictures, places, missed, total = [], [], 0, 0
         for client, each in found.items():
             count = _pictures(self._scenario, client)
             first = max(0, client) * count
-            bins = torch.bucketize(brightness(2 * self._pictures[first : first + count] - 1), planted.limits) - 1
+            bins = torch.bucketize(self._compares(planted, first, count), planted.limits) - 1
             alone = [place for place in range(len(planted.limits) - 1) if int((bins == place).sum()) == 1]
             total += count
-            missed += len(set(alone) - set(each.bins.tolist()))
+            wanted = len(alone) if planted.bait is None else min(len(alone), self._scenario.attacker.fished)
+            missed += max(0, wanted - len(set(alone) & set(each.bins.tolist())))
             for picture, place in zip(each.pictures, each.bins.tolist(), strict=True):
                 pictures.append(picture)
                 places.append(first + int((bins == place).nonzero()[0]) if place in alone else -1)
@@ -178,6 +198,13 @@ class Truth:
         right = sum(place >= 0 for place in places)
         shown = torch.stack(pictures) if pictures else torch.zeros(0, *size)
         return self._compared(shown, np.array(places, dtype=np.int64), right / total, missed)
+
+    def _compares(self, planted: Planted, first: int, count: int) -> Tensor:
+        """Return what thresholds compare, of some pictures, (count,)."""
+        inputs = 2 * self._pictures[first : first + count] - 1
+        if planted.bait is None:
+            return brightness(inputs)
+        return feature(network_of(self._start), inputs, planted.bait.direction)
 
     def _compared(self, found: Tensor, places: NDArray[np.int64], coverage: float, missed: int = 0) -> Restored:
         """Compare pictures with those at these places; -1 for pictures of nothing.

@@ -50,16 +50,18 @@ def leaks(
                 restored, None if same is None else same.named,
             )
         )  # fmt: skip
-    if outcome.planted is not None:
-        same = None if undefended is None else undefended.planted
-        summed = scenario.methods[name].strategy in SUMS
-        bins = BINS_OF_SUMS if summed else BINS
-        rows.append(
-            _reconstruction(
-                name, MALICIOUS, shown, f"planted weights, {bins} bins", "public images, what it asked for",
-                outcome.planted, None if same is None else same.named,
-            )
-        )  # fmt: skip
+    bins = BINS_OF_SUMS if scenario.methods[name].strategy in SUMS else BINS
+    for attack, found, same in (
+        ("planted weights", outcome.planted, None if undefended is None else undefended.planted),
+        ("fishing with the last layer", outcome.fished, None if undefended is None else undefended.fished),
+    ):
+        if found is not None and len(found.named.hits):
+            rows.append(
+                _reconstruction(
+                    name, MALICIOUS, shown, f"{attack}, {bins} bins", "public images, what it asked for", found,
+                    None if same is None or not len(same.named.hits) else same.named,
+                )
+            )  # fmt: skip
     return rows
 
 
@@ -88,7 +90,8 @@ def pictures_seen(outcomes: Mapping[str, Outcome]) -> dict[str, Seen]:
     for name, outcome in outcomes.items():
         found = {f"gradient inversion of {probe.words}": each for probe, each in outcome.restored.items()}
         tried = [(CLOUD, attack, each) for attack, each in found.items()]
-        tried += [(MALICIOUS, "planted weights", outcome.planted)] if outcome.planted is not None else []
+        malicious = {"planted weights": outcome.planted, "fishing with the last layer": outcome.fished}
+        tried += [(MALICIOUS, attack, each) for attack, each in malicious.items() if each is not None]
         tried = [each for each in tried if len(each[2].alike)]
         if not tried:
             continue

@@ -63,6 +63,7 @@ def write_federate_page(path: Path, report: FederateReport, outcomes: Mapping[st
             }
         ),
         planted=_strips({name: each.planted for name, each in outcomes.items() if each.planted}),
+        fished=_strips({name: each.fished for name, each in outcomes.items() if each.fished}),
     )
 
 

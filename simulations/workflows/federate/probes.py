@@ -1,6 +1,6 @@
 """What a cloud asks clients for beside training: single steps, honestly and with planted weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,9 @@ from protocol.encoding.codec import decode, read_array
 from protocol.exchange import Exchange
 from protocol.flower import FIRST_NODE_ID, new_message
 from protocol.messages.federate import TrainCall
-from strategies.attacks import planted_weights
+from strategies.attacks import fishing, planted_weights
+from strategies.attacks.fishing import Bait
+from strategies.learning.group_normalised import GroupNormalisedClassifier
 from strategies.learning.weights import Weights
 
 LEARNING_RATE = 0.1
@@ -50,11 +52,28 @@ SINGLE, BATCH, STEPS = Probe(1, 1), Probe(4, 1, clients=2), Probe(4, 3, clients=
 
 
 @dataclass(frozen=True)
-class Planted:
-    """Answers to planted weights.
+class Trap:
+    """Weights that compare what a picture shows with a threshold, for a step on all pictures.
 
     Attributes:
-        limits: Thresholds of brightness.
+        limits: Thresholds.
+        weights: By threshold.
+        learning_rate: At which the step is asked for.
+        bait: The feature that is compared; None for the brightness.
+    """
+
+    limits: Tensor
+    weights: Callable[[float], Weights]
+    learning_rate: float
+    bait: Bait | None = None
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Answers to planted weights, or to bait.
+
+    Attributes:
+        limits: Thresholds of brightness, or of a feature.
         answers: By client, or of all together by -1: one for each threshold.
         clipping: The norm to which clients clip what a picture contributes; None where they do not.
     """
@@ -62,6 +81,7 @@ class Planted:
     limits: Tensor
     answers: dict[int, list[Weights]]
     clipping: float | None = None
+    bait: Bait | None = None
 
 
 @dataclass
@@ -74,6 +94,7 @@ class Asked:
 
     steps: dict[tuple[str, Probe], dict[int, Weights]] = field(default_factory=dict)
     planted: dict[str, Planted] = field(default_factory=dict)
+    fished: dict[str, Planted] = field(default_factory=dict)
 
 
 def probe(grid: Grid, run_id: int, node_ids: Sequence[int], model: Weights, settings: Settings) -> dict[int, Weights]:
@@ -102,46 +123,64 @@ def ask_for_steps(
     return probe(grid, run_id, nodes, model, told)
 
 
-def plant(
-    grid: Grid, run_id: int, clients: int, model: Weights, public: Tensor, pictures: int, settings: Settings
-) -> Planted:
-    """Ask some clients for a step on all of their pictures, with planted weights, once for each threshold.
+def plants(model: Weights, public: Tensor, of_sums: int = 0) -> Trap:
+    """Return planted weights.
 
     Args:
         public: Inputs of public pictures.
+        of_sums: Pictures in a secure sum, of which the brightest are wanted; 0 for those of one client, all wanted.
+    """
+    bins = BINS_OF_SUMS if of_sums else BINS
+    limits = planted_weights.thresholds(public, bins, top=_top(bins, of_sums))
+    return Trap(limits, lambda limit: planted_weights.plant(model, limit), planted_weights.LEARNING_RATE)
+
+
+def baits(network: GroupNormalisedClassifier, model: Weights, public: Tensor, of_sums: int = 0) -> Trap:
+    """Return the network with its last layer changed; see `plants`."""
+    bins = BINS_OF_SUMS if of_sums else BINS
+    bait = fishing.bait(network, public, bins, _top(bins, of_sums))
+    return Trap(bait.limits, lambda limit: bait.weights(model, limit), fishing.LEARNING_RATE, bait)
+
+
+def _top(bins: int, of_sums: int) -> float:
+    return min(1.0, bins / 2 / of_sums) if of_sums else 1.0
+
+
+def trapped(grid: Grid, run_id: int, clients: int, trap: Trap, pictures: int, settings: Settings) -> Planted:
+    """Ask some clients for a step on all of their pictures, once for each threshold.
+
+    Args:
         pictures: Of each client.
     """
-    limits = planted_weights.thresholds(public, BINS)
-    told = {**settings, "batch": pictures, "learning-rate": planted_weights.LEARNING_RATE}
+    told = {**settings, "batch": pictures, "learning-rate": trap.learning_rate}
     nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + clients)
     answers: dict[int, list[Weights]] = {}
-    for limit in limits.tolist():
-        for number, answer in probe(grid, run_id, nodes, planted_weights.plant(model, limit), told).items():
+    for limit in trap.limits.tolist():
+        for number, answer in probe(grid, run_id, nodes, trap.weights(limit), told).items():
             answers.setdefault(number, []).append(answer)
-    whole = {number: found for number, found in answers.items() if len(found) == len(limits)}
-    return Planted(limits, whole, settings.get("clipping"))
+    whole = {number: found for number, found in answers.items() if len(found) == len(trap.limits)}
+    return Planted(trap.limits, whole, settings.get("clipping"), trap.bait)
 
 
-def plant_in_sums(grid: Grid, federation: Federation, public: Tensor, pictures: int) -> Planted:
-    """Have secure sums made of steps with planted weights, for the brightest pictures of all clients.
+def trapped_in_sums(grid: Grid, federation: Federation, trap: Trap, pictures: int) -> Planted:
+    """Have secure sums made of steps on all pictures of all clients, once for each threshold.
 
     Args:
         federation: The method; of its settings only the pictures per step change.
         pictures: Of all clients together.
     """
-    limits = planted_weights.thresholds(public, BINS_OF_SUMS, top=min(1.0, BINS_OF_SUMS / 2 / pictures))
-    settings = {"epochs": 1, "batch": pictures, "learning-rate": planted_weights.LEARNING_RATE}
-    answers = []
+    settings = {"epochs": 1, "batch": pictures, "learning-rate": trap.learning_rate}
+    kind, answers = "planted" if trap.bait is None else "fished", []
     try:
-        for number, limit in enumerate(limits.tolist()):
+        for number, limit in enumerate(trap.limits.tolist()):
             asked = Federation(
-                f"{federation.training} planted {number}", federation.strategy, 1, settings,
-                planted_weights.plant(federation.model, limit), federation.clients,
+                f"{federation.training} {kind} {number}", federation.strategy, 1, settings,
+                trap.weights(limit), federation.clients,
             )  # fmt: skip
             answers.append(Federate(asked, Exchange(grid)).run().model)
     except WorkflowFailed:
-        return Planted(limits, {})
-    return Planted(limits, {-1: answers})
+        return Planted(trap.limits, {}, bait=trap.bait)
+    return Planted(trap.limits, {-1: answers}, bait=trap.bait)
 
 
 def settings_of(content: RecordDict) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,11 +35,15 @@ from simulations.workflows.federate.probes import (
     SINGLE,
     STEPS,
     Asked,
+    Planted,
+    Trap,
     ask_for_steps,
-    plant,
-    plant_in_sums,
+    baits,
+    plants,
     received,
     settings_of,
+    trapped,
+    trapped_in_sums,
 )
 from simulations.workflows.federate.report import FederateOutcome, FederateReport, Guarantee, MethodResult
 from simulations.workflows.federate.scenario import NOISY, FederateScenario
@@ -215,13 +219,19 @@ class Training:
         if scenario.clients.size % MULTIPLE:
             return asked
         public, pictures = inputs_of(strangers.pictures), scenario.clients.pictures
-        for name, settings in {"": {}, **noisy}.items():
-            asked.planted[name] = plant(grid, RUN_ID, clients, start, public, pictures, settings)
-        for name, method in scenario.methods.items():
-            if method.strategy == "secure-sum" and method.features == "own":
-                federation = federation_of(scenario, name, None, start, len(self._world.clients))
-                total = pictures * len(self._world.clients)
-                asked.planted[name] = plant_in_sums(grid, federation, public, total)
+        traps: list[tuple[dict[str, Planted], Callable[[int], Trap]]] = [
+            (asked.planted, lambda of_sums: plants(start, public, of_sums))
+        ]
+        if scenario.attacker.fished:
+            traps.append((asked.fished, lambda of_sums: baits(network_of(start), start, public, of_sums)))
+        total = pictures * len(self._world.clients)
+        for into, trap in traps:
+            for name, settings in {"": {}, **noisy}.items():
+                into[name] = trapped(grid, RUN_ID, clients, trap(0), pictures, settings)
+            for name, method in scenario.methods.items():
+                if method.strategy == "secure-sum" and method.features == "own":
+                    federation = federation_of(scenario, name, None, start, len(self._world.clients))
+                    into[name] = trapped_in_sums(grid, federation, trap(total), total)
         return asked
 
     def _watch(self, number: int, model: Weights) -> None:

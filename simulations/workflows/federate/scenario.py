@@ -105,6 +105,11 @@ class AttackerSection(Section):
     probed: Annotated[int, Ge(0), Le(20)] = Field(
         4, description="clients that the cloud asks for single steps, honestly and with planted weights"
     )
+    fished: Annotated[int, Ge(0), Le(100)] = Field(
+        0,
+        description="pictures that a malicious cloud restores from each client, and from a sum, by changing the last"
+        " layer alone (Fishing for User Data); 0: no such attack",
+    )
 
 
 USUAL: dict[str, dict[str, Any]] = {

@@ -126,7 +126,7 @@ class Outcome:
         scores: Of each candidate, by attack.
         told: Of which clients the property was told rightly; None where the cloud sees no update.
         restored: By probe, what was found behind single steps.
-        planted: What was read with planted weights; None where nothing was.
+        planted, fished: What was read with planted weights, and with bait; None where nothing was.
         noisy: Whether clients add noise themselves.
     """
 
@@ -136,6 +136,7 @@ class Outcome:
     told: Guesses | None
     restored: Mapping[Probe, Restored]
     planted: Restored | None
+    fished: Restored | None
     noisy: bool
     seed: int
 

@@ -1,4 +1,4 @@
-"""Image obfuscation, Tables 2 to 7 and Fig. 5: the paper's numbers and ours, and which of its claims hold.
+"""Image obfuscation, Tables 2 to 7 and Figs. 1 to 5: the paper's numbers and ours, and which of its claims hold.
 
 For each seed: a model for every setting of Table 7 and Fig. 5, mixed without and within classes; two recognisers that
 answer surveys (Tables 2 to 5); McPherson's CNN for every technique of Table 6; restoring attacks of section 4.4.
@@ -7,7 +7,7 @@ answer surveys (Tables 2 to 5); McPherson's CNN for every technique of Table 6; 
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,26 @@ from simulations.reports.reproduction import ReproductionReport
 from simulations.runs.seeding import secret
 from simulations.runs.workshops import finished
 from simulations.studies.reproductions.obfuscation.claims import claims, settings, summary
-from simulations.studies.reproductions.obfuscation.jobs import Set, attack, recognition, restoration
-from simulations.studies.reproductions.obfuscation.scale import SCALES, Scale
+from simulations.studies.reproductions.obfuscation.figures import (
+    Curves,
+    agreement_plot,
+    curves,
+    example_plot,
+    examples,
+    false_positive_plot,
+)
+from simulations.studies.reproductions.obfuscation.jobs import (
+    Asked,
+    Set,
+    attack,
+    attack_above,
+    recognition,
+    restoration,
+)
+from simulations.studies.reproductions.obfuscation.paper import AGREEMENT
+from simulations.studies.reproductions.obfuscation.scale import ASKED, PAPER_SIDE, SCALES, Scale
 from simulations.studies.reproductions.obfuscation.tables import (
+    ABOVE,
     ACCURACY,
     ATTACKED,
     CLASSES,
@@ -44,6 +61,8 @@ from simulations.workflows.outsource.page import tradeoff_plot
 from simulations.workflows.outsource.report import TradeOff
 from simulations.workflows.outsource.tradeoff import Lesson, train_and_test
 from strategies.features.featurizer import prepare
+from strategies.obfuscation.least import MIXTURES
+from strategies.scores.recognition import Agreement
 
 
 class TradeOffReport(ReproductionReport):
@@ -52,10 +71,14 @@ class TradeOffReport(ReproductionReport):
     Attributes:
         tradeoffs: Means over seeds, intra-class, as in the figure.
         reference: Mean accuracy without obfuscation.
+        curves: Of Figs. 3 and 4.
+        examples: Pictures of Fig. 1, data URIs.
     """
 
     tradeoffs: list[TradeOff]
     reference: float
+    curves: list[Curves]
+    examples: dict[str, str]
 
 
 def reproduce(
@@ -81,18 +104,32 @@ def reproduce(
     start = time.perf_counter()
     scale = scale or SCALES[dataset]
     jobs: dict[tuple[object, ...], Handle[Any]] = {}
+    photos = "stl10" if dataset == "stl10" else "dogs"
     for number, seed in enumerate(seeds):
         progress("preparing images", number, len(seeds))
-        jobs |= _jobs(workshop, scale, labelled_images(dataset, root, seed, classes=CLASSES, side=scale.side), seed)
+        images = labelled_images(dataset, root, seed, classes=CLASSES, side=scale.side)
+        asked = _asked(dataset, root, seed, scale, photos)
+        if not number:
+            shown = examples(asked.pictures[:2], Scale(**{**asdict(scale), "side": asked.pictures.shape[1]}), seed)
+        jobs |= _jobs(workshop, scale, images, seed, asked)
     ends = finished(workshop, list(jobs.values()), "training models, recognisers and attackers", progress)
-    found = _numbers(list(jobs), [end.result() for end in ends])
+    results = dict(zip(jobs, (end.result() for end in ends), strict=True))
+    strengths: dict[str, list[str]] = defaultdict(list)
+    agreements: dict[tuple[str, str], list[Agreement]] = defaultdict(list)
+    for key, result in results.items():
+        if key[0] == "attack" and key[1] in ABOVE:
+            results[key], strength = result
+            strengths[str(key[1])].append(strength)
+        if key[0] == "recognition":
+            for name, each in result.items():
+                agreements[name].append(each)
+    found = _numbers(list(results), list(results.values()))
     judged = claims(found)
-    photos = "stl10" if dataset == "stl10" else "dogs"
     return TradeOffReport(
         name="obfuscation",
         title="Image obfuscation, Table 7: accuracy and privacy",
         summary=summary(found, judged),
-        settings=settings(scale, dataset),
+        settings=settings(scale, dataset, strengths),
         columns=[ACCURACY, INTRA, PRIVACY, PRIVACY_INTRA],
         rows=tradeoff_rows(found, scale),
         more=[*agreement_tables(found, photos), attack_table(found), restoration_table(found)],
@@ -104,16 +141,35 @@ def reproduce(
         versions=versions(),
         tradeoffs=points(found, scale),
         reference=float(np.mean(found[ACCURACY, None])),
+        curves=curves(agreements),
+        examples=shown,
     )
 
 
 def figures(report: TradeOffReport) -> list[Plot]:
-    """Draw Fig. 5."""
-    drawn = tradeoff_plot(report.tradeoffs, report.reference)
-    return [replace(drawn, alt=f"Fig. 5: means over seeds, mixed within classes. {drawn.alt}")]
+    """Draw Figs. 1 to 5."""
+    drawn, seeds = tradeoff_plot(report.tradeoffs, report.reference), len(report.seeds)
+    return [
+        example_plot(report.examples),
+        agreement_plot(report.curves, "people", seeds),
+        false_positive_plot(report.curves, seeds),
+        agreement_plot(report.curves, "vision", seeds),
+        replace(drawn, alt=f"Fig. 5: means over seeds, mixed within classes. {drawn.alt}"),
+    ]
 
 
-def _jobs(workshop: Workshop, scale: Scale, images: LabelledImages, seed: int) -> dict[tuple[object, ...], Handle[Any]]:
+def _asked(dataset: str, root: Path | None, seed: int, scale: Scale, photos: str) -> Asked:
+    """Return the paper's threshold t_acc on dSSIM, and images of the size that it was asked at."""
+    side = max(scale.side, ASKED.get(dataset, PAPER_SIDE))
+    album, _ = labelled_images(dataset, root, seed, classes=CLASSES, side=side).take(MIXTURES, "training")
+    threshold = AGREEMENT["people", photos]["dSSIM"][1]
+    assert threshold is not None
+    return Asked(np.stack([prepare(album[place], side) for place in range(len(album))]), threshold)
+
+
+def _jobs(
+    workshop: Workshop, scale: Scale, images: LabelledImages, seed: int, asked: Asked
+) -> dict[tuple[object, ...], Handle[Any]]:
     """Hand in all jobs of a seed."""
     training, tests, public = _sets(images, scale)
     task_of = np.array([sorted(set(images.kinds)).index(kind) for kind in images.kinds]) if images.kinds else None
@@ -124,7 +180,10 @@ def _jobs(workshop: Workshop, scale: Scale, images: LabelledImages, seed: int) -
     }
     for name, setting in ATTACKED.items():
         chosen = None if setting is None else scale.setting(*setting)
-        jobs["attack", name, seed] = workshop.submit(attack, scale, public, tests, chosen, draw)
+        if chosen is not None and name in ABOVE:
+            jobs["attack", name, seed] = workshop.submit(attack_above, scale, public, tests, chosen, draw, asked)
+        else:
+            jobs["attack", name, seed] = workshop.submit(attack, scale, public, tests, chosen, draw)
     for intra in (False, True):
         labels, test_labels = (each.classes if task_of is None else task_of[each.classes] for each in (training, tests))
         lesson = Lesson(

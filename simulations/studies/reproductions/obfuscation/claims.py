@@ -1,6 +1,6 @@
 """The paper's claims, and whether they hold here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -120,8 +120,13 @@ def summary(found: Numbers, judged: Sequence[Claim]) -> str:
     )
 
 
-def settings(scale: Scale, dataset: str) -> list[str]:
-    """Return the settings, and their differences from the paper's."""
+def settings(scale: Scale, dataset: str, strengths: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the settings, and their differences from the paper's.
+
+    Args:
+        strengths: Of Table 6, by technique, one per seed.
+    """
+    taken = "; ".join(f"{name}: {', '.join(each)}" for name, each in strengths.items())
     shrunk = "" if scale.side >= 96 else " Lengths in pixels are scaled to that: “here” says to what."
     return [
         f"Images: {dataset}, {scale.side} pixels a side, {CLASSES} classes of two kinds; {scale.training:,} to train "
@@ -138,7 +143,9 @@ def settings(scale: Scale, dataset: str) -> list[str]:
         "clean CNN's features here.",
         "Table 6: the compact CNN learns from public images that are obfuscated alike, and predicts which of ten "
         "classes fresh obfuscated images are published under. At lambda .5 the published label is of one of two images "
-        "that contribute equally, so that no attack can be much more accurate than 50 %.",
+        "that contribute equally, so that no attack can be much more accurate than 50 %. As in the paper, strengths "
+        "are the least whose mean dSSIM is above its threshold t_acc, on images of the size that it was asked at (or "
+        f"those of Table 7, where none is): at this size, by seed, {taken}.",
         "Section 4.4: Wiener deconvolution with the known kernel; the paper uses a local noise filter under that name. "
         "Non-local means at strength 3, as OpenCV recommends, and at the strength of the noise.",
         "Shares are in %, scores in hundredths.",

@@ -14,6 +14,8 @@ from simulations.studies.survey.questions import draw_settings
 from simulations.workflows.outsource.tradeoff import Labels, Pictures
 from strategies.learning.classifier import logits, train_classifier
 from strategies.obfuscation import Obfuscation, group, obfuscate
+from strategies.obfuscation.least import NotReached, least_strength
+from strategies.obfuscation.least import at_size as least_at_size
 from strategies.obfuscation.restoration import deconvolve, denoise
 from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.stream import Stream
@@ -117,6 +119,32 @@ def _named(network: nn.Module, survey: _Survey) -> NDArray[np.bool_]:
     guesses = logits(network, to_pictures(survey.pictures)).argsort(1)[:, ::-1][:, :2]
     named: NDArray[np.bool_] = (guesses[survey.owner] == survey.shown[:, None]).any(1)
     return named
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The threshold that sets the techniques of Table 6.
+
+    Attributes:
+        pictures: (n, side, side, 3), of the size that people were asked about.
+        at: The dSSIM from which on they recognise nothing.
+    """
+
+    pictures: Pictures
+    at: float
+
+
+def attack_above(
+    device: torch.device, scale: Scale, public: Set, fresh: Set, setting: Obfuscation, seed: int, asked: Asked
+) -> tuple[float, str]:
+    """Table 6 at the least strength above the threshold, at the given one where none is: accuracy, and strength."""
+    images = to_tensor(asked.pictures).contiguous()
+    try:
+        found = least_strength(setting, images, SCORES["dSSIM"], asked.at, seed.to_bytes(32)).setting
+        chosen = least_at_size(found, images.shape[2], scale.side)
+    except NotReached:
+        chosen = setting
+    return attack(device, scale, public, fresh, chosen, seed), f"{list(chosen.strengths.values())[-1]:g}"
 
 
 def attack(

@@ -52,3 +52,5 @@ HERE = Scale(48, 1000, 600, 1000, 6, 32, "compact", 5, 12)
 PAPER = Scale(PAPER_SIDE, 22_800, 2_000, 5_000, 20, 200, "resnet18", 5, 20)
 SCALES = {"pets": HERE, "oxford_pets": PAPER, "folder": PAPER, "stl10": replace(PAPER, side=96)}
 """By data set; one with fewer images is split in the same proportions."""
+ASKED = {"stl10": 96}
+"""The size at which people were asked, by data set, where it is not `PAPER_SIDE`."""

@@ -31,6 +31,8 @@ ATTACKED: dict[str, Setting | None] = {
     "noise-mix": ("noise-mix", 0.5, 20),
     "noise-mix at lambda .75": ("noise-mix", 0.75, 20),
 }
+ABOVE = ("pixelize-mix", "shuffle-mix", "noise-mix")
+"""Of these the strength is the least above the threshold, as in the paper."""
 SETTINGS: tuple[Setting, ...] = (*TRADEOFF, *DRAWN)
 
 
