@@ -174,10 +174,14 @@ def inception(weights: str) -> nn.Module:
     Raises:
         BadScenario: When the file is none.
     """
+    path = user_path(weights)
     try:
-        return InceptionFeatures(user_path(weights))
-    except ValueError as error:
-        raise BadScenario(f"attackers.inception: {error}") from None
+        return InceptionFeatures(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a file of somebody's: what torch makes of it is of many kinds
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadScenario(
+            f"attackers.inception: {path} holds no weights of torchvision's inception_v3: {why}"
+        ) from None
 
 
 def tradeoffs(
