@@ -1,6 +1,7 @@
 """What a cloud shows over HTTP: its console, metrics that Prometheus's own parser reads, and whether it is well."""
 
 import http.client
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -81,6 +82,18 @@ def test_metrics_say_what_runs(console: Shown) -> None:
     for direction in ("sent", "received"):
         assert after["parley_wire_bytes_total", direction] > before["parley_wire_bytes_total", direction] > 0
     assert not any(name.endswith("_created") for name, *_ in after)
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(console: Shown) -> None:
+    with pytest.raises(Unreachable):
+        abort_purchase(console.kit("buyer1"), "none")  # so that a call was refused
+    abort_purchase(console.kit("operator"), console.begin(b"drawn"))
+    there = {name for name, *_ in console.metrics()} | {"parley_workflows_running"}  # of which none runs now
+    dashboard = json.loads((Path(__file__).parents[2] / "deploy" / "grafana.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    named = {name for expression in asked for name in re.findall(r"(?:parley|process)_\w+", expression)}
+    assert named <= there
+    assert {name for name in there if name.startswith("parley_")} - named == {"parley_pools_running", "parley_draining"}
 
 
 def test_the_page_shows_it_and_needs_nothing_else(console: Shown) -> None:

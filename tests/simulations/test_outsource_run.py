@@ -74,7 +74,11 @@ def test_every_attack_has_its_score_or_says_why_not(report: OutsourceReport) -> 
         if attack.fails is None:
             assert attack.after is not None, name
             assert attack.low <= attack.after <= attack.high, name
-    assert {name for name, attack in report.attacks.items() if attack.fails} == {"interpolation", "deconvolution", "decoding"}
+    assert {name for name, attack in report.attacks.items() if attack.fails} == {
+        "interpolation",
+        "deconvolution",
+        "decoding",
+    }
     assert report.attacks["denoising"].dissimilarity < report.attacks["denoising"].dissimilarity_before
     assert len(report.learned) == 8
 
