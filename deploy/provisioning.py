@@ -60,8 +60,8 @@ terms:
   weights: null
   calibration: null
   commission: 0.05            # the cloud's share on top of each payment
-  stake: 0.1                  # what a bid locks, as a share of its price
-  least_stake: 0.05           # coins that a bid locks at least
+  stake: 0.0                  # what a bid locks beside that, as a share of its price
+  least_stake: 0.1            # coins that a bid locks, whatever its price
   most_bids: 1000             # bids of one seller on a request, at most
   bond: 0.1                   # what a complaint locks, as a share of the payment
   deposit: 0.05               # share of its budget that a buyer loses who does not pay its invoice

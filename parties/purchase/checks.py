@@ -29,6 +29,7 @@ from protocol.messages.purchase import (
 )
 from protocol.storage.user_files import printable
 from strategies.features.featurizer import Featurizer
+from strategies.features.localisation import is_possible
 from strategies.mechanisms import Mechanism
 from strategies.mechanisms.selection import default_mechanism
 
@@ -109,6 +110,18 @@ def bid_refusal(signed: SignedBid, call: CallForBids, seen: set[bytes], dimensio
     if bid.stake != stake(bid.price, terms):
         return "its stake is not the one in the terms"
     return None
+
+
+def forged_signatures(bids: Sequence[SignedBid], call: CallForBids) -> NDArray[np.bool_]:
+    """Return which bids bring a signature that no feature can have; below level 2 there are no signatures.
+
+    Args:
+        bids: Valid ones (`bid_refusal`).
+    """
+    if call.terms.privacy is not Privacy.LEVEL2 or not bids:
+        return np.zeros(len(bids), np.bool_)
+    points = np.array([signed.bid.signature_points for signed in bids], dtype=np.int64)
+    return ~is_possible(points, call.salt, call.terms.reach)
 
 
 def payment_refusal(signed: SignedPayment, invoice: Invoice, call: CallForBids) -> str | None:

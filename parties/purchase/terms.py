@@ -28,9 +28,13 @@ class CloudSection(Section):
     weights: str | None = Field(None, description="vgg16's weights, .pth or .safetensors; none: torchvision's cache")
     calibration: str | None = Field(None, description="a folder that `parley calibrate` wrote; vgg16 needs one")
     commission: Share = Field(0.05, description="the cloud's share on top of each payment")
-    stake: Share = Field(0.1, description="what a bid locks, as a share of its price; lost by a seller who cheats")
+    stake: Share = Field(
+        0.0,
+        description="what a bid locks beside least_stake's minimum, as a share of its price; above 0, sellers whose"
+        " deposit is short gain by asking less than their cost",
+    )
     least_stake: Annotated[float, Ge(0), Le(10**6)] = Field(
-        0.05, description="coins that a bid locks at least, so that cheap bids without delivery cost something"
+        0.1, description="coins that a bid locks at least, whatever its price; lost by a seller who cheats"
     )
     most_bids: Annotated[int, Ge(1), Le(100_000)] = Field(1000, description="bids of one seller on a request, at most")
     bond: Share = Field(0.1, description="what a complaint locks, as a share of the payment; lost if it is false")

@@ -17,6 +17,7 @@ from parties.purchase.checks import (
     columns,
     confirmation_refusal,
     features_under,
+    forged_signatures,
     largest_bids,
     payment_refusal,
     request_refusal,
@@ -219,6 +220,10 @@ class Purchase(Workflow[PurchaseRecord]):
                     continue
                 seen |= {bid.bid.pseudonym, bid.bid.image_commitment}
                 offers.append(Offer(seller, index, bid, digest(bid)))
+        forged = forged_signatures([offer.bid for offer in offers], call)
+        forgers = [offer.seller for offer, is_forged in zip(offers, forged, strict=True) if is_forged]
+        record.rejected += [(seller, "its signature is one that no feature has") for seller in forgers]
+        offers = [offer for offer, is_forged in zip(offers, forged, strict=True) if not is_forged]
         locked = settlement.lock_stakes(self._books, offers)
         for offer, stands in zip(offers, locked, strict=True):
             if stands:

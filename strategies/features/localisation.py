@@ -69,6 +69,52 @@ def localise_over_requests(
         ValueError: When there is not one salt per request, the arrays' shapes differ or are not (n, k, 2), or a salt
             and the reach allow no signature of k points.
     """
+    released, tables = _checked(signatures, salts, reach)
+    lowest, highest = _window(released, reach)
+    guesses: NDArray[np.float64] = released.mean(axis=(0, 2))
+    for start in range(0, len(guesses), _FEATURES_AT_ONCE):
+        rows = slice(start, start + _FEATURES_AT_ONCE)
+        _take_means(_remaining(released, tables, lowest, highest, rows, reach), guesses[rows])
+    return guesses
+
+
+def is_possible(signatures: NDArray[np.integer[Any]], salt: bytes, reach: int) -> NDArray[np.bool_]:
+    """Return which signatures some feature has; the others are forged.
+
+    Args:
+        signatures: (n, k, 2)
+        salt: The request's public salt.
+        reach: d, half the window's side.
+
+    Returns:
+        (n,)
+
+    Raises:
+        ValueError: When the signatures' shape is not (n, k, 2), or salt and reach allow no signature of k points.
+
+    Examples:
+        >>> features = np.random.default_rng(0).integers(1000, 64000, (3, 2))
+        >>> signatures = signature_table(b"salt", reach=300, size=4).sign(features).astype(int)
+        >>> signatures[1, 0] += 1
+        >>> is_possible(signatures, b"salt", reach=300)
+        array([ True, False,  True])
+    """
+    released, tables = _checked([signatures], [salt], reach)
+    lowest, highest = _window(released, reach)
+    possible = np.zeros(released.shape[1], np.bool_)
+    for start in range(0, len(possible), _FEATURES_AT_ONCE):
+        rows = slice(start, start + _FEATURES_AT_ONCE)
+        feasible = _remaining(released, tables, lowest, highest, rows, reach)
+        inside = np.arange(feasible.floors.shape[1]) <= (feasible.highest - feasible.lowest)[:, :1]
+        possible[rows] = np.any(inside & (feasible.floors <= feasible.ceilings), axis=1)
+    keys = np.sort(released[0, :, :, 0] << 32 | released[0, :, :, 1], axis=1)
+    return np.asarray(possible & np.all(np.diff(keys, axis=1) > 0, axis=1))
+
+
+def _checked(
+    signatures: Sequence[NDArray[np.integer[Any]]], salts: Sequence[bytes], reach: int
+) -> tuple[NDArray[np.int64], list[SmallestPoints]]:
+    """Return the signatures, (requests, n, k, 2), and each request's points of smallest hashes."""
     shapes = {np.shape(request) for request in signatures}
     if len(signatures) != len(salts) or len(shapes) != 1:
         raise ValueError(
@@ -78,18 +124,28 @@ def localise_over_requests(
     released = np.stack(signatures).astype(np.int64)
     if released.ndim != 4 or released.shape[3] != 2:
         raise ValueError(f"signatures must have shape (n, k, 2), k points per image; got {released.shape[1:]}")
-    tables = [signature_table(salt, reach, released.shape[2]).smallest for salt in salts]
-    lowest = np.maximum(0, released.max(axis=(0, 2)) - reach)
-    highest = np.minimum(LATTICE - 1, released.min(axis=(0, 2)) + reach)
+    return released, [signature_table(salt, reach, released.shape[2]).smallest for salt in salts]
 
-    guesses: NDArray[np.float64] = released.mean(axis=(0, 2))
-    for start in range(0, len(guesses), _FEATURES_AT_ONCE):
-        rows = slice(start, start + _FEATURES_AT_ONCE)
-        feasible = _box(lowest[rows], highest[rows], 2 * reach + 1)
-        for request, smallest in zip(released, tables, strict=True):
-            _exclude(feasible, request[rows], reach, smallest)
-        _take_means(feasible, guesses[rows])
-    return guesses
+
+def _window(released: NDArray[np.int64], reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the lowest and the highest x and y that features can have within d of all their points, each (n, 2)."""
+    lowest = np.maximum(0, released.max(axis=(0, 2)) - reach)
+    return lowest, np.minimum(LATTICE - 1, released.min(axis=(0, 2)) + reach)
+
+
+def _remaining(
+    released: NDArray[np.int64],
+    tables: Sequence[SmallestPoints],
+    lowest: NDArray[np.int64],
+    highest: NDArray[np.int64],
+    rows: slice,
+    reach: int,
+) -> "_Feasible":
+    """Return where features that have these signatures can be."""
+    feasible = _box(lowest[rows], highest[rows], 2 * reach + 1)
+    for request, smallest in zip(released, tables, strict=True):
+        _exclude(feasible, request[rows], reach, smallest)
+    return feasible
 
 
 class _Feasible(NamedTuple):

@@ -14,6 +14,7 @@ from strategies.mechanisms.crowdbuy_max import crowdbuy_max
 from strategies.mechanisms.descending_clock import descending_clock
 from strategies.mechanisms.market import Market
 from strategies.mechanisms.mechanism import AGENTS, QUALITIES, BrokenAward, Mechanism, declared_mechanisms, mechanism
+from strategies.mechanisms.share_clock import clock, share_clock
 from strategies.mechanisms.singer import singer
 
 __all__ = [
@@ -82,6 +83,25 @@ _LISTED = (
         rule=_descending_clock,
     ),
     Mechanism(
+        "share-clock",
+        "one falling price per new coverage, until everybody who accepts can be paid",
+        frozenset({"diversity"}),
+        _IMAGES,
+        truthful=True,
+        guarantee="obviously truthful, within the budget; none on the value",
+        rule=share_clock,
+    ),
+    Mechanism(
+        "clock",
+        "share-clock where fewer than 1,000 images match, descending-clock with alpha 1.3 where more do",
+        frozenset({"diversity"}),
+        _BOTH,
+        truthful=True,
+        guarantee="obviously truthful, within the budget; of 1,000 images or more, and of bundles, at least 0.09 of the"
+        " optimum at known costs",
+        rule=clock,
+    ),
+    Mechanism(
         "beacon",
         "most new coverage per cost within half the budget, at critical payments (BEACON's greedy, 2016)",
         frozenset({"diversity"}),
@@ -143,7 +163,7 @@ _LISTED = (
 MECHANISMS = {each.name: each for each in _LISTED}
 """Mechanisms by name."""
 
-DEFAULT_MECHANISMS = {"quantity": "singer", "matching": "chen-gravin-lu", "diversity": "descending-clock"}
+DEFAULT_MECHANISMS = {"quantity": "singer", "matching": "chen-gravin-lu", "diversity": "clock"}
 """The mechanism of each quality where nobody names one, for images as agents."""
-BUNDLE_MECHANISMS = {"quantity": "chen-gravin-lu", "matching": "chen-gravin-lu", "diversity": "descending-clock"}
+BUNDLE_MECHANISMS = {"quantity": "chen-gravin-lu", "matching": "chen-gravin-lu", "diversity": "clock"}
 """The same for sellers as agents: bundles are not worth equally much, so `singer` and `beacon` cannot serve them."""

@@ -41,7 +41,11 @@ from simulations.workflows.purchase.world import build
 BUYER = FIRST_NODE_ID
 WISH = b"wish"
 NOON = 1_000_000.0
-SCENARIO = small(seed=39, buyer={"samples": {"count": 3}}, sellers={"count": 2, "noise": 0, "album": {"images": 2}})
+SCENARIO = small(
+    seed=39,
+    buyer={"samples": {"count": 3}, "mechanism": "descending-clock"},
+    sellers={"count": 2, "noise": 0, "album": {"images": 2}},
+)
 """Three bids: one of the cheating first seller is refunded, one of the second is accepted, one declined."""
 
 
@@ -184,6 +188,7 @@ class Town:
                 buyer.quality,
                 buyer.featurizer,
                 self.bought(index),
+                mechanism=buyer.mechanism,
             )
             for index in range(self.buyers)
         ]

@@ -82,7 +82,7 @@ class TestCopies:
         many = self.repeated(play_purchase, name, "quantity", settings)
         few = self.repeated(play_purchase, name, "diversity", settings)
         assert many >= 3
-        assert few <= many * 2 / 3  # over eight worlds .54 of as many clones, and .48 of sybils' copies
+        assert few <= many * 4 / 5  # over eight worlds .58 of as many clones, and .56 of sybils' copies
 
     def test_the_very_same_picture_is_refused(self, play_purchase: Play) -> None:
         class Repeats(Seller):

@@ -155,7 +155,7 @@ class InvitedOften(Buyer):
     """Is invited under ever other terms."""
 
     def request(self, invitation: Invitation) -> VouchedRequest:
-        for stake in range(MOST_REQUESTS):
+        for stake in range(1, 1 + MOST_REQUESTS):
             super().request(
                 invitation.model_copy(update={"terms": invitation.terms.model_copy(update={"stake": stake})})
             )

@@ -7,8 +7,10 @@ from money import check_money
 from PIL import Image
 
 from parties.purchase.offer import Outcome
+from parties.purchase.seller import OpenBid, Seller
+from protocol.encoding.canonical import canonical
 from protocol.encoding.codec import decode
-from protocol.messages.purchase import Parcel, Statement
+from protocol.messages.purchase import CallForBids, Feature, Parcel, SignedBid, Statement
 from simulations.workflows.purchase.words import summary
 
 
@@ -115,8 +117,8 @@ def test_parcels_are_as_large_as_may_be_and_no_larger(play_purchase: Play, monke
     monkeypatch.setattr("parties.purchase.waves.PARCEL_BYTES", 3 * sealed.pop())
     played = play_purchase(small())
     packed = [decode(each.content, Parcel) for each in played.envelopes if each.kind == "Parcel" and each.content]
-    assert [len(parcel.items) for parcel in packed] == [3, 3, 2]
-    assert played.outcome.verified == played.outcome.selected == 8
+    assert [len(parcel.items) for parcel in packed] == [3, 3, 3, 1]
+    assert played.outcome.verified == played.outcome.selected == 10
 
 
 def test_everybody_is_told_what_became_of_its_own_pictures_and_what_it_got(play_purchase: Play) -> None:
@@ -145,3 +147,23 @@ def test_waves_do_not_change_the_outcome(play_purchase: Play, monkeypatch: pytes
     whole = play_purchase(small()).outcome
     monkeypatch.setattr("parties.purchase.waves.WAVE_BYTES", 1)
     assert play_purchase(small()).outcome == whole
+
+
+class Forges(Seller):
+    """Bids with signatures that no feature has, spread so that they cover more."""
+
+    def _bid(self, call: CallForBids, image: int, feature: Feature) -> OpenBid:
+        made = super()._bid(call, image, feature)
+        points = tuple(
+            (x, (y + 7 * place) % 65_536) for place, (x, y) in enumerate(made.bid.bid.signature_points or ())
+        )
+        bid = made.bid.bid.model_copy(update={"signature_points": points})
+        signature = self.pseudonym(call.request_id, image).sign("bid", canonical(bid))
+        return made.model_copy(update={"bid": SignedBid(bid=bid, signature=signature)})
+
+
+def test_forged_signatures_are_refused_before_the_auction(play_purchase: Play) -> None:
+    played = play_purchase(small(), sellers=Forges)
+    assert played.outcome.bids == 0
+    assert {why for _, why in played.record.rejected} == {"its signature is one that no feature has"}
+    assert all(played.profit(name) == 0 for name in played.ledger.balances() if name != "mint")

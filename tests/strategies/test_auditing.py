@@ -98,6 +98,8 @@ class TestAudit:
             ("chen-gravin-lu", "quantity", "sellers"),
             ("chen-gravin-lu", "matching", "images"),
             ("descending-clock", "diversity", "images"),
+            ("share-clock", "diversity", "images"),
+            ("clock", "diversity", "images"),
             ("descending-clock", "diversity", "sellers"),
             ("beacon", "diversity", "images"),
         ],

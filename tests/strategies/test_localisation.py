@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from strategies.features.localisation import localise, localise_over_requests
+from strategies.features.localisation import is_possible, localise, localise_over_requests
 from strategies.features.planar_laplace import planar_laplace
 from strategies.features.signatures import LATTICE, centroids, signature_table
 
@@ -83,3 +83,38 @@ class TestLocaliseOverRequests:
             localise_over_requests(signatures[:2], SALTS[:1], REACH)
         with pytest.raises(ValueError, match=r"shape \(n, k, 2\)"):
             localise(np.zeros((3, 2), np.uint16), b"salt", REACH)
+
+
+class TestPossibleSignatures:
+    def test_every_signature_of_a_feature_is_possible_at_the_edges_too(self) -> None:
+        generator = np.random.default_rng(4)
+        features = generator.integers(0, 65_536, (300, 2))
+        features[:40] = generator.choice([0, 5, 65_530, 65_535], (40, 2))
+        for salt in (b"one", b"two"):
+            signatures = signature_table(salt, 100, 4).sign(features)
+            assert is_possible(signatures, salt, 100).all()
+
+    def test_what_no_feature_has_is_not(self) -> None:
+        features = np.random.default_rng(5).integers(2000, 60_000, (200, 2))
+        signatures = signature_table(b"salt", 100, 4).sign(features).astype(np.int64)
+        assert not is_possible(signatures, b"another salt", 100).any()
+        apart, moved, repeated = signatures.copy(), signatures.copy(), signatures.copy()
+        apart[:, 0] = (apart[:, 0] + 30_000) % 65_536
+        moved[:, 3] += np.where(moved[:, 3] < moved[:, 0], 1, -1)
+        repeated[:, 0] = repeated[:, 1]
+        for forged in (apart, moved, repeated):
+            assert is_possible(forged, b"salt", 100).mean() < 0.01
+
+    def test_brute_force_agrees(self) -> None:
+        table, around = (
+            signature_table(b"few", 3, 3),
+            np.stack(np.meshgrid(*[np.arange(100, 112)] * 2), -1).reshape(-1, 2),
+        )
+        real = {tuple(sorted(map(tuple, each))) for each in table.sign(around).tolist()}
+        generator = np.random.default_rng(6)
+        points = generator.integers(102, 109, (400, 3, 2))
+        points[:200] = table.sign(around[generator.integers(len(around), size=200)])
+        inside = [tuple(sorted(map(tuple, each))) in real for each in points.tolist()]
+        found = is_possible(points, b"few", 3)
+        assert found[:200].all()
+        assert [bool(each) for each in found] == inside

@@ -11,11 +11,24 @@ from mechanism_oracles import additive, best_value, greedy, literal_payments
 from strategies.features.additive import Additive
 from strategies.features.bundles import bundled
 from strategies.features.coverage import SignaturePoints, Squares
-from strategies.mechanisms import AGENTS, MECHANISMS, QUALITIES, Award, BrokenAward, Market, mechanism, upper_bound
+from strategies.mechanisms import (
+    AGENTS,
+    MECHANISMS,
+    QUALITIES,
+    Award,
+    BrokenAward,
+    Market,
+    descending_clock,
+    mechanism,
+    singer,
+    upper_bound,
+)
+from strategies.mechanisms.auditing.cases import draw_case
 from strategies.mechanisms.critical_payments import critical_payments
 from strategies.mechanisms.density_greedy import proportional_share
 from strategies.mechanisms.mechanism import declared_mechanisms
 from strategies.mechanisms.selection import Offers, default_mechanism, select
+from strategies.mechanisms.share_clock import share_clock
 
 SMALL_MARKETS = 120
 
@@ -316,3 +329,40 @@ class TestOwnMechanisms:
 def test_the_value_oracle_agrees() -> None:
     values = np.array([3, 1, 4])
     assert Additive(values).value([0, 2]) == additive(*values.tolist())([0, 2])
+
+
+class TestClocksOfSmallMarkets:
+    def test_without_overlap_it_buys_what_singer_does_but_for_the_steps_of_the_price(self) -> None:
+        generator = np.random.default_rng(1)
+        for _ in range(40):
+            bids = int(generator.integers(1, 60))
+            apart = Squares(np.stack([np.arange(bids) * 900, np.full(bids, 9)], axis=1), 400)
+            costs, budget = generator.integers(20, 200, bids), int(generator.integers(100, 4000))
+            ranks = generator.permutation(bids)
+            ours = share_clock(Market(apart, costs, budget, ranks))
+            theirs = singer(costs, budget, ranks)
+            assert len(theirs.winners) - 1 <= len(ours.winners) <= len(theirs.winners) + 1
+            assert ours.total <= budget
+
+    def test_it_never_loses_much_to_quantity_on_the_auditors_markets(self) -> None:
+        generator = np.random.default_rng(2)
+        shares: dict[bool, list[float]] = {False: [], True: []}
+        for number in range(330):
+            market = draw_case("diversity", "images", generator, large=number >= 300).market
+            bought = market.value.value(singer(market.costs, market.budget, market.ranks).winners)
+            if bought:
+                covered = market.value.value(MECHANISMS["clock"].award(market).winners)
+                shares[number >= 300].append(covered / bought)
+        assert min(shares[False]) > 0.4
+        assert min(shares[True]) > 0.8
+        assert np.mean(shares[False]) > 0.97
+        assert np.mean(shares[True]) > 0.97
+
+    def test_bundles_and_large_markets_keep_the_guarantee_of_the_descending_clock(self) -> None:
+        generator = np.random.default_rng(3)
+        unequal = Additive(np.array([100, 1, 1]))
+        large = Squares(generator.integers(500, 9000, (1000, 2)), 100)
+        for value in (unequal, large):
+            market = Market(value, generator.integers(1, 9, len(value)), 90, np.arange(len(value)))
+            guaranteed = descending_clock(value, market.costs, 90, market.order, 1.3)
+            assert payments(MECHANISMS["clock"].award(market)) == payments(guaranteed)

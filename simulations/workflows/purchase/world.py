@@ -101,10 +101,12 @@ def build(
     """
     notes: list[str] = []
     unchecked = 1 - scenario.buyer.checked
-    if unchecked > scenario.buyer.checked * scenario.cloud.stake:
+    mean = scenario.sellers.price.mean
+    stake = max(scenario.cloud.least_stake, scenario.cloud.stake * mean)
+    if unchecked * mean > scenario.buyer.checked * stake:
         notes.append(
             f"Forged features pay: {percent(unchecked, digits=0)} of the images are not featurised again, and a seller "
-            f"that is found out loses a stake of {percent(scenario.cloud.stake, digits=0)} of its price."
+            f"that is found out loses a stake of {stake:g} coins, where an image costs {mean:g}."
         )
     cohort = None if scenario.cohort is None else draw_cohort(scenario.cohort, scenario.seed)
     supply = _supply(scenario, notes, painted) if cohort is None else CohortStock(cohort)
