@@ -53,6 +53,8 @@ def compare(
         raise BadInput(f"--dataset is faces or folder, not {dataset}")
     given: dict[str, Any] = {"seeds": seeds, "first": seed, "cohort.task": task, "cohort.private": private}
     given |= {"cohort.root": None if root is None else str(root), "cohort.people_by": people_by}
+    if root is not None and None in (task, private):
+        raise BadInput("--dataset folder needs --task and --private: two columns of labels.csv")
     given |= {"methods": None if methods is None else _words(methods), "attacks": _words(attacks or "") or None}
     with shown() as progress:
         from simulations.runs.output import default_folder

@@ -14,7 +14,7 @@ from protocol.storage.user_files import user_path
 from simulations.data import faces
 from simulations.data.scene import Split
 from simulations.runs.seeding import numpy_generator, torch_generator
-from simulations.scenarios.cohort import LABELS, MOSTLY, CohortSection
+from simulations.scenarios.cohort import FEWEST, LABELS, MOSTLY, CohortSection
 from strategies.features.featurizer import prepare
 
 NO, YES = ("0", "no", "false"), ("1", "yes", "true")
@@ -169,6 +169,37 @@ def people_in(section: CohortSection) -> dict[str, int]:
     return counts
 
 
+def fitted(section: CohortSection) -> CohortSection:
+    """Return a cohort with as many of a user's own people as there are, in the same proportions, or as it is.
+
+    Raises:
+        BadInput: When there are too few, or their labels cannot be read.
+    """
+    if section.root is None:
+        return section
+    counts = people_in(section)
+    usual = int(np.median(list(counts.values()))) if counts else 0
+    known = min(section.known, max(1, usual * 2 // 5))
+    pictures = min(section.pictures, max(2, usual - known))
+    rich = sum(count >= pictures + known for count in counts.values())
+    some = sum(count >= pictures for count in counts.values())
+    wanted = 2 * section.people + section.public
+    share = min(1.0, rich / section.people, some / wanted, len(counts) / (wanted + section.fresh))
+    people = int(section.people * share) // section.owners * section.owners
+    sizes = {
+        "people": people, "public": max(people, int(section.public * share)), "fresh": int(section.fresh * share),
+        "pictures": pictures, "known": known,
+    }  # fmt: skip
+    try:
+        return CohortSection.model_validate({**section.model_dump(), **sizes})
+    except ValueError:
+        raise BadInput(
+            f"{section.root} has {len(counts)} people, of whom {rich} have {pictures + known} images or more: too few"
+            f" for a comparison, which needs {FEWEST} people who share, as many others, and 50 each that are public and"
+            " fresh"
+        ) from None
+
+
 def _own(section: CohortSection, seed: int) -> Cohort:
     rows: dict[str, list[_Row]] = {}
     for row in _rows(section):
@@ -247,7 +278,7 @@ def _said(values: Sequence[str | None], column: str, path: Path) -> list[bool]:
 
 def _opened(section: CohortSection, rows: Sequence[_Row], numbers: dict[str, int], names: tuple[str, ...]) -> Part:
     root = user_path(section.root or "")
-    album = read_folder(root)
+    album = read_folder(root, besides=(LABELS,))
     places = {Path(path).relative_to(root).as_posix(): place for place, path in enumerate(album.paths)}
     pictures = np.empty((len(rows), section.side, section.side, 3), dtype=np.uint8)
     for number, row in enumerate(rows):

@@ -11,6 +11,9 @@ from simulations.scenarios.files import scenario_class
 from simulations.studies.compare.methods import Method
 from simulations.studies.compare.settings import Comparison, WorkflowSection
 
+ATTACKED = "attacks.attacked"
+"""Images of an owner that are attacked: half of them at most, as others leak."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -49,6 +52,8 @@ def planned(comparison: Comparison, methods: Mapping[str, Method]) -> list[Run]:
         for name in names:
             for setting, value in methods[name].settings.items():
                 keys[setting] = _together(keys[setting], value) if setting in keys else deepcopy(value)
+        if ATTACKED in keys:
+            keys[ATTACKED] = max(8, min(keys[ATTACKED], comparison.cohort.held // 2))
         for seed in comparison.all_seeds:
             scenario = _checked(comparison, workflow, keys, seed, names)
             runs.append(

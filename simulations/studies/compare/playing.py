@@ -15,6 +15,7 @@ from parties.workflow import Progress, unwatched
 from protocol.compute.ray_cluster import RayUnavailable
 from protocol.compute.workshop import Done, LocalWorkshop, ProcessWorkshop, RayWorkshop, Workshop
 from protocol.errors import GridUnavailable, RunFailed
+from simulations.data.cohort import fitted
 from simulations.reports.model import RunReport
 from simulations.runs.cells import CELLS, KeepingWorkshop
 from simulations.runs.grids import one_thread
@@ -83,6 +84,7 @@ def compare(
     Raises:
         UserError: With one sentence; nothing is left behind, unless it was interrupted.
     """
+    comparison = comparison.model_copy(update={"cohort": fitted(comparison.cohort)})
     methods, own = chosen(comparison.methods)
     runs = planned(comparison, methods)
     with whole_or_nothing(out, resume=resume, report="compare.json", written=WRITTEN) as folder, ExitStack() as stack:
