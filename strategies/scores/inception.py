@@ -1,6 +1,6 @@
 """Networks whose features a FID compares: Inception v3 of the user's own weights, or a classifier that is at hand."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -27,22 +27,21 @@ class InceptionFeatures(nn.Module):
     """The 2,048 features of Inception v3's last pooling, for uint8 images of any size.
 
     Args:
-        weights: A file of torchvision's ``inception_v3``, as `torch.save` writes its state.
+        weights: The state of torchvision's ``inception_v3``.
 
     Raises:
         ValueError: When it is none.
     """
 
-    def __init__(self, weights: Path) -> None:
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
         from torchvision.models import Inception3  # noqa: PLC0415  (seconds)
 
         network = Inception3(init_weights=False, transform_input=False)
         try:
-            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except Exception as error:  # a file of somebody's: what torch makes of it is of many kinds
-            why = (str(error) or type(error).__name__).splitlines()[0]
-            raise ValueError(f"{weights} holds no weights of torchvision's inception_v3: {why}") from None
+            network.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise ValueError(f"these are no weights of torchvision's inception_v3: {str(error)[:80]}") from None
         network.fc = nn.Identity()
         self.network = network.eval()
 

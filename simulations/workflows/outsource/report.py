@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -175,9 +176,10 @@ def inception(weights: str) -> nn.Module:
         BadScenario: When the file is none.
     """
     try:
-        return InceptionFeatures(user_path(weights))
-    except ValueError as error:
-        raise BadScenario(f"attackers.inception: {error}") from None
+        return InceptionFeatures(torch.load(user_path(weights), map_location="cpu", weights_only=True))
+    except Exception as error:  # a file of somebody's: what torch makes of it is of many kinds
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadScenario(f"attackers.inception: {weights} is no file of these weights: {why}") from None
 
 
 def tradeoffs(
