@@ -46,7 +46,7 @@ class Publishing(Section):
 
     mechanisms: tuple[str, ...] = Field(("dp-pix",), description="mechanisms that may be used")
     unprotected: bool = Field(
-        False, description="whether they may be of those that promise nothing: plain, pixelize, p3, dp-svd"
+        False, description="whether they may be of those that promise nothing: plain, pixelize, p3, p3-jpeg, dp-svd"
     )
     epsilon: Epsilon = Field(1.0, description="largest epsilon of one picture, for as many pixels as `changed` says")
     changed: Annotated[int, Ge(1), Le(10**6)] = Field(

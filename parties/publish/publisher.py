@@ -11,8 +11,7 @@ from parties.album import Album, Pixels, readable
 from parties.party import Party, step
 from protocol.crypto.secret_parts import seal
 from protocol.messages.publish import CallForPictures, Publication
-from strategies.dp_images import P3, Mechanism, mechanism
-from strategies.dp_images.p3 import split
+from strategies.dp_images import P3, P3JPEG, Mechanism, mechanism
 from strategies.pixels import to_pictures, to_tensor
 from strategies.privacy.stream import Stream
 
@@ -53,8 +52,8 @@ class Publisher(Party):
         return Publication(
             pictures=to_pictures(published),
             labels=np.array([self.labels[index] for index, _ in chosen], dtype=np.int64),
-            sealed=tuple(seal(key, split(picture, used.threshold).secret) for _, picture in chosen)
-            if isinstance(used, P3)
+            sealed=tuple(seal(key, used.secret(picture)) for _, picture in chosen)
+            if isinstance(used, P3 | P3JPEG)
             else (),
         )
 

@@ -7,21 +7,36 @@ promise nothing. To add a mechanism, write its class in `mechanisms` and a line 
 from dataclasses import MISSING, fields
 from typing import Any
 
-from strategies.dp_images.baselines import P3, Pixelize, Plain
+from strategies.dp_images.baselines import P3, P3JPEG, Pixelize, Plain
 from strategies.dp_images.guarantee import Guarantee
 from strategies.dp_images.mechanisms import DPSVD, DPPix, Mechanism, Snow
 
-__all__ = ["DPSVD", "MECHANISMS", "P3", "DPPix", "Guarantee", "Mechanism", "Pixelize", "Plain", "Snow", "mechanism"]
+__all__ = [
+    "DPSVD",
+    "MECHANISMS",
+    "P3",
+    "P3JPEG",
+    "DPPix",
+    "Guarantee",
+    "Mechanism",
+    "Pixelize",
+    "Plain",
+    "Snow",
+    "mechanism",
+]
 
-MECHANISMS: dict[str, type[DPPix] | type[DPSVD] | type[Snow] | type[Plain] | type[Pixelize] | type[P3]] = {
+MECHANISMS: dict[
+    str, type[DPPix] | type[DPSVD] | type[Snow] | type[Plain] | type[Pixelize] | type[P3] | type[P3JPEG]
+] = {
     "dp-pix": DPPix,
     "dp-svd": DPSVD,
     "snow": Snow,
     "plain": Plain,
     "pixelize": Pixelize,
     "p3": P3,
+    "p3-jpeg": P3JPEG,
 }
-"""Mechanisms by name; the last three promise nothing."""
+"""Mechanisms by name; the last four promise nothing."""
 
 
 def mechanism(name: str, **settings: Any) -> Mechanism:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from strategies.dp_images.baselines import P3, Pixelize
+from strategies.dp_images.baselines import P3, P3JPEG, Pixelize
 from strategies.dp_images.mechanisms import (
     DPSVD,
     RANGE,
@@ -53,7 +53,7 @@ def restorer(mechanism: Mechanism, public: Tensor) -> Restore:
         case DPSVD():
             usual = singular_values(public, mechanism.values)[1].mean(dim=0)
             return lambda published: with_usual_values(published, usual)
-        case P3():
+        case P3() | P3JPEG():
             return LinearRestorer.learnt(mechanism, public).restore
         case Pixelize():
             return MeansDenoiser.learnt(DPPix(_NO_NOISE, mechanism.cell), public).restore
@@ -159,7 +159,7 @@ class LinearRestorer:
     STRENGTHS: ClassVar[tuple[float, ...]] = (1e3, 1e4, 1e5, 3e5, 1e6, 3e6, 1e7)
 
     @classmethod
-    def learnt(cls, mechanism: P3, public: Tensor) -> "LinearRestorer":
+    def learnt(cls, mechanism: P3 | P3JPEG, public: Tensor) -> "LinearRestorer":
         """Learn from public pictures, at least two."""
         published = mechanism.publish(public, Stream(bytes(32))).float().flatten(1)  # which takes nothing of the stream
         missing = public.float().flatten(1) - published

@@ -3,7 +3,7 @@
 JPEG's coefficients are split at a threshold T. Public are those of at most T in magnitude, and T instead of larger
 ones, without their sign; secret are the mean of each block (DC), and what is beyond T with its sign. Here the
 coefficients are those of the 8 x 8 cosine transform of RGB channels, quantised with JPEG's luminance table: the split
-is P3's, the file format is not JPEG.
+is P3's, the file format is not JPEG. `p3_files` splits JPEG files.
 
 The public part is no differentially private picture: it hides the light and strong edges, and shows where edges are.
 """
@@ -56,19 +56,37 @@ def split(picture: NDArray[np.uint8], threshold: int) -> Parts:
     Raises:
         ValueError: When blocks do not tile the picture, or the threshold is below 1.
     """
-    if threshold < 1:
-        raise ValueError(f"a threshold is at least 1, not {threshold}")
     height, width, channels = picture.shape
     if height % BLOCK or width % BLOCK or not picture.size:
         raise ValueError(f"blocks of {BLOCK} pixels do not tile a picture of {width}x{height}")
     blocks = picture.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, channels).swapaxes(1, 2)
     transformed = dctn(blocks.astype(np.float64) - 128, axes=(2, 3), norm="ortho")
     coefficients = np.rint(transformed / QUANTISATION[:, :, None]).astype(np.int16)
+    return split_coefficients(coefficients, threshold)
+
+
+def split_coefficients(coefficients: NDArray[np.int16], threshold: int) -> Parts:
+    """Split quantised coefficients, (rows, columns, 8, 8, ...).
+
+    Raises:
+        ValueError: When the threshold is below 1.
+    """
+    if threshold < 1:
+        raise ValueError(f"a threshold is at least 1, not {threshold}")
     large = np.abs(coefficients) > threshold
     public = np.where(large, threshold, coefficients).astype(np.int16)
     secret = np.where(large, np.sign(coefficients) * (np.abs(coefficients) - threshold), 0).astype(np.int16)
     public[:, :, 0, 0], secret[:, :, 0, 0] = 0, coefficients[:, :, 0, 0]
     return Parts(public, secret)
+
+
+def join_coefficients(parts: Parts, threshold: int) -> NDArray[np.int16]:
+    """Return the coefficients that were split."""
+    sign = np.sign(parts.secret)
+    # Where there is a secret, the public part holds T without its sign.
+    coefficients = np.where(sign == 0, parts.public, sign * threshold + parts.secret).astype(np.int16)
+    coefficients[:, :, 0, 0] = parts.secret[:, :, 0, 0]
+    return coefficients
 
 
 def join(parts: Parts, threshold: int) -> NDArray[np.uint8]:
@@ -79,11 +97,7 @@ def join(parts: Parts, threshold: int) -> NDArray[np.uint8]:
         >>> int(np.abs(join(split(picture, 10), 10).astype(int) - picture).max()) <= 1
         True
     """
-    sign = np.sign(parts.secret)
-    # Where there is a secret, the public part holds T without its sign.
-    coefficients = np.where(sign == 0, parts.public, sign * threshold + parts.secret)
-    coefficients[:, :, 0, 0] = parts.secret[:, :, 0, 0]
-    return render(coefficients)
+    return render(join_coefficients(parts, threshold))
 
 
 def render(coefficients: NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -27,10 +27,10 @@ class InceptionFeatures(nn.Module):
     """The 2,048 features of Inception v3's last pooling, for uint8 images of any size.
 
     Args:
-        weights: Of torchvision's ``inception_v3``, by their names.
+        weights: The state of torchvision's ``inception_v3``.
 
     Raises:
-        ValueError: When they are of another network.
+        ValueError: When it is none.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -41,7 +41,7 @@ class InceptionFeatures(nn.Module):
         try:
             network.load_state_dict(weights)
         except (RuntimeError, TypeError, AttributeError) as error:
-            raise ValueError(str(error).splitlines()[0]) from None
+            raise ValueError(f"these are no weights of torchvision's inception_v3: {str(error)[:80]}") from None
         network.fc = nn.Identity()
         self.network = network.eval()
 

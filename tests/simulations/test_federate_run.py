@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "seed": 3,
     "clients": {"count": 5, "pictures": 8, "size": 16},
     "training": {"rounds": 2, "epochs": 1},
-    "attacker": {"shadows": 2, "trials": 6, "strangers": 80, "probed": 1, "lira": 8, "fished": 1},
+    "attacker": {"shadows": 2, "trials": 6, "strangers": 80, "probed": 1, "lira": 8},
     "methods": {"fedavg": {}, "secure-sum": {}, "dp": {"strategy": "dp-images", "epsilon": 2.0}},
 }
 
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(folder: Path) -> FederateReport:
-    found = run(small(), folder)
+    found = run(small(attacker={**SMALL["attacker"], "fished": 1}), folder)
     assert isinstance(found, FederateReport)
     return found
 

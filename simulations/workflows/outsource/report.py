@@ -175,14 +175,11 @@ def inception(weights: str) -> nn.Module:
     Raises:
         BadScenario: When the file is none.
     """
-    path = user_path(weights)
     try:
-        return InceptionFeatures(torch.load(path, map_location="cpu", weights_only=True))
+        return InceptionFeatures(torch.load(user_path(weights), map_location="cpu", weights_only=True))
     except Exception as error:  # a file of somebody's: what torch makes of it is of many kinds
         why = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadScenario(
-            f"attackers.inception: {path} holds no weights of torchvision's inception_v3: {why}"
-        ) from None
+        raise BadScenario(f"attackers.inception: {weights} is no file of these weights: {why}") from None
 
 
 def tradeoffs(

@@ -30,7 +30,10 @@ class MethodSection(Section):
         None, description="dp-pix: how many pixels neighbours may differ in (m)"
     )
     values: int | None = Field(None, description="dp-svd: singular values of each channel (k)")
-    threshold: Annotated[int, Le(1000)] | None = Field(None, description="p3: coefficients beyond it are secret (T)")
+    threshold: Annotated[int, Le(1000)] | None = Field(
+        None, description="p3, p3-jpeg: coefficients beyond it are secret (T)"
+    )
+    quality: Annotated[int, Ge(1), Le(100)] | None = Field(None, description="p3-jpeg: quality of the JPEG file")
 
     @field_validator("mechanism")
     @classmethod
