@@ -67,11 +67,12 @@ class Privacy(StrEnum):
 
 
 class Quality(StrEnum):
-    """What the buyer wants most of (section IV.B)."""
+    """What the buyer wants most of (section IV.B); the last is the third, where area counts by how well it matches."""
 
     QUANTITY = "quantity"
     MATCHING = "matching"
     DIVERSITY = "diversity"
+    WEIGHTED = "diversity-weighted"
 
 
 class Agents(StrEnum):

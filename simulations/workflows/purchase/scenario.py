@@ -30,7 +30,11 @@ class BuyerSection(Section):
     """The buyer."""
 
     budget: Coins = Field(60.0, description="coins to spend, commission included")
-    quality: Quality = Field(Quality.DIVERSITY, description="what to maximise: quantity, matching or diversity")
+    quality: Quality = Field(
+        Quality.DIVERSITY,
+        description="what to maximise: quantity, matching, diversity, or diversity-weighted, which counts area by how"
+        " well it matches",
+    )
     mechanism: str | None = Field(
         None,
         description="who wins and what winners are paid: a name (`parley list mechanisms`), or a .py file of your own,"
@@ -203,7 +207,7 @@ class PurchaseScenario(Scenario):
 
     @model_validator(mode="after")
     def _diversity_is_flat(self) -> "PurchaseScenario":
-        if self.cloud.privacy is Privacy.BASIC and self.buyer.quality is Quality.DIVERSITY:
+        if self.cloud.privacy is Privacy.BASIC and self.buyer.quality in (Quality.DIVERSITY, Quality.WEIGHTED):
             raise ValueError(
                 "diversity needs features of two numbers, as the union of hypercubes in an fc8 vector's dimensions"
                 " cannot be computed (section IV.D): for cloud.privacy basic set buyer.quality to quantity or matching"
