@@ -104,25 +104,11 @@ def select(
         ValueError: When there is no such quality, the mechanism does not serve it, or diversity is wanted of features
             of other than two dimensions.
     """
-    points = offers.points
-    exact = offers.features is not None
-    matched = is_candidate(points, targets, radius, exclude_zero=exact)
-    candidates = np.flatnonzero(matched).astype(np.int64)
-    if quality not in QUALITIES:
-        raise ValueError(f"there is no quality {quality!r}; choose one of {', '.join(QUALITIES)}")
-    mechanism = mechanism or default_mechanism(quality, "images" if owners is None else "sellers")
-    if refusal := mechanism.refusal(quality, "images" if owners is None else "sellers"):
+    agents = "images" if owners is None else "sellers"
+    mechanism = mechanism or default_mechanism(quality, agents)
+    if refusal := mechanism.refusal(quality, agents):
         raise ValueError(refusal)
-    value: Additive | Squares | SignaturePoints
-    if quality == "quantity":
-        value = Additive(np.ones(len(candidates), np.int64))
-    elif quality == "matching":
-        degrees = matching_degree(points[candidates], targets, radius)
-        value = Additive(np.rint(degrees * MATCHING_UNIT).astype(np.int64))
-    elif quality == "diversity":
-        value = _coverage(offers, candidates, reach)
-    else:
-        value = _weighted_coverage(offers, candidates, targets, radius, reach)
+    candidates, value = matching_offers(offers, targets, quality=quality, radius=radius, reach=reach)
     prices, order = offers.prices[candidates], ranks[candidates]
     if owners is None:
         ceilings = np.full(len(candidates), budget if ceiling is None else ceiling, np.int64)
@@ -132,6 +118,32 @@ def select(
     return Selection(candidates, candidates[won], payments)
 
 
+def matching_offers(
+    offers: Offers, targets: NDArray[np.int64], *, quality: str, radius: int, reach: int
+) -> tuple[NDArray[np.int64], Additive | Squares | SignaturePoints]:
+    """Return which offers match, by their indices, and what sets of these are worth.
+
+    Args:
+        targets, quality, radius, reach: As of `select`.
+
+    Raises:
+        ValueError: As `select` does.
+    """
+    points = offers.points
+    matched = is_candidate(points, targets, radius, exclude_zero=offers.features is not None)
+    candidates = np.flatnonzero(matched).astype(np.int64)
+    if quality == "quantity":
+        return candidates, Additive(np.ones(len(candidates), np.int64))
+    if quality == "matching":
+        degrees = matching_degree(points[candidates], targets, radius)
+        return candidates, Additive(np.rint(degrees * MATCHING_UNIT).astype(np.int64))
+    if quality == "diversity":
+        return candidates, _coverage(offers, candidates, reach)
+    if quality == "diversity-weighted":
+        return candidates, _weighted_coverage(offers, candidates, targets, radius, reach)
+    raise ValueError(f"there is no quality {quality!r}; choose one of {', '.join(QUALITIES)}")
+
+
 def default_mechanism(quality: str, agents: str) -> Mechanism:
     """Return the mechanism of a quality where nobody names one.
 
@@ -139,7 +151,10 @@ def default_mechanism(quality: str, agents: str) -> Mechanism:
         >>> default_mechanism("quantity", "images").name, default_mechanism("quantity", "sellers").name
         ('singer', 'chen-gravin-lu')
     """
-    return MECHANISMS[(DEFAULT_MECHANISMS if agents == "images" else BUNDLE_MECHANISMS)[quality]]
+    defaults = DEFAULT_MECHANISMS if agents == "images" else BUNDLE_MECHANISMS
+    if quality not in defaults:
+        raise ValueError(f"there is no quality {quality!r}; choose one of {', '.join(QUALITIES)}")
+    return MECHANISMS[defaults[quality]]
 
 
 def tie_ranks(seed: bytes, keys: Sequence[bytes]) -> NDArray[np.int64]:
