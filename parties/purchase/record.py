@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from parties.purchase.auction import Auction
 from parties.purchase.offer import Offer
 from parties.workflow import Record
 from protocol.messages.purchase import CallForBids, PurchaseRequest
@@ -19,6 +20,7 @@ class PurchaseRecord(Record):
         sellers: Node ids of those who were called.
         call: The call for bids.
         offers: All valid bids, by seller and position.
+        auction: What the selection was among.
         reserve: What the buyer has set aside, minor units.
         rejected: Bids that were refused: the seller, and why.
         unreadable: Pictures that sellers could not open.
@@ -33,6 +35,7 @@ class PurchaseRecord(Record):
     rejected: list[tuple[int, str]] = field(default_factory=list)
     unreadable: int = 0
     reserve: int = 0
+    auction: Auction | None = None
 
     @property
     def winners(self) -> list[Offer]:

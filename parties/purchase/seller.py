@@ -40,7 +40,9 @@ from protocol.messages.purchase import (
 from strategies.features.featurizer import Featurizer
 from strategies.features.matching import is_candidate
 from strategies.features.near_duplicates import distinct
+from strategies.features.planar_laplace import noise_reach, noisy_point
 from strategies.features.signatures import signature_table
+from strategies.privacy.stream import Stream
 
 
 class OpenBid(ProtocolMessage):
@@ -95,6 +97,9 @@ class Seller(Party):
 
     most_bids = MAX_ITEMS
     """Bids on one request, at most, whatever the terms allow; its policy sets that."""
+
+    noise: float | None = None
+    """Epsilon per lattice step of the noise on features before they are hashed into signatures; None: no noise."""
 
     def __init__(self, secret: bytes, album: Album, costs: Sequence[int], featurizer: Featurizer) -> None:
         super().__init__(secret)
@@ -210,7 +215,10 @@ class Seller(Party):
         points: tuple[Point, ...] | None = None
         if terms.privacy is Privacy.LEVEL2:
             table = signature_table(call.salt, terms.reach, terms.signature_size)
-            points = tuple(_point(point) for point in table.sign(np.array([feature], dtype=np.int64))[0])
+            if self.noise is not None and noise_reach(self.noise) > terms.displacement:
+                raise ProtocolError("the cloud's terms leave no room for the noise that this seller adds to features")
+            hashed = self.hashed(image, feature)
+            points = tuple(_point(point) for point in table.sign(np.array([hashed], dtype=np.int64))[0])
         bid = Bid(
             request_id=call.request_id,
             buyer=call.buyer,
@@ -225,6 +233,13 @@ class Seller(Party):
         )
         signed = SignedBid(bid=bid, signature=pseudonym.sign("bid", canonical(bid)))
         return OpenBid(bid=signed, image=image, feature=feature)
+
+    def hashed(self, image: int, feature: Feature) -> Feature:
+        """Return the point to hash into a signature: with noise, where it wants some, that is drawn once per image."""
+        if self.noise is None:
+            return feature
+        picture = hashlib.sha256(np.ascontiguousarray(self.album[image]).tobytes()).digest()
+        return noisy_point(feature, self.noise, Stream(self.derive("noise", picture, repr(self.noise))))
 
     def pseudonym(self, request_id: bytes, image: int) -> SigningKey:
         """Return the key under which one picture is offered: another one for each request and picture."""

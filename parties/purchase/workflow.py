@@ -252,6 +252,7 @@ class Purchase(Workflow[PurchaseRecord]):
             reach=terms.reach,
             ranks=tie_ranks(self._tie_seed(self._id), keys),
         )
+        record.auction = auction
         try:
             selection = self.cloud.auctioneer(auction)
         except BrokenAward as broken:

@@ -148,6 +148,9 @@ def _published(bid: Bid, feature: tuple[int, ...], deal: Deal) -> bool:
     point = np.array([feature], dtype=np.int64)
     if not on_lattice(point).all():
         return False
+    if deal.terms.displacement:  # it is some feature's (`is_possible`), and of one near enough
+        farthest = np.abs(np.array(bid.signature_points, dtype=np.int64) - point).max()
+        return bool(farthest <= deal.terms.reach + deal.terms.displacement)
     table = signature_table(deal.salt, deal.terms.reach, deal.terms.signature_size)
     expected = table.sign(point)[0]
     return bid.signature_points == tuple((int(x), int(y)) for x, y in expected)

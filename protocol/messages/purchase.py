@@ -67,11 +67,12 @@ class Privacy(StrEnum):
 
 
 class Quality(StrEnum):
-    """What the buyer wants most of (section IV.B)."""
+    """What the buyer wants most of (section IV.B); the last is the third, where area counts by how well it matches."""
 
     QUANTITY = "quantity"
     MATCHING = "matching"
     DIVERSITY = "diversity"
+    WEIGHTED = "diversity-weighted"
 
 
 class Agents(StrEnum):
@@ -88,7 +89,11 @@ class Terms(ProtocolMessage):
     how far (L-infinity, in the features' units) a recomputed feature may lie from a committed one. A bid locks `stake`
     of its price, and `least_stake` minor units or more; a seller may make `most_bids`. A buyer that does not pay its
     invoice loses `deposit` of its budget to the winners. `arbitration` names the rule by which complaints are decided.
+    A signature may be of a point up to `displacement` steps (L-infinity) from the committed feature, where sellers add
+    noise before hashing.
     """
+
+    later = frozenset({"displacement"})
 
     privacy: Annotated[Privacy, Field(strict=False)]
     model_id: Name
@@ -104,6 +109,7 @@ class Terms(ProtocolMessage):
     least_stake: Annotated[int, Ge(0), Le(10**9)] = 0
     most_bids: Annotated[int, Gt(0), Le(MAX_ITEMS)] = MAX_ITEMS
     arbitration: Name = "sound"
+    displacement: Annotated[int, Ge(0), Le(65_535)] = 0
 
 
 class Invitation(ProtocolMessage):

@@ -80,7 +80,8 @@ def request(
         Path, typer.Option(help="The folder for images and receipt; the same one goes on where it stopped.")
     ],
     quality: Annotated[
-        Literal["quantity", "matching", "diversity"], typer.Option(help="The quality to maximise.")
+        Literal["quantity", "matching", "diversity", "diversity-weighted"],
+        typer.Option(help="The quality to maximise."),
     ] = "diversity",
     mechanism: Annotated[
         str | None, typer.Option(help="Who wins; see `parley list mechanisms`. Default: by the quality.")

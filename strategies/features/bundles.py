@@ -96,11 +96,16 @@ def bundled(coverage: Squares | SignaturePoints, owners: NDArray[np.int64], coun
     order = np.argsort(owners, kind="stable")
     sizes = np.bincount(owners, minlength=count)
     places[order] = np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    heads = coverage.signatures[order[np.cumsum(sizes) - sizes]][:, :1]
-    points = np.repeat(heads, int(sizes.max(initial=1)) * size, axis=1)
-    for place in range(size):
-        points[owners, places * size + place] = coverage.signatures[:, place]
-    return SignaturePoints(points)
+    heads = order[np.cumsum(sizes) - sizes]
+    widest = int(sizes.max(initial=1)) * size
+    columns = places[:, None] * size + np.arange(size)
+    points = np.repeat(coverage.signatures[heads][:, :1], widest, axis=1)
+    points[owners[:, None], columns] = coverage.signatures
+    if coverage.weights is None:
+        return SignaturePoints(points)
+    weights = np.repeat(coverage.weights[heads][:, :1], widest, axis=1)
+    weights[owners[:, None], columns] = coverage.weights
+    return SignaturePoints(points, weights)
 
 
 Bundles = SquareBundles | SignaturePoints

@@ -44,6 +44,7 @@ class CoveredPoints(NamedTuple):
     signatures: NDArray[np.int64]  # (n, k) numbers of points; -1 where a signature repeats a point
     covered_in: NDArray[np.int64]  # per point: the last epoch in which it was covered
     epoch: NDArray[np.int64]  # (1,): counts the calls of `uncover`
+    weights: NDArray[np.int64]  # per point: what it is worth
 
 
 Covered = Any
@@ -125,6 +126,7 @@ class SignaturePoints:
 
     Attributes:
         signatures: (n, k, 2), lattice points; one that a signature repeats counts once.
+        weights: (n, k), what each point is worth, >= 0; equal points are worth equally much. None: 1 each.
 
     Raises:
         ValueError: When the array is not (n, k, 2) integers, or a point lies off the lattice.
@@ -136,6 +138,7 @@ class SignaturePoints:
     """
 
     signatures: NDArray[Any]
+    weights: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         shape, kind = self.signatures.shape, self.signatures.dtype
@@ -153,6 +156,8 @@ class SignaturePoints:
     @property
     def largest_value(self) -> int:
         """The most that one bid can be worth."""
+        if self.weights is not None:
+            return int(self.weights.sum(axis=1).max(initial=0))
         return int(self.signatures.shape[1])
 
     @property
@@ -166,22 +171,29 @@ class SignaturePoints:
         return len(np.unique(chosen._keys()))
 
     def value(self, selected: Indices) -> int:
-        """Return what a set of bids is worth: its distinct points."""
-        return self.distinct(selected)
+        """Return what a set of bids is worth: its distinct points, or their weights."""
+        if self.weights is None:
+            return self.distinct(selected)
+        chosen = self.subset(selected)
+        _, first = np.unique(chosen._keys(), return_index=True)
+        return 0 if chosen.weights is None else int(chosen.weights.ravel()[first].sum())
 
     def subset(self, indices: Indices) -> "SignaturePoints":
         """Return the signatures with the given indices, in that order."""
-        return replace(self, signatures=self.signatures[np.asarray(indices, np.int64)])
+        chosen = np.asarray(indices, np.int64)
+        weights = None if self.weights is None else self.weights[chosen]
+        return SignaturePoints(self.signatures[chosen], weights)
 
     def uncovered(self) -> CoveredPoints:
         """Return the form that compiled code works on, nothing covered yet."""
-        points, numbers = np.unique(self._keys(), return_inverse=True)
+        points, first, numbers = np.unique(self._keys(), return_index=True, return_inverse=True)
         numbers = np.sort(numbers.reshape(self.signatures.shape[:2]), axis=1)
         numbers[:, 1:][numbers[:, 1:] == numbers[:, :-1]] = -1
         return CoveredPoints(
             signatures=numbers,
             covered_in=np.full(len(points), -1, np.int64),
             epoch=np.zeros(1, np.int64),
+            weights=np.ones(len(points), np.int64) if self.weights is None else self.weights.ravel()[first],
         )
 
     def _keys(self) -> NDArray[np.int64]:
@@ -243,7 +255,8 @@ def _withdraw_square(covered: CoveredSquares, bid: Whole) -> None:
 def _marginal_points(covered: CoveredPoints, bid: Whole) -> int:
     added = 0
     for point in covered.signatures[bid]:
-        added += point >= 0 and covered.covered_in[point] != covered.epoch[0]
+        if point >= 0 and covered.covered_in[point] != covered.epoch[0]:
+            added += covered.weights[point]
     return added
 
 

@@ -75,7 +75,7 @@ _LISTED = (
     Mechanism(
         "descending-clock",
         "falling posted prices until the acceptors cover what they cost (Cui et al. 2026)",
-        frozenset({"diversity"}),
+        frozenset({"diversity", "diversity-weighted"}),
         _BOTH,
         truthful=True,
         guarantee="obviously truthful, within the budget; at least (alpha - 1)/(alpha^2 + 2 alpha - 1) of the optimum"
@@ -85,7 +85,7 @@ _LISTED = (
     Mechanism(
         "share-clock",
         "one falling price per new coverage, until everybody who accepts can be paid",
-        frozenset({"diversity"}),
+        frozenset({"diversity", "diversity-weighted"}),
         _IMAGES,
         truthful=True,
         guarantee="obviously truthful, within the budget; none on the value",
@@ -93,12 +93,12 @@ _LISTED = (
     ),
     Mechanism(
         "clock",
-        "share-clock where fewer than 1,000 images match, descending-clock with alpha 1.3 where more do",
-        frozenset({"diversity"}),
+        "share-clock where fewer than 1,000 bids match and none dominates, else descending-clock with alpha 1.3",
+        frozenset({"diversity", "diversity-weighted"}),
         _BOTH,
         truthful=True,
-        guarantee="obviously truthful, within the budget; of 1,000 images or more, and of bundles, at least 0.09 of the"
-        " optimum at known costs",
+        guarantee="obviously truthful, within the budget; of 1,000 bids or more at least 0.09 of the optimum at known"
+        " costs",
         rule=clock,
     ),
     Mechanism(
@@ -113,7 +113,7 @@ _LISTED = (
     Mechanism(
         "crowdbuy-max",
         "CrowdBuy's rule as written: beacon's greedy or the single best image, at BEACON's payments",
-        frozenset({"matching", "diversity"}),
+        frozenset({"matching", "diversity", "diversity-weighted"}),
         _IMAGES,
         truthful=True,
         guarantee="claimed by the paper: truthful, (e - 1)/(5 e) of the optimum. It is manipulable: see `parley audit"
@@ -124,7 +124,7 @@ _LISTED = (
     Mechanism(
         "crowdbuy-max-myerson",
         "the same rule, each winner paid the most that it could have asked and won",
-        frozenset({"matching", "diversity"}),
+        frozenset({"matching", "diversity", "diversity-weighted"}),
         _IMAGES,
         truthful=True,
         guarantee="claimed by the paper: truthful, within the budget. It is neither: see `parley audit truthfulness`",
@@ -163,7 +163,17 @@ _LISTED = (
 MECHANISMS = {each.name: each for each in _LISTED}
 """Mechanisms by name."""
 
-DEFAULT_MECHANISMS = {"quantity": "singer", "matching": "chen-gravin-lu", "diversity": "clock"}
+DEFAULT_MECHANISMS = {
+    "quantity": "singer",
+    "matching": "chen-gravin-lu",
+    "diversity": "clock",
+    "diversity-weighted": "clock",
+}
 """The mechanism of each quality where nobody names one, for images as agents."""
-BUNDLE_MECHANISMS = {"quantity": "chen-gravin-lu", "matching": "chen-gravin-lu", "diversity": "clock"}
+BUNDLE_MECHANISMS = {
+    "quantity": "chen-gravin-lu",
+    "matching": "chen-gravin-lu",
+    "diversity": "clock",
+    "diversity-weighted": "clock",
+}
 """The same for sellers as agents: bundles are not worth equally much, so `singer` and `beacon` cannot serve them."""

@@ -12,7 +12,7 @@ from strategies.mechanisms.market import Market
 
 Rule = Callable[[Market], Award]
 
-QUALITIES = ("quantity", "matching", "diversity")
+QUALITIES = ("quantity", "matching", "diversity", "diversity-weighted")
 AGENTS = ("images", "sellers")
 """What bids: each image for itself, or a seller with all its images as one bundle."""
 
@@ -98,7 +98,7 @@ def mechanism(
 
     Args:
         name: Its name in reports.
-        qualities: What it serves, of ``quantity``, ``matching`` and ``diversity``.
+        qualities: What it serves, of `QUALITIES`.
         agents: What may bid, of ``images`` and ``sellers``.
         truthful: Whether it claims that no lie about a cost pays; `parley audit truthfulness` tries to refute it.
         guarantee: What it guarantees, in words.

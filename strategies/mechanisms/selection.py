@@ -14,7 +14,7 @@ from strategies.features.additive import Additive
 from strategies.features.bundles import bundled
 from strategies.features.coverage import SignaturePoints, Squares
 from strategies.features.matching import is_candidate, matching_degree
-from strategies.features.signatures import centroids
+from strategies.features.signatures import LATTICE, centroids
 from strategies.mechanisms import (
     BUNDLE_MECHANISMS,
     DEFAULT_MECHANISMS,
@@ -24,6 +24,10 @@ from strategies.mechanisms import (
     Mechanism,
 )
 
+CELLS = 8
+"""Cells along an image's side in which weighted coverage is counted."""
+WEIGHT_UNIT = 1 << 8
+"""The worth of a point at a sample; others are worth less in proportion to their matching degree."""
 MATCHING_UNIT = 1 << 16
 """Matching degrees enter the mechanisms as integers in units of 1 / 65,536, so that ratios compare exactly."""
 
@@ -83,8 +87,8 @@ def select(
 
     Args:
         targets: (m, D); features of the buyer's samples, the target centroids O.
-        quality: ``quantity``, ``matching`` or ``diversity`` (needs D = 2: the union of hypercubes in 1,000 dimensions
-            cannot be computed, section IV.D).
+        quality: One of `QUALITIES`. Diversity needs D = 2: the union of hypercubes in 1,000 dimensions cannot be
+            computed (section IV.D). ``diversity-weighted`` counts what is covered by how well it matches.
         budget: What payments may add up to, minor units, commission already set aside.
         radius, reach: The paper's R and d, in the features' units.
         ranks: (n,); public order of the offers, fixed before bidding; breaks ties.
@@ -100,23 +104,11 @@ def select(
         ValueError: When there is no such quality, the mechanism does not serve it, or diversity is wanted of features
             of other than two dimensions.
     """
-    points = offers.points
-    exact = offers.features is not None
-    matched = is_candidate(points, targets, radius, exclude_zero=exact)
-    candidates = np.flatnonzero(matched).astype(np.int64)
-    if quality not in QUALITIES:
-        raise ValueError(f"there is no quality {quality!r}; choose quantity, matching or diversity")
-    mechanism = mechanism or default_mechanism(quality, "images" if owners is None else "sellers")
-    if refusal := mechanism.refusal(quality, "images" if owners is None else "sellers"):
+    agents = "images" if owners is None else "sellers"
+    mechanism = mechanism or default_mechanism(quality, agents)
+    if refusal := mechanism.refusal(quality, agents):
         raise ValueError(refusal)
-    value: Additive | Squares | SignaturePoints
-    if quality == "quantity":
-        value = Additive(np.ones(len(candidates), np.int64))
-    elif quality == "matching":
-        degrees = matching_degree(points[candidates], targets, radius)
-        value = Additive(np.rint(degrees * MATCHING_UNIT).astype(np.int64))
-    else:
-        value = _coverage(offers, candidates, reach)
+    candidates, value = matching_offers(offers, targets, quality=quality, radius=radius, reach=reach)
     prices, order = offers.prices[candidates], ranks[candidates]
     if owners is None:
         ceilings = np.full(len(candidates), budget if ceiling is None else ceiling, np.int64)
@@ -126,6 +118,32 @@ def select(
     return Selection(candidates, candidates[won], payments)
 
 
+def matching_offers(
+    offers: Offers, targets: NDArray[np.int64], *, quality: str, radius: int, reach: int
+) -> tuple[NDArray[np.int64], Additive | Squares | SignaturePoints]:
+    """Return which offers match, by their indices, and what sets of these are worth.
+
+    Args:
+        targets, quality, radius, reach: As of `select`.
+
+    Raises:
+        ValueError: As `select` does.
+    """
+    points = offers.points
+    matched = is_candidate(points, targets, radius, exclude_zero=offers.features is not None)
+    candidates = np.flatnonzero(matched).astype(np.int64)
+    if quality == "quantity":
+        return candidates, Additive(np.ones(len(candidates), np.int64))
+    if quality == "matching":
+        degrees = matching_degree(points[candidates], targets, radius)
+        return candidates, Additive(np.rint(degrees * MATCHING_UNIT).astype(np.int64))
+    if quality == "diversity":
+        return candidates, _coverage(offers, candidates, reach)
+    if quality == "diversity-weighted":
+        return candidates, _weighted_coverage(offers, candidates, targets, radius, reach)
+    raise ValueError(f"there is no quality {quality!r}; choose one of {', '.join(QUALITIES)}")
+
+
 def default_mechanism(quality: str, agents: str) -> Mechanism:
     """Return the mechanism of a quality where nobody names one.
 
@@ -133,7 +151,10 @@ def default_mechanism(quality: str, agents: str) -> Mechanism:
         >>> default_mechanism("quantity", "images").name, default_mechanism("quantity", "sellers").name
         ('singer', 'chen-gravin-lu')
     """
-    return MECHANISMS[(DEFAULT_MECHANISMS if agents == "images" else BUNDLE_MECHANISMS)[quality]]
+    defaults = DEFAULT_MECHANISMS if agents == "images" else BUNDLE_MECHANISMS
+    if quality not in defaults:
+        raise ValueError(f"there is no quality {quality!r}; choose one of {', '.join(QUALITIES)}")
+    return MECHANISMS[defaults[quality]]
 
 
 def tie_ranks(seed: bytes, keys: Sequence[bytes]) -> NDArray[np.int64]:
@@ -151,6 +172,28 @@ def _coverage(offers: Offers, candidates: NDArray[np.int64], reach: int) -> Squa
         return Squares(offers.features[candidates], reach)
     assert offers.signatures is not None
     return SignaturePoints(offers.signatures[candidates])
+
+
+def _weighted_coverage(
+    offers: Offers, candidates: NDArray[np.int64], targets: NDArray[np.int64], radius: int, reach: int
+) -> SignaturePoints:
+    """Return what images cover, each point worth its own matching degree, so that what lies beyond R is worth nothing.
+
+    At level 1 the points are the middles of square cells, `CELLS` to an image's side; at level 2 its signature's.
+    """
+    if offers.features is None:
+        assert offers.signatures is not None
+        points = places = offers.signatures[candidates]
+    else:
+        if offers.features.shape[1] != 2:
+            raise ValueError(f"diversity needs features of 2 dimensions, not {offers.features.shape[1]}")
+        side = max(1, -(-2 * reach // CELLS))
+        first = np.maximum(offers.features[candidates] - reach, 0) // side
+        cells = np.arange(2 * reach // side)
+        points = first[:, None] + np.stack(np.meshgrid(cells, cells, indexing="ij"), -1).reshape(-1, 2)
+        places = points * side + side // 2
+    degrees = matching_degree(places.reshape(-1, 2), targets, radius).reshape(places.shape[:2])
+    return SignaturePoints(points.clip(0, LATTICE - 1), np.rint(degrees * WEIGHT_UNIT).astype(np.int64))
 
 
 def _bundles_won(

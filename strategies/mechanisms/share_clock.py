@@ -21,11 +21,14 @@ ALPHA = 1.3
 def clock(market: Market) -> Award:
     """Hold the clock auction that covers more in markets of this size: `share_clock`, or `descending_clock`.
 
-    The first one where fewer than `SMALL` bids came and all are worth equally much alone, as images are. Neither what
-    sets are worth nor the number of bids depends on what they ask, so no ask can choose the auction.
+    The first one where fewer than `SMALL` bids came and none is worth much beside the others: all are worth equally
+    much alone, as images are, or none more than a quarter of all together. Neither what sets are worth nor the number
+    of bids depends on what they ask, so no ask can choose the auction.
     """
     alone = marginal_values(market.value.uncovered(), np.empty(0, np.int64), len(market))
-    if len(market) < SMALL and len(np.unique(alone)) <= 1:
+    if len(market) < SMALL and (
+        len(np.unique(alone)) <= 1 or 4 * alone.max() <= market.value.value(np.arange(len(market)))
+    ):
         return share_clock(market)
     return descending_clock(market.value, market.costs, market.budget, market.order, ALPHA, reserve=market.ceilings)
 
@@ -47,7 +50,7 @@ def share_clock(market: Market) -> Award:
     which has to reach its target without the other: in markets of hundreds of bids that costs more than it brings.
 
     Args:
-        market: Bids worth equally much alone: there is no protection for one that is worth most of the budget.
+        market: Bids of which none is worth much beside the others: there is no protection for one that is.
 
     Examples:
         >>> from strategies.features.coverage import Squares

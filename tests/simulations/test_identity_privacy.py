@@ -22,7 +22,7 @@ from simulations.runs.seeding import torch_generator
 
 NUMBERS = {
     "radius", "reach", "signature_size", "tolerance", "commission", "stake", "bond", "deposit", "least_stake",
-    "most_bids", "images", "payments",
+    "most_bids", "displacement", "images", "payments",
     "deliver_by", "price", "expires_at", "payment", "length", "amount", "balance", "feature", "signature_points", "#",
 }  # fmt: skip
 """Names of the fields with numbers in them; none of them is a seller's."""

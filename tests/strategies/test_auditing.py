@@ -100,6 +100,8 @@ class TestAudit:
             ("descending-clock", "diversity", "images"),
             ("share-clock", "diversity", "images"),
             ("clock", "diversity", "images"),
+            ("clock", "diversity-weighted", "images"),
+            ("clock", "diversity-weighted", "sellers"),
             ("descending-clock", "diversity", "sellers"),
             ("beacon", "diversity", "images"),
         ],

@@ -11,6 +11,8 @@ from mechanism_oracles import additive, best_value, greedy, literal_payments
 from strategies.features.additive import Additive
 from strategies.features.bundles import bundled
 from strategies.features.coverage import SignaturePoints, Squares
+from strategies.features.matching import matching_degree
+from strategies.features.signatures import signature_table
 from strategies.mechanisms import (
     AGENTS,
     MECHANISMS,
@@ -278,6 +280,41 @@ class TestBundles:
                 owners=np.array([0]),
                 mechanism=MECHANISMS["singer"],
             )
+
+
+class TestWeightedDiversity:
+    """Area counts by how well it matches."""
+
+    def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        targets = np.array([[5000, 5000], [9000, 5000]])
+        features = (targets[generator.integers(0, 2, 200)] + generator.normal(0, 900, (200, 2))).astype(np.int64)
+        return features, targets, generator.integers(30, 200, 200), generator.permutation(200)
+
+    @pytest.mark.parametrize("level", [1, 2])
+    def test_it_buys_what_matches_better_and_covers_somewhat_less(self, level: int) -> None:
+        generator = np.random.default_rng(9)
+        features, targets, prices, ranks = self.draw(generator)
+        signed = signature_table(b"s", 200, 4).sign(features).astype(np.int64)
+        offers = Offers(features, None, prices) if level == 1 else Offers(None, signed, prices)
+        won = {
+            quality: select(offers, targets, quality=quality, budget=4000, radius=2000, reach=200, ranks=ranks).winners
+            for quality in ("diversity", "diversity-weighted")
+        }
+        degrees = {name: matching_degree(features[bids], targets, 2000).mean() for name, bids in won.items()}
+        areas = {name: Squares(features[bids], 200).union_area() for name, bids in won.items()}
+        assert degrees["diversity-weighted"] > degrees["diversity"] + 0.02
+        assert areas["diversity-weighted"] > 0.7 * areas["diversity"]
+
+    def test_weighted_points_are_monotone_submodular(self) -> None:
+        generator = np.random.default_rng(10)
+        for _ in range(50):
+            points = generator.integers(0, 4, (6, 3, 2))
+            value = SignaturePoints(points, (points.sum(axis=2) * 3) % 7)
+            small, large, bid = [0, 1], [0, 1, 2, 3], 5
+            gain = [value.value([*chosen, bid]) - value.value(chosen) for chosen in (small, large)]
+            assert gain[0] >= gain[1] >= 0
+            expected = {tuple(point) for each in points[large].reshape(-1, 2).tolist() for point in [each]}
+            assert value.value(large) == sum(sum(point) * 3 % 7 for point in expected)
 
 
 class TestOwnMechanisms:

@@ -179,5 +179,14 @@ def promises(scored: ScoredPurchase) -> list[Promise]:
         Privacy.LEVEL1: "features of two numbers are sent as they are",
         Privacy.LEVEL2: "signatures blur features by some tens of units, and less with every request",
     }
+    epsilon = scored.scenario.sellers.noise_before_hashing
+    if epsilon is not None:
+        proven = (
+            "geo-indistinguishability of features that match: of two that lie r lattice units apart, a signature is at "
+            f"most exp({epsilon:g} r) times as likely as of the other, but for a probability of 0.000013, over all "
+            "requests, as the noise is drawn once per image; that they match is shown. Images are sealed to keys of "
+            "the buyer"
+        )
+        return [Promise(method=method_of(scored), proven=proven)]
     return [Promise(method=method_of(scored), proven=f"{NOTHING} of features: {said[scored.scenario.cloud.privacy]}; "
                     "images are sealed to keys of the buyer")]  # fmt: skip

@@ -22,6 +22,7 @@ from simulations.runs.session import RUN_ID
 from simulations.workflows.purchase.scenario import PurchaseScenario
 from simulations.workflows.purchase.world import PurchaseWorld
 from strategies.features.featurizer import Featurizer
+from strategies.features.planar_laplace import noise_reach
 from strategies.mechanisms import MECHANISMS
 
 
@@ -69,6 +70,8 @@ def make_cloud(scenario: PurchaseScenario, featurizer: Featurizer, ledger: Ledge
     """Return the cloud of a scenario; the buyer brings its budget and enough for bonds on all of it."""
     section = scenario.cloud
     terms = terms_of(section, featurizer)
+    if (epsilon := scenario.sellers.noise_before_hashing) is not None:
+        terms = terms.model_copy(update={"displacement": noise_reach(epsilon)})
     budget = round(scenario.buyer.budget * COIN)
     deposits = {"buyer": budget + round(budget * section.bond), "seller": round(scenario.sellers.deposit * COIN)}
     arbiter = ARBITERS[section.arbitration]

@@ -32,7 +32,11 @@ class BuyerSection(Section):
     """The buyer."""
 
     budget: Coins = Field(60.0, description="coins to spend, commission included")
-    quality: Quality = Field(Quality.DIVERSITY, description="what to maximise: quantity, matching or diversity")
+    quality: Quality = Field(
+        Quality.DIVERSITY,
+        description="what to maximise: quantity, matching, diversity, or diversity-weighted, which counts area by how"
+        " well it matches",
+    )
     mechanism: str | None = Field(
         None,
         description="who wins and what winners are paid: a name (`parley list mechanisms`), or a .py file of your own,"
@@ -129,6 +133,11 @@ class SellersSection(Section):
     count: Annotated[int, Ge(1), Le(1_000_000)] = Field(200, description="number of sellers")
     noise: Share = Field(0.3, description="share of sellers with unwanted classes only; the others have wanted ones")
     deposit: Coins = Field(20.0, description="coins of each seller, for stakes")
+    noise_before_hashing: Annotated[float, Gt(0), Le(1)] | None = Field(
+        None,
+        description="planar Laplace noise on features before they become signatures (level2), drawn once per image:"
+        " epsilon per lattice step, such as 0.0133; null: none",
+    )
     album: AlbumSection = AlbumSection()
     price: PriceSection = PriceSection()
 
@@ -218,10 +227,24 @@ class PurchaseScenario(Scenario):
 
     @model_validator(mode="after")
     def _diversity_is_flat(self) -> "PurchaseScenario":
-        if self.cloud.privacy is Privacy.BASIC and self.buyer.quality is Quality.DIVERSITY:
+        if self.cloud.privacy is Privacy.BASIC and self.buyer.quality in (Quality.DIVERSITY, Quality.WEIGHTED):
             raise ValueError(
                 "diversity needs features of two numbers, as the union of hypercubes in an fc8 vector's dimensions"
                 " cannot be computed (section IV.D): for cloud.privacy basic set buyer.quality to quantity or matching"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _noise_is_hashed(self) -> "PurchaseScenario":
+        if self.sellers.noise_before_hashing is not None and self.cloud.privacy is not Privacy.LEVEL2:
+            raise ValueError(
+                "sellers.noise_before_hashing is noise on what is hashed into signatures: set cloud.privacy to level2,"
+                " or leave it out"
+            )
+        if self.sellers.noise_before_hashing is not None and self.cloud.arbitration == "paper":
+            raise ValueError(
+                "sellers.noise_before_hashing: the paper's arbitration looks for the very signature that noise changes:"
+                " set cloud.arbitration to sound, or leave the noise out"
             )
         return self
 

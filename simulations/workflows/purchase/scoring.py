@@ -314,8 +314,10 @@ def _digest(scenario: PurchaseScenario, record: PurchaseRecord, ledger: Ledger, 
     new = {"mechanism": None, "agents": Agents.IMAGES, "reserve": None}
     plain = {key for key, default in new.items() if getattr(scenario.buyer, key) == default}  # as before they were keys
     without: dict[str, Any] = dict.fromkeys(apart, True) | {"buyer": {"train"} | plain}
-    if scenario.sellers.price.each == "picture":
-        without["sellers"] = {"price": {"each"}}  # as before sellers could have one price
+    sellers: dict[str, Any] = {"price": {"each"}} if scenario.sellers.price.each == "picture" else {}
+    if scenario.sellers.noise_before_hashing is None:
+        sellers["noise_before_hashing"] = True
+    without["sellers"] = sellers  # as before sellers could have one price, or add noise
     world = scenario.model_dump(mode="json", exclude=without)
     content = {"scenario": world, "outcome": fields, "offers": offers, "balances": ledger.balances()}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

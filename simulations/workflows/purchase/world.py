@@ -114,6 +114,11 @@ def build(
     sellers = list(_sellers(scenario, supply, wanted, featurizer, adversaries))
     if isinstance(supply, Pile) and supply.left and scenario.sellers.album.folder:
         notes.append(f"{supply.left} images are in no album: raise sellers.count or sellers.album.images.")
+    if len(sellers) < scenario.sellers.count:
+        notes.append(
+            f"{len(sellers)} sellers are called, not {scenario.sellers.count} (sellers.count): there are no images for "
+            "the others; lower sellers.album.images."
+        )
     cheat = _buyers_cheat(scenario, adversaries)
     role = cast(type[Buyer], adversaries[cheat].cast(**scenario.adversaries[cheat].settings)) if cheat else Buyer
     buyer = role(
@@ -204,6 +209,7 @@ def _sellers(
         role = roles[cheat] if cheat else Seller
         costs = _prices(section.price, len(album), numpy_generator(scenario.seed, "prices", index))
         party = role(secret(scenario.seed, "seller", index), album, costs, featurizer)
+        party.noise = section.noise_before_hashing
         sources[id(album)] = labels
         if cheat and isinstance(party, Colluder):
             party.join(boards[cheat])

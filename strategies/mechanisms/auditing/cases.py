@@ -92,6 +92,9 @@ def _value(quality: str, agents: str, bids: int, generator: np.random.Generator)
         points = generator.integers(0, 3 + images // 20, (images, 3, 2))
         points[:, :, 0] = np.arange(3)
         coverage = SignaturePoints(points)
+    if quality == "diversity-weighted":
+        points = coverage.signatures if isinstance(coverage, SignaturePoints) else coverage.centres[:, None]
+        coverage = SignaturePoints(points, (points.sum(axis=2) * 7 + 3) % 5)
     if agents == "images":
         return coverage
     return bundled(coverage, np.concatenate([np.arange(bids), generator.integers(0, bids, images - bids)]), bids)

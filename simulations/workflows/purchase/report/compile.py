@@ -1,7 +1,10 @@
 """From a finished purchase to its report."""
 
 from collections import Counter
+from itertools import chain, islice
 from typing import Any
+
+import numpy as np
 
 from parties.purchase.offer import Offer
 from parties.purchase.record import PurchaseRecord
@@ -12,6 +15,13 @@ from simulations.workflows.purchase.report.model import AuctionAccount, CheatAcc
 from simulations.workflows.purchase.report.money import cheat_account
 from simulations.workflows.purchase.scoring import ScoredPurchase, damage_by_buyer, damage_by_sellers
 from simulations.workflows.purchase.words import summary, verification
+from strategies.mechanisms import BrokenAward, Market, Mechanism
+from strategies.mechanisms.auditing import Best, Case, best_of
+from strategies.mechanisms.auditing.deviations import cloning, withholding
+from strategies.mechanisms.selection import matching_offers
+
+DEVIATIONS = 24
+"""Ways to withhold or copy an image that are tried after a purchase."""
 
 
 def findings(scored: ScoredPurchase) -> dict[str, Any]:
@@ -31,6 +41,7 @@ def findings(scored: ScoredPurchase) -> dict[str, Any]:
 
 def _auction(scored: ScoredPurchase) -> AuctionAccount:
     rule, wish, winners = scored.scenario.buyer.rule, scored.world.buyer, scored.record.winners
+    best = _best_of_several(scored.record, rule)
     asked, awarded = sum(offer.bid.bid.price for offer in winners), sum(offer.payment for offer in winners)
     return AuctionAccount(
         mechanism=rule.name,
@@ -42,7 +53,30 @@ def _auction(scored: ScoredPurchase) -> AuctionAccount:
         asked=asked,
         awarded=awarded,
         overpayment=round(awarded / asked - 1, 9) if asked else None,
+        tried=best.tried,
+        gain=best.gain,
+        by=best.kind,
     )
+
+
+def _best_of_several(record: PurchaseRecord, rule: Mechanism) -> Best:
+    """Try what sellers with the most images that match could have gained by withholding or copying one."""
+    auction = record.auction
+    if auction is None or auction.bundles or not record.winners:
+        return Best(0, "", 0)
+    candidates, value = matching_offers(
+        auction.offers, auction.targets, quality=auction.quality, radius=auction.radius, reach=auction.reach
+    )
+    prices, ranks = auction.offers.prices[candidates], auction.ranks[candidates]
+    ceilings = np.full(len(candidates), auction.budget if auction.ceiling is None else auction.ceiling)
+    case = Case(Market(value, prices, auction.budget, ranks, ceilings), auction.sellers[candidates])
+    owners, images = np.unique(case.owners, return_counts=True)
+    several = owners[np.argsort(-images, kind="stable")][: np.count_nonzero(images > 1)]
+    deviations = (each for owner in several.tolist() for each in chain(withholding(case, owner), cloning(case, owner)))
+    try:
+        return best_of(rule, case, islice(deviations, DEVIATIONS))
+    except BrokenAward:  # on a market that was not played
+        return Best(0, "", 0)
 
 
 def _accounts(scored: ScoredPurchase) -> list[PartyAccount]:

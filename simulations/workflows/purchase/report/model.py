@@ -44,6 +44,8 @@ class AuctionAccount(BaseModel):
         agents: What bids: ``images`` or ``sellers``.
         reserve: The most that an image may be paid; None: the budget.
         asked, awarded: What the selected images asked, and what they were to be paid.
+        tried, gain, by: Ways in which sellers of several images could have withheld or copied one that were tried, the
+            most that one of them gains, and how: no mechanism here rules that out.
         overpayment: `awarded` less `asked`, as a share of `asked`; None where nothing was selected.
     """
 
@@ -58,6 +60,9 @@ class AuctionAccount(BaseModel):
     asked: int
     awarded: int
     overpayment: float | None
+    tried: int = 0
+    gain: int = 0
+    by: str = ""
 
 
 class CheatAccount(BaseModel):
