@@ -17,8 +17,8 @@ NOT_HERE = {
     " paper's, by `parley run purchase-phones`.",
     "Deep Poisoning": "at the paper's scale: `parley reproduce deep-poisoning --dataset imagenet --root FOLDER`.",
     "PRIC": "at the paper's scale: `parley reproduce pric --dataset celeba --root FOLDER`.",
-    "Image Obfuscation": "Tables 2 and 3 among people: `parley survey make`. At full size: `parley reproduce obfuscation"
-    " --dataset oxford_pets --root FOLDER`.",
+    "Image Obfuscation": "Tables 2 and 3 among people: `parley survey make`. At full size: `parley reproduce"
+    " obfuscation --dataset oxford_pets --root FOLDER`.",
     "Privacy Challenges": "a survey; what it describes is measured by `parley run publish` and `parley compare`.",
 }
 """What of the five papers is not computed by this command, and how it can be."""
