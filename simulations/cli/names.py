@@ -46,9 +46,11 @@ def _benchmarks() -> Iterable[str]:
 def _reproductions() -> Iterable[str]:
     from simulations.studies.reproductions import REPRODUCTIONS
 
-    return REPRODUCTIONS
+    return (*REPRODUCTIONS, ALL)
 
 
+ALL = "all"
+"""Every reproduction, and a page of all claims."""
 WORKFLOWS = Names("workflow", _workflows)
 BENCHMARKS = Names("benchmark", _benchmarks)
 REPRODUCTIONS = Names("reproduction", _reproductions)

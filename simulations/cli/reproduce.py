@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from simulations.cli.names import REPRODUCTIONS
+from simulations.cli.names import ALL, REPRODUCTIONS
 
 
 def reproduce(
@@ -32,7 +32,10 @@ def reproduce(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The folder to write; it must not exist yet.")] = None,
 ) -> None:
-    """Repeat a paper's experiments at a small scale: its numbers beside ours, and which of its claims hold."""
+    """Repeat a paper's experiments at a small scale: its numbers beside ours, and which of its claims hold.
+
+    `all` repeats those of every paper, and writes one page of all claims.
+    """
     from simulations.studies.reproductions import DATASETS
 
     given = {key: value for key, value in (("dataset", dataset), ("root", root)) if value is not None}
@@ -50,6 +53,17 @@ def reproduce(
 
     folder = out or default_folder(f"reproduce-{name}", seed)
     processes = workers or cpu_count()
+    if name == ALL:
+        from simulations.studies.reproductions.everything import run_all
+
+        with shown() as progress:
+            whole = range(seed, seed + seeds)
+            found = run_all(
+                whole, folder, progress, lambda each, to, tell: run(each, whole, processes, address, to, tell)
+            )
+        say(found.summary)
+        say(f"Page: {folder / 'index.html'}")
+        return
     with shown() as progress:
         report = run(name, range(seed, seed + seeds), processes, address, folder, progress, **given)
     show(reproduction_tables(report))

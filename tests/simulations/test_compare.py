@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import parley
 import pytest
+from browser import Tab, chromium
 from hypothesis import given
 from hypothesis import strategies as st
 from parley.comparing import Comparison as Result
@@ -426,6 +427,81 @@ class TestPlayed:
     ) -> None:
         comparison = load_comparison("quick", {**TINY, "methods": [*WANTED, str(own)]})
         assert compare(comparison, tmp_path / "out", 2).digest == played[0].digest
+
+
+QUESTIONS = (
+    Question(),
+    Question(owners=2, distrust=frozenset(("cloud", "public")), least=0.0, most=0.6),
+    Question(distrust=frozenset(), least=0.0, most=0.0),
+    Question(distrust=frozenset(("participants",)), least=0.3, most=1.0, proven=True),
+)
+
+
+TEXT = "x => x.textContent"
+
+
+class TestInTheBrowser:
+    """What the page's script does is what Python says."""
+
+    def ask(self, tab: Tab, question: Question) -> tuple[list[str], list[str], str]:
+        tab.value(f"""(() => {{
+            const form = document.getElementById("question");
+            form.owners.value = {question.owners};
+            form.least.value = {100 * question.least};
+            form.most.value = {100 * question.most};
+            form.proven.checked = {str(question.proven).lower()};
+            const distrust = {json.dumps(sorted(question.distrust))};
+            form.distrust.forEach(each => each.checked = distrust.includes(each.value));
+            form.dispatchEvent(new Event("input"));
+        }})()""")
+        said = [
+            json.loads(
+                tab.value(f"JSON.stringify([...document.querySelectorAll('#{part} li')].map(x => x.textContent))")
+            )
+            for part in ("remain", "against")
+        ]
+        return said[0], said[1], tab.value("document.getElementById('asked').textContent")
+
+    def test_the_chooser_follows_the_same_rule(
+        self, played: tuple[ComparisonReport, Path], tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        report, folder = played
+        with chromium(tmp_path_factory.mktemp("chooser")) as tab:
+            tab.open(folder / "compare.html", 1280, 900)
+            for question in QUESTIONS:
+                answers = choose(question, report.methods)
+                remain, against, asked = self.ask(tab, question)
+                assert asked == f"For {question}:"
+                expected = [
+                    each.title + (f"; not known: {'; '.join(each.open)}" if each.open else "")
+                    for each in answers
+                    if not each.against
+                ]
+                assert remain == (expected or ["None."])
+                others = [f"{each.title}: {'; '.join(each.against)}" for each in answers if each.against]
+                assert against == (others or ["None."])
+
+    def test_the_table_sorts_and_filters(
+        self, played: tuple[ComparisonReport, Path], tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        report, folder = played
+        rows = "[...document.querySelectorAll('#table tbody tr')].filter(x => !x.hidden)"
+        shown = f"JSON.stringify({rows}.map(x => x.cells[0].innerText.split('\\n').at(-1)))"
+        with chromium(tmp_path_factory.mktemp("table")) as tab:
+            tab.open(folder / "compare.html", 390, 900, mobile=True)
+            assert json.loads(tab.value(shown)) == [row.name for row in report.methods]
+            column = 2 + CRITERIA.index("linkability")
+            tab.value(f"document.querySelectorAll('#table th button')[{column}].click()")
+            worst = {row.name: row.worst("linkability") for row in report.methods}
+            known = {
+                name: each.risk.value for name, each in worst.items() if each is not None and each.risk is not None
+            }
+            order = json.loads(tab.value(shown))
+            values = [known[name] for name in order[: len(known)]]
+            assert values == sorted(values)
+            tab.value("words.value = 'grey'; words.dispatchEvent(new Event('input'))")
+            assert json.loads(tab.value(shown)) == ["grey"]
+            assert tab.value("document.getElementById('shown').textContent") == f"1 of {len(report.methods)} methods"
 
 
 def test_sharing_nothing_leaks_nothing() -> None:
