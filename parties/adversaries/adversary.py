@@ -4,7 +4,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar, get_origin, get_type_hints
 
@@ -51,6 +51,7 @@ class Adversary:
         party: Its class; of a server the workflow that it drives.
         parameters: What a scenario may set, with defaults and bounds.
         mod: Its function around every step, for adversaries that are mods.
+        honest: Whether who plays it is honest after all, as in the twin that shows what this cheat changes.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Adversary:
     party: type[Any]
     parameters: type[Section]
     mod: Callable[..., Any] | None = None
+    honest: bool = False
 
     @property
     def role(self) -> str:
@@ -74,9 +76,15 @@ class Adversary:
             pydantic.ValidationError: When a setting is not one of `parameters`, or out of bounds.
         """
         values = dict(self.parameters.model_validate(settings))
+        if self.honest:
+            return self.party
         if self.mod is not None:
             values = {"mods": (functools.partial(self.mod, **values),)}
         return type(self.party.__name__, (self.party,), values)
+
+    def reformed(self) -> "Adversary":
+        """Return one of the same name that is honest."""
+        return replace(self, party=ROLES[self.role], mod=None, honest=True)
 
 
 def adversary(name: str, *, knowledge: str, profit: str, role: str | None = None) -> Callable[[Declared], Declared]:

@@ -10,18 +10,31 @@ Report = TypeVar("Report", bound=RunReport)
 
 
 def with_effects(
-    report: Report, twin: RunReport | None, money: Mapping[str, tuple[float, float]] | None = None
+    report: Report,
+    twins: Mapping[str, RunReport],
+    money: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> Report:
-    """Return a report that says what its cheats changed, where there is a twin to compare with; see `effects`."""
-    return report if twin is None else report.model_copy(update={"effects": effects(report, twin, money)})
+    """Return a report that says what its cheats changed, where there are twins to compare with; see `effects`.
+
+    Args:
+        twins: By the cheat that is missing.
+        money: The same of money.
+    """
+    if not twins:
+        return report
+    found = [each for name, twin in twins.items() for each in effects(report, twin, name, (money or {}).get(name))]
+    return report.model_copy(update={"effects": found})
 
 
-def effects(report: RunReport, twin: RunReport, money: Mapping[str, tuple[float, float]] | None = None) -> list[Effect]:
+def effects(
+    report: RunReport, twin: RunReport, cheat: str, money: Mapping[str, tuple[float, float]] | None = None
+) -> list[Effect]:
     """Return every number that differs, of leaks, utility and money.
 
     Args:
         report: Of the run with the cheats.
-        twin: Of the same scenario without them.
+        twin: Of the same scenario without them, or one of them.
+        cheat: What is missing there.
         money: By whose it is, in coins: in the twin, and with the cheats.
     """
     found = []
@@ -30,14 +43,22 @@ def effects(report: RunReport, twin: RunReport, money: Mapping[str, tuple[float,
         honest = before.get(leak.key)
         if honest is not None and honest.risk is not None and leak.risk is not None:
             what = f"{leak.method}: {leak.what}, {leak.observer}, by {leak.attack}"
-            found.append(Effect(part="leak", what=what, unit="risk", honest=honest.risk.value, cheated=leak.risk.value))
+            risks = {"honest": honest.risk.value, "cheated": leak.risk.value}
+            found.append(Effect(cheat=cheat, part="leak", what=what, unit="risk", **risks))
     worth = {(each.method, each.task): each.accuracy.value for each in twin.utility}
     for row in report.utility:
         if (row.method, row.task) in worth:
             what, honestly = f"{row.method}: {row.task}", worth[row.method, row.task]
             found.append(
-                Effect(part="utility", what=what, unit="accuracy", honest=honestly, cheated=row.accuracy.value)
+                Effect(
+                    cheat=cheat,
+                    part="utility",
+                    what=what,
+                    unit="accuracy",
+                    honest=honestly,
+                    cheated=row.accuracy.value,
+                )
             )
     for who, (had, has) in (money or {}).items():
-        found.append(Effect(part="money", what=who, unit="coins", honest=had, cheated=has))
+        found.append(Effect(cheat=cheat, part="money", what=who, unit="coins", honest=had, cheated=has))
     return [each for each in found if each.difference]

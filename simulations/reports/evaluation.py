@@ -175,6 +175,7 @@ class Effect(BaseModel):
     """What the cheats of a run changed: a number with them, and in the honest twin, the same world without them.
 
     Attributes:
+        cheat: Who is honest in the twin: a cheat, or all; empty in reports of before.
         part: ``leak``, ``utility`` or ``money``.
         what: Which row, or whose money.
         unit: Of both numbers.
@@ -182,6 +183,7 @@ class Effect(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    cheat: str = ""
     part: Literal["leak", "utility", "money"]
     what: str
     unit: str

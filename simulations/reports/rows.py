@@ -56,9 +56,9 @@ def evaluation_tables(report: RunReport) -> Iterator[RenderableType]:
         yield table
     if report.effects:
         table = Table(
-            "what the cheats changed", "", "without them", "with them",
+            "adversary", "what it changed", "", "without it", "with it",
             title="The honest twin: the same world without the adversaries", title_justify="left",
         )  # fmt: skip
         for effect in report.effects:
-            table.add_row(effect.what, effect.unit, f"{effect.honest:.3g}", f"{effect.cheated:.3g}")
+            table.add_row(effect.cheat, effect.what, effect.unit, f"{effect.honest:.3g}", f"{effect.cheated:.3g}")
         yield table

@@ -29,7 +29,7 @@ from simulations.scenarios.adversaries import cheat_of_server
 from simulations.scenarios.base import Scenario
 
 TWIN = "twin"
-"""The folder in which a run's honest twin is played."""
+"""The folder in which a run's honest twin is played, and how those begin in which one cheat is missing."""
 RUN_ID = 1
 """Flower's number of the run; a session plays one."""
 
@@ -127,7 +127,7 @@ class Session:
 
     def workshop(self) -> Workshop:
         """Return where the run's models are trained; what its jobs come to is kept with the run, and its twin's."""
-        run = self.folder.parent if self.folder.name == TWIN else self.folder
+        run = self.folder.parent if self.folder.name.partition("-")[0] == TWIN else self.folder
         return KeepingWorkshop(open_workshop(self.scenario), run / CELLS)
 
     def step(self, name: str) -> None:
@@ -154,16 +154,28 @@ class Session:
         cheating: type[W] = known[name].cast(**mixes[name].settings)
         return cheating
 
-    def twin(self, play: Callable[..., Report], adversaries: Mapping[str, Adversary]) -> Report | None:
-        """Play the same world without those who cheat; None where nobody does, or nobody wants to know.
+    def twin(self, play: Callable[..., Report], adversaries: Mapping[str, Adversary]) -> dict[str, Report]:
+        """Play the same world without those who cheat, and if wanted without each way to cheat, all others in place.
 
         Args:
             play: As the workflow is played.
+
+        Returns:
+            By what is missing: a cheat, or all of them; nothing where nobody cheats, or nobody wants to know.
         """
         if not (self.scenario.cheats and self.scenario.twin):
-            return None
+            return {}
         self.step("playing the honest twin")
-        return play(self.scenario.honest(), self.scratch(TWIN), unwatched, adversaries)
+        names = list(self.scenario.adversaries)
+        missing = names[0] if len(names) == 1 else f"all {len(names)}"
+        found = {missing: play(self.scenario.honest(), self.scratch(TWIN), unwatched, adversaries)}
+        if self.scenario.twin == "each" and len(names) > 1:
+            alone = self.scenario.model_copy(update={"twin": False, "expect": {}})
+            for name in names:
+                self.step(f"playing the twin without {name}")
+                reformed = {**adversaries, name: adversaries[name].reformed()}
+                found[name] = play(alone, self.scratch(f"{TWIN}-{name}"), unwatched, reformed)
+        return found
 
     def view(self, observer: int | None, *kinds: type[ProtocolMessage]) -> View:
         """Keep the messages of some kinds that come to one party, or to any."""

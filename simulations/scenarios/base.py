@@ -103,9 +103,10 @@ class Scenario(Section):
         description="adversaries, {name: share of their role} or {name: {share: 0.1, drawn: true}}: exactly that share,"
         " or each party with that probability; `parley list` names them",
     )
-    twin: bool = Field(
+    twin: bool | Literal["each"] = Field(
         True,
-        description="with adversaries: play the same world also without them, and report what they changed",
+        description="with adversaries: play the same world also without them, and report what they changed; each: also"
+        " without one of them at a time, which takes as many times as long",
     )
     policy: Policy | None = Field(
         None,

@@ -11,7 +11,7 @@ from simulations.studies.reproductions.deep_poisoning.data import Task, attribut
 from simulations.studies.reproductions.deep_poisoning.scale import Scale
 from strategies.deep_poisoning.attacks import reverse
 from strategies.deep_poisoning.module import DeepPoisoningModule
-from strategies.deep_poisoning.obfuscator import train_obfuscator
+from strategies.deep_poisoning.obfuscator import Hidden, train_obfuscator
 from strategies.deep_poisoning.perturbations import gaussian_filter, gaussian_noise, mean_filter
 from strategies.deep_poisoning.reconstructor import Reconstructor
 from strategies.deep_poisoning.split import SplitNetwork, new_network
@@ -135,9 +135,15 @@ def competitor(device: torch.device, scale: Scale, root: Path | None, seed: int)
     network = bench.network(scale.attributes, half, task.images, useful)
     psi = bench.reconstructor(network.featurizer, task.public)
     plan = Plan.lasting(scale.obfuscation, len(useful), scale.batch, scale.learning_rate * OBFUSCATION_RATE)
+    adversary = train_decider(
+        new_network(scale.attributes, private.shape[1], bench.generator).decider,
+        bench.features(task.images, network.featurizer), private, bench.generator,
+        scale.plan(scale.refinement, len(private)), device=device,
+    )  # fmt: skip
     obfuscated = train_obfuscator(
-        network, psi, task.images, useful, bench.generator, plan, weight=OBFUSCATION_WEIGHT, device=device
-    )
+        network, psi, task.images, useful, bench.generator, plan, weight=OBFUSCATION_WEIGHT, device=device,
+        hidden=Hidden(private, adversary, scale.learning_rate),
+    )  # fmt: skip
     module = bench.module(network, psi, task.images, useful)
     obfuscator = obfuscated.network.featurizer
     reverser = reverse(

@@ -1,6 +1,6 @@
 """Who paid whom: the movements of money in a purchase, their picture, and what parties made of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from parties.purchase.offer import Outcome
@@ -174,10 +174,13 @@ def sellers_by_cheat(report: PurchaseReport, world: PurchaseWorld) -> dict[str, 
     return {HONEST: cheat_account(honest, number, 0), **cheats}
 
 
-def compared(report: PurchaseReport, twin: PurchaseReport | None) -> PurchaseReport:
+def compared(report: PurchaseReport, twins: Mapping[str, PurchaseReport]) -> PurchaseReport:
     """Say what the cheats of a purchase changed, beside the same world without them; money is what a party gained."""
-    if twin is None:
-        return report
+    return with_effects(report, twins, {name: _gains(report, twin) for name, twin in twins.items()})
+
+
+def _gains(report: PurchaseReport, twin: PurchaseReport) -> dict[str, tuple[float, float]]:
+    """Return what parties gained in the twin, and with the cheats, by who they are."""
     honest = {party.party: profit(party) / COIN for party in twin.parties}
     money: dict[str, tuple[float, float]] = {}
     for party in report.parties:
@@ -185,7 +188,7 @@ def compared(report: PurchaseReport, twin: PurchaseReport | None) -> PurchaseRep
         whose = f"the {party.party}" if party.party in ("buyer", "cloud") else whose
         before, after = money.get(whose, (0.0, 0.0))
         money[whose] = before + honest.get(party.party, 0.0), after + profit(party) / COIN
-    return with_effects(report, twin, money)
+    return money
 
 
 def sellers(report: PurchaseReport) -> Iterator[PartyAccount]:
