@@ -89,7 +89,7 @@ def run_all(
         verdicts = [claim.verdict for paper in papers for claim in paper.claims]
         found = Everything(
             summary=(
-                f"{len(papers)} papers, {len(verdicts)} claims: {verdicts.count('holds')} hold here, "
+                f"{len(papers)} reproductions, {len(verdicts)} claims: {verdicts.count('holds')} hold here, "
                 f"{verdicts.count('does not hold')} do not, and {verdicts.count('not shown')} are not shown either way."
             ),
             papers=papers,
