@@ -23,8 +23,6 @@ from strategies.attacks.gradient_inversion import search
 from strategies.learning.group_normalised import GroupNormalisedClassifier
 from strategies.learning.weights import Weights
 
-LEARNING_RATE = 1.0
-"""At which clients are asked to take their step."""
 _STEEP = 1000.0
 """How many times as steep as the feature's standard deviation the comparison is."""
 _ALONE = 0.1
@@ -51,6 +49,16 @@ class Bait:
         head, bias = (baited[name].zero_() for name in _HEAD)
         head[1], bias[1] = self.steep * self.direction, -self.steep * threshold
         return baited
+
+
+def learning_rate(pictures: int) -> float:
+    """Return the rate at which a step on so many pictures is asked for: what one contributes is not lost in rounding.
+
+    Examples:
+        >>> learning_rate(60)
+        60.0
+    """
+    return float(pictures)
 
 
 @torch.no_grad()
@@ -99,11 +107,12 @@ def caught(like: Weights, chosen: Bait, answers: Sequence[Weights], pictures: in
 
     Args:
         like: The weights of the network, whose last layer does not matter.
-        answers: For each limit the model after one step on all pictures, with `LEARNING_RATE`.
+        answers: For each limit the model after one step on all pictures, at their `learning_rate`.
         pictures: How many the step was taken on.
     """
+    scale = pictures / learning_rate(pictures)
     steps = [
-        {name: (value - answer[name]).double() * pictures / LEARNING_RATE for name, value in sent.items()}
+        {name: (value - answer[name]).double() * scale for name, value in sent.items()}
         for sent, answer in zip((chosen.weights(like, limit) for limit in chosen.limits.tolist()), answers, strict=True)
     ]
     found = []

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from simulations.data.faces import ATTRIBUTES, draw
-from strategies.attacks.fishing import LEARNING_RATE, Bait, bait, caught, feature, land
+from strategies.attacks.fishing import Bait, bait, caught, feature, land, learning_rate
 from strategies.learning.group_normalised import GroupNormalisedClassifier, inputs_of, new_group_normalised
 from strategies.learning.local import LocalTraining, train_locally
 from strategies.learning.weights import Weights, weights
@@ -45,7 +45,7 @@ def asked(
     for limit in chosen.limits.tolist():
         sent = new_group_normalised(2, torch.Generator())
         sent.load_state_dict(chosen.weights(like, limit))
-        once = LocalTraining(1, COUNT, LEARNING_RATE)
+        once = LocalTraining(1, COUNT, learning_rate(COUNT))
         answers.append(change(weights(train_locally(sent, *victims, once, torch.Generator().manual_seed(1)))))
     return answers
 
@@ -76,7 +76,7 @@ def test_noise_hides_who_is_alone(
     generator = torch.Generator().manual_seed(1)
 
     def noisy(answer: Weights) -> Weights:
-        return {name: value + 0.2 * torch.randn(value.shape, generator=generator) for name, value in answer.items()}
+        return {name: value + 5.0 * torch.randn(value.shape, generator=generator) for name, value in answer.items()}
 
     bins = torch.bucketize(feature(network, victims[0], chosen.direction), chosen.limits) - 1
     alone = {place for place in range(BINS) if (bins == place).sum() == 1}

@@ -135,11 +135,15 @@ def plants(model: Weights, public: Tensor, of_sums: int = 0) -> Trap:
     return Trap(limits, lambda limit: planted_weights.plant(model, limit), planted_weights.LEARNING_RATE)
 
 
-def baits(network: GroupNormalisedClassifier, model: Weights, public: Tensor, of_sums: int = 0) -> Trap:
-    """Return the network with its last layer changed; see `plants`."""
+def baits(network: GroupNormalisedClassifier, model: Weights, public: Tensor, pictures: int, of_sums: int = 0) -> Trap:
+    """Return the network with its last layer changed; see `plants`.
+
+    Args:
+        pictures: Of a client.
+    """
     bins = BINS_OF_SUMS if of_sums else BINS
     bait = fishing.bait(network, public, bins, _top(bins, of_sums))
-    return Trap(bait.limits, lambda limit: bait.weights(model, limit), fishing.LEARNING_RATE, bait)
+    return Trap(bait.limits, lambda limit: bait.weights(model, limit), fishing.learning_rate(of_sums or pictures), bait)
 
 
 def _top(bins: int, of_sums: int) -> float:

@@ -223,7 +223,7 @@ class Training:
             (asked.planted, lambda of_sums: plants(start, public, of_sums))
         ]
         if scenario.attacker.fished:
-            traps.append((asked.fished, lambda of_sums: baits(network_of(start), start, public, of_sums)))
+            traps.append((asked.fished, lambda of_sums: baits(network_of(start), start, public, pictures, of_sums)))
         total = pictures * len(self._world.clients)
         for into, trap in traps:
             for name, settings in {"": {}, **noisy}.items():
