@@ -68,7 +68,9 @@ def test_keys_are_known_before_a_run() -> None:
     assert "outcome.digest" not in known
     assert unknown({"outcome.bids": "> 0"}, known) is None
     assert "did you mean adversaries.ring.profit?" in str(unknown({"adversaries.ring.proft": "> 0"}, known))
-    assert "its keys begin with adversaries or costs or leaks or outcome or phones" in str(unknown({"x": "> 0"}, known))
+    assert "its keys begin with adversaries or auction or costs or leaks or outcome or phones" in str(
+        unknown({"x": "> 0"}, known)
+    )
     assert "no outcome.bets" in str(unknown({"outcome.bids": "> outcome.bets"}, known))
 
 

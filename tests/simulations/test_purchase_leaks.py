@@ -117,7 +117,7 @@ def test_rows_can_be_expected() -> None:
 
 def test_a_report_of_before_is_still_read(one_price: parley.Report) -> None:
     written = json.loads((one_price.folder / "report.json").read_text())
-    assert written["schema_version"] == 4
+    assert written["schema_version"] == 5
     before = {
         key: value for key, value in written.items() if key not in ("leaks", "utility", "costs", "promises", "effects")
     }

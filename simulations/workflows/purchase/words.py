@@ -78,13 +78,20 @@ def _sweep(report: SweepReport) -> Iterator[RenderableType]:
     yield report.summary
 
 
+def _awarded(report: PurchaseReport) -> list[tuple[str, str]]:
+    """Return what the selected images asked, and what they were to be paid."""
+    if report.auction is None:
+        return []
+    return [("selected images: asked, awarded", f"{coins(report.auction.asked)}, {coins(report.auction.awarded)}")]
+
+
 def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
     outcome = report.outcome
     table = Table(title=f"{report.scenario['workflow']}, seed {report.seed}", show_header=False, title_justify="left")
     table.add_column(style="cyan")
     table.add_column(justify="right")
     rows = [
-        ("mechanism", report.auction.mechanism),
+        *([("mechanism", report.auction.mechanism)] if report.auction else []),
         ("sellers called", str(outcome.sellers)),
         ("images offered", str(outcome.bids)),
         ("candidates (matching the samples)", str(outcome.candidates)),
@@ -94,7 +101,7 @@ def _purchase(report: PurchaseReport) -> Iterator[RenderableType]:
         ("complaints, of them unfounded", f"{outcome.complaints}, {outcome.upheld}"),
         ("kept without payment", str(outcome.kept_for_nothing)),
         ("paid to sellers", coins(outcome.paid_total)),
-        ("selected images: asked, awarded", f"{coins(report.auction.asked)}, {coins(report.auction.awarded)}"),
+        *_awarded(report),
         ("commission", coins(outcome.commission)),
         ("refunded", coins(outcome.refunded_total)),
         ("penalties", coins(outcome.penalties)),

@@ -127,7 +127,7 @@ class PurchaseReport(RunReport):
     """A purchase, written down.
 
     Attributes:
-        auction: The rule that decided who won.
+        auction: The rule that decided who won; None in reports of before schema version 5.
         parties: Buyer, cloud, then the sellers who offered something.
         adversaries: By the name of the cheat, those that the scenario mixes in.
         disputes: Complaints and verdicts.
@@ -138,7 +138,7 @@ class PurchaseReport(RunReport):
 
     schema_version: int = SCHEMA_VERSION
     outcome: PurchaseOutcome
-    auction: AuctionAccount
+    auction: AuctionAccount | None = None
     parties: list[PartyAccount]
     adversaries: dict[str, CheatAccount]
     disputes: list[Dispute]
