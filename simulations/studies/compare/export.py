@@ -100,6 +100,6 @@ def _escaped(text: str) -> str:
 
     Examples:
         >>> _escaped("50 %")
-        '50 \\\\%'
+        '50 \\%'
     """
     return "".join(_SPECIAL.get(letter, letter) for letter in text)

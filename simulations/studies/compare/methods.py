@@ -64,11 +64,13 @@ def _federate(title: str, name: str, represents: bool = False, **settings: Any) 
     return Method(title, "federate", name, {"methods": methods}, shares=shares, represents=represents)
 
 
-def _purchase(title: str, privacy: str, represents: bool = False) -> Method:
-    settings = {"cloud.privacy": privacy, "buyer.quality": "matching"}
+def _purchase(title: str, privacy: str, represents: bool = False, noise: float | None = None) -> Method:
+    settings: dict[str, Any] = {"cloud.privacy": privacy, "buyer.quality": "matching"}
+    settings |= {} if noise is None else {"sellers.noise_before_hashing": noise}
     sent = {"basic": "features of images", "level1": "two numbers of each image", "level2": "a signature of each image"}
     shares = f"phones send {sent[privacy]}; the buyer gets the images that it buys"
-    return Method(title, "purchase", privacy, settings, run=privacy, shares=shares, represents=represents)
+    run = privacy if noise is None else f"{privacy}-noise"
+    return Method(title, "purchase", privacy, settings, run=run, shares=shares, represents=represents)
 
 
 def _pool(title: str, penalty: str, represents: bool = False) -> Method:
@@ -112,6 +114,7 @@ METHODS: dict[str, Method] = {
     "purchase:basic": _purchase("CrowdBuy, basic", "basic"),
     "purchase:level1": _purchase("CrowdBuy, level 1", "level1"),
     "purchase:level2": _purchase("CrowdBuy, level 2", "level2", represents=True),
+    "purchase:level2-noise": _purchase("CrowdBuy, level 2, planar Laplace noise, ε = 1/75", "level2", noise=1 / 75),
     "pool:either": _pool("Deep Poisoning, against both polarities", "either", represents=True),
     "pool:paper": _pool("Deep Poisoning, the paper's loss", "signed"),
     "crowdsource:0.3": _crowdsource(0.3),
@@ -167,7 +170,6 @@ METHODS: dict[str, Method] = {
     ),
 }  # fmt: skip
 """Ways of sharing by name; before the colon is the workflow, which stands for all of its methods."""
-# To come: level 2 of purchase with planar Laplace noise on features, once sellers can add it before they sign.
 
 
 @dataclass(frozen=True)
