@@ -266,7 +266,7 @@ class TestMethods:
             comparison = load_comparison(name)
             runs = planned(comparison, chosen(None)[0])
             assert {method for run in runs for method in run.methods} == METHODS.keys()
-            assert len(runs) == 9 * comparison.seeds
+            assert len(runs) == 10 * comparison.seeds
 
     @pytest.mark.parametrize(
         ("text", "message"),
