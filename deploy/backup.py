@@ -68,7 +68,8 @@ def back_up(kit: Kit, out: Path) -> Listed:
         shutil.rmtree(partial, ignore_errors=True)
         private_folder(partial)
         for source in _plain(kit):
-            _copy(source, partial)
+            with suppress(FileNotFoundError):  # of a file that is just being written, the part
+                _copy(source, partial)
         _copy_vault(kit, partial)
         made_at = datetime.now(UTC)
         for source in _databases(kit):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from deploy.console import page, policy
 from deploy.kit import Address
@@ -15,6 +16,7 @@ from protocol.errors import BadKit
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Where the console is shown: who calls the server by another name is a web page of somebody else."""
+CALLERS = 32
 PATIENCE = 10.0
 """Seconds that a caller has to say what it wants."""
 _log = logging.getLogger("parley")
@@ -68,13 +70,30 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
+    """A thread for each caller, of which there are so many at once; others are hung up on."""
+
     daemon_threads = True
 
     def __init__(self, address: Address, look: Callable[[], Overview]) -> None:
         self.look, self.registry = look, registry_of(look)
         self.private = address.host in LOOPBACK
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        self._places = threading.BoundedSemaphore(CALLERS)
         super().__init__((address.host, address.port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a caller in a thread of its own, if there is room."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer a caller, and leave its place."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
 
 def _host(header: str) -> str:

@@ -66,7 +66,9 @@ def request_refusal(
     if request.terms != digest(invitation.terms):
         return "the buyer's request is not under the terms of its invitation"
     if request.mechanism is not None and request.mechanism not in mechanisms:
-        return f"the buyer's request names the mechanism {printable(request.mechanism)!r}, unknown to this cloud"
+        return (
+            f"the buyer's request names the mechanism {printable(request.mechanism)!r}, which this cloud does not play"
+        )
     if refusal := rule_of(request, mechanisms).refusal(request.quality, request.agents):
         return f"the buyer's request cannot be met: {refusal}"
     wanted = featurizer.prepare(np.zeros((1, 1, 3), dtype=np.uint8)).shape

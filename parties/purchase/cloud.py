@@ -14,7 +14,7 @@ from protocol.messages.purchase import Complaint, Terms
 from protocol.storage.ledger import Ledger
 from protocol.storage.vault import Vault
 from strategies.features.featurizer import Featurizer
-from strategies.mechanisms import MECHANISMS, Mechanism
+from strategies.mechanisms import SOUND_MECHANISMS, Mechanism
 
 Arbiter = Callable[[Deal, bytes, Complaint, Featurize], Verdict]
 """Decides a complaint from the deal, the sealed blob, the complaint and the public model."""
@@ -51,7 +51,8 @@ class Cloud:
         patience: Seconds that sellers have to bid and to deliver, and the buyer to pay and to confirm.
         clock: Unix time.
         arbiter: How complaints are decided.
-        mechanisms: Those that a buyer may name.
+        mechanisms: Those that a buyer may name; by default none that sellers can manipulate, or that would keep the
+            cloud busy.
         auctioneer: Holds the auction. Only the cloud sees all bids, so no party can check it.
         purchase: The name of the present purchase, among several; their random draws differ.
         accounts: Names the account of a role and a node.
@@ -67,7 +68,7 @@ class Cloud:
     patience: float = 3600.0
     clock: Callable[[], float] = time.time
     arbiter: Arbiter = sound
-    mechanisms: Mapping[str, Mechanism] = field(default_factory=lambda: MECHANISMS)
+    mechanisms: Mapping[str, Mechanism] = field(default_factory=lambda: SOUND_MECHANISMS)
     auctioneer: Auctioneer = by_the_rules
     purchase: str = ""
     accounts: Callable[[str, int], str] = account

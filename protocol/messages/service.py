@@ -25,7 +25,7 @@ from protocol.messages.pool import Rules, Share
 
 HEALTH, PURCHASE, STATEMENT, ABORT, STATUS, POOL = "health", "purchase", "statement", "abort", "status", "pool"
 CANCEL, DRAIN, MOVE, ACCOUNT = "cancel", "drain", "move", "account"
-PARTIES, PURCHASES, LINES = 1_000, 100, 1_000
+PARTIES, PURCHASES, LINES = 1_000, 100, 500
 """Parties, purchases and lines of the ledger that one answer lists, at most: it fits in a frame."""
 MOST_MOVED = 10**12
 """The most that an operator moves at once, minor units."""

@@ -27,6 +27,8 @@ Reference = Annotated[
 def _coins(value: float) -> float:
     if math.isnan(value):  # it is within any range
         raise typer.BadParameter(f"{value} is not a number.")
+    if round(value, 2) != value:
+        raise typer.BadParameter(f"{value} has more than two decimals.")
     return value
 
 
@@ -81,10 +83,17 @@ def export(kit: Operator, cloud: CloudAddress = None) -> None:
 def _move(party: str, coins: float, kit: Path, reference: str | None, cloud: str | None) -> None:
     from deploy.kit import read_kit
     from deploy.operator import move_money
+    from deploy.party import Away
     from parties.purchase.terms import COIN
+    from protocol.errors import Unreachable
 
-    operator = read_kit(kit, ["operator"], cloud=address_of(cloud))
-    page = move_money(operator, party, round(coins * COIN), reference or secrets.token_hex(8))
+    operator, named = read_kit(kit, ["operator"], cloud=address_of(cloud)), reference or secrets.token_hex(8)
+    try:
+        page = move_money(operator, party, round(coins * COIN), named)
+    except Away as error:
+        raise Unreachable(
+            f"{error}. The money may have been moved: repeat the command with --reference {named}, which moves it once"
+        ) from None
     typer.echo(f"{page.account}: {page.free / COIN:.2f} coins are free, {page.held / COIN:.2f} in open purchases.")
 
 
@@ -92,9 +101,10 @@ def _show(page: "AccountPage") -> None:
     from rich.table import Table
 
     from parties.purchase.terms import COIN
+    from protocol.storage.user_files import printable
     from simulations.cli.terminal import show
 
-    table = Table("line", "coins", "what", title=page.account, title_justify="left")
+    table = Table("line", "coins", "what", title=printable(page.account), title_justify="left")
     for line in page.lines:
-        table.add_row(str(line.number), f"{line.amount / COIN:+.2f}", line.memo)
+        table.add_row(str(line.number), f"{line.amount / COIN:+.2f}", printable(line.memo))
     show([table, f"{page.free / COIN:.2f} coins are free, {page.held / COIN:.2f} in open purchases."])

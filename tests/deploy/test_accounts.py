@@ -99,6 +99,18 @@ def test_a_budget_above_what_is_there_is_refused_and_leaves_nothing(deployment: 
     assert begin(kit, b"all", largest).state == "open"
 
 
+def test_a_page_of_long_lines_fits_into_a_frame(deployment: Deployment, operator: Kit) -> None:
+    cloud = deployment.kit / "cloud" / "state" / "cloud.sqlite"
+    before = len(account_of(operator, "buyer1").lines)
+    for number in range(service.LINES // 100):  # a hundred lines each, of the longest references that there are
+        for each in range(50):
+            name = f"{number:03}{each:03}".ljust(200, "\N{GRINNING FACE}")
+            move_money(operator, "buyer1", 1, name)
+            move_money(operator, "buyer1", -1, f"-{name[1:]}")
+    assert cloud.exists()
+    assert len(account_of(operator, "buyer1").lines) == before + service.LINES
+
+
 def test_the_command_moves_money_and_the_books_stay_in_order(deployment: Deployment, tmp_path: Path) -> None:
     def said(*words: str) -> str:
         log = tmp_path / f"{words[0]}.txt"

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from deployment import Deployment
 from forks import Parley
 from prometheus_client.parser import text_string_to_metric_families
 
+from deploy import web
 from deploy.books import ledger_of, open_books
 from deploy.cloud import Desk, start, vault_of
 from deploy.console import page
@@ -134,6 +136,18 @@ def test_it_is_read_on_this_machine_alone_and_changes_nothing(console: Shown) ->
     taken = Address("127.0.0.1", console.port)
     with pytest.raises(BadKit, match=f"the console cannot listen at {taken}"), shown(taken, console.desk.overview):
         pass
+
+
+def test_silent_callers_are_hung_up_on_and_leave_room_in_the_end(
+    console: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web._Handler, "timeout", 0.5)
+    with shown(Address("127.0.0.1", 0), console.desk.overview) as port, ExitStack() as stack:
+        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(web.CALLERS + 8)]
+        for caller in callers:
+            caller.settimeout(30)
+            assert caller.recv(1) == b""
+        assert replace(console, port=port).get("/healthz")[0] == 200
 
 
 def test_a_cloud_that_cannot_be_looked_at_is_not_well() -> None:

@@ -146,7 +146,7 @@ def test_what_is_right_is_not_refused() -> None:
     [
         (signed_request(OTHER), "is not signed by the key in it"),
         (signed_request(nonce=b"1" * 16), "is not signed by the key in it"),
-        (signed_request(mechanism="mine"), "names the mechanism 'mine', unknown to this cloud"),
+        (signed_request(mechanism="mine"), "names the mechanism 'mine', which this cloud does not play"),
         (signed_request(mechanism="beacon"), "beacon does not serve the quality quantity: it is for diversity"),
         (signed_request(agents="sellers"), "singer does not serve sellers as agents: it is for images"),
         (signed_request(mechanism="public-cost"), "public-cost is a bound, not a mechanism"),
