@@ -1,4 +1,4 @@
-"""Ways of sharing, compared: numbers of seeds together, differences of people, the rule of the chooser, and a page."""
+"""Ways of sharing, compared: methods, attacks, runs, and the page in a browser."""
 
 import csv
 import json
@@ -8,26 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import parley
 import pytest
 from browser import Tab, chromium
-from hypothesis import given
-from hypothesis import strategies as st
 from parley.comparing import Comparison as Result
-from PIL import Image
-from scipy.stats import ttest_rel
 
 from protocol.errors import BadInput, BadScenario
-from simulations.data.cohort import draw_cohort
 from simulations.reports.evaluation import Cost, Estimate, Leak
-from simulations.scenarios.cohort import CohortSection
 from simulations.studies.compare import compare, load_comparison
 from simulations.studies.compare.choose import Question, choose
-from simulations.studies.compare.combining import Difference, difference, holm, over_seeds
 from simulations.studies.compare.methods import ALONE, METHODS, RAW, chosen
 from simulations.studies.compare.plan import planned
-from simulations.studies.compare.report import ComparisonReport, MethodRow, Risk, Worth
+from simulations.studies.compare.report import ComparisonReport
 from simulations.studies.compare.table import CRITERIA, Attacks, nothing
 
 COHORT = {"people": 20, "pictures": 2, "known": 2, "owners": 4, "public": 50, "fresh": 60, "side": 32}
@@ -94,162 +85,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def played(own: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[ComparisonReport, Path]:
     folder = tmp_path_factory.mktemp("compare") / "out"
     return compare(load_comparison("quick", {**TINY, "methods": [*WANTED, str(own)]}), folder, 1), folder
-
-
-class TestCohort:
-    def test_no_person_is_in_two_parts_and_owners_have_as_many(self) -> None:
-        cohort = draw_cohort(CohortSection(**COHORT), 3)
-        parts = (cohort.shared, cohort.control, cohort.public, cohort.fresh)
-        people = [set(part.persons.tolist()) for part in parts]
-        assert sum(map(len, people)) == len(set.union(*people))
-        assert set(cohort.known.persons.tolist()) == people[0] == set(range(20))
-        assert [len(cohort.held_by(owner)) for owner in range(4)] == [10] * 4
-        private = cohort.shared.column("Male").reshape(20, 2)
-        assert (private[:, 0] == private[:, 1]).all()
-
-    def test_the_same_seed_draws_the_same_people_and_another_one_others(self) -> None:
-        one, again, other = (draw_cohort(CohortSection(**COHORT), seed) for seed in (3, 3, 4))
-        assert (one.shared.pictures == again.shared.pictures).all()
-        assert (one.shared.pictures != other.shared.pictures).any()
-
-    def test_what_follows_from_a_cohort_cannot_be_set_otherwise(self) -> None:
-        with pytest.raises(BadScenario, match=r"owners\.count follows from cohort, it is 20: leave it out"):
-            parley.load("publish", {"cohort": COHORT, "owners.count": 7})
-
-
-class TestFolder:
-    def make(self, root: Path, people: int = 170, rows: str = "file,ill,sex\n") -> Path:
-        generator = np.random.default_rng(1)
-        for person in range(people):
-            (root / f"p{person}").mkdir(parents=True)
-            for image in range(4):
-                pixels = generator.integers(0, 255, (32, 32, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(root / f"p{person}" / f"{image}.png")
-                rows += f"p{person}/{image}.png,{'yes' if image % 2 else 'no'},{'f' if person % 2 else 'm'}\n"
-        (root / "labels.csv").write_text(rows)
-        return root
-
-    def section(self, root: Path, **changes: Any) -> CohortSection:
-        return CohortSection(**{**COHORT, "root": str(root), "task": "ill", "private": "sex", **changes})
-
-    def test_people_are_sub_folders_and_labels_are_columns(self, tmp_path: Path) -> None:
-        cohort = draw_cohort(self.section(self.make(tmp_path / "scans")), 1)
-        assert cohort.shared.names == ("ill", "sex")
-        assert len(cohort.shared) == 40
-        assert len(cohort.fresh) == 60
-        assert cohort.shared.column("ill").reshape(20, 2).any(axis=1).all()
-        assert cohort.classes == ("not ill, not sex", "not ill, sex", "ill, not sex", "ill, sex")
-
-    @pytest.mark.parametrize(
-        ("rows", "changes", "message"),
-        [
-            ("file,ill,sex\n", {"task": "il"}, "has no column 'il'; did you mean ill?"),
-            ("file,ill,sex\n", {"public": 400}, "people with 2 images or more left for the part public"),
-            ("file,ill,sex\n../x.png,yes,m\n", {}, "is not a file below"),
-            ("file,ill,sex\nlost/x.png,perhaps,m\n", {}, "column ill has to hold two values"),
-        ],
-    )
-    def test_mistakes_are_told_in_a_sentence(
-        self, tmp_path: Path, rows: str, changes: dict[str, Any], message: str
-    ) -> None:
-        root = self.make(tmp_path / "scans", 20 if "public" not in changes else 200, rows)
-        with pytest.raises(BadInput, match=re.escape(message)):
-            draw_cohort(self.section(root, **changes), 1)
-
-    def test_a_folder_without_labels_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(BadInput, match=r"there is no .*labels\.csv: write one with the columns file, ill and sex"):
-            draw_cohort(self.section(tmp_path), 1)
-
-
-class TestNumbersOfSeeds:
-    def test_seeds_that_agree_narrow_the_interval_and_those_that_do_not_widen_it(self) -> None:
-        one = Estimate(value=0.5, low=0.4, high=0.6, n=50)
-        alike = over_seeds([one] * 4)
-        assert (alike.value, alike.n) == (0.5, 200)
-        assert alike.high - alike.low == pytest.approx(0.1)
-        apart = over_seeds([one.model_copy(update={"value": x, "low": x - 0.1, "high": x + 0.1}) for x in (0.2, 0.8)])
-        assert apart.high - apart.low > 0.9
-
-    def test_one_seed_is_left_as_it_is(self) -> None:
-        one = Estimate(value=0.5, low=0.35, high=0.7, n=50)
-        assert over_seeds([one]) == one
-
-    @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=30))
-    def test_one_seed_is_the_paired_t_test(self, pairs: list[tuple[float, float]]) -> None:
-        one, other = (dict(enumerate(each)) for each in zip(*pairs, strict=True))
-        found = difference([(one, other)])
-        assert found is not None
-        judge = ttest_rel(list(one.values()), list(other.values()))
-        assert found.mean == pytest.approx(np.mean([a - b for a, b in pairs]))
-        if found.error > 1e-6:
-            assert found.p == pytest.approx(judge.pvalue, abs=1e-6)
-            interval = judge.confidence_interval(0.95)
-            assert found.interval(0.05) == pytest.approx((interval.low, interval.high), abs=1e-6)
-
-    def test_only_people_of_both_are_compared_and_seeds_count_where_they_differ(self) -> None:
-        found = difference([({1: 1.0, 2: 0.0, 9: 1.0}, {1: 0.0, 2: 0.0, 3: 1.0})])
-        assert found is not None
-        assert (found.mean, found.people) == (0.5, 2)
-        assert difference([({1: 1.0}, {2: 1.0})]) is None
-        seeds = [({n: x + n % 2 / 100 for n in range(20)}, dict.fromkeys(range(20), 0.0)) for x in (0.1, 0.5, 0.9)]
-        apart = difference(seeds)
-        assert apart is not None
-        assert apart.freedom == 2
-
-    @given(st.lists(st.floats(-3, 3), min_size=1, max_size=12))
-    def test_holm_shows_what_it_shows_by_definition(self, means: list[float]) -> None:
-        found = [Difference(mean, 0.5, 40, 41, 1) for mean in means]
-        values = sorted(each.p for each in found)
-        count = next((k for k, p in enumerate(values) if p > 0.05 / (len(values) - k)), len(values))
-        judged = holm(found)
-        assert sum(each.shown for each in judged) == count
-        for each in judged:
-            assert each.low <= each.high
-            if each.shown:
-                assert each.low >= 0 or each.high <= 0
-
-
-def row(name: str, retained: float, risks: dict[str, float], whom: tuple[Any, ...] = ("cloud",)) -> MethodRow:
-    def sure(value: float) -> Estimate:
-        return Estimate(value=value, low=value, high=value, n=10)
-
-    return MethodRow(
-        name=name, title=name, workflow="publish", shares="", promise=None, costs=(), whole_run=False, pictures=(),
-        seen_by="", runs=("a",),
-        worth=Worth(task="", retained=sure(retained), accuracy=sure(0.5), baseline=0.5, ceiling=None, runs=("a",)),
-        risks=tuple(
-            Risk(
-                observer="the cloud", whom=whom, criterion=criterion, what="", attack="x", knows="", risk=sure(risk),
-                rate=sure(risk), reference=0.0, victims=5, runs=("a",),
-            )
-            for criterion, risk in risks.items()
-        ),
-    )  # fmt: skip
-
-
-class TestChooser:
-    def test_what_remains_is_useful_enough_and_leaks_little_to_whom_one_distrusts(self) -> None:
-        everything = dict.fromkeys(CRITERIA, 0.0)
-        rows = [
-            row("good", 0.9, everything),
-            row("useless", 0.1, everything),
-            row("leaky", 0.9, {**everything, "linkability": 0.6}),
-            row("to the buyer", 0.9, {**everything, "linkability": 0.6}, ("participants",)),
-        ]
-        answers = {each.name: each.against for each in choose(Question(), rows)}
-        assert answers["good"] == ()
-        assert answers["useless"] == ("it retains 10\N{NO-BREAK SPACE}% of the utility",)
-        assert answers["leaky"] == ("linkability by the cloud: risk 60\N{NO-BREAK SPACE}%",)
-        assert answers["to the buyer"] == ()
-
-    def test_what_was_not_measured_is_said(self) -> None:
-        (answer,) = choose(Question(), [row("a", 0.9, {})])
-        assert len(answer.open) == len(CRITERIA)
-
-    def test_sums_need_owners(self) -> None:
-        rows = [row("federate:secure-sum", 0.9, dict.fromkeys(CRITERIA, 0.0))]
-        assert choose(Question(owners=4), rows)[0].against == ()
-        assert choose(Question(owners=2), rows)[0].against
 
 
 class TestMethods:
