@@ -18,12 +18,12 @@ from flwr.clientapp import ClientApp
 from deploy.cheats import cheating
 from deploy.kit import Kit
 from deploy.party import Away, alone, ask_cloud, attachment, open_store, user_errors, vouching
+from deploy.receipt import RECEIPT, Picture, Receipt
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.party import Memory, Party, step
 from parties.policy.guard import Guard
 from parties.purchase.buyer import Buyer
-from parties.purchase.offer import Outcome
 from parties.purchase.terms import COIN
 from parties.purchase.workflow import Purchase
 from parties.workflow import Progress
@@ -32,13 +32,11 @@ from protocol.journal import WorkflowState
 from protocol.messages import service
 from protocol.messages.base import Acknowledgement
 from protocol.messages.purchase import Agents, Quality, Statement, StatementLine
-from protocol.settings import Section
 from protocol.storage.files import make_lasting, private_folder, write_private
 from protocol.storage.user_files import user_path
 
 _WISH = re.compile(r"[0-9a-f]{2,64}")
 
-RECEIPT = "receipt.json"
 MARK = ".purchase"
 """The file in the folder with the buyer's name of the purchase, as long as it runs."""
 WISHES = "purchases"
@@ -69,53 +67,6 @@ class Wanted:
     mechanism: str | None = None
     agents: Agents = Agents.IMAGES
     max_price: float | None = None
-
-
-class Picture(Section):
-    """One picture of a receipt: its file in the folder (None: it never arrived), and the coins paid for it."""
-
-    file: str | None
-    bid: str
-    outcome: str
-    paid: float
-
-
-class Receipt(Section):
-    """What was bought, and for how many coins."""
-
-    purchase: str
-    cloud: str
-    buyer: str
-    settled_at: str
-    budget: float
-    paid: float
-    balance: float
-    pictures: tuple[Picture, ...]
-
-    def sentence(self, out: Path) -> str:
-        """Return the receipt as text for a person."""
-        if not self.pictures:
-            money = "the budget" if self.balance >= self.budget else f"the {self.balance:.2f} coins in the account"
-            return f"Nothing was bought: no such images were offered within {money}.\nReceipt: {out / RECEIPT}"
-        if all(picture.outcome == Outcome.UNPAID for picture in self.pictures):
-            why = f"the invoice was not paid in time, which cost {self.paid:.2f} coins"
-            return f"Nothing was bought: {why}.\nReceipt: {out / RECEIPT}"
-        paid = [picture for picture in self.pictures if picture.outcome in (Outcome.ACCEPTED, Outcome.UPHELD)]
-        kept = sum(picture.file is not None for picture in paid)
-        left = [picture for picture in self.pictures if picture.outcome == Outcome.UNCLAIMED]
-        lost = len(self.pictures) - len(paid) - len(left)
-        gone = len(paid) - kept
-        late = f" {_those(len(left), 'not stored here')} though delivered, which cost the bond on each." if left else ""
-        refunded = f" {_those(lost, 'not delivered, or not as promised')}, and cost nothing." if lost else ""
-        missing = (
-            f" {_those(gone, 'paid for')}, and this machine has lost {'it' if gone == 1 else 'them'}." if gone else ""
-        )
-        bought = f"Bought {kept} picture{'' if kept == 1 else 's'} for {self.paid:.2f} coins."
-        return f"{bought}{missing}{refunded}{late}\nPictures and receipt: {out}"
-
-
-def _those(number: int, what: str) -> str:
-    return f"{number} more {'was' if number == 1 else 'were'} {what}"
 
 
 class RequestingBuyer(Buyer):

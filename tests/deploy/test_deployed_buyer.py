@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from deployment import Deployment
 
-from deploy.buyer import MARK, Receipt, RequestingBuyer, Wanted, buy
+from deploy.buyer import MARK, RequestingBuyer, Wanted, buy
 from deploy.cloud import cloud_of
 from deploy.kit import CloudFile, Kit, read_kit
 from deploy.prices import priced
+from deploy.receipt import Receipt
 from parties.album import read_folder
 from parties.featurizers import Model
 from parties.purchase.seller import Seller

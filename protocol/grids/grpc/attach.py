@@ -28,6 +28,7 @@ from protocol.grids.grpc.blobs import MAX_BLOB_INLINE, is_small, reference
 from protocol.grids.grpc.calling import LATER, AttachRefused, CloudUnreachable, check_cloud, disbelieved, trouble_of
 from protocol.grids.grpc.frames import parse, read_blob, read_content, write_blob, write_content
 from protocol.grids.grpc.proof import challenging, check_believed, new_challenge
+from protocol.grids.grpc.streams import CallingStream
 from protocol.grids.grpc.transport import (
     ATTACH,
     CHUNK,
@@ -173,7 +174,7 @@ class Attachment:
         """Stay attached until the stream breaks; what is being worked on then is still finished."""
         challenge = new_challenge()
         metadata = (*introduction(self._security), challenging(challenge))
-        stream = _Stream(cloud.stream_stream(ATTACH)(metadata=metadata), challenge)
+        stream = CallingStream(cloud.stream_stream(ATTACH)(metadata=metadata), challenge)
         questions: asyncio.Queue[wire.Question | None] = asyncio.Queue()
         self._broken = asyncio.Event()
         working = asyncio.create_task(self._work_off(cloud, stream, questions))
@@ -192,7 +193,7 @@ class Attachment:
                 task.cancel()
             await asyncio.gather(working, reading, return_exceptions=True)
 
-    async def _listen(self, stream: "_Stream", questions: "asyncio.Queue[wire.Question | None]") -> None:
+    async def _listen(self, stream: "CallingStream", questions: "asyncio.Queue[wire.Question | None]") -> None:
         """Read what the cloud says; whether this party is alive it says at once, whatever it is working on."""
         while (frame := await stream.read()) is not aio.EOF:
             said = parse(wire.FromCloud, frame)
@@ -224,7 +225,7 @@ class Attachment:
                 raise disbelieved(self._address, error) from None
 
     async def _work_off(
-        self, cloud: aio.Channel, stream: "_Stream", questions: "asyncio.Queue[wire.Question | None]"
+        self, cloud: aio.Channel, stream: "CallingStream", questions: "asyncio.Queue[wire.Question | None]"
     ) -> None:
         """Answer one question after the other, until there is None."""
         while (question := await questions.get()) is not None:
@@ -351,29 +352,6 @@ class Attachment:
                 if self._broken.is_set():
                     raise
         raise AssertionError("there is always another attempt")
-
-
-class _Stream:
-    """An attached stream that two tasks write to; one that is over is read to its end, which says why."""
-
-    def __init__(self, call: Any, challenge: bytes) -> None:
-        self._call = call
-        self.challenge = challenge
-        self._writing = asyncio.Lock()
-
-    async def metadata(self) -> Any:
-        """Return the metadata that came before the first frame."""
-        return await self._call.initial_metadata()
-
-    async def read(self) -> Any:
-        """Return the next frame, or `aio.EOF`."""
-        return await self._call.read()
-
-    async def write(self, frame: bytes) -> None:
-        """Write a frame."""
-        async with self._writing:
-            with suppress(asyncio.InvalidStateError):
-                await self._call.write(frame)
 
 
 def attach(address: str, security: Security, app: ClientApp, **options: Any) -> None:

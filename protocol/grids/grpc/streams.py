@@ -1,6 +1,8 @@
-"""The cloud's end of one attached party's stream."""
+"""Both ends of an attached party's stream: the cloud's, and the party's, which called."""
 
 import asyncio
+from contextlib import suppress
+from typing import Any
 
 from protocol.grids.grpc.questions import Question
 from protocol.wire import parley_pb2 as wire
@@ -58,3 +60,26 @@ class AttachedStream:
             self._heard_at = self._loop.time()
             self._alive.set()
         return asked
+
+
+class CallingStream:
+    """An attached stream that two tasks write to; one that is over is read to its end, which says why."""
+
+    def __init__(self, call: Any, challenge: bytes) -> None:
+        self._call = call
+        self.challenge = challenge
+        self._writing = asyncio.Lock()
+
+    async def metadata(self) -> Any:
+        """Return the metadata that came before the first frame."""
+        return await self._call.initial_metadata()
+
+    async def read(self) -> Any:
+        """Return the next frame, or `aio.EOF`."""
+        return await self._call.read()
+
+    async def write(self, frame: bytes) -> None:
+        """Write a frame."""
+        async with self._writing:
+            with suppress(asyncio.InvalidStateError):
+                await self._call.write(frame)
