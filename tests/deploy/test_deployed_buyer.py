@@ -78,6 +78,16 @@ def test_a_buyer_that_comes_back_too_late_has_what_it_paid_for(
     assert f"Bought {len(receipt.pictures)} picture" in receipt.sentence(out) or not delivering
 
 
+def test_a_buyer_cannot_have_its_cloud_play_what_sellers_manipulate_or_what_keeps_it_busy(
+    deployment: Deployment,
+) -> None:
+    kit = read_kit(deployment.kit / "cloud", ["cloud"])
+    assert isinstance(kit.party, CloudFile)
+    named = cloud_of(kit, kit.party, Ledger()).mechanisms
+    assert {"singer", "chen-gravin-lu", "clock", "beacon"} <= named.keys()
+    assert not {"crowdbuy-max", "crowdbuy-max-myerson", "first-price", "random", "public-cost"} & named.keys()
+
+
 def test_a_receipt_says_what_became_of_the_money(tmp_path: Path) -> None:
     """Also where nothing is in the folder for it."""
     outcomes = [("accepted", "0.png", 2.0), ("accepted", None, 2.0), ("refunded", "refused/2.png", 0.0)]
