@@ -109,11 +109,11 @@ def request(
     from protocol.errors import BadInput, nearest
     from protocol.messages.purchase import Agents, Quality
     from simulations.cli.progress import shown
-    from strategies.mechanisms import MECHANISMS
+    from strategies.mechanisms import SOUND_MECHANISMS
 
-    if mechanism is not None and mechanism not in MECHANISMS:
-        raise BadInput(f"--mechanism: there is no mechanism {mechanism!r}; {nearest(mechanism, MECHANISMS)}")
-    if mechanism is not None and (refusal := MECHANISMS[mechanism].refusal(quality, agents)):
+    if mechanism is not None and mechanism not in SOUND_MECHANISMS:
+        raise BadInput(f"--mechanism: deployed clouds play no {mechanism!r}; {nearest(mechanism, SOUND_MECHANISMS)}")
+    if mechanism is not None and (refusal := SOUND_MECHANISMS[mechanism].refusal(quality, agents)):
         raise BadInput(f"--mechanism: {refusal}")
     model = Model(featurizer, weights, calibration)
     wanted = Wanted(samples, budget, Quality(quality), model, mechanism, Agents(agents), max_price)
